@@ -1,0 +1,157 @@
+# Holdfast's one Makefile. `make help` lists what it can do.
+#
+# Objects of one flavour live in one folder: build/ for the plain one, build/address,undefined/ and build/thread/ for the
+# sanitizers'. The rules of a flavour come from one template, so one run of make can build several of them.
+
+VERSION := 0.1.0
+
+PREFIX ?= /usr
+SBINDIR ?= $(PREFIX)/sbin
+MANDIR ?= $(PREFIX)/share/man
+DOCDIR ?= $(PREFIX)/share/doc/holdfast
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
+# These two are read at fixed places, whatever PREFIX is.
+INITRAMFSDIR ?= /usr/share/initramfs-tools
+UNITDIR ?= /lib/systemd/system
+DESTDIR ?=
+
+CXX ?= g++
+CPPFLAGS += -I. -DHOLDFAST_VERSION='"$(VERSION)"'
+CXXFLAGS ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wold-style-cast
+ifdef WERROR
+WARNINGS += -Werror
+endif
+# Sections that nothing needs are dropped at the link: what remains is carried into every initramfs.
+ALL_CXXFLAGS = -std=c++23 $(WARNINGS) $(CXXFLAGS) -ffunction-sections -fdata-sections -fstack-protector-strong -pthread -MMD -MP
+ALL_LDFLAGS = $(LDFLAGS) -Wl,--gc-sections -Wl,-z,relro,-z,now -pthread
+NL_CFLAGS := -I/usr/include/libnl3
+NL_LIBS := -lnl-genl-3 -lnl-3
+# libfmt and the C++ runtime go into the program itself: nothing else in an initramfs uses them.
+STATIC_FMT := -Wl,-Bstatic -lfmt -Wl,-Bdynamic
+CLIENT_LIBS := $(NL_LIBS) -lcap-ng $(STATIC_FMT)
+SERVER_LIBS := -linih $(STATIC_FMT)
+
+V ?= 0
+ifeq ($(V),0)
+SAY = @printf '  %-7s %s\n' $(1) $(2);
+else
+SAY =
+endif
+
+COMMON := $(wildcard common/protocol/*.cc common/linux/*.cc)
+CLIENT := $(wildcard client/*.cc)
+SERVER := $(wildcard server/*.cc)
+UNIT := $(wildcard tests/unit/*.cc)
+WITHOUT_MAIN := $(filter-out client/main.cc server/main.cc,$(COMMON) $(CLIENT) $(SERVER))
+
+SANITIZERS := address,undefined thread
+comma := ,
+# build/ for no sanitizer, else build/NAME/
+dir_of = build/$(if $(1),$(1)/)
+objects_of = $(patsubst %.cc,$(call dir_of,$(1))obj/%.o,$(2))
+
+FLAVOUR := $(SANITIZE)
+BUILD := $(call dir_of,$(FLAVOUR))
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all check check-unit check-sanitize check-interop check-vm demo bench install uninstall deps format lint clean help
+
+all: $(BUILD)holdfast-client $(BUILD)holdfast-server ## the two programs, in build/
+
+# $(1): the sanitizers of the flavour, or nothing
+define FLAVOUR_RULES
+$(call dir_of,$(1))obj/%.o: %.cc Makefile
+	@mkdir -p $$(@D)
+	$$(call SAY,CXX,$$@)$$(CXX) $$(CPPFLAGS) $$(NL_CFLAGS) $(if $(1),-fsanitize=$(1) -fno-omit-frame-pointer -DHOLDFAST_SANITIZED) $$(if $$(filter tests/%,$$<),-DHOLDFAST_SOURCE_DIR='"$$(CURDIR)"') $$(ALL_CXXFLAGS) -c -o $$@ $$<
+
+$(call dir_of,$(1))holdfast-client: $(call objects_of,$(1),$(COMMON) $(CLIENT))
+	$$(call SAY,LINK,$$@)$$(CXX) $(if $(1),-fsanitize=$(1),-static-libstdc++ -static-libgcc) $$(ALL_LDFLAGS) -o $$@ $$^ $$(CLIENT_LIBS)
+
+$(call dir_of,$(1))holdfast-server: $(call objects_of,$(1),$(COMMON) $(SERVER))
+	$$(call SAY,LINK,$$@)$$(CXX) $(if $(1),-fsanitize=$(1)) $$(ALL_LDFLAGS) -o $$@ $$^ $$(SERVER_LIBS)
+
+$(call dir_of,$(1))unit-tests: $(call objects_of,$(1),$(WITHOUT_MAIN) $(UNIT))
+	$$(call SAY,LINK,$$@)$$(CXX) $(if $(1),-fsanitize=$(1)) $$(ALL_LDFLAGS) -o $$@ $$^ $$(CLIENT_LIBS) $$(SERVER_LIBS)
+
+-include $$(patsubst %.o,%.d,$(call objects_of,$(1),$(COMMON) $(CLIENT) $(SERVER) $(UNIT)))
+endef
+$(foreach flavour,plain $(SANITIZERS),$(eval $(call FLAVOUR_RULES,$(filter-out plain,$(flavour)))))
+ifneq ($(FLAVOUR),)
+ifeq ($(filter $(FLAVOUR),$(SANITIZERS)),)
+$(eval $(call FLAVOUR_RULES,$(FLAVOUR)))
+endif
+endif
+
+SANITIZED := $(foreach s,$(SANITIZERS),$(call dir_of,$(s))holdfast-server $(call dir_of,$(s))unit-tests)
+
+# What the two commands of the README need is installed first; with everything there this takes no time. The rest of the
+# run must come after it, also under -j: hence the order.
+ifneq ($(filter check demo bench,$(MAKECMDGOALS)),)
+$(foreach f,$(sort $(COMMON) $(CLIENT) $(SERVER) $(UNIT)),$(eval $(f): | deps))
+endif
+
+check: deps all $(BUILD)unit-tests $(SANITIZED) ## every test: unit, sanitizers, interop on loopback, virtual machines
+	@tests/check unit sanitize interop vm
+
+check-unit: all $(BUILD)unit-tests ## the unit tests and the checks of the tree; SANITIZE= picks the flavour
+	@tests/check --build $(BUILD) unit
+
+check-sanitize: all $(SANITIZED) ## unit and interop tests under the address, undefined and thread sanitizers
+	@tests/check sanitize
+
+check-interop: all ## our server and the clients of others, on loopback
+	@tests/check --build $(BUILD) interop
+
+check-vm: all ## real kernels in virtual machines; T=name runs the tests whose names contain it
+	@tests/check vm $(if $(T),--only "$(T)")
+
+demo: deps all ## a diskless Debian boots by PXE from a logical volume, survives, shuts down; INTERACTIVE=1 for its console
+	@tests/vm/demo $(if $(INTERACTIVE),--interactive)
+
+bench: deps all ## our server beside nbd-server, nbdkit and qemu-nbd in one run
+	@tests/bench/run
+
+deps: ## installs the Debian packages that building and testing need
+	@tests/deps
+
+install: all ## into DESTDIR, below PREFIX (default /usr)
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(DOCDIR) \
+	    $(DESTDIR)$(COMPLETIONDIR) $(DESTDIR)$(UNITDIR) \
+	    $(DESTDIR)$(INITRAMFSDIR)/hooks $(DESTDIR)$(INITRAMFSDIR)/scripts/local-top
+	install -s -m 755 $(BUILD)holdfast-client $(BUILD)holdfast-server $(DESTDIR)$(SBINDIR)
+	install -m 644 client/holdfast-client.8 server/holdfast-server.8 $(DESTDIR)$(MANDIR)/man8
+	install -m 644 server/holdfast-server.conf.5 $(DESTDIR)$(MANDIR)/man5
+	install -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)
+	install -m 644 client/holdfast-client.bash-completion $(DESTDIR)$(COMPLETIONDIR)/holdfast-client
+	sed 's,/usr/sbin/holdfast-,$(SBINDIR)/holdfast-,' systemd/holdfast-server.service > $(DESTDIR)$(UNITDIR)/holdfast-server.service
+	sed 's,/usr/sbin/holdfast-,$(SBINDIR)/holdfast-,' initramfs-hooks/hook > $(DESTDIR)$(INITRAMFSDIR)/hooks/holdfast
+	install -m 755 initramfs-hooks/local-top $(DESTDIR)$(INITRAMFSDIR)/scripts/local-top/holdfast
+	chmod 644 $(DESTDIR)$(UNITDIR)/holdfast-server.service
+	chmod 755 $(DESTDIR)$(INITRAMFSDIR)/hooks/holdfast
+
+uninstall: ## removes what install put there
+	rm -f $(DESTDIR)$(SBINDIR)/holdfast-client $(DESTDIR)$(SBINDIR)/holdfast-server \
+	    $(DESTDIR)$(MANDIR)/man8/holdfast-client.8 $(DESTDIR)$(MANDIR)/man8/holdfast-server.8 \
+	    $(DESTDIR)$(MANDIR)/man5/holdfast-server.conf.5 \
+	    $(DESTDIR)$(DOCDIR)/README.md $(DESTDIR)$(DOCDIR)/LICENSE \
+	    $(DESTDIR)$(COMPLETIONDIR)/holdfast-client \
+	    $(DESTDIR)$(UNITDIR)/holdfast-server.service \
+	    $(DESTDIR)$(INITRAMFSDIR)/hooks/holdfast $(DESTDIR)$(INITRAMFSDIR)/scripts/local-top/holdfast
+	-rmdir --ignore-fail-on-non-empty $(DESTDIR)$(DOCDIR)
+
+format: ## clang-format over all sources
+	clang-format -i $$(git ls-files '*.cc' '*.hh')
+
+lint: ## formatting, shell scripts, man pages, include rules
+	tests/lint
+
+clean: ## removes build/ (the images of the virtual machines stay in the user's cache)
+	rm -rf build
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo '  Variables: SANITIZE=address,undefined|thread  WERROR=1  V=1  DESTDIR=  PREFIX=/usr  T=  INTERACTIVE=1'

@@ -1,0 +1,36 @@
+// One line an event, to where this system keeps its log. The layer that decides logs, once; nobody both logs and returns.
+// Shaped as one process-wide sink, because a line may have to be written from anywhere and must never be lost to plumbing.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace holdfast::log {
+
+// The numbers are those of syslog(3).
+enum class Level : std::uint8_t { error = 3, warning = 4, notice = 5, info = 6, debug = 7 };
+
+enum class Sink : std::uint8_t {
+    terminal,  // stderr: "holdfast-server: warning: text"
+    journal,   // stderr with sd-daemon(3) prefixes: "<4>text"
+    syslog,    // syslog(3)
+    kernel,    // /dev/kmsg, for the initramfs: "<4>holdfast-client: text"
+};
+
+// Called once, early, before threads. `program` must live for ever. Picks what `Sink` names; for `kernel` the
+// descriptor is opened here and kept (after switch_root the path no longer leads anywhere).
+void open(const char* program, Sink sink, Level least = Level::info);
+
+// journal where stderr is the journal's stream (JOURNAL_STREAM), else terminal.
+[[nodiscard]] Sink default_sink();
+
+// Never blocks for long, never fails loudly; control characters in `text` are replaced (names come from the network).
+void write(Level level, std::string_view text) noexcept;
+
+inline void error(std::string_view text) noexcept { write(Level::error, text); }
+inline void warning(std::string_view text) noexcept { write(Level::warning, text); }
+inline void notice(std::string_view text) noexcept { write(Level::notice, text); }
+inline void info(std::string_view text) noexcept { write(Level::info, text); }
+inline void debug(std::string_view text) noexcept { write(Level::debug, text); }
+
+}  // namespace holdfast::log
