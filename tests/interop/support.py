@@ -1,0 +1,152 @@
+"""What the interop tests stand on: a list of tests, a server on a loopback port, other programs and their output."""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MIB = 1 << 20
+
+
+@dataclass
+class Test:
+    name: str
+    body: Callable[["Bench"], None]
+
+
+TESTS: list[Test] = []
+
+
+def test(name: str) -> Callable[[Callable[["Bench"], None]], Callable[["Bench"], None]]:
+    """Registers a function as a test; its name is a sentence."""
+    def register(body: Callable[["Bench"], None]) -> Callable[["Bench"], None]:
+        TESTS.append(Test(name, body))
+        return body
+    return register
+
+
+def free_port() -> int:
+    """A port that nobody has now. Another program may take it first; then the server says so and the test fails."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def output(*command: str | Path, status: int = 0, timeout: float = 120) -> str:
+    """Runs a program to its end, insists on its exit status, returns what it printed."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=timeout,
+                          stdin=subprocess.DEVNULL)
+    text = done.stdout + done.stderr
+    assert done.returncode == status, f"{command} ended with {done.returncode}, not {status}:\n{text}"
+    return text
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Waits for an event; the time is only there so that a failure ends."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for: {what}"
+        time.sleep(0.02)
+
+
+@dataclass
+class Server:
+    """A running server: its process, its port on 127.0.0.1, its log."""
+    process: subprocess.Popen[bytes]
+    port: int
+    log_file: Path
+
+    def uri(self, export: str = "") -> str:
+        return f"nbd://127.0.0.1:{self.port}/{export}"
+
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace")
+
+    def wait_for_log(self, text: str) -> None:
+        wait_for(lambda: text in self.log(), f"{text!r} in the server's log:\n{self.log()}")
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=60)
+
+
+@dataclass
+class Bench:
+    """What one test works with: the flavour under test, a folder of its own, and what is to be ended afterwards."""
+    build: Path
+    folder: Path
+    servers: list[Server] = field(default_factory=list)
+
+    @property
+    def server_program(self) -> Path:
+        return self.build / "holdfast-server"
+
+    @property
+    def client_program(self) -> Path:
+        return self.build / "holdfast-client"
+
+    def file(self, name: str, size: int = 0, content: bytes | None = None) -> Path:
+        path = self.folder / name
+        with path.open("wb") as out:
+            if content is not None:
+                out.write(content)
+            if size:
+                out.truncate(size)
+        return path
+
+    def random_file(self, name: str, size: int) -> Path:
+        return self.file(name, content=os.urandom(size))
+
+    def start(self, port: int, *command: str | Path) -> Server:
+        """Starts any server, and waits until its port answers."""
+        log_file = self.folder / f"server-{len(self.servers)}.log"
+        with log_file.open("wb") as log:
+            process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        server = Server(process, port, log_file)
+        self.servers.append(server)
+        wait_for(lambda: answers(port) or process.poll() is not None, f"{command[0]} to listen")
+        assert process.poll() is None, f"{command[0]} ended with {process.returncode}:\n{server.log()}"
+        return server
+
+    def serve(self, *exports: str, config: str | None = None) -> Server:
+        """holdfast-server with `NAME=PATH[,readonly]` exports, or with a configuration in which @PORT@ is its port."""
+        port = free_port()
+        if config is None:
+            words = [word for export in exports for word in ("--export", export)]
+            return self.start(port, self.server_program, "--foreground", "--listen", f"127.0.0.1:{port}", *words)
+        path = self.file("server.conf", content=config.replace("@PORT@", str(port)).encode())
+        return self.start(port, self.server_program, "--foreground", "--config", path)
+
+    def end(self) -> None:
+        for server in self.servers:
+            if server.process.poll() is None:
+                server.process.kill()
+                server.process.wait()
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def bench(build: Path) -> Iterator[Bench]:
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-interop-"))
+    folder.chmod(0o755)
+    made = Bench(build, folder)
+    try:
+        yield made
+    finally:
+        made.end()
+        shutil.rmtree(folder)

@@ -1,0 +1,199 @@
+"""What an administrator does with a running server: configure it, check it, reload it, stop it."""
+import errno
+import signal
+import socket
+import threading
+
+import nbd
+from support import MIB, Bench, answers, free_port, output, test, wait_for
+
+CLASSIC = """[generic]
+port = @PORT@
+[root]
+exportname = {disk}
+port = {own}
+authfile = {allow}
+listenaddr =
+"""
+
+
+def connect(uri: str) -> nbd.NBD:
+    handle = nbd.NBD()
+    handle.connect_uri(uri)
+    return handle
+
+
+def refused(uri: str) -> bool:
+    try:
+        connect(uri)
+    except nbd.Error:
+        return True
+    return False
+
+
+@test("the classic configuration serves its export by name, and as the default of its own port")
+def classic(bench: Bench) -> None:
+    own = free_port()
+    allow = bench.file("allow", content=b"# this machine\n127.0.0.1\n")
+    server = bench.serve(config=CLASSIC.format(disk=bench.file("disk", MIB), own=own, allow=allow))
+    assert output("nbdinfo", "--size", f"nbd://127.0.0.1:{own}/").strip() == str(MIB)
+    assert output("nbdinfo", "--size", f"nbd://127.0.0.1:{own}/root").strip() == str(MIB)
+    assert output("nbdinfo", "--size", server.uri("root")).strip() == str(MIB)
+
+
+@test("an authfile lets in whom it names: by address and by network")
+def authfile(bench: Bench) -> None:
+    disk, own = bench.file("disk", MIB), free_port()
+    allow = bench.file("allow", content=b"10.1.2.3\n")
+    bench.serve(config=CLASSIC.format(disk=disk, own=own, allow=allow))
+    uri = f"nbd://127.0.0.1:{own}/"
+    assert refused(uri)
+    for entry, good in (("127.0.0.1", True), ("127.0.0.0/8", True), ("127.0.0.2", False), ("127.0.0.1/32", True),
+                        ("128.0.0.0/8", False), ("::1", False), ("0.0.0.0/0", True)):
+        allow.write_text(f"{entry}\n")
+        assert refused(uri) != good, f"with {entry!r} in the authfile"
+
+
+@test("a configured authfile that is missing or malformed lets nobody in, and the log says so")
+def bad_authfile(bench: Bench) -> None:
+    disk, own, allow = bench.file("disk", MIB), free_port(), bench.folder / "allow"
+    server = bench.serve(config=CLASSIC.format(disk=disk, own=own, allow=allow))
+    uri = f"nbd://127.0.0.1:{own}/"
+    assert refused(uri)
+    server.wait_for_log(str(allow))
+    allow.write_text("127.0.0.1\n127.0.0.1/64\n")
+    assert refused(uri)
+    server.wait_for_log(f"{allow}:2")
+
+
+@test("--check finds every mistake of a configuration, with file and line")
+def check(bench: Bench) -> None:
+    config = bench.file("bad.conf", content=b"[generic]\nport = 0x\n[disk]\nexportname = /dev/null\nreadonli = true\n"
+                                            b"[other]\nreadonly = maybe\n")
+    text = output(bench.server_program, "--check", "--config", config, status=1)
+    for place in (f"{config}:2", f"{config}:5", f"{config}:7", "readonly"):
+        assert place in text, f"{place} in:\n{text}"
+    good = bench.file("good.conf", content=f"[generic]\n[disk]\nexportname = {bench.file('disk', MIB)}\n".encode())
+    output(bench.server_program, "--check", "--config", good)
+
+
+@test("a key of nbd-server that does nothing here is named in a warning with its line")
+def classic_key(bench: Bench) -> None:
+    config = bench.file("a.conf", content=f"[generic]\n[disk]\nexportname = {bench.file('disk', MIB)}\nsplice = true\n".encode())
+    assert f"{config}:4" in output(bench.server_program, "--check", "--config", config)
+
+
+@test("a missing configuration, a port in use and a wrong option end with a message that names them")
+def cannot_start(bench: Bench) -> None:
+    assert "/nowhere/x.conf" in output(bench.server_program, "--foreground", "--config", "/nowhere/x.conf", status=1)
+    disk = bench.file("disk", MIB)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        text = output(bench.server_program, "--foreground", "--listen", f"127.0.0.1:{port}", "--export", f"d={disk}", status=1)
+        assert str(port) in text, text
+    assert "--frobnicate" in output(bench.server_program, "--frobnicate", status=2)
+
+
+@test("--help and --version answer on standard output and succeed")
+def help_texts(bench: Bench) -> None:
+    for program in (bench.server_program, bench.client_program):
+        assert "Usage" in output(program, "--help") or "usage" in output(program, "--help")
+        assert "0.1.0" in output(program, "--version")
+
+
+@test("SIGHUP takes a new configuration, and connections live on")
+def reload(bench: Bench) -> None:
+    first, second = bench.file("first", MIB), bench.file("second", 2 * MIB)
+    server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\n[first]\nexportname = {first}\n")
+    handle = connect(server.uri("first"))
+    config = bench.folder / "server.conf"
+    config.write_text(config.read_text().replace("[first]", "[second]").replace(str(first), str(second)))
+    server.signal(signal.SIGHUP)
+    wait_for(lambda: not refused(server.uri("second")), "the new export")
+    assert refused(server.uri("first"))
+    handle.pwrite(b"still here", 0)
+    assert handle.pread(10, 0) == b"still here"
+
+
+@test("a bad new configuration is reported, and the old one stays")
+def bad_reload(bench: Bench) -> None:
+    server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\n[disk]\nexportname = {bench.file('disk', MIB)}\n")
+    config = bench.folder / "server.conf"
+    config.write_text(config.read_text() + "nonsense = 1\n")
+    server.signal(signal.SIGHUP)
+    server.wait_for_log(f"{config}:6")
+    assert not refused(server.uri("disk"))
+
+
+@test("SIGTERM under load finishes what is in flight, answers nothing with an error, and leaves")
+def stop_under_load(bench: Bench) -> None:
+    server = bench.serve(f"disk={bench.file('disk', 64 * MIB)}")
+    handle = connect(server.uri("disk"))
+    errors: list[nbd.Error] = []
+    answered: list[int] = []
+    started = threading.Event()
+
+    def load() -> None:
+        try:
+            for i in range(100_000):
+                handle.pwrite(i.to_bytes(8, "big") * 512, i % 16_000 * 4096)
+                answered.append(i)
+                started.set()
+        except nbd.Error as error:
+            errors.append(error)
+
+    loader = threading.Thread(target=load)
+    loader.start()
+    assert started.wait(60)
+    assert server.stop() == 0
+    loader.join(60)
+    # To the client this is an outage: the link is gone, and no request was answered with an error.
+    assert errors and not loader.is_alive()
+    assert errors[0].errnum not in (errno.ESHUTDOWN, errno.EIO), errors
+    content = (bench.folder / "disk").read_bytes()
+    for i in answered:
+        at = i % 16_000 * 4096  # a later write to the same place has a larger number
+        assert int.from_bytes(content[at:at + 8], "big") >= i, f"write {i} was answered and is not there"
+
+
+@test("a second server may not write to a file that the first one serves")
+def exclusive(bench: Bench) -> None:
+    disk = bench.file("disk", MIB)
+    first, second = bench.serve(f"disk={disk}"), bench.serve(f"disk={disk}")
+    handle = connect(first.uri("disk"))
+    assert refused(second.uri("disk"))
+    second.wait_for_log(str(disk))
+    handle.shutdown()
+    first.stop()
+    assert not refused(second.uri("disk"))
+
+
+@test("a file that is not there is refused with its name, and served as soon as it is there")
+def late_file(bench: Bench) -> None:
+    server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\n[disk]\nexportname = {bench.folder}/late\n")
+    assert refused(server.uri("disk"))
+    server.wait_for_log(f"{bench.folder}/late")
+    bench.file("late", MIB)
+    assert not refused(server.uri("disk"))
+
+
+@test("maxconnections holds for an export, and a place is free again when a client leaves")
+def max_connections(bench: Bench) -> None:
+    server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\n[disk]\nexportname = {bench.file('disk', MIB)}\nmaxconnections = 2\n")
+    one, two = connect(server.uri("disk")), connect(server.uri("disk"))
+    assert refused(server.uri("disk"))
+    two.shutdown()
+    wait_for(lambda: not refused(server.uri("disk")), "a free place")
+    one.shutdown()
+
+
+@test("the server listens on IPv6 where it is asked to")
+def ipv6(bench: Bench) -> None:
+    port = free_port()
+    disk = bench.file("disk", MIB)
+    bench.start(port, bench.server_program, "--foreground", "--listen", f"[::1]:{port}", "--listen", f"127.0.0.1:{port}",
+                "--export", f"disk={disk}")
+    assert answers(port)
+    assert output("nbdinfo", "--size", f"nbd://[::1]:{port}/disk").strip() == str(MIB)

@@ -1,0 +1,35 @@
+"""What holdfast-client does without a kernel device: it lists exports, ours and those of others, and says what is wrong."""
+import json
+
+from support import MIB, Bench, free_port, output, test
+
+
+@test("holdfast-client lists the exports of holdfast-server")
+def list_ours(bench: Bench) -> None:
+    server = bench.serve(f"one={bench.file('one', MIB)}", f"two={bench.file('two', MIB)}")
+    text = output(bench.client_program, "list", f"127.0.0.1,{server.port}")
+    assert "one" in text and "two" in text, text
+    names = json.loads(output(bench.client_program, "list", "--json", server.uri()))
+    assert "one" in json.dumps(names) and "two" in json.dumps(names)
+
+
+@test("holdfast-client lists the exports of nbd-server, nbdkit and qemu-nbd")
+def list_others(bench: Bench) -> None:
+    disk = bench.file("disk", MIB)
+    port = free_port()
+    config = bench.file("nbd.conf", content=f"[generic]\nport = {port}\nlistenaddr = 127.0.0.1\nallowlist = true\n[classic]\nexportname = {disk}\n".encode())
+    servers = [("classic", bench.start(port, "nbd-server", "-d", "-C", config))]
+    port = free_port()
+    servers.append(("kit", bench.start(port, "nbdkit", "-f", "-i", "127.0.0.1", "-p", str(port), "-e", "kit", "file", disk)))
+    port = free_port()
+    servers.append(("qemu", bench.start(port, "qemu-nbd", "-t", "-f", "raw", "-b", "127.0.0.1", "-p", str(port), "-x", "qemu", disk)))
+    for name, server in servers:
+        assert name in output(bench.client_program, "list", server.uri()), name
+
+
+@test("an address where nobody listens is named in the message, and so is a word that is no address")
+def nobody(bench: Bench) -> None:
+    port = free_port()
+    done = output(bench.client_program, "list", f"127.0.0.1,{port}", status=5)
+    assert "127.0.0.1" in done and str(port) in done, done
+    assert "nbdx://" in output(bench.client_program, "list", "nbdx://nowhere/", status=2)
