@@ -1,0 +1,118 @@
+// What the kernel command line and DHCP ask `boot` to attach. Knows no files, no sockets, no clock.
+//
+// Two steps, because the command line can be judged before there is a network, and a wrong word should be
+// told at once rather than after a minute of waiting for DHCP:
+//   read_boot_request()  command line -> nothing to do, or a request, or the word that is wrong
+//   make_boot_plan()     request and DHCP answers -> a plan, or what is missing
+//
+// The words: nbdroot= (repeated: further servers, in order of preference), nbddev=, root=, rootdelay=, ip=,
+// and dracut's netroot=nbd:... and root=nbd:... What one nbdroot= word may look like is in
+// client/boot_forms.txt. The disk is attached as the device that is named by, in this order: root=/dev/nbdN,
+// nbddev=, the first nbdroot= (or DHCP root-path) that names one, else nbd0. Debian documents that root=
+// comes before the rest.
+//
+// All of this is for before the daemon's seal: it allocates.
+#pragma once
+
+#include "client/export_address.hh"
+
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace holdfast::client {
+
+// What ipconfig learnt on one interface. Empty fields were not given; 0.0.0.0 has been made empty.
+struct NetworkAnswer {
+    std::string interface;
+    std::string address;
+    std::string root_server;  // DHCP's next-server, else the DHCP server itself
+    std::string root_path;    // DHCP option 17
+    std::string domain;
+    std::vector<std::string> search;
+    std::vector<std::string> name_servers;
+
+    bool operator==(const NetworkAnswer&) const = default;
+};
+
+// Which word is wrong, and a sentence that says what is wrong with it and the mend.
+struct BootError {
+    std::string word;     // "nbdroot=srv,70000"; empty where no word is to blame (no network)
+    std::string message;  // complete, with the word in it; one line, printable
+
+    bool operator==(const BootError&) const = default;
+};
+
+// What the initramfs's other scripts may have set, besides the command line.
+struct BootVariables {
+    std::string nbdroot;  // NBDROOT: takes the place of every nbdroot= word (Debian documents it)
+    std::string root;     // ROOT: the root device where the command line has no root=
+};
+
+// The words after the device. Empty or false: not given.
+struct BootOptions {
+    std::optional<std::uint32_t> block_size;      // 512, 1024, 2048 or 4096
+    std::optional<std::chrono::seconds> timeout;  // the kernel's request timer, nbd-client's -timeout
+    bool read_only = false;                       // the block device itself is read-only
+
+    bool operator==(const BootOptions&) const = default;
+};
+
+// One nbdroot= word, as written and as read.
+struct BootWord {
+    std::string text;  // with its key: "nbdroot=srv,root"
+    NamedExport named;
+};
+
+struct BootRequest {
+    std::vector<BootWord> servers;  // at least one
+    std::optional<NbdDevice> nbddev;
+    std::string root;  // root= as given; empty when missing
+    std::string ip;    // ip= as given, for messages
+    std::chrono::seconds patience{30};
+    std::vector<std::string> warnings;
+};
+
+struct BootPlan {
+    std::vector<ServerAddress> servers;  // in order of preference; at least one; no two alike
+    std::uint32_t device_index = 0;      // attach as nbdN
+    std::string root;           // what is mounted: /dev/nbd0, /dev/nbd0p1, UUID=..., /dev/vg/root, ...
+    bool root_changed = false;  // root is not what root= says: param_conf() tells the initramfs
+    std::string root_fstype;    // dracut's form; empty: the initramfs finds out
+    std::string root_flags;     // dracut's form; mount options
+    BootOptions options;
+    std::chrono::seconds patience{30};  // how long attaching is tried: rootdelay=, at least 30 s
+    std::vector<std::string> warnings;  // one line each, printable; to be logged
+};
+
+// Nothing (an empty optional) when the command line asks for no NBD root: the machine boots from its own
+// disk. Asking is: an nbdroot= word, nbddev=, root=/dev/nbdN, netroot=nbd:... or root=nbd:..., or NBDROOT.
+std::expected<std::optional<BootRequest>, BootError> read_boot_request(std::string_view command_line,
+                                                                       const BootVariables& variables = {});
+
+// `answers` in order of preference; empty when no interface has an address from ipconfig.
+std::expected<BootPlan, BootError> make_boot_plan(const BootRequest& request,
+                                                  const std::vector<NetworkAnswer>& answers);
+
+// One line for the console and the log: servers as URIs, device, root.
+std::string describe(const BootPlan& plan);
+
+// The lines for the initramfs's /conf/param.conf, quoted for the shell. Empty when there is nothing to hand
+// back.
+std::string param_conf(const BootPlan& plan);
+
+// A command line's words as the kernel splits them: "..." keeps blanks together, what follows `--` is init's.
+struct KernelWord {
+    std::string key;
+    std::string value;
+    bool has_value = false;
+
+    bool operator==(const KernelWord&) const = default;
+};
+std::vector<KernelWord> split_command_line(std::string_view command_line);
+
+}  // namespace holdfast::client
