@@ -1,0 +1,100 @@
+"""What a test is given: makes images, networks and machines, names their logs, and ends them all with the test."""
+
+import contextlib
+import pathlib
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from lab import images, layer, network, paths, process, progress
+from lab.failure import Failure
+from lab.machine import Machine
+
+ROOT = f"root=LABEL={layer.LABEL} ro"
+
+
+class Lab:
+    """One test's lab. `logs` keeps what is worth reading afterwards, `scratch` is removed with the test."""
+
+    def __init__(self, logs: pathlib.Path) -> None:
+        self.logs = logs
+        self.scratch = logs / "scratch"
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        self.build = paths.BUILD
+        self.machines: list[Machine] = []
+        self._ending = contextlib.ExitStack()
+        self._copies = 0
+
+    def image(self, kind: str = "client", release: int = 12, *, packages: Sequence[str] = (), customise: str = "",
+              programs: bool = True, files: Mapping[str, str] | None = None, commands: Sequence[str] = (),
+              size: str = layer.SIZE) -> layer.Image:
+        """An image of Debian 12 or 13 from the cache, or built now (which the test's time limit does not count).
+
+        packages and customise go into the Debian tree (half a minute when they change), files and commands on top of
+        it (some seconds), beside our programs.
+        """
+        with progress.off_the_clock():
+            base = images.base(kind, release, tuple(packages), customise)
+            return layer.image(base, programs=programs, files=files, commands=commands, size=size)
+
+    def copy(self, image: layer.Image, name: str | None = None) -> pathlib.Path:
+        """A disk of the test's own with the image's file system."""
+        return image.copy(self._disk(name))
+
+    def copy_partitioned(self, image: layer.Image, name: str | None = None) -> pathlib.Path:
+        """The same in the first partition of a GPT."""
+        return image.copy_partitioned(self._disk(name))
+
+    def blank_disk(self, size: int, name: str | None = None) -> pathlib.Path:
+        """A disk of zeros of that many MiB."""
+        path = self._disk(name)
+        with path.open("wb") as file:
+            file.truncate(size << 20)
+        return path
+
+    def network(self, ipv6: bool = False) -> network.Network:
+        """A network that cannot leave the machine; see network.py for its cards."""
+        return self._ending.enter_context(network.Network(self.logs, ipv6))
+
+    def machine(self, name: str, **options) -> Machine:
+        """Starts a machine; the options are Machine's."""
+        machine = self._ending.enter_context(Machine(name, self.logs, **options))
+        self.machines.append(machine)
+        return machine
+
+    def boot(self, name: str, image: layer.Image, *, disks: Sequence[pathlib.Path] | None = None, append: str = ROOT,
+             **options) -> Machine:
+        """Starts a machine with the image's kernel and initramfs, and (unless disks says otherwise) a copy of its
+        disk as /dev/vda."""
+        disks = [self.copy(image, name)] if disks is None else disks
+        return self.machine(name, kernel=image.kernel, initrd=image.initrd, append=append, disks=disks, **options)
+
+    def tftp_folder(self, image: layer.Image, append: str) -> pathlib.Path:
+        """A folder for TFTP that boots the image's kernel by PXELINUX; its boot file is pxelinux.0."""
+        with progress.off_the_clock():
+            tree = images.base("server").tree()
+        folder = self.scratch / "tftp"
+        (folder / "pxelinux.cfg").mkdir(parents=True)
+        boot_files = [tree / "usr/lib/PXELINUX/pxelinux.0", tree / "usr/lib/syslinux/modules/bios/ldlinux.c32",
+                      image.kernel, image.initrd]
+        subprocess.run(["cp", "-t", str(folder), *map(str, boot_files)], check=True)
+        (folder / "pxelinux.cfg/default").write_text(
+            "SERIAL 0 115200\nDEFAULT linux\nPROMPT 0\nLABEL linux\n KERNEL vmlinuz\n INITRD initrd.img\n"
+            f" APPEND console=ttyS0 net.ifnames=0 mitigations=off {append}\n")
+        return folder
+
+    def check_file_system(self, disk: pathlib.Path) -> None:
+        """Fails unless the file system on the disk (or file) is clean."""
+        process.output_of(["e2fsck", "-f", "-n", disk])
+
+    def require(self, condition: object, message: str) -> None:
+        """Fails with the message unless the condition holds."""
+        if not condition:
+            raise Failure(message)
+
+    def close(self) -> None:
+        """Ends everything that the test started, last first."""
+        self._ending.close()
+
+    def _disk(self, name: str | None) -> pathlib.Path:
+        self._copies += 1
+        return self.scratch / f"{name or 'disk'}-{self._copies}.raw"

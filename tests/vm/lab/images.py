@@ -1,0 +1,139 @@
+"""Root file systems of Debian, built by mmdebstrap from packages and kept in the cache as plain trees.
+
+A tree holds Debian alone; layer.py puts our programs and a test's own files on top and makes a disk image of it.
+No initramfs is made here (INITRD=No), because every layer makes its own.
+"""
+
+import dataclasses
+import os
+import pathlib
+import shlex
+
+from lab import cachedir, debian, paths, process, progress
+
+KEEP = 10  # trees, of some 300 MB each
+
+BASE = ("systemd-sysv", "udev", "kmod", "initramfs-tools", "iproute2", "dbus", "zstd", "procps",
+        "linux-image-cloud-amd64")
+# What our programs are linked to. A program that misses a library in an image is reported when its layer is made.
+OUR_LIBRARIES = ("libnl-3-200", "libnl-genl-3-200", "libcap-ng0", "libinih1")
+KINDS: dict[str, tuple[str, ...]] = {
+    "client": (),
+    "server": ("lvm2", "thin-provisioning-tools", "e2fsprogs", "dnsmasq-base", "pxelinux", "syslinux-common",
+               "nbd-client", "psmisc"),
+}
+
+CUSTOMISE = r"""
+passwd --quiet --delete root
+printf '127.0.0.1 localhost\n::1 localhost ip6-localhost\n' >/etc/hosts
+echo 'LABEL=holdfast-root / ext4 errors=remount-ro 0 1' >/etc/fstab
+rm -f /etc/resolv.conf && : >/etc/resolv.conf
+
+# The initramfs: quick to make, able to check the root file system.
+sed -i -e 's/^COMPRESS=.*/COMPRESS=zstd\nCOMPRESSLEVEL=1/' -e 's/^FSTYPE=.*/FSTYPE=ext4/' \
+    /etc/initramfs-tools/initramfs.conf
+
+# A root login on the first serial port, for people and for expect().
+mkdir -p /etc/systemd/system/serial-getty@ttyS0.service.d
+cat >/etc/systemd/system/serial-getty@ttyS0.service.d/autologin.conf <<'EOF'
+[Service]
+ExecStart=
+ExecStart=-/sbin/agetty --autologin root --noclear --keep-baud 115200 ttyS0 linux
+EOF
+echo 'set enable-bracketed-paste off' >/etc/inputrc
+
+# A shell for run() on the second one, where no kernel message and no echo comes in between.
+cat >/usr/local/sbin/lab-shell <<'EOF'
+#!/bin/sh
+# Reads commands from the test runner and answers it; see serial.py of the lab.
+stty -F /dev/ttyS1 raw -echo
+exec </dev/null >/dev/ttyS1 2>/dev/null
+cd /root && export HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+echo lab-shell-"ready"
+exec sh /dev/ttyS1  # as a script: an interactive shell would ignore SIGTERM and hold up every shutdown
+EOF
+chmod 755 /usr/local/sbin/lab-shell
+cat >/etc/systemd/system/lab-shell.service <<'EOF'
+[Unit]
+Description=Shell of the test runner on ttyS1
+After=systemd-user-sessions.service
+[Service]
+ExecStart=/usr/local/sbin/lab-shell
+Restart=always
+RestartSec=0
+[Install]
+WantedBy=multi-user.target
+EOF
+if [ -d /run/systemd ] || [ -x /lib/systemd/systemd ]; then
+    systemctl enable --quiet lab-shell.service
+    # Nothing that wakes up by itself, and nothing on a screen that is not there.
+    systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
+        e2scrub_reap.service fstrim.timer getty@tty1.service systemd-pstore.service
+fi
+if [ -e /etc/inittab ]; then
+    sed -i -e '/^[1-6]:/d' /etc/inittab
+    echo 'T0:2345:respawn:/sbin/agetty --autologin root --noclear --keep-baud 115200 ttyS0 linux' >>/etc/inittab
+    echo 'T1:2345:respawn:/usr/local/sbin/lab-shell' >>/etc/inittab
+fi
+
+# Services that a test starts when it wants them.
+for unit in dnsmasq nbd-server; do
+    [ ! -e /lib/systemd/system/$unit.service ] || systemctl disable --quiet $unit.service
+done
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Base:
+    """Which Debian: everything that its tree depends on."""
+
+    kind: str
+    release: int
+    packages: tuple[str, ...]
+    customise: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}-{self.release}"
+
+    @property
+    def key(self) -> str:
+        return cachedir.digest(self.name, sorted(self.packages), CUSTOMISE + self.customise)
+
+    def tree(self) -> pathlib.Path:
+        """The folder of the root file system. Shared by every test: read it, never write it."""
+        return cachedir.entry("trees", self.name, self.key, self._build, KEEP) / "root"
+
+    def _build(self, folder: pathlib.Path) -> None:
+        debian.check_keys(self.release)
+        archives = paths.cache() / "archives"
+        archives.mkdir(exist_ok=True)
+        script = folder / "customise.sh"
+        script.write_text(f"set -eu\necho {self.kind} >/etc/hostname\n{CUSTOMISE}{self.customise}")
+        with progress.step(f"Debian {self.release} {self.kind}: {len(self.packages)} packages and what they need"):
+            process.output_of(self._command(folder / "root", archives, script), log=folder / "build.log",
+                              env={**os.environ, "INITRD": "No", "LC_ALL": "C.UTF-8"}, cwd=folder)
+
+    def _command(self, target: pathlib.Path, archives: pathlib.Path, script: pathlib.Path) -> list[str]:
+        """mmdebstrap, in a mount namespace so that nothing stays mounted; .deb files are linked in and out."""
+        cached, inside = shlex.quote(str(archives)), '"$1"/var/cache/apt/archives'
+        hooks = {
+            "setup": f"mkdir -p {inside} && find {cached} -name '*.deb' -exec cp -l -t {inside} {{}} +",
+            "customize": f"find {inside} -name '*.deb' -exec cp -n -l -t {cached} {{}} + && "
+                         f"chroot \"$1\" sh < {shlex.quote(str(script))}",
+        }
+        excluded = [f"path-exclude=/usr/share/{what}/*" for what in ("doc", "locale", "man", "info")]
+        # apt keeps the linked files alone (no /download/empty, no /essential/unlink); the machine-id stays, because
+        # without it systemd takes the boot for the first one and enables what its presets name.
+        skipped = "cleanup/reproducible,download/empty,essential/unlink"
+        return ["unshare", "--mount", "--propagation", "private", "mmdebstrap", "--mode=root", "--variant=minbase",
+                "--format=directory", f"--include={','.join(self.packages)}", f"--skip={skipped}",
+                "--dpkgopt=force-unsafe-io", *(f"--dpkgopt={path}" for path in excluded),
+                "--aptopt=Acquire::Languages \"none\"", *(f"--aptopt={line}" for line in debian.apt_options()),
+                *(f"--{when}-hook={what}" for when, what in hooks.items()),
+                debian.SUITES[self.release], str(target), *debian.sources(self.release).strip().split("\n")]
+
+
+def base(kind: str, release: int = 12, packages: tuple[str, ...] = (), customise: str = "") -> Base:
+    """A kind of machine ("client", "server"), with more packages and a shell text run inside when a test needs them."""
+    return Base(kind, release, (*BASE, *OUR_LIBRARIES, *KINDS[kind], *packages), customise)

@@ -1,0 +1,176 @@
+"""Bootable disk images: a tree from images.py, our programs from `make install`, and a test's own files on top.
+
+The initramfs is made by the image's own update-initramfs, so that our hook runs for real. The result is cached by its
+contents: no change costs nothing, a change in our code some seconds.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import uuid
+from collections.abc import Mapping, Sequence
+
+from lab import cachedir, images, paths, process, progress
+from lab.failure import Failure
+
+KEEP = 24  # images, of some 350 MB each
+LABEL = "holdfast-root"
+SIZE = "1G"
+_SECTOR = 512
+_FIRST = 2048  # the first sector of the partition
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """A disk with one ext4 file system, and the kernel and initramfs that boot from it. Shared: copy it to use it."""
+
+    folder: pathlib.Path
+    tree: pathlib.Path
+    label: str = LABEL
+
+    @property
+    def disk(self) -> pathlib.Path:
+        return self.folder / "disk.raw"
+
+    @property
+    def kernel(self) -> pathlib.Path:
+        return self.folder / "vmlinuz"
+
+    @property
+    def initrd(self) -> pathlib.Path:
+        return self.folder / "initrd.img"
+
+    @property
+    def uuid(self) -> str:
+        """The UUID of the file system, for root=UUID=."""
+        return json.loads((self.folder / "image.json").read_text())["uuid"]
+
+    def copy(self, target: pathlib.Path) -> pathlib.Path:
+        """A disk of one's own."""
+        cachedir.copy_sparse(self.disk, target)
+        return target
+
+    def copy_partitioned(self, target: pathlib.Path) -> pathlib.Path:
+        """A disk of one's own with a GPT and the file system in its first partition."""
+        sectors = self.disk.stat().st_size // _SECTOR
+        with target.open("wb") as file:
+            file.truncate((sectors + 2 * _FIRST) * _SECTOR)
+        table = f"label: gpt\nstart={_FIRST}, size={sectors}, type=linux\n"
+        subprocess.run(["sfdisk", "--quiet", str(target)], input=table, text=True, check=True)
+        process.output_of(["dd", f"if={self.disk}", f"of={target}", "bs=1M", f"seek={_FIRST * _SECTOR >> 20}",
+                           "conv=sparse,notrunc", "status=none"])
+        return target
+
+
+def image(base: images.Base, *, programs: bool = True, files: Mapping[str, str] | None = None,
+          commands: Sequence[str] = (), size: str = SIZE) -> Image:
+    """The image of a base with our programs (unless programs=False), files (path to text; a text that begins with
+    "#!" becomes executable) and shell commands, each run inside it. Built when it is not in the cache."""
+    tree = base.tree()
+    stage = staged_programs() if programs else None
+    contents = _contents(stage) if stage else []
+    filesystem = str(uuid.UUID(cachedir.digest(base.key, contents, dict(files or {}), list(commands), size) * 2))
+
+    def build(folder: pathlib.Path) -> None:
+        with progress.step(f"Debian {base.release} {base.kind}: image with {'our programs' if stage else 'Debian alone'}"):
+            root = folder / "root"
+            process.output_of(["cp", "-a", "--reflink=auto", tree, root])
+            if stage:
+                _install(stage, root)
+            _add(root, files or {})
+            _make_boot_files(root, commands, folder / "build.log")
+            _check_libraries(stage, root)
+            _make_disk(root, folder, size, filesystem)
+            cachedir.remove(root)
+            (folder / "image.json").write_text(json.dumps({"uuid": filesystem, "label": LABEL}))
+
+    key = cachedir.digest(filesystem, _own_version())
+    return Image(cachedir.entry("images", base.name, key, build, KEEP), tree)
+
+
+def staged_programs() -> pathlib.Path:
+    """A folder with what `make install` installs, made once in a run of the tests."""
+    stage = paths.BUILD / "vm-stage" / os.environ.get("HOLDFAST_LAB_RUN", str(os.getpid()))
+    with cachedir.locked(paths.BUILD / "vm-stage" / ".lock"):
+        if not stage.exists():
+            new = stage.with_name(stage.name + ".new")
+            cachedir.remove(new)
+            new.mkdir()
+            with progress.step("make install"):
+                process.output_of(["make", "-C", paths.REPOSITORY, "-j2", "install", f"DESTDIR={new}"],
+                                  env={name: value for name, value in os.environ.items()
+                                       if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")})
+            new.rename(stage)
+    return stage
+
+
+def forget_staged_programs() -> None:
+    """Removes this run's folder."""
+    cachedir.remove(paths.BUILD / "vm-stage" / os.environ.get("HOLDFAST_LAB_RUN", str(os.getpid())))
+
+
+def _own_version() -> str:
+    """This file decides what an image is like, so it is one of the inputs."""
+    return hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()
+
+
+def _contents(stage: pathlib.Path) -> list[list[str]]:
+    """Every installed file with its mode and a hash of what is in it."""
+    found = []
+    for path in sorted(stage.rglob("*")):
+        if path.is_symlink():
+            what = os.readlink(path)
+        elif path.is_file():
+            what = hashlib.sha256(path.read_bytes()).hexdigest()
+        else:
+            what = "folder"
+        found.append([str(path.relative_to(stage)), oct(path.lstat().st_mode), what])
+    return found
+
+
+def _install(stage: pathlib.Path, root: pathlib.Path) -> None:
+    """tar rather than cp, because it goes through the symbolic links of a merged /usr."""
+    with subprocess.Popen(["tar", "-C", stage, "--owner=0", "--group=0", "-cf", "-", "."],
+                          stdout=subprocess.PIPE) as packed:
+        subprocess.run(["tar", "-C", root, "--keep-directory-symlink", "--no-overwrite-dir", "-xf", "-"],
+                       stdin=packed.stdout, check=True)
+
+
+def _add(root: pathlib.Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        path = root / name.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755 if text.startswith("#!") else 0o644)
+
+
+def _make_boot_files(root: pathlib.Path, commands: Sequence[str], log: pathlib.Path) -> None:
+    """Runs the commands and update-initramfs inside the tree, with /proc, in a mount namespace of their own."""
+    version = next((root / "lib/modules").iterdir()).name
+    script = "\n".join([
+        "set -eu", "mount -t proc proc \"$0/proc\"", "exec chroot \"$0\" sh -eu <<'LAB_COMMANDS'",
+        *commands, f"update-initramfs -c -k {version}", "LAB_COMMANDS"])
+    process.output_of(["unshare", "--mount", "--propagation", "private", "sh", "-c", script, root], log=log)
+    shutil.copy(root / f"boot/vmlinuz-{version}", log.parent / "vmlinuz")
+    shutil.copy(root / f"boot/initrd.img-{version}", log.parent / "initrd.img")
+
+
+def _check_libraries(stage: pathlib.Path | None, root: pathlib.Path) -> None:
+    """A program that cannot start in the guest would be a puzzle there; here it is a sentence."""
+    for path in sorted((stage / "usr").glob("*bin/*")) if stage else []:
+        inside = f"/{path.relative_to(stage)}"
+        said = subprocess.run(["chroot", str(root), "ldd", inside], capture_output=True, text=True).stdout
+        missing = [line.split()[0] for line in said.splitlines() if "not found" in line]
+        if missing:
+            raise Failure(f"{inside} needs {', '.join(missing)}, which the image has not: "
+                          "add its package to OUR_LIBRARIES in tests/vm/lab/images.py")
+
+
+def _make_disk(root: pathlib.Path, folder: pathlib.Path, size: str, filesystem: str) -> None:
+    """mke2fs fills the file system itself; no loop device, no mount."""
+    process.output_of(["mke2fs", "-q", "-t", "ext4", "-L", LABEL, "-U", filesystem, "-d", root,
+                       "-E", "assume_storage_prezeroed=1", folder / "disk.raw", size])

@@ -1,0 +1,126 @@
+"""Networks that cannot leave the machine.
+
+A Network is a network namespace of its own: nothing but loopback, and a bridge once a card asks for it. A machine's
+card joins it in one of two ways:
+- user_card(): QEMU's user network. The namespace's 127.0.0.1 (and ::1) is 10.0.2.2 (and fec0::2) to the guest. It has
+  DHCP and TFTP, and is enough for one machine and servers that run on the host.
+- bridge_card(): a tap on the bridge, for machines that talk to each other. The host's side is 10.77.0.1 (fd77::1).
+The namespace belongs to a sleeping process, so it is gone with everything in it when that ends, however it ends.
+"""
+
+import dataclasses
+import os
+import pathlib
+import time
+from collections.abc import Sequence
+
+from lab import process
+from lab.failure import Failure
+
+HOST = "10.0.2.2"  # the namespace's loopback, to a guest on a user network
+HOST6 = "fec0::2"
+BRIDGE_HOST = "10.77.0.1"
+BRIDGE_HOST6 = "fd77::1"
+# An address from the kernel command line for the user network: quicker than klibc's DHCP, which can lose 10 s.
+USER_IP = "ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:off"
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """A network card of a machine."""
+
+    network: "Network"
+    netdev: str
+    mac: str
+
+    def arguments(self, name: str, with_boot_rom: bool) -> list[str]:
+        rom = "" if with_boot_rom else ",romfile="
+        return ["-netdev", f"{self.netdev},id={name}", "-device", f"virtio-net-pci,netdev={name},mac={self.mac}{rom}"]
+
+
+class Network:
+    """See above. ipv6=False switches IPv6 off in it, so that no resolver takes a link-local address for a network."""
+
+    def __init__(self, logs: pathlib.Path, ipv6: bool = False) -> None:
+        self.ipv6 = ipv6
+        self._logs = logs
+        self._cards = 0
+        self._taps = 0
+        self._services: list[process.Service] = []
+        self._holder = process.start(["unshare", "--net", "--", "sleep", "infinity"], stdin=process.DEVNULL)
+        self.prefix = ["nsenter", f"--net=/proc/{self._holder.pid}/ns/net", "--"]
+        self._wait_for_namespace()
+        if not ipv6:
+            self.run(["sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"])
+        self.run(["ip", "link", "set", "lo", "up"])
+
+    def run(self, command: Sequence[str]) -> str:
+        """Runs a program of the host inside, to its end; returns its output."""
+        return process.output_of([*self.prefix, *map(str, command)])
+
+    def spawn(self, command: Sequence[str], name: str | None = None, ready: str | None = None,
+              timeout: float = 10) -> process.Service:
+        """Starts a program of the host inside. Its output goes to a log called by its name; ready is a pattern of that
+        log to wait for."""
+        name = name or pathlib.Path(str(command[0])).name
+        service = process.Service([*self.prefix, *map(str, command)], self._logs / f"{name}.log", shown_as=command)
+        self._services.append(service)
+        if ready:
+            service.expect(ready, timeout)
+        return service
+
+    def wait_for_port(self, port: int, timeout: float = 10) -> None:
+        """Waits until something listens on the TCP port inside."""
+        deadline = time.monotonic() + timeout
+        while not self.run(["ss", "-Hltn", f"sport = :{port}"]).strip():
+            if time.monotonic() > deadline:
+                raise Failure(f"nothing listens on port {port} after {timeout} s")
+            time.sleep(0.05)
+
+    def user_card(self, *, tftp: pathlib.Path | None = None, bootfile: str = "") -> Card:
+        """A card on QEMU's user network; bootfile is a path inside the tftp folder."""
+        netdev = f"user,ipv6={'on' if self.ipv6 else 'off'}"
+        netdev += f",tftp={tftp}" if tftp else ""
+        netdev += f",bootfile={bootfile}" if bootfile else ""
+        return Card(self, netdev, self._next_mac())
+
+    def bridge_card(self, mac: str | None = None) -> Card:
+        """A card on the namespace's bridge, which is made with the first one."""
+        if not self._taps:
+            self._make_bridge()
+        self._taps += 1
+        tap = f"tap{self._taps}"
+        self.run(["ip", "tuntap", "add", tap, "mode", "tap"])
+        self.run(["ip", "link", "set", tap, "master", "br0", "up"])
+        return Card(self, f"tap,ifname={tap},script=no,downscript=no", mac or self._next_mac())
+
+    def close(self) -> None:
+        for service in reversed(self._services):
+            service.stop()
+        process.end(self._holder)
+
+    def __enter__(self) -> "Network":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _make_bridge(self) -> None:
+        self.run(["ip", "link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0"])
+        self.run(["ip", "address", "add", f"{BRIDGE_HOST}/24", "dev", "br0"])
+        if self.ipv6:
+            self.run(["ip", "address", "add", f"{BRIDGE_HOST6}/64", "dev", "br0", "nodad"])
+        self.run(["ip", "link", "set", "br0", "up"])
+
+    def _next_mac(self) -> str:
+        self._cards += 1
+        return f"52:54:00:77:00:{self._cards:02x}"
+
+    def _wait_for_namespace(self) -> None:
+        """The holder is in its namespace a moment after it was started."""
+        ours = os.readlink("/proc/self/ns/net")
+        deadline = time.monotonic() + 10
+        while os.readlink(f"/proc/{self._holder.pid}/ns/net") == ours:
+            if time.monotonic() > deadline or self._holder.poll() is not None:
+                raise Failure("no network namespace could be made (`unshare --net`)")
+            time.sleep(0.005)

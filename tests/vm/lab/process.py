@@ -1,0 +1,95 @@
+"""Programs on the host that a test starts. They end with the test, however it ends.
+
+Each runs under `setpriv --pdeathsig`: the kernel kills it when the thread that started it is gone, so start them from
+the main thread. Each has a session of its own, so that Ctrl-C reaches the runner alone, which then ends them in order.
+"""
+
+import pathlib
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+
+from lab.failure import Failure
+
+DEVNULL = subprocess.DEVNULL
+
+
+def start(command: Sequence[str], **options) -> subprocess.Popen:
+    """Popen for a program that must not outlive us."""
+    return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *map(str, command)], start_new_session=True,
+                            **options)
+
+
+def end(process: subprocess.Popen, patience: float = 5) -> None:
+    """SIGTERM, then SIGKILL when it has not left in time. Harmless when it is already gone."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def output_of(command: Sequence[str], log: pathlib.Path | None = None, **options) -> str:
+    """Runs a program to its end and returns what it printed; a failure names the program and shows its last lines."""
+    done = subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace", **options)
+    if log:
+        log.write_text(done.stdout)
+    if done.returncode:
+        tail = "\n".join(done.stdout.splitlines()[-30:])
+        raise Failure(f"`{' '.join(map(str, command))}` exited with {done.returncode}:\n{tail}")
+    return done.stdout
+
+
+class Service:
+    """A program of the host that runs beside the machines (a server, mostly), with its output in a log."""
+
+    def __init__(self, command: Sequence[str], log: pathlib.Path, shown_as: Sequence[str] = ()) -> None:
+        self.log = log
+        self._shown_as = " ".join(map(str, shown_as or command))
+        with log.open("ab") as output:
+            self._process = start(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+        self.pid = self._process.pid
+
+    def text(self) -> str:
+        """All it has printed so far."""
+        return self.log.read_text(errors="replace")
+
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def expect(self, pattern: str, timeout: float = 10) -> re.Match[str]:
+        """Waits until its log has a line with the pattern."""
+        deadline = time.monotonic() + timeout
+        while not (found := re.search(pattern, self.text(), re.MULTILINE)):
+            if not self.running():
+                raise Failure(f"`{self._shown_as}` ended with {self._process.returncode} before {pattern!r}:\n"
+                              f"{self.text()[-2000:]}")
+            if time.monotonic() > deadline:
+                raise Failure(f"`{self._shown_as}` did not print {pattern!r} in {timeout} s:\n{self.text()[-2000:]}")
+            time.sleep(0.05)
+        return found
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, timeout: float = 10) -> int:
+        """Its exit status, once it has ended by itself."""
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"`{self._shown_as}` has not ended in {timeout} s") from None
+
+    def stop(self) -> None:
+        """SIGTERM and, if need be, SIGKILL."""
+        self._process.send_signal(signal.SIGCONT)
+        end(self._process)
+
+    def kill(self) -> None:
+        """Ends it at once, as a crash would."""
+        self._process.kill()
+        self._process.wait()

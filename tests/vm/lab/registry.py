@@ -1,0 +1,35 @@
+"""What a test file declares. Knows nothing of how tests are run."""
+
+import dataclasses
+from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Test:
+    """One test: a sentence, the function that proves it, and how long it may take (building images not counted)."""
+
+    sentence: str
+    function: Callable
+    timeout: float
+    module: str
+
+    @property
+    def slug(self) -> str:
+        """A name that can be a folder's."""
+        return f"{self.module}.{self.function.__name__}"
+
+    def matches(self, text: str) -> bool:
+        return text.lower() in f"{self.slug} {self.sentence}".lower()
+
+
+tests: list[Test] = []
+
+
+def test(sentence: str, timeout: float = 300) -> Callable[[Callable], Callable]:
+    """Declares a test. The function takes one argument, the Lab; it fails by raising anything."""
+
+    def declare(function: Callable) -> Callable:
+        tests.append(Test(sentence, function, timeout, function.__module__))
+        return function
+
+    return declare

@@ -1,0 +1,37 @@
+"""What a host must have before any test can run, and what to do when it has not."""
+
+import os
+import shutil
+
+# program: the Debian package that has it
+PROGRAMS = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "mmdebstrap": "mmdebstrap",
+    "mke2fs": "e2fsprogs",
+    "sfdisk": "fdisk",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "unshare": "util-linux",
+    "setpriv": "util-linux",
+    "sysctl": "procps",
+    "tar": "tar",
+    "make": "make",
+}
+SPACE = 6  # GiB for images in the cache
+
+
+def missing(cache: os.PathLike[str]) -> list[str]:
+    """One sentence for each thing that is missing; empty when the tests can run."""
+    found = []
+    if os.geteuid() != 0:
+        found.append("the tests build root file systems and make network namespaces: run them as root")
+    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
+    packages = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)})
+    if packages:
+        found.append(f"these packages are missing: {' '.join(packages)}; `make deps` installs them")
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        found.append("/dev/net/tun cannot be opened: load the module tun, or allow it in this container")
+    free = shutil.disk_usage(cache).free >> 30
+    if free < SPACE:
+        found.append(f"{cache} has {free} GiB free and the images need {SPACE}")
+    return found

@@ -1,0 +1,179 @@
+"""Finds the tests, runs each in a process of its own, two at a time, and says what happened.
+
+A test's process has its time limit as an alarm, so that a test that hangs ends as a failure with its place in the
+code; the runner ends it itself only when that has not helped.
+"""
+
+import argparse
+import importlib
+import os
+import pathlib
+import re
+import shutil
+import signal
+import sys
+import time
+import traceback
+
+from lab import layer, paths, progress, requirements
+from lab.context import Lab
+from lab.registry import Test, tests
+
+GRACE = 30  # seconds to clean up after the time limit
+
+
+class TimeLimit(Exception):
+    """The alarm of a test."""
+
+
+def main() -> int:
+    options = _parse()
+    _load()
+    chosen = [test for test in tests if all(test.matches(text) for text in options.only)]
+    if options.list:
+        for test in chosen:
+            print(f"{test.slug:45} {test.sentence}")
+        return 0
+    if problems := requirements.missing(paths.cache()):
+        print("The virtual-machine tests cannot run here:", *(f"  {text}" for text in problems), sep="\n")
+        return 1
+    if not chosen:
+        print(f"No test is called {' '.join(options.only)!r}; --list names them.")
+        return 1
+    # SIGTERM ends us as Ctrl-C does, so that everything is cleaned up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.environ["HOLDFAST_LAB_RUN"] = f"{os.getpid()}"
+    try:
+        failed = Runner(options).run(chosen)
+    except KeyboardInterrupt:
+        print("interrupted")
+        return 130
+    finally:
+        layer.forget_staged_programs()
+    print(f"{len(chosen) - failed} passed, {failed} failed", flush=True)
+    return 1 if failed else 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tests/vm/run", description="Tests in virtual machines.")
+    parser.add_argument("only", nargs="*", metavar="SUBSTRING", help="only tests whose name or sentence has this in it "
+                                                                     "(also T=SUBSTRING)")
+    parser.add_argument("--only", dest="more", action="append", default=[], metavar="SUBSTRING")
+    parser.add_argument("--list", action="store_true", help="name the tests and run none")
+    parser.add_argument("--jobs", "-j", type=int, default=2, help="how many tests at the same time (2)")
+    parser.add_argument("--log-dir", type=pathlib.Path, default=paths.BUILD / "vm-logs")
+    parser.add_argument("--results", type=pathlib.Path, help="a file to add pass/fail lines to")
+    parser.add_argument("--keep", action="store_true", help="keep the disks of the tests beside their logs")
+    options = parser.parse_args()
+    options.only = [text.removeprefix("T=") for text in options.only + options.more if text.removeprefix("T=")]
+    options.log_dir = options.log_dir.resolve()
+    return options
+
+
+def _load() -> None:
+    sys.path.insert(0, str(paths.TESTS))
+    for path in sorted(paths.TESTS.glob("test_*.py")):
+        importlib.import_module(path.stem)
+
+
+class Runner:
+    """Runs tests as child processes. A child's whole answer is its exit status and its log."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._running: dict[int, tuple[Test, float]] = {}
+        self._failed = 0
+
+    def run(self, waiting: list[Test]) -> int:
+        """Runs them all; returns how many failed."""
+        waiting = list(waiting)
+        try:
+            while waiting or self._running:
+                while waiting and len(self._running) < self._options.jobs:
+                    self._start(waiting.pop(0))
+                pid, status = os.wait()
+                if pid in self._running:
+                    self._report(*self._running.pop(pid), os.waitstatus_to_exitcode(status))
+        finally:
+            self._end_all()
+        return self._failed
+
+    def _logs(self, test: Test) -> pathlib.Path:
+        return self._options.log_dir / test.slug
+
+    def _start(self, test: Test) -> None:
+        logs = self._logs(test)
+        shutil.rmtree(logs, ignore_errors=True)
+        logs.mkdir(parents=True)
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid == 0:
+            os._exit(_run_here(test, logs, self._options.keep))
+        self._running[pid] = (test, time.monotonic())
+
+    def _report(self, test: Test, started: float, status: int) -> None:
+        took = time.monotonic() - started
+        word = "pass" if status == 0 else "fail"
+        print(f"{'ok  ' if status == 0 else 'FAIL'} {took:6.1f}s  {test.sentence}", flush=True)
+        if status:
+            self._failed += 1
+            print(_explain(self._logs(test), status), flush=True)
+        if self._options.results:
+            with self._options.results.open("a") as file:
+                file.write(f"{word}\tvm: {test.sentence}\n")
+
+    def _end_all(self) -> None:
+        for pid in self._running:
+            os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE
+        while self._running and time.monotonic() < deadline:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            self._running.pop(pid, None)
+            time.sleep(0.05)
+        for pid in self._running:
+            os.kill(pid, signal.SIGKILL)
+
+
+def _run_here(test: Test, logs: pathlib.Path, keep: bool) -> int:
+    """The life of a test's process; returns its exit status. What it prints goes to test.log."""
+    output = os.open(logs / "test.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGALRM, _alarm(test.timeout))
+    lab = Lab(logs)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, test.timeout)
+        test.function(lab)
+        return 0
+    except KeyboardInterrupt:
+        print("interrupted")
+        return 130
+    except BaseException as problem:
+        print("".join(traceback.format_exception(problem)))
+        print(f"{type(problem).__name__}: {problem}" if type(problem).__name__ != "Failure" else str(problem))
+        return 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        lab.close()
+        if not keep:
+            shutil.rmtree(lab.scratch, ignore_errors=True)
+        sys.stdout.flush()
+
+
+def _alarm(limit: float):
+    def ring(*_: object) -> None:
+        raise TimeLimit(f"the test has not ended in its {limit:g} s")
+    return ring
+
+
+def _explain(logs: pathlib.Path, status: int) -> str:
+    """Why a test failed, where its logs are, and the end of each machine's console."""
+    said = (logs / "test.log").read_text(errors="replace") if (logs / "test.log").exists() else ""
+    places = re.findall(r'File ".*/(test_\w+\.py|demo\w*\.py)", line (\d+)', said)
+    reason = said.strip().rsplit("\n\n", 1)[-1].strip() if said.strip() else f"its process ended with {status}"
+    lines = [f"at {place}:{line}" for place, line in places[-1:]] + reason.splitlines()
+    for console in sorted(logs.glob("*.console.log"), key=lambda path: path.stat().st_mtime):
+        lines += [f"--- end of {console.name}", *console.read_text(errors="replace").splitlines()[-30:]]
+    lines += ["--- logs:", *(str(path) for path in sorted(logs.iterdir()) if path.is_file())]
+    return "\n".join(f"     {line}" for line in lines)
