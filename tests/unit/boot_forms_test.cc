@@ -1,5 +1,5 @@
-// Holds the boot grammar to client/boot_forms.txt, the table that the man page shows: every example there must be read
-// as its row says. The table is read as data, so that a row added there is a test added here.
+// Holds the boot grammar to client/boot_forms.txt, the table that the man page shows: every example there
+// must be read as its row says. The table is read as data, so that a row added there is a test added here.
 
 #include <doctest/doctest.h>
 
@@ -41,7 +41,8 @@ std::vector<Row> read_table() {
         void operator()(std::FILE* file) const { std::fclose(file); }
     };
     std::vector<Row> rows;
-    const std::unique_ptr<std::FILE, Close> file{std::fopen(HOLDFAST_SOURCE_DIR "/client/boot_forms.txt", "re")};
+    const std::unique_ptr<std::FILE, Close> file{
+        std::fopen(HOLDFAST_SOURCE_DIR "/client/boot_forms.txt", "re")};
     REQUIRE(file);
     char buffer[1024];
     for (int number = 1; std::fgets(buffer, sizeof buffer, file.get()); ++number) {

@@ -1,0 +1,297 @@
+// What several words of the command line and DHCP mean together, and the small files that boot reads.
+// What one nbdroot= word means is boot_forms_test.cc's.
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "client/boot_environment.hh"
+#include "client/boot_plan.hh"
+
+using namespace holdfast::client;
+using namespace std::string_literals;
+using std::chrono::seconds;
+
+namespace {
+
+std::vector<NetworkAnswer> dhcp(const std::string& root_path, const std::string& root_server = "192.0.2.9") {
+    NetworkAnswer answer;
+    answer.interface = "eth0";
+    answer.address = "192.0.2.20";
+    answer.root_server = root_server;
+    answer.root_path = root_path;
+    return {answer};
+}
+
+BootPlan plan_of(const std::string& line, const std::vector<NetworkAnswer>& answers = {}) {
+    const auto request = read_boot_request(line);
+    if (!request) FAIL(request.error().message);
+    REQUIRE(request->has_value());
+    auto plan = make_boot_plan(**request, answers);
+    if (!plan) FAIL(plan.error().message);
+    return *plan;
+}
+
+std::string uris_of(const BootPlan& plan) {
+    std::string uris;
+    for (const ServerAddress& server : plan.servers) uris += (uris.empty() ? "" : " ") + to_uri(server);
+    return uris;
+}
+
+// The first step refuses `line`, naming `word` and saying `mend`.
+void check_wrong(const std::string& line, const std::string& word, const std::string& mend) {
+    INFO(line);
+    const auto request = read_boot_request(line);
+    REQUIRE_FALSE(request);
+    INFO(request.error().message);
+    CHECK(request.error().word == word);
+    CHECK(request.error().message.find(mend) != std::string::npos);
+}
+
+// The second step does.
+void check_unplannable(const std::string& line, const std::vector<NetworkAnswer>& answers,
+                       const std::string& mend) {
+    INFO(line);
+    const auto request = read_boot_request(line);
+    if (!request) FAIL(request.error().message);
+    const auto plan = make_boot_plan(**request, answers);
+    REQUIRE_FALSE(plan);
+    INFO(plan.error().message);
+    CHECK(plan.error().message.find(mend) != std::string::npos);
+    CHECK(plan.error().message.find('\n') == std::string::npos);
+}
+
+}  // namespace
+
+TEST_CASE("a machine whose command line names no NBD root is left alone") {
+    for (const char* line :
+         {"", " ", "ro quiet", "root=/dev/sda1 ip=dhcp", "root=UUID=1234 nbdrooted=1 xnbdroot=a,b",
+          "root=/dev/vda -- nbdroot=192.0.2.1,root", "netroot=iscsi:192.0.2.1::::t", "nbd.max_part=8",
+          "root=/dev/mapper/nbd0", "note=\"nbdroot=192.0.2.1,root\""}) {
+        INFO(line);
+        const auto request = read_boot_request(line);
+        REQUIRE(request);
+        CHECK_FALSE(request->has_value());
+    }
+}
+
+TEST_CASE("the README's command line") {
+    const BootPlan plan =
+        plan_of("BOOT_IMAGE=/vmlinuz root=/dev/nbd0 nbdroot=192.0.2.1,12345 ip=dhcp ro quiet");
+    CHECK(uris_of(plan) == "nbd://192.0.2.1:12345/");
+    CHECK(plan.device_index == 0);
+    CHECK(plan.root == "/dev/nbd0");
+    CHECK_FALSE(plan.root_changed);
+    CHECK(plan.patience == seconds{30});
+    CHECK(plan.warnings.empty());
+    CHECK(param_conf(plan).empty());
+    CHECK(describe(plan) == "nbd://192.0.2.1:12345/ as /dev/nbd0, root /dev/nbd0, for up to 30 s");
+}
+
+TEST_CASE("a repeated nbdroot= is a list of servers in order of preference") {
+    const BootPlan plan = plan_of("nbdroot=a,root nbdroot=b,root nbdroot=[::1]/root nbdroot=a,root");
+    CHECK(uris_of(plan) == "nbd://a/root nbd://b/root nbd://[::1]/root");
+    std::string many;
+    for (int i = 0; i < 16; ++i) many += "nbdroot=h" + std::to_string(i) + ",root ";
+    CHECK(plan_of(many).servers.size() == 16);
+    check_wrong(many + "nbdroot=h16,root", "nbdroot=h16,root", "more than 16 servers");
+}
+
+TEST_CASE("one wrong word among right ones is told, not passed over") {
+    check_wrong("nbdroot=a,root nbdroot=b,70000 nbdroot=c,root", "nbdroot=b,70000", "not a port");
+}
+
+TEST_CASE("root= names the device before nbddev=, that before nbdroot=, that before nbd0") {
+    CHECK(plan_of("nbdroot=a,root").root == "/dev/nbd0");
+    CHECK(plan_of("nbdroot=a,root,nbd1").device_index == 1);
+    CHECK(plan_of("nbdroot=a,root,nbd1 nbddev=nbd2").device_index == 2);
+    CHECK(plan_of("nbdroot=a,root,nbd1 nbddev=/dev/nbd2 root=/dev/nbd3p1").device_index == 3);
+    CHECK(plan_of("nbdroot=a,root root=/dev/nbd1").device_index == 1);
+    CHECK(plan_of("nbdroot=a,root nbdroot=b,root,nbd4").device_index == 4);
+}
+
+TEST_CASE("devices that contradict each other are warned about") {
+    const BootPlan plan = plan_of("nbdroot=a,root,nbd1 root=/dev/nbd0p1");
+    CHECK(plan.device_index == 0);
+    CHECK(plan.root == "/dev/nbd0p1");
+    REQUIRE(plan.warnings.size() == 1);
+    CHECK(plan.warnings[0] ==
+          "nbdroot=a,root,nbd1 names nbd1, but root=/dev/nbd0p1 comes first: the disk is attached as nbd0");
+    CHECK(plan_of("nbdroot=a,root,nbd0 root=/dev/nbd0p1 nbddev=nbd0").warnings.empty());
+}
+
+TEST_CASE("root= is kept as it is, and made up where it is missing") {
+    for (const char* root :
+         {"UUID=0a1b", "LABEL=root", "PARTUUID=12-34", "/dev/nbd0p1", "/dev/vg0/root", "/dev/mapper/x"}) {
+        const BootPlan plan = plan_of("nbdroot=a,root root="s + root);
+        CHECK(plan.root == root);
+        CHECK(param_conf(plan).empty());
+    }
+    CHECK(param_conf(plan_of("nbdroot=a,root,nbd1")) == "ROOT='/dev/nbd1'\n");
+    CHECK(param_conf(plan_of("nbdroot=a,root nbddev=nbd1p2")) == "ROOT='/dev/nbd1p2'\n");
+    CHECK(param_conf(plan_of("nbdroot=a,root root=nbd1")) == "ROOT='/dev/nbd1'\n");
+    CHECK(plan_of("nbdroot=a,root root=/dev/sda root=LABEL=x").root == "LABEL=x");
+    const auto request = read_boot_request("nbdroot=a,root", {.nbdroot = "", .root = "UUID=built-in"});
+    REQUIRE(request);
+    CHECK(make_boot_plan(**request, {})->root == "UUID=built-in");
+}
+
+TEST_CASE("NBDROOT, which another boot script may set, takes the place of nbdroot=") {
+    const auto request =
+        read_boot_request("root=/dev/nbd0 nbdroot=a,root", {.nbdroot = "b,12345", .root = ""});
+    REQUIRE(request);
+    REQUIRE(request->has_value());
+    CHECK(uris_of(*make_boot_plan(**request, {})) == "nbd://b:12345/");
+}
+
+TEST_CASE("a wrong device names its word") {
+    check_wrong("nbdroot=a,root nbddev=sda", "nbddev=sda", "nbddev=nbd0");
+    check_wrong("nbdroot=a,root root=/dev/nbd", "root=/dev/nbd", "root=/dev/nbd0");
+    check_wrong("nbdroot=a,root root=/dev/nbd0p", "root=/dev/nbd0p", "root=/dev/nbd0");
+    check_wrong("root=/dev/nbdx", "root=/dev/nbdx", "root=/dev/nbd0");
+    CHECK(plan_of("nbdroot=a,root nbddev=").device_index == 0);
+}
+
+TEST_CASE("dracut's root= and netroot= carry the server and how to mount it") {
+    const BootPlan plan = plan_of("root=nbd:192.0.2.1:root:xfs:noatime,nodiratime:timeout=30,ro");
+    CHECK(uris_of(plan) == "nbd://192.0.2.1/root");
+    CHECK(plan.options.timeout == seconds{30});
+    CHECK(plan.options.read_only);
+    CHECK(param_conf(plan) == "ROOT='/dev/nbd0'\nROOTFSTYPE='xfs'\nROOTFLAGS='-o noatime,nodiratime'\n");
+    CHECK(uris_of(plan_of("netroot=nbd:192.0.2.1:12345 root=/dev/nbd0")) == "nbd://192.0.2.1:12345/");
+    CHECK(param_conf(plan_of("nbdroot=nbd:h:root::o'x")) == "ROOT='/dev/nbd0'\nROOTFLAGS='-o o'\\''x'\n");
+    check_wrong("nbdroot=\"nbd:h:root:ext4:a b\"", "nbdroot=nbd:h:root:ext4:a b", "a blank");
+    check_wrong("root=nbd:192.0.2.1:root:/bad", "root=nbd:192.0.2.1:root:/bad", "not a type of file system");
+}
+
+TEST_CASE("nbd-client's options are taken, warned about or refused") {
+    const BootPlan plan =
+        plan_of("nbdroot=a,root,nbd0,-swap,-persist,systemd-mark,bs=4096,-timeout=5,connections=4,rw");
+    CHECK(plan.options == BootOptions{.block_size = 4096, .timeout = seconds{5}, .read_only = false});
+    REQUIRE(plan.warnings.size() == 1);
+    CHECK(plan.warnings[0].find("connections") != std::string::npos);
+    CHECK(plan_of("nbdroot=a,root,readonly").options.read_only);
+    check_wrong("nbdroot=a,root,nbd0,bs=1000", "nbdroot=a,root,nbd0,bs=1000", "512, 1024, 2048 or 4096");
+    check_wrong("nbdroot=a,root,timeout=soon", "nbdroot=a,root,timeout=soon", "timeout=SECONDS");
+    check_wrong("nbdroot=a,root,nbd0,nonetlink", "nbdroot=a,root,nbd0,nonetlink", "netlink only");
+    check_wrong("nbdroot=a,root,nbd0,certfile=x", "nbdroot=a,root,nbd0,certfile=x", "TLS");
+    check_wrong("nbdroot=a,root,nbd0,frobnicate", "nbdroot=a,root,nbd0,frobnicate", "neither a device");
+}
+
+TEST_CASE("rootdelay= lengthens the wait, never shortens it") {
+    CHECK(plan_of("nbdroot=a,b rootdelay=5").patience == seconds{30});
+    CHECK(plan_of("nbdroot=a,b rootdelay=90").patience == seconds{90});
+    CHECK(plan_of("nbdroot=a,b rootdelay=90.5").patience == seconds{90});
+    CHECK(plan_of("nbdroot=a,b rootdelay=99999999999999999999").patience == seconds{365 * 86400});
+    for (const char* wrong : {"soon", "-1", "9s", "."}) {
+        const BootPlan plan = plan_of("nbdroot=a,b rootdelay="s + wrong);
+        CHECK(plan.patience == seconds{30});
+        CHECK(plan.warnings.size() == 1);
+    }
+}
+
+TEST_CASE("DHCP's root-path may have any form, also with the key that Debian allows") {
+    CHECK(uris_of(plan_of("nbdroot=dhcp", dhcp("192.0.2.1,root,nbd1"))) == "nbd://192.0.2.1/root");
+    CHECK(plan_of("nbdroot=dhcp", dhcp("192.0.2.1,root,nbd1")).device_index == 1);
+    CHECK(uris_of(plan_of("nbdroot", dhcp("nbdroot=192.0.2.1,12345"))) == "nbd://192.0.2.1:12345/");
+    CHECK(uris_of(plan_of("nbdroot=", dhcp(" nbd://h/a%20b "))) == "nbd://h/a%20b");
+    CHECK(uris_of(plan_of("root=/dev/nbd0", dhcp("nbd:192.0.2.1:root"))) == "nbd://192.0.2.1/root");
+    CHECK(uris_of(plan_of("nbddev=nbd0", dhcp("h:/root"))) == "nbd://h//root");
+}
+
+TEST_CASE("a root-path without a server means the machine that answered") {
+    CHECK(uris_of(plan_of("nbdroot=dhcp", dhcp("/srv/root"))) == "nbd://192.0.2.9//srv/root");
+    CHECK(uris_of(plan_of("nbdroot=dhcp", dhcp(",12345,nbd0"))) == "nbd://192.0.2.9:12345/");
+    CHECK(uris_of(plan_of("nbdroot=dhcp", dhcp("dhcp,root"))) == "nbd://192.0.2.9/root");
+    CHECK(uris_of(plan_of("nbdroot=dhcp,root", dhcp(""))) == "nbd://192.0.2.9/root");
+    CHECK(uris_of(plan_of("nbdroot=dhcp,root", dhcp("192.0.2.1"))) == "nbd://192.0.2.1/root");
+    CHECK(uris_of(plan_of("nbdroot=dhcp,root", dhcp("iscsi:what ever"))) == "nbd://192.0.2.9/root");
+}
+
+TEST_CASE("what DHCP did not say is told with the mend") {
+    check_unplannable("nbdroot=dhcp", dhcp(""), "gave no root-path");
+    check_unplannable("nbdroot=dhcp", dhcp("dhcp"), "gave no root-path");
+    check_unplannable("root=/dev/nbd0", dhcp("h,70000"), "root-path from DHCP on eth0");
+    check_unplannable("nbdroot=dhcp", dhcp("h,root,bad"), "root-path from DHCP on eth0");
+    check_unplannable("nbdroot=dhcp", dhcp("/root", ""), "named no server");
+    check_unplannable("nbdroot=dhcp,root", dhcp("", ""), "named no server");
+    check_unplannable("nbdroot=dhcp,root", dhcp("", "1.2.3.4;reboot"), "the server that DHCP names on eth0");
+    check_unplannable("nbdroot=dhcp", dhcp("h,\x1b[2J"), "control character");
+    check_unplannable("nbdroot=dhcp", {}, "no network");
+    check_unplannable("nbdroot=dhcp,root", {}, "no network");
+}
+
+TEST_CASE("the command line is split as the kernel splits it") {
+    const auto words = split_command_line("a=1  \"b=2 3\" c=\"4 5\" d=6\"7 8\"9 e -- f=1\n");
+    REQUIRE(words.size() == 5);
+    CHECK(words[0] == KernelWord{"a", "1", true});
+    CHECK(words[1] == KernelWord{"b", "2 3", true});
+    CHECK(words[2] == KernelWord{"c", "4 5", true});
+    CHECK(words[3] == KernelWord{"d", "6\"7 8\"9", true});
+    CHECK(words[4] == KernelWord{"e", "", false});
+    CHECK(uris_of(plan_of("\"nbdroot=nbd://h/a b\"")) == "nbd://h/a%20b");
+    CHECK(uris_of(plan_of("nbdroot=\"h,a b\" ro")) == "nbd://h/a%20b");
+    CHECK(plan_of("\"nbdroot=h,root").servers.size() == 1);
+}
+
+TEST_CASE("a hostile command line is refused or ignored, without harm") {
+    std::string many;
+    for (int i = 0; i < 5000; ++i) many += "word" + std::to_string(i) + "=\"x y\" ";
+    CHECK(uris_of(plan_of(many + "nbdroot=h,root")) == "nbd://h/root");
+    check_wrong("nbdroot=h,"s + std::string(100000, 'n'), "nbdroot=h," + std::string(100000, 'n'),
+                "100000 bytes");
+    CHECK_FALSE(read_boot_request("nbdroot=h,a\0b"s));
+    CHECK_FALSE(read_boot_request("nbdroot=h,a\x01"s));
+    std::uint32_t seed = 7;
+    const std::string alphabet = "nbdroot=/,[]:\" -dhcp01\0\x1b%"s;
+    for (int round = 0; round < 5000; ++round) {
+        std::string line = "nbdroot=";
+        for (int length = round % 60; length > 0; --length) {
+            seed = seed * 1664525U + 1013904223U;
+            line += alphabet[(seed >> 16) % alphabet.size()];
+        }
+        const auto request = read_boot_request(line);
+        if (request && *request) {
+            const auto plan = make_boot_plan(**request, dhcp(line));
+            if (plan) CHECK_FALSE(plan->servers.empty());
+        }
+    }
+}
+
+TEST_CASE("ipconfig's answers are read as the shell would, and nothing is run") {
+    const NetworkAnswer answer = parse_network_answer(
+        "DEVICE='ens3'\nPROTO='dhcp'\nIPV4ADDR='10.0.2.15'\nIPV4DNS0='10.0.2.3'\nIPV4DNS1='0.0.0.0'\n"
+        "HOSTNAME=''\nDNSDOMAIN='example.org'\nROOTSERVER='10.0.2.2'\nROOTPATH='nbd://h/it'\\''s'\n"
+        "filename=''\nDOMAINSEARCH='a.example b.example'\nUPTIME='5'\n");
+    CHECK(answer.interface == "ens3");
+    CHECK(answer.address == "10.0.2.15");
+    CHECK(answer.root_server == "10.0.2.2");
+    CHECK(answer.root_path == "nbd://h/it's");
+    CHECK(answer.name_servers == std::vector<std::string>{"10.0.2.3"});
+    CHECK(resolver_configuration({answer, answer}) ==
+          "domain example.org\nsearch a.example b.example a.example b.example\nnameserver 10.0.2.3\n");
+    const NetworkAnswer odd = parse_network_answer(
+        "ROOTPATH=$(reboot)\nROOTSERVER=\"`reboot`\"\nDEVICE='open\nIPV4ADDR=\"1.2.3.4\"\nIPV4DNS0='a\\nb'"
+        "\nrubbish\n=x\n"
+        "DNSDOMAIN='a b'\nDNSDOMAIN='x\noptions'");
+    CHECK(odd == NetworkAnswer{.interface = {},
+                               .address = "1.2.3.4",
+                               .root_server = {},
+                               .root_path = {},
+                               .domain = {},
+                               .search = {},
+                               .name_servers = {}});
+    CHECK(parse_network_answer("ROOTSERVER='0.0.0.0'\nIPV4ADDR=0.0.0.0").address.empty());
+    CHECK(parse_network_answer("ROOTPATH=a\\ b\"c \\\" d\"'e'").root_path == "a bc \" de");
+    CHECK(resolver_configuration({}).empty());
+}
+
+TEST_CASE("a machine without a network is told which interface and what to do") {
+    CHECK(network_problem(dhcp(""), {"eth0"}, "dhcp").empty());
+    CHECK(network_problem({}, {}, "").find("no network interface") != std::string::npos);
+    const std::string by_dhcp = network_problem({}, {"eth0", "eth1"}, "dhcp");
+    CHECK(by_dhcp.starts_with("no network: eth0, eth1 got no address from DHCP"));
+    const std::string by_hand = network_problem({}, {"eth0"}, "off");
+    CHECK(by_hand.find("ip=off") != std::string::npos);
+}
