@@ -82,30 +82,29 @@ def prepare_server(server: Machine, say: Say) -> None:
         server.run(command, timeout=180)
 
 
-def look_around(client: Machine, say: Say) -> None:
+def look_around(client: Machine, server: str, say: Say = silent) -> None:
     """The root file system is the LV, and holdfast-client is with it."""
     source = client.run("findmnt -n -o SOURCE /")
     if source != "/dev/nbd0":
         raise Failure(f"the root file system is on {source}, not on /dev/nbd0")
     say(f"diskless machine: findmnt / says {source}")
     status = client.run("holdfast-client status")
-    if "attached" not in status or SERVER not in status:
-        raise Failure(f"holdfast-client status does not say attached to {SERVER}:\n{status}")
+    if "attached" not in status or server not in status:
+        raise Failure(f"holdfast-client status does not say attached to {server}:\n{status}")
     say("diskless machine: holdfast-client status\n" + "\n".join(f"    {line}" for line in status.splitlines()))
 
 
-def write_and_flush(client: Machine, say: Say) -> None:
+def write_and_flush(client: Machine, say: Say = silent) -> None:
     client.run("dd if=/dev/urandom of=/root/proof bs=1M count=8 conv=fsync status=none && "
                "sha256sum /root/proof >/run/proof.sum", timeout=120)
     say("diskless machine: wrote and flushed /root/proof, 8 MiB")
 
 
-def restart_underneath(client: Machine, server: Machine, say: Say) -> None:
+def restart_underneath(client: Machine, restart: Callable[[], None], say: Say = silent) -> None:
     """The server is restarted while the machine writes; nothing is lost, nothing gets an error."""
     client.start_command(LOAD)
     client.wait_until("test $(cat /run/flushed) -ge 3", timeout=120)
-    say("file server: systemctl restart holdfast-server, while the diskless machine writes and flushes")
-    server.run("systemctl restart holdfast-server", timeout=120)
+    restart()
     before = int(client.run("cat /run/flushed"))
     # Requests in flight when the link died wait for the kernel's timer, up to 30 s.
     client.wait_until(f"test $(cat /run/flushed) -ge {before + 10}", timeout=180)
@@ -157,12 +156,17 @@ def run(logs: pathlib.Path, release: int = 12, say: Say = silent, follow: Callab
         pause: Callable[[Machine], None] | None = None) -> None:
     """The whole story. Raises when anything of it was not seen. `pause` is called with the booted machine."""
     with machines(logs, release, say, follow) as (server, client):
-        look_around(client, say)
+        look_around(client, SERVER, say)
         if pause:
             pause(client)
         else:
             write_and_flush(client, say)
-            restart_underneath(client, server, say)
+
+            def restart() -> None:
+                say("file server: systemctl restart holdfast-server, while the diskless machine writes and flushes")
+                server.run("systemctl restart holdfast-server", timeout=120)
+
+            restart_underneath(client, restart, say)
         if client.running():
             say("diskless machine: poweroff")
             took = client.poweroff(timeout=180)

@@ -1,0 +1,112 @@
+"""Each family of the boot grammar, as far as the mounted root: the initramfs stops there (break=bottom) and is looked at.
+
+Word by word the grammar is held by the unit tests; here is what needs a kernel, a network and a name server.
+"""
+
+import pathlib
+
+import serving
+from lab import Lab, test
+from lab.layer import Image
+from lab.machine import Machine
+from lab.network import BRIDGE_HOST, HOST, HOST6, USER_IP, Network
+
+NOBODY = "10.0.2.2,1"  # a port where nothing listens
+
+
+def reaches_root(lab: Lab, image: Image, network: Network, words: str, device: str = "/dev/nbd0",
+                 bridge: bool = False) -> None:
+    """Boots until the root file system is mounted, and sees what it is on."""
+    name = f"boot-{len(lab.machines)}"
+    card = network.bridge_card() if bridge else network.user_card()
+    machine: Machine = lab.boot(name, image, disks=[], cards=[card], append=f"{words} break=bottom")
+    machine.expect(r"^\(initramfs\)", timeout=180)
+    mounts = machine.run("cat /proc/mounts")
+    lab.require(f"{device} /root ext4" in mounts, f"`{words}`: {device} is not on /root:\n{mounts}")
+    machine.run(f"test -b {device} && test -x /root/sbin/init")
+    machine.kill()
+
+
+def served(lab: Lab, release: int = 12, ipv6: bool = False) -> tuple[Image, Network, pathlib.Path]:
+    image = lab.image("client", release)
+    return image, lab.network(ipv6=ipv6), lab.copy(image)
+
+
+@test("nbdroot=SERVER,PORT and SERVER,PORT,NAME reach the root", timeout=400)
+def ports(lab: Lab) -> None:
+    image, network, disk = served(lab)
+    serving.serve_configured(lab, network, f"[root]\nexportname = {disk}\nport = 12345\nlistenaddr = 127.0.0.1\n", 12345)
+    reaches_root(lab, image, network, f"root=/dev/nbd0 nbdroot={HOST},12345 {USER_IP}")
+    reaches_root(lab, image, network, f"root=/dev/nbd0 nbdroot={HOST},12345,root {USER_IP}")
+
+
+@test("nbdroot=SERVER,NAME and SERVER,NAME,DEVICE reach the root on the device that is named", timeout=400)
+def names(lab: Lab) -> None:
+    image, network, disk = served(lab)
+    serving.serve(lab, network, f"vg0/root={disk}")
+    reaches_root(lab, image, network, f"root=/dev/nbd0 nbdroot={HOST},vg0/root {USER_IP}")
+    reaches_root(lab, image, network, f"nbdroot={HOST},vg0/root,nbd2 {USER_IP}", device="/dev/nbd2")
+
+
+@test("nbdroot=SERVER:PORT/NAME, SERVER/NAME and a URI reach the root", timeout=400)
+def slashes(lab: Lab) -> None:
+    image, network, disk = served(lab)
+    serving.serve(lab, network, f"root={disk}")
+    for word in (f"{HOST}:10809/root", f"{HOST}/root", f"nbd://{HOST}:10809/root"):
+        reaches_root(lab, image, network, f"root=/dev/nbd0 nbdroot={word} {USER_IP}")
+
+
+@test("nbdroot=SERVER:/NAME reaches the root, as for NFS")
+def nfs_style(lab: Lab) -> None:
+    image, network, disk = served(lab)
+    serving.serve(lab, network, f"/srv/root={disk}")
+    reaches_root(lab, image, network, f"root=/dev/nbd0 nbdroot={HOST}:/srv/root {USER_IP}")
+
+
+@test("IPv6 servers are reached, in brackets and in a URI", timeout=400)
+def ipv6(lab: Lab) -> None:
+    image, network, disk = served(lab, ipv6=True)
+    serving.serve(lab, network, f"root={disk}", address="[::1]")
+    for word in (f"[{HOST6}]/root", f"nbd://[{HOST6}]:10809/root"):
+        reaches_root(lab, image, network, f"root=/dev/nbd0 nbdroot={word} {USER_IP}")
+
+
+@test("the root is found as a partition, by UUID and by LABEL, and on the device that nbddev= names", timeout=400)
+def root_words(lab: Lab) -> None:
+    image, network, disk = served(lab)
+    serving.serve(lab, network, f"root={disk}", f"disk={lab.copy_partitioned(image)}")
+    reaches_root(lab, image, network, f"root=/dev/nbd0p1 nbdroot={HOST},disk {USER_IP}", device="/dev/nbd0p1")
+    reaches_root(lab, image, network, f"root=UUID={image.uuid} nbdroot={HOST},root {USER_IP}")
+    reaches_root(lab, image, network, f"root=LABEL={image.label} nbddev=nbd3 nbdroot={HOST},disk {USER_IP}",
+                 device="/dev/nbd3p1")
+
+
+@test("a repeated nbdroot= is a list: the second server is used when the first is not there")
+def second_server(lab: Lab) -> None:
+    image, network, disk = served(lab)
+    serving.serve(lab, network, f"root={disk}")
+    reaches_root(lab, image, network, f"root=/dev/nbd0 nbdroot={NOBODY} nbdroot={HOST},root {USER_IP}")
+
+
+@test("DHCP's root-path is read for nbdroot=dhcp and an empty nbdroot=, and a host name is looked up", timeout=500)
+def dhcp_and_names(lab: Lab) -> None:
+    image, network, disk = served(lab)
+    card = network.bridge_card()  # makes the bridge, so that the servers below can listen on it
+    del card
+    serving.serve(lab, network, f"root={disk}", address=BRIDGE_HOST)
+    network.spawn(["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root",
+                   "--interface=br0", "--bind-interfaces", f"--dhcp-leasefile={lab.scratch}/leases", "--pid-file=",
+                   "--dhcp-range=10.77.0.100,10.77.0.120,255.255.255.0,1h",
+                   f"--dhcp-option=option:root-path,{BRIDGE_HOST},root", "--domain=example.test",
+                   f"--host-record=files.example.test,{BRIDGE_HOST}"], ready="DHCP")
+    for words in ("root=/dev/nbd0 nbdroot=dhcp", "root=/dev/nbd0 nbdroot=", "root=/dev/nbd0 nbdroot=files.example.test,root",
+                  "root=/dev/nbd0 nbdroot=nbd://files/root"):
+        reaches_root(lab, image, network, f"{words} ip=dhcp", bridge=True)
+
+
+@test("Debian 13's initramfs reads the grammar too: a name with a port, and a partition", timeout=400)
+def debian_13(lab: Lab) -> None:
+    image, network, disk = served(lab, release=13)
+    serving.serve(lab, network, f"root={disk}", f"disk={lab.copy_partitioned(image)}")
+    reaches_root(lab, image, network, f"root=/dev/nbd0 nbdroot={HOST},10809,root {USER_IP}")
+    reaches_root(lab, image, network, f"root=/dev/nbd0p1 nbdroot=nbd://{HOST}/disk {USER_IP}", device="/dev/nbd0p1")
