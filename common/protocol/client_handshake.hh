@@ -26,7 +26,7 @@ public:
     enum class State : std::uint8_t {
         running,
         done,     // go: the socket is in transmission. info, list: the answer is here and ABORT is in output()
-        refused,  // the server said no: refusal() and text() say what
+        refused,  // the server said no: refusal() and text() say what, and ABORT is in output()
         failed,   // the server broke the protocol, or cannot do what is asked: text() says what
     };
     // Called once for each export of a LIST, with its name and description; the views live during the call.
@@ -56,12 +56,84 @@ public:
     [[nodiscard]] std::string_view text() const noexcept;
 
 private:
-    // (the implementation's own state goes here)
+    // What the next bytes are: an element is collected whole, understood, and followed by another.
+    enum class Step : std::uint8_t {
+        greeting,
+        export_reply,      // the answer to EXPORT_NAME
+        reply_head,
+        info_type,         // an INFO reply begins with its type
+        info_export,
+        info_block_size,
+        error_text,        // as much of it as text_ holds
+        list_name_length,  // a SERVER reply: length, name, description
+        list_name,
+        list_description,  // as much of it as element_ holds
+        discard,           // bytes that say nothing to us; then after_discard_
+    };
+    // What a reply that is over, discarded bytes included, leads to.
+    enum class Then : std::uint8_t { next_reply, enter, refuse };
+
+    static constexpr std::size_t longest_description = 1024;
+    static constexpr std::size_t longest_text = 1024;
+    // Everything that one handshake ever sends: flags, GO, EXPORT_NAME in its stead, and ABORT.
+    static constexpr std::size_t most_output = sizeof(be32) + (sizeof(WireOption) + 8 + longest_string) +
+                                               (sizeof(WireOption) + longest_string) + sizeof(WireOption);
+
+    void expect(Step step, std::size_t length) noexcept;
+    void discard(std::size_t length, Then then) noexcept;
+    void proceed(Then then) noexcept;
+    void fail(const char* reason) noexcept;
+    void finish(State state) noexcept;
+
+    void understand() noexcept;
+    void on_greeting() noexcept;
+    void on_export_reply() noexcept;
+    void on_reply_head() noexcept;
+    void on_error_reply(OptionReply type, std::uint32_t length) noexcept;
+    void on_acknowledged() noexcept;
+    void on_info_type() noexcept;
+    void on_info_block_size() noexcept;
+    void on_list_name_length() noexcept;
+    void on_list_name() noexcept;
+    void on_list_description() noexcept;
+    void take_export(std::uint64_t size, std::uint16_t flags) noexcept;
+
+    void put(std::span<const std::uint8_t> bytes) noexcept;
+    void put_option(Option option, std::size_t length) noexcept;
+    void ask() noexcept;
+    void ask_by_export_name() noexcept;
+    [[nodiscard]] std::string_view export_name() const noexcept { return {name_.data(), name_length_}; }
+
     Goal goal_;
     State state_ = State::running;
     Offer offer_;
     bool block_sizes_given_ = false;
     OptionReply refusal_{};
+
+    ListSink sink_;                               // list
+    std::array<char, longest_string> name_{};     // go, info
+    std::size_t name_length_ = 0;
+
+    Step step_ = Step::greeting;
+    std::size_t need_ = sizeof(WireGreeting);     // the length of the element
+    std::size_t have_ = 0;                        // how much of it is here
+    std::array<std::uint8_t, longest_string + longest_description> element_{};
+    Then after_discard_ = Then::next_reply;
+
+    Option asked_{};                              // the option that is being answered
+    std::size_t reply_left_ = 0;                  // of a reply's data, what comes after the element
+    std::uint32_t replies_ = 0;                   // how many came for it
+    std::size_t list_name_length_ = 0;
+    bool export_given_ = false;                   // INFO_EXPORT has come
+    bool no_zeroes_ = false;
+
+    std::array<char, longest_text> text_{};       // the server's, when refused
+    std::size_t text_length_ = 0;
+    const char* reason_ = "";                     // ours, when failed
+
+    std::array<std::uint8_t, most_output> output_{};
+    std::size_t written_ = 0;
+    std::size_t sent_ = 0;
 };
 
 // "NBD_REP_ERR_POLICY: the server does not allow it", for messages.

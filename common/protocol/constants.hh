@@ -102,6 +102,8 @@ enum class ErrorCode : std::uint32_t {
 
 // "String values": a name or a text is at most this long.
 inline constexpr std::size_t longest_string = 4096;
+// No list of exports is longer than this, whoever makes it.
+inline constexpr std::uint32_t most_listed_exports = 65536;
 // "Size constraints": what a client may assume that a server takes, and what the kernel sends at most.
 inline constexpr std::uint32_t largest_payload = 32U << 20;
 inline constexpr std::uint16_t default_port = 10809;

@@ -60,11 +60,51 @@ public:
     [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
 
 private:
-    // (the implementation's own state goes here)
+    // What the next bytes are: an element is collected whole, understood, and followed by another.
+    enum class Step : std::uint8_t {
+        client_flags,
+        option_head,
+        option_data,     // of an option that we understand
+        option_skipped,  // the data of any other: counted off, not kept
+    };
+    // No option that we understand is longer: a name and some information requests.
+    static constexpr std::size_t longest_kept = 8 << 10;
+
+    void expect(Step step, std::size_t length);
+    void fail(std::string reason);
+
+    void understand();
+    void on_client_flags();
+    void on_option_head();
+    void on_option_data();
+    void on_option_skipped();
+    void on_export_name();
+    void on_list();
+    void on_info_or_go();
+    void begin_transmission(std::string_view name, const Offer& offer);
+
+    void put(std::span<const std::uint8_t> bytes);
+    void put_reply(OptionReply type, std::span<const std::uint8_t> data = {});
+    void put_error(OptionReply type, std::string_view text);
+    void put_offer(const Offer& offer, bool block_sizes_asked);
+
+    ExportDirectory& directory_;
     State state_ = State::running;
     Offer offer_;
     std::string export_name_;
     std::string reason_;
+
+    Step step_ = Step::client_flags;
+    std::size_t need_ = sizeof(be32);    // the length of the element
+    std::size_t have_ = 0;               // how much of it is here
+    std::vector<std::uint8_t> element_;  // longest_kept bytes, allocated once
+    std::uint32_t option_ = 0;           // the option that is being read, as it came
+    std::uint32_t length_ = 0;           // of its data
+    unsigned options_ = 0;               // how many came
+    bool no_zeroes_ = false;
+
+    std::vector<std::uint8_t> output_;
+    std::size_t sent_ = 0;
 };
 
 }  // namespace holdfast::nbd

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -25,7 +26,7 @@ struct SessionAnswer {
 };
 
 // The data of the option and of the reply, without their heads. Encoding writes into `out` and returns the number of
-// bytes, or nullopt where they do not fit or a name is over longest_string. Decoding gives nullopt for malformed data:
+// bytes, or nullopt where they do not fit, or a text is over longest_string or has a NUL. Decoding gives nullopt for malformed data:
 // too short, too long, a NUL in the text.
 [[nodiscard]] std::optional<std::size_t> encode(const SessionRequest& request, std::span<std::uint8_t> out) noexcept;
 [[nodiscard]] std::optional<std::size_t> encode(const SessionAnswer& answer, std::span<std::uint8_t> out) noexcept;

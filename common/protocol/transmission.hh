@@ -59,8 +59,10 @@ struct Judgement {
 
 // By "Request types" and "Error values" of the specification: commands that were not offered and unknown commands or
 // flags EINVAL, writes to a read-only export EPERM, beyond the end EINVAL for reads and ENOSPC for writes, offset or
-// length not a multiple of the minimum block size EINVAL, more than the maximum block size EINVAL (EOVERFLOW is for
-// structured reads), a zero length read, write, trim or zeroes is served as nothing. Never overflows.
+// length not a multiple of the minimum block size EINVAL, a read, write or cache of more than the maximum block size
+// EINVAL (EOVERFLOW is for structured reads; trim and zeroes carry no data and may be longer), a flush that names a range
+// EINVAL, a zero length read, write, trim or zeroes is served as nothing. Never overflows: a request that is served lies
+// within the export.
 [[nodiscard]] Judgement judge(const Request& request, const Offer& offer) noexcept;
 
 // The nearest NBD error for an errno of this system: EPERM and EROFS to eperm, ENOSPC, EDQUOT and EFBIG to enospc, ...

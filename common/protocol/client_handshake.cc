@@ -1,0 +1,313 @@
+// The client's handshake. One element is collected in a fixed buffer, understood, and names the next; what a reply holds
+// beyond what we understand is counted off, not kept. Bounds on every length and on the number of replies: a server
+// cannot keep the client busy for ever, nor make it grow.
+#include "common/protocol/client_handshake.hh"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+#include <utility>
+
+namespace holdfast::nbd {
+
+namespace {
+
+constexpr std::uint32_t longest_reply = 64 << 10;
+constexpr std::uint32_t most_info_replies = 64;
+
+// "Block size constraints": what is wrong with them, or nullptr. The preferred size may be below 512: no harm in that.
+const char* flaw_of(const BlockSizes& sizes, std::uint64_t export_size) noexcept {
+    if (!std::has_single_bit(sizes.minimum) || sizes.minimum > 65536)
+        return "the server's minimum block size is not a power of two up to 65536";
+    if (!std::has_single_bit(sizes.preferred) || sizes.preferred < sizes.minimum)
+        return "the server's preferred block size is not a power of two from its minimum up";
+    const bool unlimited = sizes.maximum == std::numeric_limits<std::uint32_t>::max();
+    if (sizes.maximum < sizes.minimum || (!unlimited && sizes.maximum % sizes.minimum != 0))
+        return "the server's maximum block size is not a multiple of its minimum";
+    if (sizes.maximum < std::min<std::uint64_t>(sizes.preferred, export_size))
+        return "the server's maximum block size is below its preferred one";
+    return nullptr;
+}
+
+std::string_view text_of(std::span<const std::uint8_t> bytes) noexcept {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::span<const std::uint8_t> bytes_of_text(std::string_view text) noexcept {
+    return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+}  // namespace
+
+ClientHandshake::ClientHandshake(Goal goal, std::string_view export_name) noexcept : goal_(goal) {
+    if (export_name.size() > name_.size()) {
+        fail("the export's name is longer than 4096 bytes");
+        return;
+    }
+    std::ranges::copy(export_name, name_.begin());
+    name_length_ = export_name.size();
+}
+
+ClientHandshake::ClientHandshake(ListSink sink) noexcept : goal_(Goal::list), sink_(std::move(sink)) {}
+
+std::span<const std::uint8_t> ClientHandshake::output() const noexcept {
+    return std::span(output_).subspan(sent_, written_ - sent_);
+}
+
+void ClientHandshake::sent(std::size_t count) noexcept { sent_ += std::min(count, written_ - sent_); }
+
+std::size_t ClientHandshake::wanted() const noexcept { return state_ == State::running ? need_ - have_ : 0; }
+
+std::string_view ClientHandshake::text() const noexcept {
+    if (state_ == State::failed) return reason_;
+    return {text_.data(), text_length_};
+}
+
+void ClientHandshake::receive(std::span<const std::uint8_t> bytes) noexcept {
+    while (state_ == State::running && !bytes.empty()) {
+        const auto taken = bytes.first(std::min(bytes.size(), need_ - have_));
+        if (step_ == Step::error_text)
+            std::ranges::copy(text_of(taken), text_.begin() + static_cast<std::ptrdiff_t>(have_));
+        else if (step_ != Step::discard)
+            std::ranges::copy(taken, element_.begin() + static_cast<std::ptrdiff_t>(have_));
+        have_ += taken.size();
+        bytes = bytes.subspan(taken.size());
+        // An element may be empty: then there is nothing to wait for. Heads never are, so this ends.
+        while (state_ == State::running && have_ == need_) understand();
+    }
+}
+
+// --- the elements, one after the other ---
+
+void ClientHandshake::expect(Step step, std::size_t length) noexcept {
+    step_ = step;
+    need_ = length;
+    have_ = 0;
+}
+
+void ClientHandshake::discard(std::size_t length, Then then) noexcept {
+    after_discard_ = then;
+    expect(Step::discard, length);
+}
+
+void ClientHandshake::proceed(Then then) noexcept {
+    switch (then) {
+        case Then::next_reply: return expect(Step::reply_head, sizeof(WireOptionReply));
+        case Then::enter: return finish(State::done);
+        case Then::refuse:
+            // The specification's way back where a server does not know GO.
+            if (goal_ == Goal::go && asked_ == Option::go && refusal_ == OptionReply::err_unsup)
+                return ask_by_export_name();
+            return finish(State::refused);
+    }
+}
+
+void ClientHandshake::fail(const char* reason) noexcept {
+    state_ = State::failed;
+    reason_ = reason;
+}
+
+// Whoever does not go on to transmission takes leave: only the client may end a negotiation softly.
+void ClientHandshake::finish(State state) noexcept {
+    state_ = state;
+    if (state == State::refused || goal_ != Goal::go) put_option(Option::abort, 0);
+}
+
+void ClientHandshake::understand() noexcept {
+    switch (step_) {
+        case Step::greeting: return on_greeting();
+        case Step::export_reply: return on_export_reply();
+        case Step::reply_head: return on_reply_head();
+        case Step::info_type: return on_info_type();
+        case Step::info_export: {
+            // The type is known by now; the rest of the struct is what EXPORT_NAME is answered with.
+            const auto info = load<WireExportReply>(element_);
+            export_given_ = true;
+            take_export(info.size, info.flags);
+            if (state_ == State::running) proceed(Then::next_reply);
+            return;
+        }
+        case Step::info_block_size: return on_info_block_size();
+        case Step::error_text:
+            text_length_ = need_;
+            return discard(reply_left_, Then::refuse);
+        case Step::list_name_length: return on_list_name_length();
+        case Step::list_name: return on_list_name();
+        case Step::list_description: return on_list_description();
+        case Step::discard: return proceed(after_discard_);
+    }
+}
+
+void ClientHandshake::on_greeting() noexcept {
+    const auto greeting = load<WireGreeting>(element_);
+    if (greeting.nbdmagic != nbdmagic) return fail("this is not an NBD server: it does not begin with NBDMAGIC");
+    if (greeting.ihaveopt == oldstyle_magic)
+        return fail("the server speaks the oldstyle protocol, which is not supported");
+    if (greeting.ihaveopt != ihaveopt) return fail("the server's greeting is not that of the newstyle protocol");
+    const std::uint16_t flags = greeting.handshake_flags;  // unknown ones are to be ignored
+    if (!(flags & flag_fixed_newstyle))
+        return fail("the server speaks the first newstyle protocol only, not the fixed one");
+    no_zeroes_ = (flags & flag_no_zeroes) != 0;
+    put(bytes_of(be32(flag_c_fixed_newstyle | (no_zeroes_ ? flag_c_no_zeroes : 0))));
+    ask();
+}
+
+void ClientHandshake::on_export_reply() noexcept {
+    const auto reply = load<WireExportReply>(element_);
+    take_export(reply.size, reply.flags);
+    if (state_ == State::running) discard(no_zeroes_ ? 0 : export_reply_zeroes, Then::enter);
+}
+
+void ClientHandshake::on_reply_head() noexcept {
+    const auto head = load<WireOptionReply>(element_);
+    const auto type = static_cast<OptionReply>(std::uint32_t{head.type});
+    const std::uint32_t length = head.length;
+    const bool listing = asked_ == Option::list;
+    if (head.magic != option_reply_magic) return fail("the server's reply has a wrong magic number");
+    if (head.option != static_cast<std::uint32_t>(asked_))
+        return fail("the server replied to an option that was not sent");
+    if (length > longest_reply) return fail("the server's reply is longer than 64 KiB");
+    if (head.type & option_reply_error_bit) return on_error_reply(type, length);
+    if (type == OptionReply::ack)
+        return length == 0 ? on_acknowledged() : fail("the server's NBD_REP_ACK carries data");
+    if (++replies_ > (listing ? most_listed_exports : most_info_replies))
+        return fail("the server's answer does not end: too many replies");
+    if (type != (listing ? OptionReply::server : OptionReply::info))
+        return fail("the server's reply is of a type that does not answer the option");
+    const std::size_t head_length = listing ? sizeof(be32) : sizeof(be16);
+    if (length < head_length) return fail("the server's reply is too short");
+    reply_left_ = length - head_length;
+    expect(listing ? Step::list_name_length : Step::info_type, head_length);
+}
+
+void ClientHandshake::on_error_reply(OptionReply type, std::uint32_t length) noexcept {
+    refusal_ = type;
+    const std::size_t kept = std::min<std::size_t>(length, text_.size());
+    reply_left_ = length - kept;
+    expect(Step::error_text, kept);
+}
+
+void ClientHandshake::on_acknowledged() noexcept {
+    if (asked_ == Option::list) return finish(State::done);
+    if (!export_given_) return fail("the server accepted the export without saying its size");
+    // Judged only now: the replies come in any order, and the size decides too.
+    const char* flaw = block_sizes_given_ ? flaw_of(offer_.block_sizes, offer_.size) : nullptr;
+    if (flaw != nullptr) return fail(flaw);
+    finish(State::done);
+}
+
+void ClientHandshake::take_export(std::uint64_t size, std::uint16_t flags) noexcept {
+    // The bit "MUST always be 1". Without it nobody can say whether the others mean what they say.
+    if (!(flags & flag_has_flags)) return fail("the server's transmission flags lack NBD_FLAG_HAS_FLAGS");
+    if (size > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+        return fail("the server's export is larger than a device can be");
+    offer_.size = size;
+    offer_.flags = flags;
+}
+
+void ClientHandshake::on_info_type() noexcept {
+    const auto type = static_cast<Info>(std::uint16_t{load<be16>(element_)});
+    constexpr std::size_t export_rest = sizeof(WireInfoExport) - sizeof(be16);
+    constexpr std::size_t block_size_rest = sizeof(WireInfoBlockSize) - sizeof(be16);
+    if (type == Info::export_) {
+        if (reply_left_ != export_rest) return fail("the server's NBD_INFO_EXPORT has a wrong length");
+        return expect(Step::info_export, export_rest);
+    }
+    if (type == Info::block_size) {
+        if (reply_left_ != block_size_rest) return fail("the server's NBD_INFO_BLOCK_SIZE has a wrong length");
+        return expect(Step::info_block_size, block_size_rest);
+    }
+    discard(reply_left_, Then::next_reply);  // name, description, and whatever else there will be
+}
+
+void ClientHandshake::on_info_block_size() noexcept {
+    struct Rest {
+        be32 minimum, preferred, maximum;
+    };
+    const auto rest = load<Rest>(element_);
+    offer_.block_sizes = {rest.minimum, rest.preferred, rest.maximum};
+    block_sizes_given_ = true;
+    proceed(Then::next_reply);
+}
+
+void ClientHandshake::on_list_name_length() noexcept {
+    list_name_length_ = load<be32>(element_);
+    if (list_name_length_ > reply_left_) return fail("the server lists a name that is longer than its reply");
+    if (list_name_length_ > longest_string) return fail("the server lists a name longer than 4096 bytes");
+    reply_left_ -= list_name_length_;
+    expect(Step::list_name, list_name_length_);
+}
+
+// The description goes behind the name, so that both are here when the sink is called.
+void ClientHandshake::on_list_name() noexcept {
+    const std::size_t kept = std::min(reply_left_, longest_description);
+    reply_left_ -= kept;
+    expect(Step::list_description, list_name_length_ + kept);
+    have_ = list_name_length_;
+}
+
+void ClientHandshake::on_list_description() noexcept {
+    const std::string_view both = text_of(std::span(element_).first(need_));
+    if (sink_) sink_(both.substr(0, list_name_length_), both.substr(list_name_length_));
+    discard(reply_left_, Then::next_reply);
+}
+
+// --- what we say ---
+
+// `output_` has room for the longest dialogue that there is.
+void ClientHandshake::put(std::span<const std::uint8_t> bytes) noexcept {
+    std::ranges::copy(bytes, output_.begin() + static_cast<std::ptrdiff_t>(written_));
+    written_ += bytes.size();
+}
+
+void ClientHandshake::put_option(Option option, std::size_t length) noexcept {
+    put(bytes_of(WireOption{ihaveopt, static_cast<std::uint32_t>(option), static_cast<std::uint32_t>(length)}));
+}
+
+void ClientHandshake::ask() noexcept {
+    if (goal_ == Goal::list) {
+        asked_ = Option::list;
+        put_option(asked_, 0);
+    } else {
+        asked_ = goal_ == Goal::go ? Option::go : Option::info;
+        put_option(asked_, sizeof(be32) + name_length_ + 2 * sizeof(be16));
+        put(bytes_of(be32(static_cast<std::uint32_t>(name_length_))));
+        put(bytes_of_text(export_name()));
+        put(bytes_of(be16(1)));  // one request: without it a server may not tell us, or refuse us
+        put(bytes_of(be16(static_cast<std::uint16_t>(Info::block_size))));
+    }
+    proceed(Then::next_reply);
+}
+
+void ClientHandshake::ask_by_export_name() noexcept {
+    asked_ = Option::export_name;
+    offer_ = {};
+    block_sizes_given_ = false;
+    refusal_ = {};
+    text_length_ = 0;
+    put_option(asked_, name_length_);
+    put(bytes_of_text(export_name()));
+    expect(Step::export_reply, sizeof(WireExportReply));
+}
+
+const char* describe(OptionReply refusal) noexcept {
+    switch (refusal) {
+        case OptionReply::ack: return "NBD_REP_ACK: no refusal";
+        case OptionReply::server: return "NBD_REP_SERVER: no refusal";
+        case OptionReply::info: return "NBD_REP_INFO: no refusal";
+        case OptionReply::session: return "session reply: no refusal";
+        case OptionReply::err_unsup: return "NBD_REP_ERR_UNSUP: the server does not know this option";
+        case OptionReply::err_policy: return "NBD_REP_ERR_POLICY: the server does not allow it";
+        case OptionReply::err_invalid: return "NBD_REP_ERR_INVALID: the server finds the request malformed";
+        case OptionReply::err_platform: return "NBD_REP_ERR_PLATFORM: the server's platform cannot do it";
+        case OptionReply::err_tls_reqd: return "NBD_REP_ERR_TLS_REQD: the server requires TLS";
+        case OptionReply::err_unknown: return "NBD_REP_ERR_UNKNOWN: the server has no such export";
+        case OptionReply::err_shutdown: return "NBD_REP_ERR_SHUTDOWN: the server is shutting down";
+        case OptionReply::err_block_size_reqd:
+            return "NBD_REP_ERR_BLOCK_SIZE_REQD: the server requires that its block sizes are asked for";
+        case OptionReply::err_too_big: return "NBD_REP_ERR_TOO_BIG: the request or its answer is too large for the server";
+    }
+    return "an error that the NBD protocol does not name";
+}
+
+}  // namespace holdfast::nbd

@@ -1,0 +1,70 @@
+// Holdfast's private option and its answer: a fixed head, and a text that takes the rest of the data.
+// Pure copying between bytes and structs; what a session means is the server's business.
+#include "common/protocol/session_option.hh"
+
+#include <algorithm>
+#include <cstring>
+
+#include "common/protocol/wire.hh"
+
+namespace holdfast::nbd {
+
+namespace {
+
+struct WireSessionRequest {  // followed by the export's name
+    Uuid session;
+    be32 slot;
+    be32 generation;
+};
+static_assert(sizeof(WireSessionRequest) == 24);
+
+struct WireSessionAnswer {  // followed by the export's identity
+    Uuid boot_identity;
+};
+static_assert(sizeof(WireSessionAnswer) == 16);
+
+bool sound(std::string_view text) noexcept {
+    return text.size() <= longest_string && text.find('\0') == std::string_view::npos;
+}
+
+template <WireStruct Head>
+std::optional<std::size_t> put(const Head& head, std::string_view text, std::span<std::uint8_t> out) noexcept {
+    if (!sound(text) || out.size() < sizeof head + text.size()) return std::nullopt;
+    std::ranges::copy(bytes_of(head), out.begin());
+    std::copy(text.begin(), text.end(), out.begin() + sizeof head);
+    return sizeof head + text.size();
+}
+
+// The text behind a head of `head` bytes; nullopt where the data is malformed.
+std::optional<std::string_view> text_behind(std::size_t head, std::span<const std::uint8_t> data) noexcept {
+    if (data.size() < head) return std::nullopt;
+    const auto rest = data.subspan(head);
+    const std::string_view text(reinterpret_cast<const char*>(rest.data()), rest.size());
+    if (!sound(text)) return std::nullopt;
+    return text;
+}
+
+}  // namespace
+
+std::optional<std::size_t> encode(const SessionRequest& request, std::span<std::uint8_t> out) noexcept {
+    return put(WireSessionRequest{request.session, request.slot, request.generation}, request.export_name, out);
+}
+
+std::optional<std::size_t> encode(const SessionAnswer& answer, std::span<std::uint8_t> out) noexcept {
+    return put(WireSessionAnswer{answer.boot_identity}, answer.export_identity, out);
+}
+
+std::optional<SessionRequest> decode_session_request(std::span<const std::uint8_t> data) noexcept {
+    const auto name = text_behind(sizeof(WireSessionRequest), data);
+    if (!name) return std::nullopt;
+    const auto head = load<WireSessionRequest>(data);
+    return SessionRequest{head.session, head.slot, head.generation, *name};
+}
+
+std::optional<SessionAnswer> decode_session_answer(std::span<const std::uint8_t> data) noexcept {
+    const auto identity = text_behind(sizeof(WireSessionAnswer), data);
+    if (!identity) return std::nullopt;
+    return SessionAnswer{load<WireSessionAnswer>(data).boot_identity, *identity};
+}
+
+}  // namespace holdfast::nbd
