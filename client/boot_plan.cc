@@ -199,7 +199,7 @@ std::vector<std::pair<std::string, std::string>> server_words(const BootWords& w
 std::expected<BootWord, BootError> read_server_word(std::string_view key, std::string_view value) {
     const std::string text = fmt::format("{}={}", key, value);
     auto named = parse_named_export(value);
-    if (!named) return wrong(text, fmt::format("{}={}", key, named.error()));
+    if (!named) return wrong_word(text, named.error());
     if (const auto options = read_options(named->options); !options) return wrong_word(text, options.error());
     return BootWord{.text = text, .named = *std::move(named)};
 }
@@ -290,10 +290,10 @@ std::expected<BootWord, BootError> read_root_path(const BootWord& word,
                                       interfaces_of(answers)));
     auto named = parse_named_export(path);
     const std::string where = fmt::format("the root-path from DHCP on {}", printable(answer->interface));
-    if (!named) return wrong(word.text, fmt::format("{}: {} {}", printable(word.text), where, named.error()));
+    if (!named)
+        return wrong_word(word.text, fmt::format("{}, '{}': {}", where, printable(path), named.error()));
     if (const auto options = read_options(named->options); !options)
-        return wrong(word.text, fmt::format("{}: {} '{}': {}", printable(word.text), where, printable(path),
-                                            options.error()));
+        return wrong_word(word.text, fmt::format("{}, '{}': {}", where, printable(path), options.error()));
     return BootWord{.text = word.text, .named = *std::move(named)};
 }
 

@@ -3,9 +3,7 @@
 
 #include "client/export_address.hh"
 
-#include <arpa/inet.h>
-
-#include <array>
+#include <algorithm>
 #include <charconv>
 
 #include <fmt/format.h>
@@ -16,10 +14,10 @@ namespace {
 
 using Problem = std::unexpected<std::string>;
 
+// What is wrong and the mend. The word itself is put before it by who knows where it stood.
 template <typename... Args>
-Problem problem(std::string_view word, fmt::format_string<Args...> format, Args&&... args) {
-    return Problem{
-        fmt::format("'{}': {}", printable(word), fmt::format(format, std::forward<Args>(args)...))};
+Problem problem(fmt::format_string<Args...> format, Args&&... args) {
+    return Problem{fmt::format(format, std::forward<Args>(args)...)};
 }
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -53,9 +51,43 @@ std::optional<std::uint16_t> port_number(std::string_view text) {
     return value;
 }
 
-bool is_ipv4(const std::string& text) {
-    std::array<unsigned char, 4> address{};
-    return inet_pton(AF_INET, text.c_str(), address.data()) == 1;
+// Pieces of a text between separators; one more than there are separators.
+std::vector<std::string_view> split(std::string_view text, char separator) {
+    std::vector<std::string_view> words;
+    while (true) {
+        const std::size_t end = text.find(separator);
+        words.push_back(text.substr(0, end));
+        if (end == std::string_view::npos) return words;
+        text.remove_prefix(end + 1);
+    }
+}
+
+// Four numbers of 0-255, as inet_pton() takes them.
+bool is_ipv4(std::string_view text) {
+    const auto numbers = split(text, '.');
+    return numbers.size() == 4 &&
+           std::ranges::all_of(numbers, [](std::string_view n) { return device_number(n, 255).has_value(); });
+}
+
+// Groups of up to four hexadecimal digits, and nothing where there is no text. An IPv4 address may stand for
+// the last two groups. Negative when there is something else.
+int count_groups(std::string_view text) {
+    if (text.empty()) return 0;
+    const auto groups = split(text, ':');
+    int count = 0;
+    for (const std::string_view group : groups) {
+        const bool last = group.data() == groups.back().data();
+        if (last && group.find('.') != std::string_view::npos) {
+            if (!is_ipv4(group)) return -1;
+            count += 2;
+        } else if (group.empty() || group.size() > 4 ||
+                   group.find_first_not_of("0123456789abcdefABCDEF") != std::string_view::npos) {
+            return -1;
+        } else {
+            ++count;
+        }
+    }
+    return count;
 }
 
 // With or without a zone: fe80::1%eth0.
@@ -63,13 +95,17 @@ bool is_ipv6(std::string_view text) {
     const std::size_t percent = text.find('%');
     if (percent != std::string_view::npos) {
         const std::string_view zone = text.substr(percent + 1);
-        if (zone.empty() || zone.size() > 15) return false;
+        if (zone.empty() || zone.size() > 15) return false;  // IFNAMSIZ, less its NUL
         for (const char c : zone)
             if (!is_letter(c) && !is_digit(c) && c != '.' && c != '_' && c != '-') return false;
     }
-    const std::string address{text.substr(0, percent)};
-    std::array<unsigned char, 16> bytes{};
-    return address.find('\0') == std::string::npos && inet_pton(AF_INET6, address.c_str(), bytes.data()) == 1;
+    const std::string_view address = text.substr(0, percent);
+    const std::size_t gap = address.find("::");
+    if (gap == std::string_view::npos) return count_groups(address) == 8;
+    const int before = count_groups(address.substr(0, gap));
+    const int after = count_groups(address.substr(gap + 2));
+    const bool dots_before_gap = address.substr(0, gap).find('.') != std::string_view::npos;
+    return before >= 0 && after >= 0 && before + after <= 7 && !dots_before_gap;
 }
 
 // What is wrong with a host name or IPv4 address; empty when nothing is. Digits and dots alone must be an
@@ -86,7 +122,7 @@ std::string host_problem(std::string_view host) {
                 printable(host));
         digits_and_dots = digits_and_dots && (is_digit(c) || c == '.');
     }
-    if (digits_and_dots && !is_ipv4(std::string{host}))
+    if (digits_and_dots && !is_ipv4(host))
         return fmt::format(
             "the server '{}' is not an IPv4 address (four numbers of 0-255 with dots) nor a host name", host);
     if (host.front() == '-' || host.front() == '.')
@@ -120,14 +156,13 @@ struct ServerPart {
 };
 
 // What follows the host: nothing, ":/path", ":port", ":port/name", "/name".
-std::expected<ServerPart, std::string> parse_after_host(std::string_view word, std::string_view host,
-                                                        std::string_view after) {
+std::expected<ServerPart, std::string> parse_after_host(std::string_view host, std::string_view after) {
     ServerPart part{
         .host = std::string{host}, .port = {}, .from_dhcp = host.empty() || host == "dhcp", .rest = after};
     if (part.from_dhcp) part.host.clear();
     if (after.empty() || after.front() == '/') return part;
     if (after.front() != ':')
-        return problem(word, "a ':' or a '/' was expected after ']'; write [ADDRESS]:PORT/NAME");
+        return problem("a ':' or a '/' was expected after ']'; write [ADDRESS]:PORT/NAME");
     after.remove_prefix(1);
     const std::size_t slash = after.find('/');
     const std::string_view port = after.substr(0, slash);
@@ -135,34 +170,32 @@ std::expected<ServerPart, std::string> parse_after_host(std::string_view word, s
     if (port.empty()) return part;
     part.port = port_number(port);
     if (!part.port && !all_digits(port))
-        return problem(word, "{}; an export is named after a slash: write {}/{}", port_problem(port),
+        return problem("{}; an export is named after a slash: write {}/{}", port_problem(port),
                        printable(host), printable(port));
-    if (!part.port) return problem(word, "{}", port_problem(port));
+    if (!part.port) return problem("{}", port_problem(port));
     return part;
 }
 
-std::expected<ServerPart, std::string> parse_server_part(std::string_view word, std::string_view text) {
+std::expected<ServerPart, std::string> parse_server_part(std::string_view text) {
     if (text.starts_with('[')) {
         const std::size_t bracket = text.find(']');
         if (bracket == std::string_view::npos)
-            return problem(word, "the '[' is not closed; write [ADDRESS]:PORT/NAME");
+            return problem("the '[' is not closed; write [ADDRESS]:PORT/NAME");
         const std::string_view address = text.substr(1, bracket - 1);
-        if (!is_ipv6(address))
-            return problem(word, "'{}' in brackets is not an IPv6 address", printable(address));
-        return parse_after_host(word, address, text.substr(bracket + 1));
+        if (!is_ipv6(address)) return problem("'{}' in brackets is not an IPv6 address", printable(address));
+        return parse_after_host(address, text.substr(bracket + 1));
     }
     const std::string_view before_slash = text.substr(0, text.find('/'));
     const std::size_t colon = before_slash.find(':');
     if (colon != std::string_view::npos && before_slash.find(':', colon + 1) != std::string_view::npos)
-        return problem(word,
-                       "an IPv6 address is written in brackets here, because of its colons: "
-                       "[ADDRESS]:PORT/NAME or [ADDRESS],NAME");
+        return problem(
+            "an IPv6 address is written in brackets here, because of its colons: "
+            "[ADDRESS]:PORT/NAME or [ADDRESS],NAME");
     const std::size_t end = text.find_first_of(":/");
     const std::string_view host = text.substr(0, end);
     if (!host.empty() && host != "dhcp")
-        if (const std::string wrong = host_problem(host); !wrong.empty()) return problem(word, "{}", wrong);
-    return parse_after_host(word, host,
-                            end == std::string_view::npos ? std::string_view{} : text.substr(end));
+        if (const std::string wrong = host_problem(host); !wrong.empty()) return problem("{}", wrong);
+    return parse_after_host(host, end == std::string_view::npos ? std::string_view{} : text.substr(end));
 }
 
 NamedExport named_by(const ServerPart& part) {
@@ -178,7 +211,7 @@ NamedExport named_by(const ServerPart& part) {
 // ---------------------------------------------------------------------
 
 std::expected<NamedExport, std::string> parse_slash_form(std::string_view word) {
-    const auto part = parse_server_part(word, word);
+    const auto part = parse_server_part(word);
     if (!part) return Problem{part.error()};
     NamedExport named = named_by(*part);
     std::string_view name = part->rest;
@@ -187,7 +220,7 @@ std::expected<NamedExport, std::string> parse_slash_form(std::string_view word) 
         word.starts_with('/') ||
         (!part->port && !name.empty() && word.substr(0, word.size() - name.size()).ends_with(':'));
     if (!nfs_style && name.starts_with('/')) name.remove_prefix(1);
-    if (const std::string wrong = name_problem(name); !wrong.empty()) return problem(word, "{}", wrong);
+    if (const std::string wrong = name_problem(name); !wrong.empty()) return problem("{}", wrong);
     named.address.export_name = name;
     return named;
 }
@@ -195,37 +228,25 @@ std::expected<NamedExport, std::string> parse_slash_form(std::string_view word) 
 // --- SERVER,PORT-or-NAME[,...]
 // ------------------------------------------------------------------------------------
 
-std::vector<std::string_view> split(std::string_view text, char separator) {
-    std::vector<std::string_view> words;
-    while (true) {
-        const std::size_t end = text.find(separator);
-        words.push_back(text.substr(0, end));
-        if (end == std::string_view::npos) return words;
-        text.remove_prefix(end + 1);
-    }
-}
-
-std::expected<NamedExport, std::string> parse_first_of_commas(std::string_view word,
-                                                              std::string_view server) {
+std::expected<NamedExport, std::string> parse_first_of_commas(std::string_view server) {
     if (server.find('/') != std::string_view::npos)
-        return problem(word,
-                       "a '/' in the server, before the comma; write SERVER,PORT,NAME[,nbdN], or as a URI "
-                       "nbd://SERVER:PORT/NAME with %2C for a comma in the name and nbddev= for the device");
+        return problem(
+            "a '/' in the server, before the comma; write SERVER,PORT,NAME[,nbdN], or as a URI "
+            "nbd://SERVER:PORT/NAME with %2C for a comma in the name and nbddev= for the device");
     // The comma ends the address, so its colons need no brackets.
     if (is_ipv6(server)) {
         NamedExport named;
         named.address.host = server;
         return named;
     }
-    const auto part = parse_server_part(word, server);
+    const auto part = parse_server_part(server);
     if (!part) return Problem{part.error()};
     return named_by(*part);
 }
 
 // The second word: all digits are a port, anything else is a name. Says whether the third word may still be
 // the name.
-std::expected<bool, std::string> take_second_word(std::string_view word, std::string_view second,
-                                                  NamedExport& named) {
+std::expected<bool, std::string> take_second_word(std::string_view second, NamedExport& named) {
     if (second.empty()) return true;
     if (!all_digits(second)) {
         named.address.export_name = second;
@@ -233,14 +254,13 @@ std::expected<bool, std::string> take_second_word(std::string_view word, std::st
     }
     if (named.address.port_given)
         return problem(
-            word,
             "two ports, {} and {}; an export whose name is only digits is written SERVER,PORT,NAME "
             "or nbd://SERVER:PORT/NAME",
             named.address.port, printable(second));
     const auto port = port_number(second);
     if (!port)
         return problem(
-            word, "{}; an export whose name is only digits is written SERVER,PORT,NAME or nbd://SERVER/NAME",
+            "{}; an export whose name is only digits is written SERVER,PORT,NAME or nbd://SERVER/NAME",
             port_problem(second));
     named.address.port = *port;
     named.address.port_given = true;
@@ -249,9 +269,9 @@ std::expected<bool, std::string> take_second_word(std::string_view word, std::st
 
 std::expected<NamedExport, std::string> parse_comma_form(std::string_view word) {
     const std::vector<std::string_view> words = split(word, ',');
-    auto named = parse_first_of_commas(word, words[0]);
+    auto named = parse_first_of_commas(words[0]);
     if (!named) return named;
-    const auto name_may_follow = take_second_word(word, words[1], *named);
+    const auto name_may_follow = take_second_word(words[1], *named);
     if (!name_may_follow) return Problem{name_may_follow.error()};
 
     std::size_t next = 2;
@@ -266,13 +286,13 @@ std::expected<NamedExport, std::string> parse_comma_form(std::string_view word) 
         if (named->device || words[next].empty())
             ++next;
         else if (!*name_may_follow && next == 2 && all_digits(words[next]))
-            return problem(word, "the port comes before the name; write SERVER,{},{}", words[next],
+            return problem("the port comes before the name; write SERVER,{},{}", words[next],
                            printable(words[1]));
     }
     for (; next < words.size(); ++next)
         if (!words[next].empty()) named->options.emplace_back(words[next]);
     if (const std::string wrong = name_problem(named->address.export_name); !wrong.empty())
-        return problem(word, "{}", wrong);
+        return problem("{}", wrong);
     return named;
 }
 
@@ -292,33 +312,33 @@ bool is_dracut_form(std::string_view word) {
 std::expected<NamedExport, std::string> parse_dracut_form(std::string_view word) {
     std::string_view rest = word.substr(4);
     if (rest.starts_with("unix:"))
-        return problem(word, "this is qemu's way to name a socket; write nbd+unix:///NAME?socket=PATH");
+        return problem("this is qemu's way to name a socket; write nbd+unix:///NAME?socket=PATH");
     std::size_t server_end = rest.find(':');
     if (rest.starts_with('[')) {
         const std::size_t bracket = rest.find(']');
         server_end = bracket == std::string_view::npos ? bracket : rest.find(':', bracket);
     }
     if (server_end == std::string_view::npos)
-        return problem(word, "a port or a name is missing; write nbd:SERVER:PORT or nbd:SERVER:NAME");
-    const auto part = parse_server_part(word, rest.substr(0, server_end));
+        return problem("a port or a name is missing; write nbd:SERVER:PORT or nbd:SERVER:NAME");
+    const auto part = parse_server_part(rest.substr(0, server_end));
     if (!part) return Problem{part.error()};
     NamedExport named = named_by(*part);
 
     std::vector<std::string_view> fields = split(rest.substr(server_end + 1), ':');
     fields.resize(fields.size() < 4 ? 4 : fields.size());
-    if (const auto taken = take_second_word(word, fields[0], named); !taken) return Problem{taken.error()};
+    if (const auto taken = take_second_word(fields[0], named); !taken) return Problem{taken.error()};
     if (const std::string wrong = name_problem(named.address.export_name); !wrong.empty())
-        return problem(word, "{}", wrong);
+        return problem("{}", wrong);
     named.fstype = fields[1] == "auto" ? "" : fields[1];
     for (const char c : named.fstype)
         if (!is_letter(c) && !is_digit(c) && c != '_' && c != '.' && c != '-')
-            return problem(word,
-                           "'{}' is not a type of file system; the form is "
-                           "nbd:SERVER:PORT[:FSTYPE[:ROOTFLAGS[:OPTIONS]]]",
-                           printable(fields[1]));
+            return problem(
+                "'{}' is not a type of file system; the form is "
+                "nbd:SERVER:PORT[:FSTYPE[:ROOTFLAGS[:OPTIONS]]]",
+                printable(fields[1]));
     named.rootflags = fields[2];
     if (has_control_character(named.rootflags) || named.rootflags.find(' ') != std::string::npos)
-        return problem(word, "the mount options have a blank or a control character");
+        return problem("the mount options have a blank or a control character");
     // The options are the last field, and may have colons of their own.
     const std::string_view options =
         fields[3].empty() ? std::string_view{}
@@ -338,7 +358,7 @@ int hex_value(char c) {
     return -1;
 }
 
-std::expected<std::string, std::string> percent_decode(std::string_view uri, std::string_view text) {
+std::expected<std::string, std::string> percent_decode(std::string_view text) {
     std::string decoded;
     for (std::size_t i = 0; i < text.size(); ++i) {
         if (text[i] != '%') {
@@ -349,7 +369,7 @@ std::expected<std::string, std::string> percent_decode(std::string_view uri, std
         const int low = high < 0 ? -1 : hex_value(text[i + 2]);
         if (low < 0)
             return problem(
-                uri, "a '%' without two hexadecimal digits after it; a percent sign itself is written %25");
+                "a '%' without two hexadecimal digits after it; a percent sign itself is written %25");
         decoded += static_cast<char>(high * 16 + low);
         i += 2;
     }
@@ -395,19 +415,18 @@ std::string scheme_problem(std::string_view scheme) {
 }
 
 // Fills in the socket; there is no other parameter that this client knows.
-std::expected<void, std::string> take_query(std::string_view uri, std::string_view query,
-                                            ServerAddress& address) {
+std::expected<void, std::string> take_query(std::string_view query, ServerAddress& address) {
     for (const std::string_view parameter : split(query, '&')) {
         if (parameter.empty()) continue;
         const std::string_view key = parameter.substr(0, parameter.find('='));
-        if (key.starts_with("tls-")) return problem(uri, "'{}': TLS is not supported yet", printable(key));
+        if (key.starts_with("tls-")) return problem("'{}': TLS is not supported yet", printable(key));
         if (key != "socket")
-            return problem(uri, "the parameter '{}' is not known; only socket= is", printable(key));
+            return problem("the parameter '{}' is not known; only socket= is", printable(key));
         if (address.kind != ServerAddress::Kind::unix_socket)
-            return problem(uri, "socket= goes with nbd+unix://, not with nbd://");
-        if (!address.socket_path.empty()) return problem(uri, "socket= is given twice");
-        auto path = percent_decode(
-            uri, parameter.substr(key.size() < parameter.size() ? key.size() + 1 : key.size()));
+            return problem("socket= goes with nbd+unix://, not with nbd://");
+        if (!address.socket_path.empty()) return problem("socket= is given twice");
+        auto path =
+            percent_decode(parameter.substr(key.size() < parameter.size() ? key.size() + 1 : key.size()));
         if (!path) return Problem{path.error()};
         address.socket_path = *std::move(path);
     }
@@ -424,33 +443,32 @@ std::string socket_problem(const std::string& path) {
     return {};
 }
 
-std::expected<void, std::string> take_authority(std::string_view uri, std::string_view authority,
-                                                ServerAddress& address) {
+std::expected<void, std::string> take_authority(std::string_view authority, ServerAddress& address) {
     if (authority.find('@') != std::string_view::npos)
-        return problem(uri, "NBD has no user names; leave out what is before the '@'");
+        return problem("NBD has no user names; leave out what is before the '@'");
     std::string_view port;
     std::string_view host = authority;
     const bool brackets = authority.starts_with('[');
     const std::size_t host_end = brackets ? authority.find(']') : authority.find(':');
     if (brackets && host_end == std::string_view::npos)
-        return problem(uri, "the '[' is not closed; write nbd://[ADDRESS]:PORT/NAME");
+        return problem("the '[' is not closed; write nbd://[ADDRESS]:PORT/NAME");
     if (host_end != std::string_view::npos) {
         host = authority.substr(0, host_end + (brackets ? 1 : 0));
         port = authority.substr(host.size());
     }
-    auto decoded = percent_decode(uri, brackets ? host.substr(1, host.size() - 2) : host);
+    auto decoded = percent_decode(brackets ? host.substr(1, host.size() - 2) : host);
     if (!decoded) return Problem{decoded.error()};
     if (!brackets && port.find(':', 1) != std::string_view::npos)
-        return problem(uri, "an IPv6 address is written in brackets: nbd://[ADDRESS]:PORT/NAME");
+        return problem("an IPv6 address is written in brackets: nbd://[ADDRESS]:PORT/NAME");
     if (brackets && !is_ipv6(*decoded))
-        return problem(uri, "'{}' in brackets is not an IPv6 address", printable(*decoded));
+        return problem("'{}' in brackets is not an IPv6 address", printable(*decoded));
     if (const std::string wrong = brackets ? "" : host_problem(*decoded); !wrong.empty())
-        return problem(uri, "{}", wrong);
+        return problem("{}", wrong);
     address.host = *std::move(decoded);
     if (port.empty()) return {};
     const auto number = port_number(port.substr(1));
     if (port.front() != ':' || !number)
-        return problem(uri, "{}", port_problem(port.front() == ':' ? port.substr(1) : port));
+        return problem("{}", port_problem(port.front() == ':' ? port.substr(1) : port));
     address.port = *number;
     address.port_given = true;
     return {};
@@ -464,38 +482,54 @@ void append_encoded(std::string& uri, std::string_view text, std::string_view pl
             uri += fmt::format("%{:02X}", static_cast<unsigned char>(c));
 }
 
-}  // namespace
-
-std::expected<ServerAddress, std::string> parse_uri(std::string_view uri) {
+std::expected<ServerAddress, std::string> read_uri(std::string_view uri) {
     if (!looks_like_uri(uri))
-        return problem(uri,
-                       "this is not a URI; write nbd://HOST[:PORT]/NAME or nbd+unix:///NAME?socket=PATH");
+        return problem("this is not a URI; write nbd://HOST[:PORT]/NAME or nbd+unix:///NAME?socket=PATH");
     const UriParts parts = split_uri(uri);
-    if (const std::string wrong = scheme_problem(parts.scheme); !wrong.empty())
-        return problem(uri, "{}", wrong);
+    if (const std::string wrong = scheme_problem(parts.scheme); !wrong.empty()) return problem("{}", wrong);
     if (uri.find('#') != std::string_view::npos)
-        return problem(uri, "a URI's '#' part has no meaning here; a '#' in a name is written %23");
+        return problem("a URI's '#' part has no meaning here; a '#' in a name is written %23");
 
     ServerAddress address;
     address.kind = parts.scheme == "nbd" ? ServerAddress::Kind::tcp : ServerAddress::Kind::unix_socket;
-    if (const auto taken = take_query(uri, parts.query, address); !taken) return Problem{taken.error()};
+    if (const auto taken = take_query(parts.query, address); !taken) return Problem{taken.error()};
     if (address.kind == ServerAddress::Kind::tcp) {
-        if (const auto taken = take_authority(uri, parts.authority, address); !taken)
+        if (const auto taken = take_authority(parts.authority, address); !taken)
             return Problem{taken.error()};
     } else if (!parts.authority.empty()) {
-        return problem(uri,
-                       "a UNIX socket has no host; write nbd+unix:///NAME?socket=PATH with three slashes");
+        return problem("a UNIX socket has no host; write nbd+unix:///NAME?socket=PATH with three slashes");
     } else if (const std::string wrong = socket_problem(address.socket_path); !wrong.empty()) {
-        return problem(uri, "{}", wrong);
+        return problem("{}", wrong);
     }
     // One slash parts the host from the name; what follows it is the name, slashes and all (NBD URI, "Export
     // name").
-    auto name = percent_decode(uri, parts.path.empty() ? parts.path : parts.path.substr(1));
+    auto name = percent_decode(parts.path.empty() ? parts.path : parts.path.substr(1));
     if (!name) return Problem{name.error()};
-    if (const std::string wrong = name_problem(*name); !wrong.empty()) return problem(uri, "{}", wrong);
+    if (const std::string wrong = name_problem(*name); !wrong.empty()) return problem("{}", wrong);
     address.export_name = *std::move(name);
     return address;
 }
+
+std::expected<ServerAddress, std::string> read_server_address(std::string_view word) {
+    auto named = parse_named_export(word);
+    if (!named) return Problem{named.error()};
+    if (named->all_from_dhcp || named->server_from_dhcp)
+        return problem("the server is missing; only `boot` can ask DHCP for it");
+    if (named->device || !named->options.empty() || !named->fstype.empty() || !named->rootflags.empty())
+        return problem(
+            "only the kernel command line takes a device and options in this word; here, name the "
+            "export alone and give them as arguments");
+    return named->address;
+}
+
+// The error with the word before it.
+std::expected<ServerAddress, std::string> with_word(std::string_view word,
+                                                    std::expected<ServerAddress, std::string> read) {
+    if (read) return read;
+    return problem("'{}': {}", printable(word), read.error());
+}
+
+}  // namespace
 
 std::expected<NamedExport, std::string> parse_named_export(std::string_view word) {
     NamedExport named;
@@ -503,9 +537,9 @@ std::expected<NamedExport, std::string> parse_named_export(std::string_view word
         named.all_from_dhcp = true;
         return named;
     }
-    if (has_control_character(word)) return problem(word, "it has a control character");
+    if (has_control_character(word)) return problem("it has a control character");
     if (looks_like_uri(word)) {
-        auto address = parse_uri(word);
+        auto address = read_uri(word);
         if (!address) return Problem{address.error()};
         named.address = *std::move(address);
         return named;
@@ -515,18 +549,14 @@ std::expected<NamedExport, std::string> parse_named_export(std::string_view word
     return parse_slash_form(word);
 }
 
+std::expected<ServerAddress, std::string> parse_uri(std::string_view uri) {
+    return with_word(uri, read_uri(uri));
+}
+
 std::expected<ServerAddress, std::string> parse_server_address(std::string_view word) {
     if (word.empty())
-        return Problem{"no export is named; write nbd://HOST[:PORT]/NAME, or HOST,PORT or HOST,NAME"};
-    auto named = parse_named_export(word);
-    if (!named) return Problem{named.error()};
-    if (named->all_from_dhcp || named->server_from_dhcp)
-        return problem(word, "the server is missing; only `boot` can ask DHCP for it");
-    if (named->device || !named->options.empty() || !named->fstype.empty() || !named->rootflags.empty())
-        return problem(word,
-                       "only the kernel command line takes a device and options in this word; here, name the "
-                       "export alone and give them as arguments");
-    return named->address;
+        return problem("no export is named; write nbd://HOST[:PORT]/NAME, or HOST,PORT or HOST,NAME");
+    return with_word(word, read_server_address(word));
 }
 
 std::string to_uri(const ServerAddress& address) {

@@ -60,11 +60,11 @@ struct NamedExport {
 // newline.
 std::expected<NamedExport, std::string> parse_named_export(std::string_view word);
 
-// The same for `attach` and `list`: a URI or a classic form that names a server, and no device, options or
-// DHCP. HOST alone is the server's default export.
+// The same for `attach` and `list`, with the word in the error: a URI or a classic form that names a server,
+// and no device, options or DHCP. HOST alone is the server's default export.
 std::expected<ServerAddress, std::string> parse_server_address(std::string_view word);
 
-// An NBD URI alone (nbd:// or nbd+unix://).
+// An NBD URI alone (nbd:// or nbd+unix://). The error names it.
 std::expected<ServerAddress, std::string> parse_uri(std::string_view uri);
 
 // The URI that parse_uri() reads back as the same address.

@@ -46,6 +46,7 @@ void check_wrong(const std::string& line, const std::string& word, const std::st
     REQUIRE_FALSE(request);
     INFO(request.error().message);
     CHECK(request.error().word == word);
+    CHECK(request.error().message.starts_with(printable(word) + ": "));
     CHECK(request.error().message.find(mend) != std::string::npos);
 }
 
@@ -57,6 +58,7 @@ void check_unplannable(const std::string& line, const std::vector<NetworkAnswer>
     if (!request) FAIL(request.error().message);
     const auto plan = make_boot_plan(**request, answers);
     REQUIRE_FALSE(plan);
+    CHECK(plan.error().message.starts_with(plan.error().word + ": "));
     INFO(plan.error().message);
     CHECK(plan.error().message.find(mend) != std::string::npos);
     CHECK(plan.error().message.find('\n') == std::string::npos);

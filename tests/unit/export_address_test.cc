@@ -152,6 +152,21 @@ TEST_CASE("a host that cannot be one is refused") {
     CHECK_FALSE(parse_server_address("[fe80::1%" + std::string(16, 'e') + "]/root"));
 }
 
+TEST_CASE("an IPv6 address is eight groups, or fewer around one gap, the last two perhaps written as IPv4") {
+    for (const char* host :
+         {"::", "::1", "1::", "2001:db8::1", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8",
+          "::ffff:192.0.2.1", "1:2:3:4:5:6:1.2.3.4", "FE80::ABCD", "fe80::1%eth0.5"}) {
+        INFO(host);
+        CHECK(parse_server_address("["s + host + "]/x")->host == host);
+    }
+    for (const char* host :
+         {"", ":", ":::", "1:", ":1", "1::2::3", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1:2:3:4::5:6:7:8",
+          "12345::", "g::", "1.2.3.4", "1.2.3.4::", "::1.2.3", "::1.2.3.256", "::1.2.3.4:5", "%eth0"}) {
+        INFO(host);
+        CHECK_FALSE(parse_server_address("["s + host + "]/x"));
+    }
+}
+
 TEST_CASE("an export name has at most 4096 bytes and no control characters") {
     const std::string longest(4096, 'n');
     CHECK(parse_server_address("h," + longest)->export_name == longest);
