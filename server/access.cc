@@ -1,0 +1,114 @@
+#include "server/access.hh"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+
+#include "server/text.hh"
+
+namespace holdfast::server {
+namespace {
+
+constexpr std::array<std::uint8_t, 12> mapped_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+constexpr unsigned mapped_bits = 96;
+
+// Digits only, at most three of them.
+std::optional<unsigned> parse_length(std::string_view text) {
+    if (text.empty() || text.size() > 3) return std::nullopt;
+    unsigned value = 0;
+    for (const char c : text) {
+        if (c < '0' || c > '9') return std::nullopt;
+        value = value * 10 + static_cast<unsigned>(c - '0');
+    }
+    return value;
+}
+
+Address masked(const Address& address, unsigned bits) noexcept {
+    Address result = address;
+    for (unsigned i = 0; i < result.bytes.size(); ++i) {
+        const unsigned first_bit = i * 8;
+        if (bits >= first_bit + 8) continue;
+        const unsigned kept = bits > first_bit ? bits - first_bit : 0;
+        result.bytes[i] = static_cast<std::uint8_t>(result.bytes[i] & (0xff00U >> kept));
+    }
+    return result;
+}
+
+}  // namespace
+
+bool Address::is_v4() const noexcept { return std::equal(mapped_prefix.begin(), mapped_prefix.end(), bytes.begin()); }
+
+std::optional<Address> parse_address(std::string_view text) {
+    if (text.empty() || text.size() >= INET6_ADDRSTRLEN || text.find('\0') != std::string_view::npos) return std::nullopt;
+    const std::string terminated(text);
+    Address address;
+    if (::inet_pton(AF_INET6, terminated.c_str(), address.bytes.data()) == 1) return address;
+    std::array<std::uint8_t, 4> v4{};
+    if (::inet_pton(AF_INET, terminated.c_str(), v4.data()) != 1) return std::nullopt;
+    std::ranges::copy(mapped_prefix, address.bytes.begin());
+    std::ranges::copy(v4, address.bytes.begin() + mapped_prefix.size());
+    return address;
+}
+
+std::string to_string(const Address& address) {
+    char text[INET6_ADDRSTRLEN] = "";
+    const bool v4 = address.is_v4();
+    ::inet_ntop(v4 ? AF_INET : AF_INET6, address.bytes.data() + (v4 ? mapped_prefix.size() : 0), text, sizeof text);
+    return text;
+}
+
+Address network_of(const Address& address, unsigned length) noexcept {
+    return masked(address, address.is_v4() ? length + mapped_bits : length);
+}
+
+// A short IPv6 prefix such as ::/0 covers ::ffff:0:0/96 by its bits, but whoever wrote it did not mean IPv4.
+bool Network::contains(const Address& candidate) const noexcept {
+    if (candidate.is_v4() && length < mapped_bits) return false;
+    return masked(candidate, length) == address;
+}
+
+std::expected<Network, std::string> parse_network(std::string_view text) {
+    const std::size_t slash = text.find('/');
+    std::string_view host = text.substr(0, slash);
+    if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+    const std::optional<Address> address = parse_address(host);
+    if (!address) {
+        return std::unexpected(
+            fmt::format("\"{}\" is not an IPv4 or IPv6 address or a network like 192.168.1.0/24", text));
+    }
+    const bool v4 = host.find(':') == std::string_view::npos;
+    const unsigned longest = v4 ? 32 : 128;
+    unsigned length = longest;
+    if (slash != std::string_view::npos) {
+        const std::optional<unsigned> given = parse_length(text.substr(slash + 1));
+        if (!given || *given > longest) {
+            return std::unexpected(fmt::format("\"{}\": the mask after \"/\" is a number from 0 to {}", text, longest));
+        }
+        length = *given;
+    }
+    if (v4) length += mapped_bits;
+    return Network{masked(*address, length), length};
+}
+
+std::expected<AccessList, AccessList::Mistake> AccessList::parse(std::string_view text) {
+    AccessList list;
+    unsigned number = 0;
+    while (!text.empty()) {
+        ++number;
+        std::string_view line = take_line(text);
+        line = trimmed(line.substr(0, line.find('#')));
+        if (line.empty()) continue;
+        std::expected<Network, std::string> network = parse_network(line);
+        if (!network) return std::unexpected(Mistake{number, std::move(network.error())});
+        list.networks_.push_back(*network);
+    }
+    return list;
+}
+
+bool AccessList::allows(const Address& address) const noexcept {
+    return std::ranges::any_of(networks_, [&](const Network& network) { return network.contains(address); });
+}
+
+}  // namespace holdfast::server

@@ -1,0 +1,60 @@
+// Who may connect: an authfile's addresses and networks, and whether an address is among them.
+// Pure. It fails closed: a text with a mistake in it is no list at all, so that nobody is let in by half a list.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace holdfast::server {
+
+// An IPv4 or IPv6 address. IPv4 is kept as IPv4-mapped IPv6 (::ffff:a.b.c.d), so that a client that comes in through an
+// IPv6 socket is the same client.
+struct Address {
+    std::array<std::uint8_t, 16> bytes{};
+
+    [[nodiscard]] bool is_v4() const noexcept;
+    bool operator==(const Address&) const = default;
+    auto operator<=>(const Address&) const = default;
+};
+
+// nullopt for what is not a numeric address.
+[[nodiscard]] std::optional<Address> parse_address(std::string_view text);
+// As inet_ntop writes it; IPv4 in dotted form.
+[[nodiscard]] std::string to_string(const Address& address);
+// The address with all bits after the first `length` cleared; `length` counts from the family's own first bit.
+[[nodiscard]] Address network_of(const Address& address, unsigned length) noexcept;
+
+struct Network {
+    Address address;      // its host bits are zero
+    unsigned length = 0;  // in bits of the IPv6 form: 96 more than an IPv4 prefix says
+
+    [[nodiscard]] bool contains(const Address& candidate) const noexcept;
+    bool operator==(const Network&) const = default;
+};
+
+// "10.0.0.1", "192.168.0.0/16", "2001:db8::/32", "[2001:db8::1]". Host bits may be set, as nbd-server's example has it.
+[[nodiscard]] std::expected<Network, std::string> parse_network(std::string_view text);
+
+class AccessList {
+public:
+    struct Mistake {
+        unsigned line = 0;
+        std::string text;
+    };
+
+    // One address or network a line; "#" starts a comment anywhere; empty lines are skipped. An empty list is valid.
+    [[nodiscard]] static std::expected<AccessList, Mistake> parse(std::string_view text);
+
+    [[nodiscard]] bool allows(const Address& address) const noexcept;
+    [[nodiscard]] std::size_t size() const noexcept { return networks_.size(); }
+
+private:
+    std::vector<Network> networks_;
+};
+
+}  // namespace holdfast::server

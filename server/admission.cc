@@ -1,0 +1,35 @@
+#include "server/admission.hh"
+
+namespace holdfast::server {
+namespace {
+
+// An IPv6 host has a whole /64 of addresses to come from.
+Address place_of(const Address& address) { return address.is_v4() ? address : network_of(address, 64); }
+
+}  // namespace
+
+bool Admission::has_room() const {
+    const std::lock_guard lock(mutex_);
+    return total_ < most;
+}
+
+bool Admission::enter(const std::optional<Address>& from) {
+    const std::lock_guard lock(mutex_);
+    if (from) {
+        std::uint32_t& count = places_[place_of(*from)];
+        if (count >= most_from_one_place) return false;
+        ++count;
+    }
+    ++total_;
+    return true;
+}
+
+void Admission::leave(const std::optional<Address>& from) {
+    const std::lock_guard lock(mutex_);
+    --total_;
+    if (!from) return;
+    const auto place = places_.find(place_of(*from));
+    if (--place->second == 0) places_.erase(place);
+}
+
+}  // namespace holdfast::server

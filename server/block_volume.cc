@@ -1,0 +1,81 @@
+#include "server/block_volume.hh"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+
+#include "server/text_file.hh"
+
+namespace holdfast::server {
+namespace {
+
+// The page: below it, the kernel would have to drop parts of cached pages, and devices discard no less anyway.
+constexpr std::uint64_t granularity = 4096;
+
+// A limit of the device's queue; a partition has those of its disk. 0 where there is none to be read.
+std::uint64_t queue_limit(dev_t device, const char* name) {
+    for (const char* place : {"queue", "../queue"}) {
+        const std::string path = fmt::format("/sys/dev/block/{}:{}/{}/{}", major(device), minor(device), place, name);
+        const Result<std::string> text = read_text_file(path, 4096);
+        if (text) return std::strtoull(text->c_str(), nullptr, 10);
+    }
+    return 0;
+}
+
+std::uint32_t preferred_block(std::uint64_t io_size) {
+    constexpr std::uint64_t most = 1U << 20;
+    if (io_size <= 4096 || io_size > most || !std::has_single_bit(io_size)) return 4096;
+    return static_cast<std::uint32_t>(io_size);
+}
+
+}  // namespace
+
+Aligned whole_blocks(std::uint64_t offset, std::uint64_t length, std::uint64_t block) noexcept {
+    const std::uint64_t head = (block - offset % block) % block;
+    if (head >= length) return {length, 0, 0};
+    const std::uint64_t tail = (length - head) % block;
+    return {head, length - head - tail, tail};
+}
+
+Result<VolumeTraits> BlockVolume::traits() const {
+    VolumeTraits traits;
+    if (::ioctl(fd(), BLKGETSIZE64, &traits.size) != 0) return sys_error("ioctl(BLKGETSIZE64)");
+    traits.can_trim = queue_limit(device_, "discard_max_bytes") > 0;
+    traits.rotational = queue_limit(device_, "rotational") > 0;
+    traits.preferred_block = preferred_block(queue_limit(device_, "minimum_io_size"));
+    return traits;
+}
+
+Result<void> BlockVolume::trim(std::uint64_t offset, std::uint64_t length) {
+    const Aligned part = whole_blocks(offset, length, granularity);
+    if (part.middle == 0) return {};
+    std::uint64_t range[2] = {offset + part.head, part.middle};
+    if (::ioctl(fd(), BLKDISCARD, range) != 0 && errno != EOPNOTSUPP) return sys_error("ioctl(BLKDISCARD)");
+    return {};
+}
+
+Result<void> BlockVolume::zero(std::uint64_t offset, std::uint64_t length, bool may_unmap) {
+    const Aligned part = whole_blocks(offset, length, granularity);
+    if (const Result<void> done = write_zeroes(offset, part.head); !done) return done;
+    const std::uint64_t middle = offset + part.head;
+    if (const Result<void> done = write_zeroes(middle + part.middle, part.tail); !done) return done;
+    if (part.middle == 0) return {};
+    const auto start = static_cast<off_t>(middle);
+    const auto count = static_cast<off_t>(part.middle);
+    // Only where the device's own unmapping reads as zeroes afterwards; it fails otherwise.
+    if (may_unmap && ::fallocate(fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start, count) == 0) return {};
+    // The kernel writes zeroes itself where the device has no command for it.
+    if (::fallocate(fd(), FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, start, count) == 0) return {};
+    if (errno != EOPNOTSUPP && errno != EINVAL && errno != ENODEV) return sys_error("fallocate(ZERO_RANGE)");
+    return write_zeroes(middle, part.middle);
+}
+
+}  // namespace holdfast::server

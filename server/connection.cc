@@ -1,0 +1,165 @@
+#include "server/connection.hh"
+
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <array>
+
+#include "common/linux/log.hh"
+#include "server/request_loop.hh"
+#include "server/socket_io.hh"
+
+namespace holdfast::server {
+namespace {
+
+void set_option(int socket, int level, int name, int value) {
+    // Best effort: on a UNIX socket none of them means anything.
+    (void)::setsockopt(socket, level, name, &value, sizeof value);
+}
+
+// A client that lost its power says nothing. After a minute its connection is given up, so that it finds its place free
+// (maxconnections) when it is back.
+void set_tcp_options(int socket) {
+    constexpr int patience_ms = 60'000;
+    set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, 30);
+    set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, 10);
+    set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, 3);
+    set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, patience_ms);
+}
+
+void set_idle_timeout(int socket, std::chrono::seconds timeout) {
+    if (timeout.count() == 0) return;
+    const timeval wait{.tv_sec = timeout.count(), .tv_usec = 0};
+    (void)::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+}
+
+std::string size_text(std::uint64_t bytes) {
+    if (bytes >= 10ULL << 30) return fmt::format("{} GiB", bytes >> 30);
+    if (bytes >= 10ULL << 20) return fmt::format("{} MiB", bytes >> 20);
+    return fmt::format("{} bytes", bytes);
+}
+
+// Threads do little on their stacks; the sanitizers make more of it.
+constexpr std::size_t stack_size = 512U << 10;
+
+}  // namespace
+
+Connection::Connection(Fd socket, Peer peer, ListenScope scope, Context context)
+    : socket_(std::move(socket)), peer_(std::move(peer)), scope_(std::move(scope)), context_(std::move(context)) {}
+
+Connection::~Connection() {
+    if (started_) ::pthread_join(thread_, nullptr);
+    leave_admission();
+}
+
+Result<void> Connection::start() {
+    pthread_attr_t attributes;
+    int error = ::pthread_attr_init(&attributes);
+    if (error != 0) return std::unexpected(SysError{error, "pthread_attr_init"});
+    (void)::pthread_attr_setstacksize(&attributes, stack_size);
+    error = ::pthread_create(&thread_, &attributes, thread_main, this);
+    (void)::pthread_attr_destroy(&attributes);
+    if (error != 0) return std::unexpected(SysError{error, "pthread_create"});
+    started_ = true;
+    return {};
+}
+
+void Connection::stop() noexcept {
+    stopping_ = true;
+    // Wakes a thread that waits for a request. One that carries one out is not disturbed, and can still reply.
+    (void)::shutdown(socket_.get(), SHUT_RD);
+}
+
+void Connection::abandon() noexcept {
+    stopping_ = true;
+    (void)::shutdown(socket_.get(), SHUT_RDWR);
+}
+
+void* Connection::thread_main(void* self) {
+    static_cast<Connection*>(self)->run();
+    return nullptr;
+}
+
+void Connection::run() {
+    set_tcp_options(socket_.get());
+    {
+        ClientExports exports(context_.config, context_.shared, scope_, peer_);
+        nbd::ServerHandshake handshake(exports);
+        const bool served = shake_hands(exports, handshake);
+        leave_admission();
+        if (served) transmit(exports, handshake.offer());
+        say_goodbye();
+    }  // the volume is released here, which may take its time; the client need not wait for that
+    ended_ = true;
+    // The last thing done with the context: the main thread may join from here on.
+    context_.changed();
+}
+
+bool Connection::shake_hands(ClientExports& exports, nbd::ServerHandshake& handshake) {
+    using State = nbd::ServerHandshake::State;
+    const Deadline deadline = std::chrono::steady_clock::now() + context_.config->handshaketimeout;
+    std::array<std::uint8_t, 4096> bytes;
+    for (;;) {
+        while (!handshake.output().empty()) {
+            const Result<std::size_t> sent = send_some_until(socket_.get(), handshake.output(), deadline);
+            if (!sent) {
+                log_handshake_end(sent.error().message());
+                return false;
+            }
+            handshake.sent(*sent);
+        }
+        if (handshake.state() != State::running) break;
+        std::size_t count = 0;
+        const std::size_t wanted = std::min(handshake.wanted(), bytes.size());
+        const Received got = receive_some_until(socket_.get(), std::span(bytes).first(wanted), deadline, count);
+        if (got != Received::complete) {
+            log_handshake_end(got == Received::timed_out
+                                  ? fmt::format("not finished after {} s", context_.config->handshaketimeout.count())
+                                  : "the link was closed");
+            return false;
+        }
+        handshake.receive(std::span(bytes).first(count));
+    }
+    if (handshake.state() == State::failed) log_handshake_end(handshake.reason());
+    return handshake.state() == State::transmission && exports.opened() != nullptr;
+}
+
+void Connection::log_handshake_end(const std::string& why) const {
+    if (!stopping_) log::info(fmt::format("{}: handshake ended: {}", peer_.name, why));
+}
+
+void Connection::transmit(ClientExports& exports, const nbd::Offer& offer) {
+    OpenExport& opened = *exports.opened();
+    const ExportConfig& config = opened.config();
+    std::string label = fmt::format("export {}: {}", config.name, peer_.name);
+    log::info(fmt::format("{} connected ({}, {}, {})", label, path_for_client(config, peer_.host), size_text(offer.size),
+                          (offer.flags & nbd::flag_read_only) != 0 ? "read-only" : "read-write"));
+    set_idle_timeout(socket_.get(), config.timeout);
+    const auto loop = std::make_unique<RequestLoop>(socket_.get(), offer, opened, label, stopping_);
+    const std::string why = loop->run();
+    log::info(fmt::format("{} closed: {}", label, why));
+}
+
+void Connection::leave_admission() {
+    if (!admitted_) return;
+    admitted_ = false;
+    context_.admission.leave(peer_.address);
+    if (started_ && !ended_) context_.changed();
+}
+
+// Closing a socket with unread data resets the connection, and a reset may overtake the last reply. So the end is
+// announced, and what the client had sent meanwhile is thrown away first.
+void Connection::say_goodbye() noexcept {
+    (void)::shutdown(socket_.get(), SHUT_WR);
+    std::array<std::uint8_t, 4096> unread;
+    for (int i = 0; i < 4096; ++i) {
+        if (::recv(socket_.get(), unread.data(), unread.size(), MSG_DONTWAIT) <= 0) break;
+    }
+    (void)::shutdown(socket_.get(), SHUT_RDWR);
+}
+
+}  // namespace holdfast::server

@@ -1,0 +1,66 @@
+// One client from accept to close, in a thread of its own: handshake under a deadline, then its requests.
+// A thread each and not one loop for all, because reading and writing files blocks.
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/linux/fd.hh"
+#include "server/admission.hh"
+#include "server/exports.hh"
+
+namespace holdfast::server {
+
+class Connection {
+public:
+    // What the connection is given. `shared` and `admission` must outlive it. `changed` is called from its thread when the
+    // handshake is over and when all is over. The peer has been admitted: the connection leaves the admission.
+    struct Context {
+        std::shared_ptr<const Config> config;
+        Shared& shared;
+        Admission& admission;
+        std::function<void()> changed;
+    };
+
+    Connection(Fd socket, Peer peer, ListenScope scope, Context context);
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+    // Waits for the thread.
+    ~Connection();
+
+    // Starts the thread. Call once.
+    [[nodiscard]] Result<void> start();
+    // From the main thread: the request that is being carried out is finished and answered, nothing more is taken up.
+    void stop() noexcept;
+    // From the main thread: also whoever waits for the peer gives up. What is with the disk goes on.
+    void abandon() noexcept;
+    // The thread has nothing more to do, and the destructor will not wait.
+    [[nodiscard]] bool ended() const noexcept { return ended_; }
+    [[nodiscard]] const Peer& peer() const noexcept { return peer_; }
+
+private:
+    static void* thread_main(void* self);
+    void run();
+    // Whether transmission follows.
+    [[nodiscard]] bool shake_hands(ClientExports& exports, nbd::ServerHandshake& handshake);
+    void transmit(ClientExports& exports, const nbd::Offer& offer);
+    void leave_admission();
+    void say_goodbye() noexcept;
+    void log_handshake_end(const std::string& why) const;
+
+    Fd socket_;  // closed by the destructor: the main thread may shut it down until then
+    Peer peer_;
+    ListenScope scope_;
+    Context context_;
+    pthread_t thread_{};
+    bool started_ = false;
+    bool admitted_ = true;
+    std::atomic<bool> stopping_ = false;
+    std::atomic<bool> ended_ = false;
+};
+
+}  // namespace holdfast::server

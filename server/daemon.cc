@@ -1,0 +1,73 @@
+#include "server/daemon.hh"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace holdfast::server {
+namespace {
+
+// The parent's life after the fork.
+[[noreturn]] void wait_for_child(pid_t child, const Fd& from_child) {
+    char byte = 0;
+    for (;;) {
+        const ssize_t count = ::read(from_child.get(), &byte, 1);
+        if (count == 1) ::_exit(0);
+        if (count == 0 || errno != EINTR) break;
+    }
+    int status = 0;
+    if (::waitpid(child, &status, 0) == child && WIFEXITED(status)) ::_exit(WEXITSTATUS(status));
+    ::_exit(3);
+}
+
+}  // namespace
+
+Result<void> Daemon::detach() {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return sys_error("pipe2");
+    const Fd from_child(ends[0]);
+    Fd to_parent(ends[1]);
+    const pid_t child = ::fork();
+    if (child < 0) return sys_error("fork");
+    if (child > 0) {
+        to_parent.reset();
+        wait_for_child(child, from_child);
+    }
+    if (::setsid() < 0) return sys_error("setsid");
+    if (::chdir("/") != 0) return sys_error("chdir");
+    to_parent_ = std::move(to_parent);
+    return {};
+}
+
+Result<void> Daemon::ready() {
+    if (!to_parent_) return {};
+    const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    if (!null) return sys_error("open");
+    for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        if (::dup2(null.get(), standard) < 0) return sys_error("dup2");
+    }
+    const char byte = 1;
+    if (::write(to_parent_.get(), &byte, 1) != 1) return sys_error("write");
+    to_parent_.reset();
+    return {};
+}
+
+Result<void> PidFile::write(const std::string& path) {
+    const std::string draft = path + ".new";
+    (void)::unlink(draft.c_str());
+    const Fd file(::open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    if (!file) return sys_error("open");
+    const std::string text = std::to_string(::getpid()) + "\n";
+    if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) return sys_error("write");
+    if (::rename(draft.c_str(), path.c_str()) != 0) return sys_error("rename");
+    path_ = path;
+    return {};
+}
+
+PidFile::~PidFile() {
+    if (!path_.empty()) (void)::unlink(path_.c_str());
+}
+
+}  // namespace holdfast::server

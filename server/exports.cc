@@ -1,0 +1,139 @@
+#include "server/exports.hh"
+
+#include <fmt/format.h>
+
+#include "common/linux/log.hh"
+#include "server/access_file.hh"
+
+namespace holdfast::server {
+
+using nbd::Offer;
+using nbd::OptionReply;
+using nbd::Refusal;
+
+bool ConnectionCounts::enter(const std::string& name, std::uint32_t limit) {
+    const std::lock_guard lock(mutex_);
+    std::uint32_t& count = counts_[name];
+    if (limit != 0 && count >= limit) return false;
+    ++count;
+    return true;
+}
+
+void ConnectionCounts::leave(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    const auto found = counts_.find(name);
+    if (--found->second == 0) counts_.erase(found);
+}
+
+std::expected<Offer, std::string> make_offer(const ExportConfig& config, const VolumeTraits& traits) {
+    if (config.filesize > traits.size) {
+        return std::unexpected(fmt::format("{} has {} bytes, fewer than filesize = {}", config.path, traits.size,
+                                           config.filesize));
+    }
+    Offer offer;
+    offer.size = config.filesize != 0 ? config.filesize : traits.size;
+    offer.block_sizes.preferred = traits.preferred_block;
+    int flags = nbd::flag_has_flags;
+    if (config.flush) flags |= nbd::flag_send_flush;
+    if (config.rotational) flags |= nbd::flag_rotational;
+    // All connections meet in one page cache, so each sees and flushes what the others wrote. Not so where the file depends
+    // on the address that a client comes from.
+    if (!config.is_virtual()) flags |= nbd::flag_can_multi_conn;
+    if (config.readonly) {
+        flags |= nbd::flag_read_only;
+    } else {
+        flags |= nbd::flag_send_write_zeroes;
+        if (config.fua) flags |= nbd::flag_send_fua;
+        if (config.trim && traits.can_trim) flags |= nbd::flag_send_trim;
+    }
+    offer.flags = static_cast<std::uint16_t>(flags);
+    return offer;
+}
+
+ClientExports::ClientExports(std::shared_ptr<const Config> config, Shared& shared, ListenScope scope, Peer peer)
+    : config_(std::move(config)), shared_(shared), scope_(std::move(scope)), peer_(std::move(peer)) {}
+
+bool ClientExports::offers(const ExportConfig& config) const {
+    return scope_.every_export || config.name == scope_.default_export;
+}
+
+std::optional<std::string> ClientExports::forbidden(const ExportConfig& config) const {
+    // Who may use a UNIX socket is said by its owner and mode.
+    if (config.authfile.empty() || !peer_.address) return std::nullopt;
+    const std::expected<AccessList, std::string> list = read_access_file(config.authfile);
+    if (!list) return list.error() + "; nobody is let in";
+    if (!list->allows(*peer_.address)) return "its address is not in " + config.authfile;
+    return std::nullopt;
+}
+
+VolumeRequest ClientExports::request_for(const ExportConfig& config) const {
+    return {path_for_client(config, peer_.host), !config.readonly, config.filesize};
+}
+
+// The log gets the reason; the client is told what helps an honest one and no more.
+std::unexpected<Refusal> ClientExports::refuse(std::string_view name, OptionReply reply, std::string why,
+                                               std::string_view told) {
+    log::notice(fmt::format("export {}: {} refused: {}", name.empty() ? "(default)" : name, peer_.name, why));
+    return std::unexpected(Refusal{reply, std::string(told)});
+}
+
+ClientExports::Found ClientExports::find(std::string_view name) {
+    const std::string_view wanted = name.empty() ? std::string_view(scope_.default_export) : name;
+    const ExportConfig* found = wanted.empty() ? nullptr : config_->find(wanted);
+    if (found == nullptr || !offers(*found)) {
+        const char* const why = name.empty() ? "this port has no default export, an export must be named"
+                                             : "there is no export of this name here";
+        return refuse(name, OptionReply::err_unknown, why, why);
+    }
+    if (const std::optional<std::string> why = forbidden(*found)) {
+        return refuse(found->name, OptionReply::err_policy, *why, "this address may not use the export");
+    }
+    return found;
+}
+
+std::vector<std::string> ClientExports::list() {
+    std::vector<std::string> names;
+    if (!config_->allowlist) return names;
+    for (const ExportConfig& one : config_->exports) {
+        if (offers(one) && !forbidden(one)) names.push_back(one.name);
+    }
+    return names;
+}
+
+std::expected<Offer, Refusal> ClientExports::look(std::string_view name) {
+    const Found found = find(name);
+    if (!found) return std::unexpected(found.error());
+    const ExportConfig& config = **found;
+    const std::expected<VolumeTraits, std::string> traits = look_at_volume(request_for(config));
+    if (!traits) return refuse(config.name, OptionReply::err_unknown, traits.error(), traits.error());
+    const std::expected<Offer, std::string> offer = make_offer(config, *traits);
+    if (!offer) return refuse(config.name, OptionReply::err_unknown, offer.error(), offer.error());
+    return *offer;
+}
+
+std::expected<Offer, Refusal> ClientExports::open(std::string_view name) {
+    opened_.reset();
+    const Found found = find(name);
+    if (!found) return std::unexpected(found.error());
+    const ExportConfig& config = **found;
+    if (!shared_.counts.enter(config.name, config.maxconnections)) {
+        const std::string why = fmt::format("it has maxconnections = {} connections", config.maxconnections);
+        return refuse(config.name, OptionReply::err_policy, why, why);
+    }
+    std::expected<VolumeUse, std::string> use = shared_.volumes.acquire(request_for(config));
+    if (!use) {
+        shared_.counts.leave(config.name);
+        return refuse(config.name, OptionReply::err_unknown, use.error(), use.error());
+    }
+    opened_.emplace(config, shared_.counts, std::move(*use));
+    const Result<VolumeTraits> traits = opened_->volume().traits();
+    const std::expected<Offer, std::string> offer =
+        traits ? make_offer(config, *traits) : std::unexpected(traits.error().message());
+    if (!offer) {
+        opened_.reset();
+        return refuse(config.name, OptionReply::err_unknown, offer.error(), offer.error());
+    }
+    return *offer;
+}
+
+}  // namespace holdfast::server

@@ -1,0 +1,96 @@
+// The exports as one client on one listener sees them: which names there are, whether it may have them, and what it is
+// offered. Lives as long as its connection, and keeps the configuration that was in force when that began.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "common/protocol/server_handshake.hh"
+#include "server/config.hh"
+#include "server/peer.hh"
+#include "server/volume_registry.hh"
+
+namespace holdfast::server {
+
+// How many connections each export has, by its name: across reloads of the configuration.
+class ConnectionCounts {
+public:
+    // Counts one more, unless there are `limit` already (0: no limit).
+    [[nodiscard]] bool enter(const std::string& name, std::uint32_t limit);
+    void leave(const std::string& name);
+
+private:
+    std::mutex mutex_;
+    std::map<std::string, std::uint32_t, std::less<>> counts_;
+};
+
+// What a listener serves.
+struct ListenScope {
+    bool every_export = false;
+    std::string default_export;  // empty: none
+
+    bool operator==(const ListenScope&) const = default;
+};
+
+// What all connections of a server share.
+struct Shared {
+    VolumeRegistry volumes;
+    ConnectionCounts counts;
+};
+
+// The part of an export that is in use by one connection.
+class OpenExport {
+public:
+    OpenExport(const ExportConfig& config, ConnectionCounts& counts, VolumeUse use)
+        : config_(config), counts_(counts), use_(std::move(use)) {}
+    OpenExport(const OpenExport&) = delete;
+    OpenExport& operator=(const OpenExport&) = delete;
+    ~OpenExport() { counts_.leave(config_.name); }
+
+    [[nodiscard]] const ExportConfig& config() const { return config_; }
+    [[nodiscard]] Volume& volume() const { return use_.volume(); }
+
+private:
+    const ExportConfig& config_;
+    ConnectionCounts& counts_;
+    VolumeUse use_;
+};
+
+class ClientExports final : public nbd::ExportDirectory {
+public:
+    // `config` is kept; `shared` must outlive this.
+    ClientExports(std::shared_ptr<const Config> config, Shared& shared, ListenScope scope, Peer peer);
+
+    [[nodiscard]] std::vector<std::string> list() override;
+    [[nodiscard]] std::expected<nbd::Offer, nbd::Refusal> look(std::string_view name) override;
+    [[nodiscard]] std::expected<nbd::Offer, nbd::Refusal> open(std::string_view name) override;
+
+    // Set by a successful open().
+    [[nodiscard]] OpenExport* opened() { return opened_ ? &*opened_ : nullptr; }
+
+private:
+    using Found = std::expected<const ExportConfig*, nbd::Refusal>;
+
+    // The export that the name means here, if this client may have it. Logs a refusal.
+    [[nodiscard]] Found find(std::string_view name);
+    [[nodiscard]] bool offers(const ExportConfig& config) const;
+    // nullopt: it may; otherwise why not.
+    [[nodiscard]] std::optional<std::string> forbidden(const ExportConfig& config) const;
+    [[nodiscard]] VolumeRequest request_for(const ExportConfig& config) const;
+    [[nodiscard]] std::unexpected<nbd::Refusal> refuse(std::string_view name, nbd::OptionReply reply, std::string why,
+                                                       std::string_view told);
+
+    std::shared_ptr<const Config> config_;
+    Shared& shared_;
+    ListenScope scope_;
+    Peer peer_;
+    std::optional<OpenExport> opened_;
+};
+
+// What is offered of a volume with these traits. The error says why it cannot be.
+[[nodiscard]] std::expected<nbd::Offer, std::string> make_offer(const ExportConfig& config, const VolumeTraits& traits);
+
+}  // namespace holdfast::server

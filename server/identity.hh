@@ -1,0 +1,27 @@
+// The user and group that the server runs as once its sockets are bound.
+#pragma once
+
+#include <sys/types.h>
+
+#include <expected>
+#include <optional>
+#include <string>
+
+#include "common/linux/result.hh"
+
+namespace holdfast::server {
+
+struct Identity {
+    uid_t uid = 0;
+    gid_t gid = 0;
+    std::string user;  // empty: the user stays, and so do the supplementary groups
+};
+
+// Looks the names up, or takes them as numbers; none where both are empty. A user without a group brings its own.
+[[nodiscard]] std::expected<std::optional<Identity>, std::string> find_identity(const std::string& user,
+                                                                                const std::string& group);
+
+// Becomes it for good, and makes sure that there is no way back. Before there are threads.
+[[nodiscard]] Result<void> become(const Identity& identity);
+
+}  // namespace holdfast::server

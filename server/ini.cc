@@ -1,0 +1,106 @@
+// The grammar is GKeyFile's, which nbd-server reads its configuration with, less its translations and lists.
+
+#include "server/ini.hh"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "server/text.hh"
+
+namespace holdfast::server {
+namespace {
+
+// False for an escape that GKeyFile does not know.
+bool unescape(std::string_view text, std::string& out) {
+    struct Escape {
+        char letter, meaning;
+    };
+    static constexpr std::array<Escape, 5> escapes{{{'s', ' '}, {'t', '\t'}, {'n', '\n'}, {'r', '\r'}, {'\\', '\\'}}};
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != '\\') {
+            out += text[i];
+            continue;
+        }
+        if (++i == text.size()) return false;
+        const auto* const found = std::ranges::find(escapes, text[i], &Escape::letter);
+        if (found == escapes.end()) return false;
+        out += found->meaning;
+    }
+    return true;
+}
+
+class Scanner {
+public:
+    Scanner(std::string_view file, std::vector<Remark>& errors) : file_(file), errors_(errors) {}
+
+    void line(std::string_view raw) {
+        ++number_;
+        const std::string_view text = trimmed(raw);
+        if (text.empty() || text.front() == '#' || text.front() == ';') return;
+        if (text.find('\0') != std::string_view::npos) return wrong("a NUL byte: this is not a text file");
+        if (text.front() == '[') return section(text);
+        entry(text);
+    }
+
+    std::vector<IniSection> take() { return std::move(sections_); }
+
+private:
+    Place place() const { return {std::string(file_), number_}; }
+    void wrong(std::string text) { errors_.push_back({place(), std::move(text)}); }
+
+    void section(std::string_view text) {
+        const std::size_t close = text.find(']');
+        if (close == std::string_view::npos) {
+            wrong("\"]\" is missing after the name of the section");
+        } else if (close + 1 != text.size()) {
+            wrong("only the section's name in brackets may stand on this line; comments have lines of their own");
+        }
+        // A section is opened all the same, so that its keys are not taken for keys of the one before.
+        const std::string_view name = text.substr(1, close == std::string_view::npos ? close : close - 1);
+        sections_.push_back({std::string(name), place(), {}});
+    }
+
+    void entry(std::string_view text) {
+        const std::size_t equals = text.find('=');
+        if (equals == std::string_view::npos) {
+            return wrong(fmt::format("\"{}\" is neither a section, nor KEY = VALUE, nor a comment", text));
+        }
+        const std::string_view key = trimmed(text.substr(0, equals));
+        if (key.empty()) return wrong("the name of the key is missing before \"=\"");
+        if (sections_.empty()) {
+            return wrong(fmt::format("\"{}\" stands before the first section; write [generic] or [EXPORT] above it", key));
+        }
+        IniEntry entry{std::string(key), {}, place()};
+        if (!unescape(trimmed(text.substr(equals + 1)), entry.value)) {
+            return wrong(fmt::format("{}: a backslash starts one of \\s \\t \\n \\r \\\\; write \\\\ for a plain one", key));
+        }
+        sections_.back().entries.push_back(std::move(entry));
+    }
+
+    std::string_view file_;
+    std::vector<Remark>& errors_;
+    std::vector<IniSection> sections_;
+    unsigned number_ = 0;
+};
+
+}  // namespace
+
+std::string to_string(const Place& place) {
+    return place.line == 0 ? place.file : fmt::format("{}:{}", place.file, place.line);
+}
+
+std::string to_string(const Remark& remark) { return to_string(remark.place) + ": " + remark.text; }
+
+std::vector<IniSection> scan_ini(std::string_view file, std::string_view text, std::vector<Remark>& errors) {
+    constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+    if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
+    Scanner scanner(file, errors);
+    while (!text.empty()) {
+        scanner.line(take_line(text));
+    }
+    return scanner.take();
+}
+
+}  // namespace holdfast::server

@@ -1,0 +1,140 @@
+// holdfast-server: puts the parts together, in the order that privileges and forking ask for.
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "common/linux/log.hh"
+#include "server/config_file.hh"
+#include "server/daemon.hh"
+#include "server/identity.hh"
+#include "server/options.hh"
+#include "server/server.hh"
+#include "server/service_notice.hh"
+
+namespace holdfast::server {
+namespace {
+
+constexpr const char* program = "holdfast-server";
+
+// As holdfast-server(8) documents them.
+enum Exit : int { good = 0, bad_configuration = 1, bad_usage = 2, not_started = 3, left_stuck = 4 };
+
+void print(std::FILE* stream, std::string_view text) {
+    std::fwrite(text.data(), 1, text.size(), stream);
+    std::fputc('\n', stream);
+}
+
+// Everything that can be said of the configuration, for a person or a script at a terminal.
+int check(const Options& options) {
+    const LoadedConfig loaded = load_config(options);
+    for (const Remark& one : loaded.errors) print(stdout, fmt::format("{}: error: {}", to_string(one.place), one.text));
+    for (const Remark& one : loaded.warnings) {
+        print(stdout, fmt::format("{}: warning: {}", to_string(one.place), one.text));
+    }
+    if (!loaded.errors.empty()) {
+        print(stdout, fmt::format("{} mistakes; holdfast-server would not start", loaded.errors.size()));
+        return bad_configuration;
+    }
+    for (const Remark& one : look_around(loaded.config)) {
+        print(stdout, fmt::format("{}: warning: {}", to_string(one.place), one.text));
+    }
+    const std::expected<std::optional<Identity>, std::string> identity =
+        find_identity(loaded.config.user, loaded.config.group);
+    if (!identity) {
+        print(stdout, "error: " + identity.error());
+        return bad_configuration;
+    }
+    print(stdout, fmt::format("good: {} exports", loaded.config.exports.size()));
+    return good;
+}
+
+// A descriptor for each connection and volume. What the limit does not allow is refused one by one later.
+void raise_descriptor_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int fail(std::string_view text) {
+    log::error(text);
+    return not_started;
+}
+
+// Detached, bound, without privileges, announced: then it serves.
+int serve(const Options& options, Config config, Daemon& daemon) {
+    std::expected<std::optional<Identity>, std::string> identity = find_identity(config.user, config.group);
+    if (!identity) {
+        log::error(identity.error());
+        return bad_configuration;
+    }
+    const std::size_t export_count = config.exports.size();
+    Server server(options, std::move(config), *identity);
+    if (const auto prepared = server.prepare(); !prepared) return fail(prepared.error());
+    PidFile pid_file;
+    if (!options.pid_file.empty()) {
+        const Result<void> written = pid_file.write(options.pid_file);
+        if (!written) return fail(fmt::format("--pid-file {}: {}", options.pid_file, written.error().message()));
+    }
+    if (*identity) {
+        if (const Result<void> became = become(**identity); !became) {
+            return fail("cannot change to the user and group of the configuration: " + became.error().message());
+        }
+    }
+    if (daemon.detached()) {
+        if (const Result<void> ready = daemon.ready(); !ready) return fail(ready.error().message());
+        log::open(program, log::Sink::syslog, options.verbose ? log::Level::debug : log::Level::info);
+    }
+    log::notice(fmt::format("holdfast-server {} serves {} exports", HOLDFAST_VERSION, export_count));
+    notify_service_manager(fmt::format("READY=1\nSTATUS=Serving {} exports.", export_count));
+    if (server.run() == Server::Outcome::clean) {
+        log::notice("stopped");
+        return good;
+    }
+    // Threads that are still in the disk cannot be joined, so nothing may be destroyed.
+    ::_exit(left_stuck);
+}
+
+int start(const Options& options) {
+    log::open(program, log::default_sink(), options.verbose ? log::Level::debug : log::Level::info);
+    LoadedConfig loaded = load_config(options);
+    for (const Remark& one : loaded.errors) log::error(to_string(one));
+    for (const Remark& one : loaded.warnings) log::warning(to_string(one));
+    if (!loaded.errors.empty()) {
+        log::error(fmt::format("{} mistakes in the configuration; not started", loaded.errors.size()));
+        return bad_configuration;
+    }
+    for (const Remark& one : look_around(loaded.config)) log::warning(to_string(one));
+    ::signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+    Daemon daemon;
+    if (!options.foreground) {
+        if (const Result<void> detached = daemon.detach(); !detached) return fail(detached.error().message());
+    }
+    return serve(options, std::move(loaded.config), daemon);
+}
+
+}  // namespace
+}  // namespace holdfast::server
+
+int main(int count, char** arguments) {
+    using namespace holdfast::server;
+    const std::expected<Options, std::string> options = parse_options(count, arguments);
+    if (!options) {
+        print(stderr, fmt::format("{}: {}\nTry --help.", program, options.error()));
+        return bad_usage;
+    }
+    if (options->help) {
+        std::fputs(usage(), stdout);
+        return good;
+    }
+    if (options->version) {
+        print(stdout, fmt::format("{} {}", program, HOLDFAST_VERSION));
+        return good;
+    }
+    return options->check ? check(*options) : start(*options);
+}

@@ -1,0 +1,34 @@
+// The command line.
+#pragma once
+
+#include <expected>
+#include <string>
+#include <vector>
+
+namespace holdfast::server {
+
+inline constexpr const char* default_config = "/etc/holdfast/server.conf";
+
+struct Options {
+    std::string config = default_config;
+    bool config_given = false;
+    std::vector<std::string> exports;  // as written: NAME=PATH[,readonly]
+    std::vector<std::string> listens;  // as written: ADDR:PORT
+    std::string pid_file;
+    bool foreground = false;
+    bool check = false;
+    bool verbose = false;
+    bool help = false;
+    bool version = false;
+
+    // A configuration file is read unless exports are given without naming one.
+    [[nodiscard]] bool reads_config() const { return config_given || exports.empty(); }
+};
+
+// Not reentrant (getopt). The error is one line for the user.
+[[nodiscard]] std::expected<Options, std::string> parse_options(int count, char* const* arguments);
+
+// The text of --help.
+[[nodiscard]] const char* usage();
+
+}  // namespace holdfast::server

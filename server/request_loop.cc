@@ -1,0 +1,198 @@
+#include "server/request_loop.hh"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "common/linux/log.hh"
+
+namespace holdfast::server {
+
+using nbd::Command;
+using nbd::ErrorCode;
+using nbd::Request;
+using nbd::SimpleReply;
+using nbd::WireSimpleReply;
+
+RequestLoop::RequestLoop(int socket, const nbd::Offer& offer, OpenExport& opened, std::string label,
+                         const std::atomic<bool>& stopping)
+    : socket_(socket),
+      offer_(offer),
+      config_(opened.config()),
+      volume_(opened.volume()),
+      label_(std::move(label)),
+      stopping_(stopping),
+      receiver_(socket) {}
+
+std::string RequestLoop::run() {
+    for (;;) {
+        std::array<std::uint8_t, sizeof(nbd::WireRequest)> bytes;
+        const Received got = receiver_.receive(bytes);
+        // What a stopping server has received but not taken up it leaves unanswered: to the client's kernel that is an
+        // outage, which it survives, and an error would not be.
+        if (stopping_) return "the server stops";
+        if (got != Received::complete) {
+            (void)ended_receiving(got, false);
+            return why_;
+        }
+        const std::optional<Request> request = nbd::decode_request(bytes);
+        if (!request) return "the client sent something that is no request";
+        if (serve(*request) == Next::end) return why_;
+    }
+}
+
+RequestLoop::Next RequestLoop::serve(const Request& request) {
+    const nbd::Judgement judgement = nbd::judge(request, offer_);
+    switch (judgement.verdict) {
+        case nbd::Verdict::serve: break;
+        case nbd::Verdict::refuse: return refuse(request, judgement);
+        case nbd::Verdict::disconnect:
+            return end(request.command == static_cast<std::uint16_t>(Command::disconnect)
+                           ? "disconnected"
+                           : fmt::format("the client sent a request of {} bytes", request.length));
+    }
+    switch (static_cast<Command>(request.command)) {
+        case Command::read: return read(request);
+        case Command::write: return write(request);
+        case Command::flush:
+        case Command::trim:
+        case Command::write_zeroes: return reply(request, carry_out(request));
+        case Command::disconnect:
+        case Command::cache:
+        case Command::block_status: break;
+    }
+    return reply(request, std::unexpected(SysError{EINVAL, "a command that is not offered"}));
+}
+
+bool RequestLoop::is_durable(const Request& request) const {
+    return (request.flags & nbd::cmd_flag_fua) != 0 || config_.sync;
+}
+
+// The commands without data.
+Result<void> RequestLoop::carry_out(const Request& request) {
+    if (request.command == static_cast<std::uint16_t>(Command::flush)) return volume_.flush();
+    if (request.length == 0) return {};
+    // Without trim nothing is unmapped: the administrator may want the space to stay reserved.
+    const bool may_unmap =
+        (request.flags & nbd::cmd_flag_no_hole) == 0 && (offer_.flags & nbd::flag_send_trim) != 0;
+    const Result<void> done = request.command == static_cast<std::uint16_t>(Command::trim)
+                                  ? volume_.trim(request.offset, request.length)
+                                  : volume_.zero(request.offset, request.length, may_unmap);
+    if (!done || !is_durable(request)) return done;
+    return volume_.flush();
+}
+
+RequestLoop::Next RequestLoop::read(const Request& request) {
+    if (request.length > piece) return read_in_pieces(request);
+    const std::span<std::uint8_t> answer = buffer(sizeof(WireSimpleReply) + request.length);
+    const std::span<std::uint8_t> data = answer.subspan(sizeof(WireSimpleReply));
+    if (const Result<void> done = volume_.read(data, request.offset); !done) return reply(request, done);
+    const WireSimpleReply head = nbd::encode_simple_reply({ErrorCode::none, request.cookie});
+    std::memcpy(answer.data(), &head, sizeof head);
+    return send(answer);
+}
+
+// A simple reply says at its beginning whether all of the data can be read. So the whole range is read once to know, which
+// also brings it into the page cache, and then again piece by piece to be sent.
+RequestLoop::Next RequestLoop::read_in_pieces(const Request& request) {
+    const std::uint64_t stop = request.offset + request.length;
+    const auto piece_at = [&](std::uint64_t offset) { return buffer(std::min<std::uint64_t>(piece, stop - offset)); };
+    for (std::uint64_t offset = request.offset; offset < stop; offset += piece) {
+        if (const Result<void> done = volume_.read(piece_at(offset), offset); !done) return reply(request, done);
+    }
+    const WireSimpleReply head = nbd::encode_simple_reply({ErrorCode::none, request.cookie});
+    if (send(nbd::bytes_of(head), true) == Next::end) return Next::end;
+    for (std::uint64_t offset = request.offset; offset < stop; offset += piece) {
+        const std::span<std::uint8_t> data = piece_at(offset);
+        if (const Result<void> done = volume_.read(data, offset); !done) {
+            log_failure(request, done.error());
+            return end("the volume failed within a reply that had promised success");
+        }
+        if (send(data, offset + piece < stop) == Next::end) return Next::end;
+    }
+    return Next::go_on;
+}
+
+RequestLoop::Next RequestLoop::write(const Request& request) {
+    Result<void> outcome;
+    std::uint64_t done = 0;
+    while (done < request.length) {
+        const std::span<std::uint8_t> data = buffer(std::min<std::uint64_t>(piece, request.length - done));
+        if (const Received got = receiver_.receive(data); got != Received::complete) return ended_receiving(got, true);
+        outcome = volume_.write(data, request.offset + done, is_durable(request));
+        done += data.size();
+        if (outcome) continue;
+        if (const Received got = receiver_.skip(request.length - done); got != Received::complete) {
+            return ended_receiving(got, true);
+        }
+        break;
+    }
+    return reply(request, outcome);
+}
+
+RequestLoop::Next RequestLoop::refuse(const Request& request, const nbd::Judgement& judgement) {
+    log::debug(fmt::format("{}: request {} ({} bytes at {}, flags {:#x}) refused: {}", label_, request.command,
+                           request.length, request.offset, request.flags, nbd::name_of(judgement.error)));
+    if (const Received got = receiver_.skip(judgement.payload_to_skip); got != Received::complete) {
+        return ended_receiving(got, true);
+    }
+    const WireSimpleReply head = nbd::encode_simple_reply({judgement.error, request.cookie});
+    return send(nbd::bytes_of(head));
+}
+
+RequestLoop::Next RequestLoop::reply(const Request& request, const Result<void>& outcome) {
+    SimpleReply answer{ErrorCode::none, request.cookie};
+    if (!outcome) {
+        log_failure(request, outcome.error());
+        answer.error = nbd::error_from_errno(outcome.error().code);
+    }
+    const WireSimpleReply head = nbd::encode_simple_reply(answer);
+    return send(nbd::bytes_of(head));
+}
+
+RequestLoop::Next RequestLoop::send(std::span<const std::uint8_t> data, bool more_follows) {
+    if (const Result<void> sent = send_all(socket_, data, more_follows); !sent) {
+        return end("the link is lost: " + sent.error().message());
+    }
+    return Next::go_on;
+}
+
+RequestLoop::Next RequestLoop::end(std::string why) {
+    why_ = std::move(why);
+    return Next::end;
+}
+
+RequestLoop::Next RequestLoop::ended_receiving(Received how, bool within_request) {
+    const int error = errno;
+    if (stopping_) return end("the server stops");
+    switch (how) {
+        case Received::complete: break;
+        case Received::closed:
+            return end(within_request ? "the link was closed within a request" : "the link was closed");
+        case Received::timed_out: return end(fmt::format("idle for {} s", config_.timeout.count()));
+        case Received::failed: break;
+    }
+    return end("the link is lost: " + SysError{error, "recv"}.message());
+}
+
+std::span<std::uint8_t> RequestLoop::buffer(std::size_t size) {
+    if (size > buffer_size_) {
+        buffer_size_ = std::min(std::bit_ceil(std::max<std::size_t>(size, 65536)), largest_buffer);
+        buffer_.reset();  // first, so that there are never two of them
+        buffer_ = std::make_unique_for_overwrite<std::uint8_t[]>(buffer_size_);
+    }
+    return {buffer_.get(), size};
+}
+
+// A disk that fails, fails often: after the first few, only the 32nd, the 64th and so on are worth a line.
+void RequestLoop::log_failure(const Request& request, const SysError& error) {
+    ++failures_;
+    if (failures_ > 16 && !std::has_single_bit(failures_)) return;
+    log::error(fmt::format("{}: {} of {} bytes at {}: {}{}", label_, nbd::name_of(static_cast<Command>(request.command)),
+                           request.length, request.offset, error.message(),
+                           failures_ > 16 ? fmt::format(" ({} failures on this connection)", failures_) : ""));
+}
+
+}  // namespace holdfast::server

@@ -1,0 +1,59 @@
+// The transmission phase of one connection: takes a request, carries it out, replies, one after the other.
+// The plain engine: what it does blocks, in the thread of the connection. Its memory is bounded by `piece`, whatever a
+// client asks for: longer requests are carried out in pieces.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "common/protocol/transmission.hh"
+#include "server/exports.hh"
+#include "server/socket_io.hh"
+
+namespace holdfast::server {
+
+class RequestLoop {
+public:
+    // All of these must outlive the loop. `stopping`: when it is seen, nothing more is taken up.
+    RequestLoop(int socket, const nbd::Offer& offer, OpenExport& opened, std::string label,
+                const std::atomic<bool>& stopping);
+
+    // Runs until the connection is to be closed, and says why, for the log.
+    [[nodiscard]] std::string run();
+
+private:
+    static constexpr std::size_t piece = 2U << 20;
+    static constexpr std::size_t largest_buffer = piece + sizeof(nbd::WireSimpleReply);
+
+    // What follows a step: the next one, or the end for the reason in why_.
+    enum class Next : std::uint8_t { go_on, end };
+
+    [[nodiscard]] Next serve(const nbd::Request& request);
+    [[nodiscard]] Next read(const nbd::Request& request);
+    [[nodiscard]] Next read_in_pieces(const nbd::Request& request);
+    [[nodiscard]] Next write(const nbd::Request& request);
+    [[nodiscard]] Next refuse(const nbd::Request& request, const nbd::Judgement& judgement);
+    [[nodiscard]] Next reply(const nbd::Request& request, const Result<void>& outcome);
+    [[nodiscard]] Next send(std::span<const std::uint8_t> data, bool more_follows = false);
+    [[nodiscard]] Next end(std::string why);
+    [[nodiscard]] Next ended_receiving(Received how, bool within_request);
+    [[nodiscard]] Result<void> carry_out(const nbd::Request& request);
+    [[nodiscard]] bool is_durable(const nbd::Request& request) const;
+    [[nodiscard]] std::span<std::uint8_t> buffer(std::size_t size);
+    void log_failure(const nbd::Request& request, const SysError& error);
+
+    int socket_;
+    const nbd::Offer& offer_;
+    const ExportConfig& config_;
+    Volume& volume_;
+    std::string label_;
+    const std::atomic<bool>& stopping_;
+    Receiver receiver_;
+    std::unique_ptr<std::uint8_t[]> buffer_;  // grows to what was needed so far
+    std::size_t buffer_size_ = 0;
+    std::uint64_t failures_ = 0;
+    std::string why_;
+};
+
+}  // namespace holdfast::server

@@ -1,0 +1,263 @@
+#include "server/server.hh"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "common/linux/log.hh"
+#include "server/config_file.hh"
+#include "server/listener.hh"
+#include "server/service_notice.hh"
+
+namespace holdfast::server {
+namespace {
+
+ListenScope scope_of(const Listen& listen) { return {listen.every_export, listen.default_export}; }
+
+void remove_unix_socket(const Endpoint& endpoint) {
+    // May not be permitted to the user that we have become; the next start replaces it.
+    if (!endpoint.unix_path.empty()) (void)::unlink(endpoint.unix_path.c_str());
+}
+
+}  // namespace
+
+Server::Server(const Options& options, Config config, std::optional<Identity> identity)
+    : options_(options),
+      config_(std::make_shared<const Config>(std::move(config))),
+      identity_(std::move(identity)) {}
+
+Server::~Server() {
+    for (const Listener& one : listeners_) remove_unix_socket(one.endpoint);
+}
+
+bool Server::watch(int fd) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.fd = fd;
+    return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+std::expected<void, std::string> Server::prepare() {
+    sigset_t handled;
+    ::sigemptyset(&handled);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&handled, signal);
+    // Before there are threads, which inherit it.
+    if (::pthread_sigmask(SIG_BLOCK, &handled, nullptr) != 0) return std::unexpected(std::string("pthread_sigmask failed"));
+    epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
+    signals_.reset(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
+    changed_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!epoll_ || !signals_ || !changed_ || !watch(signals_.get()) || !watch(changed_.get())) {
+        return std::unexpected("epoll: " + SysError{errno, "setting up"}.message());
+    }
+    std::expected<std::vector<Listener>, std::string> wanted = open_listeners(*config_);
+    if (!wanted) return std::unexpected(wanted.error());
+    take_over(std::move(*wanted));
+    return {};
+}
+
+std::expected<std::vector<Server::Listener>, std::string> Server::open_listeners(const Config& config) const {
+    std::vector<Listener> wanted;
+    for (const Listen& listen : config.listens) {
+        Listener one{listen.endpoint, scope_of(listen), {}};
+        if (std::ranges::find(listeners_, listen.endpoint, &Listener::endpoint) == listeners_.end()) {
+            std::expected<std::vector<Fd>, std::string> sockets = listen_on(listen.endpoint, identity_);
+            if (!sockets) return std::unexpected(to_string(Remark{listen.place, sockets.error()}));
+            one.sockets = std::move(*sockets);
+        }
+        wanted.push_back(std::move(one));
+    }
+    return wanted;
+}
+
+// Nothing can fail from here on: sockets that stay are moved over, those that are not wanted any more are closed.
+void Server::take_over(std::vector<Listener> wanted) {
+    for (Listener& one : wanted) {
+        const auto old = std::ranges::find(listeners_, one.endpoint, &Listener::endpoint);
+        if (old != listeners_.end()) {
+            one.sockets = std::move(old->sockets);
+            continue;
+        }
+        if (accepting_) {
+            for (const Fd& socket : one.sockets) (void)watch(socket.get());
+        }
+        log::info(fmt::format("listening on {}{}", to_string(one.endpoint),
+                              one.scope.default_export.empty() ? "" : " (export " + one.scope.default_export + ")"));
+    }
+    for (const Listener& old : listeners_) {
+        if (old.sockets.empty()) continue;
+        log::info(fmt::format("no longer listening on {}", to_string(old.endpoint)));
+        remove_unix_socket(old.endpoint);
+    }
+    listeners_ = std::move(wanted);
+}
+
+Server::Outcome Server::run() {
+    std::array<epoll_event, 64> events;
+    while (!stopping_ || !connections_.empty()) {
+        const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), milliseconds_to_wait());
+        bool signalled = false;
+        for (int i = 0; i < count; ++i) {
+            const int fd = events[static_cast<std::size_t>(i)].data.fd;
+            if (fd == changed_.get()) on_changed();
+            signalled |= fd == signals_.get();
+            for (const Listener& one : listeners_) {
+                if (std::ranges::find(one.sockets, fd, &Fd::get) != one.sockets.end()) accept_from(one, fd);
+            }
+        }
+        // Last, because a reload changes the listeners that the other events speak of.
+        if (signalled) on_signal();
+        on_time();
+        if (stopping_ && abandoned_ && Clock::now() >= stop_deadline_ && !connections_.empty()) return leave_stuck();
+    }
+    return Outcome::clean;
+}
+
+int Server::milliseconds_to_wait() const {
+    Clock::time_point next = accept_again_;
+    if (stopping_) next = std::min(next, stop_deadline_);
+    if (next == Clock::time_point::max()) return -1;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now());
+    return static_cast<int>(std::clamp<long long>(left.count(), 0, 60'000));
+}
+
+void Server::on_time() {
+    const Clock::time_point now = Clock::now();
+    if (accept_again_ <= now) hold_accepting(false);
+    if (!stopping_ || abandoned_ || now < stop_deadline_ || connections_.empty()) return;
+    // Whoever waits for a client that does not take its reply ends by this. The disk gets another second.
+    for (Connection& one : connections_) one.abandon();
+    abandoned_ = true;
+    stop_deadline_ = now + std::chrono::seconds(1);
+}
+
+// Clients wait in the kernel's queue meanwhile, which is better for them than to be turned away.
+void Server::hold_accepting(bool hold) {
+    if (accepting_ != hold) return;
+    accepting_ = !hold;
+    accept_again_ = Clock::time_point::max();
+    for (const Listener& listener : listeners_) {
+        for (const Fd& socket : listener.sockets) {
+            if (hold) {
+                (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket.get(), nullptr);
+            } else {
+                (void)watch(socket.get());
+            }
+        }
+    }
+}
+
+void Server::accept_from(const Listener& listener, int socket) {
+    // A few at a time, so that signals are not kept waiting by a storm.
+    for (int i = 0; i < 16; ++i) {
+        if (!admission_.has_room()) return hold_accepting(true);
+        sockaddr_storage from{};
+        socklen_t length = sizeof from;
+        Fd accepted(::accept4(socket, reinterpret_cast<sockaddr*>(&from), &length, SOCK_CLOEXEC));
+        if (accepted) {
+            begin(std::move(accepted), from, listener);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+            log::warning("accept: " + SysError{errno, "accept4"}.message() + "; waiting a second");
+            hold_accepting(true);
+            accept_again_ = Clock::now() + std::chrono::seconds(1);
+        }
+        // Everything else is about this one client, or means that there is none.
+        if (errno != ECONNABORTED && errno != EINTR) return;
+    }
+}
+
+void Server::begin(Fd socket, const sockaddr_storage& from, const Listener& listener) {
+    Peer peer = peer_of(socket.get(), from);
+    if (connections_.size() >= config_->maxconnections) {
+        return log::warning(fmt::format("{} refused: there are maxconnections = {} connections", peer.name,
+                                        config_->maxconnections));
+    }
+    if (!admission_.enter(peer.address)) {
+        return log::warning(fmt::format("{} refused: {} connections from there are still in the handshake", peer.name,
+                                        Admission::most_from_one_place));
+    }
+    const int changed = changed_.get();
+    Connection::Context context{config_, shared_, admission_, [changed] { (void)::eventfd_write(changed, 1); }};
+    Connection& made =
+        connections_.emplace_back(std::move(socket), std::move(peer), listener.scope, std::move(context));
+    if (const Result<void> started = made.start(); !started) {
+        log::warning(fmt::format("{} refused: {}", made.peer().name, started.error().message()));
+        connections_.pop_back();
+    }
+}
+
+void Server::on_changed() {
+    eventfd_t count = 0;
+    (void)::eventfd_read(changed_.get(), &count);
+    connections_.remove_if([](const Connection& one) { return one.ended(); });
+    // After a shortage the clock decides.
+    if (!accepting_ && !stopping_ && accept_again_ == Clock::time_point::max() && admission_.has_room()) {
+        hold_accepting(false);
+    }
+}
+
+void Server::on_signal() {
+    signalfd_siginfo info{};
+    while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+        if (info.ssi_signo == SIGHUP) {
+            if (!stopping_) reload();
+        } else if (!stopping_) {
+            begin_stop(info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
+        }
+    }
+}
+
+void Server::reload() {
+    notify_service_manager("RELOADING=1");
+    LoadedConfig loaded = load_config(options_);
+    for (const Remark& one : loaded.warnings) log::warning(to_string(one));
+    for (const Remark& one : loaded.errors) log::error(to_string(one));
+    std::expected<std::vector<Listener>, std::string> wanted;
+    if (loaded.errors.empty()) {
+        wanted = open_listeners(loaded.config);
+        if (!wanted) log::error(wanted.error());
+    }
+    if (!loaded.errors.empty() || !wanted) {
+        log::error("the new configuration has mistakes; the old one stays in force");
+        return notify_service_manager("READY=1\nSTATUS=The new configuration has mistakes; the old one is in force.");
+    }
+    if (loaded.config.user != config_->user || loaded.config.group != config_->group) {
+        log::warning("user and group change only with a restart");
+    }
+    for (const Remark& one : look_around(loaded.config)) log::warning(to_string(one));
+    take_over(std::move(*wanted));
+    config_ = std::make_shared<const Config>(std::move(loaded.config));
+    log::notice(fmt::format("configuration read again: {} exports", config_->exports.size()));
+    notify_service_manager(fmt::format("READY=1\nSTATUS=Serving {} exports.", config_->exports.size()));
+}
+
+void Server::begin_stop(const char* signal) {
+    log::notice(fmt::format("stopping on {}: {} connections", signal, connections_.size()));
+    notify_service_manager("STOPPING=1");
+    hold_accepting(true);
+    for (Listener& one : listeners_) {
+        remove_unix_socket(one.endpoint);
+        one.sockets.clear();
+    }
+    stopping_ = true;
+    stop_deadline_ = Clock::now() + config_->stoptimeout;
+    for (Connection& one : connections_) one.stop();
+}
+
+Server::Outcome Server::leave_stuck() const {
+    for (const Connection& one : connections_) {
+        log::error(fmt::format("{}: still has a request in the disk after {} s; leaving without it", one.peer().name,
+                               config_->stoptimeout.count()));
+    }
+    return Outcome::stuck;
+}
+
+}  // namespace holdfast::server

@@ -1,0 +1,78 @@
+// The main thread: accepts clients, reads the configuration again on SIGHUP, stops on SIGTERM.
+// It never touches a volume and never waits for a client, so it answers signals whatever disks and networks do.
+#pragma once
+
+#include <chrono>
+#include <expected>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/linux/fd.hh"
+#include "server/connection.hh"
+#include "server/identity.hh"
+#include "server/options.hh"
+
+namespace holdfast::server {
+
+class Server {
+public:
+    // `options` say where the configuration is read again from, and must outlive the server.
+    Server(const Options& options, Config config, std::optional<Identity> identity);
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+    ~Server();
+
+    // Binds every listener and takes over the signals. On return clients can connect, though nobody accepts yet.
+    [[nodiscard]] std::expected<void, std::string> prepare();
+
+    enum class Outcome : std::uint8_t {
+        clean,  // every connection was ended
+        stuck,  // some thread is still in the disk after the whole stoptimeout: the process must be left without it
+    };
+    // Until it is told to stop.
+    [[nodiscard]] Outcome run();
+
+private:
+    struct Listener {
+        Endpoint endpoint;
+        ListenScope scope;
+        std::vector<Fd> sockets;
+    };
+    using Clock = std::chrono::steady_clock;
+
+    // The listeners that the configuration wants, with new sockets only for endpoints that `listeners_` does not have: the
+    // others have none yet.
+    [[nodiscard]] std::expected<std::vector<Listener>, std::string> open_listeners(const Config& config) const;
+    void take_over(std::vector<Listener> wanted);
+    void accept_from(const Listener& listener, int socket);
+    void begin(Fd socket, const sockaddr_storage& from, const Listener& listener);
+    void on_signal();
+    void on_changed();
+    void reload();
+    void begin_stop(const char* signal);
+    [[nodiscard]] Outcome leave_stuck() const;
+    void hold_accepting(bool hold);
+    [[nodiscard]] bool watch(int fd);
+    [[nodiscard]] int milliseconds_to_wait() const;
+    void on_time();
+
+    const Options& options_;
+    std::shared_ptr<const Config> config_;
+    std::optional<Identity> identity_;
+    Shared shared_;
+    Admission admission_;
+    Fd epoll_;
+    Fd signals_;
+    Fd changed_;  // an eventfd: connections say that something about them has changed
+    std::vector<Listener> listeners_;
+    std::list<Connection> connections_;
+    bool accepting_ = true;
+    Clock::time_point accept_again_ = Clock::time_point::max();  // gives meaning to !accepting_: after a shortage
+    bool stopping_ = false;
+    Clock::time_point stop_deadline_{};  // gives meaning to stopping_
+    bool abandoned_ = false;             // the deadline has passed once
+};
+
+}  // namespace holdfast::server

@@ -1,0 +1,117 @@
+#include "server/socket_io.hh"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace holdfast::server {
+namespace {
+
+// False when the deadline came first.
+bool wait_until(int socket, short events, Deadline deadline) {
+    for (;;) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+        if (left.count() <= 0) return false;
+        pollfd one{socket, events, 0};
+        const int ready = ::poll(&one, 1, static_cast<int>(std::min<long long>(left.count(), 60'000)));
+        if (ready > 0) return true;
+        if (ready < 0 && errno != EINTR) return false;
+    }
+}
+
+}  // namespace
+
+Received Receiver::fill(std::span<std::uint8_t> into, std::size_t& count) const {
+    for (;;) {
+        const ssize_t got = ::recv(socket_, into.data(), into.size(), 0);
+        if (got > 0) {
+            count = static_cast<std::size_t>(got);
+            return Received::complete;
+        }
+        if (got == 0) return Received::closed;
+        if (errno == EAGAIN || errno == EWOULDBLOCK) return Received::timed_out;
+        if (errno == ECONNRESET) return Received::closed;
+        if (errno != EINTR) return Received::failed;
+    }
+}
+
+Received Receiver::receive(std::span<std::uint8_t> into) {
+    while (!into.empty()) {
+        if (!waiting_.empty()) {
+            const std::size_t count = std::min(into.size(), waiting_.size());
+            std::memcpy(into.data(), waiting_.data(), count);
+            waiting_ = waiting_.subspan(count);
+            into = into.subspan(count);
+            continue;
+        }
+        const bool direct = into.size() >= buffer_.size();
+        std::size_t count = 0;
+        const Received got = fill(direct ? into : std::span<std::uint8_t>(buffer_), count);
+        if (got != Received::complete) return got;
+        if (direct) {
+            into = into.subspan(count);
+        } else {
+            waiting_ = std::span<const std::uint8_t>(buffer_).first(count);
+        }
+    }
+    return Received::complete;
+}
+
+Received Receiver::skip(std::uint64_t count) {
+    while (count > 0) {
+        if (waiting_.empty()) {
+            std::size_t got = 0;
+            const Received result = fill(buffer_, got);
+            if (result != Received::complete) return result;
+            waiting_ = std::span<const std::uint8_t>(buffer_).first(got);
+        }
+        const std::size_t part = std::min<std::uint64_t>(count, waiting_.size());
+        waiting_ = waiting_.subspan(part);
+        count -= part;
+    }
+    return Received::complete;
+}
+
+Result<void> send_all(int socket, std::span<const std::uint8_t> data, bool more_follows) {
+    while (!data.empty()) {
+        const ssize_t count = ::send(socket, data.data(), data.size(), MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0));
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return sys_error("send");
+        data = data.subspan(static_cast<std::size_t>(count));
+    }
+    return {};
+}
+
+Received receive_some_until(int socket, std::span<std::uint8_t> into, Deadline deadline, std::size_t& count) {
+    for (;;) {
+        // Looked at every time: a peer that always has one more byte must not get more time than another.
+        if (std::chrono::steady_clock::now() >= deadline) return Received::timed_out;
+        const ssize_t got = ::recv(socket, into.data(), into.size(), MSG_DONTWAIT);
+        if (got > 0) {
+            count = static_cast<std::size_t>(got);
+            return Received::complete;
+        }
+        if (got == 0 || errno == ECONNRESET) return Received::closed;
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            if (!wait_until(socket, POLLIN, deadline)) return Received::timed_out;
+        } else if (errno != EINTR) {
+            return Received::failed;
+        }
+    }
+}
+
+Result<std::size_t> send_some_until(int socket, std::span<const std::uint8_t> data, Deadline deadline) {
+    for (;;) {
+        const ssize_t count = ::send(socket, data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (count >= 0) return static_cast<std::size_t>(count);
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            if (!wait_until(socket, POLLOUT, deadline)) return std::unexpected(SysError{ETIMEDOUT, "send"});
+        } else if (errno != EINTR) {
+            return sys_error("send");
+        }
+    }
+}
+
+}  // namespace holdfast::server

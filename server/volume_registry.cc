@@ -1,0 +1,56 @@
+#include "server/volume_registry.hh"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <utility>
+
+namespace holdfast::server {
+
+VolumeUse& VolumeUse::operator=(VolumeUse&& other) noexcept {
+    std::swap(slot_, other.slot_);
+    return *this;
+}
+
+VolumeUse::~VolumeUse() {
+    if (!slot_) return;
+    const std::lock_guard lock(slot_->mutex);
+    // Closed under the lock: who opens it next must not find it still busy with us.
+    if (--slot_->users == 0) slot_->volume.reset();
+}
+
+std::expected<VolumeRegistry::Key, std::string> VolumeRegistry::key_of(const VolumeRequest& request) {
+    struct stat status{};
+    if (::stat(request.path.c_str(), &status) != 0) {
+        const SysError error{errno, "stat"};
+        return std::unexpected(fmt::format("{}: {}", request.path, error.message()));
+    }
+    if (S_ISBLK(status.st_mode)) return Key{status.st_rdev, 0, request.writable};
+    return Key{status.st_dev, status.st_ino, request.writable};
+}
+
+std::shared_ptr<VolumeSlot> VolumeRegistry::slot_for(const Key& key) {
+    const std::lock_guard lock(mutex_);
+    // Slots that nobody holds any more are forgotten here: there are never more than users.
+    std::erase_if(slots_, [](const auto& one) { return one.second.use_count() == 1; });
+    std::shared_ptr<VolumeSlot>& slot = slots_[key];
+    if (!slot) slot = std::make_shared<VolumeSlot>();
+    return slot;
+}
+
+std::expected<VolumeUse, std::string> VolumeRegistry::acquire(const VolumeRequest& request) {
+    if (const auto created = create_missing_file(request); !created) return std::unexpected(created.error());
+    const std::expected<Key, std::string> key = key_of(request);
+    if (!key) return std::unexpected(key.error());
+    std::shared_ptr<VolumeSlot> slot = slot_for(*key);
+    const std::lock_guard lock(slot->mutex);
+    if (slot->users == 0) {
+        std::expected<std::unique_ptr<Volume>, std::string> opened = open_volume(request);
+        if (!opened) return std::unexpected(opened.error());
+        slot->volume = std::move(*opened);
+    }
+    ++slot->users;
+    return VolumeUse(slot);
+}
+
+}  // namespace holdfast::server

@@ -1,0 +1,63 @@
+// Which volumes are open. One volume is opened once, however many connections, exports and names lead to it, at the first
+// use, and closed with the last: then an LV may be mounted or removed again, and the next use sees what has changed.
+#pragma once
+
+#include <sys/types.h>
+
+#include <compare>
+#include <expected>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "server/volume.hh"
+
+namespace holdfast::server {
+
+// A volume with the number of its users. The mutex is held while it is opened and closed, which can take long: whoever
+// wants the same volume meanwhile waits, whoever wants another does not.
+struct VolumeSlot {
+    std::mutex mutex;
+    std::unique_ptr<Volume> volume;  // set while users > 0
+    std::size_t users = 0;
+};
+
+// The right to use an open volume. The last one closes it, when it is destroyed; that may block on the disk.
+class VolumeUse {
+public:
+    VolumeUse() = default;
+    explicit VolumeUse(std::shared_ptr<VolumeSlot> slot) : slot_(std::move(slot)) {}
+    VolumeUse(VolumeUse&&) = default;
+    VolumeUse& operator=(VolumeUse&& other) noexcept;
+    ~VolumeUse();
+
+    [[nodiscard]] Volume& volume() const { return *slot_->volume; }
+    explicit operator bool() const { return slot_ != nullptr; }
+
+private:
+    std::shared_ptr<VolumeSlot> slot_;
+};
+
+// Safe to be called from any thread. Must outlive all its uses' threads, not the uses themselves.
+class VolumeRegistry {
+public:
+    [[nodiscard]] std::expected<VolumeUse, std::string> acquire(const VolumeRequest& request);
+
+private:
+    // What the path leads to, so that /dev/vg0/root and /dev/mapper/vg0-root are one.
+    struct Key {
+        dev_t device = 0;
+        ino_t inode = 0;  // 0 for a block device
+        bool writable = false;
+
+        auto operator<=>(const Key&) const = default;
+    };
+    [[nodiscard]] static std::expected<Key, std::string> key_of(const VolumeRequest& request);
+    [[nodiscard]] std::shared_ptr<VolumeSlot> slot_for(const Key& key);
+
+    std::mutex mutex_;
+    std::map<Key, std::shared_ptr<VolumeSlot>> slots_;
+};
+
+}  // namespace holdfast::server
