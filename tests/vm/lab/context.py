@@ -9,7 +9,7 @@ from lab import images, layer, network, paths, process, progress
 from lab.failure import Failure
 from lab.machine import Machine
 
-ROOT = f"root=LABEL={layer.LABEL} ro"
+ROOT = "root=/dev/vda ro"
 
 
 class Lab:

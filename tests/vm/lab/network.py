@@ -79,7 +79,7 @@ class Network:
 
     def user_card(self, *, tftp: pathlib.Path | None = None, bootfile: str = "") -> Card:
         """A card on QEMU's user network; bootfile is a path inside the tftp folder."""
-        netdev = f"user,ipv6={'on' if self.ipv6 else 'off'}"
+        netdev = f"user,ipv4=on,ipv6={'on' if self.ipv6 else 'off'}"
         netdev += f",tftp={tftp}" if tftp else ""
         netdev += f",bootfile={bootfile}" if bootfile else ""
         return Card(self, netdev, self._next_mac())

@@ -4,6 +4,7 @@ A thread reads all the time, because a guest that writes to a full socket stands
 condition that the machine's lines share, so that waiting for one can also see what happens on the other.
 """
 
+import codecs
 import pathlib
 import re
 import shlex
@@ -59,11 +60,12 @@ class Line:
         return re.compile(rf"lab-begin-{mark}\n(.*?)\n?lab-end-{mark} (\d+)\n", re.DOTALL)
 
     def _read(self) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         pending = ""
         at_line_start = True
         with self.log.open("a", errors="replace") as log:
             while data := self._receive():
-                pending += data.decode(errors="replace")
+                pending += decoder.decode(data)
                 cut = _BEGUN_ESCAPE.search(pending)
                 whole, pending = (pending[:cut.start()], pending[cut.start():]) if cut else (pending, "")
                 whole = _ESCAPES.sub("", whole)
