@@ -1,0 +1,370 @@
+// The server's handshake against clients written out byte by byte: well-behaved ones, and every other kind.
+#include "common/protocol/server_handshake.hh"
+
+#include <doctest/doctest.h>
+
+#include "tests/unit/wire_bytes.hh"
+
+using namespace holdfast::nbd;
+using namespace wire_bytes;
+using State = ServerHandshake::State;
+
+namespace {
+
+constexpr std::uint32_t export_name = 1, abort_option = 2, list = 3, starttls = 5, info = 6, go = 7;
+constexpr std::uint32_t unsup = 0x80000001, invalid = 0x80000003, unknown = 0x80000006, too_big = 0x80000009;
+
+// Has "root" and a default export; "private" is refused by policy. Notes what was opened and looked at.
+class Directory final : public ExportDirectory {
+public:
+    std::vector<std::string> list() override { return names; }
+    std::expected<Offer, Refusal> look(std::string_view name) override {
+        looked.emplace_back(name);
+        return find(name);
+    }
+    std::expected<Offer, Refusal> open(std::string_view name) override {
+        opened.emplace_back(name);
+        return find(name);
+    }
+
+    std::vector<std::string> names{"root", "private"};
+    std::string refusal_text = "no such export";
+    std::vector<std::string> looked, opened;
+
+private:
+    [[nodiscard]] std::expected<Offer, Refusal> find(std::string_view name) const {
+        if (name == "private") return std::unexpected(Refusal{OptionReply::err_policy, "not for you"});
+        if (name != "root" && !name.empty()) return std::unexpected(Refusal{OptionReply::err_unknown, refusal_text});
+        return Offer{1 << 20, flag_send_flush | flag_send_fua, {512, 4096, 32 << 20}};
+    }
+};
+
+const Bytes greeting = text("NBDMAGICIHAVEOPT") + hex("0003");
+const Bytes client_flags = hex("00000003");
+const Bytes info_export = hex("0000 0000000000100000 000d");
+const Bytes info_block_size = hex("0003 00000200 00001000 02000000");
+
+// The data of INFO and GO.
+Bytes asking_for(std::string_view name, const Bytes& infos = {}) {
+    return be(name.size(), 4) + text(name) + be(infos.size() / 2, 2) + infos;
+}
+
+struct Outcome {
+    State state;
+    std::size_t taken;
+    Bytes output;  // behind the greeting
+    std::string reason;
+    std::string name;
+    std::vector<std::string> opened, looked;
+
+    bool operator==(const Outcome&) const = default;
+};
+
+Outcome run(const Bytes& bytes, std::size_t portion = SIZE_MAX, Directory directory = {}) {
+    ServerHandshake machine(directory);
+    CHECK(drain(machine) == greeting);
+    const std::size_t taken = feed(machine, bytes, portion);
+    CHECK((machine.state() == State::running) == (machine.wanted() > 0));
+    CHECK(machine.wanted() <= 1 << 20);
+    return {machine.state(),       taken,           copy(machine.output()), machine.reason(),
+            machine.export_name(), directory.opened, directory.looked};
+}
+
+// The answer to one option, when nothing but an answer is expected of it.
+Bytes answer_to(const Bytes& one_option) {
+    const Outcome outcome = run(client_flags + one_option);
+    CHECK(outcome.state == State::running);
+    CHECK(outcome.taken == 4 + one_option.size());
+    return outcome.output;
+}
+
+// An error reply's head, without looking at its text.
+void check_error(const Bytes& answer, std::uint32_t option_number, std::uint32_t error) {
+    REQUIRE(answer.size() >= 20);
+    CHECK(Bytes(answer.begin(), answer.begin() + 16) == hex("0003e889045565a9") + be(option_number, 4) + be(error, 4));
+    CHECK(answer.size() - 20 == load<be32>(std::span(answer).subspan(16)));
+}
+
+void check_failed(const Bytes& bytes, std::string_view reason) {
+    const Outcome outcome = run(bytes);
+    CHECK(outcome.state == State::failed);
+    CHECK(outcome.reason == reason);
+    CHECK(outcome.output.empty());
+}
+
+const Bytes go_answer = reply(go, 3, info_export) + reply(go, 1);
+
+// One dialogue of each kind, complete to the last byte.
+struct Dialogue {
+    Bytes bytes;
+    State end;
+};
+std::vector<Dialogue> dialogues() {
+    return {
+        {client_flags + option(list) + option(starttls) + option(info, asking_for("root")) +
+             option(go, asking_for("root", hex("0003"))),
+         State::transmission},
+        {hex("00000001") + option(0x48460001, Bytes(30)) + option(export_name, text("root")), State::transmission},
+        {client_flags + option(go, asking_for("nowhere")) + option(abort_option), State::ended},
+        {client_flags + option(export_name, text("nowhere")), State::failed},
+    };
+}
+
+}  // namespace
+
+TEST_CASE("the server greets first, with fixed newstyle and no zeroes") {
+    Directory directory;
+    const ServerHandshake machine(directory);
+    CHECK(copy(machine.output()) == hex("4e42444d41474943 49484156454f5054 0003"));
+    CHECK(machine.wanted() == 4);
+}
+
+TEST_CASE("output goes away as it is sent") {
+    Directory directory;
+    ServerHandshake machine(directory);
+    machine.sent(16);
+    CHECK(copy(machine.output()) == hex("0003"));
+    feed(machine, client_flags + option(abort_option));
+    CHECK(copy(machine.output()) == hex("0003") + reply(abort_option, 1));
+    machine.sent(22);
+    CHECK(machine.output().empty());
+}
+
+TEST_CASE("GO answers with the export, block sizes when asked, and enters transmission") {
+    const Bytes asked = client_flags + option(go, asking_for("root", hex("0003")));
+    const Outcome outcome = run(asked + hex("25609513"));
+    CHECK(outcome.state == State::transmission);
+    CHECK(outcome.taken == asked.size());
+    CHECK(outcome.name == "root");
+    CHECK(outcome.opened == std::vector<std::string>{"root"});
+    CHECK(outcome.output == hex("0003e889045565a9 00000007 00000003 0000000c 0000 0000000000100000 000d"
+                                "0003e889045565a9 00000007 00000003 0000000e 0003 00000200 00001000 02000000"
+                                "0003e889045565a9 00000007 00000001 00000000"));
+}
+
+TEST_CASE("GO answers without block sizes when they were not asked for, and does not insist") {
+    CHECK(run(client_flags + option(go, asking_for("root"))).output == go_answer);
+    CHECK(run(client_flags + option(go, asking_for("root", hex("0000 0001 0002 ffff")))).output == go_answer);
+    CHECK(run(client_flags + option(go, asking_for("root", hex("0001 0003")))).output ==
+          reply(go, 3, info_export) + reply(go, 3, info_block_size) + reply(go, 1));
+}
+
+TEST_CASE("the offer carries HAS_FLAGS whatever the directory says") {
+    Directory directory;
+    ServerHandshake machine(directory);
+    feed(machine, client_flags + option(go, asking_for("")));
+    REQUIRE(machine.state() == State::transmission);
+    CHECK(machine.offer().flags == (flag_has_flags | flag_send_flush | flag_send_fua));
+    CHECK(machine.offer().size == 1 << 20);
+    CHECK(machine.offer().block_sizes == BlockSizes{512, 4096, 32 << 20});
+    CHECK(machine.export_name().empty());
+}
+
+TEST_CASE("INFO looks and does not open, and the negotiation goes on") {
+    const Outcome outcome =
+        run(client_flags + option(info, asking_for("root", hex("0003"))) + option(go, asking_for("root")));
+    CHECK(outcome.looked == std::vector<std::string>{"root"});
+    CHECK(outcome.opened == std::vector<std::string>{"root"});
+    CHECK(outcome.state == State::transmission);
+    CHECK(outcome.output ==
+          reply(info, 3, info_export) + reply(info, 3, info_block_size) + reply(info, 1) + go_answer);
+}
+
+TEST_CASE("a refusal is told by GO and INFO, and the client may ask again") {
+    CHECK(answer_to(option(go, asking_for("nowhere"))) == reply(go, unknown, text("no such export")));
+    CHECK(answer_to(option(info, asking_for("private"))) == reply(info, 0x80000002, text("not for you")));
+    const Outcome outcome = run(client_flags + option(go, asking_for("nowhere")) + option(go, asking_for("root")));
+    CHECK(outcome.state == State::transmission);
+    CHECK(outcome.output == reply(go, unknown, text("no such export")) + go_answer);
+}
+
+TEST_CASE("a refusal's text is cut at 4096 bytes") {
+    for (const std::size_t length : {0U, 4095U, 4096U, 4097U}) {
+        Directory directory;
+        directory.refusal_text = std::string(length, 'w');
+        const Outcome outcome = run(client_flags + option(go, asking_for("nowhere")), SIZE_MAX, directory);
+        CHECK(outcome.output == reply(go, unknown, Bytes(std::min<std::size_t>(length, 4096), 'w')));
+    }
+}
+
+TEST_CASE("EXPORT_NAME is answered with size, flags, and zeroes unless both can do without") {
+    const Bytes head = hex("0000000000100000 000d");
+    CHECK(run(client_flags + option(export_name, text("root"))).output == head);
+    CHECK(run(hex("00000001") + option(export_name, text("root"))).output == head + Bytes(124));
+    CHECK(run(hex("00000000") + option(export_name)).output == head + Bytes(124));
+    CHECK(run(hex("00000002") + option(export_name)).output == head);
+    const Outcome outcome = run(client_flags + option(export_name, text("root")) + hex("25609513"));
+    CHECK(outcome.state == State::transmission);
+    CHECK(outcome.name == "root");
+    CHECK(outcome.taken == 4 + 16 + 4);
+}
+
+TEST_CASE("EXPORT_NAME can only be refused by closing") {
+    using namespace std::string_view_literals;
+    check_failed(client_flags + option(export_name, text("nowhere")), "no such export");
+    check_failed(client_flags + option(export_name, text("private")), "not for you");
+    check_failed(client_flags + option(export_name, text("ro\0ot"sv)), "EXPORT_NAME with a NUL in the name");
+    check_failed(client_flags + option(export_name, Bytes(4096, 'n')), "no such export");
+    const Outcome outcome = run(client_flags + option(export_name, Bytes(4097, 'n')));
+    CHECK(outcome.state == State::failed);
+    CHECK(outcome.taken == 4 + 16);  // not a byte of the name
+    CHECK(outcome.opened.empty());
+}
+
+TEST_CASE("ABORT is acknowledged and ends, also with data") {
+    for (const std::size_t length : {0U, 1U, 100'000U}) {
+        const Outcome outcome = run(client_flags + option(abort_option, Bytes(length)));
+        CHECK(outcome.state == State::ended);
+        CHECK(outcome.output == reply(abort_option, 1));
+    }
+}
+
+TEST_CASE("LIST names the exports that have a name") {
+    CHECK(answer_to(option(list)) == reply(list, 2, hex("00000004") + text("root")) +
+                                         reply(list, 2, hex("00000007") + text("private")) + reply(list, 1));
+    check_error(answer_to(option(list, hex("00"))), list, invalid);
+    check_error(answer_to(option(list, Bytes(1 << 20))), list, invalid);
+    Directory directory;
+    directory.names = {"", std::string(4097, 'n'), std::string(4096, 'n')};
+    CHECK(run(client_flags + option(list), SIZE_MAX, directory).output ==
+          reply(list, 2, hex("00001000") + Bytes(4096, 'n')) + reply(list, 1));
+    directory.names.clear();
+    CHECK(run(client_flags + option(list), SIZE_MAX, directory).output == reply(list, 1));
+    directory.names.assign(65537, "n");
+    CHECK(run(client_flags + option(list), SIZE_MAX, directory).output.size() == 65536 * 25 + 20);
+}
+
+TEST_CASE("options that are not known are answered ERR_UNSUP, and the next one is found") {
+    for (const std::uint32_t number : {0U, 4U, starttls, 8U, 9U, 10U, 11U, 12U, 0x48460001U, 0x80000001U, 0xffffffffU})
+        for (const std::size_t length : {0U, 1U, 15U, 16U, 17U, 8192U, 8193U, 1U << 20}) {
+            CAPTURE(number);
+            CAPTURE(length);
+            const Bytes unknown_option = option(number, Bytes(length, 'I'));
+            check_error(answer_to(unknown_option), number, unsup);
+            const Outcome outcome = run(client_flags + unknown_option + option(go, asking_for("root")), 4000);
+            CHECK(outcome.state == State::transmission);
+            CHECK(Bytes(outcome.output.end() - static_cast<std::ptrdiff_t>(go_answer.size()), outcome.output.end()) ==
+                  go_answer);
+        }
+}
+
+TEST_CASE("malformed INFO and GO are answered ERR_INVALID, and the next option is found") {
+    using namespace std::string_view_literals;
+    const Bytes malformed[] = {
+        {},
+        hex("00000000 00"),                     // no room for the number of requests
+        hex("00000001 0000"),                   // the name longer than what is left
+        hex("ffffffff 0000"),
+        hex("fffffffe 726f6f74 0000"),          // a sum that does not fit in 32 bits
+        hex("00000005 726f6f74 0000"),
+        hex("00000003 726f6f74 0000"),          // the name shorter: what is left is no list
+        hex("00000004 726f6f74 0001"),          // a request promised and not there
+        hex("00000004 726f6f74 0001 00"),
+        hex("00000004 726f6f74 0001 0003 00"),  // more than promised
+        hex("00000004 726f6f74 0000 0003"),
+        hex("00000004 726f6f74 ffff 0003"),
+        asking_for("ro\0t"sv),
+    };
+    for (const std::uint32_t number : {info, go})
+        for (const Bytes& data : malformed) {
+            CAPTURE(data.size());
+            check_error(answer_to(option(number, data)), number, invalid);
+            CHECK(run(client_flags + option(number, data) + option(go, asking_for("root"))).state == State::transmission);
+        }
+}
+
+TEST_CASE("names and options are held to their lengths") {
+    CHECK(answer_to(option(go, asking_for(std::string(4096, 'n')))) == reply(go, unknown, text("no such export")));
+    check_error(answer_to(option(go, asking_for(std::string(4097, 'n')))), go, too_big);
+    check_error(answer_to(option(info, asking_for(std::string(8186, 'n')))), info, too_big);
+    // 8 KiB of option is kept, more is skipped.
+    const Bytes widest = asking_for("root", Bytes(8192 - 10));
+    CHECK(widest.size() == 8192);
+    CHECK(run(client_flags + option(go, widest)).output == go_answer);
+    for (const std::size_t length : {8193U, 100'000U, 1U << 20}) {
+        check_error(answer_to(option(go, Bytes(length))), go, too_big);
+        check_error(answer_to(option(info, Bytes(length))), info, too_big);
+    }
+}
+
+TEST_CASE("an option beyond 1 MiB ends the connection before its data is read") {
+    const Bytes head = text("IHAVEOPT");
+    for (const std::uint32_t number : {abort_option, list, starttls, info, go, 0xffffffffU}) {
+        check_failed(client_flags + head + be(number, 4) + hex("00100001"),
+                     "option " + std::to_string(number) + " of 1048577 bytes");
+        check_failed(client_flags + head + be(number, 4) + hex("ffffffff"),
+                     "option " + std::to_string(number) + " of 4294967295 bytes");
+    }
+}
+
+TEST_CASE("an option that does not begin with IHAVEOPT ends the connection") {
+    for (std::size_t i = 0; i < 8; ++i) {
+        Bytes wrong = option(list);
+        wrong[i] ^= 1;
+        check_failed(client_flags + wrong, "an option does not begin with IHAVEOPT");
+    }
+}
+
+TEST_CASE("unknown client flags end the connection") {
+    for (unsigned bit = 0; bit < 32; ++bit) {
+        const Outcome outcome = run(be(1U << bit, 4));
+        CHECK(outcome.state == (bit < 2 ? State::running : State::failed));
+        if (bit >= 2) CHECK(outcome.reason == "the client set unknown handshake flags");
+    }
+}
+
+TEST_CASE("a client that never stops asking is left") {
+    Bytes options = client_flags;
+    for (int i = 0; i < 128; ++i) options = options + option(starttls);
+    CHECK(run(options).state == State::running);
+    const Outcome outcome = run(options + option(go, asking_for("root")));
+    CHECK(outcome.state == State::failed);
+    CHECK(outcome.reason == "too many options");
+    CHECK(outcome.opened.empty());
+}
+
+TEST_CASE("what a client says may arrive in any portions") {
+    for (const Dialogue& dialogue : dialogues()) {
+        const Outcome whole = run(dialogue.bytes);
+        CHECK(whole.state == dialogue.end);
+        CHECK(whole.taken == dialogue.bytes.size());
+        for (const std::size_t portion : {1U, 2U, 3U, 7U, 17U}) CHECK(run(dialogue.bytes, portion) == whole);
+    }
+}
+
+TEST_CASE("nothing that a client says is complete before its last byte") {
+    for (const Dialogue& dialogue : dialogues())
+        for (std::size_t size = 0; size < dialogue.bytes.size(); ++size) {
+            const Bytes prefix(dialogue.bytes.begin(), dialogue.bytes.begin() + static_cast<std::ptrdiff_t>(size));
+            const Outcome outcome = run(prefix);
+            REQUIRE(outcome.state == State::running);
+            REQUIRE(outcome.taken == size);
+        }
+}
+
+TEST_CASE("any byte that a client says may be anything") {
+    for (const Dialogue& dialogue : dialogues())
+        for (std::size_t at = 0; at < dialogue.bytes.size(); ++at)
+            for (const int value : {0x00, 0x01, 0x02, 0x03, 0x07, 0x7f, 0x80, 0xff}) {
+                Bytes hostile = dialogue.bytes;
+                hostile[at] = static_cast<std::uint8_t>(value);
+                const Outcome outcome = run(hostile + Bytes(300, static_cast<std::uint8_t>(value)), 1000);
+                REQUIRE(outcome.output.size() < 2000);
+            }
+}
+
+TEST_CASE("a client that sends garbage does no harm") {
+    std::mt19937_64 random(20);
+    for (int i = 0; i < 20'000; ++i) {
+        Bytes bytes = client_flags;
+        for (std::uint64_t options = random() % 6; options > 0; --options) {
+            const auto number = static_cast<std::uint32_t>(random() % 8 == 0 ? random() : random() % 13);
+            Bytes data(random() % 40);
+            for (auto& byte : data) byte = static_cast<std::uint8_t>(random() % 3 == 0 ? random() : random() % 4);
+            Bytes one = option(number, data);
+            if (random() % 8 == 0) one[random() % one.size()] ^= static_cast<std::uint8_t>(random());
+            bytes = bytes + one;
+        }
+        run(bytes, 1 + random() % 50);
+    }
+}
