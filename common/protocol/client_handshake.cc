@@ -1,6 +1,6 @@
-// The client's handshake. One element is collected in a fixed buffer, understood, and names the next; what a reply holds
-// beyond what we understand is counted off, not kept. Bounds on every length and on the number of replies: a server
-// cannot keep the client busy for ever, nor make it grow.
+// The client's handshake. One element is collected in a fixed buffer, understood, and names the next; what a
+// reply holds beyond what we understand is counted off, not kept. Bounds on every length and on the number of
+// replies: a server cannot keep the client busy for ever, nor make it grow.
 #include "common/protocol/client_handshake.hh"
 
 #include <algorithm>
@@ -15,7 +15,8 @@ namespace {
 constexpr std::uint32_t longest_reply = 64 << 10;
 constexpr std::uint32_t most_info_replies = 64;
 
-// "Block size constraints": what is wrong with them, or nullptr. The preferred size may be below 512: no harm in that.
+// "Block size constraints": what is wrong with them, or nullptr. The preferred size may be below 512: no harm
+// in that.
 const char* flaw_of(const BlockSizes& sizes, std::uint64_t export_size) noexcept {
     if (!std::has_single_bit(sizes.minimum) || sizes.minimum > 65536)
         return "the server's minimum block size is not a power of two up to 65536";
@@ -92,8 +93,10 @@ void ClientHandshake::discard(std::size_t length, Then then) noexcept {
 
 void ClientHandshake::proceed(Then then) noexcept {
     switch (then) {
-        case Then::next_reply: return expect(Step::reply_head, sizeof(WireOptionReply));
-        case Then::enter: return finish(State::done);
+        case Then::next_reply:
+            return expect(Step::reply_head, sizeof(WireOptionReply));
+        case Then::enter:
+            return finish(State::done);
         case Then::refuse:
             // The specification's way back where a server does not know GO.
             if (goal_ == Goal::go && asked_ == Option::go && refusal_ == OptionReply::err_unsup)
@@ -115,10 +118,14 @@ void ClientHandshake::finish(State state) noexcept {
 
 void ClientHandshake::understand() noexcept {
     switch (step_) {
-        case Step::greeting: return on_greeting();
-        case Step::export_reply: return on_export_reply();
-        case Step::reply_head: return on_reply_head();
-        case Step::info_type: return on_info_type();
+        case Step::greeting:
+            return on_greeting();
+        case Step::export_reply:
+            return on_export_reply();
+        case Step::reply_head:
+            return on_reply_head();
+        case Step::info_type:
+            return on_info_type();
         case Step::info_export: {
             // The type is known by now; the rest of the struct is what EXPORT_NAME is answered with.
             const auto info = load<WireExportReply>(element_);
@@ -127,23 +134,30 @@ void ClientHandshake::understand() noexcept {
             if (state_ == State::running) proceed(Then::next_reply);
             return;
         }
-        case Step::info_block_size: return on_info_block_size();
+        case Step::info_block_size:
+            return on_info_block_size();
         case Step::error_text:
             text_length_ = need_;
             return discard(reply_left_, Then::refuse);
-        case Step::list_name_length: return on_list_name_length();
-        case Step::list_name: return on_list_name();
-        case Step::list_description: return on_list_description();
-        case Step::discard: return proceed(after_discard_);
+        case Step::list_name_length:
+            return on_list_name_length();
+        case Step::list_name:
+            return on_list_name();
+        case Step::list_description:
+            return on_list_description();
+        case Step::discard:
+            return proceed(after_discard_);
     }
 }
 
 void ClientHandshake::on_greeting() noexcept {
     const auto greeting = load<WireGreeting>(element_);
-    if (greeting.nbdmagic != nbdmagic) return fail("this is not an NBD server: it does not begin with NBDMAGIC");
+    if (greeting.nbdmagic != nbdmagic)
+        return fail("this is not an NBD server: it does not begin with NBDMAGIC");
     if (greeting.ihaveopt == oldstyle_magic)
         return fail("the server speaks the oldstyle protocol, which is not supported");
-    if (greeting.ihaveopt != ihaveopt) return fail("the server's greeting is not that of the newstyle protocol");
+    if (greeting.ihaveopt != ihaveopt)
+        return fail("the server's greeting is not that of the newstyle protocol");
     const std::uint16_t flags = greeting.handshake_flags;  // unknown ones are to be ignored
     if (!(flags & flag_fixed_newstyle))
         return fail("the server speaks the first newstyle protocol only, not the fixed one");
@@ -214,7 +228,8 @@ void ClientHandshake::on_info_type() noexcept {
         return expect(Step::info_export, export_rest);
     }
     if (type == Info::block_size) {
-        if (reply_left_ != block_size_rest) return fail("the server's NBD_INFO_BLOCK_SIZE has a wrong length");
+        if (reply_left_ != block_size_rest)
+            return fail("the server's NBD_INFO_BLOCK_SIZE has a wrong length");
         return expect(Step::info_block_size, block_size_rest);
     }
     discard(reply_left_, Then::next_reply);  // name, description, and whatever else there will be
@@ -261,7 +276,8 @@ void ClientHandshake::put(std::span<const std::uint8_t> bytes) noexcept {
 }
 
 void ClientHandshake::put_option(Option option, std::size_t length) noexcept {
-    put(bytes_of(WireOption{ihaveopt, static_cast<std::uint32_t>(option), static_cast<std::uint32_t>(length)}));
+    put(bytes_of(
+        WireOption{ihaveopt, static_cast<std::uint32_t>(option), static_cast<std::uint32_t>(length)}));
 }
 
 void ClientHandshake::ask() noexcept {
@@ -292,20 +308,32 @@ void ClientHandshake::ask_by_export_name() noexcept {
 
 const char* describe(OptionReply refusal) noexcept {
     switch (refusal) {
-        case OptionReply::ack: return "NBD_REP_ACK: no refusal";
-        case OptionReply::server: return "NBD_REP_SERVER: no refusal";
-        case OptionReply::info: return "NBD_REP_INFO: no refusal";
-        case OptionReply::session: return "session reply: no refusal";
-        case OptionReply::err_unsup: return "NBD_REP_ERR_UNSUP: the server does not know this option";
-        case OptionReply::err_policy: return "NBD_REP_ERR_POLICY: the server does not allow it";
-        case OptionReply::err_invalid: return "NBD_REP_ERR_INVALID: the server finds the request malformed";
-        case OptionReply::err_platform: return "NBD_REP_ERR_PLATFORM: the server's platform cannot do it";
-        case OptionReply::err_tls_reqd: return "NBD_REP_ERR_TLS_REQD: the server requires TLS";
-        case OptionReply::err_unknown: return "NBD_REP_ERR_UNKNOWN: the server has no such export";
-        case OptionReply::err_shutdown: return "NBD_REP_ERR_SHUTDOWN: the server is shutting down";
+        case OptionReply::ack:
+            return "NBD_REP_ACK: no refusal";
+        case OptionReply::server:
+            return "NBD_REP_SERVER: no refusal";
+        case OptionReply::info:
+            return "NBD_REP_INFO: no refusal";
+        case OptionReply::session:
+            return "session reply: no refusal";
+        case OptionReply::err_unsup:
+            return "NBD_REP_ERR_UNSUP: the server does not know this option";
+        case OptionReply::err_policy:
+            return "NBD_REP_ERR_POLICY: the server does not allow it";
+        case OptionReply::err_invalid:
+            return "NBD_REP_ERR_INVALID: the server finds the request malformed";
+        case OptionReply::err_platform:
+            return "NBD_REP_ERR_PLATFORM: the server's platform cannot do it";
+        case OptionReply::err_tls_reqd:
+            return "NBD_REP_ERR_TLS_REQD: the server requires TLS";
+        case OptionReply::err_unknown:
+            return "NBD_REP_ERR_UNKNOWN: the server has no such export";
+        case OptionReply::err_shutdown:
+            return "NBD_REP_ERR_SHUTDOWN: the server is shutting down";
         case OptionReply::err_block_size_reqd:
             return "NBD_REP_ERR_BLOCK_SIZE_REQD: the server requires that its block sizes are asked for";
-        case OptionReply::err_too_big: return "NBD_REP_ERR_TOO_BIG: the request or its answer is too large for the server";
+        case OptionReply::err_too_big:
+            return "NBD_REP_ERR_TOO_BIG: the request or its answer is too large for the server";
     }
     return "an error that the NBD protocol does not name";
 }

@@ -1,6 +1,7 @@
 // The client's half of the fixed newstyle handshake, as a machine of bytes in and bytes out.
-// Allocates nothing and knows no sockets: the daemon of a dead root disk runs it. It asks for exactly the bytes that it
-// is about to understand, so that what follows the handshake stays in the socket for the kernel.
+// Allocates nothing and knows no sockets: the daemon of a dead root disk runs it. It asks for exactly the
+// bytes that it is about to understand, so that what follows the handshake stays in the socket for the
+// kernel.
 #pragma once
 
 #include <array>
@@ -25,7 +26,7 @@ public:
     };
     enum class State : std::uint8_t {
         running,
-        done,     // go: the socket is in transmission. info, list: the answer is here and ABORT is in output()
+        done,  // go: the socket is in transmission. info, list: the answer is here and ABORT is in output()
         refused,  // the server said no: refusal() and text() say what, and ABORT is in output()
         failed,   // the server broke the protocol, or cannot do what is asked: text() says what
     };
@@ -59,9 +60,9 @@ private:
     // What the next bytes are: an element is collected whole, understood, and followed by another.
     enum class Step : std::uint8_t {
         greeting,
-        export_reply,      // the answer to EXPORT_NAME
+        export_reply,  // the answer to EXPORT_NAME
         reply_head,
-        info_type,         // an INFO reply begins with its type
+        info_type,  // an INFO reply begins with its type
         info_export,
         info_block_size,
         error_text,        // as much of it as text_ holds
@@ -110,26 +111,26 @@ private:
     bool block_sizes_given_ = false;
     OptionReply refusal_{};
 
-    ListSink sink_;                               // list
-    std::array<char, longest_string> name_{};     // go, info
+    ListSink sink_;                            // list
+    std::array<char, longest_string> name_{};  // go, info
     std::size_t name_length_ = 0;
 
     Step step_ = Step::greeting;
-    std::size_t need_ = sizeof(WireGreeting);     // the length of the element
-    std::size_t have_ = 0;                        // how much of it is here
+    std::size_t need_ = sizeof(WireGreeting);  // the length of the element
+    std::size_t have_ = 0;                     // how much of it is here
     std::array<std::uint8_t, longest_string + longest_description> element_{};
     Then after_discard_ = Then::next_reply;
 
-    Option asked_{};                              // the option that is being answered
-    std::size_t reply_left_ = 0;                  // of a reply's data, what comes after the element
-    std::uint32_t replies_ = 0;                   // how many came for it
+    Option asked_{};              // the option that is being answered
+    std::size_t reply_left_ = 0;  // of a reply's data, what comes after the element
+    std::uint32_t replies_ = 0;   // how many came for it
     std::size_t list_name_length_ = 0;
-    bool export_given_ = false;                   // INFO_EXPORT has come
+    bool export_given_ = false;  // INFO_EXPORT has come
     bool no_zeroes_ = false;
 
-    std::array<char, longest_text> text_{};       // the server's, when refused
+    std::array<char, longest_text> text_{};  // the server's, when refused
     std::size_t text_length_ = 0;
-    const char* reason_ = "";                     // ours, when failed
+    const char* reason_ = "";  // ours, when failed
 
     std::array<std::uint8_t, most_output> output_{};
     std::size_t written_ = 0;

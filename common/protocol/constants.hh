@@ -7,8 +7,8 @@
 namespace holdfast::nbd {
 
 // "Newstyle negotiation".
-inline constexpr std::uint64_t nbdmagic = 0x4e42444d41474943;             // "NBDMAGIC"
-inline constexpr std::uint64_t ihaveopt = 0x49484156454f5054;             // "IHAVEOPT"
+inline constexpr std::uint64_t nbdmagic = 0x4e42444d41474943;  // "NBDMAGIC"
+inline constexpr std::uint64_t ihaveopt = 0x49484156454f5054;  // "IHAVEOPT"
 inline constexpr std::uint64_t option_reply_magic = 0x0003e889045565a9;
 inline constexpr std::uint64_t oldstyle_magic = 0x00420281861253;
 

@@ -1,5 +1,5 @@
-// The server's handshake, against clients that are not trusted yet. An option's length is judged before its first byte
-// is kept; what is not understood is counted off, so that the next option is found where it is.
+// The server's handshake, against clients that are not trusted yet. An option's length is judged before its
+// first byte is kept; what is not understood is counted off, so that the next option is found where it is.
 #include "common/protocol/server_handshake.hh"
 
 #include <algorithm>
@@ -10,7 +10,8 @@ namespace holdfast::nbd {
 
 namespace {
 
-// An honest client sends a handful of options, none longer than a few KiB. Beyond these it is not worth talking to.
+// An honest client sends a handful of options, none longer than a few KiB. Beyond these it is not worth
+// talking to.
 constexpr unsigned most_options = 128;
 constexpr std::uint32_t longest_option = 1 << 20;
 
@@ -30,7 +31,8 @@ struct InfoRequest {
     bool block_sizes = false;
 };
 
-// "32 bits, length of name; name; 16 bits, number of information requests; 16 bits each": exactly that, or nullopt.
+// "32 bits, length of name; name; 16 bits, number of information requests; 16 bits each": exactly that, or
+// nullopt.
 std::optional<InfoRequest> decode_info_request(std::span<const std::uint8_t> data) {
     constexpr std::size_t least = sizeof(be32) + sizeof(be16);
     if (data.size() < least) return std::nullopt;
@@ -51,7 +53,9 @@ ServerHandshake::ServerHandshake(ExportDirectory& directory) : directory_(direct
     put(bytes_of(WireGreeting{nbdmagic, ihaveopt, flag_fixed_newstyle | flag_no_zeroes}));
 }
 
-std::span<const std::uint8_t> ServerHandshake::output() const noexcept { return std::span(output_).subspan(sent_); }
+std::span<const std::uint8_t> ServerHandshake::output() const noexcept {
+    return std::span(output_).subspan(sent_);
+}
 
 void ServerHandshake::sent(std::size_t count) noexcept {
     sent_ += std::min(count, output_.size() - sent_);
@@ -89,17 +93,22 @@ void ServerHandshake::fail(std::string reason) {
 
 void ServerHandshake::understand() {
     switch (step_) {
-        case Step::client_flags: return on_client_flags();
-        case Step::option_head: return on_option_head();
-        case Step::option_data: return on_option_data();
-        case Step::option_skipped: return on_option_skipped();
+        case Step::client_flags:
+            return on_client_flags();
+        case Step::option_head:
+            return on_option_head();
+        case Step::option_data:
+            return on_option_data();
+        case Step::option_skipped:
+            return on_option_skipped();
     }
 }
 
 // A client that does not set FIXED_NEWSTYLE is served all the same: it will send EXPORT_NAME, or be answered.
 void ServerHandshake::on_client_flags() {
     const std::uint32_t flags = load<be32>(element_);
-    if (flags & ~(flag_c_fixed_newstyle | flag_c_no_zeroes)) return fail("the client set unknown handshake flags");
+    if (flags & ~(flag_c_fixed_newstyle | flag_c_no_zeroes))
+        return fail("the client set unknown handshake flags");
     no_zeroes_ = (flags & flag_c_no_zeroes) != 0;
     expect(Step::option_head, sizeof(WireOption));
 }
@@ -118,8 +127,10 @@ void ServerHandshake::on_option_head() {
             if (length_ > longest_string) return fail("EXPORT_NAME with a name longer than 4096 bytes");
             return expect(Step::option_data, length_);
         case Option::info:
-        case Option::go: return expect(length_ > longest_kept ? Step::option_skipped : Step::option_data, length_);
-        default: return expect(Step::option_skipped, length_);  // as it came: any number is possible
+        case Option::go:
+            return expect(length_ > longest_kept ? Step::option_skipped : Step::option_data, length_);
+        default:
+            return expect(Step::option_skipped, length_);  // as it came: any number is possible
     }
 }
 
@@ -138,10 +149,13 @@ void ServerHandshake::on_option_skipped() {
             put_reply(OptionReply::ack);  // whatever data came with it
             state_ = State::ended;
             return;
-        case Option::list: return on_list();
+        case Option::list:
+            return on_list();
         case Option::info:
-        case Option::go: return put_error(OptionReply::err_too_big, "the option is longer than 8192 bytes");
-        default: return put_error(OptionReply::err_unsup, "this option is not known here");
+        case Option::go:
+            return put_error(OptionReply::err_too_big, "the option is longer than 8192 bytes");
+        default:
+            return put_error(OptionReply::err_unsup, "this option is not known here");
     }
 }
 
@@ -211,11 +225,12 @@ void ServerHandshake::put_error(OptionReply type, std::string_view text) {
 
 void ServerHandshake::put_offer(const Offer& offer, bool block_sizes_asked) {
     const auto flags = static_cast<std::uint16_t>(offer.flags | flag_has_flags);
-    put_reply(OptionReply::info, bytes_of(WireInfoExport{static_cast<std::uint16_t>(Info::export_), offer.size, flags}));
+    put_reply(OptionReply::info,
+              bytes_of(WireInfoExport{static_cast<std::uint16_t>(Info::export_), offer.size, flags}));
     if (!block_sizes_asked) return;
     const BlockSizes& sizes = offer.block_sizes;
-    put_reply(OptionReply::info, bytes_of(WireInfoBlockSize{static_cast<std::uint16_t>(Info::block_size), sizes.minimum,
-                                                            sizes.preferred, sizes.maximum}));
+    put_reply(OptionReply::info, bytes_of(WireInfoBlockSize{static_cast<std::uint16_t>(Info::block_size),
+                                                            sizes.minimum, sizes.preferred, sizes.maximum}));
 }
 
 }  // namespace holdfast::nbd

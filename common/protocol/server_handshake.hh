@@ -1,6 +1,7 @@
 // The server's half of the fixed newstyle handshake, as a machine of bytes in and bytes out.
-// It holds at most one option at a time, at most a few KiB of it, and counts the options: a client cannot make it grow.
-// It asks for exactly the bytes that it is about to understand, so nothing that a client sends early is taken too early.
+// It holds at most one option at a time, at most a few KiB of it, and counts the options: a client cannot
+// make it grow. It asks for exactly the bytes that it is about to understand, so nothing that a client sends
+// early is taken too early.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +24,8 @@ struct Refusal {
     std::string text;                              // for a person; cut at longest_string
 };
 
-// What the handshake asks of the server around it. Called from within receive(); may block (it opens devices).
+// What the handshake asks of the server around it. Called from within receive(); may block (it opens
+// devices).
 class ExportDirectory {
 public:
     virtual ~ExportDirectory() = default;

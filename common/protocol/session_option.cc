@@ -28,7 +28,8 @@ bool sound(std::string_view text) noexcept {
 }
 
 template <WireStruct Head>
-std::optional<std::size_t> put(const Head& head, std::string_view text, std::span<std::uint8_t> out) noexcept {
+std::optional<std::size_t> put(const Head& head, std::string_view text,
+                               std::span<std::uint8_t> out) noexcept {
     if (!sound(text) || out.size() < sizeof head + text.size()) return std::nullopt;
     std::ranges::copy(bytes_of(head), out.begin());
     std::copy(text.begin(), text.end(), out.begin() + sizeof head);
@@ -47,7 +48,8 @@ std::optional<std::string_view> text_behind(std::size_t head, std::span<const st
 }  // namespace
 
 std::optional<std::size_t> encode(const SessionRequest& request, std::span<std::uint8_t> out) noexcept {
-    return put(WireSessionRequest{request.session, request.slot, request.generation}, request.export_name, out);
+    return put(WireSessionRequest{request.session, request.slot, request.generation}, request.export_name,
+               out);
 }
 
 std::optional<std::size_t> encode(const SessionAnswer& answer, std::span<std::uint8_t> out) noexcept {

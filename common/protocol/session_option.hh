@@ -1,5 +1,5 @@
-// Holdfast's private option: who is connecting (session, slot, generation), and to what (boot identity, export identity).
-// With it a server fences a client's older connections before it lets the newer one begin.
+// Holdfast's private option: who is connecting (session, slot, generation), and to what (boot identity,
+// export identity). With it a server fences a client's older connections before it lets the newer one begin.
 #pragma once
 
 #include <array>
@@ -25,12 +25,15 @@ struct SessionAnswer {
     std::string_view export_identity;  // UTF-8; points into the decoded bytes
 };
 
-// The data of the option and of the reply, without their heads. Encoding writes into `out` and returns the number of
-// bytes, or nullopt where they do not fit, or a text is over longest_string or has a NUL. Decoding gives nullopt for malformed data:
-// too short, too long, a NUL in the text.
-[[nodiscard]] std::optional<std::size_t> encode(const SessionRequest& request, std::span<std::uint8_t> out) noexcept;
-[[nodiscard]] std::optional<std::size_t> encode(const SessionAnswer& answer, std::span<std::uint8_t> out) noexcept;
-[[nodiscard]] std::optional<SessionRequest> decode_session_request(std::span<const std::uint8_t> data) noexcept;
+// The data of the option and of the reply, without their heads. Encoding writes into `out` and returns the
+// number of bytes, or nullopt where they do not fit, or a text is over longest_string or has a NUL. Decoding
+// gives nullopt for malformed data: too short, too long, a NUL in the text.
+[[nodiscard]] std::optional<std::size_t> encode(const SessionRequest& request,
+                                                std::span<std::uint8_t> out) noexcept;
+[[nodiscard]] std::optional<std::size_t> encode(const SessionAnswer& answer,
+                                                std::span<std::uint8_t> out) noexcept;
+[[nodiscard]] std::optional<SessionRequest> decode_session_request(
+    std::span<const std::uint8_t> data) noexcept;
 [[nodiscard]] std::optional<SessionAnswer> decode_session_answer(std::span<const std::uint8_t> data) noexcept;
 
 }  // namespace holdfast::nbd

@@ -1,5 +1,5 @@
-// Requests and simple replies: to and from the wire, and the judgement of a request before anything is done for it.
-// Only numbers here, so that every edge of every check can be tested without a device.
+// Requests and simple replies: to and from the wire, and the judgement of a request before anything is done
+// for it. Only numbers here, so that every edge of every check can be tested without a device.
 #include "common/protocol/transmission.hh"
 
 #include <algorithm>
@@ -21,28 +21,30 @@ ErrorCode error_from_wire(std::uint32_t value) noexcept {
         case ErrorCode::enospc:
         case ErrorCode::eoverflow:
         case ErrorCode::enotsup:
-        case ErrorCode::eshutdown: return error;
+        case ErrorCode::eshutdown:
+            return error;
     }
     return ErrorCode::einval;
 }
 
 // What the specification says of one command.
 struct CommandRules {
-    std::uint16_t needs;       // the transmission flag that offers it; 0: always there
-    std::uint16_t flags;       // command flags that go with it, FUA apart
-    bool modifies;             // EPERM on a read-only export
-    bool held_to_maximum;      // the maximum block size applies
+    std::uint16_t needs;   // the transmission flag that offers it; 0: always there
+    std::uint16_t flags;   // command flags that go with it, FUA apart
+    bool modifies;         // EPERM on a read-only export
+    bool held_to_maximum;  // the maximum block size applies
     ErrorCode beyond_the_end;
 };
 
-// A client may trim more than the maximum block size. Zeroes it should not, but Linux, which is never told that maximum,
-// asks for up to 4 GiB at a time and would turn EINVAL into an I/O error. Both carry no data and are cheap at any length.
+// A client may trim more than the maximum block size. Zeroes it should not, but Linux, which is never told
+// that maximum, asks for up to 4 GiB at a time and would turn EINVAL into an I/O error. Both carry no data
+// and are cheap at any length.
 constexpr CommandRules read_rules{0, cmd_flag_df, false, true, ErrorCode::einval};
 constexpr CommandRules write_rules{0, 0, true, true, ErrorCode::enospc};
 constexpr CommandRules trim_rules{flag_send_trim, 0, true, false, ErrorCode::einval};
 constexpr CommandRules cache_rules{flag_send_cache, 0, false, true, ErrorCode::einval};
-constexpr CommandRules zeroes_rules{flag_send_write_zeroes, cmd_flag_no_hole | cmd_flag_fast_zero, true, false,
-                                    ErrorCode::enospc};
+constexpr CommandRules zeroes_rules{flag_send_write_zeroes, cmd_flag_no_hole | cmd_flag_fast_zero, true,
+                                    false, ErrorCode::enospc};
 
 // Flags that are valid only where the handshake offered them; FUA goes with every command.
 bool flags_allowed(std::uint16_t flags, std::uint16_t of_command, std::uint16_t offered) noexcept {
@@ -64,7 +66,8 @@ ErrorCode check_range(const Request& request, const Offer& offer, const CommandR
     if (rules.held_to_maximum && request.length > sizes.maximum) return ErrorCode::einval;
     const std::uint32_t minimum = std::max(sizes.minimum, std::uint32_t{1});
     if (request.offset % minimum != 0 || request.length % minimum != 0) return ErrorCode::einval;
-    if (request.offset > offer.size || request.length > offer.size - request.offset) return rules.beyond_the_end;
+    if (request.offset > offer.size || request.length > offer.size - request.offset)
+        return rules.beyond_the_end;
     return ErrorCode::none;
 }
 
@@ -77,20 +80,28 @@ ErrorCode check_flush(const Request& request, const Offer& offer) noexcept {
 
 ErrorCode check(const Request& request, const Offer& offer) noexcept {
     switch (static_cast<Command>(request.command)) {
-        case Command::read: return check_range(request, offer, read_rules);
-        case Command::write: return check_range(request, offer, write_rules);
-        case Command::trim: return check_range(request, offer, trim_rules);
-        case Command::cache: return check_range(request, offer, cache_rules);
-        case Command::write_zeroes: return check_range(request, offer, zeroes_rules);
-        case Command::flush: return check_flush(request, offer);
-        case Command::disconnect: return ErrorCode::none;
-        case Command::block_status: return ErrorCode::einval;  // needs a metadata context, which nobody can select
+        case Command::read:
+            return check_range(request, offer, read_rules);
+        case Command::write:
+            return check_range(request, offer, write_rules);
+        case Command::trim:
+            return check_range(request, offer, trim_rules);
+        case Command::cache:
+            return check_range(request, offer, cache_rules);
+        case Command::write_zeroes:
+            return check_range(request, offer, zeroes_rules);
+        case Command::flush:
+            return check_flush(request, offer);
+        case Command::disconnect:
+            return ErrorCode::none;
+        case Command::block_status:
+            return ErrorCode::einval;  // needs a metadata context, which nobody can select
     }
     return ErrorCode::einval;
 }
 
-// Beyond this a payload is not read just to answer EINVAL. 32 MiB is what every client may send without being taken
-// for an attack, so twice that leaves room for one that is only a little too large.
+// Beyond this a payload is not read just to answer EINVAL. 32 MiB is what every client may send without being
+// taken for an attack, so twice that leaves room for one that is only a little too large.
 std::uint64_t longest_skip(const Offer& offer) noexcept {
     return 2 * std::uint64_t{std::max(largest_payload, offer.block_sizes.maximum)};
 }
@@ -130,48 +141,72 @@ Judgement judge(const Request& request, const Offer& offer) noexcept {
 
 ErrorCode error_from_errno(int code) noexcept {
     switch (code) {
-        case 0: return ErrorCode::none;
+        case 0:
+            return ErrorCode::none;
         case EPERM:
         case EACCES:
-        case EROFS: return ErrorCode::eperm;
-        case ENOMEM: return ErrorCode::enomem;
+        case EROFS:
+            return ErrorCode::eperm;
+        case ENOMEM:
+            return ErrorCode::enomem;
         case ENOSPC:
         case EDQUOT:
-        case EFBIG: return ErrorCode::enospc;
+        case EFBIG:
+            return ErrorCode::enospc;
         // ENOTSUP and EOVERFLOW on the wire are for fast zeroes and unfragmented reads only.
         case EINVAL:
         case EOPNOTSUPP:
-        case EOVERFLOW: return ErrorCode::einval;
-        case ESHUTDOWN: return ErrorCode::eshutdown;
-        default: return ErrorCode::eio;
+        case EOVERFLOW:
+            return ErrorCode::einval;
+        case ESHUTDOWN:
+            return ErrorCode::eshutdown;
+        default:
+            return ErrorCode::eio;
     }
 }
 
 const char* name_of(ErrorCode error) noexcept {
     switch (error) {
-        case ErrorCode::none: return "no error";
-        case ErrorCode::eperm: return "EPERM";
-        case ErrorCode::eio: return "EIO";
-        case ErrorCode::enomem: return "ENOMEM";
-        case ErrorCode::einval: return "EINVAL";
-        case ErrorCode::enospc: return "ENOSPC";
-        case ErrorCode::eoverflow: return "EOVERFLOW";
-        case ErrorCode::enotsup: return "ENOTSUP";
-        case ErrorCode::eshutdown: return "ESHUTDOWN";
+        case ErrorCode::none:
+            return "no error";
+        case ErrorCode::eperm:
+            return "EPERM";
+        case ErrorCode::eio:
+            return "EIO";
+        case ErrorCode::enomem:
+            return "ENOMEM";
+        case ErrorCode::einval:
+            return "EINVAL";
+        case ErrorCode::enospc:
+            return "ENOSPC";
+        case ErrorCode::eoverflow:
+            return "EOVERFLOW";
+        case ErrorCode::enotsup:
+            return "ENOTSUP";
+        case ErrorCode::eshutdown:
+            return "ESHUTDOWN";
     }
     return "unknown error";
 }
 
 const char* name_of(Command command) noexcept {
     switch (command) {
-        case Command::read: return "READ";
-        case Command::write: return "WRITE";
-        case Command::disconnect: return "DISC";
-        case Command::flush: return "FLUSH";
-        case Command::trim: return "TRIM";
-        case Command::cache: return "CACHE";
-        case Command::write_zeroes: return "WRITE_ZEROES";
-        case Command::block_status: return "BLOCK_STATUS";
+        case Command::read:
+            return "READ";
+        case Command::write:
+            return "WRITE";
+        case Command::disconnect:
+            return "DISC";
+        case Command::flush:
+            return "FLUSH";
+        case Command::trim:
+            return "TRIM";
+        case Command::cache:
+            return "CACHE";
+        case Command::write_zeroes:
+            return "WRITE_ZEROES";
+        case Command::block_status:
+            return "BLOCK_STATUS";
     }
     return "unknown command";
 }

@@ -29,7 +29,8 @@ struct SimpleReply {
 };
 
 // nullopt when the magic is wrong: the connection has lost its sync and must be dropped.
-[[nodiscard]] std::optional<Request> decode_request(std::span<const std::uint8_t, sizeof(WireRequest)> bytes) noexcept;
+[[nodiscard]] std::optional<Request> decode_request(
+    std::span<const std::uint8_t, sizeof(WireRequest)> bytes) noexcept;
 [[nodiscard]] WireRequest encode_request(const Request& request) noexcept;
 [[nodiscard]] std::optional<SimpleReply> decode_simple_reply(
     std::span<const std::uint8_t, sizeof(WireSimpleReply)> bytes) noexcept;
@@ -51,21 +52,22 @@ enum class Verdict : std::uint8_t {
 
 struct Judgement {
     Verdict verdict = Verdict::serve;
-    ErrorCode error = ErrorCode::none;        // gives meaning to `refuse`
-    std::uint32_t payload_to_skip = 0;        // gives meaning to `refuse`: bytes that follow the request
+    ErrorCode error = ErrorCode::none;  // gives meaning to `refuse`
+    std::uint32_t payload_to_skip = 0;  // gives meaning to `refuse`: bytes that follow the request
 
     bool operator==(const Judgement&) const = default;
 };
 
-// By "Request types" and "Error values" of the specification: commands that were not offered and unknown commands or
-// flags EINVAL, writes to a read-only export EPERM, beyond the end EINVAL for reads and ENOSPC for writes, offset or
-// length not a multiple of the minimum block size EINVAL, a read, write or cache of more than the maximum block size
-// EINVAL (EOVERFLOW is for structured reads; trim and zeroes carry no data and may be longer), a flush that names a range
-// EINVAL, a zero length read, write, trim or zeroes is served as nothing. Never overflows: a request that is served lies
-// within the export.
+// By "Request types" and "Error values" of the specification: commands that were not offered and unknown
+// commands or flags EINVAL, writes to a read-only export EPERM, beyond the end EINVAL for reads and ENOSPC
+// for writes, offset or length not a multiple of the minimum block size EINVAL, a read, write or cache of
+// more than the maximum block size EINVAL (EOVERFLOW is for structured reads; trim and zeroes carry no data
+// and may be longer), a flush that names a range EINVAL, a zero length read, write, trim or zeroes is served
+// as nothing. Never overflows: a request that is served lies within the export.
 [[nodiscard]] Judgement judge(const Request& request, const Offer& offer) noexcept;
 
-// The nearest NBD error for an errno of this system: EPERM and EROFS to eperm, ENOSPC, EDQUOT and EFBIG to enospc, ...
+// The nearest NBD error for an errno of this system: EPERM and EROFS to eperm, ENOSPC, EDQUOT and EFBIG to
+// enospc, ...
 [[nodiscard]] ErrorCode error_from_errno(int code) noexcept;
 [[nodiscard]] const char* name_of(ErrorCode error) noexcept;
 [[nodiscard]] const char* name_of(Command command) noexcept;

@@ -1,5 +1,6 @@
 // Big-endian integers and the structs of the wire. The only place where the byte order is known.
-// A struct here has the size and the order of its bytes on the wire, and is copied in and out of buffers whole.
+// A struct here has the size and the order of its bytes on the wire, and is copied in and out of buffers
+// whole.
 #pragma once
 
 #include <array>
@@ -60,7 +61,8 @@ struct WireOptionReply {
 };
 static_assert(sizeof(WireOptionReply) == 20);
 
-struct WireExportReply {  // the answer to NBD_OPT_EXPORT_NAME, followed by 124 zeroes unless both said NO_ZEROES
+struct WireExportReply {  // the answer to NBD_OPT_EXPORT_NAME, followed by 124 zeroes unless both said
+                          // NO_ZEROES
     be64 size;
     be16 flags;
 };

@@ -57,8 +57,13 @@ Outcome run(Goal goal, const Bytes& bytes, std::size_t portion = SIZE_MAX, std::
         CHECK(machine->wanted() > 0);
         CHECK(machine->wanted() <= 64 << 10);
     }
-    return {machine->state(), taken,  copy(machine->output()), std::string(machine->text()),
-            machine->offer().size, machine->offer().block_sizes, listed};
+    return {machine->state(),
+            taken,
+            copy(machine->output()),
+            std::string(machine->text()),
+            machine->offer().size,
+            machine->offer().block_sizes,
+            listed};
 }
 
 const Bytes flags_said = hex("00000003");
@@ -79,15 +84,20 @@ struct Dialogue {
 };
 std::vector<Dialogue> dialogues() {
     return {
-        {Goal::go, go_dialogue(reply(go, 3, info_block_size) + reply(go, 3, hex("0001") + text("root"))), State::done},
+        {Goal::go, go_dialogue(reply(go, 3, info_block_size) + reply(go, 3, hex("0001") + text("root"))),
+         State::done},
         {Goal::go, greeting + reply(go, unsup, text("what?")) + hex("0000000000100000 0001"), State::done},
-        {Goal::go, text("NBDMAGICIHAVEOPT") + hex("0001") + reply(go, unsup) + hex("0000000000100000 0001") + Bytes(124),
+        {Goal::go,
+         text("NBDMAGICIHAVEOPT") + hex("0001") + reply(go, unsup) + hex("0000000000100000 0001") +
+             Bytes(124),
          State::done},
         {Goal::go, greeting + reply(go, 0x80000006, text("no such export")), State::refused},
-        {Goal::info, greeting + reply(info, 3, info_block_size) + reply(info, 3, info_export) + reply(info, 1), State::done},
+        {Goal::info,
+         greeting + reply(info, 3, info_block_size) + reply(info, 3, info_export) + reply(info, 1),
+         State::done},
         {Goal::list,
-         greeting + reply(list, 2, hex("00000001") + text("a")) + reply(list, 2, hex("00000002") + text("bcdef")) +
-             reply(list, 1),
+         greeting + reply(list, 2, hex("00000001") + text("a")) +
+             reply(list, 2, hex("00000002") + text("bcdef")) + reply(list, 1),
          State::done},
     };
 }
@@ -99,9 +109,9 @@ TEST_CASE("GO says the flags, the name and the one request, byte by byte") {
     CHECK(machine.output().empty());
     CHECK(machine.wanted() == 18);
     feed(machine, greeting);
-    CHECK(drain(machine) == hex("00000003"                                       // FIXED_NEWSTYLE, NO_ZEROES
-                                "49484156454f5054 00000007 0000000c"             // IHAVEOPT, GO, 12 bytes
-                                "00000004 726f6f74 0001 0003"));                 // "root", one request: BLOCK_SIZE
+    CHECK(drain(machine) == hex("00000003"                            // FIXED_NEWSTYLE, NO_ZEROES
+                                "49484156454f5054 00000007 0000000c"  // IHAVEOPT, GO, 12 bytes
+                                "00000004 726f6f74 0001 0003"));      // "root", one request: BLOCK_SIZE
     CHECK(machine.output().empty());
     CHECK(machine.wanted() == 20);
     CHECK(machine.state() == State::running);
@@ -138,7 +148,8 @@ TEST_CASE("a name of 4096 bytes is sent, a longer one is not") {
     CHECK(run(Goal::go, go_dialogue({}), SIZE_MAX, longest).output ==
           flags_said + option(go, hex("00001000") + text(longest) + hex("0001 0003")));
     // Also by way of EXPORT_NAME, which is all that one handshake can send.
-    CHECK(run(Goal::go, greeting + reply(go, unsup), SIZE_MAX, longest).output.size() == 4 + 16 + 8 + 4096 + 16 + 4096);
+    CHECK(run(Goal::go, greeting + reply(go, unsup), SIZE_MAX, longest).output.size() ==
+          4 + 16 + 8 + 4096 + 16 + 4096);
     const ClientHandshake machine(Goal::go, longest + "n");
     CHECK(machine.state() == State::failed);
     CHECK(machine.wanted() == 0);
@@ -152,10 +163,12 @@ TEST_CASE("NO_ZEROES is answered only where it was offered, and unknown flags ar
 }
 
 TEST_CASE("a server that is none, or that speaks an older protocol, is named as such") {
-    check_failed(Goal::go, text("HTTP/1.1 400 Bad R"), "this is not an NBD server: it does not begin with NBDMAGIC");
+    check_failed(Goal::go, text("HTTP/1.1 400 Bad R"),
+                 "this is not an NBD server: it does not begin with NBDMAGIC");
     check_failed(Goal::go, text("NBDMAGIC") + hex("0000420281861253 0000"),
                  "the server speaks the oldstyle protocol, which is not supported");
-    check_failed(Goal::go, text("NBDMAGICIHAVEOPX") + hex("0003"), "the server's greeting is not that of the newstyle protocol");
+    check_failed(Goal::go, text("NBDMAGICIHAVEOPX") + hex("0003"),
+                 "the server's greeting is not that of the newstyle protocol");
     check_failed(Goal::go, text("NBDMAGICIHAVEOPT") + hex("0002"),
                  "the server speaks the first newstyle protocol only, not the fixed one");
 }
@@ -164,7 +177,8 @@ TEST_CASE("INFO replies come in any order, and unknown ones are passed over at a
     Bytes more;
     for (const std::size_t length : {std::size_t{0}, std::size_t{1}, std::size_t{5000}, std::size_t{65534}})
         more = more + reply(go, 3, hex("0063") + Bytes(length, 'x'));
-    const Bytes dialogue = greeting + reply(go, 3, info_block_size) + more + reply(go, 3, info_export) + reply(go, 1);
+    const Bytes dialogue =
+        greeting + reply(go, 3, info_block_size) + more + reply(go, 3, info_export) + reply(go, 1);
     const Outcome outcome = run(Goal::go, dialogue);
     CHECK(outcome.state == State::done);
     CHECK(outcome.taken == dialogue.size());
@@ -194,7 +208,8 @@ TEST_CASE("a reply's magic, option, type and length are checked before its data 
     check_failed(Goal::go, greeting + head(3, 1), "the server's reply is too short");
     check_failed(Goal::go, greeting + head(3, 0), "the server's reply is too short");
     for (const std::uint32_t type : {0U, 2U, 4U, 0x7fffffffU})
-        check_failed(Goal::go, greeting + head(type, 4), "the server's reply is of a type that does not answer the option");
+        check_failed(Goal::go, greeting + head(type, 4),
+                     "the server's reply is of a type that does not answer the option");
     check_failed(Goal::list, greeting + reply(list, 3, info_export),
                  "the server's reply is of a type that does not answer the option");
 }
@@ -202,12 +217,14 @@ TEST_CASE("a reply's magic, option, type and length are checked before its data 
 TEST_CASE("INFO_EXPORT and INFO_BLOCK_SIZE have one length only") {
     for (const std::size_t length : {2U, 3U, 11U, 13U, 14U}) {
         Bytes data(length);
-        check_failed(Goal::go, greeting + reply(go, 3, data), "the server's NBD_INFO_EXPORT has a wrong length");
+        check_failed(Goal::go, greeting + reply(go, 3, data),
+                     "the server's NBD_INFO_EXPORT has a wrong length");
     }
     for (const std::size_t length : {2U, 12U, 13U, 15U}) {
         Bytes data(length);
         data[1] = 3;
-        check_failed(Goal::go, greeting + reply(go, 3, data), "the server's NBD_INFO_BLOCK_SIZE has a wrong length");
+        check_failed(Goal::go, greeting + reply(go, 3, data),
+                     "the server's NBD_INFO_BLOCK_SIZE has a wrong length");
     }
 }
 
@@ -240,8 +257,10 @@ TEST_CASE("an export without HAS_FLAGS, or beyond 63 bits, is not taken") {
                  "the server's transmission flags lack NBD_FLAG_HAS_FLAGS");
     check_failed(Goal::go, greeting + reply(go, 3, hex("0000 8000000000000000 0001")),
                  "the server's export is larger than a device can be");
-    CHECK(run(Goal::go, greeting + reply(go, 3, hex("0000 7fffffffffffffff 0001")) + reply(go, 1)).state == State::done);
-    CHECK(run(Goal::go, greeting + reply(go, 3, hex("0000 0000000000000000 0001")) + reply(go, 1)).state == State::done);
+    CHECK(run(Goal::go, greeting + reply(go, 3, hex("0000 7fffffffffffffff 0001")) + reply(go, 1)).state ==
+          State::done);
+    CHECK(run(Goal::go, greeting + reply(go, 3, hex("0000 0000000000000000 0001")) + reply(go, 1)).state ==
+          State::done);
 }
 
 TEST_CASE("a refusal keeps the server's code and words, and takes leave") {
@@ -253,7 +272,8 @@ TEST_CASE("a refusal keeps the server's code and words, and takes leave") {
     CHECK(machine.text() == "not from there");
     CHECK(drain(machine) == flags_said + go_said + abort_said);
     CHECK(std::string(describe(machine.refusal())) == "NBD_REP_ERR_POLICY: the server does not allow it");
-    CHECK(std::string(describe(static_cast<OptionReply>(0xdeadbeef))) == "an error that the NBD protocol does not name");
+    CHECK(std::string(describe(static_cast<OptionReply>(0xdeadbeef))) ==
+          "an error that the NBD protocol does not name");
 }
 
 TEST_CASE("a refusal's text may be empty, and a long one is cut but read to its end") {
@@ -284,7 +304,8 @@ TEST_CASE("a server that does not know GO is asked by EXPORT_NAME") {
 }
 
 TEST_CASE("what a server said before it did not know GO is forgotten") {
-    const Bytes dialogue = greeting + reply(go, 3, info_block_size) + reply(go, unsup) + hex("0000000000100000 0001");
+    const Bytes dialogue =
+        greeting + reply(go, 3, info_block_size) + reply(go, unsup) + hex("0000000000100000 0001");
     ClientHandshake machine(Goal::go, "root");
     feed(machine, dialogue);
     CHECK(machine.state() == State::done);
@@ -293,7 +314,8 @@ TEST_CASE("what a server said before it did not know GO is forgotten") {
 }
 
 TEST_CASE("the 124 zeroes after EXPORT_NAME belong to the handshake where they were not done without") {
-    const Bytes head = text("NBDMAGICIHAVEOPT") + hex("0001") + reply(go, unsup) + hex("0000000000100000 0001");
+    const Bytes head =
+        text("NBDMAGICIHAVEOPT") + hex("0001") + reply(go, unsup) + hex("0000000000100000 0001");
     CHECK(run(Goal::go, head).state == State::running);
     CHECK(run(Goal::go, head + Bytes(123)).state == State::running);
     CHECK(run(Goal::go, head + Bytes(125)).state == State::done);
@@ -303,14 +325,16 @@ TEST_CASE("the 124 zeroes after EXPORT_NAME belong to the handshake where they w
 TEST_CASE("INFO does not fall back: EXPORT_NAME would take the export into use") {
     const Outcome outcome = run(Goal::info, greeting + reply(info, unsup));
     CHECK(outcome.state == State::refused);
-    CHECK(outcome.output == flags_said + option(info, hex("00000004") + text("root") + hex("0001 0003")) + abort_said);
+    CHECK(outcome.output ==
+          flags_said + option(info, hex("00000004") + text("root") + hex("0001 0003")) + abort_said);
 }
 
 TEST_CASE("INFO looks and takes leave, without waiting for an answer to ABORT") {
     const Outcome outcome = run(Goal::info, greeting + reply(info, 3, info_export) + reply(info, 1));
     CHECK(outcome.state == State::done);
     CHECK(outcome.size == 1 << 20);
-    CHECK(outcome.output == flags_said + option(info, hex("00000004") + text("root") + hex("0001 0003")) + abort_said);
+    CHECK(outcome.output ==
+          flags_said + option(info, hex("00000004") + text("root") + hex("0001 0003")) + abort_said);
 }
 
 TEST_CASE("LIST hands over names and descriptions, and takes leave") {
@@ -340,7 +364,9 @@ TEST_CASE("a listed name is held to its reply and to 4096 bytes, a description i
     check_failed(Goal::list, greeting + reply(list, 2, hex("00001001") + Bytes(4097, 'n')),
                  "the server lists a name longer than 4096 bytes");
     for (const std::size_t length : {1023U, 1024U, 1025U, 61436U}) {
-        const Bytes dialogue = greeting + reply(list, 2, hex("00001000") + Bytes(4096, 'n') + Bytes(length, 'd')) + reply(list, 1);
+        const Bytes dialogue = greeting +
+                               reply(list, 2, hex("00001000") + Bytes(4096, 'n') + Bytes(length, 'd')) +
+                               reply(list, 1);
         const Outcome outcome = run(Goal::list, dialogue);
         CHECK(outcome.state == State::done);
         CHECK(outcome.taken == dialogue.size());
@@ -352,7 +378,8 @@ TEST_CASE("a server that never stops replying is left") {
     Bytes infos = greeting;
     for (int i = 0; i < 64; ++i) infos = infos + reply(go, 3, info_export);
     CHECK(run(Goal::go, infos + reply(go, 1)).state == State::done);
-    check_failed(Goal::go, infos + reply(go, 3, info_export), "the server's answer does not end: too many replies");
+    check_failed(Goal::go, infos + reply(go, 3, info_export),
+                 "the server's answer does not end: too many replies");
 
     ClientHandshake machine(ClientHandshake::ListSink{});
     feed(machine, greeting);
@@ -368,14 +395,16 @@ TEST_CASE("a dialogue may arrive in any portions") {
         const Outcome whole = run(dialogue.goal, dialogue.bytes);
         CHECK(whole.state == dialogue.end);
         CHECK(whole.taken == dialogue.bytes.size());
-        for (const std::size_t portion : {1U, 2U, 3U, 7U, 19U}) CHECK(run(dialogue.goal, dialogue.bytes, portion) == whole);
+        for (const std::size_t portion : {1U, 2U, 3U, 7U, 19U})
+            CHECK(run(dialogue.goal, dialogue.bytes, portion) == whole);
     }
 }
 
 TEST_CASE("no dialogue is complete before its last byte") {
     for (const Dialogue& dialogue : dialogues())
         for (std::size_t size = 0; size < dialogue.bytes.size(); ++size) {
-            const Bytes prefix(dialogue.bytes.begin(), dialogue.bytes.begin() + static_cast<std::ptrdiff_t>(size));
+            const Bytes prefix(dialogue.bytes.begin(),
+                               dialogue.bytes.begin() + static_cast<std::ptrdiff_t>(size));
             const Outcome outcome = run(dialogue.goal, prefix);
             REQUIRE(outcome.state == State::running);
             REQUIRE(outcome.taken == size);
@@ -388,7 +417,8 @@ TEST_CASE("any byte of a dialogue may be anything") {
             for (const int value : {0x00, 0x01, 0x02, 0x03, 0x7f, 0x80, 0xfe, 0xff}) {
                 Bytes hostile = dialogue.bytes;
                 hostile[at] = static_cast<std::uint8_t>(value);
-                const Outcome outcome = run(dialogue.goal, hostile + Bytes(300, static_cast<std::uint8_t>(value)), 1000);
+                const Outcome outcome =
+                    run(dialogue.goal, hostile + Bytes(300, static_cast<std::uint8_t>(value)), 1000);
                 REQUIRE(outcome.output.size() <= 4 + 24 + 4096 + 16 + 4096 + 16);
             }
 }
@@ -402,7 +432,8 @@ TEST_CASE("a server that sends garbage does no harm") {
         for (std::uint64_t replies = random() % 6; replies > 0; --replies) {
             const std::uint32_t types[] = {1, 2, 3, unsup, 0x80000006, static_cast<std::uint32_t>(random())};
             Bytes data(random() % 40);
-            for (auto& byte : data) byte = static_cast<std::uint8_t>(random() % 3 == 0 ? random() : random() % 4);
+            for (auto& byte : data)
+                byte = static_cast<std::uint8_t>(random() % 3 == 0 ? random() : random() % 4);
             if (random() % 3 == 0) data = info_export;
             bytes = bytes + reply(asked, types[random() % 6], data);
         }

@@ -1,4 +1,5 @@
-// The two halves of the handshake talking to each other, for every goal of the client and every portion of bytes.
+// The two halves of the handshake talking to each other, for every goal of the client and every portion of
+// bytes.
 #include <doctest/doctest.h>
 
 #include <map>
@@ -23,7 +24,8 @@ public:
     }
     std::expected<Offer, Refusal> look(std::string_view name) override {
         const auto found = exports.find(std::string(name));
-        if (found == exports.end()) return std::unexpected(Refusal{OptionReply::err_unknown, "no such export"});
+        if (found == exports.end())
+            return std::unexpected(Refusal{OptionReply::err_unknown, "no such export"});
         return found->second;
     }
     std::expected<Offer, Refusal> open(std::string_view name) override { return look(name); }

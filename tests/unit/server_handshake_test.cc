@@ -34,7 +34,8 @@ public:
 private:
     [[nodiscard]] std::expected<Offer, Refusal> find(std::string_view name) const {
         if (name == "private") return std::unexpected(Refusal{OptionReply::err_policy, "not for you"});
-        if (name != "root" && !name.empty()) return std::unexpected(Refusal{OptionReply::err_unknown, refusal_text});
+        if (name != "root" && !name.empty())
+            return std::unexpected(Refusal{OptionReply::err_unknown, refusal_text});
         return Offer{1 << 20, flag_send_flush | flag_send_fua, {512, 4096, 32 << 20}};
     }
 };
@@ -66,8 +67,9 @@ Outcome run(const Bytes& bytes, std::size_t portion = SIZE_MAX, Directory direct
     const std::size_t taken = feed(machine, bytes, portion);
     CHECK((machine.state() == State::running) == (machine.wanted() > 0));
     CHECK(machine.wanted() <= 1 << 20);
-    return {machine.state(),       taken,           copy(machine.output()), machine.reason(),
-            machine.export_name(), directory.opened, directory.looked};
+    return {
+        machine.state(),  taken,           copy(machine.output()), machine.reason(), machine.export_name(),
+        directory.opened, directory.looked};
 }
 
 // The answer to one option, when nothing but an answer is expected of it.
@@ -81,7 +83,8 @@ Bytes answer_to(const Bytes& one_option) {
 // An error reply's head, without looking at its text.
 void check_error(const Bytes& answer, std::uint32_t option_number, std::uint32_t error) {
     REQUIRE(answer.size() >= 20);
-    CHECK(Bytes(answer.begin(), answer.begin() + 16) == hex("0003e889045565a9") + be(option_number, 4) + be(error, 4));
+    CHECK(Bytes(answer.begin(), answer.begin() + 16) ==
+          hex("0003e889045565a9") + be(option_number, 4) + be(error, 4));
     CHECK(answer.size() - 20 == load<be32>(std::span(answer).subspan(16)));
 }
 
@@ -104,7 +107,8 @@ std::vector<Dialogue> dialogues() {
         {client_flags + option(list) + option(starttls) + option(info, asking_for("root")) +
              option(go, asking_for("root", hex("0003"))),
          State::transmission},
-        {hex("00000001") + option(0x48460001, Bytes(30)) + option(export_name, text("root")), State::transmission},
+        {hex("00000001") + option(0x48460001, Bytes(30)) + option(export_name, text("root")),
+         State::transmission},
         {client_flags + option(go, asking_for("nowhere")) + option(abort_option), State::ended},
         {client_flags + option(export_name, text("nowhere")), State::failed},
     };
@@ -173,7 +177,8 @@ TEST_CASE("INFO looks and does not open, and the negotiation goes on") {
 TEST_CASE("a refusal is told by GO and INFO, and the client may ask again") {
     CHECK(answer_to(option(go, asking_for("nowhere"))) == reply(go, unknown, text("no such export")));
     CHECK(answer_to(option(info, asking_for("private"))) == reply(info, 0x80000002, text("not for you")));
-    const Outcome outcome = run(client_flags + option(go, asking_for("nowhere")) + option(go, asking_for("root")));
+    const Outcome outcome =
+        run(client_flags + option(go, asking_for("nowhere")) + option(go, asking_for("root")));
     CHECK(outcome.state == State::transmission);
     CHECK(outcome.output == reply(go, unknown, text("no such export")) + go_answer);
 }
@@ -235,7 +240,8 @@ TEST_CASE("LIST names the exports that have a name") {
 }
 
 TEST_CASE("options that are not known are answered ERR_UNSUP, and the next one is found") {
-    for (const std::uint32_t number : {0U, 4U, starttls, 8U, 9U, 10U, 11U, 12U, 0x48460001U, 0x80000001U, 0xffffffffU})
+    for (const std::uint32_t number :
+         {0U, 4U, starttls, 8U, 9U, 10U, 11U, 12U, 0x48460001U, 0x80000001U, 0xffffffffU})
         for (const std::size_t length : {0U, 1U, 15U, 16U, 17U, 8192U, 8193U, 1U << 20}) {
             CAPTURE(number);
             CAPTURE(length);
@@ -243,8 +249,8 @@ TEST_CASE("options that are not known are answered ERR_UNSUP, and the next one i
             check_error(answer_to(unknown_option), number, unsup);
             const Outcome outcome = run(client_flags + unknown_option + option(go, asking_for("root")), 4000);
             CHECK(outcome.state == State::transmission);
-            CHECK(Bytes(outcome.output.end() - static_cast<std::ptrdiff_t>(go_answer.size()), outcome.output.end()) ==
-                  go_answer);
+            CHECK(Bytes(outcome.output.end() - static_cast<std::ptrdiff_t>(go_answer.size()),
+                        outcome.output.end()) == go_answer);
         }
 }
 
@@ -252,13 +258,13 @@ TEST_CASE("malformed INFO and GO are answered ERR_INVALID, and the next option i
     using namespace std::string_view_literals;
     const Bytes malformed[] = {
         {},
-        hex("00000000 00"),                     // no room for the number of requests
-        hex("00000001 0000"),                   // the name longer than what is left
+        hex("00000000 00"),    // no room for the number of requests
+        hex("00000001 0000"),  // the name longer than what is left
         hex("ffffffff 0000"),
-        hex("fffffffe 726f6f74 0000"),          // a sum that does not fit in 32 bits
+        hex("fffffffe 726f6f74 0000"),  // a sum that does not fit in 32 bits
         hex("00000005 726f6f74 0000"),
-        hex("00000003 726f6f74 0000"),          // the name shorter: what is left is no list
-        hex("00000004 726f6f74 0001"),          // a request promised and not there
+        hex("00000003 726f6f74 0000"),  // the name shorter: what is left is no list
+        hex("00000004 726f6f74 0001"),  // a request promised and not there
         hex("00000004 726f6f74 0001 00"),
         hex("00000004 726f6f74 0001 0003 00"),  // more than promised
         hex("00000004 726f6f74 0000 0003"),
@@ -269,12 +275,14 @@ TEST_CASE("malformed INFO and GO are answered ERR_INVALID, and the next option i
         for (const Bytes& data : malformed) {
             CAPTURE(data.size());
             check_error(answer_to(option(number, data)), number, invalid);
-            CHECK(run(client_flags + option(number, data) + option(go, asking_for("root"))).state == State::transmission);
+            CHECK(run(client_flags + option(number, data) + option(go, asking_for("root"))).state ==
+                  State::transmission);
         }
 }
 
 TEST_CASE("names and options are held to their lengths") {
-    CHECK(answer_to(option(go, asking_for(std::string(4096, 'n')))) == reply(go, unknown, text("no such export")));
+    CHECK(answer_to(option(go, asking_for(std::string(4096, 'n')))) ==
+          reply(go, unknown, text("no such export")));
     check_error(answer_to(option(go, asking_for(std::string(4097, 'n')))), go, too_big);
     check_error(answer_to(option(info, asking_for(std::string(8186, 'n')))), info, too_big);
     // 8 KiB of option is kept, more is skipped.
@@ -335,7 +343,8 @@ TEST_CASE("what a client says may arrive in any portions") {
 TEST_CASE("nothing that a client says is complete before its last byte") {
     for (const Dialogue& dialogue : dialogues())
         for (std::size_t size = 0; size < dialogue.bytes.size(); ++size) {
-            const Bytes prefix(dialogue.bytes.begin(), dialogue.bytes.begin() + static_cast<std::ptrdiff_t>(size));
+            const Bytes prefix(dialogue.bytes.begin(),
+                               dialogue.bytes.begin() + static_cast<std::ptrdiff_t>(size));
             const Outcome outcome = run(prefix);
             REQUIRE(outcome.state == State::running);
             REQUIRE(outcome.taken == size);
@@ -360,7 +369,8 @@ TEST_CASE("a client that sends garbage does no harm") {
         for (std::uint64_t options = random() % 6; options > 0; --options) {
             const auto number = static_cast<std::uint32_t>(random() % 8 == 0 ? random() : random() % 13);
             Bytes data(random() % 40);
-            for (auto& byte : data) byte = static_cast<std::uint8_t>(random() % 3 == 0 ? random() : random() % 4);
+            for (auto& byte : data)
+                byte = static_cast<std::uint8_t>(random() % 3 == 0 ? random() : random() % 4);
             Bytes one = option(number, data);
             if (random() % 8 == 0) one[random() % one.size()] ^= static_cast<std::uint8_t>(random());
             bytes = bytes + one;

@@ -1,4 +1,5 @@
-// Requests and replies against bytes written out from the specification, and the judgement of requests at every edge.
+// Requests and replies against bytes written out from the specification, and the judgement of requests at
+// every edge.
 #include "common/protocol/transmission.hh"
 
 #include <doctest/doctest.h>
@@ -16,7 +17,9 @@ constexpr std::uint16_t everything = flag_has_flags | flag_send_flush | flag_sen
                                      flag_send_write_zeroes | flag_send_cache | flag_send_fast_zero;
 constexpr std::uint64_t mebibyte = 1 << 20;
 
-Offer offer_of(std::uint64_t size, std::uint16_t flags = everything, BlockSizes sizes = {}) { return {size, flags, sizes}; }
+Offer offer_of(std::uint64_t size, std::uint16_t flags = everything, BlockSizes sizes = {}) {
+    return {size, flags, sizes};
+}
 
 Request request_of(Command command, std::uint64_t offset, std::uint32_t length, std::uint16_t flags = 0) {
     return {flags, static_cast<std::uint16_t>(command), 7, offset, length};
@@ -88,11 +91,14 @@ TEST_CASE("no request that is served lies outside of the export") {
     std::mt19937_64 random(20);
     const auto near = [&](std::uint64_t edge) { return edge + random() % 5 - 2; };
     for (int i = 0; i < 200'000; ++i) {
-        const std::uint64_t edges[] = {0, 512, 4096, mebibyte, 32 * mebibyte, 64 * mebibyte, UINT32_MAX, UINT64_MAX, 1ULL << 63};
+        const std::uint64_t edges[] = {
+            0, 512, 4096, mebibyte, 32 * mebibyte, 64 * mebibyte, UINT32_MAX, UINT64_MAX, 1ULL << 63};
         Offer offer = offer_of(near(edges[random() % 9]), static_cast<std::uint16_t>(random()));
-        offer.block_sizes = {std::uint32_t{1} << (random() % 17), 4096, static_cast<std::uint32_t>(near(edges[random() % 7]))};
-        const Request request{static_cast<std::uint16_t>(random() % 32), static_cast<std::uint16_t>(random() % 9), 0,
-                              near(edges[random() % 9]), static_cast<std::uint32_t>(near(edges[random() % 7]))};
+        offer.block_sizes = {std::uint32_t{1} << (random() % 17), 4096,
+                             static_cast<std::uint32_t>(near(edges[random() % 7]))};
+        const Request request{static_cast<std::uint16_t>(random() % 32),
+                              static_cast<std::uint16_t>(random() % 9), 0, near(edges[random() % 9]),
+                              static_cast<std::uint32_t>(near(edges[random() % 7]))};
         const Judgement judgement = judge(request, offer);
         if (judgement.verdict == Verdict::serve) {
             REQUIRE(request.offset <= offer.size);
@@ -143,7 +149,8 @@ TEST_CASE("a write that is a little too large is skipped, one that is far too la
     // Even where the export takes less at a time: up to 32 MiB is nobody's attack.
     const Offer small = offer_of(1ULL << 40, everything, {1, 4096, 65536});
     CHECK(judge(request_of(Command::write, 0, 65537), small) == refused(ErrorCode::einval, 65537));
-    CHECK(judge(request_of(Command::write, 0, largest_payload), small) == refused(ErrorCode::einval, largest_payload));
+    CHECK(judge(request_of(Command::write, 0, largest_payload), small) ==
+          refused(ErrorCode::einval, largest_payload));
 }
 
 TEST_CASE("a read-only export refuses with EPERM what would change it, and skips the payload") {
@@ -177,8 +184,8 @@ TEST_CASE("an unknown command is EINVAL and has no payload, DISC ends the connec
 TEST_CASE("FUA goes with every command where it was offered, and with none where it was not") {
     const Offer offer = offer_of(mebibyte);
     const Offer without = offer_of(mebibyte, everything & ~flag_send_fua);
-    for (const Command command :
-         {Command::read, Command::write, Command::flush, Command::trim, Command::cache, Command::write_zeroes}) {
+    for (const Command command : {Command::read, Command::write, Command::flush, Command::trim,
+                                  Command::cache, Command::write_zeroes}) {
         CAPTURE(name_of(command));
         CHECK(judge(request_of(command, 0, 0, cmd_flag_fua), offer) == served);
         CHECK(judge(request_of(command, 0, 0, cmd_flag_fua), without) == refused(ErrorCode::einval));
@@ -192,15 +199,17 @@ TEST_CASE("every other command flag is valid only where the specification says s
     for (unsigned bit = 1; bit < 16; ++bit) {
         const auto flag = static_cast<std::uint16_t>(1U << bit);
         CAPTURE(flag);
-        for (const Command command :
-             {Command::read, Command::write, Command::flush, Command::trim, Command::cache, Command::write_zeroes}) {
+        for (const Command command : {Command::read, Command::write, Command::flush, Command::trim,
+                                      Command::cache, Command::write_zeroes}) {
             CAPTURE(name_of(command));
             const bool zeroes = command == Command::write_zeroes;
             const bool valid = zeroes && (flag == cmd_flag_no_hole || flag == cmd_flag_fast_zero);
-            CHECK(judge(request_of(command, 0, 0, flag), offer) == (valid ? served : refused(ErrorCode::einval)));
+            CHECK(judge(request_of(command, 0, 0, flag), offer) ==
+                  (valid ? served : refused(ErrorCode::einval)));
         }
     }
-    CHECK(judge(request_of(Command::write_zeroes, 0, 0, cmd_flag_fast_zero), slow) == refused(ErrorCode::einval));
+    CHECK(judge(request_of(Command::write_zeroes, 0, 0, cmd_flag_fast_zero), slow) ==
+          refused(ErrorCode::einval));
     CHECK(judge(request_of(Command::write_zeroes, 0, 0, cmd_flag_no_hole), slow) == served);
     CHECK(judge(request_of(Command::read, 0, 512, cmd_flag_df), with_df) == served);
     CHECK(judge(request_of(Command::write, 0, 512, cmd_flag_df), with_df) == refused(ErrorCode::einval, 512));
@@ -224,7 +233,8 @@ TEST_CASE("an errno becomes the nearest error of the protocol") {
     CHECK(error_from_errno(EINVAL) == ErrorCode::einval);
     CHECK(error_from_errno(EOPNOTSUPP) == ErrorCode::einval);
     CHECK(error_from_errno(ESHUTDOWN) == ErrorCode::eshutdown);
-    for (const int code : {EIO, ENODEV, ENXIO, EREMOTEIO, 12345, -1}) CHECK(error_from_errno(code) == ErrorCode::eio);
+    for (const int code : {EIO, ENODEV, ENXIO, EREMOTEIO, 12345, -1})
+        CHECK(error_from_errno(code) == ErrorCode::eio);
 }
 
 TEST_CASE("errors and commands have names, also those that do not exist") {

@@ -1,4 +1,5 @@
-// Byte vectors for the protocol's tests: written as hex and text, put together, fed to a machine in any portions.
+// Byte vectors for the protocol's tests: written as hex and text, put together, fed to a machine in any
+// portions.
 #pragma once
 
 #include <algorithm>

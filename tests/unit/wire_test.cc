@@ -16,8 +16,8 @@ TEST_CASE("integers are stored with the most significant byte first") {
 
 TEST_CASE("integers come back as they went in, at their edges") {
     for (const std::uint64_t value :
-         {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{0x80}, std::uint64_t{0x8000}, std::uint64_t{0x80000000},
-          std::uint64_t{0x8000000000000000}, std::uint64_t{0xffffffffffffffff}}) {
+         {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{0x80}, std::uint64_t{0x8000},
+          std::uint64_t{0x80000000}, std::uint64_t{0x8000000000000000}, std::uint64_t{0xffffffffffffffff}}) {
         CHECK(std::uint64_t{be64(value)} == value);
         CHECK(std::uint32_t{be32(static_cast<std::uint32_t>(value))} == static_cast<std::uint32_t>(value));
         CHECK(std::uint16_t{be16(static_cast<std::uint16_t>(value))} == static_cast<std::uint16_t>(value));
