@@ -1,3 +1,5 @@
+// The file is read whole each time: it is short, and a change in it must count from the next connection on.
+
 #include "server/access_file.hh"
 
 #include <fmt/format.h>

@@ -1,3 +1,5 @@
+// Counting only; who has no room is the main thread's business.
+
 #include "server/admission.hh"
 
 namespace holdfast::server {

@@ -1,3 +1,5 @@
+// What block devices do in their own way: sizes, limits of the queue, discarding and zeroing of whole blocks.
+
 #include "server/block_volume.hh"
 
 #include <fcntl.h>

@@ -1,3 +1,5 @@
+// Sections to exports and listeners. What single keys do stands in config_keys.cc.
+
 #include "server/config.hh"
 
 #include <fmt/format.h>
@@ -313,10 +315,11 @@ Config ConfigReader::finish() {
         add_error({file, 0}, "there is no export in it; write a section like [root] with an exportname");
     }
     make_listens();
-    // Without a file, the one export there is needs no name.
+    // Who names exports on the command line has nothing to hide from who connects, and one export needs no name.
     const bool from_arguments = std::ranges::all_of(generic_.config.exports, [](const ExportConfig& one) {
         return one.place.file == command_line;
     });
+    if (from_arguments) generic_.config.allowlist = true;
     if (from_arguments && generic_.config.exports.size() == 1) {
         for (Listen& listen : generic_.config.listens) listen.default_export = generic_.config.exports.front().name;
     }

@@ -1,3 +1,5 @@
+// The main file, then the files of its includedir, then the command line.
+
 #include "server/config_file.hh"
 
 #include <dirent.h>

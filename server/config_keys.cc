@@ -1,3 +1,5 @@
+// One line a key. Here it is decided which keys of nbd-server are harmless to leave out and which are not.
+
 #include "server/config_keys.hh"
 
 #include <limits>

@@ -1,3 +1,5 @@
+// The readings of a value that the tables in config_keys.cc share, with messages that say how to mend it.
+
 #include "server/config_value.hh"
 
 #include <fmt/format.h>

@@ -1,3 +1,5 @@
+// Handshake, transmission, farewell, in this order; the main thread only ever shuts the socket down.
+
 #include "server/connection.hh"
 
 #include <fmt/format.h>

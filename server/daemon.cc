@@ -1,3 +1,5 @@
+// fork, setsid, and a pipe on which the parent waits for the word that all is well.
+
 #include "server/daemon.hh"
 
 #include <fcntl.h>
@@ -19,7 +21,7 @@ namespace {
     }
     int status = 0;
     if (::waitpid(child, &status, 0) == child && WIFEXITED(status)) ::_exit(WEXITSTATUS(status));
-    ::_exit(3);
+    ::_exit(1);
 }
 
 }  // namespace

@@ -1,3 +1,5 @@
+// A refusal is logged here, once, with everything that is known; the client is told less.
+
 #include "server/exports.hh"
 
 #include <fmt/format.h>

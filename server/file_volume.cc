@@ -1,3 +1,5 @@
+// What regular files do in their own way: holes.
+
 #include "server/file_volume.hh"
 
 #include <fcntl.h>

@@ -1,3 +1,5 @@
+// Looks in /proc and /sys, from what is cheap and certain to what is neither.
+
 #include "server/holders.hh"
 
 #include <dirent.h>

@@ -1,3 +1,5 @@
+// Groups before user, and a check that root is gone.
+
 #include "server/identity.hh"
 
 #include <fmt/format.h>

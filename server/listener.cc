@@ -1,3 +1,5 @@
+// Binding, for TCP and for UNIX sockets.
+
 #include "server/listener.hh"
 
 #include <fmt/format.h>

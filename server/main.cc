@@ -21,7 +21,7 @@ namespace {
 constexpr const char* program = "holdfast-server";
 
 // As holdfast-server(8) documents them.
-enum Exit : int { good = 0, bad_configuration = 1, bad_usage = 2, not_started = 3, left_stuck = 4 };
+enum Exit : int { good = 0, not_started = 1, bad_usage = 2, left_stuck = 3 };
 
 void print(std::FILE* stream, std::string_view text) {
     std::fwrite(text.data(), 1, text.size(), stream);
@@ -37,7 +37,7 @@ int check(const Options& options) {
     }
     if (!loaded.errors.empty()) {
         print(stdout, fmt::format("{} mistakes; holdfast-server would not start", loaded.errors.size()));
-        return bad_configuration;
+        return not_started;
     }
     for (const Remark& one : look_around(loaded.config)) {
         print(stdout, fmt::format("{}: warning: {}", to_string(one.place), one.text));
@@ -46,7 +46,7 @@ int check(const Options& options) {
         find_identity(loaded.config.user, loaded.config.group);
     if (!identity) {
         print(stdout, "error: " + identity.error());
-        return bad_configuration;
+        return not_started;
     }
     print(stdout, fmt::format("good: {} exports", loaded.config.exports.size()));
     return good;
@@ -70,7 +70,7 @@ int serve(const Options& options, Config config, Daemon& daemon) {
     std::expected<std::optional<Identity>, std::string> identity = find_identity(config.user, config.group);
     if (!identity) {
         log::error(identity.error());
-        return bad_configuration;
+        return not_started;
     }
     const std::size_t export_count = config.exports.size();
     Server server(options, std::move(config), *identity);
@@ -106,7 +106,7 @@ int start(const Options& options) {
     for (const Remark& one : loaded.warnings) log::warning(to_string(one));
     if (!loaded.errors.empty()) {
         log::error(fmt::format("{} mistakes in the configuration; not started", loaded.errors.size()));
-        return bad_configuration;
+        return not_started;
     }
     for (const Remark& one : look_around(loaded.config)) log::warning(to_string(one));
     ::signal(SIGPIPE, SIG_IGN);

@@ -1,3 +1,5 @@
+// One table for getopt_long; what the values mean is the configuration's business.
+
 #include "server/options.hh"
 
 #include <fmt/format.h>

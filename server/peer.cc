@@ -1,3 +1,5 @@
+// Names a peer from its socket address, or from its credentials.
+
 #include "server/peer.hh"
 
 #include <arpa/inet.h>

@@ -1,3 +1,5 @@
+// Every request is judged by its numbers before a byte of memory or disk is touched for it.
+
 #include "server/request_loop.hh"
 
 #include <fmt/format.h>

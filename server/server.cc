@@ -1,3 +1,5 @@
+// One epoll loop. Changes to listeners happen between events, never while one is looked at.
+
 #include "server/server.hh"
 
 #include <fmt/format.h>

@@ -1,3 +1,5 @@
+// One datagram a notice, to the socket that NOTIFY_SOCKET names.
+
 #include "server/service_notice.hh"
 
 #include <sys/socket.h>

@@ -1,3 +1,5 @@
+// EINTR, short counts and MSG_NOSIGNAL are dealt with here, so that nobody above thinks of them.
+
 #include "server/socket_io.hh"
 
 #include <poll.h>

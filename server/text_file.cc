@@ -1,3 +1,5 @@
+// Guards against what is no text file: directories, FIFOs, devices, things without end.
+
 #include "server/text_file.hh"
 
 #include <fcntl.h>

@@ -1,3 +1,5 @@
+// Opening, exclusively or only to look, and what all kinds of volume do alike.
+
 #include "server/volume.hh"
 
 #include <fcntl.h>

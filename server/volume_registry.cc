@@ -1,3 +1,5 @@
+// Two locks, never both: the map's for a moment, a slot's for as long as its volume takes to open or close.
+
 #include "server/volume_registry.hh"
 
 #include <fmt/format.h>
