@@ -206,7 +206,8 @@ std::string resolver_configuration(const std::vector<NetworkAnswer>& answers) {
                 servers.find(line) == std::string::npos)
                 servers += line;
         if (domain.empty() && !answer.domain.empty()) domain = "domain " + answer.domain + "\n";
-        for (const std::string& name : answer.search) search += " " + name;
+        for (const std::string& name : answer.search)
+            if ((search + " ").find(" " + name + " ") == std::string::npos) search += " " + name;
     }
     if (servers.empty()) return {};
     return domain + (search.empty() ? "" : "search" + search + "\n") + servers;

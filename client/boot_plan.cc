@@ -19,12 +19,10 @@ constexpr std::size_t most_servers = 16;  // a list longer than this is a mistak
 constexpr seconds least_patience{30};     // what the initramfs itself waits for a root device
 constexpr seconds most_patience{365 * 86400};
 
-std::unexpected<BootError> wrong(std::string_view word, std::string_view what) {
-    return std::unexpected{BootError{.word = std::string{word}, .message = std::string{what}}};
-}
-
-std::unexpected<BootError> wrong_word(std::string_view word, std::string_view what) {
-    return wrong(word, fmt::format("{}: {}", printable(word), what));
+std::unexpected<BootError> wrong_word(std::string_view word, std::string_view what, bool no_network = false) {
+    return std::unexpected{BootError{.word = std::string{word},
+                                     .message = fmt::format("{}: {}", printable(word), what),
+                                     .no_network = no_network}};
 }
 
 bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
@@ -258,14 +256,9 @@ std::expected<std::string, BootError> root_server(const BootWord& word,
                                                   const std::vector<NetworkAnswer>& answers) {
     const NetworkAnswer* answer = answer_with(answers, &NetworkAnswer::root_server);
     if (!answer)
-        return wrong_word(word.text,
-                          answers.empty()
-                              ? std::string{"no network: DHCP has to name the server, and no interface has "
-                                            "an address; see to cable, DHCP server and ip=, or name the "
-                                            "server: nbdroot=SERVER,PORT"}
-                              : fmt::format("DHCP on {} named no server (next-server); name it: "
-                                            "nbdroot=SERVER,PORT",
-                                            interfaces_of(answers)));
+        return wrong_word(
+            word.text, fmt::format("DHCP on {} named no server (next-server); name it: nbdroot=SERVER,PORT",
+                                   interfaces_of(answers)));
     const auto address = parse_server_address(answer->root_server);
     if (!address)
         return wrong_word(word.text, fmt::format("the server that DHCP names on {}: {}",
@@ -278,11 +271,6 @@ std::expected<BootWord, BootError> read_root_path(const BootWord& word,
                                                   const std::vector<NetworkAnswer>& answers) {
     const NetworkAnswer* answer = answer_with(answers, &NetworkAnswer::root_path);
     const std::string path = answer ? without_blanks(answer->root_path) : std::string{};
-    if (answers.empty())
-        return wrong_word(word.text,
-                          "no network: DHCP has to say where the root disk is, and no interface has an "
-                          "address; see to cable, DHCP server and ip=, or name the server: "
-                          "nbdroot=SERVER,PORT");
     if (path.empty() || path == "dhcp")
         return wrong_word(word.text,
                           fmt::format("DHCP on {} gave no root-path (option 17) that names an export; set "
@@ -313,6 +301,12 @@ std::expected<std::string, BootError> server_from_dhcp(const BootWord& word,
 std::expected<NamedExport, BootError> complete(const BootWord& word,
                                                const std::vector<NetworkAnswer>& answers) {
     if (!word.named.all_from_dhcp && !word.named.server_from_dhcp) return word.named;
+    if (answers.empty())
+        return wrong_word(
+            word.text,
+            "no network: it leaves the server to DHCP, and no interface has an address; see to the cable, "
+            "the DHCP server and ip=, or name the server: nbdroot=SERVER,PORT",
+            true);
     BootWord completed = word;
     if (word.named.all_from_dhcp) {
         auto from_path = read_root_path(word, answers);

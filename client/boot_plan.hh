@@ -41,8 +41,10 @@ struct NetworkAnswer {
 
 // Which word is wrong, and a sentence that says what is wrong with it and the mend.
 struct BootError {
-    std::string word;     // "nbdroot=srv,70000"; empty where no word is to blame (no network)
+    std::string word;     // "nbdroot=srv,70000"
     std::string message;  // complete, with the word in it; one line, printable
+    bool no_network =
+        false;  // the word may be right: it leaves something to DHCP, and no interface has an answer
 
     bool operator==(const BootError&) const = default;
 };

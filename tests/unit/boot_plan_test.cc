@@ -224,6 +224,17 @@ TEST_CASE("what DHCP did not say is told with the mend") {
     check_unplannable("nbdroot=dhcp,root", {}, "no network");
 }
 
+TEST_CASE(
+    "only a word that leaves something to DHCP needs DHCP's answer, and its lack is not the word's fault") {
+    const auto request = read_boot_request("nbdroot=dhcp,root");
+    REQUIRE(request);
+    const auto plan = make_boot_plan(**request, {});
+    REQUIRE_FALSE(plan);
+    CHECK(plan.error().no_network);
+    CHECK_FALSE(make_boot_plan(**request, dhcp("", "")).error().no_network);
+    CHECK(plan_of("nbdroot=[fe80::1%eth0],root").servers.size() == 1);
+}
+
 TEST_CASE("the command line is split as the kernel splits it") {
     const auto words = split_command_line("a=1  \"b=2 3\" c=\"4 5\" d=6\"7 8\"9 e -- f=1\n");
     REQUIRE(words.size() == 5);
@@ -272,7 +283,7 @@ TEST_CASE("ipconfig's answers are read as the shell would, and nothing is run") 
     CHECK(answer.root_path == "nbd://h/it's");
     CHECK(answer.name_servers == std::vector<std::string>{"10.0.2.3"});
     CHECK(resolver_configuration({answer, answer}) ==
-          "domain example.org\nsearch a.example b.example a.example b.example\nnameserver 10.0.2.3\n");
+          "domain example.org\nsearch a.example b.example\nnameserver 10.0.2.3\n");
     const NetworkAnswer odd = parse_network_answer(
         "ROOTPATH=$(reboot)\nROOTSERVER=\"`reboot`\"\nDEVICE='open\nIPV4ADDR=\"1.2.3.4\"\nIPV4DNS0='a\\nb'"
         "\nrubbish\n=x\n"
