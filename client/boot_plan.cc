@@ -19,10 +19,19 @@ constexpr std::size_t most_servers = 16;  // a list longer than this is a mistak
 constexpr seconds least_patience{30};     // what the initramfs itself waits for a root device
 constexpr seconds most_patience{365 * 86400};
 
-std::unexpected<BootError> wrong_word(std::string_view word, std::string_view what, bool no_network = false) {
-    return std::unexpected{BootError{.word = std::string{word},
-                                     .message = fmt::format("{}: {}", printable(word), what),
-                                     .no_network = no_network}};
+std::unexpected<BootError> wrong_word(std::string_view word, std::string_view what) {
+    return std::unexpected{
+        BootError{.word = std::string{word}, .message = fmt::format("{}: {}", printable(word), what)}};
+}
+
+// Not the word's fault.
+std::unexpected<BootError> no_network(std::string_view word) {
+    return std::unexpected{
+        BootError{.word = {},
+                  .message = fmt::format(
+                      "{}: no network: it leaves the server to DHCP, and no interface has an address; see to "
+                      "the cable, the DHCP server and ip=, or name the server: nbdroot=SERVER,PORT",
+                      printable(word))}};
 }
 
 bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }

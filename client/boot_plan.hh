@@ -41,10 +41,8 @@ struct NetworkAnswer {
 
 // Which word is wrong, and a sentence that says what is wrong with it and the mend.
 struct BootError {
-    std::string word;     // "nbdroot=srv,70000"
+    std::string word;  // "nbdroot=srv,70000"; empty: no word is wrong, there is no network and DHCP is needed
     std::string message;  // complete, with the word in it; one line, printable
-    bool no_network =
-        false;  // the word may be right: it leaves something to DHCP, and no interface has an answer
 
     bool operator==(const BootError&) const = default;
 };
