@@ -269,6 +269,8 @@ TEST_CASE("malformed INFO and GO are answered ERR_INVALID, and the next option i
         hex("00000004 726f6f74 0001 0003 00"),  // more than promised
         hex("00000004 726f6f74 0000 0003"),
         hex("00000004 726f6f74 ffff 0003"),
+        be(8187, 4) + Bytes(8188, 'n'),  // names that end at the end of all that is kept
+        be(8188, 4) + Bytes(8188, 'n'),
         asking_for("ro\0t"sv),
     };
     for (const std::uint32_t number : {info, go})
