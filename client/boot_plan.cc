@@ -310,12 +310,7 @@ std::expected<std::string, BootError> server_from_dhcp(const BootWord& word,
 std::expected<NamedExport, BootError> complete(const BootWord& word,
                                                const std::vector<NetworkAnswer>& answers) {
     if (!word.named.all_from_dhcp && !word.named.server_from_dhcp) return word.named;
-    if (answers.empty())
-        return wrong_word(
-            word.text,
-            "no network: it leaves the server to DHCP, and no interface has an address; see to the cable, "
-            "the DHCP server and ip=, or name the server: nbdroot=SERVER,PORT",
-            true);
+    if (answers.empty()) return no_network(word.text);
     BootWord completed = word;
     if (word.named.all_from_dhcp) {
         auto from_path = read_root_path(word, answers);
