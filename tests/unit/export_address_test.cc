@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -194,7 +195,8 @@ TEST_CASE("every piece of a word is read or refused, without harm") {
         }
         const auto named = parse_named_export(word);
         if (!named) {
-            for (const char c : named.error()) CHECK(static_cast<unsigned char>(c) >= 0x20);
+            CHECK(std::ranges::all_of(named.error(),
+                                      [](char c) { return static_cast<unsigned char>(c) >= 0x20; }));
         } else if (!named->all_from_dhcp && !named->server_from_dhcp) {
             CHECK(parse_uri(to_uri(named->address)) == named->address);
         }
