@@ -25,6 +25,9 @@ BRIDGE_HOST6 = "fd77::1"
 USER_IP = "ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:off"
 
 
+_ROUTER = pathlib.Path(__file__).with_name("router.py")
+
+
 @dataclasses.dataclass(frozen=True)
 class Card:
     """A network card of a machine."""
@@ -79,7 +82,8 @@ class Network:
 
     def user_card(self, *, tftp: pathlib.Path | None = None, bootfile: str = "") -> Card:
         """A card on QEMU's user network; bootfile is a path inside the tftp folder."""
-        netdev = f"user,ipv4=on,ipv6={'on' if self.ipv6 else 'off'}"
+        ipv6 = self.ipv6 or bootfile  # firmware waits 14 s for an IPv6 router
+        netdev = f"user,ipv4=on,ipv6={'on' if ipv6 else 'off'}"
         netdev += f",tftp={tftp}" if tftp else ""
         netdev += f",bootfile={bootfile}" if bootfile else ""
         return Card(self, netdev, self._next_mac())
@@ -111,6 +115,7 @@ class Network:
         if self.ipv6:
             self.run(["ip", "address", "add", f"{BRIDGE_HOST6}/64", "dev", "br0", "nodad"])
         self.run(["ip", "link", "set", "br0", "up"])
+        self.spawn(["/usr/bin/python3", _ROUTER, "br0"], name="router", ready="ready")
 
     def _next_mac(self) -> str:
         self._cards += 1
