@@ -16,7 +16,8 @@ UNITDIR ?= /lib/systemd/system
 DESTDIR ?=
 
 CXX ?= g++
-CPPFLAGS += -I. -DHOLDFAST_VERSION='"$(VERSION)"'
+# libfmt is compiled into the programs (common/linux/format.cc), and without std::locale, which is larger than all the rest.
+CPPFLAGS += -I. -DHOLDFAST_VERSION='"$(VERSION)"' -DFMT_STATIC_THOUSANDS_SEPARATOR="','"
 CXXFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wold-style-cast
 ifdef WERROR
@@ -27,10 +28,8 @@ ALL_CXXFLAGS = -std=c++23 $(WARNINGS) $(CXXFLAGS) -ffunction-sections -fdata-sec
 ALL_LDFLAGS = $(LDFLAGS) -Wl,--gc-sections -Wl,-z,relro,-z,now -pthread
 NL_CFLAGS := -I/usr/include/libnl3
 NL_LIBS := -lnl-genl-3 -lnl-3
-# libfmt and the C++ runtime go into the program itself: nothing else in an initramfs uses them.
-STATIC_FMT := -Wl,-Bstatic -lfmt -Wl,-Bdynamic
-CLIENT_LIBS := $(NL_LIBS) -lcap-ng $(STATIC_FMT)
-SERVER_LIBS := -linih $(STATIC_FMT)
+CLIENT_LIBS := $(NL_LIBS) -lcap-ng
+SERVER_LIBS := -linih
 
 V ?= 0
 ifeq ($(V),0)

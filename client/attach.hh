@@ -1,0 +1,41 @@
+// Attaching: a child process becomes the device's daemon, the parent waits for its word and then for the block device.
+//
+// The child makes the link and connects the device itself, so that the process that the kernel notes for the device
+// (/sys/block/nbdN/pid) is the one that stays.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "client/exit_code.hh"
+#include "client/export_address.hh"
+#include "client/residence.hh"
+
+namespace holdfast::client {
+
+struct AttachRequest {
+    std::vector<ServerAddress> servers;      // in order of preference; at least one
+    std::optional<std::uint32_t> index;      // empty: the kernel picks
+    std::optional<std::uint32_t> block_size;
+    std::chrono::seconds request_timeout{0};  // the kernel's timer for a request, 0 for none
+    std::chrono::seconds patience{0};         // for how long to go on trying when no server can be used; 0: one round
+    bool read_only = false;
+};
+
+struct AttachOutcome {
+    ExitCode code = ExitCode::failure;
+    std::uint32_t index = 0;  // when the code is ok
+};
+
+// Takes a line for the person who waits: what is being done, and what failed.
+using Notes = std::function<void(std::string_view line, bool is_error)>;
+
+// Returns when the device has its size and its partitions, or with what failed already said through `notes`.
+[[nodiscard]] AttachOutcome attach(const AttachRequest& request, ProcessTitle& title, const Notes& notes);
+
+}  // namespace holdfast::client

@@ -1,0 +1,101 @@
+// boot: what the initramfs runs. The words are understood by boot_plan.hh; here they are carried out, loudly: everything
+// that is said goes to the console, and to the kernel's log, where it is still found when the machine is up.
+
+#include <fmt/format.h>
+
+#include "client/attach.hh"
+#include "client/boot_environment.hh"
+#include "client/boot_plan.hh"
+#include "client/commands.hh"
+#include "common/linux/log.hh"
+
+namespace holdfast::client {
+namespace {
+
+// The kernel's log is on the console, too, unless `quiet` was given; a line twice is better than none.
+void tell(std::string_view line, bool is_error) {
+    complain(line);
+    log::write(is_error ? log::Level::warning : log::Level::notice, line);
+}
+
+void tell_warnings(const std::vector<std::string>& warnings) {
+    for (const std::string& warning : warnings) tell("warning: " + warning, true);
+}
+
+std::expected<std::optional<BootRequest>, std::string> read_request(const BootFiles& files) {
+    auto command_line = read_command_line(files);
+    if (!command_line) return std::unexpected(command_line.error());
+    auto request = read_boot_request(*command_line, read_boot_variables());
+    if (!request) return std::unexpected(request.error().message);
+    return std::move(*request);
+}
+
+ExitCode print_plan(const BootPlan& plan) {
+    say(describe(plan) + "\n");
+    for (const std::string& warning : plan.warnings) say("warning: " + warning + "\n");
+    return ExitCode::ok;
+}
+
+AttachRequest request_for(const BootPlan& plan) {
+    AttachRequest request;
+    request.servers = plan.servers;
+    request.index = plan.device_index;
+    request.block_size = plan.options.block_size;
+    request.request_timeout = plan.options.timeout.value_or(std::chrono::seconds{0});
+    request.patience = plan.patience;
+    request.read_only = plan.options.read_only;
+    return request;
+}
+
+ExitCode carry_out(const BootPlan& plan, const BootFiles& files, const std::string& network, ProcessTitle& title) {
+    tell_warnings(plan.warnings);
+    tell(describe(plan), false);
+    const AttachOutcome outcome = attach(request_for(plan), title, tell);
+    if (outcome.code != ExitCode::ok) {
+        if (!network.empty()) tell(network, true);
+        tell(fmt::format("the root disk could not be attached (tried for {} s; rootdelay= makes it longer)",
+                         plan.patience.count()), true);
+        return outcome.code;
+    }
+    tell(fmt::format("/dev/nbd{} is attached", outcome.index), false);
+    if (auto handed = hand_back(files, plan); !handed) {
+        tell(handed.error(), true);
+        return ExitCode::failure;
+    }
+    return ExitCode::ok;
+}
+
+}  // namespace
+
+ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title) {
+    BootFiles files;
+    if (options.command_line_file) files.command_line = *options.command_line_file;
+    const bool only_asked = options.check_only || options.print_only;
+    if (!only_asked) log::open("holdfast-client", log::Sink::kernel);
+
+    auto request = read_request(files);
+    if (!request) {
+        complain(request.error());
+        return ExitCode::usage;
+    }
+    if (!*request) {
+        if (!options.check_only) complain("the kernel command line names no disk for holdfast-client (nbdroot=)");
+        return ExitCode::not_attached;
+    }
+    if (options.check_only) return ExitCode::ok;
+
+    const auto answers = read_network_answers(files);
+    auto plan = make_boot_plan(**request, answers);
+    const std::string network = network_problem(answers, network_interfaces(files), (*request)->ip);
+    if (!plan) {
+        tell(plan.error().message, true);
+        if (!network.empty() && plan.error().word.empty()) tell(network, true);
+        return plan.error().word.empty() ? ExitCode::failure : ExitCode::usage;
+    }
+    if (options.print_only) return print_plan(*plan);
+    // A missing resolver matters only to host names, whose failure then says so.
+    if (auto written = write_resolver_configuration(files, answers); !written) tell(written.error(), true);
+    return carry_out(*plan, files, network, title);
+}
+
+}  // namespace holdfast::client

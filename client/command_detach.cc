@@ -1,0 +1,194 @@
+// detach: sees to it that nobody uses the device and that everything is written, then has it disconnected.
+//
+// The flush runs in a child process: on a dead link it sleeps where no signal reaches it, and this command must still end.
+// The child holds the device open exclusively until the device is disconnected, so that nobody mounts it in between.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <utility>
+
+#include "client/commands.hh"
+#include "client/control.hh"
+#include "client/kernel_module.hh"
+#include "client/link.hh"
+#include "client/release.hh"
+#include "client/status.hh"
+#include "client/sysfs.hh"
+#include "client/usage.hh"
+
+namespace holdfast::client {
+namespace {
+
+constexpr std::chrono::seconds daemon_patience{10};
+constexpr std::chrono::seconds flush_patience{60};
+constexpr std::chrono::seconds end_patience{10};
+
+std::string path_of(std::uint32_t index) { return fmt::format("/dev/nbd{}", index); }
+
+// A child that has the device open exclusively and flushed, for as long as this object lives.
+class Claim {
+public:
+    explicit Claim(std::uint32_t index) {
+        std::array<int, 2> report{};
+        std::array<int, 2> hold{};
+        if (::pipe2(report.data(), O_CLOEXEC) != 0) return;
+        report_.reset(report[0]);
+        const Fd report_end(report[1]);
+        if (::pipe2(hold.data(), O_CLOEXEC) != 0) return;
+        const Fd hold_end(hold[0]);
+        hold_.reset(hold[1]);
+        child_ = ::fork();
+        if (child_ == 0) {
+            hold_.reset();
+            hold_device(path_of(index), report_end.get(), hold_end.get());
+        }
+    }
+    Claim(const Claim&) = delete;
+    Claim& operator=(const Claim&) = delete;
+    ~Claim() {
+        hold_.reset();
+        // A child that still sleeps in the flush stays behind until the disconnected device wakes it.
+        if (child_ > 0) ::waitpid(child_, nullptr, done_ ? 0 : WNOHANG);
+    }
+
+    // 0, an errno value, or ETIMEDOUT when the flush takes too long.
+    int wait() {
+        pollfd entry{report_.get(), POLLIN, 0};
+        const int patience = static_cast<int>(std::chrono::milliseconds(flush_patience).count());
+        if (child_ <= 0) return EAGAIN;
+        if (::poll(&entry, 1, patience) <= 0) return ETIMEDOUT;
+        int code = 0;
+        if (::read(report_.get(), &code, sizeof code) != sizeof code) return EIO;
+        done_ = true;
+        return code;
+    }
+
+private:
+    [[noreturn]] static void hold_device(const std::string& path, int report, int hold) {
+        int code = 0;
+        Fd device(::open(path.c_str(), O_RDWR | O_EXCL | O_CLOEXEC));
+        if (!device && (errno == EROFS || errno == EACCES))
+            device.reset(::open(path.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
+        else if (device && ::fsync(device.get()) != 0)
+            code = errno;
+        if (!device) code = errno;
+        char byte = 0;
+        if (::write(report, &code, sizeof code) == sizeof code && code == 0)
+            while (::read(hold, &byte, 1) < 0 && errno == EINTR) continue;
+        ::_exit(0);
+    }
+
+    Fd report_;
+    Fd hold_;
+    pid_t child_ = -1;
+    bool done_ = false;
+};
+
+ExitCode refuse_use(std::uint32_t index, const std::vector<std::string>& users) {
+    for (const std::string& user : users) complain(fmt::format("{}: {}", path_of(index), user));
+    complain(fmt::format("{}: in use, not detached; unmount it first (--force detaches it all the same, and what is not "
+                         "written yet is lost)", path_of(index)));
+    return ExitCode::busy;
+}
+
+// Empty when everything is written and nobody else has it open.
+std::string claim_problem(Claim& claim, ExitCode& code) {
+    const int error = claim.wait();
+    if (error == 0) return {};
+    if (error == EBUSY) {
+        code = ExitCode::busy;
+        return "another program has it open; close it there first, or use --force";
+    }
+    if (error == ETIMEDOUT)
+        return fmt::format("what is still to be written did not go out within {} s; --force gives it up",
+                           flush_patience.count());
+    return SysError{error, "flush"}.message() + "; --force detaches it all the same";
+}
+
+ExitCode disconnect_without_daemon(std::uint32_t index, bool force, const SysfsDevice& sysfs) {
+    auto netlink = open_netlink();
+    if (!netlink) {
+        complain(netlink.error());
+        return ExitCode::failure;
+    }
+    const auto done = force ? release_stuck(*netlink, index, sysfs.attribute("backend")) : netlink->disconnect(index);
+    if (done) return ExitCode::ok;
+    complain(fmt::format("{}: {}", path_of(index), done.error().message()));
+    return ExitCode::failure;
+}
+
+ExitCode disconnect(std::uint32_t index, bool force, const SysfsDevice& sysfs) {
+    const auto answer = ask(index, force ? Order::detach_forced : Order::detach, daemon_patience);
+    if (!answer) {
+        const int code = answer.error().code;
+        if (code == ENOENT || code == ECONNREFUSED) return disconnect_without_daemon(index, force, sysfs);
+        complain(fmt::format("{}: its daemon: {}", path_of(index), answer.error().message()));
+        return ExitCode::failure;
+    }
+    if (*answer == "ok\n") return ExitCode::ok;
+    std::string_view reason = *answer;
+    if (reason.starts_with("error ")) reason.remove_prefix(6);
+    if (reason.ends_with('\n')) reason.remove_suffix(1);
+    complain(fmt::format("{}: {}; --force detaches it all the same", path_of(index), reason));
+    return ExitCode::failure;
+}
+
+// The kernel lets go when the last one who has it open closes it.
+bool gone(const SysfsDevice& sysfs) {
+    const auto end = Clock::now() + end_patience;
+    const timespec moment{0, 10'000'000};
+    while (sysfs.connected()) {
+        if (Clock::now() > end) return false;
+        ::nanosleep(&moment, nullptr);
+    }
+    return true;
+}
+
+bool link_is_down(std::uint32_t index) {
+    const auto answer = ask(index, Order::status, daemon_patience);
+    return answer && from_lines(*answer).state == DeviceState::reconnecting;
+}
+
+ExitCode detach_carefully(std::uint32_t index, const SysfsDevice& sysfs) {
+    if (const auto users = users_of(index); !users.empty()) return refuse_use(index, users);
+    if (link_is_down(index)) {
+        complain(fmt::format("{}: its link is down, so what is still to be written cannot go out; wait for its server, or "
+                             "use --force to give it up", path_of(index)));
+        return ExitCode::link_down;
+    }
+    Claim claim(index);
+    ExitCode code = ExitCode::failure;
+    if (const std::string problem = claim_problem(claim, code); !problem.empty()) {
+        complain(fmt::format("{}: {}", path_of(index), problem));
+        return code;
+    }
+    return disconnect(index, false, sysfs);
+}
+
+}  // namespace
+
+ExitCode run_detach(const DetachOptions& options) {
+    const auto sysfs = SysfsDevice::open(options.index);
+    if (!sysfs || !sysfs->connected()) {
+        complain(fmt::format("{}: not attached", path_of(options.index)));
+        return ExitCode::not_attached;
+    }
+    const ExitCode code = options.force ? disconnect(options.index, true, *sysfs) : detach_carefully(options.index, *sysfs);
+    if (code != ExitCode::ok) return code;
+    if (gone(*sysfs)) return ExitCode::ok;
+    complain(fmt::format("{}: disconnected, but some program still has it open; it is free when that ends",
+                         path_of(options.index)));
+    return options.force ? ExitCode::ok : ExitCode::busy;
+}
+
+}  // namespace holdfast::client

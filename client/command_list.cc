@@ -1,0 +1,104 @@
+// list: the names that a server gives, and with --long what it says of each.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "client/commands.hh"
+#include "client/link.hh"
+#include "client/status.hh"
+
+namespace holdfast::client {
+namespace {
+
+// A server that never ends its list is cut short here.
+constexpr std::size_t most_exports = 65'536;
+
+struct Export {
+    std::string name;
+    std::string description;
+    bool looked_at = false;
+    nbd::Offer offer;     // when looked at, and there was no problem
+    std::string problem;  // when looked at
+};
+
+std::expected<std::vector<Export>, LinkError> exports_of(const ServerAddress& server, Endpoint& used) {
+    auto endpoints = resolve(server);
+    if (!endpoints) return std::unexpected(endpoints.error());
+    LinkError last{LinkFault::unreachable, "the name has no address"};
+    for (const Endpoint& endpoint : *endpoints) {
+        std::vector<Export> exports;
+        const auto sink = [&exports](std::string_view name, std::string_view description) {
+            if (exports.size() < most_exports)
+                exports.push_back({std::string(name), std::string(description), false, {}, {}});
+        };
+        auto link = make_link(endpoint, nbd::ClientHandshake(sink));
+        used = endpoint;
+        if (link) return exports;
+        last = link.error();
+        last.text = endpoint.text + ": " + last.text;
+    }
+    return std::unexpected(last);
+}
+
+void look_at_export(const Endpoint& endpoint, Export& entry) {
+    entry.looked_at = true;
+    auto link = make_link(endpoint, nbd::ClientHandshake(nbd::ClientHandshake::Goal::info, entry.name));
+    if (link)
+        entry.offer = link->offer;
+    else
+        entry.problem = link.error().text;
+}
+
+std::string shown_name(const Export& entry) { return entry.name.empty() ? "(default)" : printable(entry.name); }
+
+std::string as_text(const std::vector<Export>& exports) {
+    std::size_t width = 0;
+    for (const Export& entry : exports) width = std::max(width, shown_name(entry).size());
+    std::string text;
+    for (const Export& entry : exports) {
+        if (!entry.looked_at) {
+            text += shown_name(entry) + "\n";
+            continue;
+        }
+        std::string details = entry.problem.empty()
+                                  ? fmt::format("{:>10}  {}", size_words(entry.offer.size), flag_words(entry.offer.flags))
+                                  : entry.problem;
+        if (!entry.description.empty()) details += "  " + printable(entry.description);
+        text += fmt::format("{:<{}}  {}\n", shown_name(entry), width, details);
+    }
+    return text;
+}
+
+std::string as_json(const std::vector<Export>& exports) {
+    std::string json;
+    for (const Export& entry : exports) {
+        json += json.empty() ? "[" : ",\n ";
+        json += fmt::format(R"({{"name":{},"description":{})", json_string(entry.name), json_string(entry.description));
+        if (entry.looked_at && entry.problem.empty())
+            json += fmt::format(R"(,"size":{},"flags":{},"read_only":{},"minimum_block_size":{})", entry.offer.size,
+                                entry.offer.flags, (entry.offer.flags & nbd::flag_read_only) != 0,
+                                entry.offer.block_sizes.minimum);
+        if (!entry.problem.empty()) json += fmt::format(R"(,"error":{})", json_string(entry.problem));
+        json += "}";
+    }
+    return (json.empty() ? "[" : json) + "]\n";
+}
+
+}  // namespace
+
+ExitCode run_list(const ListOptions& options) {
+    Endpoint endpoint;
+    auto exports = exports_of(options.server, endpoint);
+    if (!exports) {
+        complain(fmt::format("{}: {}", to_uri(options.server), exports.error().text));
+        return exports.error().fault == LinkFault::unreachable ? ExitCode::unreachable : ExitCode::refused;
+    }
+    if (options.with_details)
+        for (Export& entry : *exports) look_at_export(endpoint, entry);
+    say(options.json ? as_json(*exports) : as_text(*exports));
+    return ExitCode::ok;
+}
+
+}  // namespace holdfast::client

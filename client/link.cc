@@ -1,0 +1,240 @@
+// The options of the socket are set before it connects, so that a peer that falls silent is noticed from the start.
+
+#include "client/link.hh"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fmt/format.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "common/linux/result.hh"
+
+namespace holdfast::client {
+namespace {
+
+// A silent dead peer produces no event of its own: keepalive notices it on an idle link, the user timeout under load.
+// 5 s of silence and three probes 3 s apart: 14 s.
+constexpr int keepalive_idle_s = 5;
+constexpr int keepalive_interval_s = 3;
+constexpr int keepalive_probes = 3;
+constexpr int user_timeout_ms = 14000;
+
+void set_option(int socket, int level, int option, int value) {
+    // A socket without one of these still carries data; nothing better could be done about a refusal.
+    [[maybe_unused]] const int result = ::setsockopt(socket, level, option, &value, sizeof value);
+}
+
+void prepare_tcp(int socket) {
+    set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, keepalive_idle_s);
+    set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, keepalive_interval_s);
+    set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, keepalive_probes);
+    set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, user_timeout_ms);
+    set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+std::string error_text(int code) {
+    std::array<char, 128> text;
+    return ::strerror_r(code, text.data(), text.size());
+}
+
+std::string endpoint_text(const sockaddr* address, socklen_t length, std::uint16_t port) {
+    std::array<char, NI_MAXHOST> host;
+    if (::getnameinfo(address, length, host.data(), host.size(), nullptr, 0, NI_NUMERICHOST) != 0) return "?";
+    return address->sa_family == AF_INET6 ? fmt::format("[{}]:{}", host.data(), port)
+                                          : fmt::format("{}:{}", host.data(), port);
+}
+
+Endpoint unix_endpoint(const std::string& path) {
+    Endpoint endpoint;
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    std::memcpy(&endpoint.address, &address, sizeof address);
+    endpoint.length = sizeof address;
+    endpoint.text = "unix:" + path;
+    return endpoint;
+}
+
+}  // namespace
+
+LinkAttempt::LinkAttempt(const Endpoint& endpoint, nbd::ClientHandshake handshake) : handshake_(std::move(handshake)) {
+    const int family = endpoint.address.ss_family;
+    socket_.reset(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!socket_) {
+        fail(LinkFault::unreachable, "socket: " + error_text(errno));
+        return;
+    }
+    if (family != AF_UNIX) prepare_tcp(socket_.get());
+    const auto* address = reinterpret_cast<const sockaddr*>(&endpoint.address);
+    if (::connect(socket_.get(), address, endpoint.length) == 0) {
+        connecting_ = false;
+        advance();
+        return;
+    }
+    if (errno == EINPROGRESS || errno == EINTR) return;
+    fail(LinkFault::unreachable, "connect: " + error_text(errno));
+}
+
+short LinkAttempt::events() const noexcept {
+    return connecting_ || !handshake_.output().empty() ? POLLOUT : POLLIN;
+}
+
+void LinkAttempt::fail(LinkFault fault, std::string text) {
+    state_ = State::failed;
+    error_ = {fault, std::move(text)};
+    socket_.reset();
+}
+
+void LinkAttempt::expire() {
+    if (state_ != State::running) return;
+    fail(LinkFault::unreachable, connecting_ ? "no answer to the connection in time"
+                                             : "connected, but the handshake did not end in time");
+}
+
+void LinkAttempt::finish_connect() {
+    int code = 0;
+    socklen_t length = sizeof code;
+    if (::getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &code, &length) != 0) code = errno;
+    if (code != 0) return fail(LinkFault::unreachable, "connect: " + error_text(code));
+    connecting_ = false;
+}
+
+// Both give true when the other direction may have something to do, false when there is nothing more to do now.
+bool LinkAttempt::send_some() {
+    const auto bytes = handshake_.output();
+    const ssize_t count = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (count >= 0) {
+        handshake_.sent(static_cast<std::size_t>(count));
+        return true;
+    }
+    if (errno == EINTR) return true;
+    if (errno != EAGAIN) fail(LinkFault::unreachable, "send: " + error_text(errno));
+    return false;
+}
+
+bool LinkAttempt::receive_some() {
+    std::array<std::uint8_t, 4096> buffer;
+    const std::size_t wanted = std::min(handshake_.wanted(), buffer.size());
+    if (wanted == 0) {
+        fail(LinkFault::unusable, "the handshake waits for nothing");
+        return false;
+    }
+    const ssize_t count = ::recv(socket_.get(), buffer.data(), wanted, 0);
+    if (count > 0) {
+        handshake_.receive({buffer.data(), static_cast<std::size_t>(count)});
+        return true;
+    }
+    if (count == 0)
+        fail(LinkFault::unreachable, "the server closed the connection during the handshake");
+    else if (errno == EINTR)
+        return true;
+    else if (errno != EAGAIN)
+        fail(LinkFault::unreachable, "receive: " + error_text(errno));
+    return false;
+}
+
+void LinkAttempt::take_verdict() {
+    using Handshake = nbd::ClientHandshake;
+    switch (handshake_.state()) {
+        case Handshake::State::running: break;
+        case Handshake::State::done: state_ = State::done; break;
+        case Handshake::State::refused: {
+            const std::string words = printable(handshake_.text());
+            fail(LinkFault::refused, std::string("refused: ") + nbd::describe(handshake_.refusal()) +
+                                         (words.empty() ? "" : " (" + words + ")"));
+            break;
+        }
+        case Handshake::State::failed: fail(LinkFault::unusable, printable(handshake_.text())); break;
+    }
+}
+
+void LinkAttempt::advance() {
+    if (state_ != State::running) return;
+    if (connecting_) {
+        finish_connect();
+        if (state_ != State::running) return;
+    }
+    while (state_ == State::running) {
+        const bool more = handshake_.output().empty() ? receive_some() : send_some();
+        if (state_ != State::running) return;
+        take_verdict();
+        if (!more) return;
+    }
+}
+
+Link LinkAttempt::take_link() {
+    // The ABORT after info and list: sent if it can be, and missed by nobody if it cannot.
+    while (!handshake_.output().empty() && send_some()) continue;
+    return {std::move(socket_), handshake_.offer(), handshake_.block_sizes_given()};
+}
+
+std::expected<std::vector<Endpoint>, LinkError> resolve(const ServerAddress& server) {
+    if (server.kind == ServerAddress::Kind::unix_socket) return std::vector{unix_endpoint(server.socket_path)};
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+    const std::string port = std::to_string(server.port);
+    addrinfo* found = nullptr;
+    // First as an address, which needs none of the C library's modules for name services: an initramfs may have none.
+    int code = ::getaddrinfo(server.host.c_str(), port.c_str(), &hints, &found);
+    if (code == EAI_NONAME) {
+        hints.ai_flags = AI_NUMERICSERV;
+        code = ::getaddrinfo(server.host.c_str(), port.c_str(), &hints, &found);
+    }
+    if (code != 0)
+        return std::unexpected(LinkError{
+            LinkFault::unreachable,
+            fmt::format("the name {} cannot be resolved ({}); name the server by its address, or configure a resolver",
+                        printable(server.host), code == EAI_SYSTEM ? error_text(errno) : ::gai_strerror(code))});
+    std::vector<Endpoint> endpoints;
+    for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
+        Endpoint endpoint;
+        std::memcpy(&endpoint.address, entry->ai_addr, entry->ai_addrlen);
+        endpoint.length = entry->ai_addrlen;
+        endpoint.text = endpoint_text(entry->ai_addr, entry->ai_addrlen, server.port);
+        endpoints.push_back(std::move(endpoint));
+    }
+    ::freeaddrinfo(found);
+    return endpoints;
+}
+
+std::expected<Link, LinkError> make_link(const Endpoint& endpoint, nbd::ClientHandshake handshake) {
+    const auto start = Clock::now();
+    LinkAttempt attempt(endpoint, std::move(handshake));
+    while (attempt.state() == LinkAttempt::State::running) {
+        const auto end = start + (attempt.connecting() ? connect_patience : attempt_patience);
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()).count();
+        pollfd entry{attempt.descriptor(), attempt.events(), 0};
+        if (left <= 0)
+            attempt.expire();
+        else if (::poll(&entry, 1, static_cast<int>(left)) > 0)
+            attempt.advance();
+    }
+    if (attempt.state() == LinkAttempt::State::failed) return std::unexpected(attempt.error());
+    return attempt.take_link();
+}
+
+std::expected<Link, LinkError> look_at(const ServerAddress& server, nbd::ClientHandshake::Goal goal,
+                                       std::string* peer) {
+    auto endpoints = resolve(server);
+    if (!endpoints) return std::unexpected(endpoints.error());
+    LinkError last{LinkFault::unreachable, "the name has no address"};
+    for (const Endpoint& endpoint : *endpoints) {
+        auto link = make_link(endpoint, nbd::ClientHandshake(goal, server.export_name));
+        if (link) {
+            if (peer != nullptr) *peer = endpoint.text;
+            return link;
+        }
+        last = link.error();
+        last.text = endpoint.text + ": " + last.text;
+    }
+    return std::unexpected(last);
+}
+
+}  // namespace holdfast::client

@@ -1,0 +1,109 @@
+// One attempt to make a link: connect a socket, drive the handshake, hand over a socket in transmission.
+//
+// Non-blocking, as a machine that is told when its descriptor is ready: `attach` waits for it in a loop of its own,
+// the daemon among its other events. The handshake itself is in common/protocol and knows no sockets.
+#pragma once
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "client/export_address.hh"
+#include "common/linux/fd.hh"
+#include "common/protocol/client_handshake.hh"
+
+namespace holdfast::client {
+
+using Clock = std::chrono::steady_clock;
+
+// How long one attempt may take in all, and how long a server may leave the first packets unanswered.
+inline constexpr std::chrono::seconds attempt_patience{10};
+inline constexpr std::chrono::seconds connect_patience{5};
+
+// A resolved address to connect to.
+struct Endpoint {
+    sockaddr_storage address{};
+    socklen_t length = 0;
+    std::string text;  // "10.0.0.1:10809", "[fd00::1]:10809", "unix:/run/x.sock"
+};
+
+// An endpoint and the export to ask for there, and how a person knows it.
+struct Target {
+    Endpoint endpoint;
+    std::string export_name;
+    std::string uri;
+};
+
+enum class LinkFault : std::uint8_t {
+    unreachable,  // no name, no route, no answer, or the connection broke
+    refused,      // the server said no
+    unusable,     // the server broke the protocol, or offers what the kernel cannot use
+};
+
+struct LinkError {
+    LinkFault fault = LinkFault::unreachable;
+    std::string text;  // one line, printable; names neither server nor export: the one who logs it does
+};
+
+// A socket in transmission (goal go), or one that has told what was asked (info, list).
+struct Link {
+    Fd socket;
+    nbd::Offer offer;
+    bool block_sizes_given = false;
+};
+
+class LinkAttempt {
+public:
+    enum class State : std::uint8_t { running, done, failed };
+
+    // Opens the socket and starts to connect. What fails already here is told by state().
+    LinkAttempt(const Endpoint& endpoint, nbd::ClientHandshake handshake);
+
+    [[nodiscard]] State state() const noexcept { return state_; }
+    [[nodiscard]] int descriptor() const noexcept { return socket_.get(); }
+    // POLLIN or POLLOUT: what to wait for while running.
+    [[nodiscard]] short events() const noexcept;
+    // Does what can be done without waiting.
+    void advance();
+    // The attempt has taken too long.
+    void expire();
+    // True until the connection stands; `connect_patience` is for this part.
+    [[nodiscard]] bool connecting() const noexcept { return connecting_; }
+
+    // Once, when done.
+    [[nodiscard]] Link take_link();
+    // When failed.
+    [[nodiscard]] const LinkError& error() const noexcept { return error_; }
+
+private:
+    void fail(LinkFault fault, std::string text);
+    void finish_connect();
+    bool send_some();
+    bool receive_some();
+    void take_verdict();
+
+    Fd socket_;
+    nbd::ClientHandshake handshake_;
+    bool connecting_ = true;
+    State state_ = State::running;
+    LinkError error_;
+};
+
+// The addresses of a server, in the resolver's order. Blocks on the name service unless the host is an address.
+[[nodiscard]] std::expected<std::vector<Endpoint>, LinkError> resolve(const ServerAddress& server);
+
+// Blocks until the attempt is done, at most attempt_patience.
+[[nodiscard]] std::expected<Link, LinkError> make_link(const Endpoint& endpoint, nbd::ClientHandshake handshake);
+
+// resolve() and make_link() at each address until one does.
+[[nodiscard]] std::expected<Link, LinkError> look_at(const ServerAddress& server, nbd::ClientHandshake::Goal goal,
+                                                     std::string* peer);
+
+}  // namespace holdfast::client

@@ -1,0 +1,49 @@
+// holdfast-client: reads the command line, runs the command, gives its exit status.
+
+#include <stdio.h>
+
+#include <cstdlib>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "client/commands.hh"
+#include "client/options.hh"
+
+namespace holdfast::client {
+namespace {
+
+struct Run {
+    ProcessTitle& title;
+
+    ExitCode operator()(const AttachOptions& options) const { return run_attach(options, title); }
+    ExitCode operator()(const DetachOptions& options) const { return run_detach(options); }
+    ExitCode operator()(const StatusOptions& options) const { return run_status(options); }
+    ExitCode operator()(const ListOptions& options) const { return run_list(options); }
+    ExitCode operator()(const BootCommandOptions& options) const { return run_boot(options, title); }
+    ExitCode operator()(const HelpOptions& options) const {
+        say(help_text(options.command));
+        return ExitCode::ok;
+    }
+    ExitCode operator()(const VersionOptions&) const {
+        say("holdfast-client " HOLDFAST_VERSION "\n");
+        return ExitCode::ok;
+    }
+};
+
+ExitCode run(int argc, char** argv) {
+    ProcessTitle title(argc, argv);
+    const auto command = read_command(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
+    if (!command) {
+        complain(command.error());
+        return ExitCode::usage;
+    }
+    const ExitCode code = std::visit(Run{title}, *command);
+    // A full disk or a closed pipe behind standard output: what was to be said has not been heard.
+    return ::fflush(stdout) == 0 || code != ExitCode::ok ? code : ExitCode::failure;
+}
+
+}  // namespace
+}  // namespace holdfast::client
+
+int main(int argc, char** argv) { return static_cast<int>(holdfast::client::run(argc, argv)); }

@@ -1,0 +1,262 @@
+// getopt_long(3) of the C library takes the options apart; it keeps its place in variables of its own, which are set back
+// before each use.
+
+#include "client/options.hh"
+
+#include <fmt/format.h>
+#include <getopt.h>
+
+#include <charconv>
+#include <limits>
+
+namespace holdfast::client {
+namespace {
+
+using std::unexpected;
+using Words = std::vector<std::string>;
+template <class T>
+using Read = std::expected<T, std::string>;
+
+// One option that was found, or none any more.
+struct Found {
+    int letter = -1;  // -1: no more options; '?': an error
+    std::string value;
+    std::string error;
+};
+
+// A command's words, taken apart by getopt.
+class Scanner {
+public:
+    Scanner(const Words& words, const char* letters, const option* table)
+        : words_(words), letters_(letters), table_(table) {
+        for (std::string& word : words_) pointers_.push_back(word.data());
+        pointers_.push_back(nullptr);
+        ::optind = 0;  // GNU: starts afresh, with its permutation of words
+        ::opterr = 0;
+    }
+
+    Found next() {
+        const int count = static_cast<int>(words_.size());
+        const int before = ::optind;
+        const int letter = ::getopt_long(count, pointers_.data(), letters_, table_, nullptr);
+        if (letter == ':' || letter == '?') {
+            const int at = before > 0 ? before : 1;
+            const char* const word = at < count ? pointers_[static_cast<std::size_t>(at)] : "";
+            return {'?', "", fmt::format("{}: {}; see `holdfast-client help {}`", word,
+                                         letter == ':' ? "needs a value" : "there is no such option", words_[0])};
+        }
+        return {letter, ::optarg != nullptr ? ::optarg : "", ""};
+    }
+
+    [[nodiscard]] Words rest() const {
+        Words rest;
+        for (auto i = static_cast<std::size_t>(::optind); i + 1 < pointers_.size(); ++i)
+            rest.emplace_back(pointers_[i]);
+        return rest;
+    }
+
+private:
+    Words words_;  // the command's name first
+    std::vector<char*> pointers_;
+    const char* letters_;
+    const option* table_;
+};
+
+Read<std::uint32_t> read_number(std::string_view word, std::string_view what, std::uint32_t most) {
+    std::uint32_t value = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    if (error != std::errc{} || end != word.data() + word.size() || word.empty() || value > most)
+        return unexpected(fmt::format("{}: {} is a whole number from 0 to {}", printable(word), what, most));
+    return value;
+}
+
+std::string too_many(const Words& rest, std::size_t from) {
+    return fmt::format("{}: this word is one too many", printable(rest[from]));
+}
+
+constexpr std::uint32_t longest_seconds = 86'400;
+
+Read<void> take_servers(AttachOptions& options, Words rest) {
+    // nbd-client's order, SERVER DEVICE, for those whose fingers know it.
+    if (rest.size() > 1 && !options.index)
+        if (const auto device = parse_nbd_device(rest.back()); device && device->partition == 0) {
+            options.index = device->index;
+            rest.pop_back();
+        }
+    if (rest.empty())
+        return unexpected("attach: name the export, for example nbd://server/name; see `holdfast-client help attach`");
+    for (const std::string& word : rest) {
+        auto server = parse_server_address(word);
+        if (!server) return unexpected(server.error());
+        options.servers.push_back(std::move(*server));
+    }
+    return {};
+}
+
+Read<Command> read_attach(const Words& words) {
+    static constexpr option table[] = {{"device", required_argument, nullptr, 'd'},
+                                       {"wait", required_argument, nullptr, 'w'},
+                                       {"timeout", required_argument, nullptr, 't'},
+                                       {"block-size", required_argument, nullptr, 'b'},
+                                       {"read-only", no_argument, nullptr, 'r'},
+                                       {"quiet", no_argument, nullptr, 'q'},
+                                       {"help", no_argument, nullptr, 'h'},
+                                       {}};
+    AttachOptions options;
+    Scanner scanner(words, ":d:w:t:b:rqh", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        Read<std::uint32_t> number = 0;
+        switch (found.letter) {
+            case 'd':
+                number = read_device(found.value);
+                if (number) options.index = *number;
+                break;
+            case 'w':
+                number = read_number(found.value, "--wait, in seconds,", longest_seconds);
+                if (number) options.patience = std::chrono::seconds{*number};
+                break;
+            case 't':
+                number = read_number(found.value, "--timeout, in seconds,", longest_seconds);
+                if (number) options.request_timeout = std::chrono::seconds{*number};
+                break;
+            case 'b':
+                number = read_number(found.value, "--block-size, in bytes,", 1U << 20);
+                if (number) options.block_size = *number;
+                break;
+            case 'r': options.read_only = true; break;
+            case 'q': options.quiet = true; break;
+            case 'h': return HelpOptions{"attach"};
+            default: return unexpected(found.error);
+        }
+        if (!number) return unexpected(number.error());
+    }
+    if (auto taken = take_servers(options, scanner.rest()); !taken) return unexpected(taken.error());
+    return options;
+}
+
+Read<Command> read_detach(const Words& words) {
+    static constexpr option table[] = {
+        {"force", no_argument, nullptr, 'f'}, {"help", no_argument, nullptr, 'h'}, {}};
+    DetachOptions options;
+    Scanner scanner(words, ":fh", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        if (found.letter == 'h') return HelpOptions{"detach"};
+        if (found.letter != 'f') return unexpected(found.error);
+        options.force = true;
+    }
+    const Words rest = scanner.rest();
+    if (rest.empty()) return unexpected("detach: name the device, for example /dev/nbd0");
+    if (rest.size() > 1) return unexpected(too_many(rest, 1));
+    auto index = read_device(rest[0]);
+    if (!index) return unexpected(index.error());
+    options.index = *index;
+    return options;
+}
+
+Read<Command> read_status(const Words& words) {
+    static constexpr option table[] = {{"json", no_argument, nullptr, 'j'}, {"help", no_argument, nullptr, 'h'}, {}};
+    StatusOptions options;
+    Scanner scanner(words, ":jh", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        if (found.letter == 'h') return HelpOptions{"status"};
+        if (found.letter != 'j') return unexpected(found.error);
+        options.json = true;
+    }
+    const Words rest = scanner.rest();
+    if (rest.size() > 1) return unexpected(too_many(rest, 1));
+    if (rest.empty()) return options;
+    auto index = read_device(rest[0]);
+    if (!index) return unexpected(index.error());
+    options.index = *index;
+    return options;
+}
+
+Read<Command> read_list(const Words& words) {
+    static constexpr option table[] = {{"long", no_argument, nullptr, 'l'},
+                                       {"json", no_argument, nullptr, 'j'},
+                                       {"help", no_argument, nullptr, 'h'},
+                                       {}};
+    ListOptions options;
+    Scanner scanner(words, ":ljh", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        switch (found.letter) {
+            case 'l': options.with_details = true; break;
+            case 'j': options.json = true; break;
+            case 'h': return HelpOptions{"list"};
+            default: return unexpected(found.error);
+        }
+    }
+    const Words rest = scanner.rest();
+    if (rest.empty()) return unexpected("list: name the server, for example nbd://server");
+    if (rest.size() > 1) return unexpected(too_many(rest, 1));
+    auto server = parse_server_address(rest[0]);
+    if (!server) return unexpected(server.error());
+    options.server = std::move(*server);
+    return options;
+}
+
+Read<Command> read_boot(const Words& words) {
+    static constexpr option table[] = {{"check", no_argument, nullptr, 'c'},
+                                       {"print", no_argument, nullptr, 'p'},
+                                       {"cmdline", required_argument, nullptr, 'f'},
+                                       {"help", no_argument, nullptr, 'h'},
+                                       {}};
+    BootCommandOptions options;
+    Scanner scanner(words, ":h", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        switch (found.letter) {
+            case 'c': options.check_only = true; break;
+            case 'p': options.print_only = true; break;
+            case 'f': options.command_line_file = found.value; break;
+            case 'h': return HelpOptions{"boot"};
+            default: return unexpected(found.error);
+        }
+    }
+    const Words rest = scanner.rest();
+    if (!rest.empty()) return unexpected(too_many(rest, 0));
+    return options;
+}
+
+Read<Command> read_help(const Words& words) {
+    if (words.size() > 2) return unexpected(too_many(words, 2));
+    const std::string command = words.size() == 2 ? words[1] : "";
+    if (help_text(command).empty()) return unexpected(printable(command) + ": there is no such command");
+    return HelpOptions{command};
+}
+
+Read<Command> read_version(const Words&) { return VersionOptions{}; }
+
+struct CommandReader {
+    std::string_view name;
+    Read<Command> (*read)(const Words&);
+};
+constexpr CommandReader readers[] = {
+    {"attach", read_attach}, {"detach", read_detach}, {"status", read_status},   {"list", read_list},
+    {"boot", read_boot},     {"help", read_help},     {"--help", read_help},     {"-h", read_help},
+    {"--version", read_version}, {"-V", read_version},
+};
+
+}  // namespace
+
+Read<std::uint32_t> read_device(std::string_view word) {
+    // The kernel has 20 bits for a minor number, some of which count partitions.
+    constexpr std::uint32_t largest_index = (1U << 20) - 1;
+    std::uint32_t value = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    const bool number = error == std::errc{} && end == word.data() + word.size() && !word.empty();
+    const auto device = number ? std::optional(NbdDevice{value, 0}) : parse_nbd_device(word);
+    if (!device || device->index > largest_index)
+        return unexpected(fmt::format("{}: this is no nbd device; say /dev/nbd0, nbd0 or 0", printable(word)));
+    if (device->partition != 0)
+        return unexpected(fmt::format("{}: this is a partition; name the disk, nbd{}", printable(word), device->index));
+    return device->index;
+}
+
+Read<Command> read_command(const Words& words) {
+    if (words.empty()) return unexpected("say what to do: attach, detach, status, list or boot; see `holdfast-client help`");
+    for (const CommandReader& reader : readers)
+        if (reader.name == words[0]) return reader.read(words);
+    return unexpected(fmt::format("{}: there is no such command; see `holdfast-client help`", printable(words[0])));
+}
+
+}  // namespace holdfast::client

@@ -1,0 +1,66 @@
+// The command line. Reads words into the options of one command; does nothing else, and never ends the program.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "client/export_address.hh"
+
+namespace holdfast::client {
+
+struct AttachOptions {
+    std::vector<ServerAddress> servers;
+    std::optional<std::uint32_t> index;
+    std::optional<std::uint32_t> block_size;
+    std::chrono::seconds request_timeout{0};
+    std::chrono::seconds patience{0};
+    bool read_only = false;
+    bool quiet = false;
+};
+
+struct DetachOptions {
+    std::uint32_t index = 0;
+    bool force = false;
+};
+
+struct StatusOptions {
+    std::optional<std::uint32_t> index;  // empty: every device that is attached
+    bool json = false;
+};
+
+struct ListOptions {
+    ServerAddress server;
+    bool with_details = false;
+    bool json = false;
+};
+
+struct BootCommandOptions {
+    std::optional<std::string> command_line_file;
+    bool check_only = false;  // judge the command line, without the network
+    bool print_only = false;  // print the plan, attach nothing
+};
+
+struct HelpOptions {
+    std::string command;  // empty: the whole
+};
+struct VersionOptions {};
+
+using Command = std::variant<AttachOptions, DetachOptions, StatusOptions, ListOptions, BootCommandOptions, HelpOptions,
+                             VersionOptions>;
+
+// `words` are those after the program's name. The error is one line that names the word and the mend.
+[[nodiscard]] std::expected<Command, std::string> read_command(const std::vector<std::string>& words);
+
+// "3", "nbd3" or "/dev/nbd3".
+[[nodiscard]] std::expected<std::uint32_t, std::string> read_device(std::string_view word);
+
+// The text of `help COMMAND`, or of `--help`; empty for a command that does not exist.
+[[nodiscard]] std::string_view help_text(std::string_view command) noexcept;
+
+}  // namespace holdfast::client

@@ -1,0 +1,112 @@
+// systemd-shutdown(8) spares processes of root whose argv[0] begins with '@'; sysvinit's sendsigs those named in
+// /run/sendsigs.omit.d. Neither is enough alone, and neither knows the other.
+
+#include "client/residence.hh"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "client/capabilities.hh"
+
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER 57
+#endif
+
+namespace holdfast::client {
+namespace {
+
+constexpr const char* omit_directory = "/run/sendsigs.omit.d";
+
+std::string last_error(const char* call) { return SysError{errno, call}.message(); }
+
+// A page of stack for each call that is ever made, touched so that it is there.
+void touch_stack() noexcept {
+    std::array<volatile char, 128 * 1024> room;
+    for (std::size_t i = 0; i < room.size(); i += 1024) room[i] = 0;
+}
+
+std::string lock_memory() {
+    // Later allocations count against this limit, once CAP_IPC_LOCK is given up.
+    const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+    if (::setrlimit(RLIMIT_MEMLOCK, &unlimited) != 0) return last_error("setrlimit(RLIMIT_MEMLOCK)");
+    touch_stack();
+    if (::mlockall(MCL_CURRENT | MCL_FUTURE) != 0) return last_error("mlockall");
+    return {};
+}
+
+std::string spare_from_oom() {
+    const Fd file(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+    if (!file || ::write(file.get(), "-1000", 5) != 5) return last_error("/proc/self/oom_score_adj");
+    return {};
+}
+
+std::string become_flusher() {
+    if (::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0) return last_error("prctl(PR_SET_IO_FLUSHER)");
+    return {};
+}
+
+}  // namespace
+
+ProcessTitle::ProcessTitle(int argc, char** argv) noexcept {
+    if (argc < 1) return;
+    start_ = argv[0];
+    char* end = argv[0];
+    // The kernel lays them out one after the other; what is not adjacent was put elsewhere by somebody.
+    for (int i = 0; i < argc && argv[i] == end; ++i) end += std::strlen(argv[i]) + 1;
+    arguments_ = static_cast<std::size_t>(end - start_);
+    for (char** entry = environ; entry != nullptr && *entry == end; ++entry) end += std::strlen(*entry) + 1;
+    room_ = static_cast<std::size_t>(end - start_);
+}
+
+void ProcessTitle::set(std::string_view title) noexcept {
+    ::clearenv();
+    const std::size_t length = std::min(title.size(), room_ > 0 ? room_ - 1 : 0);
+    if (start_ == nullptr) return;
+    std::memset(start_, 0, room_);
+    std::memcpy(start_, title.data(), length);
+    // A title that goes beyond the arguments' memory is shown whole only when their last byte is no NUL, which it then is.
+}
+
+void leave_terminal() noexcept {
+    ::setsid();
+    if (::chdir("/") != 0) return;
+    ::umask(077);
+    if (const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC)); null)
+        for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null.get(), stream);
+}
+
+std::vector<std::string> settle_down() {
+    std::vector<std::string> failures;
+    for (std::string failure : {lock_memory(), spare_from_oom(), become_flusher(), keep_needed_capabilities()})
+        if (!failure.empty()) failures.push_back(std::move(failure));
+    return failures;
+}
+
+Result<OmitFile> OmitFile::write(std::uint32_t index) {
+    if (::mkdir(omit_directory, 0755) != 0 && errno != EEXIST) return sys_error("mkdir /run/sendsigs.omit.d");
+    OmitFile file;
+    file.directory_.reset(::open(omit_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!file.directory_) return sys_error("open /run/sendsigs.omit.d");
+    file.name_ = fmt::format("holdfast-nbd{}", index);
+    const Fd entry(::openat(file.directory_.get(), file.name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    if (!entry) return sys_error("open in /run/sendsigs.omit.d");
+    const std::string text = fmt::format("{}\n", ::getpid());
+    if (::write(entry.get(), text.data(), text.size()) < 0) return sys_error("write in /run/sendsigs.omit.d");
+    return file;
+}
+
+void OmitFile::remove() noexcept { ::unlinkat(directory_.get(), name_.c_str(), 0); }
+
+}  // namespace holdfast::client

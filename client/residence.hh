@@ -1,0 +1,48 @@
+// How the daemon comes to live for as long as the system does: apart from any terminal, in memory that is never paged
+// out, spared by what kills processes at shutdown.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/linux/fd.hh"
+#include "common/linux/result.hh"
+
+namespace holdfast::client {
+
+// What ps shows, and where systemd looks for its mark: the memory of argv and, after it, of the environment.
+class ProcessTitle {
+public:
+    ProcessTitle(int argc, char** argv) noexcept;
+    // Overwrites both, and empties the environment of this process. Cut to what there is room for.
+    void set(std::string_view title) noexcept;
+
+private:
+    char* start_ = nullptr;
+    std::size_t room_ = 0;
+    std::size_t arguments_ = 0;
+};
+
+// A session and a folder of its own, signals blocked, standard streams to /dev/null.
+void leave_terminal() noexcept;
+
+// Locks all memory, now and later; keeps the kernel from reclaiming memory through the disk on this process's behalf, and
+// from choosing it when memory runs out; gives up capabilities. Gives a line for each that could not be done: the daemon
+// goes on without.
+[[nodiscard]] std::vector<std::string> settle_down();
+
+// The entry in /run/sendsigs.omit.d by which sysvinit's shutdown spares the daemon.
+class OmitFile {
+public:
+    [[nodiscard]] static Result<OmitFile> write(std::uint32_t index);
+    void remove() noexcept;
+
+private:
+    Fd directory_;
+    std::string name_;
+};
+
+}  // namespace holdfast::client

@@ -1,0 +1,109 @@
+// Attributes are short: one read of a small buffer gets each whole.
+
+#include "client/sysfs.hh"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <memory>
+
+namespace holdfast::client {
+namespace {
+
+std::optional<std::uint64_t> whole_number(std::string_view text) {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() || text.empty()) return std::nullopt;
+    return value;
+}
+
+std::vector<std::string> names_in(int directory, const char* path) {
+    std::vector<std::string> names;
+    const int raw = ::openat(directory, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (raw < 0) return names;
+    const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(raw), &::closedir);
+    if (!stream) {
+        ::close(raw);
+        return names;
+    }
+    while (const dirent* entry = ::readdir(stream.get()))
+        if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+// The M of nbdNpM; empty for what is no partition of this disk.
+std::optional<std::uint64_t> partition_number(std::string_view name, std::string_view disk) {
+    if (!name.starts_with(disk)) return std::nullopt;
+    name.remove_prefix(disk.size());
+    if (!name.starts_with('p')) return std::nullopt;
+    return whole_number(name.substr(1));
+}
+
+}  // namespace
+
+Result<SysfsDevice> SysfsDevice::open(std::uint32_t index, const char* block) {
+    std::string name = "nbd" + std::to_string(index);
+    const std::string path = std::string(block) + "/" + name;
+    Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!directory) return sys_error("open /sys/block");
+    return SysfsDevice(std::move(directory), std::move(name));
+}
+
+std::string SysfsDevice::attribute(const char* name) const {
+    const Fd file(::openat(directory_.get(), name, O_RDONLY | O_CLOEXEC));
+    if (!file) return {};
+    std::array<char, 256> text;
+    const ssize_t count = ::read(file.get(), text.data(), text.size());
+    if (count <= 0) return {};
+    std::string_view value(text.data(), static_cast<std::size_t>(count));
+    while (value.ends_with('\n')) value.remove_suffix(1);
+    return std::string(value);
+}
+
+std::optional<std::uint64_t> SysfsDevice::number(const char* name) const { return whole_number(attribute(name)); }
+
+std::uint64_t SysfsDevice::in_flight() const {
+    // Two columns, reads and writes, padded with blanks.
+    const std::string text = attribute("inflight");
+    std::uint64_t sum = 0;
+    for (const char* at = text.data(); at < text.data() + text.size();) {
+        std::uint64_t value = 0;
+        const auto [end, error] = std::from_chars(at, text.data() + text.size(), value);
+        if (error == std::errc{}) sum += value;
+        at = error == std::errc{} ? end : at + 1;
+    }
+    return sum;
+}
+
+std::vector<std::string> SysfsDevice::partitions() const {
+    std::vector<std::string> found;
+    for (std::string& name : names_in(directory_.get(), "."))
+        if (partition_number(name, name_)) found.push_back(std::move(name));
+    std::sort(found.begin(), found.end(), [this](const std::string& a, const std::string& b) {
+        return partition_number(a, name_) < partition_number(b, name_);
+    });
+    return found;
+}
+
+std::vector<std::string> SysfsDevice::holders(const std::string& partition) const {
+    const std::string path = partition.empty() || partition == name_ ? "holders" : partition + "/holders";
+    return names_in(directory_.get(), path.c_str());
+}
+
+std::vector<std::uint32_t> nbd_devices(const char* block) {
+    std::vector<std::uint32_t> found;
+    for (const std::string& name : names_in(AT_FDCWD, block)) {
+        if (!name.starts_with("nbd")) continue;
+        if (const auto index = whole_number(std::string_view(name).substr(3)))
+            found.push_back(static_cast<std::uint32_t>(*index));
+    }
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
+}  // namespace holdfast::client
