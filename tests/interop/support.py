@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MIB = 1 << 20
+# nbdsh asks the PATH for its python3, which must be Debian's, with Debian's libnbd.
+ENVIRONMENT = os.environ | {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
 @dataclass
@@ -41,7 +43,7 @@ def free_port() -> int:
 def output(*command: str | Path, status: int = 0, timeout: float = 120) -> str:
     """Runs a program to its end, insists on its exit status, returns what it printed."""
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=timeout,
-                          stdin=subprocess.DEVNULL)
+                          stdin=subprocess.DEVNULL, env=ENVIRONMENT)
     text = done.stdout + done.stderr
     assert done.returncode == status, f"{command} ended with {done.returncode}, not {status}:\n{text}"
     return text
@@ -112,7 +114,8 @@ class Bench:
         """Starts any server, and waits until its port answers."""
         log_file = self.folder / f"server-{len(self.servers)}.log"
         with log_file.open("wb") as log:
-            process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                       env=ENVIRONMENT)
         server = Server(process, port, log_file)
         self.servers.append(server)
         wait_for(lambda: answers(port) or process.poll() is not None, f"{command[0]} to listen")
@@ -133,6 +136,13 @@ class Bench:
             if server.process.poll() is None:
                 server.process.kill()
                 server.process.wait()
+
+
+def nbd_server(configuration: Path) -> list[str]:
+    """The command for a classic nbd-server that ends with the process that runs it. It leaves its parent by itself
+    (and in its debug mode serves one client only), so it gets a process namespace that ends with the command."""
+    return ["unshare", "--pid", "--fork", "--kill-child", "--", "sh", "-c",
+            f"nbd-server -C {configuration} -p {configuration}.pid && exec sleep infinity"]
 
 
 def answers(port: int) -> bool:

@@ -1,7 +1,7 @@
 """What holdfast-client does without a kernel device: it lists exports, ours and those of others, and says what is wrong."""
 import json
 
-from support import MIB, Bench, free_port, output, test
+from support import MIB, Bench, free_port, nbd_server, output, test
 
 
 @test("holdfast-client lists the exports of holdfast-server")
@@ -17,8 +17,9 @@ def list_ours(bench: Bench) -> None:
 def list_others(bench: Bench) -> None:
     disk = bench.file("disk", MIB)
     port = free_port()
-    config = bench.file("nbd.conf", content=f"[generic]\nport = {port}\nlistenaddr = 127.0.0.1\nallowlist = true\n[classic]\nexportname = {disk}\n".encode())
-    servers = [("classic", bench.start(port, "nbd-server", "-d", "-C", config))]
+    config = bench.file("nbd.conf", content=f"[generic]\nport = {port}\nlistenaddr = 127.0.0.1\nallowlist = true\n"
+                                            f"[classic]\nexportname = {disk}\n".encode())
+    servers = [("classic", bench.start(port, *nbd_server(config)))]
     port = free_port()
     servers.append(("kit", bench.start(port, "nbdkit", "-f", "-i", "127.0.0.1", "-p", str(port), "-e", "kit", "file", disk)))
     port = free_port()

@@ -36,7 +36,9 @@ def serve_with(program: str, lab: Lab, network: Network, disk: pathlib.Path, por
             configuration = lab.scratch / f"nbd-server-{port}.conf"
             configuration.write_text(f"[generic]\nport = {port}\nlistenaddr = 127.0.0.1\n"
                                      f"[disk]\nexportname = {disk}\nflush = true\nfua = true\ntrim = true\n")
-            command = ["nbd-server", "-d", "-C", str(configuration)]
+            # It leaves its parent by itself; this way it ends with the test all the same.
+            command = ["unshare", "--pid", "--fork", "--kill-child", "--", "sh", "-c",
+                       f"nbd-server -C {configuration} -p {configuration}.pid && exec sleep infinity"]
         case "nbdkit":
             command = ["nbdkit", "-f", "-i", "127.0.0.1", "-p", str(port), "file", str(disk)]
         case "qemu-nbd":
