@@ -45,7 +45,8 @@ std::expected<Network, std::string> parse_network(std::string_view text) {
     if (slash != std::string_view::npos) {
         const std::optional<unsigned> given = parse_length(text.substr(slash + 1));
         if (!given || *given > longest) {
-            return std::unexpected(fmt::format("\"{}\": the mask after \"/\" is a number from 0 to {}", text, longest));
+            return std::unexpected(
+                fmt::format("\"{}\": the mask after \"/\" is a number from 0 to {}", text, longest));
         }
         length = *given;
     }

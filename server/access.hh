@@ -1,5 +1,6 @@
 // Who may connect: an authfile's addresses and networks, and whether an address is among them.
-// Pure. It fails closed: a text with a mistake in it is no list at all, so that nobody is let in by half a list.
+// Pure. It fails closed: a text with a mistake in it is no list at all, so that nobody is let in by half a
+// list.
 #pragma once
 
 #include <expected>
@@ -19,7 +20,8 @@ struct Network {
     bool operator==(const Network&) const = default;
 };
 
-// "10.0.0.1", "192.168.0.0/16", "2001:db8::/32", "[2001:db8::1]". Host bits may be set, as nbd-server's example has it.
+// "10.0.0.1", "192.168.0.0/16", "2001:db8::/32", "[2001:db8::1]". Host bits may be set, as nbd-server's
+// example has it.
 [[nodiscard]] std::expected<Network, std::string> parse_network(std::string_view text);
 
 class AccessList {
@@ -29,7 +31,8 @@ public:
         std::string text;
     };
 
-    // One address or network a line; "#" starts a comment anywhere; empty lines are skipped. An empty list is valid.
+    // One address or network a line; "#" starts a comment anywhere; empty lines are skipped. An empty list is
+    // valid.
     [[nodiscard]] static std::expected<AccessList, Mistake> parse(std::string_view text);
 
     [[nodiscard]] bool allows(const Address& address) const noexcept;

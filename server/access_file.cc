@@ -13,7 +13,8 @@ std::expected<AccessList, std::string> read_access_file(const std::string& path)
     const Result<std::string> text = read_text_file(path, largest);
     if (!text) return std::unexpected(fmt::format("authfile {}: {}", path, text.error().message()));
     std::expected<AccessList, AccessList::Mistake> list = AccessList::parse(*text);
-    if (!list) return std::unexpected(fmt::format("authfile {}:{}: {}", path, list.error().line, list.error().text));
+    if (!list)
+        return std::unexpected(fmt::format("authfile {}:{}: {}", path, list.error().line, list.error().text));
     return std::move(*list);
 }
 

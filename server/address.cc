@@ -25,10 +25,13 @@ Address masked(const Address& address, unsigned bits) noexcept {
     return result;
 }
 
-bool Address::is_v4() const noexcept { return std::equal(mapped_prefix.begin(), mapped_prefix.end(), bytes.begin()); }
+bool Address::is_v4() const noexcept {
+    return std::equal(mapped_prefix.begin(), mapped_prefix.end(), bytes.begin());
+}
 
 std::optional<Address> parse_address(std::string_view text) {
-    if (text.empty() || text.size() >= INET6_ADDRSTRLEN || text.find('\0') != std::string_view::npos) return std::nullopt;
+    if (text.empty() || text.size() >= INET6_ADDRSTRLEN || text.find('\0') != std::string_view::npos)
+        return std::nullopt;
     const std::string terminated(text);
     Address address;
     if (::inet_pton(AF_INET6, terminated.c_str(), address.bytes.data()) == 1) return address;
@@ -42,7 +45,8 @@ std::optional<Address> parse_address(std::string_view text) {
 std::string to_string(const Address& address) {
     char text[INET6_ADDRSTRLEN] = "";
     const bool v4 = address.is_v4();
-    ::inet_ntop(v4 ? AF_INET : AF_INET6, address.bytes.data() + (v4 ? mapped_prefix.size() : 0), text, sizeof text);
+    ::inet_ntop(v4 ? AF_INET : AF_INET6, address.bytes.data() + (v4 ? mapped_prefix.size() : 0), text,
+                sizeof text);
     return text;
 }
 

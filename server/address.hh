@@ -9,8 +9,8 @@
 
 namespace holdfast::server {
 
-// An IPv4 or IPv6 address. IPv4 is kept as IPv4-mapped IPv6 (::ffff:a.b.c.d), so that a client that comes in through an
-// IPv6 socket is the same client.
+// An IPv4 or IPv6 address. IPv4 is kept as IPv4-mapped IPv6 (::ffff:a.b.c.d), so that a client that comes in
+// through an IPv6 socket is the same client.
 struct Address {
     std::array<std::uint8_t, 16> bytes{};
 
@@ -23,7 +23,8 @@ struct Address {
 [[nodiscard]] std::optional<Address> parse_address(std::string_view text);
 // As inet_ntop writes it; IPv4 in dotted form.
 [[nodiscard]] std::string to_string(const Address& address);
-// The address with all bits after the first `length` cleared; `length` counts from the family's own first bit.
+// The address with all bits after the first `length` cleared; `length` counts from the family's own first
+// bit.
 [[nodiscard]] Address network_of(const Address& address, unsigned length) noexcept;
 // The same, with `bits` counted from the first of the 128.
 [[nodiscard]] Address masked(const Address& address, unsigned bits) noexcept;

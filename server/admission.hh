@@ -1,5 +1,6 @@
-// Bounds how many clients may be in the handshake at once, in all and from one place, so that strangers who connect and say
-// nothing cannot use up what honest clients need. Whoever has got an export is not counted any more.
+// Bounds how many clients may be in the handshake at once, in all and from one place, so that strangers who
+// connect and say nothing cannot use up what honest clients need. Whoever has got an export is not counted
+// any more.
 #pragma once
 
 #include <cstdint>

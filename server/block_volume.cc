@@ -19,13 +19,15 @@
 namespace holdfast::server {
 namespace {
 
-// The page: below it, the kernel would have to drop parts of cached pages, and devices discard no less anyway.
+// The page: below it, the kernel would have to drop parts of cached pages, and devices discard no less
+// anyway.
 constexpr std::uint64_t granularity = 4096;
 
 // A limit of the device's queue; a partition has those of its disk. 0 where there is none to be read.
 std::uint64_t queue_limit(dev_t device, const char* name) {
     for (const char* place : {"queue", "../queue"}) {
-        const std::string path = fmt::format("/sys/dev/block/{}:{}/{}/{}", major(device), minor(device), place, name);
+        const std::string path =
+            fmt::format("/sys/dev/block/{}:{}/{}/{}", major(device), minor(device), place, name);
         const Result<std::string> text = read_text_file(path, 4096);
         if (text) return std::strtoull(text->c_str(), nullptr, 10);
     }
@@ -73,7 +75,8 @@ Result<void> BlockVolume::zero(std::uint64_t offset, std::uint64_t length, bool 
     const auto start = static_cast<off_t>(middle);
     const auto count = static_cast<off_t>(part.middle);
     // Only where the device's own unmapping reads as zeroes afterwards; it fails otherwise.
-    if (may_unmap && ::fallocate(fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start, count) == 0) return {};
+    if (may_unmap && ::fallocate(fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start, count) == 0)
+        return {};
     // The kernel writes zeroes itself where the device has no command for it.
     if (::fallocate(fd(), FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, start, count) == 0) return {};
     if (errno != EOPNOTSUPP && errno != EINVAL && errno != ENODEV) return sys_error("fallocate(ZERO_RANGE)");

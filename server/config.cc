@@ -31,7 +31,8 @@ bool knows(const Keys& keys, std::string_view name) {
 
 // "unknown key", and what was probably meant.
 template <class Keys, class Others>
-std::string unknown_key(std::string_view name, const Keys& keys, const Others& others, std::string_view other_section) {
+std::string unknown_key(std::string_view name, const Keys& keys, const Others& others,
+                        std::string_view other_section) {
     if (knows(others, name)) return fmt::format("{}: this key belongs to {}", name, other_section);
     const std::string_view nearest = nearest_word(name, names_of(keys));
     if (nearest.empty()) return fmt::format("{}: unknown key", name);
@@ -87,7 +88,8 @@ void replace_all(std::string& text, std::string_view what, std::string_view with
 std::string to_string(const Endpoint& endpoint) {
     if (!endpoint.unix_path.empty()) return "unix:" + endpoint.unix_path;
     if (endpoint.host.empty()) return fmt::format("all addresses, port {}", endpoint.port);
-    if (endpoint.host.find(':') != std::string::npos) return fmt::format("[{}]:{}", endpoint.host, endpoint.port);
+    if (endpoint.host.find(':') != std::string::npos)
+        return fmt::format("[{}]:{}", endpoint.host, endpoint.port);
     return fmt::format("{}:{}", endpoint.host, endpoint.port);
 }
 
@@ -102,8 +104,9 @@ const ExportConfig* Config::find(std::string_view name) const {
 
 std::string_view nearest_word(std::string_view word, const std::vector<std::string_view>& known) {
     std::string lower(word);
-    std::ranges::transform(lower, lower.begin(),
-                           [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; });
+    std::ranges::transform(lower, lower.begin(), [](char c) {
+        return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+    });
     std::string_view best;
     std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
     for (const std::string_view candidate : known) {
@@ -122,8 +125,11 @@ std::string path_for_client(const ExportConfig& config, std::string_view client)
     std::string replacement(client);
     switch (config.virtstyle) {
         case VirtStyle::none:
-        case VirtStyle::ip_literal: break;
-        case VirtStyle::ip_hash: replace_all(replacement, ".", "/"); break;
+        case VirtStyle::ip_literal:
+            break;
+        case VirtStyle::ip_hash:
+            replace_all(replacement, ".", "/");
+            break;
         case VirtStyle::cidr_hash:
             if (const std::optional<Address> address = parse_address(client)) {
                 const unsigned longest = address->is_v4() ? 32 : 128;
@@ -136,7 +142,9 @@ std::string path_for_client(const ExportConfig& config, std::string_view client)
     return path;
 }
 
-void ConfigReader::add_error(Place place, std::string text) { errors_.push_back({std::move(place), std::move(text)}); }
+void ConfigReader::add_error(Place place, std::string text) {
+    errors_.push_back({std::move(place), std::move(text)});
+}
 
 void ConfigReader::add_main(std::string_view file, std::string_view text) {
     for (const IniSection& section : scan_ini(file, text, errors_)) {
@@ -161,7 +169,8 @@ void ConfigReader::add_included(std::string_view file, std::string_view text) {
 
 void ConfigReader::take_generic(const IniSection& section) {
     if (generic_place_) {
-        return add_error(section.place, fmt::format("[generic] again; it stands at {}", to_string(*generic_place_)));
+        return add_error(section.place,
+                         fmt::format("[generic] again; it stands at {}", to_string(*generic_place_)));
     }
     generic_place_ = section.place;
     apply_keys(section, generic_keys(), generic_, errors_, warnings_, [](std::string_view name) {
@@ -178,7 +187,8 @@ void ConfigReader::take_export(const IniSection& section) {
         return unknown_key(name, export_keys(), generic_keys(), "[generic], not to an export's section");
     });
     if (made.path.empty() && errors_.size() == errors_before) {
-        add_error(made.place, fmt::format("[{}]: exportname is missing: which file or device is exported?", made.name));
+        add_error(made.place,
+                  fmt::format("[{}]: exportname is missing: which file or device is exported?", made.name));
     }
     if (made.listenaddr && made.port == 0) {
         const auto entry = std::ranges::find(section.entries, "listenaddr", &IniEntry::key);
@@ -193,7 +203,8 @@ void ConfigReader::add_export(ExportConfig made) {
     }
     const auto [earlier, first] = sections_.try_emplace(made.name, made.place);
     if (!first) {
-        return add_error(made.place, fmt::format("[{}] again; it stands at {}", made.name, to_string(earlier->second)));
+        return add_error(made.place,
+                         fmt::format("[{}] again; it stands at {}", made.name, to_string(earlier->second)));
     }
     generic_.config.exports.push_back(std::move(made));
 }
@@ -262,20 +273,23 @@ void ConfigReader::add_listen(Listen listen) {
         if (other.endpoint.unix_path.empty() != listen.endpoint.unix_path.empty()) continue;
         if (other.endpoint == listen.endpoint) {
             if (!other.default_export.empty() && !listen.default_export.empty()) {
-                return add_error(listen.place,
-                                 fmt::format("[{}]: port {} is [{}]'s own already; give each export another port",
-                                             listen.default_export, listen.endpoint.port, other.default_export));
+                return add_error(
+                    listen.place,
+                    fmt::format("[{}]: port {} is [{}]'s own already; give each export another port",
+                                listen.default_export, listen.endpoint.port, other.default_export));
             }
             if (other.default_export.empty()) other.default_export = listen.default_export;
             return;
         }
-        const bool overlap = listen.endpoint.unix_path.empty() && other.endpoint.port == listen.endpoint.port &&
+        const bool overlap = listen.endpoint.unix_path.empty() &&
+                             other.endpoint.port == listen.endpoint.port &&
                              (other.endpoint.host.empty() || listen.endpoint.host.empty());
         if (overlap) {
-            return add_error(listen.place, fmt::format("port {} is taken on all addresses as well as on {}; use another",
-                                                       listen.endpoint.port,
-                                                       other.endpoint.host.empty() ? listen.endpoint.host
-                                                                                   : other.endpoint.host));
+            return add_error(
+                listen.place,
+                fmt::format("port {} is taken on all addresses as well as on {}; use another",
+                            listen.endpoint.port,
+                            other.endpoint.host.empty() ? listen.endpoint.host : other.endpoint.host));
         }
     }
     listens.push_back(std::move(listen));
@@ -294,11 +308,12 @@ void ConfigReader::make_listens() {
         for (Listen& listen : listen_arguments_) add_listen(std::move(listen));
     } else {
         if (!generic_.unixsock.empty()) {
-            add_listen({{.host = {}, .port = 0, .unix_path = generic_.unixsock}, generic_.unixsock_place, true, {}});
+            add_listen(
+                {{.host = {}, .port = 0, .unix_path = generic_.unixsock}, generic_.unixsock_place, true, {}});
         }
         if (generic_.unixsock.empty() || generic_.duallisten) {
-            const Listen pattern{{.host = {}, .port = generic_.port, .unix_path = {}},
-                                 generic_.listenaddr_place, true, {}};
+            const Listen pattern{
+                {.host = {}, .port = generic_.port, .unix_path = {}}, generic_.listenaddr_place, true, {}};
             add_hosts(generic_.listenaddr, pattern);
         }
     }
@@ -315,13 +330,14 @@ Config ConfigReader::finish() {
         add_error({file, 0}, "there is no export in it; write a section like [root] with an exportname");
     }
     make_listens();
-    // Who names exports on the command line has nothing to hide from who connects, and one export needs no name.
-    const bool from_arguments = std::ranges::all_of(generic_.config.exports, [](const ExportConfig& one) {
-        return one.place.file == command_line;
-    });
+    // Who names exports on the command line has nothing to hide from who connects, and one export needs no
+    // name.
+    const bool from_arguments = std::ranges::all_of(
+        generic_.config.exports, [](const ExportConfig& one) { return one.place.file == command_line; });
     if (from_arguments) generic_.config.allowlist = true;
     if (from_arguments && generic_.config.exports.size() == 1) {
-        for (Listen& listen : generic_.config.listens) listen.default_export = generic_.config.exports.front().name;
+        for (Listen& listen : generic_.config.listens)
+            listen.default_export = generic_.config.exports.front().name;
     }
     return std::move(generic_.config);
 }

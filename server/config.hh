@@ -1,7 +1,8 @@
 // The server's configuration: from texts to a Config, or to all the mistakes in them with their places.
-// Pure: it reads no file and resolves no name (config_file.hh does the reading), so that every key can be tested.
-// The keys and their meaning are nbd-server's (nbd-server(5), 3.24). A key whose silent neglect would lose data or
-// protection is an error when it asks for something that we do not do; a harmless one is named in a warning.
+// Pure: it reads no file and resolves no name (config_file.hh does the reading), so that every key can be
+// tested. The keys and their meaning are nbd-server's (nbd-server(5), 3.24). A key whose silent neglect would
+// lose data or protection is an error when it asks for something that we do not do; a harmless one is named
+// in a warning.
 #pragma once
 
 #include <chrono>
@@ -19,9 +20,9 @@ namespace holdfast::server {
 
 // Where to listen: a host and port, or a UNIX socket.
 struct Endpoint {
-    std::string host;               // empty: all addresses, IPv4 and IPv6
-    std::uint16_t port = 0;         // gives meaning to `host`
-    std::string unix_path;          // not empty: a UNIX socket, and nothing else counts
+    std::string host;        // empty: all addresses, IPv4 and IPv6
+    std::uint16_t port = 0;  // gives meaning to `host`
+    std::string unix_path;   // not empty: a UNIX socket, and nothing else counts
 
     bool operator==(const Endpoint&) const = default;
     auto operator<=>(const Endpoint&) const = default;
@@ -51,12 +52,12 @@ struct ExportConfig {
     bool trim = true;
     bool sync = false;
     bool rotational = false;
-    std::uint32_t maxconnections = 0;    // 0: no limit
-    std::chrono::seconds timeout{0};     // idle for longer: disconnected. 0: never
-    std::uint64_t filesize = 0;          // 0: the volume's own
+    std::uint32_t maxconnections = 0;  // 0: no limit
+    std::chrono::seconds timeout{0};   // idle for longer: disconnected. 0: never
+    std::uint64_t filesize = 0;        // 0: the volume's own
     VirtStyle virtstyle = VirtStyle::ip_literal;
-    unsigned virt_prefix = 0;            // gives meaning to cidr_hash
-    std::uint16_t port = 0;              // 0: no port of its own
+    unsigned virt_prefix = 0;                            // gives meaning to cidr_hash
+    std::uint16_t port = 0;                              // 0: no port of its own
     std::optional<std::vector<std::string>> listenaddr;  // gives meaning to `port`; none: as [generic] says
 
     // Whether different clients get different files.
@@ -67,11 +68,11 @@ struct Config {
     std::string user;
     std::string group;
     bool allowlist = false;
-    std::uint32_t maxconnections = 1024;          // all exports together
+    std::uint32_t maxconnections = 1024;  // all exports together
     std::chrono::seconds handshaketimeout{10};
     std::chrono::seconds stoptimeout{30};
     std::vector<Listen> listens;
-    std::vector<ExportConfig> exports;            // in the order of the files
+    std::vector<ExportConfig> exports;  // in the order of the files
 
     [[nodiscard]] const ExportConfig* find(std::string_view name) const;
 };
@@ -91,7 +92,8 @@ public:
     void add_included(std::string_view file, std::string_view text);
     // An export of the command line: NAME=PATH[,readonly].
     void add_export_argument(std::string_view argument);
-    // An address of the command line: ADDR:PORT, [V6]:PORT, unix:PATH. Any of these replaces the addresses of [generic].
+    // An address of the command line: ADDR:PORT, [V6]:PORT, unix:PATH. Any of these replaces the addresses of
+    // [generic].
     void add_listen_argument(std::string_view argument);
     // For what the caller found wrong, such as a file that cannot be read.
     void add_error(Place place, std::string text);
@@ -133,6 +135,7 @@ private:
 [[nodiscard]] std::string path_for_client(const ExportConfig& config, std::string_view client);
 
 // The known word that is nearest to a misspelt one, or empty where none is near.
-[[nodiscard]] std::string_view nearest_word(std::string_view word, const std::vector<std::string_view>& known);
+[[nodiscard]] std::string_view nearest_word(std::string_view word,
+                                            const std::vector<std::string_view>& known);
 
 }  // namespace holdfast::server

@@ -77,17 +77,17 @@ LoadedConfig load_config(const Options& options) {
 std::vector<Remark> look_around(const Config& config) {
     std::vector<Remark> remarks;
     for (const ExportConfig& one : config.exports) {
-        struct stat status{};
+        struct stat status {};
         if (!one.is_virtual() && one.filesize == 0 && ::stat(one.path.c_str(), &status) != 0) {
             const SysError error{errno, "stat"};
-            remarks.push_back({one.place, fmt::format("[{}]: {}: {}; clients are refused until it is there", one.name,
-                                                      one.path, error.message())});
+            remarks.push_back({one.place, fmt::format("[{}]: {}: {}; clients are refused until it is there",
+                                                      one.name, one.path, error.message())});
         }
         if (one.authfile.empty()) continue;
         const std::expected<AccessList, std::string> list = read_access_file(one.authfile);
         if (!list) {
-            remarks.push_back({one.place, fmt::format("[{}]: {}; nobody may connect until this is mended", one.name,
-                                                      list.error())});
+            remarks.push_back({one.place, fmt::format("[{}]: {}; nobody may connect until this is mended",
+                                                      one.name, list.error())});
         }
     }
     return remarks;

@@ -18,8 +18,8 @@ struct LoadedConfig {
 // The configuration that these options ask for. Called at start and again for a reload.
 [[nodiscard]] LoadedConfig load_config(const Options& options);
 
-// What is not a mistake in the configuration but will refuse clients as things stand: devices and authfiles that cannot
-// be found. Looks at the file system, opens nothing.
+// What is not a mistake in the configuration but will refuse clients as things stand: devices and authfiles
+// that cannot be found. Looks at the file system, opens nothing.
 [[nodiscard]] std::vector<Remark> look_around(const Config& config);
 
 }  // namespace holdfast::server

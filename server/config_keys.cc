@@ -10,9 +10,11 @@ namespace {
 using Generic = ConfigReader::Generic;
 
 constexpr std::string_view no_tls =
-    "it has no TLS yet, and would serve without the encryption that is asked for here; remove the key to allow that";
+    "it has no TLS yet, and would serve without the encryption that is asked for here; remove the key to "
+    "allow that";
 constexpr std::string_view no_commands =
-    "it runs no commands, and would serve without what this one prepares or checks; remove the key to allow that";
+    "it runs no commands, and would serve without what this one prepares or checks; remove the key to allow "
+    "that";
 
 constexpr GenericKey generic_table[] = {
     // nbd-server's
@@ -36,7 +38,8 @@ constexpr GenericKey generic_table[] = {
      [](Generic&, ConfigValue& v) { v.warn_not_needed("every connection has a thread of its own"); }},
     {"oldstyle",
      [](Generic&, ConfigValue& v) {
-         v.refuse_if_true("the oldstyle handshake is gone from every NBD server; give the export a port instead");
+         v.refuse_if_true(
+             "the oldstyle handshake is gone from every NBD server; give the export a port instead");
      }},
     {"port", [](Generic& g, ConfigValue& v) { g.port = v.port(); }},
     {"splice",
@@ -48,14 +51,17 @@ constexpr GenericKey generic_table[] = {
          if (v.empty()) return;
          g.unixsock = v.absolute_path();
          g.unixsock_place = v.place();
-         if (g.unixsock.size() > 107) v.error("the path is longer than the 107 bytes that a UNIX socket may have");
+         if (g.unixsock.size() > 107)
+             v.error("the path is longer than the 107 bytes that a UNIX socket may have");
      }},
     {"user", [](Generic& g, ConfigValue& v) { g.config.user = v.text(); }},
     // our own
     {"handshaketimeout",
      [](Generic& g, ConfigValue& v) { g.config.handshaketimeout = std::chrono::seconds(v.number(1, 3600)); }},
     {"maxconnections",
-     [](Generic& g, ConfigValue& v) { g.config.maxconnections = static_cast<std::uint32_t>(v.number(1, 30000)); }},
+     [](Generic& g, ConfigValue& v) {
+         g.config.maxconnections = static_cast<std::uint32_t>(v.number(1, 30000));
+     }},
     {"stoptimeout",
      [](Generic& g, ConfigValue& v) { g.config.stoptimeout = std::chrono::seconds(v.number(1, 3600)); }},
 };
@@ -72,7 +78,8 @@ void take_virtstyle(ExportConfig& e, ConfigValue& v) {
         std::string_view rest = std::string_view(text).substr(8);
         while (rest.starts_with(' ')) rest.remove_prefix(1);
         std::uint64_t length = 0;
-        if (!parse_number(rest, length) || length > 128) v.error("cidrhash wants a mask from 0 to 128: cidrhash 24");
+        if (!parse_number(rest, length) || length > 128)
+            v.error("cidrhash wants a mask from 0 to 128: cidrhash 24");
         e.virtstyle = VirtStyle::cidr_hash;
         e.virt_prefix = static_cast<unsigned>(length);
     } else {
@@ -83,14 +90,16 @@ void take_virtstyle(ExportConfig& e, ConfigValue& v) {
 void take_waitfile(ExportConfig&, ConfigValue& v) {
     // The man page says string, the program reads a boolean.
     if (v.empty() || v.text() == "false" || v.text() == "no" || v.text() == "0") return;
-    v.refuse_if_set("it keeps no differences to be merged later, writes go to the volume at once; remove the key");
+    v.refuse_if_set(
+        "it keeps no differences to be merged later, writes go to the volume at once; remove the key");
 }
 
 constexpr ExportKey export_table[] = {
     // nbd-server's
     {"authfile",
      [](ExportConfig& e, ConfigValue& v) {
-         if (v.empty()) return v.warning("no file is named, so every client may connect; name one, or remove the key");
+         if (v.empty())
+             return v.warning("no file is named, so every client may connect; name one, or remove the key");
          e.authfile = v.absolute_path();
      }},
     {"copyonwrite",
@@ -100,14 +109,16 @@ constexpr ExportKey export_table[] = {
     {"cowdir", [](ExportConfig&, ConfigValue& v) { v.warn_not_supported("there is no copy on write"); }},
     {"datalog", [](ExportConfig&, ConfigValue& v) { v.warn_not_supported("it writes no transaction logs"); }},
     {"exportname", [](ExportConfig& e, ConfigValue& v) { e.path = v.absolute_path(); }},
-    {"filesize",
-     [](ExportConfig& e, ConfigValue& v) { e.filesize = v.number(0, std::numeric_limits<std::int64_t>::max()); }},
+    {"filesize", [](ExportConfig& e,
+                    ConfigValue& v) { e.filesize = v.number(0, std::numeric_limits<std::int64_t>::max()); }},
     {"flush", [](ExportConfig& e, ConfigValue& v) { e.flush = v.boolean(); }},
     {"force_tls", [](ExportConfig&, ConfigValue& v) { v.refuse_if_true(no_tls); }},
     {"fua", [](ExportConfig& e, ConfigValue& v) { e.fua = v.boolean(); }},
     {"listenaddr", [](ExportConfig& e, ConfigValue& v) { e.listenaddr = v.addresses(); }},
     {"maxconnections",
-     [](ExportConfig& e, ConfigValue& v) { e.maxconnections = static_cast<std::uint32_t>(v.number(0, 30000)); }},
+     [](ExportConfig& e, ConfigValue& v) {
+         e.maxconnections = static_cast<std::uint32_t>(v.number(0, 30000));
+     }},
     {"multifile",
      [](ExportConfig&, ConfigValue& v) {
          v.refuse_if_true("only single files and devices are exported; join the parts, or put them on LVM");
@@ -117,19 +128,22 @@ constexpr ExportKey export_table[] = {
     {"prerun", [](ExportConfig&, ConfigValue& v) { v.refuse_if_set(no_commands); }},
     {"readonly", [](ExportConfig& e, ConfigValue& v) { e.readonly = v.boolean(); }},
     {"rotational", [](ExportConfig& e, ConfigValue& v) { e.rotational = v.boolean(); }},
-    {"sdp",
-     [](ExportConfig&, ConfigValue& v) { v.refuse_if_true("the Socket Direct Protocol is gone from Linux"); }},
+    {"sdp", [](ExportConfig&,
+               ConfigValue& v) { v.refuse_if_true("the Socket Direct Protocol is gone from Linux"); }},
     {"sparse_cow",
      [](ExportConfig&, ConfigValue& v) { v.warn_not_supported_if_true("there is no copy on write"); }},
     {"splice",
      [](ExportConfig&, ConfigValue& v) { v.warn_not_needed("it changes only how nbd-server copies data"); }},
     {"sync", [](ExportConfig& e, ConfigValue& v) { e.sync = v.boolean(); }},
     {"temporary",
-     [](ExportConfig&, ConfigValue& v) { v.refuse_if_true("it makes no files that vanish; export a file that you make"); }},
+     [](ExportConfig&, ConfigValue& v) {
+         v.refuse_if_true("it makes no files that vanish; export a file that you make");
+     }},
     {"timeout",
      [](ExportConfig& e, ConfigValue& v) { e.timeout = std::chrono::seconds(v.number(0, 1'000'000'000)); }},
     {"tlsonly", [](ExportConfig&, ConfigValue& v) { v.refuse_if_true(no_tls); }},
-    {"transactionlog", [](ExportConfig&, ConfigValue& v) { v.warn_not_supported("it writes no transaction logs"); }},
+    {"transactionlog",
+     [](ExportConfig&, ConfigValue& v) { v.warn_not_supported("it writes no transaction logs"); }},
     {"treefiles",
      [](ExportConfig&, ConfigValue& v) { v.refuse_if_true("only single files and devices are exported"); }},
     {"trim", [](ExportConfig& e, ConfigValue& v) { e.trim = v.boolean(); }},

@@ -1,4 +1,5 @@
-// The tables of keys: every key that nbd-server(5) documents and our own, with what each does to the configuration.
+// The tables of keys: every key that nbd-server(5) documents and our own, with what each does to the
+// configuration.
 #pragma once
 
 #include <span>

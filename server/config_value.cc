@@ -41,8 +41,8 @@ bool parse_number(std::string_view text, std::uint64_t& value) {
 bool is_host(std::string_view text) {
     if (parse_address(text)) return true;
     const auto fits = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-               c == '_';
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+               c == '.' || c == '_';
     };
     // Digits and dots that are no address are a mistyped address, not a name.
     const bool numeric = text.find_first_not_of("0123456789.") == std::string_view::npos;
@@ -69,7 +69,8 @@ bool ConfigValue::boolean() {
 std::uint64_t ConfigValue::number(std::uint64_t least, std::uint64_t most) {
     std::uint64_t value = 0;
     if (parse_number(entry_.value, value) && value >= least && value <= most) return value;
-    error(fmt::format("\"{}\" is not a number from {} to {}{}", entry_.value, least, most, clue(entry_.value)));
+    error(
+        fmt::format("\"{}\" is not a number from {} to {}{}", entry_.value, least, most, clue(entry_.value)));
     return least;
 }
 
@@ -93,9 +94,10 @@ std::vector<std::string> ConfigValue::addresses() {
         std::string_view host = trimmed(take_until(rest, ','));
         if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
         if (!is_host(host)) {
-            error(fmt::format("\"{}\" is not an address{}; several are separated by commas, a port has its own key, "
-                              "nothing at all means all addresses",
-                              host, clue(entry_.value)));
+            error(fmt::format(
+                "\"{}\" is not an address{}; several are separated by commas, a port has its own key, "
+                "nothing at all means all addresses",
+                host, clue(entry_.value)));
         } else if (std::ranges::find(hosts, host) == hosts.end()) {
             hosts.emplace_back(host);
         }

@@ -21,8 +21,8 @@ void set_option(int socket, int level, int name, int value) {
     (void)::setsockopt(socket, level, name, &value, sizeof value);
 }
 
-// A client that lost its power says nothing. After a minute its connection is given up, so that it finds its place free
-// (maxconnections) when it is back.
+// A client that lost its power says nothing. After a minute its connection is given up, so that it finds its
+// place free (maxconnections) when it is back.
 void set_tcp_options(int socket) {
     constexpr int patience_ms = 60'000;
     set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -51,7 +51,10 @@ constexpr std::size_t stack_size = 512U << 10;
 }  // namespace
 
 Connection::Connection(Fd socket, Peer peer, ListenScope scope, Context context)
-    : socket_(std::move(socket)), peer_(std::move(peer)), scope_(std::move(scope)), context_(std::move(context)) {}
+    : socket_(std::move(socket)),
+      peer_(std::move(peer)),
+      scope_(std::move(scope)),
+      context_(std::move(context)) {}
 
 Connection::~Connection() {
     if (started_) ::pthread_join(thread_, nullptr);
@@ -72,7 +75,8 @@ Result<void> Connection::start() {
 
 void Connection::stop() noexcept {
     stopping_ = true;
-    // Wakes a thread that waits for a request. One that carries one out is not disturbed, and can still reply.
+    // Wakes a thread that waits for a request. One that carries one out is not disturbed, and can still
+    // reply.
     (void)::shutdown(socket_.get(), SHUT_RD);
 }
 
@@ -117,11 +121,13 @@ bool Connection::shake_hands(ClientExports& exports, nbd::ServerHandshake& hands
         if (handshake.state() != State::running) break;
         std::size_t count = 0;
         const std::size_t wanted = std::min(handshake.wanted(), bytes.size());
-        const Received got = receive_some_until(socket_.get(), std::span(bytes).first(wanted), deadline, count);
+        const Received got =
+            receive_some_until(socket_.get(), std::span(bytes).first(wanted), deadline, count);
         if (got != Received::complete) {
-            log_handshake_end(got == Received::timed_out
-                                  ? fmt::format("not finished after {} s", context_.config->handshaketimeout.count())
-                                  : "the link was closed");
+            log_handshake_end(
+                got == Received::timed_out
+                    ? fmt::format("not finished after {} s", context_.config->handshaketimeout.count())
+                    : "the link was closed");
             return false;
         }
         handshake.receive(std::span(bytes).first(count));
@@ -138,7 +144,8 @@ void Connection::transmit(ClientExports& exports, const nbd::Offer& offer) {
     OpenExport& opened = *exports.opened();
     const ExportConfig& config = opened.config();
     std::string label = fmt::format("export {}: {}", config.name, peer_.name);
-    log::info(fmt::format("{} connected ({}, {}, {})", label, path_for_client(config, peer_.host), size_text(offer.size),
+    log::info(fmt::format("{} connected ({}, {}, {})", label, path_for_client(config, peer_.host),
+                          size_text(offer.size),
                           (offer.flags & nbd::flag_read_only) != 0 ? "read-only" : "read-write"));
     set_idle_timeout(socket_.get(), config.timeout);
     const auto loop = std::make_unique<RequestLoop>(socket_.get(), offer, opened, label, stopping_);
@@ -153,8 +160,8 @@ void Connection::leave_admission() {
     if (started_ && !ended_) context_.changed();
 }
 
-// Closing a socket with unread data resets the connection, and a reset may overtake the last reply. So the end is
-// announced, and what the client had sent meanwhile is thrown away first.
+// Closing a socket with unread data resets the connection, and a reset may overtake the last reply. So the
+// end is announced, and what the client had sent meanwhile is thrown away first.
 void Connection::say_goodbye() noexcept {
     (void)::shutdown(socket_.get(), SHUT_WR);
     std::array<std::uint8_t, 4096> unread;

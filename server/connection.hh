@@ -17,8 +17,9 @@ namespace holdfast::server {
 
 class Connection {
 public:
-    // What the connection is given. `shared` and `admission` must outlive it. `changed` is called from its thread when the
-    // handshake is over and when all is over. The peer has been admitted: the connection leaves the admission.
+    // What the connection is given. `shared` and `admission` must outlive it. `changed` is called from its
+    // thread when the handshake is over and when all is over. The peer has been admitted: the connection
+    // leaves the admission.
     struct Context {
         std::shared_ptr<const Config> config;
         Shared& shared;
@@ -34,7 +35,8 @@ public:
 
     // Starts the thread. Call once.
     [[nodiscard]] Result<void> start();
-    // From the main thread: the request that is being carried out is finished and answered, nothing more is taken up.
+    // From the main thread: the request that is being carried out is finished and answered, nothing more is
+    // taken up.
     void stop() noexcept;
     // From the main thread: also whoever waits for the peer gives up. What is with the disk goes on.
     void abandon() noexcept;

@@ -62,7 +62,8 @@ Result<void> PidFile::write(const std::string& path) {
     const Fd file(::open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
     if (!file) return sys_error("open");
     const std::string text = std::to_string(::getpid()) + "\n";
-    if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) return sys_error("write");
+    if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+        return sys_error("write");
     if (::rename(draft.c_str(), path.c_str()) != 0) return sys_error("rename");
     path_ = path;
     return {};

@@ -1,5 +1,5 @@
-// The classic daemon, for systems whose init does not supervise: detached from the terminal, its process id in a file, and
-// the command that started it returns only when clients can connect (or with the failure).
+// The classic daemon, for systems whose init does not supervise: detached from the terminal, its process id
+// in a file, and the command that started it returns only when clients can connect (or with the failure).
 #pragma once
 
 #include <string>
@@ -11,8 +11,8 @@ namespace holdfast::server {
 
 class Daemon {
 public:
-    // Forks. The parent waits for ready() and exits with 0, or with the child's exit code; it does not return from here.
-    // Returns in the child. Before there are threads.
+    // Forks. The parent waits for ready() and exits with 0, or with the child's exit code; it does not return
+    // from here. Returns in the child. Before there are threads.
     [[nodiscard]] Result<void> detach();
     // Lets the parent go, and gives up the terminal. Does nothing when not detached.
     [[nodiscard]] Result<void> ready();

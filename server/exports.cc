@@ -29,8 +29,8 @@ void ConnectionCounts::leave(const std::string& name) {
 
 std::expected<Offer, std::string> make_offer(const ExportConfig& config, const VolumeTraits& traits) {
     if (config.filesize > traits.size) {
-        return std::unexpected(fmt::format("{} has {} bytes, fewer than filesize = {}", config.path, traits.size,
-                                           config.filesize));
+        return std::unexpected(fmt::format("{} has {} bytes, fewer than filesize = {}", config.path,
+                                           traits.size, config.filesize));
     }
     Offer offer;
     offer.size = config.filesize != 0 ? config.filesize : traits.size;
@@ -38,8 +38,8 @@ std::expected<Offer, std::string> make_offer(const ExportConfig& config, const V
     int flags = nbd::flag_has_flags;
     if (config.flush) flags |= nbd::flag_send_flush;
     if (config.rotational) flags |= nbd::flag_rotational;
-    // All connections meet in one page cache, so each sees and flushes what the others wrote. Not so where the file depends
-    // on the address that a client comes from.
+    // All connections meet in one page cache, so each sees and flushes what the others wrote. Not so where
+    // the file depends on the address that a client comes from.
     if (!config.is_virtual()) flags |= nbd::flag_can_multi_conn;
     if (config.readonly) {
         flags |= nbd::flag_read_only;
@@ -52,7 +52,8 @@ std::expected<Offer, std::string> make_offer(const ExportConfig& config, const V
     return offer;
 }
 
-ClientExports::ClientExports(std::shared_ptr<const Config> config, Shared& shared, ListenScope scope, Peer peer)
+ClientExports::ClientExports(std::shared_ptr<const Config> config, Shared& shared, ListenScope scope,
+                             Peer peer)
     : config_(std::move(config)), shared_(shared), scope_(std::move(scope)), peer_(std::move(peer)) {}
 
 bool ClientExports::offers(const ExportConfig& config) const {

@@ -1,5 +1,6 @@
-// The exports as one client on one listener sees them: which names there are, whether it may have them, and what it is
-// offered. Lives as long as its connection, and keeps the configuration that was in force when that began.
+// The exports as one client on one listener sees them: which names there are, whether it may have them, and
+// what it is offered. Lives as long as its connection, and keeps the configuration that was in force when
+// that began.
 #pragma once
 
 #include <map>
@@ -80,8 +81,8 @@ private:
     // nullopt: it may; otherwise why not.
     [[nodiscard]] std::optional<std::string> forbidden(const ExportConfig& config) const;
     [[nodiscard]] VolumeRequest request_for(const ExportConfig& config) const;
-    [[nodiscard]] std::unexpected<nbd::Refusal> refuse(std::string_view name, nbd::OptionReply reply, std::string why,
-                                                       std::string_view told);
+    [[nodiscard]] std::unexpected<nbd::Refusal> refuse(std::string_view name, nbd::OptionReply reply,
+                                                       std::string why, std::string_view told);
 
     std::shared_ptr<const Config> config_;
     Shared& shared_;
@@ -91,6 +92,7 @@ private:
 };
 
 // What is offered of a volume with these traits. The error says why it cannot be.
-[[nodiscard]] std::expected<nbd::Offer, std::string> make_offer(const ExportConfig& config, const VolumeTraits& traits);
+[[nodiscard]] std::expected<nbd::Offer, std::string> make_offer(const ExportConfig& config,
+                                                                const VolumeTraits& traits);
 
 }  // namespace holdfast::server

@@ -9,7 +9,7 @@
 namespace holdfast::server {
 
 Result<VolumeTraits> FileVolume::traits() const {
-    struct stat status{};
+    struct stat status {};
     if (::fstat(fd(), &status) != 0) return sys_error("fstat");
     VolumeTraits traits;
     traits.size = static_cast<std::uint64_t>(status.st_size);
@@ -34,7 +34,8 @@ Result<void> FileVolume::trim(std::uint64_t offset, std::uint64_t length) {
 Result<void> FileVolume::zero(std::uint64_t offset, std::uint64_t length, bool may_unmap) {
     if (length == 0) return {};
     const int how = may_unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
-    if (::fallocate(fd(), how | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(length)) == 0) {
+    if (::fallocate(fd(), how | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                    static_cast<off_t>(length)) == 0) {
         return {};
     }
     if (errno != EOPNOTSUPP) return sys_error(may_unmap ? "fallocate(PUNCH_HOLE)" : "fallocate(ZERO_RANGE)");

@@ -48,7 +48,7 @@ std::string without_octal(std::string_view text) {
 }
 
 bool is_block_device(const std::string& path, dev_t device) {
-    struct stat status{};
+    struct stat status {};
     return path.starts_with('/') && ::stat(path.c_str(), &status) == 0 && S_ISBLK(status.st_mode) &&
            status.st_rdev == device;
 }
@@ -78,8 +78,9 @@ std::string upper_device(dev_t device) {
 
 // One that the kernel's own caches answer: a file of a dead network mount must not hold us up.
 bool is_same(const std::string& path, const std::function<bool(const struct statx&)>& is_it) {
-    struct statx status{};
-    return ::statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &status) == 0 && is_it(status);
+    struct statx status {};
+    return ::statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &status) == 0 &&
+           is_it(status);
 }
 
 bool has_open(const std::string& pid, const std::function<bool(const struct statx&)>& is_it) {
@@ -97,7 +98,8 @@ std::string process_with(const std::function<bool(const struct statx&)>& is_it) 
     std::string text;
     for_each_name("/proc", [&](const std::string& name) {
         if (name.find_first_not_of("0123456789") != std::string::npos || name == self) return true;
-        if (has_open(name, is_it)) text = fmt::format("open by process {} ({})", name, first_line("/proc/" + name + "/comm"));
+        if (has_open(name, is_it))
+            text = fmt::format("open by process {} ({})", name, first_line("/proc/" + name + "/comm"));
         return text.empty();
     });
     return text;

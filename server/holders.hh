@@ -1,5 +1,5 @@
-// Says who holds a device or file that cannot be opened, so that a refusal tells the administrator what to do.
-// Best effort: it looks where the kernel shows it, and says so where it finds nothing.
+// Says who holds a device or file that cannot be opened, so that a refusal tells the administrator what to
+// do. Best effort: it looks where the kernel shows it, and says so where it finds nothing.
 #pragma once
 
 #include <sys/stat.h>
@@ -12,7 +12,9 @@ namespace holdfast::server {
 [[nodiscard]] std::string holder_of_device(dev_t device);
 [[nodiscard]] std::string holder_of_file(const struct stat& file);
 
-// The mount point of this device number in the text of /proc/self/mountinfo, its octal escapes undone; empty: not mounted.
-[[nodiscard]] std::string mount_point(const std::string& mountinfo, unsigned device_major, unsigned device_minor);
+// The mount point of this device number in the text of /proc/self/mountinfo, its octal escapes undone; empty:
+// not mounted.
+[[nodiscard]] std::string mount_point(const std::string& mountinfo, unsigned device_major,
+                                      unsigned device_minor);
 
 }  // namespace holdfast::server

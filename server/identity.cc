@@ -9,7 +9,8 @@
 
 namespace holdfast::server {
 
-std::expected<std::optional<Identity>, std::string> find_identity(const std::string& user, const std::string& group) {
+std::expected<std::optional<Identity>, std::string> find_identity(const std::string& user,
+                                                                  const std::string& group) {
     if (user.empty() && group.empty()) return std::nullopt;
     Identity identity{::getuid(), ::getgid(), user};
     if (!user.empty()) {
@@ -20,7 +21,8 @@ std::expected<std::optional<Identity>, std::string> find_identity(const std::str
     }
     if (!group.empty()) {
         const ::group* entry = ::getgrnam(group.c_str());
-        if (entry == nullptr) return std::unexpected(fmt::format("group = {}: there is no such group", group));
+        if (entry == nullptr)
+            return std::unexpected(fmt::format("group = {}: there is no such group", group));
         identity.gid = entry->gr_gid;
     }
     return identity;
@@ -28,7 +30,8 @@ std::expected<std::optional<Identity>, std::string> find_identity(const std::str
 
 Result<void> become(const Identity& identity) {
     // Groups first: without root they cannot be changed any more.
-    if (!identity.user.empty() && ::geteuid() == 0 && ::initgroups(identity.user.c_str(), identity.gid) != 0) {
+    if (!identity.user.empty() && ::geteuid() == 0 &&
+        ::initgroups(identity.user.c_str(), identity.gid) != 0) {
         return sys_error("initgroups");
     }
     if (::setresgid(identity.gid, identity.gid, identity.gid) != 0) return sys_error("setresgid");

@@ -17,7 +17,8 @@ bool unescape(std::string_view text, std::string& out) {
     struct Escape {
         char letter, meaning;
     };
-    static constexpr std::array<Escape, 5> escapes{{{'s', ' '}, {'t', '\t'}, {'n', '\n'}, {'r', '\r'}, {'\\', '\\'}}};
+    static constexpr std::array<Escape, 5> escapes{
+        {{'s', ' '}, {'t', '\t'}, {'n', '\n'}, {'r', '\r'}, {'\\', '\\'}}};
     for (std::size_t i = 0; i < text.size(); ++i) {
         if (text[i] != '\\') {
             out += text[i];
@@ -55,7 +56,9 @@ private:
         if (close == std::string_view::npos) {
             wrong("\"]\" is missing after the name of the section");
         } else if (close + 1 != text.size()) {
-            wrong("only the section's name in brackets may stand on this line; comments have lines of their own");
+            wrong(
+                "only the section's name in brackets may stand on this line; comments have lines of their "
+                "own");
         }
         // A section is opened all the same, so that its keys are not taken for keys of the one before.
         const std::string_view name = text.substr(1, close == std::string_view::npos ? close : close - 1);
@@ -70,11 +73,13 @@ private:
         const std::string_view key = trimmed(text.substr(0, equals));
         if (key.empty()) return wrong("the name of the key is missing before \"=\"");
         if (sections_.empty()) {
-            return wrong(fmt::format("\"{}\" stands before the first section; write [generic] or [EXPORT] above it", key));
+            return wrong(fmt::format(
+                "\"{}\" stands before the first section; write [generic] or [EXPORT] above it", key));
         }
         IniEntry entry{std::string(key), {}, place()};
         if (!unescape(trimmed(text.substr(equals + 1)), entry.value)) {
-            return wrong(fmt::format("{}: a backslash starts one of \\s \\t \\n \\r \\\\; write \\\\ for a plain one", key));
+            return wrong(fmt::format(
+                "{}: a backslash starts one of \\s \\t \\n \\r \\\\; write \\\\ for a plain one", key));
         }
         sections_.back().entries.push_back(std::move(entry));
     }

@@ -1,7 +1,8 @@
 // Splits the text of a configuration file into sections, keys and values, each with its line.
-// A scanner of our own and not libinih, whose Debian build takes an indented line for the continuation of the one above
-// (nbd-server's own example indents every key), cuts lines at 200 bytes and values at " ;", passes over empty sections
-// and tells its caller no line numbers: with it, the classic files would be misread and mistakes could not be placed.
+// A scanner of our own and not libinih, whose Debian build takes an indented line for the continuation of the
+// one above (nbd-server's own example indents every key), cuts lines at 200 bytes and values at " ;", passes
+// over empty sections and tells its caller no line numbers: with it, the classic files would be misread and
+// mistakes could not be placed.
 #pragma once
 
 #include <string>

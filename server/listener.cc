@@ -25,7 +25,8 @@ Result<Fd> listen_at(const addrinfo& address) {
     if (!socket) return sys_error("socket");
     const int yes = 1;
     // After a restart the connections of the old server still occupy the port.
-    if (::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0) return sys_error("setsockopt");
+    if (::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0)
+        return sys_error("setsockopt");
     if (address.ai_family == AF_INET6 &&
         ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes) != 0) {
         return sys_error("setsockopt");
@@ -45,7 +46,8 @@ std::expected<std::vector<Fd>, std::string> listen_on_inet(const Endpoint& endpo
     hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
     addrinfo* found = nullptr;
     const std::string port = std::to_string(endpoint.port);
-    const int error = ::getaddrinfo(endpoint.host.empty() ? nullptr : endpoint.host.c_str(), port.c_str(), &hints, &found);
+    const int error =
+        ::getaddrinfo(endpoint.host.empty() ? nullptr : endpoint.host.c_str(), port.c_str(), &hints, &found);
     if (error != 0) return failure(endpoint, ::gai_strerror(error));
     const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, ::freeaddrinfo);
     std::vector<Fd> sockets;
@@ -78,7 +80,7 @@ std::expected<std::vector<Fd>, std::string> listen_on_unix(const Endpoint& endpo
     const std::string& path = endpoint.unix_path;
     if (path.size() >= sizeof address.sun_path) return failure(endpoint, "the path is too long");
     std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    struct stat status{};
+    struct stat status {};
     if (::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) {
         if (is_alive(address)) return failure(endpoint, "another server listens there");
         (void)::unlink(path.c_str());
@@ -102,7 +104,8 @@ std::expected<std::vector<Fd>, std::string> listen_on_unix(const Endpoint& endpo
 
 }  // namespace
 
-std::expected<std::vector<Fd>, std::string> listen_on(const Endpoint& endpoint, const std::optional<Identity>& owner) {
+std::expected<std::vector<Fd>, std::string> listen_on(const Endpoint& endpoint,
+                                                      const std::optional<Identity>& owner) {
     return endpoint.unix_path.empty() ? listen_on_inet(endpoint) : listen_on_unix(endpoint, owner);
 }
 

@@ -31,7 +31,8 @@ void print(std::FILE* stream, std::string_view text) {
 // Everything that can be said of the configuration, for a person or a script at a terminal.
 int check(const Options& options) {
     const LoadedConfig loaded = load_config(options);
-    for (const Remark& one : loaded.errors) print(stdout, fmt::format("{}: error: {}", to_string(one.place), one.text));
+    for (const Remark& one : loaded.errors)
+        print(stdout, fmt::format("{}: error: {}", to_string(one.place), one.text));
     for (const Remark& one : loaded.warnings) {
         print(stdout, fmt::format("{}: warning: {}", to_string(one.place), one.text));
     }
@@ -78,11 +79,13 @@ int serve(const Options& options, Config config, Daemon& daemon) {
     PidFile pid_file;
     if (!options.pid_file.empty()) {
         const Result<void> written = pid_file.write(options.pid_file);
-        if (!written) return fail(fmt::format("--pid-file {}: {}", options.pid_file, written.error().message()));
+        if (!written)
+            return fail(fmt::format("--pid-file {}: {}", options.pid_file, written.error().message()));
     }
     if (*identity) {
         if (const Result<void> became = become(**identity); !became) {
-            return fail("cannot change to the user and group of the configuration: " + became.error().message());
+            return fail("cannot change to the user and group of the configuration: " +
+                        became.error().message());
         }
     }
     if (daemon.detached()) {

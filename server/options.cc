@@ -10,8 +10,17 @@
 namespace holdfast::server {
 namespace {
 
-enum Code : int { help = 'h', version = 'V', config = 'C', foreground = 'f', verbose = 'v', export_ = 'e', listen = 'l',
-                  check = 0x100, pid_file };
+enum Code : int {
+    help = 'h',
+    version = 'V',
+    config = 'C',
+    foreground = 'f',
+    verbose = 'v',
+    export_ = 'e',
+    listen = 'l',
+    check = 0x100,
+    pid_file
+};
 
 constexpr std::array long_options{
     option{"config", required_argument, nullptr, config},
@@ -41,23 +50,43 @@ std::expected<Options, std::string> parse_options(int count, char* const* argume
                 options.config = optarg;
                 options.config_given = true;
                 break;
-            case foreground: options.foreground = true; break;
-            case check: options.check = true; break;
-            case export_: options.exports.emplace_back(optarg); break;
-            case listen: options.listens.emplace_back(optarg); break;
-            case pid_file: options.pid_file = optarg; break;
-            case verbose: options.verbose = true; break;
-            case help: options.help = true; break;
-            case version: options.version = true; break;
-            case ':': return std::unexpected(fmt::format("{}: an argument is missing", arguments[at]));
-            default: return std::unexpected(fmt::format("{}: unknown option", arguments[at]));
+            case foreground:
+                options.foreground = true;
+                break;
+            case check:
+                options.check = true;
+                break;
+            case export_:
+                options.exports.emplace_back(optarg);
+                break;
+            case listen:
+                options.listens.emplace_back(optarg);
+                break;
+            case pid_file:
+                options.pid_file = optarg;
+                break;
+            case verbose:
+                options.verbose = true;
+                break;
+            case help:
+                options.help = true;
+                break;
+            case version:
+                options.version = true;
+                break;
+            case ':':
+                return std::unexpected(fmt::format("{}: an argument is missing", arguments[at]));
+            default:
+                return std::unexpected(fmt::format("{}: unknown option", arguments[at]));
         }
     }
     if (optind < count) {
-        return std::unexpected(fmt::format("{}: unexpected; an export is given as --export NAME=PATH", arguments[optind]));
+        return std::unexpected(
+            fmt::format("{}: unexpected; an export is given as --export NAME=PATH", arguments[optind]));
     }
     if (!options.pid_file.empty() && !options.pid_file.starts_with('/')) {
-        return std::unexpected(fmt::format("--pid-file {}: the path must begin with \"/\"", options.pid_file));
+        return std::unexpected(
+            fmt::format("--pid-file {}: the path must begin with \"/\"", options.pid_file));
     }
     // The daemon's working directory is "/", and a reload must find the same file.
     if (options.config_given && !options.config.starts_with('/') && !options.check && !options.foreground) {
@@ -74,9 +103,11 @@ const char* usage() {
            "Exports block devices and files over the network (NBD).\n"
            "\n"
            "  -C, --config FILE                  the configuration; default /etc/holdfast/server.conf\n"
-           "  -e, --export NAME=PATH[,readonly]  export this device or file; may be repeated; without --config,\n"
+           "  -e, --export NAME=PATH[,readonly]  export this device or file; may be repeated; without "
+           "--config,\n"
            "                                     no configuration is read\n"
-           "  -l, --listen ADDR:PORT             listen there instead; [IPV6]:PORT, :PORT, unix:PATH; may be repeated\n"
+           "  -l, --listen ADDR:PORT             listen there instead; [IPV6]:PORT, :PORT, unix:PATH; may be "
+           "repeated\n"
            "  -f, --foreground                   stay in the foreground and log to stderr\n"
            "      --pid-file FILE                write the process id there\n"
            "      --check                        report every mistake in the configuration and exit\n"

@@ -15,7 +15,8 @@ namespace {
 Peer unix_peer(int socket) {
     ucred credentials{};
     socklen_t length = sizeof credentials;
-    if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return {{}, "unix", "unix"};
+    if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0)
+        return {{}, "unix", "unix"};
     return {{}, fmt::format("unix:pid={},uid={}", credentials.pid, credentials.uid), "unix"};
 }
 
@@ -36,7 +37,8 @@ Peer peer_of(int socket, const sockaddr_storage& address) {
         std::ranges::copy(v6.sin6_addr.s6_addr, from.bytes.begin());
         const std::string host = to_string(from);
         const std::uint16_t port = ntohs(v6.sin6_port);
-        return {from, from.is_v4() ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port), host};
+        return {from, from.is_v4() ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port),
+                host};
     }
     return unix_peer(socket);
 }

@@ -12,8 +12,8 @@ namespace holdfast::server {
 
 struct Peer {
     std::optional<Address> address;  // none for a UNIX socket
-    std::string name;                // "192.168.1.7:41200", "[2001:db8::7]:41200", "unix:pid=123": for the log
-    std::string host;                // "192.168.1.7", "2001:db8::7", "unix": for %s in a path
+    std::string name;  // "192.168.1.7:41200", "[2001:db8::7]:41200", "unix:pid=123": for the log
+    std::string host;  // "192.168.1.7", "2001:db8::7", "unix": for %s in a path
 };
 
 // `socket` is connected. The name of a UNIX peer is made of what the kernel says of it.

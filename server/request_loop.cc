@@ -32,8 +32,8 @@ std::string RequestLoop::run() {
     for (;;) {
         std::array<std::uint8_t, sizeof(nbd::WireRequest)> bytes;
         const Received got = receiver_.receive(bytes);
-        // What a stopping server has received but not taken up it leaves unanswered: to the client's kernel that is an
-        // outage, which it survives, and an error would not be.
+        // What a stopping server has received but not taken up it leaves unanswered: to the client's kernel
+        // that is an outage, which it survives, and an error would not be.
         if (stopping_) return "the server stops";
         if (got != Received::complete) {
             (void)ended_receiving(got, false);
@@ -48,22 +48,28 @@ std::string RequestLoop::run() {
 RequestLoop::Next RequestLoop::serve(const Request& request) {
     const nbd::Judgement judgement = nbd::judge(request, offer_);
     switch (judgement.verdict) {
-        case nbd::Verdict::serve: break;
-        case nbd::Verdict::refuse: return refuse(request, judgement);
+        case nbd::Verdict::serve:
+            break;
+        case nbd::Verdict::refuse:
+            return refuse(request, judgement);
         case nbd::Verdict::disconnect:
             return end(request.command == static_cast<std::uint16_t>(Command::disconnect)
                            ? "disconnected"
                            : fmt::format("the client sent a request of {} bytes", request.length));
     }
     switch (static_cast<Command>(request.command)) {
-        case Command::read: return read(request);
-        case Command::write: return write(request);
+        case Command::read:
+            return read(request);
+        case Command::write:
+            return write(request);
         case Command::flush:
         case Command::trim:
-        case Command::write_zeroes: return reply(request, carry_out(request));
+        case Command::write_zeroes:
+            return reply(request, carry_out(request));
         case Command::disconnect:
         case Command::cache:
-        case Command::block_status: break;
+        case Command::block_status:
+            break;
     }
     return reply(request, std::unexpected(SysError{EINVAL, "a command that is not offered"}));
 }
@@ -96,13 +102,16 @@ RequestLoop::Next RequestLoop::read(const Request& request) {
     return send(answer);
 }
 
-// A simple reply says at its beginning whether all of the data can be read. So the whole range is read once to know, which
-// also brings it into the page cache, and then again piece by piece to be sent.
+// A simple reply says at its beginning whether all of the data can be read. So the whole range is read once
+// to know, which also brings it into the page cache, and then again piece by piece to be sent.
 RequestLoop::Next RequestLoop::read_in_pieces(const Request& request) {
     const std::uint64_t stop = request.offset + request.length;
-    const auto piece_at = [&](std::uint64_t offset) { return buffer(std::min<std::uint64_t>(piece, stop - offset)); };
+    const auto piece_at = [&](std::uint64_t offset) {
+        return buffer(std::min<std::uint64_t>(piece, stop - offset));
+    };
     for (std::uint64_t offset = request.offset; offset < stop; offset += piece) {
-        if (const Result<void> done = volume_.read(piece_at(offset), offset); !done) return reply(request, done);
+        if (const Result<void> done = volume_.read(piece_at(offset), offset); !done)
+            return reply(request, done);
     }
     const WireSimpleReply head = nbd::encode_simple_reply({ErrorCode::none, request.cookie});
     if (send(nbd::bytes_of(head), true) == Next::end) return Next::end;
@@ -122,7 +131,8 @@ RequestLoop::Next RequestLoop::write(const Request& request) {
     std::uint64_t done = 0;
     while (done < request.length) {
         const std::span<std::uint8_t> data = buffer(std::min<std::uint64_t>(piece, request.length - done));
-        if (const Received got = receiver_.receive(data); got != Received::complete) return ended_receiving(got, true);
+        if (const Received got = receiver_.receive(data); got != Received::complete)
+            return ended_receiving(got, true);
         outcome = volume_.write(data, request.offset + done, is_durable(request));
         done += data.size();
         if (outcome) continue;
@@ -135,8 +145,9 @@ RequestLoop::Next RequestLoop::write(const Request& request) {
 }
 
 RequestLoop::Next RequestLoop::refuse(const Request& request, const nbd::Judgement& judgement) {
-    log::debug(fmt::format("{}: request {} ({} bytes at {}, flags {:#x}) refused: {}", label_, request.command,
-                           request.length, request.offset, request.flags, nbd::name_of(judgement.error)));
+    log::debug(fmt::format("{}: request {} ({} bytes at {}, flags {:#x}) refused: {}", label_,
+                           request.command, request.length, request.offset, request.flags,
+                           nbd::name_of(judgement.error)));
     if (const Received got = receiver_.skip(judgement.payload_to_skip); got != Received::complete) {
         return ended_receiving(got, true);
     }
@@ -170,11 +181,14 @@ RequestLoop::Next RequestLoop::ended_receiving(Received how, bool within_request
     const int error = errno;
     if (stopping_) return end("the server stops");
     switch (how) {
-        case Received::complete: break;
+        case Received::complete:
+            break;
         case Received::closed:
             return end(within_request ? "the link was closed within a request" : "the link was closed");
-        case Received::timed_out: return end(fmt::format("idle for {} s", config_.timeout.count()));
-        case Received::failed: break;
+        case Received::timed_out:
+            return end(fmt::format("idle for {} s", config_.timeout.count()));
+        case Received::failed:
+            break;
     }
     return end("the link is lost: " + SysError{error, "recv"}.message());
 }
@@ -192,9 +206,10 @@ std::span<std::uint8_t> RequestLoop::buffer(std::size_t size) {
 void RequestLoop::log_failure(const Request& request, const SysError& error) {
     ++failures_;
     if (failures_ > 16 && !std::has_single_bit(failures_)) return;
-    log::error(fmt::format("{}: {} of {} bytes at {}: {}{}", label_, nbd::name_of(static_cast<Command>(request.command)),
-                           request.length, request.offset, error.message(),
-                           failures_ > 16 ? fmt::format(" ({} failures on this connection)", failures_) : ""));
+    log::error(fmt::format(
+        "{}: {} of {} bytes at {}: {}{}", label_, nbd::name_of(static_cast<Command>(request.command)),
+        request.length, request.offset, error.message(),
+        failures_ > 16 ? fmt::format(" ({} failures on this connection)", failures_) : ""));
 }
 
 }  // namespace holdfast::server

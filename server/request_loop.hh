@@ -1,6 +1,6 @@
 // The transmission phase of one connection: takes a request, carries it out, replies, one after the other.
-// The plain engine: what it does blocks, in the thread of the connection. Its memory is bounded by `piece`, whatever a
-// client asks for: longer requests are carried out in pieces.
+// The plain engine: what it does blocks, in the thread of the connection. Its memory is bounded by `piece`,
+// whatever a client asks for: longer requests are carried out in pieces.
 #pragma once
 
 #include <atomic>

@@ -51,7 +51,8 @@ std::expected<void, std::string> Server::prepare() {
     ::sigemptyset(&handled);
     for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&handled, signal);
     // Before there are threads, which inherit it.
-    if (::pthread_sigmask(SIG_BLOCK, &handled, nullptr) != 0) return std::unexpected(std::string("pthread_sigmask failed"));
+    if (::pthread_sigmask(SIG_BLOCK, &handled, nullptr) != 0)
+        return std::unexpected(std::string("pthread_sigmask failed"));
     epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
     signals_.reset(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
     changed_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -78,7 +79,8 @@ std::expected<std::vector<Server::Listener>, std::string> Server::open_listeners
     return wanted;
 }
 
-// Nothing can fail from here on: sockets that stay are moved over, those that are not wanted any more are closed.
+// Nothing can fail from here on: sockets that stay are moved over, those that are not wanted any more are
+// closed.
 void Server::take_over(std::vector<Listener> wanted) {
     for (Listener& one : wanted) {
         const auto old = std::ranges::find(listeners_, one.endpoint, &Listener::endpoint);
@@ -89,8 +91,9 @@ void Server::take_over(std::vector<Listener> wanted) {
         if (accepting_) {
             for (const Fd& socket : one.sockets) (void)watch(socket.get());
         }
-        log::info(fmt::format("listening on {}{}", to_string(one.endpoint),
-                              one.scope.default_export.empty() ? "" : " (export " + one.scope.default_export + ")"));
+        log::info(fmt::format(
+            "listening on {}{}", to_string(one.endpoint),
+            one.scope.default_export.empty() ? "" : " (export " + one.scope.default_export + ")"));
     }
     for (const Listener& old : listeners_) {
         if (old.sockets.empty()) continue;
@@ -116,7 +119,8 @@ Server::Outcome Server::run() {
         // Last, because a reload changes the listeners that the other events speak of.
         if (signalled) on_signal();
         on_time();
-        if (stopping_ && abandoned_ && Clock::now() >= stop_deadline_ && !connections_.empty()) return leave_stuck();
+        if (stopping_ && abandoned_ && Clock::now() >= stop_deadline_ && !connections_.empty())
+            return leave_stuck();
     }
     return Outcome::clean;
 }
@@ -183,11 +187,12 @@ void Server::begin(Fd socket, const sockaddr_storage& from, const Listener& list
                                         config_->maxconnections));
     }
     if (!admission_.enter(peer.address)) {
-        return log::warning(fmt::format("{} refused: {} connections from there are still in the handshake", peer.name,
-                                        Admission::most_from_one_place));
+        return log::warning(fmt::format("{} refused: {} connections from there are still in the handshake",
+                                        peer.name, Admission::most_from_one_place));
     }
     const int changed = changed_.get();
-    Connection::Context context{config_, shared_, admission_, [changed] { (void)::eventfd_write(changed, 1); }};
+    Connection::Context context{config_, shared_, admission_,
+                                [changed] { (void)::eventfd_write(changed, 1); }};
     Connection& made =
         connections_.emplace_back(std::move(socket), std::move(peer), listener.scope, std::move(context));
     if (const Result<void> started = made.start(); !started) {
@@ -229,7 +234,8 @@ void Server::reload() {
     }
     if (!loaded.errors.empty() || !wanted) {
         log::error("the new configuration has mistakes; the old one stays in force");
-        return notify_service_manager("READY=1\nSTATUS=The new configuration has mistakes; the old one is in force.");
+        return notify_service_manager(
+            "READY=1\nSTATUS=The new configuration has mistakes; the old one is in force.");
     }
     if (loaded.config.user != config_->user || loaded.config.group != config_->group) {
         log::warning("user and group change only with a restart");
@@ -256,8 +262,8 @@ void Server::begin_stop(const char* signal) {
 
 Server::Outcome Server::leave_stuck() const {
     for (const Connection& one : connections_) {
-        log::error(fmt::format("{}: still has a request in the disk after {} s; leaving without it", one.peer().name,
-                               config_->stoptimeout.count()));
+        log::error(fmt::format("{}: still has a request in the disk after {} s; leaving without it",
+                               one.peer().name, config_->stoptimeout.count()));
     }
     return Outcome::stuck;
 }

@@ -1,5 +1,6 @@
 // The main thread: accepts clients, reads the configuration again on SIGHUP, stops on SIGTERM.
-// It never touches a volume and never waits for a client, so it answers signals whatever disks and networks do.
+// It never touches a volume and never waits for a client, so it answers signals whatever disks and networks
+// do.
 #pragma once
 
 #include <chrono>
@@ -24,12 +25,14 @@ public:
     Server& operator=(const Server&) = delete;
     ~Server();
 
-    // Binds every listener and takes over the signals. On return clients can connect, though nobody accepts yet.
+    // Binds every listener and takes over the signals. On return clients can connect, though nobody accepts
+    // yet.
     [[nodiscard]] std::expected<void, std::string> prepare();
 
     enum class Outcome : std::uint8_t {
         clean,  // every connection was ended
-        stuck,  // some thread is still in the disk after the whole stoptimeout: the process must be left without it
+        stuck,  // some thread is still in the disk after the whole stoptimeout: the process must be left
+                // without it
     };
     // Until it is told to stop.
     [[nodiscard]] Outcome run();
@@ -42,9 +45,10 @@ private:
     };
     using Clock = std::chrono::steady_clock;
 
-    // The listeners that the configuration wants, with new sockets only for endpoints that `listeners_` does not have: the
-    // others have none yet.
-    [[nodiscard]] std::expected<std::vector<Listener>, std::string> open_listeners(const Config& config) const;
+    // The listeners that the configuration wants, with new sockets only for endpoints that `listeners_` does
+    // not have: the others have none yet.
+    [[nodiscard]] std::expected<std::vector<Listener>, std::string> open_listeners(
+        const Config& config) const;
     void take_over(std::vector<Listener> wanted);
     void accept_from(const Listener& listener, int socket);
     void begin(Fd socket, const sockaddr_storage& from, const Listener& listener);
@@ -69,7 +73,8 @@ private:
     std::vector<Listener> listeners_;
     std::list<Connection> connections_;
     bool accepting_ = true;
-    Clock::time_point accept_again_ = Clock::time_point::max();  // gives meaning to !accepting_: after a shortage
+    Clock::time_point accept_again_ =
+        Clock::time_point::max();  // gives meaning to !accepting_: after a shortage
     bool stopping_ = false;
     Clock::time_point stop_deadline_{};  // gives meaning to stopping_
     bool abandoned_ = false;             // the deadline has passed once

@@ -14,7 +14,8 @@ namespace {
 // False when the deadline came first.
 bool wait_until(int socket, short events, Deadline deadline) {
     for (;;) {
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+        const auto left =
+            std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
         if (left.count() <= 0) return false;
         pollfd one{socket, events, 0};
         const int ready = ::poll(&one, 1, static_cast<int>(std::min<long long>(left.count(), 60'000)));
@@ -78,7 +79,8 @@ Received Receiver::skip(std::uint64_t count) {
 
 Result<void> send_all(int socket, std::span<const std::uint8_t> data, bool more_follows) {
     while (!data.empty()) {
-        const ssize_t count = ::send(socket, data.data(), data.size(), MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0));
+        const ssize_t count =
+            ::send(socket, data.data(), data.size(), MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0));
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) return sys_error("send");
         data = data.subspan(static_cast<std::size_t>(count));

@@ -37,13 +37,16 @@ private:
     std::span<const std::uint8_t> waiting_;  // the part of buffer_ that is not handed out yet
 };
 
-[[nodiscard]] Result<void> send_all(int socket, std::span<const std::uint8_t> data, bool more_follows = false);
+[[nodiscard]] Result<void> send_all(int socket, std::span<const std::uint8_t> data,
+                                    bool more_follows = false);
 
 // The handshake's own way: never waits longer than until the deadline, whatever the peer does.
 using Deadline = std::chrono::steady_clock::time_point;
 // Receives what is there, at least one byte and at most `into`.
-[[nodiscard]] Received receive_some_until(int socket, std::span<std::uint8_t> into, Deadline deadline, std::size_t& count);
+[[nodiscard]] Received receive_some_until(int socket, std::span<std::uint8_t> into, Deadline deadline,
+                                          std::size_t& count);
 // Sends what fits. ETIMEDOUT at the deadline.
-[[nodiscard]] Result<std::size_t> send_some_until(int socket, std::span<const std::uint8_t> data, Deadline deadline);
+[[nodiscard]] Result<std::size_t> send_some_until(int socket, std::span<const std::uint8_t> data,
+                                                  Deadline deadline);
 
 }  // namespace holdfast::server

@@ -14,7 +14,8 @@ inline constexpr std::string_view white_space = " \t\r\f\v";
     return text.substr(first, text.find_last_not_of(white_space) - first + 1);
 }
 
-// Removes and returns what stands before the first `separator`, and the separator. All of it where there is none.
+// Removes and returns what stands before the first `separator`, and the separator. All of it where there is
+// none.
 inline std::string_view take_until(std::string_view& rest, char separator) {
     const std::size_t end = std::min(rest.find(separator), rest.size());
     const std::string_view taken = rest.substr(0, end);

@@ -14,7 +14,7 @@ Result<std::string> read_text_file(const std::string& path, std::size_t most) {
     // O_NONBLOCK: a FIFO must not hold the server up.
     const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (!file) return sys_error("open");
-    struct stat status{};
+    struct stat status {};
     if (::fstat(file.get(), &status) != 0) return sys_error("fstat");
     if (S_ISDIR(status.st_mode)) return std::unexpected(SysError{EISDIR, "open"});
     if (!S_ISREG(status.st_mode)) return std::unexpected(SysError{EINVAL, "open"});

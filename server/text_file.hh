@@ -7,7 +7,8 @@
 
 namespace holdfast::server {
 
-// EFBIG for a file of more than `most` bytes, EISDIR or EINVAL for what is no regular file. Does not wait on a FIFO.
+// EFBIG for a file of more than `most` bytes, EISDIR or EINVAL for what is no regular file. Does not wait on
+// a FIFO.
 [[nodiscard]] Result<std::string> read_text_file(const std::string& path, std::size_t most);
 
 }  // namespace holdfast::server

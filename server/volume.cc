@@ -38,9 +38,10 @@ Opened open_block_device(const VolumeRequest& request, dev_t device) {
     return failure(request.path, error);
 }
 
-// An OFD lock on the whole file: held by the open file and not by the process, seen by every other server that locks.
+// An OFD lock on the whole file: held by the open file and not by the process, seen by every other server
+// that locks.
 bool lock_for_writing(int file) {
-    struct flock lock{};
+    struct flock lock {};
     lock.l_type = F_WRLCK;
     lock.l_whence = SEEK_SET;
     return ::fcntl(file, F_OFD_SETLK, &lock) == 0;
@@ -83,7 +84,8 @@ Result<void> Volume::write(std::span<const std::uint8_t> from, std::uint64_t off
         if (count < 0 && errno == EINTR) continue;
         if (count < 0 && durable) {
             const SysError error{errno, "pwritev2(RWF_DSYNC)"};
-            // The failure may be that of an earlier write, whose error is now taken and would not be told to a flush.
+            // The failure may be that of an earlier write, whose error is now taken and would not be told to
+            // a flush.
             flush_lost_ = true;
             return std::unexpected(error);
         }
@@ -114,7 +116,7 @@ Result<void> Volume::write_zeroes(std::uint64_t offset, std::uint64_t length) {
 }
 
 std::expected<void, std::string> create_missing_file(const VolumeRequest& request) {
-    struct stat status{};
+    struct stat status {};
     if (request.create_size == 0 || ::stat(request.path.c_str(), &status) == 0 || errno != ENOENT) return {};
     if (request.path.starts_with("/dev/")) {
         return std::unexpected(fmt::format("{}: there is no such device", request.path));
@@ -131,7 +133,7 @@ std::expected<void, std::string> create_missing_file(const VolumeRequest& reques
 }
 
 std::expected<std::unique_ptr<Volume>, std::string> open_volume(const VolumeRequest& request) {
-    struct stat status{};
+    struct stat status {};
     if (::stat(request.path.c_str(), &status) != 0) {
         const SysError error{errno, "stat"};
         return failure(request.path, error);
@@ -148,10 +150,11 @@ std::expected<std::unique_ptr<Volume>, std::string> open_volume(const VolumeRequ
 }
 
 std::expected<VolumeTraits, std::string> look_at_volume(const VolumeRequest& request) {
-    struct stat status{};
+    struct stat status {};
     if (::stat(request.path.c_str(), &status) != 0) {
         const SysError error{errno, "stat"};
-        if (error.code == ENOENT && request.create_size != 0) return VolumeTraits{.size = request.create_size};
+        if (error.code == ENOENT && request.create_size != 0)
+            return VolumeTraits{.size = request.create_size};
         return failure(request.path, error);
     }
     if (!S_ISBLK(status.st_mode) && !S_ISREG(status.st_mode)) return wrong_kind(request.path);
@@ -160,8 +163,9 @@ std::expected<VolumeTraits, std::string> look_at_volume(const VolumeRequest& req
     Fd file(::open(request.path.c_str(), (for_writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK));
     if (!file) return failure(request.path, SysError{errno, "open"});
     if (::fstat(file.get(), &status) != 0) return failure(request.path, SysError{errno, "fstat"});
-    Result<VolumeTraits> traits = S_ISBLK(status.st_mode) ? BlockVolume(std::move(file), status.st_rdev).traits()
-                                                          : FileVolume(std::move(file), for_writing).traits();
+    Result<VolumeTraits> traits = S_ISBLK(status.st_mode)
+                                      ? BlockVolume(std::move(file), status.st_rdev).traits()
+                                      : FileVolume(std::move(file), for_writing).traits();
     if (!traits) return failure(request.path, traits.error());
     return *traits;
 }

@@ -22,7 +22,7 @@ VolumeUse::~VolumeUse() {
 }
 
 std::expected<VolumeRegistry::Key, std::string> VolumeRegistry::key_of(const VolumeRequest& request) {
-    struct stat status{};
+    struct stat status {};
     if (::stat(request.path.c_str(), &status) != 0) {
         const SysError error{errno, "stat"};
         return std::unexpected(fmt::format("{}: {}", request.path, error.message()));

@@ -1,5 +1,6 @@
-// Which volumes are open. One volume is opened once, however many connections, exports and names lead to it, at the first
-// use, and closed with the last: then an LV may be mounted or removed again, and the next use sees what has changed.
+// Which volumes are open. One volume is opened once, however many connections, exports and names lead to it,
+// at the first use, and closed with the last: then an LV may be mounted or removed again, and the next use
+// sees what has changed.
 #pragma once
 
 #include <sys/types.h>
@@ -15,8 +16,8 @@
 
 namespace holdfast::server {
 
-// A volume with the number of its users. The mutex is held while it is opened and closed, which can take long: whoever
-// wants the same volume meanwhile waits, whoever wants another does not.
+// A volume with the number of its users. The mutex is held while it is opened and closed, which can take
+// long: whoever wants the same volume meanwhile waits, whoever wants another does not.
 struct VolumeSlot {
     std::mutex mutex;
     std::unique_ptr<Volume> volume;  // set while users > 0

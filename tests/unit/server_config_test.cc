@@ -1,0 +1,454 @@
+// The configuration: the classic example as it is, every key, and every mistake at its place.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "server/config.hh"
+#include "server/config_keys.hh"
+
+using namespace holdfast::server;
+
+namespace {
+
+struct Read {
+    Config config;
+    std::vector<Remark> errors;
+    std::vector<Remark> warnings;
+};
+
+Read read(std::string_view main, std::string_view included = {}) {
+    ConfigReader reader;
+    reader.add_main("conf", main);
+    if (!included.empty()) reader.add_included("conf.d/a.conf", included);
+    Read result;
+    result.config = reader.finish();
+    result.errors = reader.errors();
+    result.warnings = reader.warnings();
+    return result;
+}
+
+Read read_arguments(const std::vector<std::string_view>& exports,
+                    const std::vector<std::string_view>& listens = {}) {
+    ConfigReader reader;
+    for (const std::string_view one : exports) reader.add_export_argument(one);
+    for (const std::string_view one : listens) reader.add_listen_argument(one);
+    Read result;
+    result.config = reader.finish();
+    result.errors = reader.errors();
+    result.warnings = reader.warnings();
+    return result;
+}
+
+// What an export's section with these lines makes.
+Read with_export_lines(std::string_view lines) {
+    return read("[generic]\n[root]\nexportname = /dev/vg0/root\n" + std::string(lines) + "\n");
+}
+
+ExportConfig export_with(std::string_view lines) {
+    const Read result = with_export_lines(lines);
+    CAPTURE(lines);
+    REQUIRE(result.errors.empty());
+    return result.config.exports.at(0);
+}
+
+Config generic_with(std::string_view lines) {
+    const Read result = read("[generic]\n" + std::string(lines) + "\n[root]\nexportname = /dev/vg0/root\n");
+    CAPTURE(lines);
+    REQUIRE(result.errors.empty());
+    return result.config;
+}
+
+std::vector<std::string> endpoints(const Config& config) {
+    std::vector<std::string> texts;
+    for (const Listen& one : config.listens) texts.push_back(to_string(one.endpoint));
+    return texts;
+}
+
+bool has(const std::vector<Remark>& remarks, unsigned line, std::string_view text) {
+    return std::ranges::any_of(remarks, [&](const Remark& one) {
+        return one.place.line == line && one.text.find(text) != std::string::npos;
+    });
+}
+
+using Texts = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("the classic configuration works unchanged") {
+    const Read result = read(
+        "[root]\n"
+        "exportname = /dev/vg0/workstation0\n"
+        "port = 12345\n"
+        "authfile = /etc/nbd-server/allow\n"
+        "listenaddr =\n");
+    CHECK(result.errors.empty());
+    CHECK(result.warnings.empty());
+    REQUIRE(result.config.exports.size() == 1);
+    const ExportConfig& root = result.config.exports[0];
+    CHECK(root.name == "root");
+    CHECK(root.path == "/dev/vg0/workstation0");
+    CHECK(root.authfile == "/etc/nbd-server/allow");
+    CHECK(root.port == 12345);
+    CHECK_FALSE(root.readonly);
+    CHECK(root.flush);
+    CHECK(root.fua);
+    CHECK(root.trim);
+    REQUIRE(result.config.listens.size() == 2);
+    CHECK(endpoints(result.config) == Texts{"all addresses, port 10809", "all addresses, port 12345"});
+    CHECK(result.config.listens[0].every_export);
+    CHECK(result.config.listens[0].default_export.empty());
+    CHECK_FALSE(result.config.listens[1].every_export);
+    CHECK(result.config.listens[1].default_export == "root");
+}
+
+TEST_CASE(
+    "the configuration that Debian installs with nbd-server, with its indented keys, is read as it is") {
+    ConfigReader reader;
+    reader.add_main("conf",
+                    "[generic]\n"
+                    "# If you want to run everything as root rather than the nbd user, you\n"
+                    "# may either say \"root\" in the two following lines, or remove them\n"
+                    "\tuser = nbd\n"
+                    "\tgroup = nbd\n"
+                    "\tincludedir = /etc/nbd-server/conf.d\n"
+                    "\n"
+                    "# What follows are export definitions.\n");
+    CHECK(reader.errors().empty());
+    REQUIRE(reader.includedir().has_value());
+    CHECK(reader.includedir()->path == "/etc/nbd-server/conf.d");
+    CHECK(reader.includedir()->place == Place{"conf", 6});
+    reader.add_included("conf.d/disk.conf", "[disk]\n  exportname=/srv/disk\n");
+    const Config config = reader.finish();
+    CHECK(reader.errors().empty());
+    CHECK(config.user == "nbd");
+    CHECK(config.group == "nbd");
+    CHECK(config.exports.at(0).path == "/srv/disk");
+    CHECK(config.exports.at(0).place == Place{"conf.d/disk.conf", 1});
+}
+
+TEST_CASE("the examples of nbd-server's manual are read") {
+    CHECK(read("[generic]\n[export]\n    exportname = /export/blkdev\n").errors.empty());
+    const Read result = read(
+        "[generic]\n    user = nbd\n    group = nbd\n"
+        "[export]\n    exportname = /export/blkdev\n    authfile = /etc/nbd-server/allow\n");
+    CHECK(result.errors.empty());
+    CHECK(result.warnings.empty());
+}
+
+TEST_CASE("a boolean is true, false, yes, no, 1 or 0") {
+    for (const char* word : {"true", "yes", "1"})
+        CHECK(export_with(std::string("readonly = ") + word).readonly);
+    for (const char* word : {"false", "no", "0"})
+        CHECK_FALSE(export_with(std::string("readonly = ") + word).readonly);
+    for (const char* word : {"", "True", "on", "2", "maybe", "\"true\"", "true # really"}) {
+        CAPTURE(word);
+        CHECK(has(with_export_lines(std::string("readonly = ") + word).errors, 4, "neither true nor false"));
+    }
+    CHECK(has(with_export_lines("readonly = true # really").errors, 4, "comments have lines of their own"));
+    CHECK(has(with_export_lines("readonly = \"true\"").errors, 4, "without quotes"));
+}
+
+TEST_CASE("the keys of an export are taken") {
+    CHECK_FALSE(export_with("flush = false").flush);
+    CHECK_FALSE(export_with("fua = false").fua);
+    CHECK_FALSE(export_with("trim = false").trim);
+    CHECK(export_with("sync = true").sync);
+    CHECK(export_with("rotational = true").rotational);
+    CHECK(export_with("maxconnections = 3").maxconnections == 3);
+    CHECK(export_with("timeout = 90").timeout.count() == 90);
+    CHECK(export_with("filesize = 1048576").filesize == 1048576);
+    CHECK(export_with("port = 2000").port == 2000);
+    CHECK(export_with("port = nbd").port == 10809);
+    CHECK(export_with("virtstyle = none").virtstyle == VirtStyle::none);
+    CHECK(export_with("virtstyle = ipliteral").virtstyle == VirtStyle::ip_literal);
+    CHECK(export_with("virtstyle = iphash").virtstyle == VirtStyle::ip_hash);
+    CHECK(export_with("virtstyle = cidrhash 16").virtstyle == VirtStyle::cidr_hash);
+    CHECK(export_with("virtstyle = cidrhash 16").virt_prefix == 16);
+}
+
+TEST_CASE("numbers are held to their range") {
+    for (const char* line :
+         {"port = 0", "port = 65536", "port = http", "port = -1", "port = 12345 ; mine",
+          "port =", "filesize = 10M", "filesize = 99999999999999999999", "maxconnections = many",
+          "timeout = 1s", "virtstyle = cidrhash", "virtstyle = cidrhash 129", "virtstyle = cidr"}) {
+        CAPTURE(line);
+        const Read result = with_export_lines(line);
+        CHECK(result.errors.size() == 1);
+        CHECK(has(result.errors, 4, ""));
+    }
+}
+
+TEST_CASE("the keys of [generic] are taken") {
+    CHECK(generic_with("allowlist = true").allowlist);
+    CHECK_FALSE(generic_with("").allowlist);
+    CHECK(generic_with("user = nbd").user == "nbd");
+    CHECK(generic_with("maxconnections = 7").maxconnections == 7);
+    CHECK(generic_with("handshaketimeout = 7").handshaketimeout.count() == 7);
+    CHECK(generic_with("stoptimeout = 7").stoptimeout.count() == 7);
+    CHECK(endpoints(generic_with("port = 99")) == Texts{"all addresses, port 99"});
+    CHECK(endpoints(generic_with("listenaddr =")) == Texts{"all addresses, port 10809"});
+    CHECK(endpoints(generic_with("listenaddr = 10.0.0.1, ::1,[fe80::1] , box.example")) ==
+          Texts{"10.0.0.1:10809", "[::1]:10809", "[fe80::1]:10809", "box.example:10809"});
+    CHECK(endpoints(generic_with("unixsock = /run/x.sock")) == Texts{"unix:/run/x.sock"});
+    CHECK(endpoints(generic_with("unixsock = /run/x.sock\nduallisten = true")) ==
+          Texts{"unix:/run/x.sock", "all addresses, port 10809"});
+    CHECK(endpoints(generic_with("unixsock = /run/x.sock\nduallisten = false")) == Texts{"unix:/run/x.sock"});
+}
+
+TEST_CASE("an address that is none is an error at its line") {
+    for (const char* text :
+         {"10.0.0.1:12345", "10.0.0", "10.0.0.256", "a b", "10.0.0.1;10.0.0.2", "::g", ","}) {
+        CAPTURE(text);
+        const Read result = read("[generic]\nlistenaddr = " + std::string(text) + "\n[r]\nexportname = /x\n");
+        CHECK(has(result.errors, 2, "is not an address"));
+    }
+}
+
+TEST_CASE("an export's own port listens where [generic] does, unless the export says otherwise") {
+    const char* const generic = "[generic]\nlistenaddr = 127.0.0.1\n[root]\nexportname = /x\nport = 12345\n";
+    CHECK(endpoints(read(generic).config) == Texts{"127.0.0.1:10809", "127.0.0.1:12345"});
+    CHECK(endpoints(read(std::string(generic) + "listenaddr = 10.0.0.1, 10.0.0.2\n").config) ==
+          Texts{"127.0.0.1:10809", "10.0.0.1:12345", "10.0.0.2:12345"});
+    CHECK(endpoints(read(std::string(generic) + "listenaddr =\n").config) ==
+          Texts{"127.0.0.1:10809", "all addresses, port 12345"});
+}
+
+TEST_CASE("a port that is both everybody's and one export's own is one listener") {
+    const Config config = read("[root]\nexportname = /x\nport = 10809\n[other]\nexportname = /y\n").config;
+    REQUIRE(config.listens.size() == 1);
+    CHECK(config.listens[0].every_export);
+    CHECK(config.listens[0].default_export == "root");
+}
+
+TEST_CASE("two exports cannot have the same port of their own") {
+    const Read result = read("[a]\nexportname = /a\nport = 2000\n[b]\nexportname = /b\nport = 2000\n");
+    CHECK(has(result.errors, 4, "port 2000 is [a]'s own already"));
+    CHECK(read("[a]\nexportname = /a\nport = 2000\nlistenaddr = 10.0.0.1\n"
+               "[b]\nexportname = /b\nport = 2000\nlistenaddr = 10.0.0.2\n")
+              .errors.empty());
+    CHECK(has(
+        read("[a]\nexportname = /a\nport = 2000\nlistenaddr = 10.0.0.1\n[b]\nexportname = /b\nport = 2000\n")
+            .errors,
+        5, "taken on all addresses"));
+}
+
+TEST_CASE("listenaddr without a port is named as without effect") {
+    const Read result = with_export_lines("listenaddr = 10.0.0.1");
+    CHECK(result.errors.empty());
+    CHECK(has(result.warnings, 4, "no effect"));
+}
+
+TEST_CASE("an unknown key is an error with its place and the nearest key") {
+    CHECK(has(with_export_lines("readonli = true").errors, 4, "did you mean readonly?"));
+    CHECK(has(with_export_lines("ReadOnly = true").errors, 4, "did you mean readonly?"));
+    CHECK(has(with_export_lines("export_name = /x").errors, 4, "did you mean exportname?"));
+    CHECK(has(with_export_lines("colour = green").errors, 4, "colour: unknown key"));
+    CHECK_FALSE(has(with_export_lines("colour = green").errors, 4, "did you mean"));
+    CHECK(has(with_export_lines("max_threads = 4").errors, 4, "belongs to [generic]"));
+    CHECK(has(read("[generic]\nreadonly = true\n[r]\nexportname = /x\n").errors, 2,
+              "belongs to an export's section"));
+    CHECK(has(read("[generic]\nincludedri = /x\n[r]\nexportname = /x\n").errors, 2,
+              "did you mean includedir?"));
+}
+
+TEST_CASE("what would lose data or protection when neglected is an error when it is asked for") {
+    for (const char* key :
+         {"copyonwrite", "multifile", "treefiles", "temporary", "sdp", "force_tls", "tlsonly", "waitfile"}) {
+        CAPTURE(key);
+        CHECK(has(with_export_lines(std::string(key) + " = true").errors, 4,
+                  "not supported by holdfast-server"));
+        CHECK(export_with(std::string(key) + " = false").path == "/dev/vg0/root");
+    }
+    for (const char* key : {"prerun", "postrun"}) {
+        CAPTURE(key);
+        CHECK(has(with_export_lines(std::string(key) + " = /bin/true").errors, 4,
+                  "not supported by holdfast-server"));
+    }
+    for (const char* line : {"oldstyle = true", "force_tls = true", "tlsonly = true", "keyfile = /k",
+                             "certfile = /c", "cacertfile = /c", "tlsprio = NORMAL"}) {
+        CAPTURE(line);
+        const Read result = read("[generic]\n" + std::string(line) + "\n[r]\nexportname = /x\n");
+        CHECK(has(result.errors, 2, "not supported by holdfast-server"));
+    }
+    CHECK(generic_with("oldstyle = false\nforce_tls = false\nkeyfile =").exports.size() == 1);
+}
+
+TEST_CASE("what is harmless to leave out is a warning with its place") {
+    for (const char* line : {"splice = true", "transactionlog = /tmp/log", "datalog = true", "cowdir = /tmp",
+                             "sparse_cow = true"}) {
+        CAPTURE(line);
+        const Read result = with_export_lines(line);
+        CHECK(result.errors.empty());
+        CHECK(has(result.warnings, 4, "by holdfast-server"));
+    }
+    for (const char* line : {"max_threads = 4", "splice = true"}) {
+        const Read result = read("[generic]\n" + std::string(line) + "\n[r]\nexportname = /x\n");
+        CHECK(result.errors.empty());
+        CHECK(has(result.warnings, 2, "not needed by holdfast-server"));
+    }
+    CHECK(has(with_export_lines("authfile =").warnings, 4, "every client may connect"));
+}
+
+TEST_CASE("every key of nbd-server(5) is known") {
+    for (const char* key :
+         {"allowlist", "cacertfile", "certfile", "force_tls", "group", "includedir", "keyfile", "listenaddr",
+          "max_threads", "oldstyle", "port", "splice", "user", "unixsock", "duallisten", "tlsprio"}) {
+        CAPTURE(key);
+        CHECK(std::ranges::any_of(generic_keys(), [&](const GenericKey& one) { return one.name == key; }));
+    }
+    for (const char* key : {"authfile",   "copyonwrite",    "cowdir",         "exportname",
+                            "filesize",   "flush",          "force_tls",      "fua",
+                            "listenaddr", "maxconnections", "multifile",      "treefiles",
+                            "postrun",    "prerun",         "readonly",       "rotational",
+                            "sdp",        "sparse_cow",     "splice",         "sync",
+                            "temporary",  "timeout",        "transactionlog", "trim",
+                            "virtstyle",  "tlsonly",        "waitfile",       "port"}) {
+        CAPTURE(key);
+        CHECK(std::ranges::any_of(export_keys(), [&](const ExportKey& one) { return one.name == key; }));
+    }
+}
+
+TEST_CASE("all mistakes are found, not only the first") {
+    const Read result = read(
+        "[generic]\nport = zero\nnonsense\n[a]\nreadonly = maybe\nexportname = "
+        "relative\n[b]\n[a]\nexportname = /x\n");
+    CHECK(has(result.errors, 2, "port"));
+    CHECK(has(result.errors, 3, "neither a section"));
+    CHECK(has(result.errors, 5, "readonly"));
+    CHECK(has(result.errors, 6, "begin with \"/\""));
+    CHECK(has(result.errors, 7, "exportname is missing"));
+    CHECK(has(result.errors, 8, "[a] again; it stands at conf:4"));
+}
+
+TEST_CASE("an export needs a file, a name, and to be the only one of its name") {
+    CHECK(has(read("[root]\n").errors, 1, "exportname is missing"));
+    CHECK(has(read("[]\nexportname = /x\n").errors, 1, "name"));
+    CHECK(has(read("[" + std::string(4097, 'n') + "]\nexportname = /x\n").errors, 1, "4096"));
+    CHECK(read("[" + std::string(4096, 'n') + "]\nexportname = /x\n").errors.empty());
+    CHECK(has(read("[a]\nexportname = /x\n", "[a]\nexportname = /y\n").errors, 1,
+              "again; it stands at conf:1"));
+}
+
+TEST_CASE("a configuration without exports is an error") {
+    CHECK(has(read("").errors, 0, "no export"));
+    CHECK(has(read("[generic]\n").errors, 0, "no export"));
+}
+
+TEST_CASE("[generic] stands once, in the main file, wherever it likes") {
+    CHECK(read("[a]\nexportname = /x\n[generic]\nport = 99\n").errors.empty());
+    CHECK(has(read("[generic]\n[a]\nexportname = /x\n[generic]\n").errors, 4, "[generic] again"));
+    CHECK(has(read("[a]\nexportname = /x\n", "[generic]\nport = 99\n").errors, 1,
+              "main configuration file only"));
+}
+
+TEST_CASE("the last of equal keys counts, and that is said") {
+    const Read result = with_export_lines("readonly = true\nreadonly = false");
+    CHECK(result.errors.empty());
+    CHECK_FALSE(result.config.exports.at(0).readonly);
+    CHECK(has(result.warnings, 5, "replaces the one at conf:4"));
+}
+
+TEST_CASE("lines may be indented, end in CR LF, and be very long") {
+    const std::string path = "/" + std::string(3000, 'p');
+    const Read result = read(
+        "\xef\xbb\xbf[generic]\r\n\tport\t=  99 \r\n; a comment\r\n[x]\r\n  exportname=" + path + "\r\n");
+    CHECK(result.errors.empty());
+    CHECK(result.config.exports.at(0).path == path);
+    CHECK(endpoints(result.config) == Texts{"all addresses, port 99"});
+}
+
+TEST_CASE("GKeyFile's escapes are undone, and a path may contain = and #") {
+    CHECK(export_with("exportname = /a\\sb\\\\c").path == "/a b\\c");
+    CHECK(export_with("exportname = /a=b#c").path == "/a=b#c");
+    CHECK(has(with_export_lines("exportname = /a\\x").errors, 4, "backslash"));
+    CHECK(has(with_export_lines("exportname = /a\\").errors, 4, "backslash"));
+}
+
+TEST_CASE("lines that are nothing are errors at their place") {
+    CHECK(has(read("port = 1\n[a]\nexportname = /x\n").errors, 1, "before the first section"));
+    CHECK(has(read("[a\nexportname = /x\n").errors, 1, "\"]\" is missing"));
+    CHECK(has(read("[a] # mine\nexportname = /x\n").errors, 1, "comments have lines of their own"));
+    CHECK(has(read("[a]\n= x\nexportname = /x\n").errors, 2, "name of the key is missing"));
+    using namespace std::string_view_literals;
+    CHECK(has(read("[a]\nexport\0name = /x\n"sv).errors, 2, "NUL"));
+}
+
+TEST_CASE("rubbish of any kind is read without harm") {
+    std::string text =
+        "[generic]\nport = 99\n[a]\nexportname = /x\nvirtstyle = cidrhash 24\nlistenaddr = ::1, 10.0.0.1\n";
+    for (std::size_t cut = 0; cut <= text.size(); ++cut) (void)read(std::string_view(text).substr(0, cut));
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        for (const char c : {'\0', '\n', '[', ']', '=', '\\', '\xff', '9', ' '}) {
+            std::string wrong = text;
+            wrong[at] = c;
+            (void)read(wrong);
+        }
+    }
+}
+
+TEST_CASE("exports of the command line") {
+    const Read result =
+        read_arguments({"root=/dev/vg0/root", "iso=/srv/a=b.iso,readonly"}, {"127.0.0.1:2000"});
+    CHECK(result.errors.empty());
+    CHECK(result.config.allowlist);
+    CHECK(result.config.find("root")->path == "/dev/vg0/root");
+    CHECK_FALSE(result.config.find("root")->readonly);
+    CHECK(result.config.find("iso")->path == "/srv/a=b.iso");
+    CHECK(result.config.find("iso")->readonly);
+    CHECK(result.config.find("iso ") == nullptr);
+    CHECK(endpoints(result.config) == Texts{"127.0.0.1:2000"});
+    CHECK(result.config.listens[0].default_export.empty());
+    CHECK(read_arguments({"root=/x"}).config.listens.at(0).default_export == "root");
+    for (const char* wrong : {"root", "root=", "root=relative", "=/x"}) {
+        CAPTURE(wrong);
+        CHECK(read_arguments({wrong}).errors.size() == 1);
+    }
+    CHECK(read_arguments({"a=/x", "a=/y"}).errors.size() == 1);
+}
+
+TEST_CASE("addresses of the command line") {
+    struct Row {
+        const char* argument;
+        const char* endpoint;
+    };
+    for (const Row& row : {Row{"10.0.0.1:99", "10.0.0.1:99"}, Row{"[::1]:99", "[::1]:99"},
+                           Row{"box:99", "box:99"}, Row{":99", "all addresses, port 99"},
+                           Row{"*:99", "all addresses, port 99"}, Row{"unix:/run/x", "unix:/run/x"}}) {
+        CAPTURE(row.argument);
+        const Read result = read_arguments({"a=/x"}, {row.argument});
+        CHECK(result.errors.empty());
+        CHECK(endpoints(result.config) == Texts{row.endpoint});
+    }
+    for (const char* wrong : {"10.0.0.1", "10.0.0.1:", "10.0.0.1:0", "10.0.0.1:65536", "::1:99",
+                              "10.0.0.300:99", "unix:x", "unix:", "", "a b:99"}) {
+        CAPTURE(wrong);
+        CHECK(read_arguments({"a=/x"}, {wrong}).errors.size() == 1);
+    }
+}
+
+TEST_CASE("--listen replaces the addresses of [generic], not an export's own port") {
+    ConfigReader reader;
+    reader.add_main("conf", "[generic]\nport = 99\nunixsock = /run/x\n[a]\nexportname = /x\nport = 2000\n");
+    reader.add_listen_argument("127.0.0.1:98");
+    CHECK(endpoints(reader.finish()) == Texts{"127.0.0.1:98", "all addresses, port 2000"});
+}
+
+TEST_CASE("%s in a path is the client's address, in the style that is asked for") {
+    ExportConfig config;
+    config.path = "/export/%s";
+    CHECK(config.is_virtual());
+    CHECK(path_for_client(config, "192.168.1.100") == "/export/192.168.1.100");
+    CHECK(path_for_client(config, "2001:6f8:32f::39") == "/export/2001:6f8:32f::39");
+    CHECK(path_for_client(config, "unix") == "/export/unix");
+    config.virtstyle = VirtStyle::ip_hash;
+    CHECK(path_for_client(config, "192.168.1.100") == "/export/192/168/1/100");
+    config.virtstyle = VirtStyle::cidr_hash;
+    config.virt_prefix = 16;
+    CHECK(path_for_client(config, "192.168.1.100") == "/export/192.168.0.0/192.168.1.100");
+    config.virt_prefix = 26;
+    CHECK(path_for_client(config, "192.168.1.100") == "/export/192.168.1.64/192.168.1.100");
+    CHECK(path_for_client(config, "unix") == "/export/unix");
+    config.virtstyle = VirtStyle::none;
+    CHECK_FALSE(config.is_virtual());
+    CHECK(path_for_client(config, "192.168.1.100") == "/export/%s");
+}

@@ -1,0 +1,196 @@
+// The parts of volumes and exports that need no device: whole blocks, what is offered, counting, mount
+// tables, files.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "server/admission.hh"
+#include "server/block_volume.hh"
+#include "server/exports.hh"
+#include "server/holders.hh"
+
+using namespace holdfast;
+using namespace holdfast::server;
+
+namespace {
+
+// A file of its own for a test, gone afterwards.
+class TemporaryFile {
+public:
+    explicit TemporaryFile(std::size_t size) {
+        const Fd file(::mkstemp(path_));
+        REQUIRE(file);
+        REQUIRE(::ftruncate(file.get(), static_cast<off_t>(size)) == 0);
+    }
+    TemporaryFile(const TemporaryFile&) = delete;
+    TemporaryFile& operator=(const TemporaryFile&) = delete;
+    ~TemporaryFile() { ::unlink(path_); }
+
+    [[nodiscard]] VolumeRequest request(bool writable = true) const { return {path_, writable, 0}; }
+
+private:
+    char path_[32] = "/tmp/holdfast-unit-XXXXXX";
+};
+
+ExportConfig plain_export() {
+    ExportConfig config;
+    config.name = "root";
+    config.path = "/x";
+    return config;
+}
+
+}  // namespace
+
+TEST_CASE("a range is cut into whole blocks and what is left over") {
+    CHECK(whole_blocks(0, 4096, 4096) == Aligned{0, 4096, 0});
+    CHECK(whole_blocks(1, 4096, 4096) == Aligned{4095, 0, 1});
+    CHECK(whole_blocks(4095, 4098, 4096) == Aligned{1, 4096, 1});
+    CHECK(whole_blocks(1, 2, 4096) == Aligned{2, 0, 0});
+    CHECK(whole_blocks(4096, 4095, 4096) == Aligned{0, 0, 4095});
+    CHECK(whole_blocks(100, 0, 4096) == Aligned{0, 0, 0});
+    CHECK(whole_blocks((1ULL << 62) + 1, 8192, 4096) == Aligned{4095, 4096, 1});
+}
+
+TEST_CASE("flush, fua, trim and zeroes are offered by default, trim only where the volume can") {
+    const VolumeTraits able{.size = 1 << 20, .can_trim = true};
+    const VolumeTraits unable{.size = 1 << 20, .can_trim = false};
+    const auto offer = make_offer(plain_export(), able);
+    REQUIRE(offer);
+    CHECK(offer->size == 1 << 20);
+    CHECK(offer->flags == (nbd::flag_has_flags | nbd::flag_send_flush | nbd::flag_send_fua |
+                           nbd::flag_send_trim | nbd::flag_send_write_zeroes | nbd::flag_can_multi_conn));
+    CHECK(offer->block_sizes == nbd::BlockSizes{1, 4096, 32U << 20});
+    CHECK((make_offer(plain_export(), unable)->flags & nbd::flag_send_trim) == 0);
+}
+
+TEST_CASE("what the configuration turns off is not offered") {
+    const VolumeTraits traits{.size = 1 << 20, .can_trim = true};
+    ExportConfig config = plain_export();
+    config.flush = config.fua = config.trim = false;
+    config.rotational = true;
+    CHECK(make_offer(config, traits)->flags == (nbd::flag_has_flags | nbd::flag_rotational |
+                                                nbd::flag_send_write_zeroes | nbd::flag_can_multi_conn));
+    config = plain_export();
+    config.readonly = true;
+    CHECK(make_offer(config, traits)->flags ==
+          (nbd::flag_has_flags | nbd::flag_read_only | nbd::flag_send_flush | nbd::flag_can_multi_conn));
+}
+
+TEST_CASE("several connections are not offered where each may get another file") {
+    ExportConfig config = plain_export();
+    config.path = "/x/%s";
+    CHECK((make_offer(config, {.size = 1})->flags & nbd::flag_can_multi_conn) == 0);
+}
+
+TEST_CASE("filesize makes an export smaller than its volume, never larger") {
+    ExportConfig config = plain_export();
+    config.filesize = 512;
+    CHECK(make_offer(config, {.size = 1024})->size == 512);
+    CHECK_FALSE(make_offer(config, {.size = 511}).has_value());
+}
+
+TEST_CASE("connections are counted up to the limit, and a place becomes free again") {
+    ConnectionCounts counts;
+    CHECK(counts.enter("a", 2));
+    CHECK(counts.enter("a", 2));
+    CHECK_FALSE(counts.enter("a", 2));
+    CHECK(counts.enter("b", 1));
+    CHECK(counts.enter("a", 0));
+    counts.leave("a");
+    counts.leave("a");
+    CHECK(counts.enter("a", 2));
+}
+
+TEST_CASE("handshakes are bounded by place and in all") {
+    Admission admission;
+    const Address one = *parse_address("10.0.0.1");
+    for (std::uint32_t i = 0; i < Admission::most_from_one_place; ++i) CHECK(admission.enter(one));
+    CHECK_FALSE(admission.enter(one));
+    CHECK(admission.enter(*parse_address("10.0.0.2")));
+    admission.leave(one);
+    CHECK(admission.enter(one));
+    const Address neighbour = *parse_address("2001:db8::1");
+    for (std::uint32_t i = 0; i < Admission::most_from_one_place; ++i) CHECK(admission.enter(neighbour));
+    CHECK_FALSE(admission.enter(*parse_address("2001:db8::2:2")));
+    CHECK(admission.enter(*parse_address("2001:db8:0:1::2")));
+    while (admission.has_room()) CHECK(admission.enter(std::nullopt));
+}
+
+TEST_CASE("a mount is found by its device number, its name decoded") {
+    const std::string table =
+        "21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+        "36 35 253:0 / /mnt/a\\040b rw,noatime master:1 - ext3 /dev/root rw,errors=continue\n"
+        "broken\n"
+        "37 35 253:10 / /srv rw - xfs /dev/mapper/x rw\n";
+    CHECK(mount_point(table, 253, 0) == "/mnt/a b");
+    CHECK(mount_point(table, 253, 10) == "/srv");
+    CHECK(mount_point(table, 253, 1).empty());
+    CHECK(mount_point("", 8, 1).empty());
+}
+
+TEST_CASE("a file is opened once for all its users, and closed with the last") {
+    const TemporaryFile file(1 << 16);
+    VolumeRegistry registry;
+    std::expected<VolumeUse, std::string> first = registry.acquire(file.request());
+    REQUIRE(first);
+    {
+        const std::expected<VolumeUse, std::string> second = registry.acquire(file.request());
+        REQUIRE(second);
+        CHECK(&second->volume() == &first->volume());
+        // Another server would find it locked.
+        VolumeRegistry other;
+        const std::expected<VolumeUse, std::string> refused = other.acquire(file.request());
+        REQUIRE_FALSE(refused.has_value());
+        CHECK(refused.error().find("in use") != std::string::npos);
+        CHECK(other.acquire(file.request(false)).has_value());
+    }
+    *first = VolumeUse();
+    VolumeRegistry other;
+    CHECK(other.acquire(file.request()).has_value());
+}
+
+TEST_CASE("a volume reads what was written, zeroes and trims, and ends with EIO") {
+    const TemporaryFile file(1 << 16);
+    const auto volume = open_volume(file.request());
+    REQUIRE(volume);
+    std::uint8_t data[4096];
+    std::memset(data, 0xa5, sizeof data);
+    CHECK((*volume)->write(data, 100, false));
+    CHECK((*volume)->write(std::span(data).first(1), 65535, true));
+    CHECK((*volume)->flush());
+    CHECK((*volume)->zero(200, 50, true));
+    CHECK((*volume)->zero(300, 50, false));
+    CHECK((*volume)->trim(0, 100));
+    std::uint8_t back[4096];
+    CHECK((*volume)->read(back, 100));
+    for (std::size_t i = 0; i < sizeof back; ++i) {
+        const bool zeroed = (i >= 100 && i < 150) || (i >= 200 && i < 250);
+        CHECK(back[i] == (zeroed ? 0 : 0xa5));
+    }
+    const Result<void> beyond = (*volume)->read(back, 65536 - 4095);
+    REQUIRE_FALSE(beyond.has_value());
+    CHECK(beyond.error().code == EIO);
+    CHECK((*volume)->traits()->size == 1 << 16);
+}
+
+TEST_CASE(
+    "what is neither a device nor a file is no volume, and a missing one is made only when it has a size") {
+    CHECK(open_volume({"/dev/null", true, 0}).error().find("neither") != std::string::npos);
+    CHECK_FALSE(open_volume({"/tmp", false, 0}).has_value());
+    CHECK_FALSE(create_missing_file({"/dev/holdfast-no-such-volume", true, 4096}).has_value());
+    std::string path;
+    {
+        const TemporaryFile file(1);
+        path = file.request().path;
+    }
+    VolumeRegistry registry;
+    CHECK_FALSE(registry.acquire({path, true, 0}).has_value());
+    CHECK(look_at_volume({path, true, 8192})->size == 8192);
+    CHECK(::access(path.c_str(), F_OK) != 0);
+    CHECK(registry.acquire({path, true, 8192})->volume().traits()->size == 8192);
+    ::unlink(path.c_str());
+}
