@@ -21,7 +21,7 @@ def list_others(bench: Bench) -> None:
                                             f"[classic]\nexportname = {disk}\n".encode())
     servers = [("classic", bench.start(port, *nbd_server(config)))]
     port = free_port()
-    servers.append(("kit", bench.start(port, "nbdkit", "-f", "-i", "127.0.0.1", "-p", str(port), "-e", "kit", "file", disk)))
+    servers.append(("disk", bench.start(port, "nbdkit", "-f", "-i", "127.0.0.1", "-p", str(port), "file", f"dir={bench.folder}")))
     port = free_port()
     servers.append(("qemu", bench.start(port, "qemu-nbd", "-t", "-f", "raw", "-b", "127.0.0.1", "-p", str(port), "-x", "qemu", disk)))
     for name, server in servers:
