@@ -1,14 +1,14 @@
 // detach: sees to it that nobody uses the device and that everything is written, then has it disconnected.
 //
 // The flush runs in a child process: on a dead link it sleeps where no signal reaches it, and this command must still end.
-// The child holds the device open exclusively until the device is disconnected, so that nobody mounts it in between.
+// The child holds the device open exclusively until the device is disconnected, so that nobody mounts it in between. It also
+// holds its flock, which udev respects: a probe in that moment would only leave read errors in the kernel's log.
 
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/fs.h>
 #include <poll.h>
-#include <sys/ioctl.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -75,13 +75,10 @@ public:
 
 private:
     [[noreturn]] static void hold_device(const std::string& path, int report, int hold) {
+        // For reading: fsync works all the same, and the end of a writer is what makes udev probe a disk again.
+        const Fd device(::open(path.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
         int code = 0;
-        Fd device(::open(path.c_str(), O_RDWR | O_EXCL | O_CLOEXEC));
-        if (!device && (errno == EROFS || errno == EACCES))
-            device.reset(::open(path.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
-        else if (device && ::fsync(device.get()) != 0)
-            code = errno;
-        if (!device) code = errno;
+        if (!device || ::flock(device.get(), LOCK_EX) != 0 || ::fsync(device.get()) != 0) code = errno;
         char byte = 0;
         if (::write(report, &code, sizeof code) == sizeof code && code == 0)
             while (::read(hold, &byte, 1) < 0 && errno == EINTR) continue;

@@ -265,7 +265,8 @@ void Daemon::on_attempt_event() {
     }
 }
 
-void Daemon::give_up_attempt(const std::string& reason) {
+// By value: the text may be the attempt's own.
+void Daemon::give_up_attempt(std::string reason) {
     attempt_.reset();
     note_error(fmt::format("{}: {}", targets_[target_].uri, reason));
     wait_for_next_attempt();

@@ -73,7 +73,7 @@ private:
     // What the states do.
     void lose_link(std::string_view reason);
     void start_attempt(Clock::time_point now);
-    void give_up_attempt(const std::string& reason);
+    void give_up_attempt(std::string reason);
     void judge_link(Link link);
     void adopt(Link link);
     void look_at_idle_link(Clock::time_point now);
