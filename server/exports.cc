@@ -80,6 +80,12 @@ std::unexpected<Refusal> ClientExports::refuse(std::string_view name, OptionRepl
     return std::unexpected(Refusal{reply, std::string(told)});
 }
 
+// Clients word ERR_UNKNOWN as "no such export": that is said only where it is true.
+std::unexpected<Refusal> ClientExports::refuse(const ExportConfig& config, const VolumeRefusal& refusal) {
+    return refuse(config.name, refusal.absent ? OptionReply::err_unknown : OptionReply::err_policy,
+                  refusal.text, refusal.text);
+}
+
 ClientExports::Found ClientExports::find(std::string_view name) {
     const std::string_view wanted = name.empty() ? std::string_view(scope_.default_export) : name;
     const ExportConfig* found = wanted.empty() ? nullptr : config_->find(wanted);
@@ -107,10 +113,10 @@ std::expected<Offer, Refusal> ClientExports::look(std::string_view name) {
     const Found found = find(name);
     if (!found) return std::unexpected(found.error());
     const ExportConfig& config = **found;
-    const std::expected<VolumeTraits, std::string> traits = look_at_volume(request_for(config));
-    if (!traits) return refuse(config.name, OptionReply::err_unknown, traits.error(), traits.error());
+    const std::expected<VolumeTraits, VolumeRefusal> traits = look_at_volume(request_for(config));
+    if (!traits) return refuse(config, traits.error());
     const std::expected<Offer, std::string> offer = make_offer(config, *traits);
-    if (!offer) return refuse(config.name, OptionReply::err_unknown, offer.error(), offer.error());
+    if (!offer) return refuse(config, {false, offer.error()});
     return *offer;
 }
 
@@ -123,10 +129,10 @@ std::expected<Offer, Refusal> ClientExports::open(std::string_view name) {
         const std::string why = fmt::format("it has maxconnections = {} connections", config.maxconnections);
         return refuse(config.name, OptionReply::err_policy, why, why);
     }
-    std::expected<VolumeUse, std::string> use = shared_.volumes.acquire(request_for(config));
+    std::expected<VolumeUse, VolumeRefusal> use = shared_.volumes.acquire(request_for(config));
     if (!use) {
         shared_.counts.leave(config.name);
-        return refuse(config.name, OptionReply::err_unknown, use.error(), use.error());
+        return refuse(config, use.error());
     }
     opened_.emplace(config, shared_.counts, std::move(*use));
     const Result<VolumeTraits> traits = opened_->volume().traits();
@@ -134,7 +140,7 @@ std::expected<Offer, Refusal> ClientExports::open(std::string_view name) {
         traits ? make_offer(config, *traits) : std::unexpected(traits.error().message());
     if (!offer) {
         opened_.reset();
-        return refuse(config.name, OptionReply::err_unknown, offer.error(), offer.error());
+        return refuse(config, {false, offer.error()});
     }
     return *offer;
 }

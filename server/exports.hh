@@ -84,6 +84,9 @@ private:
     [[nodiscard]] std::unexpected<nbd::Refusal> refuse(std::string_view name, nbd::OptionReply reply,
                                                        std::string why, std::string_view told);
 
+    [[nodiscard]] std::unexpected<nbd::Refusal> refuse(const ExportConfig& config,
+                                                       const VolumeRefusal& refusal);
+
     std::shared_ptr<const Config> config_;
     Shared& shared_;
     ListenScope scope_;

@@ -138,7 +138,7 @@ std::string holder_of_device(dev_t device) {
     std::string point = mount_point(mountinfo, major(device), minor(device));
     if (point.empty()) point = mount_point_by_source(device);
     if (!point.empty()) return "mounted on " + point;
-    if (is_swap(device)) return "in use as swap";
+    if (is_swap(device)) return "used as swap";
     std::string text = upper_device(device);
     if (!text.empty()) return text;
     text = process_with([&](const struct statx& one) {

@@ -8,7 +8,7 @@
 
 namespace holdfast::server {
 
-// "mounted on /srv", "in use as swap", "part of vg0-root (device mapper)", "open by process 123 (mkfs.ext4)".
+// "mounted on /srv", "used as swap", "part of vg0-root (device mapper)", "open by process 123 (mkfs.ext4)".
 [[nodiscard]] std::string holder_of_device(dev_t device);
 [[nodiscard]] std::string holder_of_file(const struct stat& file);
 

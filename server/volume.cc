@@ -19,14 +19,14 @@
 namespace holdfast::server {
 namespace {
 
-using Opened = std::expected<Fd, std::string>;
+using Opened = std::expected<Fd, VolumeRefusal>;
 
-std::unexpected<std::string> failure(const std::string& path, const SysError& error) {
-    return std::unexpected(fmt::format("{}: {}", path, error.message()));
+std::unexpected<VolumeRefusal> failure(const std::string& path, const SysError& error) {
+    return std::unexpected(VolumeRefusal{error.code == ENOENT, fmt::format("{}: {}", path, error.message())});
 }
 
-std::unexpected<std::string> busy(const std::string& path, const std::string& holder) {
-    return std::unexpected(fmt::format("{} is in use: {}", path, holder));
+std::unexpected<VolumeRefusal> busy(const std::string& path, const std::string& holder) {
+    return std::unexpected(VolumeRefusal{false, fmt::format("{} is in use: {}", path, holder)});
 }
 
 Opened open_block_device(const VolumeRequest& request, dev_t device) {
@@ -58,8 +58,9 @@ Opened open_file(const VolumeRequest& request, const struct stat& status) {
     return file;
 }
 
-std::unexpected<std::string> wrong_kind(const std::string& path) {
-    return std::unexpected(fmt::format("{} is neither a block device nor a regular file", path));
+std::unexpected<VolumeRefusal> wrong_kind(const std::string& path) {
+    return std::unexpected(
+        VolumeRefusal{false, fmt::format("{} is neither a block device nor a regular file", path)});
 }
 
 }  // namespace
@@ -115,11 +116,11 @@ Result<void> Volume::write_zeroes(std::uint64_t offset, std::uint64_t length) {
     return {};
 }
 
-std::expected<void, std::string> create_missing_file(const VolumeRequest& request) {
+std::expected<void, VolumeRefusal> create_missing_file(const VolumeRequest& request) {
     struct stat status {};
     if (request.create_size == 0 || ::stat(request.path.c_str(), &status) == 0 || errno != ENOENT) return {};
     if (request.path.starts_with("/dev/")) {
-        return std::unexpected(fmt::format("{}: there is no such device", request.path));
+        return std::unexpected(VolumeRefusal{true, fmt::format("{}: there is no such device", request.path)});
     }
     const Fd file(::open(request.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
     if (!file && errno == EEXIST) return {};  // another client was faster
@@ -132,7 +133,7 @@ std::expected<void, std::string> create_missing_file(const VolumeRequest& reques
     return {};
 }
 
-std::expected<std::unique_ptr<Volume>, std::string> open_volume(const VolumeRequest& request) {
+std::expected<std::unique_ptr<Volume>, VolumeRefusal> open_volume(const VolumeRequest& request) {
     struct stat status {};
     if (::stat(request.path.c_str(), &status) != 0) {
         const SysError error{errno, "stat"};
@@ -149,7 +150,7 @@ std::expected<std::unique_ptr<Volume>, std::string> open_volume(const VolumeRequ
     return std::make_unique<FileVolume>(std::move(*file), request.writable);
 }
 
-std::expected<VolumeTraits, std::string> look_at_volume(const VolumeRequest& request) {
+std::expected<VolumeTraits, VolumeRefusal> look_at_volume(const VolumeRequest& request) {
     struct stat status {};
     if (::stat(request.path.c_str(), &status) != 0) {
         const SysError error{errno, "stat"};

@@ -59,6 +59,12 @@ private:
     std::atomic<bool> flush_lost_ = false;
 };
 
+// Why a volume cannot be had.
+struct VolumeRefusal {
+    bool absent = false;  // there is nothing at the path
+    std::string text;     // for log and client, beginning with the path
+};
+
 // How a volume is to be opened.
 struct VolumeRequest {
     std::string path;
@@ -68,14 +74,14 @@ struct VolumeRequest {
 
 // Makes the file where `create_size` asks for that and there is nothing yet. Not below /dev: a logical volume
 // that is not active is not to be replaced by a file in memory.
-[[nodiscard]] std::expected<void, std::string> create_missing_file(const VolumeRequest& request);
+[[nodiscard]] std::expected<void, VolumeRefusal> create_missing_file(const VolumeRequest& request);
 
 // Opens it for serving. A writable block device is opened O_EXCL, a writable file is locked, so that nobody
 // else who plays by the rules writes to it. The error is for log and client: what failed and, for a busy
 // volume, who holds it.
-[[nodiscard]] std::expected<std::unique_ptr<Volume>, std::string> open_volume(const VolumeRequest& request);
+[[nodiscard]] std::expected<std::unique_ptr<Volume>, VolumeRefusal> open_volume(const VolumeRequest& request);
 
 // Looks at its traits without taking it into use, and without changing or creating anything.
-[[nodiscard]] std::expected<VolumeTraits, std::string> look_at_volume(const VolumeRequest& request);
+[[nodiscard]] std::expected<VolumeTraits, VolumeRefusal> look_at_volume(const VolumeRequest& request);
 
 }  // namespace holdfast::server

@@ -21,11 +21,12 @@ VolumeUse::~VolumeUse() {
     if (--slot_->users == 0) slot_->volume.reset();
 }
 
-std::expected<VolumeRegistry::Key, std::string> VolumeRegistry::key_of(const VolumeRequest& request) {
+std::expected<VolumeRegistry::Key, VolumeRefusal> VolumeRegistry::key_of(const VolumeRequest& request) {
     struct stat status {};
     if (::stat(request.path.c_str(), &status) != 0) {
         const SysError error{errno, "stat"};
-        return std::unexpected(fmt::format("{}: {}", request.path, error.message()));
+        return std::unexpected(
+            VolumeRefusal{error.code == ENOENT, fmt::format("{}: {}", request.path, error.message())});
     }
     if (S_ISBLK(status.st_mode)) return Key{status.st_rdev, 0, request.writable};
     return Key{status.st_dev, status.st_ino, request.writable};
@@ -40,14 +41,14 @@ std::shared_ptr<VolumeSlot> VolumeRegistry::slot_for(const Key& key) {
     return slot;
 }
 
-std::expected<VolumeUse, std::string> VolumeRegistry::acquire(const VolumeRequest& request) {
+std::expected<VolumeUse, VolumeRefusal> VolumeRegistry::acquire(const VolumeRequest& request) {
     if (const auto created = create_missing_file(request); !created) return std::unexpected(created.error());
-    const std::expected<Key, std::string> key = key_of(request);
+    const std::expected<Key, VolumeRefusal> key = key_of(request);
     if (!key) return std::unexpected(key.error());
     std::shared_ptr<VolumeSlot> slot = slot_for(*key);
     const std::lock_guard lock(slot->mutex);
     if (slot->users == 0) {
-        std::expected<std::unique_ptr<Volume>, std::string> opened = open_volume(request);
+        std::expected<std::unique_ptr<Volume>, VolumeRefusal> opened = open_volume(request);
         if (!opened) return std::unexpected(opened.error());
         slot->volume = std::move(*opened);
     }

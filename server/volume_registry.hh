@@ -43,7 +43,7 @@ private:
 // Safe to be called from any thread. Must outlive all its uses' threads, not the uses themselves.
 class VolumeRegistry {
 public:
-    [[nodiscard]] std::expected<VolumeUse, std::string> acquire(const VolumeRequest& request);
+    [[nodiscard]] std::expected<VolumeUse, VolumeRefusal> acquire(const VolumeRequest& request);
 
 private:
     // What the path leads to, so that /dev/vg0/root and /dev/mapper/vg0-root are one.
@@ -54,7 +54,7 @@ private:
 
         auto operator<=>(const Key&) const = default;
     };
-    [[nodiscard]] static std::expected<Key, std::string> key_of(const VolumeRequest& request);
+    [[nodiscard]] static std::expected<Key, VolumeRefusal> key_of(const VolumeRequest& request);
     [[nodiscard]] std::shared_ptr<VolumeSlot> slot_for(const Key& key);
 
     std::mutex mutex_;

@@ -135,17 +135,17 @@ TEST_CASE("a mount is found by its device number, its name decoded") {
 TEST_CASE("a file is opened once for all its users, and closed with the last") {
     const TemporaryFile file(1 << 16);
     VolumeRegistry registry;
-    std::expected<VolumeUse, std::string> first = registry.acquire(file.request());
+    std::expected<VolumeUse, VolumeRefusal> first = registry.acquire(file.request());
     REQUIRE(first);
     {
-        const std::expected<VolumeUse, std::string> second = registry.acquire(file.request());
+        const std::expected<VolumeUse, VolumeRefusal> second = registry.acquire(file.request());
         REQUIRE(second);
         CHECK(&second->volume() == &first->volume());
         // Another server would find it locked.
         VolumeRegistry other;
-        const std::expected<VolumeUse, std::string> refused = other.acquire(file.request());
+        const std::expected<VolumeUse, VolumeRefusal> refused = other.acquire(file.request());
         REQUIRE_FALSE(refused.has_value());
-        CHECK(refused.error().find("in use") != std::string::npos);
+        CHECK(refused.error().text.find("in use") != std::string::npos);
         CHECK(other.acquire(file.request(false)).has_value());
     }
     *first = VolumeUse();
@@ -179,7 +179,7 @@ TEST_CASE("a volume reads what was written, zeroes and trims, and ends with EIO"
 
 TEST_CASE(
     "what is neither a device nor a file is no volume, and a missing one is made only when it has a size") {
-    CHECK(open_volume({"/dev/null", true, 0}).error().find("neither") != std::string::npos);
+    CHECK(open_volume({"/dev/null", true, 0}).error().text.find("neither") != std::string::npos);
     CHECK_FALSE(open_volume({"/tmp", false, 0}).has_value());
     CHECK_FALSE(create_missing_file({"/dev/holdfast-no-such-volume", true, 4096}).has_value());
     std::string path;
