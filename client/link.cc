@@ -98,6 +98,9 @@ void LinkAttempt::expire() {
 }
 
 void LinkAttempt::finish_connect() {
+    // SO_ERROR says 0 also while the connection is still being made.
+    pollfd entry{socket_.get(), POLLOUT, 0};
+    if (::poll(&entry, 1, 0) == 0) return;
     int code = 0;
     socklen_t length = sizeof code;
     if (::getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &code, &length) != 0) code = errno;
@@ -158,7 +161,7 @@ void LinkAttempt::advance() {
     if (state_ != State::running) return;
     if (connecting_) {
         finish_connect();
-        if (state_ != State::running) return;
+        if (connecting_ || state_ != State::running) return;
     }
     while (state_ == State::running) {
         const bool more = handshake_.output().empty() ? receive_some() : send_some();

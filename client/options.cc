@@ -37,12 +37,12 @@ public:
 
     Found next() {
         const int count = static_cast<int>(words_.size());
-        const int before = ::optind;
         const int letter = ::getopt_long(count, pointers_.data(), letters_, table_, nullptr);
         if (letter == ':' || letter == '?') {
-            const int at = before > 0 ? before : 1;
-            const char* const word = at < count ? pointers_[static_cast<std::size_t>(at)] : "";
-            return {'?', "", fmt::format("{}: {}; see `holdfast-client help {}`", word,
+            // getopt has just left the word behind, unless more letters follow in it: then the letter names it.
+            const std::string_view last = pointers_[static_cast<std::size_t>(::optind - 1)];
+            const std::string word = last.starts_with("--") ? std::string(last) : fmt::format("-{:c}", ::optopt);
+            return {'?', "", fmt::format("{}: {}; see `holdfast-client help {}`", printable(word),
                                          letter == ':' ? "needs a value" : "there is no such option", words_[0])};
         }
         return {letter, ::optarg != nullptr ? ::optarg : "", ""};

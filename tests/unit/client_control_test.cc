@@ -1,0 +1,67 @@
+// The orders that the daemon takes, and how it reads them.
+#include <doctest/doctest.h>
+#include <sys/socket.h>
+
+#include <string>
+
+#include "client/control.hh"
+
+using namespace holdfast::client;
+using Outcome = ControlConnection::Outcome;
+
+namespace {
+
+struct Pair {
+    Pair() {
+        int ends[2];
+        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
+        connection.socket.reset(ends[0]);
+        caller.reset(ends[1]);
+    }
+    void say(std::string_view text) const {
+        REQUIRE(::send(caller.get(), text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()));
+    }
+    ControlConnection connection;
+    holdfast::Fd caller;
+};
+
+}  // namespace
+
+TEST_CASE("every order is read back from its word, and nothing else is an order") {
+    for (const Order order : {Order::status, Order::detach, Order::detach_forced}) CHECK(read_order(word_of(order)) == order);
+    for (const char* word : {"", "Status", "status ", "detach  forced", "detachforced", "stop"}) CHECK(!read_order(word));
+}
+
+TEST_CASE("an order may come in pieces") {
+    Pair pair;
+    std::optional<Order> order;
+    CHECK(pair.connection.receive(order) == Outcome::more);
+    pair.say("det");
+    CHECK(pair.connection.receive(order) == Outcome::more);
+    pair.say("ach forced\n");
+    CHECK(pair.connection.receive(order) == Outcome::order);
+    CHECK(order == Order::detach_forced);
+}
+
+TEST_CASE("a caller that sends too much, nonsense, or nothing is found out") {
+    std::optional<Order> order;
+    Pair endless;
+    endless.say(std::string(longest_order, 'x'));
+    CHECK(endless.connection.receive(order) == Outcome::malformed);
+    Pair nonsense;
+    nonsense.say("reboot\n");
+    CHECK(nonsense.connection.receive(order) == Outcome::malformed);
+    Pair gone;
+    gone.caller.reset();
+    CHECK(gone.connection.receive(order) == Outcome::closed);
+    CHECK(!order);
+}
+
+TEST_CASE("an answer arrives whole, and the connection ends") {
+    Pair pair;
+    pair.connection.answer("ok\n");
+    char text[16];
+    CHECK(::recv(pair.caller.get(), text, sizeof text, 0) == 3);
+    CHECK(::recv(pair.caller.get(), text, sizeof text, 0) == 0);
+    CHECK(!pair.connection.socket);
+}

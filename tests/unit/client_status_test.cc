@@ -1,0 +1,102 @@
+// The three spellings of a device's status.
+#include <doctest/doctest.h>
+
+#include "client/status.hh"
+
+using namespace holdfast::client;
+
+namespace {
+
+DeviceStatus some_status() {
+    DeviceStatus status;
+    status.index = 3;
+    status.state = DeviceState::attached;
+    status.server = "nbd://10.0.0.1/root";
+    status.peer = "10.0.0.1:10809";
+    status.identifier = "holdfast:0123";
+    status.last_error = "nbd://10.0.0.1/root: connect: Connection refused";
+    status.size = 8ULL << 30;
+    status.block_size = 512;
+    status.flags = 0x0d;
+    status.daemon_pid = 217;
+    status.attached_seconds = 3725;
+    status.link_seconds = 61;
+    status.reconnects = 2;
+    status.servers = 1;
+    return status;
+}
+
+bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("the lines between daemon and command are read back as the same status") {
+    DeviceStatus status = some_status();
+    CHECK(from_lines(to_lines(status)) == status);
+    status.read_only = true;
+    for (const DeviceState state : {DeviceState::detached, DeviceState::attached, DeviceState::reconnecting,
+                                    DeviceState::unattended}) {
+        status.state = state;
+        CHECK(from_lines(to_lines(status)) == status);
+    }
+    CHECK(from_lines(to_lines(DeviceStatus{})) == DeviceStatus{});
+}
+
+TEST_CASE("an error text of several lines stays one line of the protocol") {
+    DeviceStatus status = some_status();
+    status.last_error = "one\nstate detached\r\ntwo";
+    const DeviceStatus read = from_lines(to_lines(status));
+    CHECK(read.state == DeviceState::attached);
+    CHECK(read.last_error == "one state detached  two");
+}
+
+TEST_CASE("lines that are unknown, empty or malformed change nothing") {
+    CHECK(from_lines("") == DeviceStatus{});
+    CHECK(from_lines("\n\nnew_field 7\nsize\nsize x\n") == DeviceStatus{});
+    CHECK(from_lines("state flying\n").state == DeviceState::detached);
+}
+
+TEST_CASE("a person reads state, server, size and the last error") {
+    const std::string text = to_text(some_status());
+    CHECK(contains(text, "/dev/nbd3: attached for 1 h 2 min\n"));
+    CHECK(contains(text, "nbd://10.0.0.1/root (10.0.0.1:10809)"));
+    CHECK(contains(text, "8.0 GiB (8589934592 bytes), blocks of 512"));
+    CHECK(contains(text, "2, the last 1 min 1 s ago"));
+    CHECK(contains(text, "Connection refused"));
+    CHECK(text.back() == '\n');
+}
+
+TEST_CASE("a device without link, without daemon, or not attached says so in its first line") {
+    DeviceStatus status = some_status();
+    status.state = DeviceState::reconnecting;
+    CHECK(contains(to_text(status), "/dev/nbd3: reconnecting, link down for 1 min 1 s\n"));
+    status.state = DeviceState::unattended;
+    CHECK(contains(to_text(status), "no holdfast-client watches it"));
+    status.state = DeviceState::detached;
+    CHECK(to_text(status) == "/dev/nbd3: detached\n");
+}
+
+TEST_CASE("JSON has every field, and strings that need it are escaped") {
+    const std::string json = to_json(some_status());
+    CHECK(json.starts_with(R"({"device":"/dev/nbd3","state":"attached","read_only":false,)"));
+    CHECK(contains(json, R"("size":8589934592)"));
+    CHECK(contains(json, R"("reconnects":2)"));
+    CHECK(json.ends_with("}"));
+    CHECK(json_string("a\"b\\c\n\x01") == "\"a\\\"b\\\\c\\u000a\\u0001\"");
+    CHECK(json_string("gr\xc3\xbc\xc3\x9f") == "\"gr\xc3\xbc\xc3\x9f\"");
+    CHECK(json_string("\xff|\xc3|\xe2\x82") == "\"\\ufffd|\\ufffd|\\ufffd\\ufffd\"");
+}
+
+TEST_CASE("sizes and durations are written as people say them") {
+    CHECK(size_words(0) == "0 B");
+    CHECK(size_words(1023) == "1023 B");
+    CHECK(size_words(1536) == "1.5 KiB");
+    CHECK(size_words(64ULL << 20) == "64.0 MiB");
+    CHECK(size_words(UINT64_MAX) == "15.9 EiB");
+    CHECK(duration_words(59) == "59 s");
+    CHECK(duration_words(60) == "1 min 0 s");
+    CHECK(duration_words(7265) == "2 h 1 min");
+    CHECK(duration_words(270'000) == "3 d 3 h");
+    CHECK(flag_words(0) == "none");
+    CHECK(flag_words(0x0f) == "read-only flush fua");
+}
