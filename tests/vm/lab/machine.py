@@ -190,10 +190,21 @@ class Machine:
 
     def reset(self) -> None:
         """The reset button: nothing is flushed. (Make the machine with exit_on_reboot=False.)"""
+        self._begin_boot()
+        self.qmp("system_reset")
+
+    def reboot(self) -> "Machine":
+        """Tells the system to reboot. The next login() waits for the new boot. (exit_on_reboot=False, here too.)"""
+        line = self.shell if self._has_shell else self.console
+        self._begin_boot()
+        line.send("reboot </dev/null >/dev/null 2>&1\n")
+        return self
+
+    def _begin_boot(self) -> None:
+        """What is said from here on belongs to the next boot, or to the way to it."""
         self._has_shell = False
         self._boot_began = len(self.shell.text)
         self.console.seen = len(self.console.text)
-        self.qmp("system_reset")
 
     # How it ends
 

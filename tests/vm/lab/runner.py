@@ -85,8 +85,9 @@ class Runner:
         self._failed = 0
 
     def run(self, waiting: list[Test]) -> int:
-        """Runs them all; returns how many failed."""
-        waiting = list(waiting)
+        """Runs them all, the longest first (by their limits) so that none is left alone at the end; returns how many
+        failed."""
+        waiting = sorted(waiting, key=lambda test: -test.timeout)
         try:
             while waiting or self._running:
                 while waiting and len(self._running) < self._options.jobs:
