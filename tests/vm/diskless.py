@@ -41,7 +41,7 @@ DEFAULT holdfast
 LABEL holdfast
     KERNEL vmlinuz
     INITRD initrd.img
-    APPEND root=/dev/nbd0 nbdroot={SERVER},{PORT} ip=dhcp console=ttyS0 net.ifnames=0 mitigations=off
+    APPEND root=/dev/nbd0 nbdroot={SERVER},{PORT} ip=dhcp console=ttyS0 loglevel=5 net.ifnames=0 mitigations=off
 """,
 }
 
@@ -141,7 +141,6 @@ def machines(logs: pathlib.Path, release: int, say: Say,
         server = stack.enter_context(Machine(
             "file-server", logs, kernel=server_image.kernel, initrd=server_image.initrd, append="root=/dev/vda",
             disks=[disk, pool, golden], cards=[network.bridge_card()]))
-        follow(server)
         say("file server: booting")
         server.login()
         prepare_server(server, say)
