@@ -97,6 +97,7 @@ void Connection::run() {
         nbd::ServerHandshake handshake(exports);
         const bool served = shake_hands(exports, handshake);
         leave_admission();
+        context_.changed();
         if (served) transmit(exports, handshake.offer());
         say_goodbye();
     }  // the volume is released here, which may take its time; the client need not wait for that
@@ -148,7 +149,7 @@ void Connection::transmit(ClientExports& exports, const nbd::Offer& offer) {
                           size_text(offer.size),
                           (offer.flags & nbd::flag_read_only) != 0 ? "read-only" : "read-write"));
     set_idle_timeout(socket_.get(), config.timeout);
-    const auto loop = std::make_unique<RequestLoop>(socket_.get(), offer, opened, label, stopping_);
+    const auto loop = std::make_unique<RequestLoop>(socket_.get(), offer, opened, label, stopping_, sending_);
     const std::string why = loop->run();
     log::info(fmt::format("{} closed: {}", label, why));
 }
@@ -157,7 +158,6 @@ void Connection::leave_admission() {
     if (!admitted_) return;
     admitted_ = false;
     context_.admission.leave(peer_.address);
-    if (started_ && !ended_) context_.changed();
 }
 
 // Closing a socket with unread data resets the connection, and a reset may overtake the last reply. So the

@@ -40,6 +40,8 @@ public:
     void stop() noexcept;
     // From the main thread: also whoever waits for the peer gives up. What is with the disk goes on.
     void abandon() noexcept;
+    // It is giving its client a reply, and the client has not taken all of it yet.
+    [[nodiscard]] bool is_sending() const noexcept { return sending_; }
     // The thread has nothing more to do, and the destructor will not wait.
     [[nodiscard]] bool ended() const noexcept { return ended_; }
     [[nodiscard]] const Peer& peer() const noexcept { return peer_; }
@@ -62,6 +64,7 @@ private:
     bool started_ = false;
     bool admitted_ = true;
     std::atomic<bool> stopping_ = false;
+    std::atomic<bool> sending_ = false;
     std::atomic<bool> ended_ = false;
 };
 

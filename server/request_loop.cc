@@ -19,13 +19,14 @@ using nbd::SimpleReply;
 using nbd::WireSimpleReply;
 
 RequestLoop::RequestLoop(int socket, const nbd::Offer& offer, OpenExport& opened, std::string label,
-                         const std::atomic<bool>& stopping)
+                         const std::atomic<bool>& stopping, std::atomic<bool>& sending)
     : socket_(socket),
       offer_(offer),
       config_(opened.config()),
       volume_(opened.volume()),
       label_(std::move(label)),
       stopping_(stopping),
+      sending_(sending),
       receiver_(socket) {}
 
 std::string RequestLoop::run() {
@@ -166,9 +167,10 @@ RequestLoop::Next RequestLoop::reply(const Request& request, const Result<void>&
 }
 
 RequestLoop::Next RequestLoop::send(std::span<const std::uint8_t> data, bool more_follows) {
-    if (const Result<void> sent = send_all(socket_, data, more_follows); !sent) {
-        return end("the link is lost: " + sent.error().message());
-    }
+    sending_ = true;
+    const Result<void> sent = send_all(socket_, data, more_follows);
+    sending_ = false;
+    if (!sent) return end("the link is lost: " + sent.error().message());
     return Next::go_on;
 }
 

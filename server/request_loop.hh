@@ -16,8 +16,9 @@ namespace holdfast::server {
 class RequestLoop {
 public:
     // All of these must outlive the loop. `stopping`: when it is seen, nothing more is taken up.
+    // `sending` is set while a reply is given to the client.
     RequestLoop(int socket, const nbd::Offer& offer, OpenExport& opened, std::string label,
-                const std::atomic<bool>& stopping);
+                const std::atomic<bool>& stopping, std::atomic<bool>& sending);
 
     // Runs until the connection is to be closed, and says why, for the log.
     [[nodiscard]] std::string run();
@@ -49,6 +50,7 @@ private:
     Volume& volume_;
     std::string label_;
     const std::atomic<bool>& stopping_;
+    std::atomic<bool>& sending_;
     Receiver receiver_;
     std::unique_ptr<std::uint8_t[]> buffer_;  // grows to what was needed so far
     std::size_t buffer_size_ = 0;

@@ -105,7 +105,7 @@ void Server::take_over(std::vector<Listener> wanted) {
 
 Server::Outcome Server::run() {
     std::array<epoll_event, 64> events;
-    while (!stopping_ || !connections_.empty()) {
+    while (stop_ == Stop::not_yet || !connections_.empty()) {
         const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), milliseconds_to_wait());
         bool signalled = false;
         for (int i = 0; i < count; ++i) {
@@ -119,7 +119,7 @@ Server::Outcome Server::run() {
         // Last, because a reload changes the listeners that the other events speak of.
         if (signalled) on_signal();
         on_time();
-        if (stopping_ && abandoned_ && Clock::now() >= stop_deadline_ && !connections_.empty())
+        if (stop_ == Stop::cut_off && Clock::now() >= stop_deadline_ && !connections_.empty())
             return leave_stuck();
     }
     return Outcome::clean;
@@ -127,7 +127,7 @@ Server::Outcome Server::run() {
 
 int Server::milliseconds_to_wait() const {
     Clock::time_point next = accept_again_;
-    if (stopping_) next = std::min(next, stop_deadline_);
+    if (stop_ != Stop::not_yet) next = std::min(next, stop_deadline_);
     if (next == Clock::time_point::max()) return -1;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now());
     return static_cast<int>(std::clamp<long long>(left.count(), 0, 60'000));
@@ -136,11 +136,24 @@ int Server::milliseconds_to_wait() const {
 void Server::on_time() {
     const Clock::time_point now = Clock::now();
     if (accept_again_ <= now) hold_accepting(false);
-    if (!stopping_ || abandoned_ || now < stop_deadline_ || connections_.empty()) return;
-    // Whoever waits for a client that does not take its reply ends by this. The disk gets another second.
-    for (Connection& one : connections_) one.abandon();
-    abandoned_ = true;
-    stop_deadline_ = now + std::chrono::seconds(1);
+    if (stop_ == Stop::not_yet || now < stop_deadline_) return;
+    switch (stop_) {
+        case Stop::not_yet:
+        case Stop::cut_off: return;
+        case Stop::replying:
+            // A client that does not take its reply must not keep the others from the next server.
+            for (Connection& one : connections_) {
+                if (one.is_sending()) one.abandon();
+            }
+            stop_ = Stop::finishing;
+            stop_deadline_ = finish_by_;
+            return;
+        case Stop::finishing:
+            for (Connection& one : connections_) one.abandon();
+            stop_ = Stop::cut_off;
+            stop_deadline_ = now + std::chrono::seconds(1);
+            return;
+    }
 }
 
 // Clients wait in the kernel's queue meanwhile, which is better for them than to be turned away.
@@ -206,7 +219,8 @@ void Server::on_changed() {
     (void)::eventfd_read(changed_.get(), &count);
     connections_.remove_if([](const Connection& one) { return one.ended(); });
     // After a shortage the clock decides.
-    if (!accepting_ && !stopping_ && accept_again_ == Clock::time_point::max() && admission_.has_room()) {
+    if (!accepting_ && stop_ == Stop::not_yet && accept_again_ == Clock::time_point::max() &&
+        admission_.has_room()) {
         hold_accepting(false);
     }
 }
@@ -215,8 +229,8 @@ void Server::on_signal() {
     signalfd_siginfo info{};
     while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
         if (info.ssi_signo == SIGHUP) {
-            if (!stopping_) reload();
-        } else if (!stopping_) {
+            if (stop_ == Stop::not_yet) reload();
+        } else if (stop_ == Stop::not_yet) {
             begin_stop(info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
         }
     }
@@ -255,8 +269,10 @@ void Server::begin_stop(const char* signal) {
         remove_unix_socket(one.endpoint);
         one.sockets.clear();
     }
-    stopping_ = true;
-    stop_deadline_ = Clock::now() + config_->stoptimeout;
+    constexpr std::chrono::seconds reply_patience{2};
+    stop_ = Stop::replying;
+    finish_by_ = Clock::now() + config_->stoptimeout;
+    stop_deadline_ = std::min(Clock::now() + reply_patience, finish_by_);
     for (Connection& one : connections_) one.stop();
 }
 

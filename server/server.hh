@@ -75,9 +75,16 @@ private:
     bool accepting_ = true;
     Clock::time_point accept_again_ =
         Clock::time_point::max();  // gives meaning to !accepting_: after a shortage
-    bool stopping_ = false;
-    Clock::time_point stop_deadline_{};  // gives meaning to stopping_
-    bool abandoned_ = false;             // the deadline has passed once
+    // How far a stop has come.
+    enum class Stop : std::uint8_t {
+        not_yet,
+        replying,   // until the next deadline, clients may take their last replies
+        finishing,  // until the next deadline, requests may come back from the disk
+        cut_off,    // until the next deadline, threads may notice that their clients are gone
+    };
+    Stop stop_ = Stop::not_yet;
+    Clock::time_point stop_deadline_{};  // the next step; gives meaning to all but not_yet
+    Clock::time_point finish_by_{};      // the end of `finishing`
 };
 
 }  // namespace holdfast::server
