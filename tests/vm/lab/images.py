@@ -19,7 +19,7 @@ BASE = ("systemd-sysv", "udev", "kmod", "initramfs-tools", "iproute2", "dbus", "
 OUR_LIBRARIES = ("libnl-3-200", "libnl-genl-3-200", "libcap-ng0", "libinih1")
 KINDS: dict[str, tuple[str, ...]] = {
     "client": (),
-    "server": ("lvm2", "thin-provisioning-tools", "e2fsprogs", "dnsmasq-base", "pxelinux", "syslinux-common",
+    "server": ("lvm2", "thin-provisioning-tools", "e2fsprogs", "fdisk", "dnsmasq-base", "pxelinux", "syslinux-common",
                "nbd-client", "psmisc"),
 }
 
