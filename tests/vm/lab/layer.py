@@ -11,6 +11,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 
@@ -97,6 +98,7 @@ def staged_programs() -> pathlib.Path:
     stage = paths.BUILD / "vm-stage" / os.environ.get("HOLDFAST_LAB_RUN", str(os.getpid()))
     with cachedir.locked(paths.BUILD / "vm-stage" / ".lock"):
         if not stage.exists():
+            _remove_forgotten(stage.parent)
             new = stage.with_name(stage.name + ".new")
             cachedir.remove(new)
             new.mkdir()
@@ -106,6 +108,13 @@ def staged_programs() -> pathlib.Path:
                                        if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")})
             new.rename(stage)
     return stage
+
+
+def _remove_forgotten(stages: pathlib.Path) -> None:
+    """What runs that were killed have left."""
+    for path in stages.iterdir():
+        if path.is_dir() and time.time() - path.stat().st_mtime > 3600:
+            cachedir.remove(path)
 
 
 def forget_staged_programs() -> None:

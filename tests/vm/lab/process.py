@@ -4,6 +4,7 @@ Each runs under `setpriv --pdeathsig`: the kernel kills it when the thread that 
 the main thread. Each has a session of its own, so that Ctrl-C reaches the runner alone, which then ends them in order.
 """
 
+import ctypes
 import pathlib
 import re
 import signal
@@ -14,12 +15,18 @@ from collections.abc import Sequence
 from lab.failure import Failure
 
 DEVNULL = subprocess.DEVNULL
+_PR_SET_PDEATHSIG = 1
 
 
 def start(command: Sequence[str], **options) -> subprocess.Popen:
     """Popen for a program that must not outlive us."""
     return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *map(str, command)], start_new_session=True,
                             **options)
+
+
+def end_with_parent() -> None:
+    """For a forked process that runs no other program: SIGTERM when its parent is gone."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def end(process: subprocess.Popen, patience: float = 5) -> None:

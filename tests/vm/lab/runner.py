@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 
-from lab import layer, paths, progress, requirements
+from lab import layer, paths, process, requirements
 from lab.context import Lab
 from lab.registry import Test, tests
 
@@ -40,8 +40,7 @@ def main() -> int:
     if not chosen:
         print(f"No test is called {' '.join(options.only)!r}; --list names them.")
         return 1
-    # SIGTERM ends us as Ctrl-C does, so that everything is cleaned up.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _clean_up_on_signals()
     os.environ["HOLDFAST_LAB_RUN"] = f"{os.getpid()}"
     try:
         failed = Runner(options).run(chosen)
@@ -140,7 +139,8 @@ def _run_here(test: Test, logs: pathlib.Path, keep: bool) -> int:
     output = os.open(logs / "test.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _clean_up_on_signals()
+    process.end_with_parent()
     signal.signal(signal.SIGALRM, _alarm(test.timeout))
     lab = Lab(logs)
     try:
@@ -160,6 +160,12 @@ def _run_here(test: Test, logs: pathlib.Path, keep: bool) -> int:
         if not keep:
             shutil.rmtree(lab.scratch, ignore_errors=True)
         sys.stdout.flush()
+
+
+def _clean_up_on_signals() -> None:
+    """SIGTERM ends us as Ctrl-C does, and Ctrl-C does even where a shell started us with SIGINT ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 def _alarm(limit: float):
