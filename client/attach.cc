@@ -39,6 +39,7 @@ using std::chrono::seconds;
 
 // How long somebody else's open of the device (udev looks at every device) is waited for.
 constexpr seconds open_patience{3};
+constexpr milliseconds pause_between_opens{250};
 // How long the nodes of device and partitions may take to appear; the kernel makes them itself, at once.
 constexpr seconds node_patience{10};
 constexpr milliseconds pause_between_rounds{1000};
@@ -210,7 +211,7 @@ std::expected<std::uint32_t, Failure> connect_device(Netlink& netlink, const Dev
         if (index.error().code == EBUSY && configuration.index)
             if (const auto sysfs = SysfsDevice::open(*configuration.index)) in_use = sysfs->connected();
         if (in_use || Clock::now() > end) return std::unexpected(connect_failure(index.error(), configuration));
-        wait_for(milliseconds{50});
+        wait_for(pause_between_opens);
     }
 }
 

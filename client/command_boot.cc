@@ -51,12 +51,11 @@ ExitCode carry_out(const BootPlan& plan, const BootFiles& files, const std::stri
     tell_warnings(plan.warnings);
     tell(describe(plan), false);
     const AttachOutcome outcome = attach(request_for(plan), title, tell);
-    if (outcome.code != ExitCode::ok) {
-        if (!network.empty()) tell(network, true);
-        tell(fmt::format("the root disk could not be attached (tried for {} s; rootdelay= makes it longer)",
-                         plan.patience.count()), true);
-        return outcome.code;
-    }
+    if (outcome.code == ExitCode::unreachable && !network.empty()) tell(network, true);
+    if (outcome.code == ExitCode::unreachable || outcome.code == ExitCode::refused)
+        tell(fmt::format("tried for {} s; rootdelay= on the kernel command line makes it longer", plan.patience.count()),
+             true);
+    if (outcome.code != ExitCode::ok) return outcome.code;
     tell(fmt::format("/dev/nbd{} is attached", outcome.index), false);
     if (auto handed = hand_back(files, plan); !handed) {
         tell(handed.error(), true);

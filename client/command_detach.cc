@@ -31,7 +31,10 @@ namespace {
 
 constexpr std::chrono::seconds daemon_patience{10};
 constexpr std::chrono::seconds flush_patience{60};
-constexpr std::chrono::seconds end_patience{10};
+constexpr std::chrono::seconds opener_patience{2};
+constexpr std::chrono::seconds end_patience{5};
+// By force, whoever uses the device goes on having it open; he is not waited for.
+constexpr std::chrono::seconds forced_end_patience{1};
 
 std::string path_of(std::uint32_t index) { return fmt::format("/dev/nbd{}", index); }
 
@@ -61,6 +64,7 @@ public:
         if (child_ > 0) ::waitpid(child_, nullptr, done_ ? 0 : WNOHANG);
     }
 
+    [[nodiscard]] pid_t child() const noexcept { return child_; }
     // 0, an errno value, or ETIMEDOUT when the flush takes too long.
     int wait() {
         pollfd entry{report_.get(), POLLIN, 0};
@@ -141,14 +145,32 @@ ExitCode disconnect(std::uint32_t index, bool force, const SysfsDevice& sysfs) {
 }
 
 // The kernel lets go when the last one who has it open closes it.
-bool gone(const SysfsDevice& sysfs) {
-    const auto end = Clock::now() + end_patience;
+bool gone(const SysfsDevice& sysfs, std::chrono::seconds patience) {
+    const auto end = Clock::now() + patience;
     const timespec moment{0, 10'000'000};
     while (sysfs.connected()) {
         if (Clock::now() > end) return false;
         ::nanosleep(&moment, nullptr);
     }
     return true;
+}
+
+std::vector<std::string> openers_besides(const Claim& claim, std::uint32_t index) {
+    std::vector<std::string> openers = openers_of(index);
+    const std::string ours = fmt::format("process {} ", claim.child());
+    std::erase_if(openers, [&](const std::string& text) { return text.find(ours) != std::string::npos; });
+    return openers;
+}
+
+// Those who do not let go in a moment, as udev does.
+std::vector<std::string> lasting_openers(const Claim& claim, std::uint32_t index) {
+    const auto end = Clock::now() + opener_patience;
+    const timespec moment{0, 50'000'000};
+    for (;;) {
+        auto openers = openers_besides(claim, index);
+        if (openers.empty() || Clock::now() > end) return openers;
+        ::nanosleep(&moment, nullptr);
+    }
 }
 
 bool link_is_down(std::uint32_t index) {
@@ -166,9 +188,13 @@ ExitCode detach_carefully(std::uint32_t index, const SysfsDevice& sysfs) {
     Claim claim(index);
     ExitCode code = ExitCode::failure;
     if (const std::string problem = claim_problem(claim, code); !problem.empty()) {
+        if (code == ExitCode::busy)
+            for (const std::string& opener : openers_besides(claim, index))
+                complain(fmt::format("{}: {}", path_of(index), opener));
         complain(fmt::format("{}: {}", path_of(index), problem));
         return code;
     }
+    if (const auto openers = lasting_openers(claim, index); !openers.empty()) return refuse_use(index, openers);
     return disconnect(index, false, sysfs);
 }
 
@@ -182,7 +208,7 @@ ExitCode run_detach(const DetachOptions& options) {
     }
     const ExitCode code = options.force ? disconnect(options.index, true, *sysfs) : detach_carefully(options.index, *sysfs);
     if (code != ExitCode::ok) return code;
-    if (gone(*sysfs)) return ExitCode::ok;
+    if (gone(*sysfs, options.force ? forced_end_patience : end_patience)) return ExitCode::ok;
     complain(fmt::format("{}: disconnected, but some program still has it open; it is free when that ends",
                          path_of(options.index)));
     return options.force ? ExitCode::ok : ExitCode::busy;

@@ -108,6 +108,7 @@ Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, AttachedDevice device, std::v
       device_(std::move(device)),
       targets_(std::move(targets)),
       target_(target),
+      told_(targets_.size()),
       link_(std::move(link.socket)),
       state_(Attached{bytes_received(link_.get()).value_or(0), false, {}, Clock::now() + unproven_look}),
       jitter_(seed()),
@@ -219,6 +220,7 @@ void Daemon::lose_link(std::string_view reason) {
     kernel_said_dead_ = false;
     link_changed_at_ = now;
     attempts_ = 0;
+    for (std::string& told : told_) told.clear();
     last_error_ = fmt::format("{}: {}", targets_[target_].uri, reason);
     // A detach by another program also ends the link; whether it was one is seen before the next attempt.
     log::warning(fmt::format("{}: the link to {} is down: {}", name(), targets_[target_].uri, reason));
@@ -272,9 +274,10 @@ void Daemon::give_up_attempt(std::string reason) {
     wait_for_next_attempt();
 }
 
-// Logs an error when it is another than the last: an outage of hours is not to fill the log.
+// Logs an error when it is another than this server's last: an outage of hours is not to fill the log.
 void Daemon::note_error(std::string text) {
-    if (text != last_error_) log::warning(fmt::format("{}: {}; trying again", name(), text));
+    if (text != told_[target_]) log::warning(fmt::format("{}: {}; trying again", name(), text));
+    told_[target_] = text;
     last_error_ = std::move(text);
 }
 

@@ -96,6 +96,7 @@ private:
     AttachedDevice device_;
     std::vector<Target> targets_;
     std::size_t target_;  // the one in use, or tried now
+    std::vector<std::string> told_;  // each target's last error since the link was lost, as it was logged
     Fd link_;             // the socket that the kernel has, or had: shut down while no link is up
     std::optional<LinkAttempt> attempt_;  // while Negotiating
     std::variant<Attached, Waiting, Negotiating, Replacing> state_;

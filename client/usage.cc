@@ -2,10 +2,14 @@
 
 #include "client/usage.hh"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <array>
+#include <memory>
 
 #include "client/sysfs.hh"
 #include "common/linux/fd.hh"
@@ -66,6 +70,34 @@ MountLine read_mount_line(std::string_view line) {
     return mount;
 }
 
+std::vector<BlockName> disk_and_partitions(const SysfsDevice& device, std::uint32_t index) {
+    const std::string disk = "nbd" + std::to_string(index);
+    std::vector<BlockName> names{{disk, device.attribute("dev")}};
+    for (const std::string& partition : device.partitions())
+        names.push_back({partition, device.attribute((partition + "/dev").c_str())});
+    return names;
+}
+
+// The names in a folder of /proc that are numbers: processes, descriptors.
+std::vector<std::string> numbers_in(const std::string& path) {
+    std::vector<std::string> names;
+    const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(path.c_str()), &::closedir);
+    if (!stream) return names;
+    while (const dirent* entry = ::readdir(stream.get()))
+        if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9') names.emplace_back(entry->d_name);
+    return names;
+}
+
+// The device that a descriptor of another process is open on, among `names`.
+const BlockName* device_behind(const std::string& descriptor, const std::vector<BlockName>& names) {
+    struct stat file{};
+    if (::stat(descriptor.c_str(), &file) != 0 || !S_ISBLK(file.st_mode)) return nullptr;
+    const std::string numbers = std::to_string(major(file.st_rdev)) + ":" + std::to_string(minor(file.st_rdev));
+    for (const BlockName& name : names)
+        if (name.numbers == numbers) return &name;
+    return nullptr;
+}
+
 }  // namespace
 
 std::vector<std::string> mounts_of(std::string_view mountinfo, const std::vector<BlockName>& devices) {
@@ -93,16 +125,31 @@ std::vector<std::string> swaps_on(std::string_view swaps, const std::vector<Bloc
 std::vector<std::string> users_of(std::uint32_t index) {
     const auto device = SysfsDevice::open(index);
     if (!device) return {};
-    const std::string disk = "nbd" + std::to_string(index);
-    std::vector<BlockName> names{{disk, device->attribute("dev")}};
-    for (const std::string& partition : device->partitions())
-        names.push_back({partition, device->attribute((partition + "/dev").c_str())});
-
+    const std::vector<BlockName> names = disk_and_partitions(*device, index);
     std::vector<std::string> users = mounts_of(whole_file("/proc/self/mountinfo"), names);
     for (std::string& swap : swaps_on(whole_file("/proc/swaps"), names)) users.push_back(std::move(swap));
     for (const BlockName& name : names)
         for (const std::string& holder : device->holders(name.name)) users.push_back(name.name + " carries " + holder);
     return users;
+}
+
+std::vector<std::string> openers_of(std::uint32_t index) {
+    std::vector<std::string> openers;
+    const auto device = SysfsDevice::open(index);
+    if (!device) return openers;
+    const std::vector<BlockName> names = disk_and_partitions(*device, index);
+    for (const std::string& process : numbers_in("/proc")) {
+        const std::string folder = "/proc/" + process;
+        for (const std::string& descriptor : numbers_in(folder + "/fd")) {
+            const BlockName* const held = device_behind(folder + "/fd/" + descriptor, names);
+            if (held == nullptr) continue;
+            std::string program = whole_file((folder + "/comm").c_str());
+            if (program.ends_with('\n')) program.pop_back();
+            openers.push_back(held->name + " is held open by process " + process + " (" + program + ")");
+            break;
+        }
+    }
+    return openers;
 }
 
 }  // namespace holdfast::client
