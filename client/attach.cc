@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -63,10 +64,15 @@ public:
     void failed(ExitCode code) { send(fmt::format("failed {}\n", static_cast<int>(code))); }
     void ready(std::uint32_t index, std::uint64_t size) { send(fmt::format("ready {} {}\n", index, size)); }
     void close() { pipe_.reset(); }
+    // Nobody waits for the device any more: the command was ended.
+    [[nodiscard]] bool abandoned() const {
+        pollfd entry{pipe_.get(), 0, 0};
+        return ::poll(&entry, 1, 0) > 0 && (entry.revents & POLLERR) != 0;
+    }
 
 private:
     void send(const std::string& text) {
-        // A parent that has gone hears nothing, and is missed when the device is ready: see attach_and_stay().
+        // What is to become of a parent that has gone is asked where it matters: abandoned().
         [[maybe_unused]] const ssize_t count = ::write(pipe_.get(), text.data(), text.size());
     }
     Fd pipe_;
@@ -178,6 +184,7 @@ std::expected<Found, Failure> search(const AttachRequest& request, Report& repor
     Search search(request, report);
     for (;;) {
         auto found = search.round();
+        if (report.abandoned()) return std::unexpected(Failure{ExitCode::failure, "nobody waits any more"});
         if (found || Clock::now() + pause_between_rounds > end) return found;
         wait_for(pause_between_rounds);
     }

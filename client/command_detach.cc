@@ -157,8 +157,11 @@ bool gone(const SysfsDevice& sysfs, std::chrono::seconds patience) {
 
 std::vector<std::string> openers_besides(const Claim& claim, std::uint32_t index) {
     std::vector<std::string> openers = openers_of(index);
-    const std::string ours = fmt::format("process {} ", claim.child());
-    std::erase_if(openers, [&](const std::string& text) { return text.find(ours) != std::string::npos; });
+    // This command may have it open, too: inherited from a shell, which is then named.
+    for (const pid_t ours : {claim.child(), ::getpid()})
+        std::erase_if(openers, [mark = fmt::format("process {} ", ours)](const std::string& text) {
+            return text.find(mark) != std::string::npos;
+        });
     return openers;
 }
 
