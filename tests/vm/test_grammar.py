@@ -94,7 +94,7 @@ def dhcp_and_names(lab: Lab) -> None:
     card = network.bridge_card()  # makes the bridge, so that the servers below can listen on it
     del card
     serving.serve(lab, network, f"root={disk}", address=BRIDGE_HOST)
-    network.spawn(["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root",
+    network.spawn(["dnsmasq", "--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root",
                    "--interface=br0", "--bind-interfaces", f"--dhcp-leasefile={lab.scratch}/leases", "--pid-file=",
                    "--dhcp-range=10.77.0.100,10.77.0.120,255.255.255.0,1h",
                    f"--dhcp-option=option:root-path,{BRIDGE_HOST},root", "--domain=example.test",
