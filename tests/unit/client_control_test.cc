@@ -28,8 +28,10 @@ struct Pair {
 }  // namespace
 
 TEST_CASE("every order is read back from its word, and nothing else is an order") {
-    for (const Order order : {Order::status, Order::detach, Order::detach_forced}) CHECK(read_order(word_of(order)) == order);
-    for (const char* word : {"", "Status", "status ", "detach  forced", "detachforced", "stop"}) CHECK(!read_order(word));
+    for (const Order order : {Order::status, Order::detach, Order::detach_forced})
+        CHECK(read_order(word_of(order)) == order);
+    for (const char* word : {"", "Status", "status ", "detach  forced", "detachforced", "stop"})
+        CHECK(!read_order(word));
 }
 
 TEST_CASE("an order may come in pieces") {

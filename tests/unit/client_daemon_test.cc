@@ -13,7 +13,8 @@ DeviceConfiguration a_device() {
     DeviceConfiguration device;
     device.size = 1 << 20;
     device.block_size = 512;
-    device.server_flags = nbd::flag_has_flags | nbd::flag_send_flush | nbd::flag_send_fua | nbd::flag_send_trim;
+    device.server_flags =
+        nbd::flag_has_flags | nbd::flag_send_flush | nbd::flag_send_fua | nbd::flag_send_trim;
     return device;
 }
 
@@ -25,7 +26,8 @@ TEST_CASE("the same export, a larger one, and one that offers more may carry the
     CHECK(mismatch(the_same(), a_device()).empty());
     nbd::Offer offer = the_same();
     offer.size *= 2;
-    offer.flags = static_cast<std::uint16_t>(offer.flags | nbd::flag_send_write_zeroes | nbd::flag_can_multi_conn);
+    offer.flags =
+        static_cast<std::uint16_t>(offer.flags | nbd::flag_send_write_zeroes | nbd::flag_can_multi_conn);
     CHECK(mismatch(offer, a_device()).empty());
 }
 

@@ -26,8 +26,9 @@ void refuse(const std::vector<std::string>& words, std::string_view part) {
 }  // namespace
 
 TEST_CASE("attach takes servers in order, and its options before, between and after them") {
-    const auto options = read_as<AttachOptions>({"attach", "--read-only", "nbd://one/x", "-d", "nbd3", "--wait=60",
-                                                 "nbd://two:10810/x", "--timeout", "5", "-b", "4096", "-q"});
+    const auto options =
+        read_as<AttachOptions>({"attach", "--read-only", "nbd://one/x", "-d", "nbd3", "--wait=60",
+                                "nbd://two:10810/x", "--timeout", "5", "-b", "4096", "-q"});
     REQUIRE(options.servers.size() == 2);
     CHECK(options.servers[0].host == "one");
     CHECK(options.servers[1].port == 10810);
@@ -39,7 +40,8 @@ TEST_CASE("attach takes servers in order, and its options before, between and af
     CHECK(options.quiet);
 }
 
-TEST_CASE("attach without options waits for nothing, kills no slow link, and leaves the device to the kernel") {
+TEST_CASE(
+    "attach without options waits for nothing, kills no slow link, and leaves the device to the kernel") {
     const auto options = read_as<AttachOptions>({"attach", "server,name"});
     CHECK(!options.index);
     CHECK(options.patience == std::chrono::seconds{0});
@@ -102,6 +104,7 @@ TEST_CASE("a device is a number, a name or a path of a whole disk") {
     CHECK(read_device("0") == 0U);
     CHECK(read_device("nbd15") == 15U);
     CHECK(read_device("/dev/nbd4") == 4U);
-    for (const char* word : {"", "nbd", "/dev/nbd", "-1", "nbd0p1", "sda", "0x1", "99999999999", "1048576", "nbd 1"})
+    for (const char* word :
+         {"", "nbd", "/dev/nbd", "-1", "nbd0p1", "sda", "0x1", "99999999999", "1048576", "nbd 1"})
         CHECK(!read_device(word));
 }

@@ -11,7 +11,8 @@ using std::chrono::milliseconds;
 
 TEST_CASE("a lost link is retried at once at every server, then slower") {
     Jitter jitter(1);
-    for (std::uint64_t attempt = 0; attempt < 3; ++attempt) CHECK(pause_before(attempt, 3, jitter) == milliseconds{0});
+    for (std::uint64_t attempt = 0; attempt < 3; ++attempt)
+        CHECK(pause_before(attempt, 3, jitter) == milliseconds{0});
     CHECK(pause_before(3, 3, jitter) >= milliseconds{500});
 }
 

@@ -34,8 +34,8 @@ TEST_CASE("the lines between daemon and command are read back as the same status
     DeviceStatus status = some_status();
     CHECK(from_lines(to_lines(status)) == status);
     status.read_only = true;
-    for (const DeviceState state : {DeviceState::detached, DeviceState::attached, DeviceState::reconnecting,
-                                    DeviceState::unattended}) {
+    for (const DeviceState state :
+         {DeviceState::detached, DeviceState::attached, DeviceState::reconnecting, DeviceState::unattended}) {
         status.state = state;
         CHECK(from_lines(to_lines(status)) == status);
     }

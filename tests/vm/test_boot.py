@@ -46,5 +46,5 @@ def _boots(lab: Lab, release: int) -> None:
 def own_disk(lab: Lab) -> None:
     machine = lab.boot("own", lab.image("client", 12)).login()
     machine.run("findmnt --noheadings --output SOURCE / | grep -x /dev/vda")
-    lab.require(not machine.said("holdfast"), "the console speaks of holdfast")
+    lab.require(not machine.said("holdfast-client"), "the console speaks of holdfast-client")
     machine.poweroff()

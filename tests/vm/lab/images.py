@@ -16,7 +16,7 @@ KEEP = 10  # trees, of some 300 MB each
 BASE = ("systemd-sysv", "udev", "kmod", "initramfs-tools", "iproute2", "dbus", "zstd", "procps",
         "linux-image-cloud-amd64")
 # What our programs are linked to. A program that misses a library in an image is reported when its layer is made.
-OUR_LIBRARIES = ("libnl-3-200", "libnl-genl-3-200", "libcap-ng0", "libinih1")
+OUR_LIBRARIES = ("libnl-3-200", "libnl-genl-3-200", "libcap-ng0")
 KINDS: dict[str, tuple[str, ...]] = {
     "client": (),
     "server": ("lvm2", "thin-provisioning-tools", "e2fsprogs", "fdisk", "dnsmasq-base", "pxelinux", "syslinux-common",
