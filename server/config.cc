@@ -125,11 +125,8 @@ std::string path_for_client(const ExportConfig& config, std::string_view client)
     std::string replacement(client);
     switch (config.virtstyle) {
         case VirtStyle::none:
-        case VirtStyle::ip_literal:
-            break;
-        case VirtStyle::ip_hash:
-            replace_all(replacement, ".", "/");
-            break;
+        case VirtStyle::ip_literal: break;
+        case VirtStyle::ip_hash: replace_all(replacement, ".", "/"); break;
         case VirtStyle::cidr_hash:
             if (const std::optional<Address> address = parse_address(client)) {
                 const unsigned longest = address->is_v4() ? 32 : 128;

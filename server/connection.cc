@@ -125,10 +125,14 @@ bool Connection::shake_hands(ClientExports& exports, nbd::ServerHandshake& hands
         const Received got =
             receive_some_until(socket_.get(), std::span(bytes).first(wanted), deadline, count);
         if (got != Received::complete) {
-            log_handshake_end(
-                got == Received::timed_out
-                    ? fmt::format("not finished after {} s", context_.config->handshaketimeout.count())
-                    : "the link was closed");
+            // A client that was refused, or only looked whether the port answers, goes without a word: no
+            // news.
+            if (got == Received::closed) log::debug(fmt::format("{}: left the handshake", peer_.name));
+            if (got == Received::timed_out) {
+                log_handshake_end(
+                    fmt::format("not finished after {} s", context_.config->handshaketimeout.count()));
+            }
+            if (got == Received::failed) log_handshake_end("the link is lost");
             return false;
         }
         handshake.receive(std::span(bytes).first(count));

@@ -50,34 +50,16 @@ std::expected<Options, std::string> parse_options(int count, char* const* argume
                 options.config = optarg;
                 options.config_given = true;
                 break;
-            case foreground:
-                options.foreground = true;
-                break;
-            case check:
-                options.check = true;
-                break;
-            case export_:
-                options.exports.emplace_back(optarg);
-                break;
-            case listen:
-                options.listens.emplace_back(optarg);
-                break;
-            case pid_file:
-                options.pid_file = optarg;
-                break;
-            case verbose:
-                options.verbose = true;
-                break;
-            case help:
-                options.help = true;
-                break;
-            case version:
-                options.version = true;
-                break;
-            case ':':
-                return std::unexpected(fmt::format("{}: an argument is missing", arguments[at]));
-            default:
-                return std::unexpected(fmt::format("{}: unknown option", arguments[at]));
+            case foreground: options.foreground = true; break;
+            case check: options.check = true; break;
+            case export_: options.exports.emplace_back(optarg); break;
+            case listen: options.listens.emplace_back(optarg); break;
+            case pid_file: options.pid_file = optarg; break;
+            case verbose: options.verbose = true; break;
+            case help: options.help = true; break;
+            case version: options.version = true; break;
+            case ':': return std::unexpected(fmt::format("{}: an argument is missing", arguments[at]));
+            default: return std::unexpected(fmt::format("{}: unknown option", arguments[at]));
         }
     }
     if (optind < count) {

@@ -49,28 +49,22 @@ std::string RequestLoop::run() {
 RequestLoop::Next RequestLoop::serve(const Request& request) {
     const nbd::Judgement judgement = nbd::judge(request, offer_);
     switch (judgement.verdict) {
-        case nbd::Verdict::serve:
-            break;
-        case nbd::Verdict::refuse:
-            return refuse(request, judgement);
+        case nbd::Verdict::serve: break;
+        case nbd::Verdict::refuse: return refuse(request, judgement);
         case nbd::Verdict::disconnect:
             return end(request.command == static_cast<std::uint16_t>(Command::disconnect)
                            ? "disconnected"
                            : fmt::format("the client sent a request of {} bytes", request.length));
     }
     switch (static_cast<Command>(request.command)) {
-        case Command::read:
-            return read(request);
-        case Command::write:
-            return write(request);
+        case Command::read: return read(request);
+        case Command::write: return write(request);
         case Command::flush:
         case Command::trim:
-        case Command::write_zeroes:
-            return reply(request, carry_out(request));
+        case Command::write_zeroes: return reply(request, carry_out(request));
         case Command::disconnect:
         case Command::cache:
-        case Command::block_status:
-            break;
+        case Command::block_status: break;
     }
     return reply(request, std::unexpected(SysError{EINVAL, "a command that is not offered"}));
 }
@@ -183,14 +177,11 @@ RequestLoop::Next RequestLoop::ended_receiving(Received how, bool within_request
     const int error = errno;
     if (stopping_) return end("the server stops");
     switch (how) {
-        case Received::complete:
-            break;
+        case Received::complete: break;
         case Received::closed:
             return end(within_request ? "the link was closed within a request" : "the link was closed");
-        case Received::timed_out:
-            return end(fmt::format("idle for {} s", config_.timeout.count()));
-        case Received::failed:
-            break;
+        case Received::timed_out: return end(fmt::format("idle for {} s", config_.timeout.count()));
+        case Received::failed: break;
     }
     return end("the link is lost: " + SysError{error, "recv"}.message());
 }

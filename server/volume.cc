@@ -22,7 +22,10 @@ namespace {
 using Opened = std::expected<Fd, VolumeRefusal>;
 
 std::unexpected<VolumeRefusal> failure(const std::string& path, const SysError& error) {
-    return std::unexpected(VolumeRefusal{error.code == ENOENT, fmt::format("{}: {}", path, error.message())});
+    std::string text = fmt::format("{}: {}", path, error.message());
+    // The server may have given up root's rights: the user that it is now is what has to be looked at.
+    if (error.code == EACCES) text += fmt::format(" for user {}", ::geteuid());
+    return std::unexpected(VolumeRefusal{error.code == ENOENT, std::move(text)});
 }
 
 std::unexpected<VolumeRefusal> busy(const std::string& path, const std::string& holder) {
