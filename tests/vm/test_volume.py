@@ -5,6 +5,7 @@ from lab.machine import Machine
 
 CONFIGURATION = """[generic]
 listenaddr = 127.0.0.1
+allowlist = true
 [root]
 exportname = /dev/vg0/root
 """
