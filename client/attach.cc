@@ -1,12 +1,10 @@
-// Between child and parent runs a pipe with one line for each thing that the parent should say, and at the end "ready INDEX SIZE"
-// or "failed CODE". The child's death without either is a failure, too.
+// The child's death without "ready" or "failed" (report.hh) is a failure, too.
 
 #include "client/attach.hh"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -27,8 +25,8 @@
 #include "client/block_size.hh"
 #include "client/daemon.hh"
 #include "client/kernel_module.hh"
-#include "client/link.hh"
 #include "client/netlink.hh"
+#include "client/report.hh"
 #include "client/sysfs.hh"
 #include "common/linux/log.hh"
 
@@ -43,50 +41,10 @@ constexpr seconds open_patience{3};
 constexpr milliseconds pause_between_opens{250};
 // How long the nodes of device and partitions may take to appear; the kernel makes them itself, at once.
 constexpr seconds node_patience{10};
-constexpr milliseconds pause_between_rounds{1000};
 
 void wait_for(milliseconds duration) {
     const timespec moment{duration.count() / 1000, duration.count() % 1000 * 1'000'000};
     ::nanosleep(&moment, nullptr);
-}
-
-struct Failure {
-    ExitCode code = ExitCode::failure;
-    std::string text;
-};
-
-// The child's end of the pipe.
-class Report {
-public:
-    explicit Report(Fd pipe) : pipe_(std::move(pipe)) {}
-    void note(std::string_view line) { send(fmt::format("note {}\n", line)); }
-    void error(std::string_view line) { send(fmt::format("error {}\n", line)); }
-    void failed(ExitCode code) { send(fmt::format("failed {}\n", static_cast<int>(code))); }
-    void ready(std::uint32_t index, std::uint64_t size) { send(fmt::format("ready {} {}\n", index, size)); }
-    void close() { pipe_.reset(); }
-    // Nobody waits for the device any more: the command was ended.
-    [[nodiscard]] bool abandoned() const {
-        pollfd entry{pipe_.get(), 0, 0};
-        return ::poll(&entry, 1, 0) > 0 && (entry.revents & POLLERR) != 0;
-    }
-
-private:
-    void send(const std::string& text) {
-        // What is to become of a parent that has gone is asked where it matters: abandoned().
-        [[maybe_unused]] const ssize_t count = ::write(pipe_.get(), text.data(), text.size());
-    }
-    Fd pipe_;
-};
-
-struct Found {
-    std::vector<Target> targets;
-    std::size_t target = 0;
-    Link link;
-    std::uint32_t block_size = 0;
-};
-
-ExitCode code_of(LinkFault fault) {
-    return fault == LinkFault::unreachable ? ExitCode::unreachable : ExitCode::refused;
 }
 
 std::string random_identifier() {
@@ -95,121 +53,42 @@ std::string random_identifier() {
     if (::getrandom(bytes.data(), bytes.size(), GRND_NONBLOCK) != static_cast<ssize_t>(bytes.size())) {
         const auto now = static_cast<std::uint64_t>(Clock::now().time_since_epoch().count());
         for (std::size_t i = 0; i < bytes.size(); ++i)
-            bytes[i] = static_cast<unsigned char>(now >> (i % 8 * 8)) ^ static_cast<unsigned char>(::getpid() >> (i % 4));
+            bytes[i] = static_cast<unsigned char>(now >> (i % 8 * 8)) ^
+                       static_cast<unsigned char>(::getpid() >> (i % 4));
     }
     std::string text = "holdfast:";
     for (const unsigned char byte : bytes) text += fmt::format("{:02x}", static_cast<unsigned>(byte));
     return text;
 }
 
-// One attempt at each address of each server in turn; the first that can be used. Every failure of the round is kept.
-class Search {
-public:
-    Search(const AttachRequest& request, Report& report) : request_(request), report_(report) {}
-    std::expected<Found, Failure> round();
-
-private:
-    bool try_target(Found& found, std::size_t number);
-    void note_failure(ExitCode code, std::string text);
-
-    const AttachRequest& request_;
-    Report& report_;
-    std::vector<std::string> failures_;
-    std::vector<std::string> told_;
-    ExitCode code_ = ExitCode::unreachable;
-};
-
-void Search::note_failure(ExitCode code, std::string text) {
-    // A refusal says more than a silence: it is what the exit code tells.
-    if (code == ExitCode::refused) code_ = code;
-    failures_.push_back(std::move(text));
-}
-
-bool Search::try_target(Found& found, std::size_t number) {
-    const Target& target = found.targets[number];
-    const std::string where = target.endpoint.text.starts_with("unix:")
-                                  ? target.uri
-                                  : fmt::format("{} ({})", target.uri, target.endpoint.text);
-    auto link = make_link(target.endpoint,
-                          nbd::ClientHandshake(nbd::ClientHandshake::Goal::go, target.export_name));
-    if (!link) {
-        note_failure(code_of(link.error().fault), fmt::format("{}: {}", where, link.error().text));
-        return false;
-    }
-    const auto page = static_cast<std::uint32_t>(::sysconf(_SC_PAGESIZE));
-    auto block_size = choose_block_size(link->offer.block_sizes, request_.block_size, page);
-    if (!block_size) {
-        note_failure(ExitCode::refused, fmt::format("{}: {}", where, block_size.error()));
-        return false;
-    }
-    if (whole_blocks(link->offer.size, *block_size) == 0) {
-        note_failure(ExitCode::refused, fmt::format("{}: the export has {} bytes, not one whole block of {}", where,
-                                                    link->offer.size, *block_size));
-        return false;
-    }
-    found.target = number;
-    found.link = std::move(*link);
-    found.block_size = *block_size;
-    return true;
-}
-
-std::expected<Found, Failure> Search::round() {
-    failures_.clear();
-    code_ = ExitCode::unreachable;
-    Found found;
-    bool usable = false;
-    for (const ServerAddress& server : request_.servers) {
-        const std::string uri = to_uri(server);
-        auto endpoints = resolve(server);
-        if (!endpoints) {
-            note_failure(ExitCode::unreachable, fmt::format("{}: {}", uri, endpoints.error().text));
-            continue;
-        }
-        // Servers after the one that was found are resolved too: the daemon cannot do so later.
-        for (Endpoint& endpoint : *endpoints) {
-            found.targets.push_back({std::move(endpoint), server.export_name, uri});
-            if (!usable) usable = try_target(found, found.targets.size() - 1);
-        }
-    }
-    // Told when they are other than in the round before: the same every second would hide what matters.
-    if (failures_ != told_)
-        for (const std::string& failure : failures_) report_.error(failure);
-    told_ = failures_;
-    if (usable) return found;
-    return std::unexpected(Failure{code_, "no server could be used"});
-}
-
-std::expected<Found, Failure> search(const AttachRequest& request, Report& report) {
-    const auto end = Clock::now() + request.patience;
-    Search search(request, report);
-    for (;;) {
-        auto found = search.round();
-        if (report.abandoned()) return std::unexpected(Failure{ExitCode::failure, "nobody waits any more"});
-        if (found || Clock::now() + pause_between_rounds > end) return found;
-        wait_for(pause_between_rounds);
-    }
-}
-
 Failure connect_failure(const SysError& error, const DeviceConfiguration& configuration) {
-    const std::string device = configuration.index ? fmt::format("/dev/nbd{}", *configuration.index) : "an nbd device";
+    const std::string device =
+        configuration.index ? fmt::format("/dev/nbd{}", *configuration.index) : "an nbd device";
     if (error.code == EPERM)
-        return {ExitCode::failure, fmt::format("{}: the kernel does not permit it; run this as root", device)};
+        return {ExitCode::failure,
+                fmt::format("{}: the kernel does not permit it; run this as root", device)};
     if (error.code == EINVAL && configuration.index)
-        return {ExitCode::failure, fmt::format("{}: the kernel refuses the device (its number may be too large for the "
-                                               "nbd module's max_part, or it is going away)", device)};
+        return {ExitCode::failure,
+                fmt::format("{}: the kernel refuses the device (its number may be too large for the "
+                            "nbd module's max_part, or it is going away)",
+                            device)};
     if (error.code != EBUSY || !configuration.index)
         return {ExitCode::failure, fmt::format("{}: {}", device, error.message())};
     const auto sysfs = SysfsDevice::open(*configuration.index);
     if (!sysfs || !sysfs->connected())
-        return {ExitCode::busy, fmt::format("{}: another program has it open; close it there, or take another device",
-                                            device)};
-    return {ExitCode::busy,
-            fmt::format("{}: attached already (by process {}); detach it first with `holdfast-client detach nbd{}`, or "
-                        "take another device", device, sysfs->attribute("pid"), *configuration.index)};
+        return {
+            ExitCode::busy,
+            fmt::format("{}: another program has it open; close it there, or take another device", device)};
+    return {
+        ExitCode::busy,
+        fmt::format(
+            "{}: attached already (by process {}); detach it first with `holdfast-client detach nbd{}`, or "
+            "take another device",
+            device, sysfs->attribute("pid"), *configuration.index)};
 }
 
-std::expected<std::uint32_t, Failure> connect_device(Netlink& netlink, const DeviceConfiguration& configuration,
-                                                     int socket) {
+std::expected<std::uint32_t, Failure> connect_device(Netlink& netlink,
+                                                     const DeviceConfiguration& configuration, int socket) {
     const auto end = Clock::now() + open_patience;
     for (;;) {
         auto index = netlink.connect(configuration, {&socket, 1});
@@ -217,7 +96,8 @@ std::expected<std::uint32_t, Failure> connect_device(Netlink& netlink, const Dev
         bool in_use = true;
         if (index.error().code == EBUSY && configuration.index)
             if (const auto sysfs = SysfsDevice::open(*configuration.index)) in_use = sysfs->connected();
-        if (in_use || Clock::now() > end) return std::unexpected(connect_failure(index.error(), configuration));
+        if (in_use || Clock::now() > end)
+            return std::unexpected(connect_failure(index.error(), configuration));
         wait_for(pause_between_opens);
     }
 }
@@ -235,18 +115,21 @@ DeviceConfiguration configuration_for(const AttachRequest& request, const Found&
 }
 
 // The child. Comes back only with what failed; a daemon ends here.
-std::expected<void, Failure> attach_and_stay(const AttachRequest& request, ProcessTitle& title, Report& report) {
+std::expected<void, Failure> attach_and_stay(const AttachRequest& request, ProcessTitle& title,
+                                             Report& report) {
     auto netlink = open_netlink();
     if (!netlink) return std::unexpected(Failure{ExitCode::failure, netlink.error()});
-    auto found = search(request, report);
+    auto found = search(request.search, report);
     if (!found) return std::unexpected(found.error());
 
     AttachedDevice device;
     device.configuration = configuration_for(request, *found);
     if (found->link.offer.size != device.configuration.size)
-        report.note(fmt::format("{}: its size, {} bytes, is not a multiple of the block size {}; the last {} bytes cannot be "
-                                "reached", found->targets[found->target].uri, found->link.offer.size,
-                                device.configuration.block_size, found->link.offer.size - device.configuration.size));
+        report.note(fmt::format(
+            "{}: its size, {} bytes, is not a multiple of the block size {}; the last {} bytes cannot be "
+            "reached",
+            found->targets[found->target].uri, found->link.offer.size, device.configuration.block_size,
+            found->link.offer.size - device.configuration.size));
     auto index = connect_device(*netlink, device.configuration, found->link.socket.get());
     if (!index) return std::unexpected(index.error());
     device.index = *index;
@@ -261,11 +144,12 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
     if (!sysfs) return failed(sysfs.error().message());
     leave_terminal();
     log::open("holdfast-client", log::Sink::kernel);
-    Daemon daemon(std::move(*netlink), std::move(*sysfs), std::move(device), std::move(found->targets), found->target,
-                  std::move(found->link));
+    Daemon daemon(std::move(*netlink), std::move(*sysfs), std::move(device), std::move(found->targets),
+                  found->target, std::move(found->link));
     if (auto prepared = daemon.prepare(); !prepared) {
         daemon.abandon();
-        return std::unexpected(Failure{ExitCode::failure, fmt::format("/dev/nbd{}: {}", *index, prepared.error().message())});
+        return std::unexpected(
+            Failure{ExitCode::failure, fmt::format("/dev/nbd{}: {}", *index, prepared.error().message())});
     }
     for (const std::string& shortcoming : settle_down())
         log::warning(fmt::format("nbd{}: {}; going on without", *index, shortcoming));
@@ -291,7 +175,8 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
 
 // The parent's side.
 
-// The kernel looks for partitions when the device is opened first after its size was set; nothing else makes it do so.
+// The kernel looks for partitions when the device is opened first after its size was set; nothing else makes
+// it do so.
 std::string settle_device(std::uint32_t index, std::uint64_t size) {
     const std::string path = fmt::format("/dev/nbd{}", index);
     const auto end = Clock::now() + node_patience;
@@ -308,7 +193,7 @@ std::string settle_device(std::uint32_t index, std::uint64_t size) {
     const auto sysfs = SysfsDevice::open(index);
     if (!sysfs) return fmt::format("{}: {}", path, sysfs.error().message());
     for (const std::string& partition : sysfs->partitions()) {
-        struct stat node{};
+        struct stat node {};
         const std::string node_path = "/dev/" + partition;
         while (::stat(node_path.c_str(), &node) != 0 && Clock::now() < end) wait_for(milliseconds{20});
     }

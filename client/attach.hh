@@ -1,6 +1,8 @@
-// Attaching: a child process becomes the device's daemon, the parent waits for its word and then for the block device.
+// Attaching: a child process becomes the device's daemon, the parent waits for its word and then for the
+// block device.
 //
-// The child makes the link and connects the device itself, so that the process that the kernel notes for the device
+// The child makes the link and connects the device itself, so that the process that the kernel notes for the
+// device
 // (/sys/block/nbdN/pid) is the one that stays.
 #pragma once
 
@@ -10,20 +12,17 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "client/exit_code.hh"
-#include "client/export_address.hh"
 #include "client/residence.hh"
+#include "client/search.hh"
 
 namespace holdfast::client {
 
 struct AttachRequest {
-    std::vector<ServerAddress> servers;      // in order of preference; at least one
-    std::optional<std::uint32_t> index;      // empty: the kernel picks
-    std::optional<std::uint32_t> block_size;
+    SearchRequest search;
+    std::optional<std::uint32_t> index;       // empty: the kernel picks
     std::chrono::seconds request_timeout{0};  // the kernel's timer for a request, 0 for none
-    std::chrono::seconds patience{0};         // for how long to go on trying when no server can be used; 0: one round
     bool read_only = false;
 };
 

@@ -1,4 +1,5 @@
-// Everything that needs more (locked memory's limit, the OOM score, IO_FLUSHER) is done before this is called.
+// Everything that needs more (locked memory's limit, the OOM score, IO_FLUSHER) is done before this is
+// called.
 
 #include "client/capabilities.hh"
 

@@ -5,8 +5,8 @@
 
 namespace holdfast::client {
 
-// Leaves CAP_SYS_ADMIN, which the kernel asks of whoever reconfigures a device, and gives up every other one, also in the
-// bounding set. Empty, or why it could not be done.
+// Leaves CAP_SYS_ADMIN, which the kernel asks of whoever reconfigures a device, and gives up every other one,
+// also in the bounding set. Empty, or why it could not be done.
 [[nodiscard]] std::string keep_needed_capabilities();
 
 }  // namespace holdfast::client

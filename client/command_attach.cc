@@ -9,11 +9,11 @@ namespace holdfast::client {
 
 ExitCode run_attach(const AttachOptions& options, ProcessTitle& title) {
     AttachRequest request;
-    request.servers = options.servers;
+    request.search.servers = options.servers;
     request.index = options.index;
-    request.block_size = options.block_size;
+    request.search.block_size = options.block_size;
     request.request_timeout = options.request_timeout;
-    request.patience = options.patience;
+    request.search.patience = options.patience;
     request.read_only = options.read_only;
     const AttachOutcome outcome = attach(request, title, [&](std::string_view line, bool is_error) {
         if (is_error || !options.quiet) complain(line);

@@ -1,5 +1,6 @@
-// boot: what the initramfs runs. The words are understood by boot_plan.hh; here they are carried out, loudly: everything
-// that is said goes to the console, and to the kernel's log, where it is still found when the machine is up.
+// boot: what the initramfs runs. The words are understood by boot_plan.hh; here they are carried out, loudly:
+// everything that is said goes to the console, and to the kernel's log, where it is still found when the
+// machine is up.
 
 #include <fmt/format.h>
 
@@ -38,22 +39,24 @@ ExitCode print_plan(const BootPlan& plan) {
 
 AttachRequest request_for(const BootPlan& plan) {
     AttachRequest request;
-    request.servers = plan.servers;
+    request.search.servers = plan.servers;
     request.index = plan.device_index;
-    request.block_size = plan.options.block_size;
+    request.search.block_size = plan.options.block_size;
     request.request_timeout = plan.options.timeout.value_or(std::chrono::seconds{0});
-    request.patience = plan.patience;
+    request.search.patience = plan.patience;
     request.read_only = plan.options.read_only;
     return request;
 }
 
-ExitCode carry_out(const BootPlan& plan, const BootFiles& files, const std::string& network, ProcessTitle& title) {
+ExitCode carry_out(const BootPlan& plan, const BootFiles& files, const std::string& network,
+                   ProcessTitle& title) {
     tell_warnings(plan.warnings);
     tell(describe(plan), false);
     const AttachOutcome outcome = attach(request_for(plan), title, tell);
     if (outcome.code == ExitCode::unreachable && !network.empty()) tell(network, true);
     if (outcome.code == ExitCode::unreachable || outcome.code == ExitCode::refused)
-        tell(fmt::format("tried for {} s; rootdelay= on the kernel command line makes it longer", plan.patience.count()),
+        tell(fmt::format("tried for {} s; rootdelay= on the kernel command line makes it longer",
+                         plan.patience.count()),
              true);
     if (outcome.code != ExitCode::ok) return outcome.code;
     tell(fmt::format("/dev/nbd{} is attached", outcome.index), false);
@@ -78,7 +81,8 @@ ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title) {
         return ExitCode::usage;
     }
     if (!*request) {
-        if (!options.check_only) complain("the kernel command line names no disk for holdfast-client (nbdroot=)");
+        if (!options.check_only)
+            complain("the kernel command line names no disk for holdfast-client (nbdroot=)");
         return ExitCode::not_attached;
     }
     if (options.check_only) return ExitCode::ok;

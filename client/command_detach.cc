@@ -1,8 +1,9 @@
 // detach: sees to it that nobody uses the device and that everything is written, then has it disconnected.
 //
-// The flush runs in a child process: on a dead link it sleeps where no signal reaches it, and this command must still end.
-// The child holds the device open exclusively until the device is disconnected, so that nobody mounts it in between. It also
-// holds its flock, which udev respects: a probe in that moment would only leave read errors in the kernel's log.
+// The flush runs in a child process: on a dead link it sleeps where no signal reaches it, and this command
+// must still end. The child holds the device open exclusively until the device is disconnected, so that
+// nobody mounts it in between. It also holds its flock, which udev respects: a probe in that moment would
+// only leave read errors in the kernel's log.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -79,7 +80,8 @@ public:
 
 private:
     [[noreturn]] static void hold_device(const std::string& path, int report, int hold) {
-        // For reading: fsync works all the same, and the end of a writer is what makes udev probe a disk again.
+        // For reading: fsync works all the same, and the end of a writer is what makes udev probe a disk
+        // again.
         const Fd device(::open(path.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
         int code = 0;
         if (!device || ::flock(device.get(), LOCK_EX) != 0 || ::fsync(device.get()) != 0) code = errno;
@@ -97,8 +99,10 @@ private:
 
 ExitCode refuse_use(std::uint32_t index, const std::vector<std::string>& users) {
     for (const std::string& user : users) complain(fmt::format("{}: {}", path_of(index), user));
-    complain(fmt::format("{}: in use, not detached; unmount it first (--force detaches it all the same, and what is not "
-                         "written yet is lost)", path_of(index)));
+    complain(fmt::format(
+        "{}: in use, not detached; unmount it first (--force detaches it all the same, and what is not "
+        "written yet is lost)",
+        path_of(index)));
     return ExitCode::busy;
 }
 
@@ -122,7 +126,8 @@ ExitCode disconnect_without_daemon(std::uint32_t index, bool force, const SysfsD
         complain(netlink.error());
         return ExitCode::failure;
     }
-    const auto done = force ? release_stuck(*netlink, index, sysfs.attribute("backend")) : netlink->disconnect(index);
+    const auto done =
+        force ? release_stuck(*netlink, index, sysfs.attribute("backend")) : netlink->disconnect(index);
     if (done) return ExitCode::ok;
     complain(fmt::format("{}: {}", path_of(index), done.error().message()));
     return ExitCode::failure;
@@ -184,8 +189,10 @@ bool link_is_down(std::uint32_t index) {
 ExitCode detach_carefully(std::uint32_t index, const SysfsDevice& sysfs) {
     if (const auto users = users_of(index); !users.empty()) return refuse_use(index, users);
     if (link_is_down(index)) {
-        complain(fmt::format("{}: its link is down, so what is still to be written cannot go out; wait for its server, or "
-                             "use --force to give it up", path_of(index)));
+        complain(fmt::format(
+            "{}: its link is down, so what is still to be written cannot go out; wait for its server, or "
+            "use --force to give it up",
+            path_of(index)));
         return ExitCode::link_down;
     }
     Claim claim(index);
@@ -197,7 +204,8 @@ ExitCode detach_carefully(std::uint32_t index, const SysfsDevice& sysfs) {
         complain(fmt::format("{}: {}", path_of(index), problem));
         return code;
     }
-    if (const auto openers = lasting_openers(claim, index); !openers.empty()) return refuse_use(index, openers);
+    if (const auto openers = lasting_openers(claim, index); !openers.empty())
+        return refuse_use(index, openers);
     return disconnect(index, false, sysfs);
 }
 
@@ -209,7 +217,8 @@ ExitCode run_detach(const DetachOptions& options) {
         complain(fmt::format("{}: not attached", path_of(options.index)));
         return ExitCode::not_attached;
     }
-    const ExitCode code = options.force ? disconnect(options.index, true, *sysfs) : detach_carefully(options.index, *sysfs);
+    const ExitCode code =
+        options.force ? disconnect(options.index, true, *sysfs) : detach_carefully(options.index, *sysfs);
     if (code != ExitCode::ok) return code;
     if (gone(*sysfs, options.force ? forced_end_patience : end_patience)) return ExitCode::ok;
     complain(fmt::format("{}: disconnected, but some program still has it open; it is free when that ends",

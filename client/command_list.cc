@@ -51,7 +51,9 @@ void look_at_export(const Endpoint& endpoint, Export& entry) {
         entry.problem = link.error().text;
 }
 
-std::string shown_name(const Export& entry) { return entry.name.empty() ? "(default)" : printable(entry.name); }
+std::string shown_name(const Export& entry) {
+    return entry.name.empty() ? "(default)" : printable(entry.name);
+}
 
 std::string as_text(const std::vector<Export>& exports) {
     std::size_t width = 0;
@@ -62,9 +64,9 @@ std::string as_text(const std::vector<Export>& exports) {
             text += shown_name(entry) + "\n";
             continue;
         }
-        std::string details = entry.problem.empty()
-                                  ? fmt::format("{:>10}  {}", size_words(entry.offer.size), flag_words(entry.offer.flags))
-                                  : entry.problem;
+        std::string details = entry.problem.empty() ? fmt::format("{:>10}  {}", size_words(entry.offer.size),
+                                                                  flag_words(entry.offer.flags))
+                                                    : entry.problem;
         if (!entry.description.empty()) details += "  " + printable(entry.description);
         text += fmt::format("{:<{}}  {}\n", shown_name(entry), width, details);
     }
@@ -75,11 +77,13 @@ std::string as_json(const std::vector<Export>& exports) {
     std::string json;
     for (const Export& entry : exports) {
         json += json.empty() ? "[" : ",\n ";
-        json += fmt::format(R"({{"name":{},"description":{})", json_string(entry.name), json_string(entry.description));
+        json += fmt::format(R"({{"name":{},"description":{})", json_string(entry.name),
+                            json_string(entry.description));
         if (entry.looked_at && entry.problem.empty())
-            json += fmt::format(R"(,"size":{},"flags":{},"read_only":{},"minimum_block_size":{})", entry.offer.size,
-                                entry.offer.flags, (entry.offer.flags & nbd::flag_read_only) != 0,
-                                entry.offer.block_sizes.minimum);
+            json +=
+                fmt::format(R"(,"size":{},"flags":{},"read_only":{},"minimum_block_size":{})",
+                            entry.offer.size, entry.offer.flags,
+                            (entry.offer.flags & nbd::flag_read_only) != 0, entry.offer.block_sizes.minimum);
         if (!entry.problem.empty()) json += fmt::format(R"(,"error":{})", json_string(entry.problem));
         json += "}";
     }

@@ -76,7 +76,8 @@ Result<ControlServer> ControlServer::open(std::uint32_t index) {
         return sys_error("unlink the old control socket");
     const sockaddr_un address = address_of(index);
     const mode_t before = ::umask(0177);
-    const int bound = ::bind(server.socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    const int bound =
+        ::bind(server.socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
     const int code = errno;
     ::umask(before);
     if (bound != 0) return std::unexpected(SysError{code, "bind the control socket"});
@@ -88,7 +89,8 @@ Fd ControlServer::accept() const noexcept {
     Fd caller(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     ucred peer{};
     socklen_t length = sizeof peer;
-    if (!caller || ::getsockopt(caller.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.uid != 0) return {};
+    if (!caller || ::getsockopt(caller.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.uid != 0)
+        return {};
     return caller;
 }
 
@@ -104,11 +106,13 @@ Result<std::string> ask(std::uint32_t index, Order order, std::chrono::milliseco
     if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
         return sys_error("connect to the daemon");
     const std::string line = std::string(word_of(order)) + "\n";
-    if (::send(socket.get(), line.data(), line.size(), MSG_NOSIGNAL) < 0) return sys_error("send to the daemon");
+    if (::send(socket.get(), line.data(), line.size(), MSG_NOSIGNAL) < 0)
+        return sys_error("send to the daemon");
     const auto end = std::chrono::steady_clock::now() + patience;
     std::string answer;
     for (;;) {
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
+        const auto left =
+            std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
         pollfd entry{socket.get(), POLLIN, 0};
         const int ready = left <= 0 ? 0 : ::poll(&entry, 1, static_cast<int>(left));
         if (ready == 0) return std::unexpected(SysError{ETIMEDOUT, "wait for the daemon's answer"});
@@ -118,7 +122,8 @@ Result<std::string> ask(std::uint32_t index, Order order, std::chrono::milliseco
         if (count < 0 && errno != EINTR) return sys_error("receive from the daemon");
         if (count == 0) return answer;
         if (count > 0) answer.append(buffer.data(), static_cast<std::size_t>(count));
-        if (answer.size() > longest_answer) return std::unexpected(SysError{EMSGSIZE, "receive from the daemon"});
+        if (answer.size() > longest_answer)
+            return std::unexpected(SysError{EMSGSIZE, "receive from the daemon"});
     }
 }
 

@@ -1,7 +1,7 @@
 // The socket by which commands speak with a device's daemon: /run/holdfast/nbdN.sock, for root alone.
 //
-// One line each way and then the end: an order of at most `longest_order` bytes, and an answer. Not signals: shutdown
-// scripts send those to everybody.
+// One line each way and then the end: an order of at most `longest_order` bytes, and an answer. Not signals:
+// shutdown scripts send those to everybody.
 #pragma once
 
 #include <array>
@@ -47,8 +47,8 @@ struct ControlConnection {
 // The daemon's end. Keeps the folder's descriptor, so that it can take its socket away after switch_root.
 class ControlServer {
 public:
-    // Makes the folder (0700) and the socket (0600). Takes the place of a socket that a dead daemon left: the caller holds the
-    // device, so no other daemon has it.
+    // Makes the folder (0700) and the socket (0600). Takes the place of a socket that a dead daemon left: the
+    // caller holds the device, so no other daemon has it.
     [[nodiscard]] static Result<ControlServer> open(std::uint32_t index);
     [[nodiscard]] int descriptor() const noexcept { return socket_.get(); }
     // The next caller, non-blocking; an empty descriptor when there is none, or when it was not root.
@@ -61,8 +61,8 @@ private:
     std::string name_;
 };
 
-// A command's end: sends the order and gives the whole answer. ENOENT or ECONNREFUSED: no daemon lives. ETIMEDOUT: it did not
-// answer in time.
+// A command's end: sends the order and gives the whole answer. ENOENT or ECONNREFUSED: no daemon lives.
+// ETIMEDOUT: it did not answer in time.
 [[nodiscard]] Result<std::string> ask(std::uint32_t index, Order order, std::chrono::milliseconds patience);
 
 }  // namespace holdfast::client

@@ -1,6 +1,7 @@
-// What tells that a link is dead: the socket itself, of which the kernel has one reference and the daemon another. The
-// kernel shuts a socket down when it gives it up, so every death is seen on it, also where LINK_DEAD was lost. LINK_DEAD in
-// turn says that the kernel has given the slot up, without which RECONFIGURE would silently drop the new socket.
+// What tells that a link is dead: the socket itself, of which the kernel has one reference and the daemon
+// another. The kernel shuts a socket down when it gives it up, so every death is seen on it, also where
+// LINK_DEAD was lost. LINK_DEAD in turn says that the kernel has given the slot up, without which RECONFIGURE
+// would silently drop the new socket.
 
 #include "client/daemon.hh"
 
@@ -37,18 +38,28 @@ constexpr milliseconds link_dead_patience{1000};
 // How often a link is looked at that is not proven to be used yet, and one that is.
 constexpr milliseconds unproven_look{1000};
 constexpr milliseconds idle_look{10'000};
-// Requests that were in flight when the old link died are sent again after up to 30 s, by their own timer. Nothing at all
-// for longer than that, with requests waiting, means that the kernel does not use the new link.
+// Requests that were in flight when the old link died are sent again after up to 30 s, by their own timer.
+// Nothing at all for longer than that, with requests waiting, means that the kernel does not use the new
+// link.
 constexpr seconds longest_unused{35};
 
-enum Tag : std::uint64_t { tag_kernel, tag_link, tag_attempt, tag_timer, tag_signals, tag_listen, tag_first_caller };
+enum Tag : std::uint64_t {
+    tag_kernel,
+    tag_link,
+    tag_attempt,
+    tag_timer,
+    tag_signals,
+    tag_listen,
+    tag_first_caller
+};
 
 // Bytes that came in on a TCP socket; empty for what is none.
 std::optional<std::uint64_t> bytes_received(int socket) {
     tcp_info info{};
     socklen_t length = sizeof info;
     if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return std::nullopt;
-    if (length < offsetof(tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received) return std::nullopt;
+    if (length < offsetof(tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received)
+        return std::nullopt;
     return info.tcpi_bytes_received;
 }
 
@@ -89,7 +100,8 @@ std::string mismatch(const nbd::Offer& offer, const DeviceConfiguration& configu
         std::pair{nbd::flag_send_write_zeroes, "write-zeroes"},
     };
     if (offer.size < configuration.size)
-        return fmt::format("the export has {} bytes now, the device needs {}", offer.size, configuration.size);
+        return fmt::format("the export has {} bytes now, the device needs {}", offer.size,
+                           configuration.size);
     if ((offer.flags & nbd::flag_read_only) != 0 && (configuration.server_flags & nbd::flag_read_only) == 0)
         return "the export is read-only now, the device is writable";
     if (offer.block_sizes.minimum > configuration.block_size)
@@ -138,8 +150,8 @@ Result<void> Daemon::prepare() {
 
     sigset_t blocked;
     ::sigemptyset(&blocked);
-    for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE, SIGTSTP, SIGTTIN,
-                             SIGTTOU, SIGCHLD})
+    for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE, SIGTSTP,
+                             SIGTTIN, SIGTTOU, SIGCHLD})
         ::sigaddset(&blocked, number);
     if (::sigprocmask(SIG_SETMASK, &blocked, nullptr) != 0) return sys_error("sigprocmask");
     signals_.reset(::signalfd(-1, &blocked, SFD_CLOEXEC | SFD_NONBLOCK));
@@ -215,7 +227,8 @@ bool Daemon::device_is_ours() const {
 void Daemon::lose_link(std::string_view reason) {
     const Clock::time_point now = Clock::now();
     forget(link_.get());
-    // Wakes a sender of the kernel that is stuck in the old socket, and makes sure that nothing more comes from it.
+    // Wakes a sender of the kernel that is stuck in the old socket, and makes sure that nothing more comes
+    // from it.
     ::shutdown(link_.get(), SHUT_RDWR);
     kernel_said_dead_ = false;
     link_changed_at_ = now;
@@ -241,7 +254,8 @@ void Daemon::start_attempt(Clock::time_point now) {
     if (attempts_ > 0) target_ = (target_ + 1) % targets_.size();
     ++attempts_;
     const Target& target = targets_[target_];
-    attempt_.emplace(target.endpoint, nbd::ClientHandshake(nbd::ClientHandshake::Goal::go, target.export_name));
+    attempt_.emplace(target.endpoint,
+                     nbd::ClientHandshake(nbd::ClientHandshake::Goal::go, target.export_name));
     state_ = Negotiating{now + connect_patience, now + attempt_patience};
     on_attempt_event();
 }
@@ -374,8 +388,9 @@ void Daemon::on_signal() {
     while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
         const auto number = static_cast<int>(info.ssi_signo);
         if (number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT)
-            log::notice(fmt::format("{}: signal {} of process {} is not obeyed; `holdfast-client detach {}` is", name(),
-                                    number, info.ssi_pid, name()));
+            log::notice(
+                fmt::format("{}: signal {} of process {} is not obeyed; `holdfast-client detach {}` is",
+                            name(), number, info.ssi_pid, name()));
     }
 }
 
@@ -418,7 +433,8 @@ bool Daemon::detach(bool forced, std::string& failure) {
         failure = "the link is down, so what was written may not have arrived";
         return false;
     }
-    // With nothing in the way to the server, the kernel can tell it of the end. Else a sender may be stuck in the socket.
+    // With nothing in the way to the server, the kernel can tell it of the end. Else a sender may be stuck in
+    // the socket.
     int unsent = 0;
     const bool clear = up && ::ioctl(link_.get(), SIOCOUTQ, &unsent) == 0 && unsent == 0;
     if (!clear) ::shutdown(link_.get(), SHUT_RDWR);
@@ -433,7 +449,8 @@ DeviceStatus Daemon::status() const {
     const Clock::time_point now = Clock::now();
     DeviceStatus status;
     status.index = device_.index;
-    status.state = std::holds_alternative<Attached>(state_) ? DeviceState::attached : DeviceState::reconnecting;
+    status.state =
+        std::holds_alternative<Attached>(state_) ? DeviceState::attached : DeviceState::reconnecting;
     status.server = targets_[target_].uri;
     status.peer = targets_[target_].endpoint.text;
     status.identifier = device_.configuration.identifier;

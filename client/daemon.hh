@@ -1,6 +1,8 @@
-// The daemon that stays with one attached device: it replaces the link whenever it dies, until the device is detached.
+// The daemon that stays with one attached device: it replaces the link whenever it dies, until the device is
+// detached.
 //
-// One thread and one epoll. It never opens the block device: while the link is down that would wait for itself.
+// One thread and one epoll. It never opens the block device: while the link is down that would wait for
+// itself.
 #pragma once
 
 #include <array>
@@ -32,8 +34,8 @@ struct AttachedDevice {
 
 class Daemon {
 public:
-    Daemon(Netlink netlink, SysfsDevice sysfs, AttachedDevice device, std::vector<Target> targets, std::size_t target,
-           Link link);
+    Daemon(Netlink netlink, SysfsDevice sysfs, AttachedDevice device, std::vector<Target> targets,
+           std::size_t target, Link link);
     // Control socket, omit file, epoll, timer, signals. After an error: abandon().
     [[nodiscard]] Result<void> prepare();
     // Disconnects the device that nobody has seen yet.
@@ -95,9 +97,9 @@ private:
     SysfsDevice sysfs_;
     AttachedDevice device_;
     std::vector<Target> targets_;
-    std::size_t target_;  // the one in use, or tried now
+    std::size_t target_;             // the one in use, or tried now
     std::vector<std::string> told_;  // each target's last error since the link was lost, as it was logged
-    Fd link_;             // the socket that the kernel has, or had: shut down while no link is up
+    Fd link_;                        // the socket that the kernel has, or had: shut down while no link is up
     std::optional<LinkAttempt> attempt_;  // while Negotiating
     std::variant<Attached, Waiting, Negotiating, Replacing> state_;
 

@@ -71,9 +71,9 @@ trying for 30 s, or rootdelay= where that is longer.
 )";
 
 constexpr std::array texts{
-    std::pair{std::string_view{""}, overview},   std::pair{std::string_view{"attach"}, attach},
+    std::pair{std::string_view{""}, overview},     std::pair{std::string_view{"attach"}, attach},
     std::pair{std::string_view{"detach"}, detach}, std::pair{std::string_view{"status"}, status},
-    std::pair{std::string_view{"list"}, list},   std::pair{std::string_view{"boot"}, boot},
+    std::pair{std::string_view{"list"}, list},     std::pair{std::string_view{"boot"}, boot},
 };
 
 }  // namespace

@@ -14,8 +14,8 @@ namespace {
 
 // The exit status of modprobe, 127 where there is none.
 int load_module() {
-    std::array<char*, 4> arguments{const_cast<char*>("modprobe"), const_cast<char*>("-q"), const_cast<char*>("nbd"),
-                                   nullptr};
+    std::array<char*, 4> arguments{const_cast<char*>("modprobe"), const_cast<char*>("-q"),
+                                   const_cast<char*>("nbd"), nullptr};
     for (const char* path : {"/sbin/modprobe", "/usr/sbin/modprobe", "/bin/modprobe"}) {
         pid_t child = 0;
         if (::posix_spawn(&child, path, nullptr, nullptr, arguments.data(), environ) != 0) continue;
@@ -34,9 +34,10 @@ std::expected<Netlink, std::string> open_netlink() {
         const int status = load_module();
         netlink = Netlink::open();
         if (!netlink && netlink.error().code == ENOENT)
-            return std::unexpected("the kernel has no NBD netlink interface, and `modprobe nbd` ended with status " +
-                                   std::to_string(status) +
-                                   "; install the kernel's nbd module (in an initramfs: update-initramfs -u)");
+            return std::unexpected(
+                "the kernel has no NBD netlink interface, and `modprobe nbd` ended with status " +
+                std::to_string(status) +
+                "; install the kernel's nbd module (in an initramfs: update-initramfs -u)");
     }
     if (!netlink) return std::unexpected("the kernel's NBD netlink interface: " + netlink.error().message());
     return std::move(*netlink);

@@ -1,4 +1,5 @@
-// The options of the socket are set before it connects, so that a peer that falls silent is noticed from the start.
+// The options of the socket are set before it connects, so that a peer that falls silent is noticed from the
+// start.
 
 #include "client/link.hh"
 
@@ -17,8 +18,8 @@
 namespace holdfast::client {
 namespace {
 
-// A silent dead peer produces no event of its own: keepalive notices it on an idle link, the user timeout under load.
-// 5 s of silence and three probes 3 s apart: 14 s.
+// A silent dead peer produces no event of its own: keepalive notices it on an idle link, the user timeout
+// under load. 5 s of silence and three probes 3 s apart: 14 s.
 constexpr int keepalive_idle_s = 5;
 constexpr int keepalive_interval_s = 3;
 constexpr int keepalive_probes = 3;
@@ -63,7 +64,8 @@ Endpoint unix_endpoint(const std::string& path) {
 
 }  // namespace
 
-LinkAttempt::LinkAttempt(const Endpoint& endpoint, nbd::ClientHandshake handshake) : handshake_(std::move(handshake)) {
+LinkAttempt::LinkAttempt(const Endpoint& endpoint, nbd::ClientHandshake handshake)
+    : handshake_(std::move(handshake)) {
     const int family = endpoint.address.ss_family;
     socket_.reset(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!socket_) {
@@ -108,7 +110,8 @@ void LinkAttempt::finish_connect() {
     connecting_ = false;
 }
 
-// Both give true when the other direction may have something to do, false when there is nothing more to do now.
+// Both give true when the other direction may have something to do, false when there is nothing more to do
+// now.
 bool LinkAttempt::send_some() {
     const auto bytes = handshake_.output();
     const ssize_t count = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
@@ -178,23 +181,27 @@ Link LinkAttempt::take_link() {
 }
 
 std::expected<std::vector<Endpoint>, LinkError> resolve(const ServerAddress& server) {
-    if (server.kind == ServerAddress::Kind::unix_socket) return std::vector{unix_endpoint(server.socket_path)};
+    if (server.kind == ServerAddress::Kind::unix_socket)
+        return std::vector{unix_endpoint(server.socket_path)};
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
     const std::string port = std::to_string(server.port);
     addrinfo* found = nullptr;
-    // First as an address, which needs none of the C library's modules for name services: an initramfs may have none.
+    // First as an address, which needs none of the C library's modules for name services: an initramfs may
+    // have none.
     int code = ::getaddrinfo(server.host.c_str(), port.c_str(), &hints, &found);
     if (code == EAI_NONAME) {
         hints.ai_flags = AI_NUMERICSERV;
         code = ::getaddrinfo(server.host.c_str(), port.c_str(), &hints, &found);
     }
     if (code != 0)
-        return std::unexpected(LinkError{
-            LinkFault::unreachable,
-            fmt::format("the name {} cannot be resolved ({}); name the server by its address, or configure a resolver",
-                        printable(server.host), code == EAI_SYSTEM ? error_text(errno) : ::gai_strerror(code))});
+        return std::unexpected(
+            LinkError{LinkFault::unreachable,
+                      fmt::format("the name {} cannot be resolved ({}); name the server by its address, or "
+                                  "configure a resolver",
+                                  printable(server.host),
+                                  code == EAI_SYSTEM ? error_text(errno) : ::gai_strerror(code))});
     std::vector<Endpoint> endpoints;
     for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
         Endpoint endpoint;
@@ -221,23 +228,6 @@ std::expected<Link, LinkError> make_link(const Endpoint& endpoint, nbd::ClientHa
     }
     if (attempt.state() == LinkAttempt::State::failed) return std::unexpected(attempt.error());
     return attempt.take_link();
-}
-
-std::expected<Link, LinkError> look_at(const ServerAddress& server, nbd::ClientHandshake::Goal goal,
-                                       std::string* peer) {
-    auto endpoints = resolve(server);
-    if (!endpoints) return std::unexpected(endpoints.error());
-    LinkError last{LinkFault::unreachable, "the name has no address"};
-    for (const Endpoint& endpoint : *endpoints) {
-        auto link = make_link(endpoint, nbd::ClientHandshake(goal, server.export_name));
-        if (link) {
-            if (peer != nullptr) *peer = endpoint.text;
-            return link;
-        }
-        last = link.error();
-        last.text = endpoint.text + ": " + last.text;
-    }
-    return std::unexpected(last);
 }
 
 }  // namespace holdfast::client

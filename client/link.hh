@@ -1,7 +1,8 @@
 // One attempt to make a link: connect a socket, drive the handshake, hand over a socket in transmission.
 //
-// Non-blocking, as a machine that is told when its descriptor is ready: `attach` waits for it in a loop of its own,
-// the daemon among its other events. The handshake itself is in common/protocol and knows no sockets.
+// Non-blocking, as a machine that is told when its descriptor is ready: `attach` waits for it in a loop of
+// its own, the daemon among its other events. The handshake itself is in common/protocol and knows no
+// sockets.
 #pragma once
 
 #include <netinet/in.h>
@@ -96,14 +97,12 @@ private:
     LinkError error_;
 };
 
-// The addresses of a server, in the resolver's order. Blocks on the name service unless the host is an address.
+// The addresses of a server, in the resolver's order. Blocks on the name service unless the host is an
+// address.
 [[nodiscard]] std::expected<std::vector<Endpoint>, LinkError> resolve(const ServerAddress& server);
 
 // Blocks until the attempt is done, at most attempt_patience.
-[[nodiscard]] std::expected<Link, LinkError> make_link(const Endpoint& endpoint, nbd::ClientHandshake handshake);
-
-// resolve() and make_link() at each address until one does.
-[[nodiscard]] std::expected<Link, LinkError> look_at(const ServerAddress& server, nbd::ClientHandshake::Goal goal,
-                                                     std::string* peer);
+[[nodiscard]] std::expected<Link, LinkError> make_link(const Endpoint& endpoint,
+                                                       nbd::ClientHandshake handshake);
 
 }  // namespace holdfast::client

@@ -1,5 +1,5 @@
-// Answers are read with receive functions of our own choosing: each request is sent, and messages are taken until its
-// acknowledgement or its error.
+// Answers are read with receive functions of our own choosing: each request is sent, and messages are taken
+// until its acknowledgement or its error.
 
 #include "client/netlink.hh"
 
@@ -23,8 +23,8 @@ struct FreeMessage {
 using Socket = std::unique_ptr<nl_sock, FreeSocket>;
 using Message = std::unique_ptr<nl_msg, FreeMessage>;
 
-// A dead connection keeps its I/O waiting for so long: practically for ever, but seconds times HZ (at most 1000) must fit
-// the kernel's long. Ten years where that has 64 bits, else twenty days.
+// A dead connection keeps its I/O waiting for so long: practically for ever, but seconds times HZ (at most
+// 1000) must fit the kernel's long. Ten years where that has 64 bits, else twenty days.
 constexpr std::uint64_t practically_for_ever = sizeof(long) == 8 ? 315'360'000 : 1'728'000;
 
 // libnl's codes for what failed; the errno of the kernel's answer comes by handle_error() below.
@@ -49,23 +49,14 @@ struct Answer {
     bool ended = false;
     int code = 0;  // an errno value
     std::optional<std::uint32_t> index;
-    std::optional<bool> connected;
 };
 
 int take_answer(nl_msg* message, void* argument) {
     auto& answer = *static_cast<Answer*>(argument);
     std::array<nlattr*, NBD_ATTR_MAX + 1> attributes{};
-    if (::genlmsg_parse(::nlmsg_hdr(message), 0, attributes.data(), NBD_ATTR_MAX, nullptr) < 0) return NL_SKIP;
+    if (::genlmsg_parse(::nlmsg_hdr(message), 0, attributes.data(), NBD_ATTR_MAX, nullptr) < 0)
+        return NL_SKIP;
     if (attributes[NBD_ATTR_INDEX] != nullptr) answer.index = ::nla_get_u32(attributes[NBD_ATTR_INDEX]);
-    if (attributes[NBD_ATTR_DEVICE_LIST] != nullptr) {
-        std::array<nlattr*, NBD_DEVICE_ITEM_MAX + 1> items{};
-        std::array<nlattr*, NBD_DEVICE_ATTR_MAX + 1> device{};
-        if (::nla_parse_nested(items.data(), NBD_DEVICE_ITEM_MAX, attributes[NBD_ATTR_DEVICE_LIST], nullptr) == 0 &&
-            items[NBD_DEVICE_ITEM] != nullptr &&
-            ::nla_parse_nested(device.data(), NBD_DEVICE_ATTR_MAX, items[NBD_DEVICE_ITEM], nullptr) == 0 &&
-            device[NBD_DEVICE_CONNECTED] != nullptr)
-            answer.connected = ::nla_get_u8(device[NBD_DEVICE_CONNECTED]) != 0;
-    }
     return NL_OK;
 }
 
@@ -86,8 +77,10 @@ int take_event(nl_msg* message, void* argument) {
     std::array<nlattr*, NBD_ATTR_MAX + 1> attributes{};
     const auto* head = static_cast<genlmsghdr*>(::nlmsg_data(::nlmsg_hdr(message)));
     if (head->cmd != NBD_CMD_LINK_DEAD) return NL_SKIP;
-    if (::genlmsg_parse(::nlmsg_hdr(message), 0, attributes.data(), NBD_ATTR_MAX, nullptr) < 0) return NL_SKIP;
-    if (attributes[NBD_ATTR_INDEX] != nullptr && ::nla_get_u32(attributes[NBD_ATTR_INDEX]) == index) dead = true;
+    if (::genlmsg_parse(::nlmsg_hdr(message), 0, attributes.data(), NBD_ATTR_MAX, nullptr) < 0)
+        return NL_SKIP;
+    if (attributes[NBD_ATTR_INDEX] != nullptr && ::nla_get_u32(attributes[NBD_ATTR_INDEX]) == index)
+        dead = true;
     return NL_OK;
 }
 
@@ -96,7 +89,8 @@ bool put_sockets(nl_msg* message, std::span<const int> sockets) {
     if (list == nullptr) return false;
     for (const int socket : sockets) {
         nlattr* const item = ::nla_nest_start(message, NBD_SOCK_ITEM);
-        if (item == nullptr || ::nla_put_u32(message, NBD_SOCK_FD, static_cast<std::uint32_t>(socket)) < 0) return false;
+        if (item == nullptr || ::nla_put_u32(message, NBD_SOCK_FD, static_cast<std::uint32_t>(socket)) < 0)
+            return false;
         ::nla_nest_end(message, item);
     }
     ::nla_nest_end(message, list);
@@ -107,7 +101,9 @@ bool put_u64(nl_msg* message, int attribute, std::uint64_t value) {
     return ::nla_put_u64(message, attribute, value) == 0;
 }
 
-std::uint64_t seconds_of(std::chrono::seconds duration) { return static_cast<std::uint64_t>(duration.count()); }
+std::uint64_t seconds_of(std::chrono::seconds duration) {
+    return static_cast<std::uint64_t>(duration.count());
+}
 
 }  // namespace
 
@@ -170,7 +166,8 @@ Result<Answer> Netlink::State::ask(Message message, const char* call) const {
     return answer;
 }
 
-Result<std::uint32_t> Netlink::connect(const DeviceConfiguration& configuration, std::span<const int> sockets) {
+Result<std::uint32_t> Netlink::connect(const DeviceConfiguration& configuration,
+                                       std::span<const int> sockets) {
     Message message = state_->message(NBD_CMD_CONNECT);
     const bool complete =
         message &&
@@ -190,15 +187,16 @@ Result<std::uint32_t> Netlink::connect(const DeviceConfiguration& configuration,
     return std::unexpected(SysError{EPROTO, "NBD_CMD_CONNECT"});
 }
 
-Result<void> Netlink::reconfigure(std::uint32_t index, std::string_view identifier, const DeviceChange& change) {
+Result<void> Netlink::reconfigure(std::uint32_t index, std::string_view identifier,
+                                  const DeviceChange& change) {
     Message message = state_->message(NBD_CMD_RECONFIGURE);
     const std::string name(identifier);
     const bool complete =
         message && ::nla_put_u32(message.get(), NBD_ATTR_INDEX, index) == 0 &&
         (name.empty() || ::nla_put_string(message.get(), NBD_ATTR_BACKEND_IDENTIFIER, name.c_str()) == 0) &&
         (!change.size || put_u64(message.get(), NBD_ATTR_SIZE_BYTES, *change.size)) &&
-        (!change.dead_connection_timeout || put_u64(message.get(), NBD_ATTR_DEAD_CONN_TIMEOUT,
-                                                    seconds_of(*change.dead_connection_timeout))) &&
+        (!change.dead_connection_timeout ||
+         put_u64(message.get(), NBD_ATTR_DEAD_CONN_TIMEOUT, seconds_of(*change.dead_connection_timeout))) &&
         (!change.socket || put_sockets(message.get(), {&*change.socket, 1}));
     if (!complete) return std::unexpected(SysError{ENOMEM, "NBD_CMD_RECONFIGURE"});
     auto answer = state_->ask(std::move(message), "NBD_CMD_RECONFIGURE");
@@ -215,15 +213,6 @@ Result<void> Netlink::disconnect(std::uint32_t index) {
     return {};
 }
 
-Result<bool> Netlink::connected(std::uint32_t index) {
-    Message message = state_->message(NBD_CMD_STATUS);
-    if (!message || ::nla_put_u32(message.get(), NBD_ATTR_INDEX, index) != 0)
-        return std::unexpected(SysError{ENOMEM, "NBD_CMD_STATUS"});
-    auto answer = state_->ask(std::move(message), "NBD_CMD_STATUS");
-    if (!answer) return std::unexpected(answer.error());
-    return answer->connected.value_or(false);
-}
-
 int Netlink::events_descriptor() const noexcept { return ::nl_socket_get_fd(state_->events.get()); }
 
 bool Netlink::take_link_dead(std::uint32_t index) {
@@ -231,7 +220,8 @@ bool Netlink::take_link_dead(std::uint32_t index) {
     std::unique_ptr<nl_cb, decltype(&::nl_cb_put)> callbacks(::nl_cb_alloc(NL_CB_DEFAULT), &::nl_cb_put);
     if (!callbacks) return true;
     ::nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, take_event, &found);
-    ::nl_cb_set(callbacks.get(), NL_CB_SEQ_CHECK, NL_CB_CUSTOM, [](nl_msg*, void*) -> int { return NL_OK; }, nullptr);
+    ::nl_cb_set(
+        callbacks.get(), NL_CB_SEQ_CHECK, NL_CB_CUSTOM, [](nl_msg*, void*) -> int { return NL_OK; }, nullptr);
     for (;;) {
         const int code = ::nl_recvmsgs_report(state_->events.get(), callbacks.get());
         if (code > 0) continue;

@@ -1,7 +1,8 @@
 // The kernel's NBD netlink interface. The only file pair that knows libnl.
 //
-// Two sockets: one for requests and their answers, one that is a member of the family's multicast group, so that an event
-// is never taken for an answer. Both live as long as the object: the daemon resolves the family and joins once.
+// Two sockets: one for requests and their answers, one that is a member of the family's multicast group, so
+// that an event is never taken for an answer. Both live as long as the object: the daemon resolves the family
+// and joins once.
 #pragma once
 
 #include <chrono>
@@ -22,21 +23,24 @@ struct DeviceConfiguration {
     std::optional<std::uint32_t> index;  // empty: the kernel picks an unused one
     std::uint64_t size = 0;
     std::uint32_t block_size = 512;
-    std::uint16_t server_flags = 0;           // the transmission flags of the handshake
-    std::chrono::seconds request_timeout{0};  // 0: requests wait for ever, a slow server is not taken for a dead one
-    std::string identifier;                   // RECONFIGURE must repeat it
+    std::uint16_t server_flags = 0;  // the transmission flags of the handshake
+    std::chrono::seconds request_timeout{
+        0};                  // 0: requests wait for ever, a slow server is not taken for a dead one
+    std::string identifier;  // RECONFIGURE must repeat it
 };
 
 // What RECONFIGURE is to change; what is empty stays.
 struct DeviceChange {
     std::optional<std::uint64_t> size;
-    std::optional<int> socket;  // takes the place of a dead one; silently dropped by the kernel when none is dead
+    std::optional<int>
+        socket;  // takes the place of a dead one; silently dropped by the kernel when none is dead
     std::optional<std::chrono::seconds> dead_connection_timeout;
 };
 
 class Netlink {
 public:
-    // ENOENT: the kernel has no nbd family, its module is not loaded. The events are subscribed to when this returns.
+    // ENOENT: the kernel has no nbd family, its module is not loaded. The events are subscribed to when this
+    // returns.
     [[nodiscard]] static Result<Netlink> open();
     Netlink(Netlink&&) noexcept;
     Netlink& operator=(Netlink&&) noexcept;
@@ -44,18 +48,18 @@ public:
 
     // The index of the device. The kernel keeps a reference to the sockets; the caller keeps its descriptors.
     // EBUSY: the device is connected, or somebody has it open.
-    [[nodiscard]] Result<std::uint32_t> connect(const DeviceConfiguration& configuration, std::span<const int> sockets);
+    [[nodiscard]] Result<std::uint32_t> connect(const DeviceConfiguration& configuration,
+                                                std::span<const int> sockets);
     [[nodiscard]] Result<void> reconfigure(std::uint32_t index, std::string_view identifier,
                                            const DeviceChange& change);
-    // Returns when the kernel has let go of the sockets. Shut them down before: a sender stuck in one would block this.
+    // Returns when the kernel has let go of the sockets. Shut them down before: a sender stuck in one would
+    // block this.
     [[nodiscard]] Result<void> disconnect(std::uint32_t index);
-    // Whether the kernel calls the device connected. It does so with every socket dead, too.
-    [[nodiscard]] Result<bool> connected(std::uint32_t index);
 
     // Readable when an event waits.
     [[nodiscard]] int events_descriptor() const noexcept;
-    // True when LINK_DEAD for this device is among the waiting events, all of which are taken; also when events were
-    // lost, since one of them may have been it. Does not block.
+    // True when LINK_DEAD for this device is among the waiting events, all of which are taken; also when
+    // events were lost, since one of them may have been it. Does not block.
     [[nodiscard]] bool take_link_dead(std::uint32_t index);
 
 private:

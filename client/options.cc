@@ -1,5 +1,5 @@
-// getopt_long(3) of the C library takes the options apart; it keeps its place in variables of its own, which are set back
-// before each use.
+// getopt_long(3) of the C library takes the options apart; it keeps its place in variables of its own, which
+// are set back before each use.
 
 #include "client/options.hh"
 
@@ -39,11 +39,14 @@ public:
         const int count = static_cast<int>(words_.size());
         const int letter = ::getopt_long(count, pointers_.data(), letters_, table_, nullptr);
         if (letter == ':' || letter == '?') {
-            // getopt has just left the word behind, unless more letters follow in it: then the letter names it.
+            // getopt has just left the word behind, unless more letters follow in it: then the letter names
+            // it.
             const std::string_view last = pointers_[static_cast<std::size_t>(::optind - 1)];
-            const std::string word = last.starts_with("--") ? std::string(last) : fmt::format("-{:c}", ::optopt);
-            return {'?', "", fmt::format("{}: {}; see `holdfast-client help {}`", printable(word),
-                                         letter == ':' ? "needs a value" : "there is no such option", words_[0])};
+            const std::string word =
+                last.starts_with("--") ? std::string(last) : fmt::format("-{:c}", ::optopt);
+            return {'?', "",
+                    fmt::format("{}: {}; see `holdfast-client help {}`", printable(word),
+                                letter == ':' ? "needs a value" : "there is no such option", words_[0])};
         }
         return {letter, ::optarg != nullptr ? ::optarg : "", ""};
     }
@@ -84,7 +87,8 @@ Read<void> take_servers(AttachOptions& options, Words rest) {
             rest.pop_back();
         }
     if (rest.empty())
-        return unexpected("attach: name the export, for example nbd://server/name; see `holdfast-client help attach`");
+        return unexpected(
+            "attach: name the export, for example nbd://server/name; see `holdfast-client help attach`");
     for (const std::string& word : rest) {
         auto server = parse_server_address(word);
         if (!server) return unexpected(server.error());
@@ -94,14 +98,11 @@ Read<void> take_servers(AttachOptions& options, Words rest) {
 }
 
 Read<Command> read_attach(const Words& words) {
-    static constexpr option table[] = {{"device", required_argument, nullptr, 'd'},
-                                       {"wait", required_argument, nullptr, 'w'},
-                                       {"timeout", required_argument, nullptr, 't'},
-                                       {"block-size", required_argument, nullptr, 'b'},
-                                       {"read-only", no_argument, nullptr, 'r'},
-                                       {"quiet", no_argument, nullptr, 'q'},
-                                       {"help", no_argument, nullptr, 'h'},
-                                       {}};
+    static constexpr option table[] = {
+        {"device", required_argument, nullptr, 'd'},  {"wait", required_argument, nullptr, 'w'},
+        {"timeout", required_argument, nullptr, 't'}, {"block-size", required_argument, nullptr, 'b'},
+        {"read-only", no_argument, nullptr, 'r'},     {"quiet", no_argument, nullptr, 'q'},
+        {"help", no_argument, nullptr, 'h'},          {}};
     AttachOptions options;
     Scanner scanner(words, ":d:w:t:b:rqh", table);
     for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
@@ -154,7 +155,8 @@ Read<Command> read_detach(const Words& words) {
 }
 
 Read<Command> read_status(const Words& words) {
-    static constexpr option table[] = {{"json", no_argument, nullptr, 'j'}, {"help", no_argument, nullptr, 'h'}, {}};
+    static constexpr option table[] = {
+        {"json", no_argument, nullptr, 'j'}, {"help", no_argument, nullptr, 'h'}, {}};
     StatusOptions options;
     Scanner scanner(words, ":jh", table);
     for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
@@ -231,8 +233,8 @@ struct CommandReader {
     Read<Command> (*read)(const Words&);
 };
 constexpr CommandReader readers[] = {
-    {"attach", read_attach}, {"detach", read_detach}, {"status", read_status},   {"list", read_list},
-    {"boot", read_boot},     {"help", read_help},     {"--help", read_help},     {"-h", read_help},
+    {"attach", read_attach},     {"detach", read_detach}, {"status", read_status}, {"list", read_list},
+    {"boot", read_boot},         {"help", read_help},     {"--help", read_help},   {"-h", read_help},
     {"--version", read_version}, {"-V", read_version},
 };
 
@@ -246,17 +248,21 @@ Read<std::uint32_t> read_device(std::string_view word) {
     const bool number = error == std::errc{} && end == word.data() + word.size() && !word.empty();
     const auto device = number ? std::optional(NbdDevice{value, 0}) : parse_nbd_device(word);
     if (!device || device->index > largest_index)
-        return unexpected(fmt::format("{}: this is no nbd device; say /dev/nbd0, nbd0 or 0", printable(word)));
+        return unexpected(
+            fmt::format("{}: this is no nbd device; say /dev/nbd0, nbd0 or 0", printable(word)));
     if (device->partition != 0)
-        return unexpected(fmt::format("{}: this is a partition; name the disk, nbd{}", printable(word), device->index));
+        return unexpected(
+            fmt::format("{}: this is a partition; name the disk, nbd{}", printable(word), device->index));
     return device->index;
 }
 
 Read<Command> read_command(const Words& words) {
-    if (words.empty()) return unexpected("say what to do: attach, detach, status, list or boot; see `holdfast-client help`");
+    if (words.empty())
+        return unexpected("say what to do: attach, detach, status, list or boot; see `holdfast-client help`");
     for (const CommandReader& reader : readers)
         if (reader.name == words[0]) return reader.read(words);
-    return unexpected(fmt::format("{}: there is no such command; see `holdfast-client help`", printable(words[0])));
+    return unexpected(
+        fmt::format("{}: there is no such command; see `holdfast-client help`", printable(words[0])));
 }
 
 }  // namespace holdfast::client

@@ -1,4 +1,5 @@
-// The command line. Reads words into the options of one command; does nothing else, and never ends the program.
+// The command line. Reads words into the options of one command; does nothing else, and never ends the
+// program.
 #pragma once
 
 #include <chrono>
@@ -51,8 +52,8 @@ struct HelpOptions {
 };
 struct VersionOptions {};
 
-using Command = std::variant<AttachOptions, DetachOptions, StatusOptions, ListOptions, BootCommandOptions, HelpOptions,
-                             VersionOptions>;
+using Command = std::variant<AttachOptions, DetachOptions, StatusOptions, ListOptions, BootCommandOptions,
+                             HelpOptions, VersionOptions>;
 
 // `words` are those after the program's name. The error is one line that names the word and the mend.
 [[nodiscard]] std::expected<Command, std::string> read_command(const std::vector<std::string>& words);

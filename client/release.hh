@@ -8,8 +8,9 @@
 
 namespace holdfast::client {
 
-// Disconnects a device whose I/O may be stuck: requests that wait for a link fail, with EIO. A plain DISCONNECT leaves
-// those asleep that wait for a reconnect. The sockets must have been shut down by the caller, where it has them.
+// Disconnects a device whose I/O may be stuck: requests that wait for a link fail, with EIO. A plain
+// DISCONNECT leaves those asleep that wait for a reconnect. The sockets must have been shut down by the
+// caller, where it has them.
 [[nodiscard]] Result<void> release_stuck(Netlink& netlink, std::uint32_t index, std::string_view identifier);
 
 }  // namespace holdfast::client

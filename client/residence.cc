@@ -1,5 +1,5 @@
-// systemd-shutdown(8) spares processes of root whose argv[0] begins with '@'; sysvinit's sendsigs those named in
-// /run/sendsigs.omit.d. Neither is enough alone, and neither knows the other.
+// systemd-shutdown(8) spares processes of root whose argv[0] begins with '@'; sysvinit's sendsigs those named
+// in /run/sendsigs.omit.d. Neither is enough alone, and neither knows the other.
 
 #include "client/residence.hh"
 
@@ -76,7 +76,8 @@ void ProcessTitle::set(std::string_view title) noexcept {
     if (start_ == nullptr) return;
     std::memset(start_, 0, room_);
     std::memcpy(start_, title.data(), length);
-    // A title that goes beyond the arguments' memory is shown whole only when their last byte is no NUL, which it then is.
+    // A title that goes beyond the arguments' memory is shown whole only when their last byte is no NUL,
+    // which it then is.
 }
 
 void leave_terminal() noexcept {
@@ -89,7 +90,8 @@ void leave_terminal() noexcept {
 
 std::vector<std::string> settle_down() {
     std::vector<std::string> failures;
-    for (std::string failure : {lock_memory(), spare_from_oom(), become_flusher(), keep_needed_capabilities()})
+    for (std::string failure :
+         {lock_memory(), spare_from_oom(), become_flusher(), keep_needed_capabilities()})
         if (!failure.empty()) failures.push_back(std::move(failure));
     return failures;
 }
@@ -100,7 +102,8 @@ Result<OmitFile> OmitFile::write(std::uint32_t index) {
     file.directory_.reset(::open(omit_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!file.directory_) return sys_error("open /run/sendsigs.omit.d");
     file.name_ = fmt::format("holdfast-nbd{}", index);
-    const Fd entry(::openat(file.directory_.get(), file.name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    const Fd entry(
+        ::openat(file.directory_.get(), file.name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (!entry) return sys_error("open in /run/sendsigs.omit.d");
     const std::string text = fmt::format("{}\n", ::getpid());
     if (::write(entry.get(), text.data(), text.size()) < 0) return sys_error("write in /run/sendsigs.omit.d");

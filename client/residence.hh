@@ -1,5 +1,5 @@
-// How the daemon comes to live for as long as the system does: apart from any terminal, in memory that is never paged
-// out, spared by what kills processes at shutdown.
+// How the daemon comes to live for as long as the system does: apart from any terminal, in memory that is
+// never paged out, spared by what kills processes at shutdown.
 #pragma once
 
 #include <cstddef>
@@ -29,9 +29,9 @@ private:
 // A session and a folder of its own, signals blocked, standard streams to /dev/null.
 void leave_terminal() noexcept;
 
-// Locks all memory, now and later; keeps the kernel from reclaiming memory through the disk on this process's behalf, and
-// from choosing it when memory runs out; gives up capabilities. Gives a line for each that could not be done: the daemon
-// goes on without.
+// Locks all memory, now and later; keeps the kernel from reclaiming memory through the disk on this process's
+// behalf, and from choosing it when memory runs out; gives up capabilities. Gives a line for each that could
+// not be done: the daemon goes on without.
 [[nodiscard]] std::vector<std::string> settle_down();
 
 // The entry in /run/sendsigs.omit.d by which sysvinit's shutdown spares the daemon.

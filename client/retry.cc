@@ -11,7 +11,8 @@ std::uint64_t Jitter::below(std::uint64_t limit) noexcept {
     return state_ % limit;
 }
 
-std::chrono::milliseconds pause_before(std::uint64_t attempt, std::uint64_t servers, Jitter& jitter) noexcept {
+std::chrono::milliseconds pause_before(std::uint64_t attempt, std::uint64_t servers,
+                                       Jitter& jitter) noexcept {
     if (attempt < servers) return std::chrono::milliseconds{0};
     return std::chrono::milliseconds{500 + static_cast<std::int64_t>(jitter.below(500))};
 }

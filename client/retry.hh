@@ -6,7 +6,8 @@
 
 namespace holdfast::client {
 
-// A small generator of its own (xorshift): the pauses of a thousand clients must differ, nothing more is asked of it.
+// A small generator of its own (xorshift): the pauses of a thousand clients must differ, nothing more is
+// asked of it.
 class Jitter {
 public:
     explicit Jitter(std::uint64_t seed) noexcept : state_(seed != 0 ? seed : 0x9e3779b97f4a7c15) {}
@@ -17,9 +18,9 @@ private:
     std::uint64_t state_;
 };
 
-// The pause before attempt number `attempt` (0 is the first after the link was lost). The first round over all servers
-// goes without a pause; then half a second to a second, for ever: slower would sleep through the server's return,
-// and all clients at the same moment would be a storm.
+// The pause before attempt number `attempt` (0 is the first after the link was lost). The first round over
+// all servers goes without a pause; then half a second to a second, for ever: slower would sleep through the
+// server's return, and all clients at the same moment would be a storm.
 [[nodiscard]] std::chrono::milliseconds pause_before(std::uint64_t attempt, std::uint64_t servers,
                                                      Jitter& jitter) noexcept;
 

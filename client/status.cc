@@ -1,5 +1,5 @@
-// One table names the fields that are text and one those that are numbers; the spellings run over them, so that a field
-// is added in one place.
+// One table names the fields that are text and one those that are numbers; the spellings run over them, so
+// that a field is added in one place.
 
 #include "client/status.hh"
 
@@ -75,7 +75,11 @@ void take_field(DeviceStatus& status, std::string_view key, std::string_view val
 // The length of the UTF-8 sequence that starts here, 0 where it is none.
 std::size_t sequence_length(std::string_view text) {
     const auto first = static_cast<unsigned char>(text[0]);
-    const std::size_t length = first < 0x80 ? 1 : (first >> 5) == 6 ? 2 : (first >> 4) == 14 ? 3 : (first >> 3) == 30 ? 4 : 0;
+    const std::size_t length = first < 0x80         ? 1
+                               : (first >> 5) == 6  ? 2
+                               : (first >> 4) == 14 ? 3
+                               : (first >> 3) == 30 ? 4
+                                                    : 0;
     if (length == 0 || text.size() < length) return 0;
     for (std::size_t i = 1; i < length; ++i)
         if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return 0;
@@ -93,7 +97,8 @@ const char* word_of(DeviceState state) noexcept {
 std::string to_lines(const DeviceStatus& status) {
     std::string lines = fmt::format("index {}\nstate {}\nread_only {}\n", status.index, word_of(status.state),
                                     status.read_only ? 1 : 0);
-    for (const auto& [key, field] : text_fields) lines += fmt::format("{} {}\n", key, one_line(status.*field));
+    for (const auto& [key, field] : text_fields)
+        lines += fmt::format("{} {}\n", key, one_line(status.*field));
     for (const auto& [key, field] : number_fields) lines += fmt::format("{} {}\n", key, status.*field);
     return lines + "\n";
 }
@@ -105,7 +110,8 @@ DeviceStatus from_lines(std::string_view lines) {
         const std::string_view line = lines.substr(0, end);
         lines = end == std::string_view::npos ? std::string_view{} : lines.substr(end + 1);
         const std::size_t blank = line.find(' ');
-        if (blank != std::string_view::npos) take_field(status, line.substr(0, blank), line.substr(blank + 1));
+        if (blank != std::string_view::npos)
+            take_field(status, line.substr(0, blank), line.substr(blank + 1));
     }
     return status;
 }
@@ -117,21 +123,25 @@ std::string to_text(const DeviceStatus& status) {
     };
     switch (status.state) {
         case DeviceState::detached: return text + "\n";
-        case DeviceState::attached: text += fmt::format(" for {}", duration_words(status.attached_seconds)); break;
+        case DeviceState::attached:
+            text += fmt::format(" for {}", duration_words(status.attached_seconds));
+            break;
         case DeviceState::reconnecting:
             text += fmt::format(", link down for {}", duration_words(status.link_seconds));
             break;
         case DeviceState::unattended: text += " (connected, but no holdfast-client watches it)"; break;
     }
     if (!status.server.empty())
-        row("server", status.peer.empty() ? status.server : fmt::format("{} ({})", status.server, status.peer));
-    row("size", fmt::format("{} ({} bytes), blocks of {}{}", size_words(status.size), status.size, status.block_size,
-                            status.read_only ? ", read-only" : ""));
+        row("server",
+            status.peer.empty() ? status.server : fmt::format("{} ({})", status.server, status.peer));
+    row("size", fmt::format("{} ({} bytes), blocks of {}{}", size_words(status.size), status.size,
+                            status.block_size, status.read_only ? ", read-only" : ""));
     if (status.state != DeviceState::unattended) {
         row("flags", flag_words(status.flags));
-        row("reconnects", status.reconnects == 0 || status.state != DeviceState::attached
-                              ? std::to_string(status.reconnects)
-                              : fmt::format("{}, the last {} ago", status.reconnects, duration_words(status.link_seconds)));
+        row("reconnects",
+            status.reconnects == 0 || status.state != DeviceState::attached
+                ? std::to_string(status.reconnects)
+                : fmt::format("{}, the last {} ago", status.reconnects, duration_words(status.link_seconds)));
         row("daemon", fmt::format("pid {}", status.daemon_pid));
     }
     if (!status.last_error.empty()) row("last error", status.last_error);
@@ -141,7 +151,8 @@ std::string to_text(const DeviceStatus& status) {
 std::string to_json(const DeviceStatus& status) {
     std::string json = fmt::format(R"({{"device":"/dev/nbd{}","state":{},"read_only":{})", status.index,
                                    json_string(word_of(status.state)), status.read_only);
-    for (const auto& [key, field] : text_fields) json += fmt::format(",\"{}\":{}", key, json_string(status.*field));
+    for (const auto& [key, field] : text_fields)
+        json += fmt::format(",\"{}\":{}", key, json_string(status.*field));
     for (const auto& [key, field] : number_fields) json += fmt::format(",\"{}\":{}", key, status.*field);
     return json + "}";
 }

@@ -1,5 +1,5 @@
-// What is known of a device, and its three spellings: lines between daemon and command, text for a person, JSON.
-// Pure: no I/O, no clock.
+// What is known of a device, and its three spellings: lines between daemon and command, text for a person,
+// JSON. Pure: no I/O, no clock.
 #pragma once
 
 #include <cstdint>
@@ -20,10 +20,10 @@ enum class DeviceState : std::uint8_t {
 struct DeviceStatus {
     std::uint32_t index = 0;
     DeviceState state = DeviceState::detached;
-    std::string server;       // the URI of the server in use, or last in use
-    std::string peer;         // its address
-    std::string identifier;   // BACKEND_IDENTIFIER
-    std::string last_error;   // one line; empty when there was none
+    std::string server;      // the URI of the server in use, or last in use
+    std::string peer;        // its address
+    std::string identifier;  // BACKEND_IDENTIFIER
+    std::string last_error;  // one line; empty when there was none
     std::uint64_t size = 0;
     std::uint64_t block_size = 0;
     std::uint64_t flags = 0;  // transmission flags as the server gave them
@@ -32,7 +32,7 @@ struct DeviceStatus {
     std::uint64_t attached_seconds = 0;  // since the device was attached
     std::uint64_t link_seconds = 0;      // since the link came up, or went down
     std::uint64_t reconnects = 0;
-    std::uint64_t servers = 0;           // how many addresses the daemon tries in turn
+    std::uint64_t servers = 0;  // how many addresses the daemon tries in turn
 
     bool operator==(const DeviceStatus&) const = default;
 };

@@ -65,7 +65,9 @@ std::string SysfsDevice::attribute(const char* name) const {
     return std::string(value);
 }
 
-std::optional<std::uint64_t> SysfsDevice::number(const char* name) const { return whole_number(attribute(name)); }
+std::optional<std::uint64_t> SysfsDevice::number(const char* name) const {
+    return whole_number(attribute(name));
+}
 
 std::uint64_t SysfsDevice::in_flight() const {
     // Two columns, reads and writes, padded with blanks.

@@ -1,5 +1,5 @@
-// What /sys/block tells of an nbd device. Reads by directory descriptor, so that the daemon can go on reading after
-// switch_root has emptied its "/".
+// What /sys/block tells of an nbd device. Reads by directory descriptor, so that the daemon can go on reading
+// after switch_root has emptied its "/".
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ public:
     // ENOENT: there is no such device. `block` is /sys/block, or a copy of it for tests.
     [[nodiscard]] static Result<SysfsDevice> open(std::uint32_t index, const char* block = "/sys/block");
 
-    // The text of an attribute without its newline; empty when it is not there. May be called after the seal as far as
-    // memory goes up to a short string.
+    // The text of an attribute without its newline; empty when it is not there. May be called after the seal
+    // as far as memory goes up to a short string.
     [[nodiscard]] std::string attribute(const char* name) const;
     [[nodiscard]] std::optional<std::uint64_t> number(const char* name) const;
 

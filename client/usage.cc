@@ -1,4 +1,5 @@
-// The three tables that the kernel keeps of block devices in use; the caller adds an exclusive open, which sees the rest.
+// The three tables that the kernel keeps of block devices in use; the caller adds an exclusive open, which
+// sees the rest.
 
 #include "client/usage.hh"
 
@@ -43,7 +44,8 @@ std::string unescaped(std::string_view word) {
     const auto octal = [&](std::size_t at) { return at < word.size() && word[at] >= '0' && word[at] <= '7'; };
     for (std::size_t i = 0; i < word.size(); ++i) {
         if (word[i] == '\\' && octal(i + 1) && octal(i + 2) && octal(i + 3)) {
-            text += static_cast<char>((word[i + 1] - '0') * 64 + (word[i + 2] - '0') * 8 + (word[i + 3] - '0'));
+            text +=
+                static_cast<char>((word[i + 1] - '0') * 64 + (word[i + 2] - '0') * 8 + (word[i + 3] - '0'));
             i += 3;
         } else {
             text += word[i];
@@ -90,9 +92,10 @@ std::vector<std::string> numbers_in(const std::string& path) {
 
 // The device that a descriptor of another process is open on, among `names`.
 const BlockName* device_behind(const std::string& descriptor, const std::vector<BlockName>& names) {
-    struct stat file{};
+    struct stat file {};
     if (::stat(descriptor.c_str(), &file) != 0 || !S_ISBLK(file.st_mode)) return nullptr;
-    const std::string numbers = std::to_string(major(file.st_rdev)) + ":" + std::to_string(minor(file.st_rdev));
+    const std::string numbers =
+        std::to_string(major(file.st_rdev)) + ":" + std::to_string(minor(file.st_rdev));
     for (const BlockName& name : names)
         if (name.numbers == numbers) return &name;
     return nullptr;
@@ -129,7 +132,8 @@ std::vector<std::string> users_of(std::uint32_t index) {
     std::vector<std::string> users = mounts_of(whole_file("/proc/self/mountinfo"), names);
     for (std::string& swap : swaps_on(whole_file("/proc/swaps"), names)) users.push_back(std::move(swap));
     for (const BlockName& name : names)
-        for (const std::string& holder : device->holders(name.name)) users.push_back(name.name + " carries " + holder);
+        for (const std::string& holder : device->holders(name.name))
+            users.push_back(name.name + " carries " + holder);
     return users;
 }
 

@@ -14,14 +14,17 @@ struct BlockName {
     std::string numbers;
 };
 
-// "mounted on /mnt": each mount of one of `devices` in the text of /proc/self/mountinfo. File systems of several devices have
-// numbers of their own there, so the source's name counts, too.
-[[nodiscard]] std::vector<std::string> mounts_of(std::string_view mountinfo, const std::vector<BlockName>& devices);
+// "mounted on /mnt": each mount of one of `devices` in the text of /proc/self/mountinfo. File systems of
+// several devices have numbers of their own there, so the source's name counts, too.
+[[nodiscard]] std::vector<std::string> mounts_of(std::string_view mountinfo,
+                                                 const std::vector<BlockName>& devices);
 
 // "swap on nbd0p2": each of `devices` in the text of /proc/swaps.
-[[nodiscard]] std::vector<std::string> swaps_on(std::string_view swaps, const std::vector<BlockName>& devices);
+[[nodiscard]] std::vector<std::string> swaps_on(std::string_view swaps,
+                                                const std::vector<BlockName>& devices);
 
-// Everything that uses the disk or one of its partitions, each in a few words; empty when nothing is known to.
+// Everything that uses the disk or one of its partitions, each in a few words; empty when nothing is known
+// to.
 [[nodiscard]] std::vector<std::string> users_of(std::uint32_t index);
 
 // "nbd0 is held open by process 217 (cat)", as far as this process may see: what users_of() does not know.

@@ -1,0 +1,36 @@
+// What the child process that becomes the daemon tells the command that started it, over a pipe.
+//
+// One line for each thing that the command should say, and at the end "ready INDEX SIZE" or "failed CODE".
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "client/exit_code.hh"
+#include "common/linux/fd.hh"
+
+namespace holdfast::client {
+
+struct Failure {
+    ExitCode code = ExitCode::failure;
+    std::string text;
+};
+
+class Report {
+public:
+    explicit Report(Fd pipe) : pipe_(std::move(pipe)) {}
+    void note(std::string_view line) const;
+    void error(std::string_view line) const;
+    void failed(ExitCode code) const;
+    void ready(std::uint32_t index, std::uint64_t size) const;
+    void close() { pipe_.reset(); }
+    // Nobody waits for the device any more: the command was ended.
+    [[nodiscard]] bool abandoned() const;
+
+private:
+    void send(const std::string& text) const;
+    Fd pipe_;
+};
+
+}  // namespace holdfast::client

@@ -1,0 +1,33 @@
+// Looks for a server that can be used, among those that were named, before a device is attached.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <vector>
+
+#include "client/export_address.hh"
+#include "client/link.hh"
+#include "client/report.hh"
+
+namespace holdfast::client {
+
+struct SearchRequest {
+    std::vector<ServerAddress> servers;       // in order of preference; at least one
+    std::optional<std::uint32_t> block_size;  // empty: the smallest that the server takes
+    std::chrono::seconds patience{0};         // for how long to go on when none can be used; 0: one round
+};
+
+struct Found {
+    std::vector<Target> targets;  // every address of every server whose name could be resolved
+    std::size_t target = 0;       // the one that the link is to
+    Link link;
+    std::uint32_t block_size = 0;
+};
+
+// Blocks: one attempt at each address in turn, round after round. Failures are told through `report` as they
+// change.
+[[nodiscard]] std::expected<Found, Failure> search(const SearchRequest& request, const Report& report);
+
+}  // namespace holdfast::client
