@@ -80,7 +80,7 @@ class Machine:
 
     # What it says
 
-    def expect(self, pattern: str, timeout: float = 120) -> re.Match[str]:
+    def expect(self, pattern: str, timeout: float = 180) -> re.Match[str]:
         """Waits until the console says the pattern, from after the last one expected; fails at once when the machine
         ends or panics instead."""
         regex = re.compile(pattern, re.MULTILINE)
@@ -99,7 +99,7 @@ class Machine:
         """Whether the console has said the pattern at any time so far."""
         return re.search(pattern, self.console.text, re.MULTILINE) is not None
 
-    def login(self, timeout: float = 180) -> "Machine":
+    def login(self, timeout: float = 300) -> "Machine":
         """Waits until the system is up and its shell answers."""
 
         def look() -> bool:
@@ -118,7 +118,7 @@ class Machine:
 
     # What it is told
 
-    def run_status(self, command: str, timeout: float = 60) -> tuple[int, str]:
+    def run_status(self, command: str, timeout: float = 120) -> tuple[int, str]:
         """Runs a shell command as root; its exit status and its output (stdout and stderr, without the last newline)."""
         line = self.shell if self._has_shell else self.console
         start = len(line.text)
@@ -127,14 +127,14 @@ class Machine:
         output = serial.without_kernel_messages(found[1]) if line is self.console else found[1]
         return int(found[2]), output.removesuffix("\n")
 
-    def run(self, command: str, timeout: float = 60) -> str:
+    def run(self, command: str, timeout: float = 120) -> str:
         """Runs a shell command as root and returns its output; fails when its status is not zero."""
         status, output = self.run_status(command, timeout)
         if status:
             raise Failure(f"{self.name}: `{command}` exited with {status}:\n{output[-3000:]}")
         return output
 
-    def wait_until(self, command: str, timeout: float = 60) -> str:
+    def wait_until(self, command: str, timeout: float = 120) -> str:
         """Runs a command again and again until its status is zero; its output then."""
         deadline = time.monotonic() + timeout
         while True:
@@ -212,13 +212,13 @@ class Machine:
     def running(self) -> bool:
         return self._qemu.poll() is None
 
-    def poweroff(self, timeout: float = 60) -> float:
+    def poweroff(self, timeout: float = 120) -> float:
         """Tells the system to power off, waits for it, and returns the seconds it took."""
         line = self.shell if self._has_shell else self.console
         line.send("poweroff </dev/null >/dev/null 2>&1\n")
         return self.wait_exit(timeout)
 
-    def wait_exit(self, timeout: float = 60) -> float:
+    def wait_exit(self, timeout: float = 120) -> float:
         """Waits until the machine has powered off (or rebooted); returns the seconds that this took."""
         start = time.monotonic()
         try:

@@ -25,7 +25,7 @@ class Test:
 tests: list[Test] = []
 
 
-def test(sentence: str, timeout: float = 300) -> Callable[[Callable], Callable]:
+def test(sentence: str, timeout: float = 600) -> Callable[[Callable], Callable]:
     """Declares a test. The function takes one argument, the Lab; it fails by raising anything."""
 
     def declare(function: Callable) -> Callable:
