@@ -42,7 +42,7 @@ def late_server(lab: Lab) -> None:
     machine.expect(r"10\.0\.2\.2.*refused", timeout=180)
     serving.serve(lab, network, f"root={disk}")
     machine.expect(SHELL, timeout=180)
-    machine.run("grep '/dev/nbd0 /root' /proc/mounts")
+    lab.require("/dev/nbd0 /root" in machine.run("cat /proc/mounts"), "the root file system is not there")
     machine.kill()
 
 
