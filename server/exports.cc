@@ -100,9 +100,11 @@ ClientExports::Found ClientExports::find(std::string_view name) {
     return found;
 }
 
-std::vector<std::string> ClientExports::list() {
+// Not logged: a client that may not list is not one that means harm, and many ask.
+std::expected<std::vector<std::string>, Refusal> ClientExports::list() {
+    if (!config_->allowlist)
+        return std::unexpected(Refusal{OptionReply::err_policy, "the exports may not be listed here"});
     std::vector<std::string> names;
-    if (!config_->allowlist) return names;
     for (const ExportConfig& one : config_->exports) {
         if (offers(one) && !forbidden(one)) names.push_back(one.name);
     }

@@ -65,7 +65,7 @@ public:
     // `config` is kept; `shared` must outlive this.
     ClientExports(std::shared_ptr<const Config> config, Shared& shared, ListenScope scope, Peer peer);
 
-    [[nodiscard]] std::vector<std::string> list() override;
+    [[nodiscard]] std::expected<std::vector<std::string>, nbd::Refusal> list() override;
     [[nodiscard]] std::expected<nbd::Offer, nbd::Refusal> look(std::string_view name) override;
     [[nodiscard]] std::expected<nbd::Offer, nbd::Refusal> open(std::string_view name) override;
 

@@ -93,14 +93,10 @@ void ServerHandshake::fail(std::string reason) {
 
 void ServerHandshake::understand() {
     switch (step_) {
-        case Step::client_flags:
-            return on_client_flags();
-        case Step::option_head:
-            return on_option_head();
-        case Step::option_data:
-            return on_option_data();
-        case Step::option_skipped:
-            return on_option_skipped();
+        case Step::client_flags: return on_client_flags();
+        case Step::option_head: return on_option_head();
+        case Step::option_data: return on_option_data();
+        case Step::option_skipped: return on_option_skipped();
     }
 }
 
@@ -129,8 +125,7 @@ void ServerHandshake::on_option_head() {
         case Option::info:
         case Option::go:
             return expect(length_ > longest_kept ? Step::option_skipped : Step::option_data, length_);
-        default:
-            return expect(Step::option_skipped, length_);  // as it came: any number is possible
+        default: return expect(Step::option_skipped, length_);  // as it came: any number is possible
     }
 }
 
@@ -149,13 +144,10 @@ void ServerHandshake::on_option_skipped() {
             put_reply(OptionReply::ack);  // whatever data came with it
             state_ = State::ended;
             return;
-        case Option::list:
-            return on_list();
+        case Option::list: return on_list();
         case Option::info:
-        case Option::go:
-            return put_error(OptionReply::err_too_big, "the option is longer than 8192 bytes");
-        default:
-            return put_error(OptionReply::err_unsup, "this option is not known here");
+        case Option::go: return put_error(OptionReply::err_too_big, "the option is longer than 8192 bytes");
+        default: return put_error(OptionReply::err_unsup, "this option is not known here");
     }
 }
 
@@ -171,8 +163,10 @@ void ServerHandshake::on_export_name() {
 
 void ServerHandshake::on_list() {
     if (length_ != 0) return put_error(OptionReply::err_invalid, "LIST takes no data");
+    const auto names = directory_.list();
+    if (!names) return put_error(names.error().reply, names.error().text);
     std::uint32_t listed = 0;
-    for (const std::string& name : directory_.list()) {
+    for (const std::string& name : *names) {
         if (name.empty() || name.size() > longest_string) continue;
         if (++listed > most_listed_exports) break;
         const be32 length(static_cast<std::uint32_t>(name.size()));

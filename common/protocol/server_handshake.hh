@@ -29,8 +29,9 @@ struct Refusal {
 class ExportDirectory {
 public:
     virtual ~ExportDirectory() = default;
-    // The names that this client may know of. The default export of a port has the name "" and is not listed.
-    [[nodiscard]] virtual std::vector<std::string> list() = 0;
+    // The names that this client may know of, or why it may know none. The default export of a port has the
+    // name "" and is not listed.
+    [[nodiscard]] virtual std::expected<std::vector<std::string>, Refusal> list() = 0;
     // NBD_OPT_INFO: what the export would offer, without taking it into use.
     [[nodiscard]] virtual std::expected<Offer, Refusal> look(std::string_view name) = 0;
     // NBD_OPT_GO and EXPORT_NAME: takes the export into use for this connection.

@@ -16,7 +16,7 @@ namespace {
 
 class Directory final : public ExportDirectory {
 public:
-    std::vector<std::string> list() override {
+    std::expected<std::vector<std::string>, Refusal> list() override {
         std::vector<std::string> names;
         for (const auto& [name, offer] : exports)
             if (!name.empty()) names.push_back(name);
@@ -101,7 +101,7 @@ TEST_CASE("LIST shows every export and parts in peace") {
         ServerHandshake server(directory);
         converse(client, server, portion);
         REQUIRE(client.state() == ClientHandshake::State::done);
-        CHECK(names == directory.list());
+        CHECK(names == directory.list().value());
         CHECK(server.state() == ServerHandshake::State::ended);
     }
 }

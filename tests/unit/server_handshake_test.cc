@@ -17,7 +17,10 @@ constexpr std::uint32_t unsup = 0x80000001, invalid = 0x80000003, unknown = 0x80
 // Has "root" and a default export; "private" is refused by policy. Notes what was opened and looked at.
 class Directory final : public ExportDirectory {
 public:
-    std::vector<std::string> list() override { return names; }
+    std::expected<std::vector<std::string>, Refusal> list() override {
+        if (secret) return std::unexpected(Refusal{OptionReply::err_policy, "a secret"});
+        return names;
+    }
     std::expected<Offer, Refusal> look(std::string_view name) override {
         looked.emplace_back(name);
         return find(name);
@@ -28,6 +31,7 @@ public:
     }
 
     std::vector<std::string> names{"root", "private"};
+    bool secret = false;
     std::string refusal_text = "no such export";
     std::vector<std::string> looked, opened;
 
@@ -237,6 +241,15 @@ TEST_CASE("LIST names the exports that have a name") {
     CHECK(run(client_flags + option(list), SIZE_MAX, directory).output == reply(list, 1));
     directory.names.assign(65537, "n");
     CHECK(run(client_flags + option(list), SIZE_MAX, directory).output.size() == 65536 * 25 + 20);
+}
+
+TEST_CASE("a LIST that is not allowed is refused by policy, and the next option is found") {
+    Directory directory;
+    directory.secret = true;
+    const Outcome outcome =
+        run(client_flags + option(list) + option(go, asking_for("root")), SIZE_MAX, directory);
+    CHECK(outcome.state == State::transmission);
+    CHECK(outcome.output == reply(list, 0x80000002, text("a secret")) + go_answer);
 }
 
 TEST_CASE("options that are not known are answered ERR_UNSUP, and the next one is found") {
