@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "common/linux/log.hh"
 #include "server/access_file.hh"
 
@@ -25,6 +27,15 @@ void ConnectionCounts::leave(const std::string& name) {
     const std::lock_guard lock(mutex_);
     const auto found = counts_.find(name);
     if (--found->second == 0) counts_.erase(found);
+}
+
+std::string printable(std::string_view name) {
+    constexpr std::size_t longest = 100;
+    std::string text(name.substr(0, longest));
+    std::ranges::replace_if(
+        text, [](char c) { return c < 0x20 || c > 0x7e; }, '?');
+    if (name.size() > longest) text += "...";
+    return text;
 }
 
 std::expected<Offer, std::string> make_offer(const ExportConfig& config, const VolumeTraits& traits) {
@@ -73,29 +84,40 @@ VolumeRequest ClientExports::request_for(const ExportConfig& config) const {
     return {path_for_client(config, peer_.host), !config.readonly, config.filesize};
 }
 
+// One connection may be refused again and again. An honest one is seldom refused more than once.
+void ClientExports::log_refusal(std::string_view text) {
+    constexpr unsigned most_logged = 4;
+    log::write(++refusals_ <= most_logged ? log::Level::notice : log::Level::debug, text);
+}
+
 // The log gets the reason; the client is told what helps an honest one and no more.
-std::unexpected<Refusal> ClientExports::refuse(std::string_view name, OptionReply reply, std::string why,
-                                               std::string_view told) {
-    log::notice(fmt::format("export {}: {} refused: {}", name.empty() ? "(default)" : name, peer_.name, why));
+std::unexpected<Refusal> ClientExports::refuse(const ExportConfig& config, OptionReply reply,
+                                               std::string_view why, std::string_view told) {
+    log_refusal(fmt::format("export {}: {} refused: {}", config.name, peer_.name, why));
     return std::unexpected(Refusal{reply, std::string(told)});
+}
+
+// The client's own words come last, where they cannot pass for ours.
+std::unexpected<Refusal> ClientExports::refuse_unknown(std::string_view name) {
+    const std::string_view why = name.empty() ? "this port has no default export, an export must be named"
+                                              : "there is no export of this name here";
+    log_refusal(name.empty() ? fmt::format("{} refused: {}", peer_.name, why)
+                             : fmt::format("{} refused: {}: \"{}\"", peer_.name, why, printable(name)));
+    return std::unexpected(Refusal{OptionReply::err_unknown, std::string(why)});
 }
 
 // Clients word ERR_UNKNOWN as "no such export": that is said only where it is true.
 std::unexpected<Refusal> ClientExports::refuse(const ExportConfig& config, const VolumeRefusal& refusal) {
-    return refuse(config.name, refusal.absent ? OptionReply::err_unknown : OptionReply::err_policy,
-                  refusal.text, refusal.text);
+    return refuse(config, refusal.absent ? OptionReply::err_unknown : OptionReply::err_policy, refusal.text,
+                  refusal.text);
 }
 
 ClientExports::Found ClientExports::find(std::string_view name) {
     const std::string_view wanted = name.empty() ? std::string_view(scope_.default_export) : name;
     const ExportConfig* found = wanted.empty() ? nullptr : config_->find(wanted);
-    if (found == nullptr || !offers(*found)) {
-        const char* const why = name.empty() ? "this port has no default export, an export must be named"
-                                             : "there is no export of this name here";
-        return refuse(name, OptionReply::err_unknown, why, why);
-    }
+    if (found == nullptr || !offers(*found)) return refuse_unknown(name);
     if (const std::optional<std::string> why = forbidden(*found)) {
-        return refuse(found->name, OptionReply::err_policy, *why, "this address may not use the export");
+        return refuse(*found, OptionReply::err_policy, *why, "this address may not use the export");
     }
     return found;
 }
@@ -129,7 +151,7 @@ std::expected<Offer, Refusal> ClientExports::open(std::string_view name) {
     const ExportConfig& config = **found;
     if (!shared_.counts.enter(config.name, config.maxconnections)) {
         const std::string why = fmt::format("it has maxconnections = {} connections", config.maxconnections);
-        return refuse(config.name, OptionReply::err_policy, why, why);
+        return refuse(config, OptionReply::err_policy, why, why);
     }
     std::expected<VolumeUse, VolumeRefusal> use = shared_.volumes.acquire(request_for(config));
     if (!use) {

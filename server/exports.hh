@@ -81,18 +81,24 @@ private:
     // nullopt: it may; otherwise why not.
     [[nodiscard]] std::optional<std::string> forbidden(const ExportConfig& config) const;
     [[nodiscard]] VolumeRequest request_for(const ExportConfig& config) const;
-    [[nodiscard]] std::unexpected<nbd::Refusal> refuse(std::string_view name, nbd::OptionReply reply,
-                                                       std::string why, std::string_view told);
-
+    [[nodiscard]] std::unexpected<nbd::Refusal> refuse(const ExportConfig& config, nbd::OptionReply reply,
+                                                       std::string_view why, std::string_view told);
     [[nodiscard]] std::unexpected<nbd::Refusal> refuse(const ExportConfig& config,
                                                        const VolumeRefusal& refusal);
+    [[nodiscard]] std::unexpected<nbd::Refusal> refuse_unknown(std::string_view name);
+    void log_refusal(std::string_view text);
 
     std::shared_ptr<const Config> config_;
     Shared& shared_;
     ListenScope scope_;
     Peer peer_;
+    unsigned refusals_ = 0;
     std::optional<OpenExport> opened_;
 };
+
+// A name that a client made up, for the log: short, and with nothing in it that a log's reader could stumble
+// over.
+[[nodiscard]] std::string printable(std::string_view name);
 
 // What is offered of a volume with these traits. The error says why it cannot be.
 [[nodiscard]] std::expected<nbd::Offer, std::string> make_offer(const ExportConfig& config,

@@ -193,15 +193,28 @@ void Server::accept_from(const Listener& listener, int socket) {
     }
 }
 
+// To be turned away costs a stranger next to nothing, so it is worth one line a second and no more.
+void Server::log_turned_away(std::string_view text) {
+    const Clock::time_point now = Clock::now();
+    if (now < turned_away_quiet_until_) {
+        ++turned_away_unsaid_;
+        return;
+    }
+    log::warning(turned_away_unsaid_ == 0 ? std::string(text)
+                                          : fmt::format("{} ({} more before it)", text, turned_away_unsaid_));
+    turned_away_quiet_until_ = now + std::chrono::seconds(1);
+    turned_away_unsaid_ = 0;
+}
+
 void Server::begin(Fd socket, const sockaddr_storage& from, const Listener& listener) {
     Peer peer = peer_of(socket.get(), from);
     if (connections_.size() >= config_->maxconnections) {
-        return log::warning(fmt::format("{} refused: there are maxconnections = {} connections", peer.name,
-                                        config_->maxconnections));
+        return log_turned_away(fmt::format("{} refused: there are maxconnections = {} connections", peer.name,
+                                           config_->maxconnections));
     }
     if (!admission_.enter(peer.address)) {
-        return log::warning(fmt::format("{} refused: {} connections from there are still in the handshake",
-                                        peer.name, Admission::most_from_one_place));
+        return log_turned_away(fmt::format("{} refused: {} connections from there are still in the handshake",
+                                           peer.name, Admission::most_from_one_place));
     }
     const int changed = changed_.get();
     Connection::Context context{config_, shared_, admission_,

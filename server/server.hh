@@ -58,6 +58,7 @@ private:
     void begin_stop(const char* signal);
     [[nodiscard]] Outcome leave_stuck() const;
     void hold_accepting(bool hold);
+    void log_turned_away(std::string_view text);
     [[nodiscard]] bool watch(int fd);
     [[nodiscard]] int milliseconds_to_wait() const;
     void on_time();
@@ -75,6 +76,8 @@ private:
     bool accepting_ = true;
     Clock::time_point accept_again_ =
         Clock::time_point::max();  // gives meaning to !accepting_: after a shortage
+    Clock::time_point turned_away_quiet_until_{};
+    std::uint64_t turned_away_unsaid_ = 0;  // since the last line about it
     // How far a stop has come.
     enum class Stop : std::uint8_t {
         not_yet,

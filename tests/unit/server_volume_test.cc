@@ -11,6 +11,7 @@
 #include "server/admission.hh"
 #include "server/block_volume.hh"
 #include "server/exports.hh"
+#include "server/file_volume.hh"
 #include "server/holders.hh"
 
 using namespace holdfast;
@@ -151,6 +152,36 @@ TEST_CASE("a file is opened once for all its users, and closed with the last") {
     *first = VolumeUse();
     VolumeRegistry other;
     CHECK(other.acquire(file.request()).has_value());
+}
+
+TEST_CASE("a flush that failed once fails until the volume is opened again") {
+    // Something that takes writes and cannot be synchronized.
+    FileVolume volume(Fd(::open("/dev/null", O_RDWR | O_CLOEXEC)), true);
+    CHECK(volume.flush().error().code == EINVAL);
+    CHECK(volume.flush().error().code == EIO);
+    const TemporaryFile file(4096);
+    CHECK((*open_volume(file.request()))->flush());
+}
+
+TEST_CASE("a name that a client made up is short and harmless in the log") {
+    CHECK(printable("root") == "root");
+    CHECK(printable("a\nb\x80\x7f\xc3\xa4") == "a?b????");
+    CHECK(printable(std::string(101, 'n')) == std::string(100, 'n') + "...");
+}
+
+TEST_CASE("exports are listed only where that is allowed, and only those that the client may have") {
+    auto config = std::make_shared<Config>();
+    config->exports = {plain_export(), plain_export()};
+    config->exports[1].name = "private";
+    config->exports[1].authfile = "/tmp/holdfast-no-such-authfile";
+    Shared shared;
+    const Peer peer{parse_address("10.0.0.1"), "10.0.0.1:1", "10.0.0.1"};
+    const auto refused = ClientExports(config, shared, {true, {}}, peer).list();
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().reply == nbd::OptionReply::err_policy);
+    config->allowlist = true;
+    CHECK(ClientExports(config, shared, {true, {}}, peer).list() == std::vector<std::string>{"root"});
+    CHECK(ClientExports(config, shared, {false, "private"}, peer).list().value().empty());
 }
 
 TEST_CASE("a volume reads what was written, zeroes and trims, and ends with EIO") {
