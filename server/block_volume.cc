@@ -53,7 +53,6 @@ Result<VolumeTraits> BlockVolume::traits() const {
     VolumeTraits traits;
     if (::ioctl(fd(), BLKGETSIZE64, &traits.size) != 0) return sys_error("ioctl(BLKGETSIZE64)");
     traits.can_trim = queue_limit(device_, "discard_max_bytes") > 0;
-    traits.rotational = queue_limit(device_, "rotational") > 0;
     traits.preferred_block = preferred_block(queue_limit(device_, "minimum_io_size"));
     return traits;
 }

@@ -68,6 +68,12 @@ std::unexpected<VolumeRefusal> wrong_kind(const std::string& path) {
 
 }  // namespace
 
+Result<struct stat> Volume::status() const {
+    struct stat status {};
+    if (::fstat(fd(), &status) != 0) return sys_error("fstat");
+    return status;
+}
+
 Result<void> Volume::read(std::span<std::uint8_t> into, std::uint64_t offset) const {
     while (!into.empty()) {
         const ssize_t count = ::pread(fd(), into.data(), into.size(), static_cast<off_t>(offset));
@@ -94,6 +100,7 @@ Result<void> Volume::write(std::span<const std::uint8_t> from, std::uint64_t off
             return std::unexpected(error);
         }
         if (count < 0) return sys_error("pwritev2");
+        if (count == 0) return std::unexpected(SysError{EIO, "pwritev2 of nothing"});
         from = from.subspan(static_cast<std::size_t>(count));
         offset += static_cast<std::uint64_t>(count);
     }
@@ -101,11 +108,15 @@ Result<void> Volume::write(std::span<const std::uint8_t> from, std::uint64_t off
 }
 
 Result<void> Volume::flush() {
+    while (!flush_lost_ && ::fdatasync(fd()) != 0) {
+        if (errno == EINTR) continue;
+        const SysError error{errno, "fdatasync"};
+        flush_lost_ = true;
+        return std::unexpected(error);
+    }
+    // Also when ours succeeded: of several at once, the kernel tells only one that a write was lost.
     if (flush_lost_) return std::unexpected(SysError{EIO, "an earlier fdatasync"});
-    if (::fdatasync(fd()) == 0) return {};
-    const SysError error{errno, "fdatasync"};
-    flush_lost_ = true;
-    return std::unexpected(error);
+    return {};
 }
 
 Result<void> Volume::write_zeroes(std::uint64_t offset, std::uint64_t length) {

@@ -3,6 +3,8 @@
 // meet, so a flush by any of them covers what all of them have written.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <atomic>
 #include <cstdint>
 #include <expected>
@@ -19,7 +21,6 @@ namespace holdfast::server {
 struct VolumeTraits {
     std::uint64_t size = 0;
     bool can_trim = false;
-    bool rotational = false;               // as the kernel says
     std::uint32_t preferred_block = 4096;  // a power of two
 
     bool operator==(const VolumeTraits&) const = default;
@@ -31,6 +32,8 @@ public:
     Volume(const Volume&) = delete;
     Volume& operator=(const Volume&) = delete;
 
+    // Of what is open, wherever its path may lead by now.
+    [[nodiscard]] Result<struct stat> status() const;
     // The traits as they are now: an LV may have grown since.
     [[nodiscard]] virtual Result<VolumeTraits> traits() const = 0;
 

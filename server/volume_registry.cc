@@ -21,15 +21,33 @@ VolumeUse::~VolumeUse() {
     if (--slot_->users == 0) slot_->volume.reset();
 }
 
-std::expected<VolumeRegistry::Key, VolumeRefusal> VolumeRegistry::key_of(const VolumeRequest& request) {
+VolumeRegistry::Key VolumeRegistry::key_of(const struct stat& status, bool writable) {
+    if (S_ISBLK(status.st_mode)) return Key{status.st_rdev, 0, writable};
+    return Key{status.st_dev, status.st_ino, writable};
+}
+
+std::expected<VolumeRegistry::Key, VolumeRefusal> VolumeRegistry::find_key(const VolumeRequest& request) {
     struct stat status {};
     if (::stat(request.path.c_str(), &status) != 0) {
         const SysError error{errno, "stat"};
         return std::unexpected(
             VolumeRefusal{error.code == ENOENT, fmt::format("{}: {}", request.path, error.message())});
     }
-    if (S_ISBLK(status.st_mode)) return Key{status.st_rdev, 0, request.writable};
-    return Key{status.st_dev, status.st_ino, request.writable};
+    return key_of(status, request.writable);
+}
+
+// The path may lead elsewhere since the key was found. A slot that held another volume than its key says
+// would give that one to whoever asks for the volume of the key.
+std::expected<std::unique_ptr<Volume>, VolumeRefusal> VolumeRegistry::open(const VolumeRequest& request,
+                                                                           const Key& key) {
+    std::expected<std::unique_ptr<Volume>, VolumeRefusal> opened = open_volume(request);
+    if (!opened) return opened;
+    const Result<struct stat> status = (*opened)->status();
+    if (!status || key_of(*status, request.writable) != key) {
+        return std::unexpected(
+            VolumeRefusal{false, fmt::format("{} was replaced while it was opened", request.path)});
+    }
+    return opened;
 }
 
 std::shared_ptr<VolumeSlot> VolumeRegistry::slot_for(const Key& key) {
@@ -43,12 +61,12 @@ std::shared_ptr<VolumeSlot> VolumeRegistry::slot_for(const Key& key) {
 
 std::expected<VolumeUse, VolumeRefusal> VolumeRegistry::acquire(const VolumeRequest& request) {
     if (const auto created = create_missing_file(request); !created) return std::unexpected(created.error());
-    const std::expected<Key, VolumeRefusal> key = key_of(request);
+    const std::expected<Key, VolumeRefusal> key = find_key(request);
     if (!key) return std::unexpected(key.error());
     std::shared_ptr<VolumeSlot> slot = slot_for(*key);
     const std::lock_guard lock(slot->mutex);
     if (slot->users == 0) {
-        std::expected<std::unique_ptr<Volume>, VolumeRefusal> opened = open_volume(request);
+        std::expected<std::unique_ptr<Volume>, VolumeRefusal> opened = open(request, *key);
         if (!opened) return std::unexpected(opened.error());
         slot->volume = std::move(*opened);
     }

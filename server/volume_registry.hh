@@ -54,7 +54,11 @@ private:
 
         auto operator<=>(const Key&) const = default;
     };
-    [[nodiscard]] static std::expected<Key, VolumeRefusal> key_of(const VolumeRequest& request);
+    [[nodiscard]] static Key key_of(const struct stat& status, bool writable);
+    [[nodiscard]] static std::expected<Key, VolumeRefusal> find_key(const VolumeRequest& request);
+    // Opened anew; refused where it is not what `key` says.
+    [[nodiscard]] static std::expected<std::unique_ptr<Volume>, VolumeRefusal> open(
+        const VolumeRequest& request, const Key& key);
     [[nodiscard]] std::shared_ptr<VolumeSlot> slot_for(const Key& key);
 
     std::mutex mutex_;
