@@ -9,7 +9,7 @@ from lab.network import HOST, USER_IP
 @test("a machine boots Debian 12 by PXE from a logical volume, survives a restart of the server, and powers off",
       timeout=600)
 def by_pxe_from_a_volume(lab: Lab) -> None:
-    diskless.run(lab.scratch, 12)
+    diskless.run(lab.logs, 12)
 
 
 @test("Debian 12 boots from our server, survives its restart, and powers off")

@@ -99,9 +99,8 @@ def dhcp_and_names(lab: Lab) -> None:
                    "--dhcp-range=10.77.0.100,10.77.0.120,255.255.255.0,1h",
                    f"--dhcp-option=option:root-path,{BRIDGE_HOST},root", "--domain=example.test",
                    f"--host-record=files.example.test,{BRIDGE_HOST}"], ready="DHCP")
-    for words in ("root=/dev/nbd0 nbdroot=dhcp", "root=/dev/nbd0 nbdroot=", "root=/dev/nbd0 nbdroot=files.example.test,root",
-                  "root=/dev/nbd0 nbdroot=nbd://files/root"):
-        reaches_root(lab, image, network, f"{words} ip=dhcp", bridge=True)
+    for word in ("dhcp", "", "files.example.test,root"):
+        reaches_root(lab, image, network, f"root=/dev/nbd0 nbdroot={word} ip=dhcp", bridge=True)
 
 
 @test("Debian 13's initramfs reads the grammar too: a name with a port, and a partition", timeout=400)
