@@ -8,6 +8,7 @@
 namespace holdfast::client {
 
 ExitCode run_attach(const AttachOptions& options, ProcessTitle& title) {
+    close_inherited();
     AttachRequest request;
     request.search.servers = options.servers;
     request.index = options.index;

@@ -73,7 +73,10 @@ ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title) {
     BootFiles files;
     if (options.command_line_file) files.command_line = *options.command_line_file;
     const bool only_asked = options.check_only || options.print_only;
-    if (!only_asked) log::open("holdfast-client", log::Sink::kernel);
+    if (!only_asked) {
+        close_inherited();
+        log::open("holdfast-client", log::Sink::kernel);
+    }
 
     auto request = read_request(files);
     if (!request) {

@@ -65,7 +65,6 @@ ProcessTitle::ProcessTitle(int argc, char** argv) noexcept {
     char* end = argv[0];
     // The kernel lays them out one after the other; what is not adjacent was put elsewhere by somebody.
     for (int i = 0; i < argc && argv[i] == end; ++i) end += std::strlen(argv[i]) + 1;
-    arguments_ = static_cast<std::size_t>(end - start_);
     for (char** entry = environ; entry != nullptr && *entry == end; ++entry) end += std::strlen(*entry) + 1;
     room_ = static_cast<std::size_t>(end - start_);
 }
@@ -76,14 +75,16 @@ void ProcessTitle::set(std::string_view title) noexcept {
     if (start_ == nullptr) return;
     std::memset(start_, 0, room_);
     std::memcpy(start_, title.data(), length);
-    // A title that goes beyond the arguments' memory is shown whole only when their last byte is no NUL,
-    // which it then is.
+    // Where the title goes beyond the arguments' own memory, the kernel sees that their last byte is no NUL
+    // any more, and reads on into what was the environment.
 }
+
+void close_inherited() noexcept { ::close_range(STDERR_FILENO + 1, ~0U, 0); }
 
 void leave_terminal() noexcept {
     ::setsid();
     if (::chdir("/") != 0) return;
-    ::umask(077);
+    ::umask(022);
     if (const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC)); null)
         for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null.get(), stream);
 }

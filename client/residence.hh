@@ -23,8 +23,11 @@ public:
 private:
     char* start_ = nullptr;
     std::size_t room_ = 0;
-    std::size_t arguments_ = 0;
 };
+
+// Closes what the command inherited besides the standard streams, before it opens anything: a shell's pipe or
+// a file on a disk would be held open for as long as the daemon lives.
+void close_inherited() noexcept;
 
 // A session and a folder of its own, signals blocked, standard streams to /dev/null.
 void leave_terminal() noexcept;
