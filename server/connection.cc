@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -37,6 +38,15 @@ void set_idle_timeout(int socket, std::chrono::seconds timeout) {
     if (timeout.count() == 0) return;
     const timeval wait{.tv_sec = timeout.count(), .tv_usec = 0};
     (void)::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+}
+
+// After SHUT_WR: whether the peer's kernel has yet to say that it has everything. Never on a UNIX socket.
+bool awaits_acknowledgement(int socket) {
+    tcp_info info{};
+    socklen_t length = sizeof info;
+    if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return false;
+    return info.tcpi_state == TCP_FIN_WAIT1 || info.tcpi_state == TCP_CLOSING ||
+           info.tcpi_state == TCP_LAST_ACK;
 }
 
 std::string size_text(std::uint64_t bytes) {
@@ -164,15 +174,16 @@ void Connection::leave_admission() {
     context_.admission.leave(peer_.address);
 }
 
-// Closing a socket with unread data resets the connection, and a reset may overtake the last reply. So the
-// end is announced, and what the client had sent meanwhile is thrown away first.
+// Everything that was sent is let arrive; then the connection is reset, and not only closed. A client may be
+// waiting to send more, and after our SHUT_RD the kernel opens it no window again: it would wait for a minute
+// although we are gone, and a kernel that waits to send does not even notice that the link has ended.
 void Connection::say_goodbye() noexcept {
     (void)::shutdown(socket_.get(), SHUT_WR);
-    std::array<std::uint8_t, 4096> unread;
-    for (int i = 0; i < 4096; ++i) {
-        if (::recv(socket_.get(), unread.data(), unread.size(), MSG_DONTWAIT) <= 0) break;
-    }
-    (void)::shutdown(socket_.get(), SHUT_RDWR);
+    // Half a second is for a peer that is there: whoever takes longer loses a reply, as in any outage.
+    for (int i = 0; i < 50 && awaits_acknowledgement(socket_.get()); ++i) (void)::poll(nullptr, 0, 10);
+    const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
+    (void)::connect(socket_.get(), &nobody, sizeof nobody);
+    (void)::shutdown(socket_.get(), SHUT_RDWR);  // a UNIX socket, which cannot be reset
 }
 
 }  // namespace holdfast::server
