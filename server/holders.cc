@@ -63,6 +63,17 @@ bool is_swap(dev_t device) {
     return false;
 }
 
+// btrfs shows a device number of its own in mountinfo: there only the name of the source tells.
+std::string mount_point_by_source(dev_t device) {
+    const std::string text = read_text_file("/proc/self/mounts", 16U << 20).value_or("");
+    std::string_view rest = text;
+    while (!rest.empty()) {
+        std::string_view line = take_line(rest);
+        if (is_block_device(without_octal(take_word(line)), device)) return without_octal(take_word(line));
+    }
+    return {};
+}
+
 // What is built on top of the device: device mapper targets, RAID arrays, bcache.
 std::string upper_device(dev_t device) {
     const std::string directory = fmt::format("/sys/dev/block/{}:{}/holders", major(device), minor(device));
@@ -118,17 +129,6 @@ std::string mount_point(const std::string& mountinfo, unsigned device_major, uns
         const std::string_view device = take_word(line);
         take_word(line);
         if (device == wanted) return without_octal(take_word(line));
-    }
-    return {};
-}
-
-// btrfs shows a device number of its own in mountinfo: there only the name of the source tells.
-static std::string mount_point_by_source(dev_t device) {
-    const std::string text = read_text_file("/proc/self/mounts", 16U << 20).value_or("");
-    std::string_view rest = text;
-    while (!rest.empty()) {
-        std::string_view line = take_line(rest);
-        if (is_block_device(without_octal(take_word(line)), device)) return without_octal(take_word(line));
     }
     return {};
 }

@@ -17,8 +17,7 @@ struct Identity {
     std::string user;  // empty: the user stays, and so do the supplementary groups
 };
 
-// Looks the names up, or takes them as numbers; none where both are empty. A user without a group brings its
-// own.
+// Looks the names up; none where both are empty. A user without a group brings its own.
 [[nodiscard]] std::expected<std::optional<Identity>, std::string> find_identity(const std::string& user,
                                                                                 const std::string& group);
 
