@@ -22,6 +22,8 @@ def _boots(lab: Lab, release: int) -> None:
     lab.require(machine.run("printf 'a\\nb'") == "a\nb", "a command's output")
     machine.run("findmnt --noheadings --output SOURCE / | grep -x /dev/vda")
     machine.run("modprobe nbd && test -b /dev/nbd0")
+    machine.wait_until("systemctl is-system-running | grep -vx starting")
+    lab.require(not (failed := machine.run("systemctl --failed --plain --no-legend")), f"failed units:\n{failed}")
     machine.run("echo kept >/root/file")
     machine.poweroff()
     lab.check_file_system(disk)
