@@ -1,6 +1,7 @@
-// The compiled part of libfmt, as an object of ours: Debian ships that library only as a shared one, which no initramfs has.
-// It is what libfmt's own src/format.cc is, for char alone. Without a locale (FMT_STATIC_THOUSANDS_SEPARATOR, set for every
-// file by the Makefile), since std::locale would be half of the client.
+// The compiled part of libfmt, as an object of ours: Debian ships that library only as a shared one, which no
+// initramfs has. It is what libfmt's own src/format.cc is, for char alone. Without a locale
+// (FMT_STATIC_THOUSANDS_SEPARATOR, set for every file by the Makefile), since std::locale would be half of
+// the client.
 
 #include <fmt/format-inl.h>
 
@@ -18,7 +19,8 @@ template FMT_API auto locale_ref::get<std::locale>() const -> std::locale;
 template FMT_API auto thousands_sep_impl(locale_ref) -> thousands_sep_result<char>;
 template FMT_API auto decimal_point_impl(locale_ref) -> char;
 template FMT_API void buffer<char>::append(const char*, const char*);
-template FMT_API void vformat_to(buffer<char>&, string_view, basic_format_args<FMT_BUFFER_CONTEXT(char)>, locale_ref);
+template FMT_API void vformat_to(buffer<char>&, string_view, basic_format_args<FMT_BUFFER_CONTEXT(char)>,
+                                 locale_ref);
 
 }  // namespace detail
 FMT_END_NAMESPACE

@@ -57,7 +57,7 @@ void open(const char* program, Sink sink, Level least) {
 
 Sink default_sink() {
     const char* stream = ::getenv("JOURNAL_STREAM");
-    struct stat own{};
+    struct stat own {};
     if (stream == nullptr || ::fstat(STDERR_FILENO, &own) != 0) return Sink::terminal;
     unsigned long long device = 0;
     unsigned long long inode = 0;

@@ -1,5 +1,6 @@
-// One line an event, to where this system keeps its log. The layer that decides logs, once; nobody both logs and returns.
-// Shaped as one process-wide sink, because a line may have to be written from anywhere and must never be lost to plumbing.
+// One line an event, to where this system keeps its log. The layer that decides logs, once; nobody both logs
+// and returns. Shaped as one process-wide sink, because a line may have to be written from anywhere and must
+// never be lost to plumbing.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,8 @@ void open(const char* program, Sink sink, Level least = Level::info);
 // journal where stderr is the journal's stream (JOURNAL_STREAM), else terminal.
 [[nodiscard]] Sink default_sink();
 
-// Never blocks for long, never fails loudly; control characters in `text` are replaced (names come from the network).
+// Never blocks for long, never fails loudly; control characters in `text` are replaced (names come from the
+// network).
 void write(Level level, std::string_view text) noexcept;
 
 inline void error(std::string_view text) noexcept { write(Level::error, text); }

@@ -10,8 +10,8 @@
 namespace holdfast {
 
 struct SysError {
-    int code = 0;            // an errno value, positive
-    const char* call = "";   // a string literal: which call failed
+    int code = 0;           // an errno value, positive
+    const char* call = "";  // a string literal: which call failed
 
     // "open: No such file or directory". Allocates.
     [[nodiscard]] std::string message() const {

@@ -93,10 +93,8 @@ void ClientHandshake::discard(std::size_t length, Then then) noexcept {
 
 void ClientHandshake::proceed(Then then) noexcept {
     switch (then) {
-        case Then::next_reply:
-            return expect(Step::reply_head, sizeof(WireOptionReply));
-        case Then::enter:
-            return finish(State::done);
+        case Then::next_reply: return expect(Step::reply_head, sizeof(WireOptionReply));
+        case Then::enter: return finish(State::done);
         case Then::refuse:
             // The specification's way back where a server does not know GO.
             if (goal_ == Goal::go && asked_ == Option::go && refusal_ == OptionReply::err_unsup)
@@ -118,14 +116,10 @@ void ClientHandshake::finish(State state) noexcept {
 
 void ClientHandshake::understand() noexcept {
     switch (step_) {
-        case Step::greeting:
-            return on_greeting();
-        case Step::export_reply:
-            return on_export_reply();
-        case Step::reply_head:
-            return on_reply_head();
-        case Step::info_type:
-            return on_info_type();
+        case Step::greeting: return on_greeting();
+        case Step::export_reply: return on_export_reply();
+        case Step::reply_head: return on_reply_head();
+        case Step::info_type: return on_info_type();
         case Step::info_export: {
             // The type is known by now; the rest of the struct is what EXPORT_NAME is answered with.
             const auto info = load<WireExportReply>(element_);
@@ -134,19 +128,12 @@ void ClientHandshake::understand() noexcept {
             if (state_ == State::running) proceed(Then::next_reply);
             return;
         }
-        case Step::info_block_size:
-            return on_info_block_size();
-        case Step::error_text:
-            text_length_ = need_;
-            return discard(reply_left_, Then::refuse);
-        case Step::list_name_length:
-            return on_list_name_length();
-        case Step::list_name:
-            return on_list_name();
-        case Step::list_description:
-            return on_list_description();
-        case Step::discard:
-            return proceed(after_discard_);
+        case Step::info_block_size: return on_info_block_size();
+        case Step::error_text: text_length_ = need_; return discard(reply_left_, Then::refuse);
+        case Step::list_name_length: return on_list_name_length();
+        case Step::list_name: return on_list_name();
+        case Step::list_description: return on_list_description();
+        case Step::discard: return proceed(after_discard_);
     }
 }
 
@@ -308,28 +295,17 @@ void ClientHandshake::ask_by_export_name() noexcept {
 
 const char* describe(OptionReply refusal) noexcept {
     switch (refusal) {
-        case OptionReply::ack:
-            return "NBD_REP_ACK: no refusal";
-        case OptionReply::server:
-            return "NBD_REP_SERVER: no refusal";
-        case OptionReply::info:
-            return "NBD_REP_INFO: no refusal";
-        case OptionReply::session:
-            return "session reply: no refusal";
-        case OptionReply::err_unsup:
-            return "NBD_REP_ERR_UNSUP: the server does not know this option";
-        case OptionReply::err_policy:
-            return "NBD_REP_ERR_POLICY: the server does not allow it";
-        case OptionReply::err_invalid:
-            return "NBD_REP_ERR_INVALID: the server finds the request malformed";
-        case OptionReply::err_platform:
-            return "NBD_REP_ERR_PLATFORM: the server's platform cannot do it";
-        case OptionReply::err_tls_reqd:
-            return "NBD_REP_ERR_TLS_REQD: the server requires TLS";
-        case OptionReply::err_unknown:
-            return "NBD_REP_ERR_UNKNOWN: the server has no such export";
-        case OptionReply::err_shutdown:
-            return "NBD_REP_ERR_SHUTDOWN: the server is shutting down";
+        case OptionReply::ack: return "NBD_REP_ACK: no refusal";
+        case OptionReply::server: return "NBD_REP_SERVER: no refusal";
+        case OptionReply::info: return "NBD_REP_INFO: no refusal";
+        case OptionReply::session: return "session reply: no refusal";
+        case OptionReply::err_unsup: return "NBD_REP_ERR_UNSUP: the server does not know this option";
+        case OptionReply::err_policy: return "NBD_REP_ERR_POLICY: the server does not allow it";
+        case OptionReply::err_invalid: return "NBD_REP_ERR_INVALID: the server finds the request malformed";
+        case OptionReply::err_platform: return "NBD_REP_ERR_PLATFORM: the server's platform cannot do it";
+        case OptionReply::err_tls_reqd: return "NBD_REP_ERR_TLS_REQD: the server requires TLS";
+        case OptionReply::err_unknown: return "NBD_REP_ERR_UNKNOWN: the server has no such export";
+        case OptionReply::err_shutdown: return "NBD_REP_ERR_SHUTDOWN: the server is shutting down";
         case OptionReply::err_block_size_reqd:
             return "NBD_REP_ERR_BLOCK_SIZE_REQD: the server requires that its block sizes are asked for";
         case OptionReply::err_too_big:

@@ -21,8 +21,7 @@ ErrorCode error_from_wire(std::uint32_t value) noexcept {
         case ErrorCode::enospc:
         case ErrorCode::eoverflow:
         case ErrorCode::enotsup:
-        case ErrorCode::eshutdown:
-            return error;
+        case ErrorCode::eshutdown: return error;
     }
     return ErrorCode::einval;
 }
@@ -80,20 +79,13 @@ ErrorCode check_flush(const Request& request, const Offer& offer) noexcept {
 
 ErrorCode check(const Request& request, const Offer& offer) noexcept {
     switch (static_cast<Command>(request.command)) {
-        case Command::read:
-            return check_range(request, offer, read_rules);
-        case Command::write:
-            return check_range(request, offer, write_rules);
-        case Command::trim:
-            return check_range(request, offer, trim_rules);
-        case Command::cache:
-            return check_range(request, offer, cache_rules);
-        case Command::write_zeroes:
-            return check_range(request, offer, zeroes_rules);
-        case Command::flush:
-            return check_flush(request, offer);
-        case Command::disconnect:
-            return ErrorCode::none;
+        case Command::read: return check_range(request, offer, read_rules);
+        case Command::write: return check_range(request, offer, write_rules);
+        case Command::trim: return check_range(request, offer, trim_rules);
+        case Command::cache: return check_range(request, offer, cache_rules);
+        case Command::write_zeroes: return check_range(request, offer, zeroes_rules);
+        case Command::flush: return check_flush(request, offer);
+        case Command::disconnect: return ErrorCode::none;
         case Command::block_status:
             return ErrorCode::einval;  // needs a metadata context, which nobody can select
     }
@@ -141,72 +133,48 @@ Judgement judge(const Request& request, const Offer& offer) noexcept {
 
 ErrorCode error_from_errno(int code) noexcept {
     switch (code) {
-        case 0:
-            return ErrorCode::none;
+        case 0: return ErrorCode::none;
         case EPERM:
         case EACCES:
-        case EROFS:
-            return ErrorCode::eperm;
-        case ENOMEM:
-            return ErrorCode::enomem;
+        case EROFS: return ErrorCode::eperm;
+        case ENOMEM: return ErrorCode::enomem;
         case ENOSPC:
         case EDQUOT:
-        case EFBIG:
-            return ErrorCode::enospc;
+        case EFBIG: return ErrorCode::enospc;
         // ENOTSUP and EOVERFLOW on the wire are for fast zeroes and unfragmented reads only.
         case EINVAL:
         case EOPNOTSUPP:
-        case EOVERFLOW:
-            return ErrorCode::einval;
-        case ESHUTDOWN:
-            return ErrorCode::eshutdown;
-        default:
-            return ErrorCode::eio;
+        case EOVERFLOW: return ErrorCode::einval;
+        case ESHUTDOWN: return ErrorCode::eshutdown;
+        default: return ErrorCode::eio;
     }
 }
 
 const char* name_of(ErrorCode error) noexcept {
     switch (error) {
-        case ErrorCode::none:
-            return "no error";
-        case ErrorCode::eperm:
-            return "EPERM";
-        case ErrorCode::eio:
-            return "EIO";
-        case ErrorCode::enomem:
-            return "ENOMEM";
-        case ErrorCode::einval:
-            return "EINVAL";
-        case ErrorCode::enospc:
-            return "ENOSPC";
-        case ErrorCode::eoverflow:
-            return "EOVERFLOW";
-        case ErrorCode::enotsup:
-            return "ENOTSUP";
-        case ErrorCode::eshutdown:
-            return "ESHUTDOWN";
+        case ErrorCode::none: return "no error";
+        case ErrorCode::eperm: return "EPERM";
+        case ErrorCode::eio: return "EIO";
+        case ErrorCode::enomem: return "ENOMEM";
+        case ErrorCode::einval: return "EINVAL";
+        case ErrorCode::enospc: return "ENOSPC";
+        case ErrorCode::eoverflow: return "EOVERFLOW";
+        case ErrorCode::enotsup: return "ENOTSUP";
+        case ErrorCode::eshutdown: return "ESHUTDOWN";
     }
     return "unknown error";
 }
 
 const char* name_of(Command command) noexcept {
     switch (command) {
-        case Command::read:
-            return "READ";
-        case Command::write:
-            return "WRITE";
-        case Command::disconnect:
-            return "DISC";
-        case Command::flush:
-            return "FLUSH";
-        case Command::trim:
-            return "TRIM";
-        case Command::cache:
-            return "CACHE";
-        case Command::write_zeroes:
-            return "WRITE_ZEROES";
-        case Command::block_status:
-            return "BLOCK_STATUS";
+        case Command::read: return "READ";
+        case Command::write: return "WRITE";
+        case Command::disconnect: return "DISC";
+        case Command::flush: return "FLUSH";
+        case Command::trim: return "TRIM";
+        case Command::cache: return "CACHE";
+        case Command::write_zeroes: return "WRITE_ZEROES";
+        case Command::block_status: return "BLOCK_STATUS";
     }
     return "unknown command";
 }
