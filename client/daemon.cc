@@ -43,6 +43,9 @@ constexpr milliseconds idle_look{10'000};
 // link.
 constexpr seconds longest_unused{35};
 
+// A link that lived for so long was one that worked.
+constexpr seconds lasting_link{5};
+
 enum Tag : std::uint64_t {
     tag_kernel,
     tag_link,
@@ -122,7 +125,8 @@ Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, AttachedDevice device, std::v
       target_(target),
       told_(targets_.size()),
       link_(std::move(link.socket)),
-      state_(Attached{bytes_received(link_.get()).value_or(0), false, {}, Clock::now() + unproven_look}),
+      state_(
+          Attached{bytes_received(link_.get()).value_or(0), false, {}, Clock::now() + unproven_look, false}),
       jitter_(seed()),
       attached_at_(Clock::now()),
       link_changed_at_(attached_at_) {}
@@ -201,7 +205,11 @@ void Daemon::dispatch(std::uint64_t tag) {
 
 void Daemon::on_kernel_event() {
     if (!netlink_.take_link_dead(device_.index)) return;
-    if (std::holds_alternative<Attached>(state_)) {
+    if (const auto* attached = std::get_if<Attached>(&state_)) {
+        // The kernel gave up the old socket only now, so it may have had no room for the one that it was
+        // given: that one lives, and nothing is sent on it. Whether this event or another counts for the next
+        // socket is not known, so it waits for one as usual.
+        if (attached->kernel_was_silent) return lose_link("the kernel may not have taken it");
         // An event of the link before this one, come late: the socket that the kernel has is alive.
         if (!link_is_dead()) return;
         lose_link(link_failure(link_.get()));
@@ -219,8 +227,11 @@ bool Daemon::link_is_dead() const {
     return ::poll(&entry, 1, 0) != 0;
 }
 
-bool Daemon::device_is_ours() const {
-    return sysfs_.connected() && sysfs_.attribute("backend") == device_.configuration.identifier;
+bool Daemon::device_is_ours() const { return sysfs_.may_be(device_.configuration.identifier); }
+
+void Daemon::leave_to_another() {
+    log::notice(fmt::format("{}: detached by another program, leaving", name()));
+    leaving_ = true;
 }
 
 // Called in Attached only.
@@ -231,8 +242,10 @@ void Daemon::lose_link(std::string_view reason) {
     // from it.
     ::shutdown(link_.get(), SHUT_RDWR);
     kernel_said_dead_ = false;
+    // A server that takes the link and drops it at once is one more failed attempt: without a pause, the two
+    // would go round as fast as they can.
+    if (now - link_changed_at_ >= lasting_link) attempts_ = 0;
     link_changed_at_ = now;
-    attempts_ = 0;
     for (std::string& told : told_) told.clear();
     last_error_ = fmt::format("{}: {}", targets_[target_].uri, reason);
     // A detach by another program also ends the link; whether it was one is seen before the next attempt.
@@ -245,11 +258,7 @@ void Daemon::wait_for_next_attempt() {
 }
 
 void Daemon::start_attempt(Clock::time_point now) {
-    if (!device_is_ours()) {
-        log::notice(fmt::format("{}: detached by another program, leaving", name()));
-        leaving_ = true;
-        return;
-    }
+    if (!device_is_ours()) return leave_to_another();
     // The server that was in use is tried first.
     if (attempts_ > 0) target_ = (target_ + 1) % targets_.size();
     ++attempts_;
@@ -303,6 +312,9 @@ void Daemon::judge_link(Link link) {
 }
 
 void Daemon::adopt(Link link) {
+    // The handshake took its time. The kernel compares identifiers only where the device has one, and takes a
+    // new size before it looks for a dead socket.
+    if (!device_is_ours()) return leave_to_another();
     DeviceChange change;
     const std::uint64_t size = whole_blocks(link.offer.size, device_.configuration.block_size);
     if (size > device_.configuration.size) change.size = size;
@@ -322,18 +334,14 @@ void Daemon::adopt(Link link) {
     }
     ++reconnects_;
     link_changed_at_ = now;
-    state_ = Attached{before.value_or(0), !before, {}, now + unproven_look};
+    state_ = Attached{before.value_or(0), !before, {}, now + unproven_look, !kernel_said_dead_};
 }
 
 // Called in Attached only.
 void Daemon::look_at_idle_link(Clock::time_point now) {
     auto& attached = std::get<Attached>(state_);
     if (link_is_dead()) return lose_link(link_failure(link_.get()));
-    if (!device_is_ours()) {
-        log::notice(fmt::format("{}: detached by another program, leaving", name()));
-        leaving_ = true;
-        return;
-    }
+    if (!device_is_ours()) return leave_to_another();
     const auto received = bytes_received(link_.get());
     attached.proven = attached.proven || !received || *received > attached.received_before;
     attached.next_look = now + (attached.proven ? idle_look : unproven_look);
@@ -404,8 +412,10 @@ void Daemon::on_caller() {
         callers_[slot].length = 0;
         return;
     }
-    // All are taken by callers that say nothing: the oldest gives way, the newest is asked to come again.
+    // All are taken by callers that say nothing: one of them gives way.
+    if (!watch(caller.get(), EPOLLIN, tag_first_caller)) return;
     callers_[0] = {};
+    callers_[0].socket = std::move(caller);
 }
 
 void Daemon::on_control(std::size_t slot) {

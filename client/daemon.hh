@@ -49,6 +49,7 @@ private:
         bool proven;                     // the kernel uses the socket: replies came in
         Clock::time_point unused_since;  // requests wait and none is answered; zero: none waits
         Clock::time_point next_look;
+        bool kernel_was_silent = false;  // the socket was given to it before it said that the old one is dead
     };
     struct Waiting {
         Clock::time_point until;
@@ -83,6 +84,7 @@ private:
     void obey(Order order, ControlConnection& caller);
     [[nodiscard]] bool detach(bool forced, std::string& failure);
 
+    void leave_to_another();
     [[nodiscard]] bool device_is_ours() const;
     [[nodiscard]] bool link_is_dead() const;
     [[nodiscard]] DeviceStatus status() const;
@@ -113,7 +115,7 @@ private:
     Jitter jitter_;
     bool leaving_ = false;
     bool kernel_said_dead_ = false;  // LINK_DEAD came for the link that is being replaced
-    std::uint64_t attempts_ = 0;     // since the link was lost
+    std::uint64_t attempts_ = 0;     // since a link that had lasted was lost
     std::uint64_t reconnects_ = 0;
     Clock::time_point attached_at_;
     Clock::time_point link_changed_at_;

@@ -3,6 +3,7 @@
 #include "client/sysfs.hh"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -54,15 +55,26 @@ Result<SysfsDevice> SysfsDevice::open(std::uint32_t index, const char* block) {
     return SysfsDevice(std::move(directory), std::move(name));
 }
 
-std::string SysfsDevice::attribute(const char* name) const {
+Result<std::string> SysfsDevice::read(const char* name) const {
     const Fd file(::openat(directory_.get(), name, O_RDONLY | O_CLOEXEC));
-    if (!file) return {};
+    if (!file) return sys_error("open");
     std::array<char, 256> text;
     const ssize_t count = ::read(file.get(), text.data(), text.size());
-    if (count <= 0) return {};
+    if (count < 0) return sys_error("read");
     std::string_view value(text.data(), static_cast<std::size_t>(count));
     while (value.ends_with('\n')) value.remove_suffix(1);
     return std::string(value);
+}
+
+std::string SysfsDevice::attribute(const char* name) const { return read(name).value_or(std::string{}); }
+
+bool SysfsDevice::may_be(std::string_view identifier) const {
+    const auto is_missing = [](const Result<std::string>& value) {
+        return !value && (value.error().code == ENOENT || value.error().code == ENODEV);
+    };
+    if (is_missing(read("pid"))) return false;
+    const auto backend = read("backend");
+    return backend ? *backend == identifier : !is_missing(backend);
 }
 
 std::optional<std::uint64_t> SysfsDevice::number(const char* name) const {

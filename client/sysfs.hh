@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/linux/fd.hh"
@@ -20,11 +21,16 @@ public:
     // The text of an attribute without its newline; empty when it is not there. May be called after the seal
     // as far as memory goes up to a short string.
     [[nodiscard]] std::string attribute(const char* name) const;
+    // The same, where it matters why there is no text.
+    [[nodiscard]] Result<std::string> read(const char* name) const;
     [[nodiscard]] std::optional<std::uint64_t> number(const char* name) const;
 
     // The kernel has the device connected: its `pid` attribute is there.
     [[nodiscard]] bool connected() const { return number("pid").has_value(); }
     [[nodiscard]] std::uint64_t size() const { return number("size").value_or(0) * 512; }
+    // False when the device is disconnected for certain, or connected under another identifier. What cannot
+    // be read at this moment (no memory, no right) proves nothing: a daemon that left for it would be missed.
+    [[nodiscard]] bool may_be(std::string_view identifier) const;
     // Requests that the block layer waits for.
     [[nodiscard]] std::uint64_t in_flight() const;
     // "nbd0p1", ... in the order of their numbers.
