@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include <utility>
@@ -82,6 +83,10 @@ Result<ControlServer> ControlServer::open(std::uint32_t index) {
     ::umask(before);
     if (bound != 0) return std::unexpected(SysError{code, "bind the control socket"});
     if (::listen(server.socket_.get(), 8) != 0) return sys_error("listen on the control socket");
+    struct stat own {};
+    if (::fstatat(server.directory_.get(), server.name_.c_str(), &own, AT_SYMLINK_NOFOLLOW) != 0)
+        return sys_error("stat the control socket");
+    server.inode_ = own.st_ino;
     return server;
 }
 
@@ -95,7 +100,10 @@ Fd ControlServer::accept() const noexcept {
 }
 
 void ControlServer::remove() noexcept {
-    ::unlinkat(directory_.get(), name_.c_str(), 0);
+    struct stat present {};
+    if (::fstatat(directory_.get(), name_.c_str(), &present, AT_SYMLINK_NOFOLLOW) == 0 &&
+        present.st_ino == inode_)
+        ::unlinkat(directory_.get(), name_.c_str(), 0);
     socket_.reset();
 }
 
@@ -103,8 +111,15 @@ Result<std::string> ask(std::uint32_t index, Order order, std::chrono::milliseco
     const Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (!socket) return sys_error("socket");
     const sockaddr_un address = address_of(index);
-    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    // A stopped daemon takes no callers; when too many wait, connect() sleeps for as long as this says.
+    const auto whole = std::chrono::duration_cast<std::chrono::seconds>(patience);
+    const timeval limit{whole.count(), std::chrono::microseconds(patience - whole).count()};
+    if (::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0)
+        return sys_error("setsockopt");
+    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+        if (errno == EAGAIN) return std::unexpected(SysError{ETIMEDOUT, "connect to the daemon"});
         return sys_error("connect to the daemon");
+    }
     const std::string line = std::string(word_of(order)) + "\n";
     if (::send(socket.get(), line.data(), line.size(), MSG_NOSIGNAL) < 0)
         return sys_error("send to the daemon");
@@ -120,6 +135,8 @@ Result<std::string> ask(std::uint32_t index, Order order, std::chrono::milliseco
         std::array<char, 4096> buffer;
         const ssize_t count = ::recv(socket.get(), buffer.data(), buffer.size(), 0);
         if (count < 0 && errno != EINTR) return sys_error("receive from the daemon");
+        if (count == 0 && answer.empty())
+            return std::unexpected(SysError{ECONNRESET, "receive from the daemon"});
         if (count == 0) return answer;
         if (count > 0) answer.append(buffer.data(), static_cast<std::size_t>(count));
         if (answer.size() > longest_answer)

@@ -4,6 +4,8 @@
 // shutdown scripts send those to everybody.
 #pragma once
 
+#include <sys/types.h>
+
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -53,16 +55,19 @@ public:
     [[nodiscard]] int descriptor() const noexcept { return socket_.get(); }
     // The next caller, non-blocking; an empty descriptor when there is none, or when it was not root.
     [[nodiscard]] Fd accept() const noexcept;
+    // Takes the socket's name away, unless it is another daemon's by now: the device may have been detached
+    // and attached again by others while this daemon waited for its server.
     void remove() noexcept;
 
 private:
     Fd directory_;
     Fd socket_;
     std::string name_;
+    ino_t inode_ = 0;
 };
 
 // A command's end: sends the order and gives the whole answer. ENOENT or ECONNREFUSED: no daemon lives.
-// ETIMEDOUT: it did not answer in time.
+// ETIMEDOUT: it did not answer in time. ECONNRESET: it ended without an answer.
 [[nodiscard]] Result<std::string> ask(std::uint32_t index, Order order, std::chrono::milliseconds patience);
 
 }  // namespace holdfast::client
