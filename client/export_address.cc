@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "client/utf8.hh"
+
 namespace holdfast::client {
 
 namespace {
@@ -604,14 +606,19 @@ std::string device_path(const NbdDevice& device) {
 std::string printable(std::string_view word) {
     constexpr std::size_t longest = 120;
     std::string text;
-    for (const char c : word.substr(0, longest)) {
-        const auto byte = static_cast<unsigned char>(c);
-        if (byte < 0x20 || byte == 0x7f)
-            text += fmt::format("\\x{:02x}", byte);
+    std::size_t at = 0;
+    while (at < word.size() && at < longest) {
+        const std::string_view rest = word.substr(at);
+        const std::size_t length = utf8_length(rest);
+        const std::size_t taken = length == 0 ? 1 : length;
+        if (length != 0 && !is_control(rest, length))
+            text += rest.substr(0, taken);
         else
-            text += c;
+            for (const char c : rest.substr(0, taken))
+                text += fmt::format("\\x{:02x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
+        at += taken;
     }
-    if (word.size() > longest) text += fmt::format("... ({} bytes)", word.size());
+    if (at < word.size()) text += fmt::format("... ({} bytes)", word.size());
     return text;
 }
 

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <utility>
 
+#include "client/utf8.hh"
 #include "common/protocol/constants.hh"
 
 namespace holdfast::client {
@@ -70,20 +71,6 @@ void take_field(DeviceStatus& status, std::string_view key, std::string_view val
         if (key == name) status.*field = value;
     for (const auto& [name, field] : number_fields)
         if (key == name) status.*field = number_in(value);
-}
-
-// The length of the UTF-8 sequence that starts here, 0 where it is none.
-std::size_t sequence_length(std::string_view text) {
-    const auto first = static_cast<unsigned char>(text[0]);
-    const std::size_t length = first < 0x80         ? 1
-                               : (first >> 5) == 6  ? 2
-                               : (first >> 4) == 14 ? 3
-                               : (first >> 3) == 30 ? 4
-                                                    : 0;
-    if (length == 0 || text.size() < length) return 0;
-    for (std::size_t i = 1; i < length; ++i)
-        if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return 0;
-    return length;
 }
 
 }  // namespace
@@ -160,14 +147,16 @@ std::string to_json(const DeviceStatus& status) {
 std::string json_string(std::string_view text) {
     std::string json = "\"";
     while (!text.empty()) {
-        const std::size_t length = sequence_length(text);
+        const std::size_t length = utf8_length(text);
         const char c = text[0];
         if (length == 0)
             json += "\\ufffd";
         else if (c == '"' || c == '\\')
             json += {'\\', c};
-        else if (static_cast<unsigned char>(c) < 0x20)
-            json += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+        else if (is_control(text, length))
+            // The code point of a C1 character is its second byte.
+            json +=
+                fmt::format("\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(text[length - 1])));
         else
             json += text.substr(0, length);
         text.remove_prefix(length == 0 ? 1 : length);

@@ -100,3 +100,13 @@ TEST_CASE("sizes and durations are written as people say them") {
     CHECK(flag_words(0) == "none");
     CHECK(flag_words(0x0f) == "read-only flush fua");
 }
+
+TEST_CASE("JSON stays valid UTF-8, and no string in it gives an order to a terminal") {
+    CHECK(json_string("\xc2\x9b|\x7f") == "\"\\u009b|\\u007f\"");
+    // Longer than need be, a surrogate, beyond the last code point.
+    CHECK(json_string("\xc0\xaf") == "\"\\ufffd\\ufffd\"");
+    CHECK(json_string("\xe0\x80\xaf") == "\"\\ufffd\\ufffd\\ufffd\"");
+    CHECK(json_string("\xed\xa0\x80") == "\"\\ufffd\\ufffd\\ufffd\"");
+    CHECK(json_string("\xf4\x90\x80\x80") == "\"\\ufffd\\ufffd\\ufffd\\ufffd\"");
+    CHECK(json_string("\xf0\x9f\x8c\x8a\xed\x9f\xbf") == "\"\xf0\x9f\x8c\x8a\xed\x9f\xbf\"");
+}
