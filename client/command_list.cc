@@ -14,6 +14,8 @@ namespace {
 
 // A server that never ends its list is cut short here.
 constexpr std::size_t most_exports = 65'536;
+// For how long a server's exports are looked at, one connection for each.
+constexpr std::chrono::seconds details_patience{60};
 
 struct Export {
     std::string name;
@@ -49,6 +51,22 @@ void look_at_export(const Endpoint& endpoint, Export& entry) {
         entry.offer = link->offer;
     else
         entry.problem = link.error().text;
+}
+
+void give_up_export(Export& entry) {
+    entry.looked_at = true;
+    entry.problem = fmt::format("not asked for: the server took more than {} s for those before it",
+                                details_patience.count());
+}
+
+void look_at_exports(const Endpoint& endpoint, std::vector<Export>& exports) {
+    const auto end = Clock::now() + details_patience;
+    for (Export& entry : exports) {
+        if (Clock::now() < end)
+            look_at_export(endpoint, entry);
+        else
+            give_up_export(entry);
+    }
 }
 
 std::string shown_name(const Export& entry) {
@@ -99,8 +117,7 @@ ExitCode run_list(const ListOptions& options) {
         complain(fmt::format("{}: {}", to_uri(options.server), exports.error().text));
         return exports.error().fault == LinkFault::unreachable ? ExitCode::unreachable : ExitCode::refused;
     }
-    if (options.with_details)
-        for (Export& entry : *exports) look_at_export(endpoint, entry);
+    if (options.with_details) look_at_exports(endpoint, *exports);
     say(options.json ? as_json(*exports) : as_text(*exports));
     return ExitCode::ok;
 }
