@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -16,6 +17,7 @@
 
 #include <linux/fs.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -23,6 +25,7 @@
 #include <utility>
 
 #include "client/block_size.hh"
+#include "client/control.hh"
 #include "client/daemon.hh"
 #include "client/kernel_module.hh"
 #include "client/netlink.hh"
@@ -41,6 +44,11 @@ constexpr seconds open_patience{3};
 constexpr milliseconds pause_between_opens{250};
 // How long the nodes of device and partitions may take to appear; the kernel makes them itself, at once.
 constexpr seconds node_patience{10};
+// How long the first read may take before a word is said, and then before the device is given up: a link that
+// is lost just now is made anew, and what was in flight is sent again after 30 s.
+constexpr seconds read_notice{10};
+constexpr seconds read_patience{60};
+constexpr seconds detach_patience{10};
 
 void wait_for(milliseconds duration) {
     const timespec moment{duration.count() / 1000, duration.count() % 1000 * 1'000'000};
@@ -114,6 +122,8 @@ DeviceConfiguration configuration_for(const AttachRequest& request, const Found&
     return configuration;
 }
 
+bool is_unix_socket(const Target& target) { return target.endpoint.address.ss_family == AF_UNIX; }
+
 // The child. Comes back only with what failed; a daemon ends here.
 std::expected<void, Failure> attach_and_stay(const AttachRequest& request, ProcessTitle& title,
                                              Report& report) {
@@ -142,8 +152,10 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
         return std::unexpected(Failure{ExitCode::failure, fmt::format("/dev/nbd{}: {}", *index, text)});
     };
     if (!sysfs) return failed(sysfs.error().message());
+    const Reach reach =
+        std::ranges::any_of(found->targets, is_unix_socket) ? Reach::unix_sockets : Reach::addresses;
     leave_terminal();
-    log::open("holdfast-client", log::Sink::kernel);
+    log::open("holdfast-client", log::Sink::kernel, log::Level::debug);
     Daemon daemon(std::move(*netlink), std::move(*sysfs), std::move(device), std::move(found->targets),
                   found->target, std::move(found->link));
     if (auto prepared = daemon.prepare(); !prepared) {
@@ -151,11 +163,12 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
         return std::unexpected(
             Failure{ExitCode::failure, fmt::format("/dev/nbd{}: {}", *index, prepared.error().message())});
     }
-    for (const std::string& shortcoming : settle_down())
+    for (const std::string& shortcoming : settle_down(reach))
         log::warning(fmt::format("nbd{}: {}; going on without", *index, shortcoming));
     title.set(fmt::format("@holdfast-client: nbd{}", *index));
     ::prctl(PR_SET_NAME, fmt::format("holdfast-nbd{}", *index).c_str(), 0, 0, 0);
-    log::notice(fmt::format("nbd{}: attached to {}, {} bytes", *index, uri, size));
+    log::write(request.notes_on_console ? log::Level::debug : log::Level::notice,
+               fmt::format("nbd{}: attached to {}, {} bytes", *index, uri, size));
     report.ready(*index, size);
     report.close();
     daemon.run();
@@ -200,6 +213,54 @@ std::string settle_device(std::uint32_t index, std::uint64_t size) {
     return {};
 }
 
+// settle_device() in a process of its own: a read that no server answers sleeps where no signal reaches it,
+// and the command must still end.
+std::string settle_in_time(std::uint32_t index, std::uint64_t size, const Notes& notes) {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return SysError{errno, "pipe"}.message();
+    const Fd reading(ends[0]);
+    Fd writing(ends[1]);
+    const pid_t child = ::fork();
+    if (child < 0) return SysError{errno, "fork"}.message();
+    if (child == 0) {
+        const std::string text = settle_device(index, size) + "\n";
+        ::_exit(::write(writing.get(), text.data(), text.size()) < 0 ? 1 : 0);
+    }
+    writing.reset();
+    pollfd entry{reading.get(), POLLIN, 0};
+    const auto answered = [&entry](seconds patience) {
+        const auto end = Clock::now() + patience;
+        for (;;) {
+            const auto left = std::chrono::ceil<milliseconds>(end - Clock::now()).count();
+            if (left <= 0) return false;
+            if (::poll(&entry, 1, static_cast<int>(left)) > 0) return true;
+        }
+    };
+    const bool done = answered(read_notice);
+    if (!done)
+        notes(fmt::format("/dev/nbd{}: waiting for the server to answer the first read", index), false);
+    if (!done && !answered(read_patience))
+        return fmt::format("/dev/nbd{}: the server has not answered the first read for {} s", index,
+                           (read_notice + read_patience).count());
+    std::array<char, 512> text;
+    const ssize_t count = ::read(reading.get(), text.data(), text.size());
+    ::waitpid(child, nullptr, 0);
+    if (count <= 0) return fmt::format("/dev/nbd{}: the process that looked at it has died", index);
+    return {text.data(), static_cast<std::size_t>(count - 1)};
+}
+
+// A device that is not ready is not left behind: nobody uses it yet.
+AttachOutcome when_attached(std::uint32_t index, std::uint64_t size, const Notes& notes) {
+    const std::string problem = settle_in_time(index, size, notes);
+    if (problem.empty()) return {ExitCode::ok, index};
+    notes(problem, true);
+    if (const auto answer = ask(index, Order::detach_forced, detach_patience); !answer || *answer != "ok\n")
+        notes(fmt::format("/dev/nbd{}: still attached; `holdfast-client detach --force nbd{}` gives it up",
+                          index, index),
+              true);
+    return {ExitCode::failure, index};
+}
+
 class Reader {
 public:
     explicit Reader(int descriptor) : stream_(::fdopen(descriptor, "r")) {}
@@ -232,9 +293,7 @@ AttachOutcome hear_child(int pipe, const Notes& notes) {
         if (line.starts_with("error ")) notes(std::string_view(line).substr(6), true);
         if (std::sscanf(line.c_str(), "failed %d", &code) == 1) return {static_cast<ExitCode>(code), 0};
         if (std::sscanf(line.c_str(), "ready %u %llu", &index, &size) != 2) continue;
-        const std::string problem = settle_device(index, size);
-        if (!problem.empty()) notes(problem, true);
-        return {problem.empty() ? ExitCode::ok : ExitCode::failure, index};
+        return when_attached(index, size, notes);
     }
     notes("the process that was to become the daemon has died", true);
     return {};

@@ -24,6 +24,7 @@ struct AttachRequest {
     std::optional<std::uint32_t> index;       // empty: the kernel picks
     std::chrono::seconds request_timeout{0};  // the kernel's timer for a request, 0 for none
     bool read_only = false;
+    bool notes_on_console = false;  // the kernel's log should not repeat there what Notes has said
 };
 
 struct AttachOutcome {

@@ -13,10 +13,11 @@
 namespace holdfast::client {
 namespace {
 
-// The kernel's log is on the console, too, unless `quiet` was given; a line twice is better than none.
-void tell(std::string_view line, bool is_error) {
+// The kernel shows its log on the console, too, but not what is for debugging: so each line is there once,
+// and dmesg has them all.
+void tell(std::string_view line, [[maybe_unused]] bool is_error) {
     complain(line);
-    log::write(is_error ? log::Level::warning : log::Level::notice, line);
+    log::debug(line);
 }
 
 void tell_warnings(const std::vector<std::string>& warnings) {
@@ -45,6 +46,7 @@ AttachRequest request_for(const BootPlan& plan) {
     request.request_timeout = plan.options.timeout.value_or(std::chrono::seconds{0});
     request.search.patience = plan.patience;
     request.read_only = plan.options.read_only;
+    request.notes_on_console = true;
     return request;
 }
 
@@ -75,17 +77,17 @@ ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title) {
     const bool only_asked = options.check_only || options.print_only;
     if (!only_asked) {
         close_inherited();
-        log::open("holdfast-client", log::Sink::kernel);
+        log::open("holdfast-client", log::Sink::kernel, log::Level::debug);
     }
 
     auto request = read_request(files);
     if (!request) {
-        complain(request.error());
+        tell(request.error(), true);
         return ExitCode::usage;
     }
     if (!*request) {
         if (!options.check_only)
-            complain("the kernel command line names no disk for holdfast-client (nbdroot=)");
+            tell("the kernel command line names no disk for holdfast-client (nbdroot=)", true);
         return ExitCode::not_attached;
     }
     if (options.check_only) return ExitCode::ok;

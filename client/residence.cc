@@ -89,10 +89,10 @@ void leave_terminal() noexcept {
         for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null.get(), stream);
 }
 
-std::vector<std::string> settle_down() {
+std::vector<std::string> settle_down(Reach reach) {
     std::vector<std::string> failures;
-    for (std::string failure :
-         {lock_memory(), spare_from_oom(), become_flusher(), keep_needed_capabilities()})
+    for (std::string failure : {lock_memory(), spare_from_oom(), become_flusher(),
+                                keep_needed_capabilities(reach == Reach::unix_sockets)})
         if (!failure.empty()) failures.push_back(std::move(failure));
     return failures;
 }
@@ -111,6 +111,11 @@ Result<OmitFile> OmitFile::write(std::uint32_t index) {
     return file;
 }
 
-void OmitFile::remove() noexcept { ::unlinkat(directory_.get(), name_.c_str(), 0); }
+void OmitFile::remove() noexcept {
+    const Fd entry(::openat(directory_.get(), name_.c_str(), O_RDONLY | O_CLOEXEC));
+    std::array<char, 32> text{};
+    if (!entry || ::read(entry.get(), text.data(), text.size() - 1) <= 0) return;
+    if (::strtol(text.data(), nullptr, 10) == ::getpid()) ::unlinkat(directory_.get(), name_.c_str(), 0);
+}
 
 }  // namespace holdfast::client

@@ -32,15 +32,20 @@ void close_inherited() noexcept;
 // A session and a folder of its own, signals blocked, standard streams to /dev/null.
 void leave_terminal() noexcept;
 
+// What the daemon will have to connect to. A UNIX socket is a file: without CAP_DAC_OVERRIDE, one that
+// belongs to another user could be connected to when the device is attached, and never again.
+enum class Reach : std::uint8_t { addresses, unix_sockets };
+
 // Locks all memory, now and later; keeps the kernel from reclaiming memory through the disk on this process's
 // behalf, and from choosing it when memory runs out; gives up capabilities. Gives a line for each that could
 // not be done: the daemon goes on without.
-[[nodiscard]] std::vector<std::string> settle_down();
+[[nodiscard]] std::vector<std::string> settle_down(Reach reach);
 
 // The entry in /run/sendsigs.omit.d by which sysvinit's shutdown spares the daemon.
 class OmitFile {
 public:
     [[nodiscard]] static Result<OmitFile> write(std::uint32_t index);
+    // Leaves it where it is another process's by now.
     void remove() noexcept;
 
 private:
