@@ -1,8 +1,7 @@
 // Attaching: a child process becomes the device's daemon, the parent waits for its word and then for the
 // block device.
 //
-// The child makes the link and connects the device itself, so that the process that the kernel notes for the
-// device
+// The child makes the link and connects the device itself, so that the process that the kernel notes for it
 // (/sys/block/nbdN/pid) is the one that stays.
 #pragma once
 
@@ -35,7 +34,9 @@ struct AttachOutcome {
 // Takes a line for the person who waits: what is being done, and what failed.
 using Notes = std::function<void(std::string_view line, bool is_error)>;
 
-// Returns when the device has its size and its partitions, or with what failed already said through `notes`.
+// Returns when the device has its size and its partitions, or with what failed already said through `notes`:
+// then the device is detached, or `notes` has said that it is not. Ends in bounded time, whatever the server
+// does, once `search.patience` is over.
 [[nodiscard]] AttachOutcome attach(const AttachRequest& request, ProcessTitle& title, const Notes& notes);
 
 }  // namespace holdfast::client

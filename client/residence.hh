@@ -29,7 +29,8 @@ private:
 // a file on a disk would be held open for as long as the daemon lives.
 void close_inherited() noexcept;
 
-// A session and a folder of its own, signals blocked, standard streams to /dev/null.
+// A session and a folder of its own, standard streams to /dev/null. Signals are the daemon's:
+// Daemon::prepare().
 void leave_terminal() noexcept;
 
 // What the daemon will have to connect to. A UNIX socket is a file: without CAP_DAC_OVERRIDE, one that
