@@ -84,7 +84,7 @@ $(eval $(call FLAVOUR_RULES,$(FLAVOUR)))
 endif
 endif
 
-SANITIZED := $(foreach s,$(SANITIZERS),$(call dir_of,$(s))holdfast-server $(call dir_of,$(s))unit-tests)
+SANITIZED := $(foreach s,$(SANITIZERS),$(addprefix $(call dir_of,$(s)),holdfast-client holdfast-server unit-tests))
 
 # What the two commands of the README need is installed first; with everything there this takes no time. The rest of the
 # run must come after it, also under -j: hence the order.
