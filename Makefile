@@ -53,6 +53,11 @@ objects_of = $(patsubst %.cc,$(call dir_of,$(1))obj/%.o,$(2))
 FLAVOUR := $(SANITIZE)
 BUILD := $(call dir_of,$(FLAVOUR))
 
+# All cores, unless -j says otherwise.
+ifeq ($(filter -j% --jobs%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -64,7 +69,7 @@ all: $(BUILD)holdfast-client $(BUILD)holdfast-server ## the two programs, in bui
 define FLAVOUR_RULES
 $(call dir_of,$(1))obj/%.o: %.cc Makefile
 	@mkdir -p $$(@D)
-	$$(call SAY,CXX,$$@)$$(CXX) $$(CPPFLAGS) $$(NL_CFLAGS) $(if $(1),-fsanitize=$(1) -fno-omit-frame-pointer -DHOLDFAST_SANITIZED) $$(if $$(filter tests/%,$$<),-DHOLDFAST_SOURCE_DIR='"$$(CURDIR)"') $$(ALL_CXXFLAGS) -c -o $$@ $$<
+	$$(call SAY,CXX,$$@)$$(CXX) $$(CPPFLAGS) $$(NL_CFLAGS) $$(if $$(filter tests/%,$$<),-DHOLDFAST_SOURCE_DIR='"$$(CURDIR)"') $$(ALL_CXXFLAGS) $(if $(1),-O1 -g1 -fsanitize=$(1) -fno-omit-frame-pointer) -c -o $$@ $$<
 
 $(call dir_of,$(1))holdfast-client: $(call objects_of,$(1),$(COMMON) $(CLIENT))
 	$$(call SAY,LINK,$$@)$$(CXX) $(if $(1),-fsanitize=$(1),-static-libstdc++ -static-libgcc) $$(ALL_LDFLAGS) -o $$@ $$^ $$(CLIENT_LIBS)
