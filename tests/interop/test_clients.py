@@ -8,7 +8,7 @@ from support import MIB, Bench, output, test
 @test("nbdinfo sees the size, the flags and the block sizes of an export")
 def nbdinfo(bench: Bench) -> None:
     server = bench.serve(f"disk={bench.file('disk', 8 * MIB)}")
-    info = json.loads(output("nbdinfo", "--json", server.uri("disk")))
+    info = json.loads(output("nbdinfo", "--no-content", "--json", server.uri("disk")))
     assert info["protocol"] == "newstyle-fixed"
     export = info["exports"][0]
     assert export["export-size"] == 8 * MIB
