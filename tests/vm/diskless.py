@@ -5,7 +5,6 @@
 
 import contextlib
 import pathlib
-import re
 import threading
 from collections.abc import Callable, Iterator
 
@@ -192,7 +191,7 @@ class Follower:
             end = text.rfind("\n") + 1
             for line in text[shown:end].splitlines():
                 if line.strip() and not self.quiet.is_set():
-                    self._show(f"{machine.name:>11} | {re.sub(r'[^ -~]', '?', line)}")
+                    self._show(f"{machine.name:>11} | {''.join(c for c in line if c.isprintable())}")
             shown = max(shown, end)
             if machine.console.closed:
                 return
