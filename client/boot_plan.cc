@@ -113,12 +113,8 @@ std::expected<void, std::string> read_option(std::string_view option, ReadOption
                         "block-size=BYTES)",
                         printable(option))};
     switch (row->meaning) {
-        case OptionMeaning::read_only:
-            read.options.read_only = true;
-            break;
-        case OptionMeaning::read_write:
-            read.options.read_only = false;
-            break;
+        case OptionMeaning::read_only: read.options.read_only = true; break;
+        case OptionMeaning::read_write: read.options.read_only = false; break;
         case OptionMeaning::timeout:
             if (const auto value_read = number(value); value_read && *value_read <= 86400)
                 read.options.timeout = seconds{*value_read};
@@ -136,8 +132,7 @@ std::expected<void, std::string> read_option(std::string_view option, ReadOption
                                 "server's",
                                 printable(option))};
             break;
-        case OptionMeaning::always_so:
-            break;
+        case OptionMeaning::always_so: break;
         case OptionMeaning::not_done:
             read.warnings.push_back(
                 fmt::format("the option '{}' has no effect: {}", printable(option), row->note));
