@@ -45,7 +45,9 @@ LABEL holdfast
 }
 
 # On the diskless machine: a file that grows a line at a time, each line on stable storage before the next is begun.
-LOAD = ("i=0; while :; do i=$((i + 1)); echo $i >>/root/log && sync /root/log && echo $i >/run/flushed; done")
+# The count is moved into place, so that whoever reads it finds it whole.
+LOAD = ("i=0; while :; do i=$((i + 1)); echo $i >>/root/log && sync /root/log && echo $i >/run/flushed.new && "
+        "mv /run/flushed.new /run/flushed; done")
 
 Say = Callable[[str], None]
 

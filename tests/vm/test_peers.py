@@ -75,7 +75,8 @@ def server_restarts(lab: Lab) -> None:
     disk = lab.blank_disk(64)
     server = serving.serve(lab, network, f"disk={disk}")
     machine.run(f"holdfast-client attach {HOST},disk --device nbd0 && mkfs.ext4 -q /dev/nbd0 && mount /dev/nbd0 /mnt")
-    machine.start_command("i=0; while :; do i=$((i + 1)); echo $i >>/mnt/log && sync /mnt/log && echo $i >/run/done; done")
+    machine.start_command("i=0; while :; do i=$((i + 1)); echo $i >>/mnt/log && sync /mnt/log && echo $i >/run/done.new && "
+                          "mv /run/done.new /run/done; done")
     for number in range(3):
         machine.wait_until("test -s /run/done")
         before = int(machine.run("cat /run/done"))
