@@ -1,0 +1,29 @@
+// How a device is to be kept, as its administrator chose: on the command line, in nbdroot's options, in the
+// configuration file. Plain values, checked where they are read.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace holdfast::client {
+
+// What to do when a server's machine has restarted, and with it writes may be gone that it had acknowledged
+// and nobody had flushed yet; the next flush succeeds all the same.
+enum class LostCache : std::uint8_t {
+    go_on,  // say so, and carry on: a journalling file system flushed what it relies on
+    fail,   // give the device up, so that its file system gets errors and stops
+};
+
+struct Policy {
+    std::chrono::seconds request_timeout{
+        0};  // the kernel's timer that ends a link on which a request takes longer; 0: none
+    std::chrono::seconds dead_after{15};  // a peer that is silent for so long is dead; at least 3
+    std::chrono::seconds probe_interval{
+        10};                        // between looks at the export on a connection of their own; 0: none
+    std::uint32_t connections = 1;  // to one server at once
+    LostCache lost_cache = LostCache::go_on;
+
+    bool operator==(const Policy&) const = default;
+};
+
+}  // namespace holdfast::client
