@@ -1,7 +1,8 @@
 # Holdfast's one Makefile. `make help` lists what it can do.
 #
 # Objects of one flavour live in one folder: build/ for the plain one, build/address,undefined/ and build/thread/ for the
-# sanitizers'. The rules of a flavour come from one template, so one run of make can build several of them.
+# sanitizers', build/sealed/ for the one that aborts when the client's daemon does after its seal what it must not
+# (client/seal.hh). The rules of a flavour come from one template, so one run of make can build several of them.
 
 VERSION := 0.1.0
 
@@ -50,7 +51,7 @@ comma := ,
 dir_of = build/$(if $(1),$(1)/)
 objects_of = $(patsubst %.cc,$(call dir_of,$(1))obj/%.o,$(2))
 
-FLAVOUR := $(SANITIZE)
+FLAVOUR := $(or $(SANITIZE),$(if $(SEAL_CHECK),sealed))
 BUILD := $(call dir_of,$(FLAVOUR))
 
 # All cores, unless -j says otherwise.
@@ -65,26 +66,30 @@ endif
 
 all: $(BUILD)holdfast-client $(BUILD)holdfast-server ## the two programs, in build/
 
-# $(1): the sanitizers of the flavour, or nothing
+# Of a flavour: its compiler's options, its linker's.
+cxxflags_of = $(if $(filter sealed,$(1)),-DHOLDFAST_SEAL_CHECK,$(if $(1),-O1 -g1 -fsanitize=$(1) -fno-omit-frame-pointer))
+ldflags_of = $(if $(filter-out sealed,$(1)),-fsanitize=$(1))
+
+# $(1): sealed, the sanitizers of the flavour, or nothing
 define FLAVOUR_RULES
 $(call dir_of,$(1))obj/%.o: %.cc Makefile
 	@mkdir -p $$(@D)
-	$$(call SAY,CXX,$$@)$$(CXX) $$(CPPFLAGS) $$(NL_CFLAGS) $$(if $$(filter tests/%,$$<),-DHOLDFAST_SOURCE_DIR='"$$(CURDIR)"') $$(ALL_CXXFLAGS) $(if $(1),-O1 -g1 -fsanitize=$(1) -fno-omit-frame-pointer) -c -o $$@ $$<
+	$$(call SAY,CXX,$$@)$$(CXX) $$(CPPFLAGS) $$(NL_CFLAGS) $$(if $$(filter tests/%,$$<),-DHOLDFAST_SOURCE_DIR='"$$(CURDIR)"') $$(ALL_CXXFLAGS) $(call cxxflags_of,$(1)) -c -o $$@ $$<
 
 $(call dir_of,$(1))holdfast-client: $(call objects_of,$(1),$(COMMON) $(CLIENT))
-	$$(call SAY,LINK,$$@)$$(CXX) $(if $(1),-fsanitize=$(1),-static-libstdc++ -static-libgcc) $$(ALL_LDFLAGS) -o $$@ $$^ $$(CLIENT_LIBS)
+	$$(call SAY,LINK,$$@)$$(CXX) $(call ldflags_of,$(1)) $(if $(filter-out sealed,$(1)),,-static-libstdc++ -static-libgcc) $$(ALL_LDFLAGS) -o $$@ $$^ $$(CLIENT_LIBS)
 
 $(call dir_of,$(1))holdfast-server: $(call objects_of,$(1),$(COMMON) $(SERVER))
-	$$(call SAY,LINK,$$@)$$(CXX) $(if $(1),-fsanitize=$(1)) $$(ALL_LDFLAGS) -o $$@ $$^ $$(SERVER_LIBS)
+	$$(call SAY,LINK,$$@)$$(CXX) $(call ldflags_of,$(1)) $$(ALL_LDFLAGS) -o $$@ $$^ $$(SERVER_LIBS)
 
 $(call dir_of,$(1))unit-tests: $(call objects_of,$(1),$(WITHOUT_MAIN) $(UNIT))
-	$$(call SAY,LINK,$$@)$$(CXX) $(if $(1),-fsanitize=$(1)) $$(ALL_LDFLAGS) -o $$@ $$^ $$(CLIENT_LIBS) $$(SERVER_LIBS)
+	$$(call SAY,LINK,$$@)$$(CXX) $(call ldflags_of,$(1)) $$(ALL_LDFLAGS) -o $$@ $$^ $$(CLIENT_LIBS) $$(SERVER_LIBS)
 
 -include $$(patsubst %.o,%.d,$(call objects_of,$(1),$(COMMON) $(CLIENT) $(SERVER) $(UNIT)))
 endef
-$(foreach flavour,plain $(SANITIZERS),$(eval $(call FLAVOUR_RULES,$(filter-out plain,$(flavour)))))
+$(foreach flavour,plain sealed $(SANITIZERS),$(eval $(call FLAVOUR_RULES,$(filter-out plain,$(flavour)))))
 ifneq ($(FLAVOUR),)
-ifeq ($(filter $(FLAVOUR),$(SANITIZERS)),)
+ifeq ($(filter $(FLAVOUR),sealed $(SANITIZERS)),)
 $(eval $(call FLAVOUR_RULES,$(FLAVOUR)))
 endif
 endif
@@ -158,4 +163,4 @@ clean: ## removes build/ (the images of the virtual machines stay in the user's 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo '  Variables: SANITIZE=address,undefined|thread  WERROR=1  V=1  DESTDIR=  PREFIX=/usr  T=  INTERACTIVE=1'
+	@echo '  Variables: SANITIZE=address,undefined|thread  SEAL_CHECK=1  WERROR=1  V=1  DESTDIR=  PREFIX=/usr  T=  INTERACTIVE=1'

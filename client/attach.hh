@@ -5,14 +5,12 @@
 // (/sys/block/nbdN/pid) is the one that stays.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
-#include <functional>
 #include <optional>
-#include <string>
-#include <string_view>
 
+#include "client/background.hh"
 #include "client/exit_code.hh"
+#include "client/policy.hh"
 #include "client/residence.hh"
 #include "client/search.hh"
 
@@ -20,8 +18,8 @@ namespace holdfast::client {
 
 struct AttachRequest {
     SearchRequest search;
-    std::optional<std::uint32_t> index;       // empty: the kernel picks
-    std::chrono::seconds request_timeout{0};  // the kernel's timer for a request, 0 for none
+    std::optional<std::uint32_t> index;  // empty: the kernel picks
+    Policy policy;
     bool read_only = false;
     bool notes_on_console = false;  // the kernel's log should not repeat there what Notes has said
 };
@@ -31,12 +29,10 @@ struct AttachOutcome {
     std::uint32_t index = 0;  // when the code is ok
 };
 
-// Takes a line for the person who waits: what is being done, and what failed.
-using Notes = std::function<void(std::string_view line, bool is_error)>;
-
 // Returns when the device has its size and its partitions, or with what failed already said through `notes`:
 // then the device is detached, or `notes` has said that it is not. Ends in bounded time, whatever the server
-// does, once `search.patience` is over.
+// does, once `search.patience` is over. A device that is attached already to one of these servers, and whose
+// daemon has died, gets a new daemon (takeover.hh).
 [[nodiscard]] AttachOutcome attach(const AttachRequest& request, ProcessTitle& title, const Notes& notes);
 
 }  // namespace holdfast::client

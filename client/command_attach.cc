@@ -13,7 +13,7 @@ ExitCode run_attach(const AttachOptions& options, ProcessTitle& title) {
     request.search.servers = options.servers;
     request.index = options.index;
     request.search.block_size = options.block_size;
-    request.request_timeout = options.request_timeout;
+    request.policy.request_timeout = options.request_timeout;
     request.search.patience = options.patience;
     request.read_only = options.read_only;
     const AttachOutcome outcome = attach(request, title, [&](std::string_view line, bool is_error) {

@@ -43,7 +43,7 @@ AttachRequest request_for(const BootPlan& plan) {
     request.search.servers = plan.servers;
     request.index = plan.device_index;
     request.search.block_size = plan.options.block_size;
-    request.request_timeout = plan.options.timeout.value_or(std::chrono::seconds{0});
+    request.policy.request_timeout = plan.options.timeout.value_or(std::chrono::seconds{0});
     request.search.patience = plan.patience;
     request.read_only = plan.options.read_only;
     request.notes_on_console = true;

@@ -39,7 +39,7 @@ std::expected<std::vector<Export>, LinkError> exports_of(const ServerAddress& se
         used = endpoint;
         if (link) return exports;
         last = link.error();
-        last.text = endpoint.text + ": " + last.text;
+        last.text = LineText::of("{}: {}", endpoint.text, LineText(last.text));
     }
     return std::unexpected(last);
 }
@@ -50,7 +50,7 @@ void look_at_export(const Endpoint& endpoint, Export& entry) {
     if (link)
         entry.offer = link->offer;
     else
-        entry.problem = link.error().text;
+        entry.problem = link.error().text.view();
 }
 
 void give_up_export(Export& entry) {

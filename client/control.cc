@@ -9,7 +9,9 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <unistd.h>
 
+#include <cstring>
 #include <utility>
 
 namespace holdfast::client {
@@ -19,16 +21,95 @@ constexpr std::array orders{
     std::pair{Order::status, "status"},
     std::pair{Order::detach, "detach"},
     std::pair{Order::detach_forced, "detach forced"},
+    std::pair{Order::resize, "resize"},
+    std::pair{Order::take_over, "take over"},
+    std::pair{Order::ready, "ready"},
+    std::pair{Order::mine, "mine"},
 };
 
-constexpr std::size_t longest_answer = 64 * 1024;
+// A record has a line for each server, with a name of up to 4096 bytes in hex.
+constexpr std::size_t longest_answer = 4 * 1024 * 1024;
 
-sockaddr_un address_of(std::uint32_t index) {
+sockaddr_un address_of(std::string_view name) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    const std::string path = std::string(run_directory) + "/nbd" + std::to_string(index) + ".sock";
+    const std::string path = std::string(run_directory) + "/" + std::string(name);
     path.copy(address.sun_path, sizeof address.sun_path - 1);
     return address;
+}
+
+FixedText<32> name_of(std::uint32_t index) { return FixedText<32>::of("nbd{}.sock", index); }
+
+// Sent after the seal, too: C strings for what takes a path.
+template <std::size_t Capacity>
+std::array<char, Capacity + 1> c_string(const FixedText<Capacity>& text) noexcept {
+    std::array<char, Capacity + 1> string{};
+    text.view().copy(string.data(), Capacity);
+    return string;
+}
+
+Result<Fd> call(std::uint32_t index, std::chrono::milliseconds patience) {
+    Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (!socket) return sys_error("socket");
+    const sockaddr_un address = address_of(name_of(index));
+    // A stopped daemon takes no callers; when too many wait, connect() sleeps for as long as this says.
+    const auto whole = std::chrono::duration_cast<std::chrono::seconds>(patience);
+    const timeval limit{whole.count(), std::chrono::microseconds(patience - whole).count()};
+    if (::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0)
+        return sys_error("setsockopt");
+    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+        if (errno == EAGAIN) return std::unexpected(SysError{ETIMEDOUT, "connect to the daemon"});
+        return sys_error("connect to the daemon");
+    }
+    return socket;
+}
+
+Result<void> send_order(int socket, Order order) noexcept {
+    std::array<char, longest_order> line{};
+    const std::string_view word = word_of(order);
+    word.copy(line.data(), word.size());
+    line[word.size()] = '\n';
+    if (::send(socket, line.data(), word.size() + 1, MSG_NOSIGNAL) < 0)
+        return sys_error("send to the daemon");
+    return {};
+}
+
+// Receives what is there, at most until `end`; 0 bytes: the daemon has ended the connection.
+Result<std::size_t> receive_until(int socket, msghdr& message,
+                                  std::chrono::steady_clock::time_point end) noexcept {
+    for (;;) {
+        const auto left =
+            std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
+        pollfd entry{socket, POLLIN, 0};
+        const int ready = left <= 0 ? 0 : ::poll(&entry, 1, static_cast<int>(left));
+        if (ready == 0) return std::unexpected(SysError{ETIMEDOUT, "wait for the daemon's answer"});
+        if (ready < 0) continue;
+        const ssize_t count = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+        if (count >= 0) return static_cast<std::size_t>(count);
+        if (errno != EINTR) return sys_error("receive from the daemon");
+    }
+}
+
+// The whole answer: until the connection ends, or, where the dialogue goes on, an empty line.
+Result<std::string> receive_answer(int socket, bool until_empty_line, std::chrono::milliseconds patience) {
+    const auto end = std::chrono::steady_clock::now() + patience;
+    std::string answer;
+    for (;;) {
+        std::array<char, 4096> buffer;
+        iovec part{buffer.data(), buffer.size()};
+        msghdr message{};
+        message.msg_iov = &part;
+        message.msg_iovlen = 1;
+        const auto count = receive_until(socket, message, end);
+        if (!count) return std::unexpected(count.error());
+        if (*count == 0 && (answer.empty() || until_empty_line))
+            return std::unexpected(SysError{ECONNRESET, "receive from the daemon"});
+        if (*count == 0) return answer;
+        answer.append(buffer.data(), *count);
+        if (until_empty_line && answer.ends_with("\n\n")) return answer;
+        if (answer.size() > longest_answer)
+            return std::unexpected(SysError{EMSGSIZE, "receive from the daemon"});
+    }
 }
 
 }  // namespace
@@ -65,17 +146,41 @@ void ControlConnection::answer(std::string_view reply) noexcept {
     length = 0;
 }
 
+void ControlConnection::reply(std::string_view first, std::string_view second, int descriptor) noexcept {
+    std::array<iovec, 2> parts{iovec{const_cast<char*>(first.data()), first.size()},
+                               iovec{const_cast<char*>(second.data()), second.size()}};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> room{};
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = parts.size();
+    if (descriptor >= 0) {
+        message.msg_control = room.data();
+        message.msg_controllen = room.size();
+        cmsghdr* const head = CMSG_FIRSTHDR(&message);
+        head->cmsg_level = SOL_SOCKET;
+        head->cmsg_type = SCM_RIGHTS;
+        head->cmsg_len = CMSG_LEN(sizeof(int));
+        std::memcpy(CMSG_DATA(head), &descriptor, sizeof descriptor);
+    }
+    length = 0;
+    // A caller who cannot take it at once is none to hand a device to.
+    const auto all = static_cast<ssize_t>(first.size() + second.size());
+    if (::sendmsg(socket.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) != all) socket.reset();
+}
+
 Result<ControlServer> ControlServer::open(std::uint32_t index) {
     if (::mkdir(run_directory, 0700) != 0 && errno != EEXIST) return sys_error("mkdir /run/holdfast");
     ControlServer server;
     server.directory_.reset(::open(run_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!server.directory_) return sys_error("open /run/holdfast");
-    server.name_ = "nbd" + std::to_string(index) + ".sock";
+    server.name_ = name_of(index);
+    server.first_name_ = FixedText<48>::of("{}.{}", server.name_, ::getpid());
     server.socket_.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!server.socket_) return sys_error("socket");
-    if (::unlinkat(server.directory_.get(), server.name_.c_str(), 0) != 0 && errno != ENOENT)
-        return sys_error("unlink the old control socket");
-    const sockaddr_un address = address_of(index);
+    const auto first_name = c_string(server.first_name_);
+    if (::unlinkat(server.directory_.get(), first_name.data(), 0) != 0 && errno != ENOENT)
+        return sys_error("unlink an old control socket");
+    const sockaddr_un address = address_of(server.first_name_);
     const mode_t before = ::umask(0177);
     const int bound =
         ::bind(server.socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
@@ -84,10 +189,17 @@ Result<ControlServer> ControlServer::open(std::uint32_t index) {
     if (bound != 0) return std::unexpected(SysError{code, "bind the control socket"});
     if (::listen(server.socket_.get(), 8) != 0) return sys_error("listen on the control socket");
     struct stat own {};
-    if (::fstatat(server.directory_.get(), server.name_.c_str(), &own, AT_SYMLINK_NOFOLLOW) != 0)
+    if (::fstatat(server.directory_.get(), first_name.data(), &own, AT_SYMLINK_NOFOLLOW) != 0)
         return sys_error("stat the control socket");
     server.inode_ = own.st_ino;
     return server;
+}
+
+Result<void> ControlServer::publish() noexcept {
+    if (::renameat(directory_.get(), c_string(first_name_).data(), directory_.get(),
+                   c_string(name_).data()) != 0)
+        return sys_error("rename the control socket");
+    return {};
 }
 
 Fd ControlServer::accept() const noexcept {
@@ -100,48 +212,75 @@ Fd ControlServer::accept() const noexcept {
 }
 
 void ControlServer::remove() noexcept {
-    struct stat present {};
-    if (::fstatat(directory_.get(), name_.c_str(), &present, AT_SYMLINK_NOFOLLOW) == 0 &&
-        present.st_ino == inode_)
-        ::unlinkat(directory_.get(), name_.c_str(), 0);
+    for (const auto& name : {c_string(FixedText<48>(name_.view())), c_string(first_name_)}) {
+        struct stat present {};
+        if (::fstatat(directory_.get(), name.data(), &present, AT_SYMLINK_NOFOLLOW) == 0 &&
+            present.st_ino == inode_)
+            ::unlinkat(directory_.get(), name.data(), 0);
+    }
     socket_.reset();
 }
 
 Result<std::string> ask(std::uint32_t index, Order order, std::chrono::milliseconds patience) {
-    const Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (!socket) return sys_error("socket");
-    const sockaddr_un address = address_of(index);
-    // A stopped daemon takes no callers; when too many wait, connect() sleeps for as long as this says.
-    const auto whole = std::chrono::duration_cast<std::chrono::seconds>(patience);
-    const timeval limit{whole.count(), std::chrono::microseconds(patience - whole).count()};
-    if (::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0)
-        return sys_error("setsockopt");
-    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-        if (errno == EAGAIN) return std::unexpected(SysError{ETIMEDOUT, "connect to the daemon"});
-        return sys_error("connect to the daemon");
-    }
-    const std::string line = std::string(word_of(order)) + "\n";
-    if (::send(socket.get(), line.data(), line.size(), MSG_NOSIGNAL) < 0)
-        return sys_error("send to the daemon");
+    const auto socket = call(index, patience);
+    if (!socket) return std::unexpected(socket.error());
+    if (auto sent = send_order(socket->get(), order); !sent) return std::unexpected(sent.error());
+    return receive_answer(socket->get(), false, patience);
+}
+
+Result<TakeoverCall> TakeoverCall::begin(std::uint32_t index, std::chrono::milliseconds patience) {
+    auto socket = call(index, patience);
+    if (!socket) return std::unexpected(socket.error());
+    TakeoverCall takeover;
+    takeover.socket_ = std::move(*socket);
+    if (auto sent = send_order(takeover.socket_.get(), Order::take_over); !sent)
+        return std::unexpected(sent.error());
+    auto record = receive_answer(takeover.socket_.get(), true, patience);
+    if (!record) return std::unexpected(record.error());
+    takeover.record_ = std::move(*record);
+    return takeover;
+}
+
+Result<TakeoverCall::Handed> TakeoverCall::take(std::chrono::milliseconds patience) noexcept {
+    if (auto sent = send_order(socket_.get(), Order::ready); !sent) return std::unexpected(sent.error());
     const auto end = std::chrono::steady_clock::now() + patience;
-    std::string answer;
-    for (;;) {
-        const auto left =
-            std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
-        pollfd entry{socket.get(), POLLIN, 0};
-        const int ready = left <= 0 ? 0 : ::poll(&entry, 1, static_cast<int>(left));
-        if (ready == 0) return std::unexpected(SysError{ETIMEDOUT, "wait for the daemon's answer"});
-        if (ready < 0) continue;
-        std::array<char, 4096> buffer;
-        const ssize_t count = ::recv(socket.get(), buffer.data(), buffer.size(), 0);
-        if (count < 0 && errno != EINTR) return sys_error("receive from the daemon");
-        if (count == 0 && answer.empty())
-            return std::unexpected(SysError{ECONNRESET, "receive from the daemon"});
-        if (count == 0) return answer;
-        if (count > 0) answer.append(buffer.data(), static_cast<std::size_t>(count));
-        if (answer.size() > longest_answer)
-            return std::unexpected(SysError{EMSGSIZE, "receive from the daemon"});
+    Handed handed;
+    while (!handed.lines.view().ends_with("\n\n")) {
+        std::array<char, 1024> buffer;
+        alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> room{};
+        iovec part{buffer.data(), buffer.size()};
+        msghdr message{};
+        message.msg_iov = &part;
+        message.msg_iovlen = 1;
+        message.msg_control = room.data();
+        message.msg_controllen = room.size();
+        const auto count = receive_until(socket_.get(), message, end);
+        if (!count) return std::unexpected(count.error());
+        for (cmsghdr* head = CMSG_FIRSTHDR(&message); head != nullptr; head = CMSG_NXTHDR(&message, head)) {
+            int descriptor = -1;
+            if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) continue;
+            std::memcpy(&descriptor, CMSG_DATA(head), sizeof descriptor);
+            handed.link.reset(descriptor);
+        }
+        if (*count == 0) return std::unexpected(SysError{ECONNRESET, "receive from the daemon"});
+        handed.lines.append({buffer.data(), *count});
+        if (handed.lines.full()) return std::unexpected(SysError{EMSGSIZE, "receive from the daemon"});
     }
+    return handed;
+}
+
+Result<void> TakeoverCall::confirm(std::chrono::milliseconds patience) noexcept {
+    if (auto sent = send_order(socket_.get(), Order::mine); !sent) return sent;
+    std::array<char, 16> buffer;
+    iovec part{buffer.data(), buffer.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    const auto count = receive_until(socket_.get(), message, std::chrono::steady_clock::now() + patience);
+    if (!count) return std::unexpected(count.error());
+    if (std::string_view(buffer.data(), *count) != "go\n")
+        return std::unexpected(SysError{ECONNRESET, "receive from the daemon"});
+    return {};
 }
 
 }  // namespace holdfast::client

@@ -1,7 +1,16 @@
 // The socket by which commands speak with a device's daemon: /run/holdfast/nbdN.sock, for root alone.
 //
 // One line each way and then the end: an order of at most `longest_order` bytes, and an answer. Not signals:
-// shutdown scripts send those to everybody.
+// shutdown scripts send those to everybody. Only a takeover is a dialogue, of three orders on one connection:
+//   take over   the device's record (record.hh), an empty line at its end; the old daemon goes on
+//   ready       the new daemon has all that it needs: the old one stands back, and answers with "yours", its
+//   live state, an
+//               empty line, and the link's descriptor if there is one
+//   mine        answered with "go": the old daemon leaves, and the new one is in charge
+// When the connection ends before that, or the new daemon lets more than a few seconds pass, the old one is
+// in charge as before, and the new one never acts.
+//
+// The daemon's end may be used after the seal, once it is open.
 #pragma once
 
 #include <sys/types.h>
@@ -16,6 +25,7 @@
 #include <string_view>
 
 #include "common/linux/fd.hh"
+#include "common/linux/fixed_text.hh"
 #include "common/linux/result.hh"
 
 namespace holdfast::client {
@@ -27,6 +37,10 @@ enum class Order : std::uint8_t {
     status,         // answered with status.hh's lines
     detach,         // the device is idle and flushed: disconnect it and leave
     detach_forced,  // disconnect it whatever becomes of the I/O that waits
+    resize,         // look at the export's size now
+    take_over,
+    ready,
+    mine,
 };
 
 [[nodiscard]] const char* word_of(Order order) noexcept;
@@ -44,14 +58,17 @@ struct ControlConnection {
     Outcome receive(std::optional<Order>& order) noexcept;
     // Sends what fits without waiting, and closes.
     void answer(std::string_view reply) noexcept;
+    // The same, and the dialogue goes on; with a descriptor, unless that is negative.
+    void reply(std::string_view first, std::string_view second, int descriptor) noexcept;
 };
 
 // The daemon's end. Keeps the folder's descriptor, so that it can take its socket away after switch_root.
 class ControlServer {
 public:
-    // Makes the folder (0700) and the socket (0600). Takes the place of a socket that a dead daemon left: the
-    // caller holds the device, so no other daemon has it.
+    // Makes the folder (0700) and the socket (0600), under a name that nobody calls yet.
     [[nodiscard]] static Result<ControlServer> open(std::uint32_t index);
+    // Gives it the device's name, in the place of whatever has that: from here on, callers come.
+    [[nodiscard]] Result<void> publish() noexcept;
     [[nodiscard]] int descriptor() const noexcept { return socket_.get(); }
     // The next caller, non-blocking; an empty descriptor when there is none, or when it was not root.
     [[nodiscard]] Fd accept() const noexcept;
@@ -62,12 +79,35 @@ public:
 private:
     Fd directory_;
     Fd socket_;
-    std::string name_;
+    FixedText<32> name_;        // "nbd0.sock"
+    FixedText<48> first_name_;  // until it is published
     ino_t inode_ = 0;
 };
 
 // A command's end: sends the order and gives the whole answer. ENOENT or ECONNREFUSED: no daemon lives.
 // ETIMEDOUT: it did not answer in time. ECONNRESET: it ended without an answer.
 [[nodiscard]] Result<std::string> ask(std::uint32_t index, Order order, std::chrono::milliseconds patience);
+
+// A new daemon's end of a takeover.
+class TakeoverCall {
+public:
+    // ENOENT or ECONNREFUSED: no daemon lives.
+    [[nodiscard]] static Result<TakeoverCall> begin(std::uint32_t index, std::chrono::milliseconds patience);
+    // The record that the old daemon gave.
+    [[nodiscard]] const std::string& record() const noexcept { return record_; }
+
+    struct Handed {
+        FixedText<4096> lines;  // the live state
+        Fd link;                // empty: there is none
+    };
+    // The two steps that follow; both may be called after the seal. After an error of either, the old daemon
+    // is in charge.
+    [[nodiscard]] Result<Handed> take(std::chrono::milliseconds patience) noexcept;
+    [[nodiscard]] Result<void> confirm(std::chrono::milliseconds patience) noexcept;
+
+private:
+    Fd socket_;
+    std::string record_;
+};
 
 }  // namespace holdfast::client

@@ -1,72 +1,56 @@
 // What tells that a link is dead: the socket itself, of which the kernel has one reference and the daemon
 // another. The kernel shuts a socket down when it gives it up, so every death is seen on it, also where
-// LINK_DEAD was lost. LINK_DEAD in turn says that the kernel has given the slot up, without which RECONFIGURE
+// LINK_DEAD was lost. LINK_DEAD in turn says that the kernel has let go of it, without which RECONFIGURE
 // would silently drop the new socket.
 
 #include "client/daemon.hh"
 
 #include <errno.h>
-#include <fmt/format.h>
-#include <linux/sockios.h>
-#include <linux/tcp.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <time.h>
 
-#include <cstddef>
+#include <algorithm>
 #include <tuple>
 #include <utility>
 
 #include "client/block_size.hh"
+#include "client/link_health.hh"
 #include "client/release.hh"
+#include "client/verdict.hh"
 #include "common/linux/log.hh"
 
 namespace holdfast::client {
 namespace {
 
+using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// How long LINK_DEAD is waited for before it is taken for lost.
-constexpr milliseconds link_dead_patience{1000};
-// How often a link is looked at that is not proven to be used yet, and one that is.
-constexpr milliseconds unproven_look{1000};
-constexpr milliseconds idle_look{10'000};
-// Requests that were in flight when the old link died are sent again after up to 30 s, by their own timer.
-// Nothing at all for longer than that, with requests waiting, means that the kernel does not use the new
-// link.
-constexpr seconds longest_unused{35};
+// A machine that leaves what was sent again unacknowledged for so long is gone, or the way to it is. With a
+// server that fences, to give the link up too soon costs no more than a new one.
+constexpr milliseconds suspect_after{2000};
+// So many looks at the export in a row without any answer, and nothing on the link either, end an idle link.
+constexpr std::uint32_t most_silent_probes = 2;
 
-// A link that lived for so long was one that worked.
-constexpr seconds lasting_link{5};
+// How long a successor that has been handed the device may take to say that it is in charge.
+constexpr seconds successor_patience{5};
 
 enum Tag : std::uint64_t {
     tag_kernel,
     tag_link,
     tag_attempt,
+    tag_probe,
     tag_timer,
     tag_signals,
     tag_listen,
     tag_first_caller
 };
 
-// Bytes that came in on a TCP socket; empty for what is none.
-std::optional<std::uint64_t> bytes_received(int socket) {
-    tcp_info info{};
-    socklen_t length = sizeof info;
-    if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return std::nullopt;
-    if (length < offsetof(tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received)
-        return std::nullopt;
-    return info.tcpi_bytes_received;
-}
-
-std::uint64_t seed() {
+std::uint64_t seed() noexcept {
     std::uint64_t value = 0;
     // Where there is no randomness yet, the time and the address of a variable must do.
     if (::getrandom(&value, sizeof value, GRND_NONBLOCK) != sizeof value)
@@ -75,63 +59,33 @@ std::uint64_t seed() {
     return value;
 }
 
-std::string link_failure(int socket) {
-    int code = 0;
-    socklen_t length = sizeof code;
-    if (::getsockopt(socket, SOL_SOCKET, SO_ERROR, &code, &length) == 0 && code != 0)
-        return SysError{code, "the connection broke"}.message();
-    return "the server closed the connection";
+Monotonic since_boot(Clock::time_point time) noexcept {
+    return duration_cast<Monotonic>(time.time_since_epoch());
 }
 
-std::uint64_t whole_seconds(Clock::duration duration) {
-    return static_cast<std::uint64_t>(std::chrono::duration_cast<seconds>(duration).count());
+std::uint64_t seconds_since(Monotonic then, Clock::time_point now) noexcept {
+    return static_cast<std::uint64_t>(duration_cast<seconds>(since_boot(now) - then).count());
 }
 
-std::string in_tenths(Clock::duration duration) {
-    const auto tenths = std::chrono::duration_cast<milliseconds>(duration).count() / 100;
-    return fmt::format("{}.{} s", tenths / 10, tenths % 10);
+std::uint64_t number_of(milliseconds duration) noexcept {
+    return static_cast<std::uint64_t>(duration.count());
+}
+
+LineText in_tenths(milliseconds duration) {
+    const auto tenths = duration.count() / 100;
+    return LineText::of("{}.{} s", tenths / 10, tenths % 10);
 }
 
 }  // namespace
 
-std::string mismatch(const nbd::Offer& offer, const DeviceConfiguration& configuration) {
-    // What the block layer was told that it may ask for.
-    static constexpr std::array needed{
-        std::pair{nbd::flag_send_flush, "flush"},
-        std::pair{nbd::flag_send_fua, "fua"},
-        std::pair{nbd::flag_send_trim, "trim"},
-        std::pair{nbd::flag_send_write_zeroes, "write-zeroes"},
-    };
-    if (offer.size < configuration.size)
-        return fmt::format("the export has {} bytes now, the device needs {}", offer.size,
-                           configuration.size);
-    if ((offer.flags & nbd::flag_read_only) != 0 && (configuration.server_flags & nbd::flag_read_only) == 0)
-        return "the export is read-only now, the device is writable";
-    if (offer.block_sizes.minimum > configuration.block_size)
-        return fmt::format("the server takes no requests under {} bytes now, the device's blocks have {}",
-                           offer.block_sizes.minimum, configuration.block_size);
-    for (const auto& [flag, word] : needed)
-        if ((configuration.server_flags & flag) != 0 && (offer.flags & flag) == 0)
-            return fmt::format("the server no longer offers {}, which the device uses", word);
-    return {};
-}
-
-Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, AttachedDevice device, std::vector<Target> targets,
-               std::size_t target, Link link)
+Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live)
     : netlink_(std::move(netlink)),
       sysfs_(std::move(sysfs)),
-      device_(std::move(device)),
-      targets_(std::move(targets)),
-      target_(target),
-      told_(targets_.size()),
-      link_(std::move(link.socket)),
-      state_(
-          Attached{bytes_received(link_.get()).value_or(0), false, {}, Clock::now() + unproven_look, false}),
-      jitter_(seed()),
-      attached_at_(Clock::now()),
-      link_changed_at_(attached_at_) {}
+      record_(std::move(record)),
+      live_(live),
+      session_(session_in(record_.identifier).value_or(nbd::Uuid{})) {}
 
-Result<void> Daemon::watch(int descriptor, std::uint32_t events, std::uint64_t tag) {
+Result<void> Daemon::watch(int descriptor, std::uint32_t events, std::uint64_t tag) noexcept {
     epoll_event event{};
     event.events = events;
     event.data.u64 = tag;
@@ -140,17 +94,24 @@ Result<void> Daemon::watch(int descriptor, std::uint32_t events, std::uint64_t t
     return sys_error("epoll_ctl");
 }
 
-void Daemon::forget(int descriptor) { ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, descriptor, nullptr); }
+void Daemon::forget(int descriptor) noexcept {
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, descriptor, nullptr);
+}
 
 Result<void> Daemon::prepare() {
-    auto control = ControlServer::open(device_.index);
+    auto control = ControlServer::open(record_.index);
     if (!control) return std::unexpected(control.error());
     control_ = std::move(*control);
-    auto omit = OmitFile::write(device_.index);
+    auto file = StateFile::open(record_);
+    if (!file) return std::unexpected(file.error());
+    state_file_ = std::move(*file);
+    auto omit = OmitFile::open(record_.index);
     if (omit)
         omit_ = std::move(*omit);
     else
-        log::warning(name() + ": sysvinit's shutdown will not spare this daemon: " + omit.error().message());
+        log::warning(LineText::of("{}: sysvinit's shutdown will not spare this daemon: {}", name(),
+                                  omit.error().text()));
+    memory_ = MemoryUse::open();
 
     sigset_t blocked;
     ::sigemptyset(&blocked);
@@ -162,9 +123,8 @@ Result<void> Daemon::prepare() {
     timer_.reset(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
     epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
     if (!signals_ || !timer_ || !epoll_) return sys_error("signalfd, timerfd, epoll");
-    const std::array<std::tuple<int, std::uint32_t, std::uint64_t>, 5> sources{{
+    const std::array<std::tuple<int, std::uint32_t, std::uint64_t>, 4> sources{{
         {netlink_.events_descriptor(), EPOLLIN, tag_kernel},
-        {link_.get(), EPOLLRDHUP, tag_link},
         {timer_.get(), EPOLLIN, tag_timer},
         {signals_.get(), EPOLLIN, tag_signals},
         {control_->descriptor(), EPOLLIN, tag_listen},
@@ -174,28 +134,58 @@ Result<void> Daemon::prepare() {
     return {};
 }
 
-void Daemon::abandon() {
-    [[maybe_unused]] const auto done = netlink_.disconnect(device_.index);
+void Daemon::abandon() noexcept {
     if (control_) control_->remove();
-    if (omit_) omit_->remove();
 }
 
-void Daemon::run() {
+void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
+    const Clock::time_point now = Clock::now();
+    live_ = live;
+    const LinkTiming timing;
+    const auto servers = static_cast<std::uint32_t>(record_.targets.size());
+    link_ = std::move(link);
+    if (link_) {
+        supervisor_ = Supervisor(timing, servers, live_.target, seed(), now);
+        received_ = health_of(link_.get()).value_or(LinkHealth{}).received;
+        if (auto watched = watch(link_.get(), EPOLLRDHUP, tag_link); !watched)
+            log::warning(LineText::of("{}: {}", name(), watched.error().text()));
+    } else {
+        supervisor_ = Supervisor::without_link(timing, servers, live_.target, seed(), now);
+    }
+    end_probe(now);
+}
+
+void Daemon::announce() noexcept {
+    if (auto published = control_->publish(); !published)
+        log::warning(LineText::of("{}: {}", name(), published.error().text()));
+    if (omit_)
+        if (auto entered = omit_->enter(); !entered)
+            log::warning(LineText::of("{}: {}", name(), entered.error().text()));
+    save();
+}
+
+void Daemon::save() noexcept {
+    if (auto saved = state_file_->save(live_); !saved)
+        log::warning(LineText::of("{}: its record: {}", name(), saved.error().text()));
+}
+
+void Daemon::run() noexcept {
     while (!leaving_) {
         arm_timer();
         std::array<epoll_event, 8> events{};
         const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), -1);
         for (int i = 0; i < count && !leaving_; ++i) dispatch(events[static_cast<std::size_t>(i)].data.u64);
     }
-    if (control_) control_->remove();
-    if (omit_) omit_->remove();
 }
 
 void Daemon::dispatch(std::uint64_t tag) {
     switch (tag) {
         case tag_kernel: return on_kernel_event();
-        case tag_link: return on_link_event();
+        case tag_link:
+            if (supervisor_->has_link() && !successor_) lose_link(cause_of_death(link_.get()));
+            return;
         case tag_attempt: return on_attempt_event();
+        case tag_probe: return on_probe_event();
         case tag_timer: return on_timer();
         case tag_signals: return on_signal();
         case tag_listen: return on_caller();
@@ -203,177 +193,297 @@ void Daemon::dispatch(std::uint64_t tag) {
     }
 }
 
-void Daemon::on_kernel_event() {
-    if (!netlink_.take_link_dead(device_.index)) return;
-    if (const auto* attached = std::get_if<Attached>(&state_)) {
-        // The kernel gave up the old socket only now, so it may have had no room for the one that it was
-        // given: that one lives, and nothing is sent on it. Whether this event or another counts for the next
-        // socket is not known, so it waits for one as usual.
-        if (attached->kernel_was_silent) return lose_link("the kernel may not have taken it");
-        // An event of the link before this one, come late: the socket that the kernel has is alive.
-        if (!link_is_dead()) return;
-        lose_link(link_failure(link_.get()));
+// --- the supervisor's events and actions
+
+void Daemon::tell(LinkEvent event) {
+    std::optional<LinkEvent> next = event;
+    while (next && !leaving_) next = carry_out(supervisor_->on(*next, Clock::now()));
+}
+
+std::optional<LinkEvent> Daemon::carry_out(LinkAction action) {
+    switch (action) {
+        case LinkAction::none: return std::nullopt;
+        case LinkAction::try_server: return try_server();
+        case LinkAction::drop_attempt: attempt_.reset(); return std::nullopt;
+        case LinkAction::offer: return offer_link();
+        case LinkAction::look: return look_at_link();
+        case LinkAction::cut_link: cut_link(); return std::nullopt;
+        case LinkAction::drop_link: candidate_.reset(); return std::nullopt;
+        case LinkAction::leave:
+            leave_files();
+            leaving_ = true;
+            return std::nullopt;
     }
-    kernel_said_dead_ = true;
-    if (auto* replacing = std::get_if<Replacing>(&state_)) adopt(std::move(replacing->link));
+    return std::nullopt;
 }
 
-void Daemon::on_link_event() {
-    if (std::holds_alternative<Attached>(state_)) lose_link(link_failure(link_.get()));
+void Daemon::on_kernel_event() {
+    if (!netlink_.take_link_dead(record_.index) || successor_) return;
+    // The event may be for the link that is in use, or come late for the one before it.
+    if (supervisor_->has_link() && link_ && is_dead(link_.get())) lose_link(cause_of_death(link_.get()));
+    if (leaving_) return;
+    // Nobody receives on it any more.
+    if (!supervisor_->has_link() && link_) purge(link_.get());
+    tell(LinkEvent::slot_free);
 }
 
-bool Daemon::link_is_dead() const {
-    pollfd entry{link_.get(), POLLRDHUP, 0};
-    return ::poll(&entry, 1, 0) != 0;
+void Daemon::lose_link(const LineText& reason) {
+    if (!device_is_ours()) return tell(LinkEvent::leave);
+    live_.last_error = LineText::of("{}: {}", target().uri, reason);
+    log::warning(LineText::of("{}: the link to {} is down: {}", name(), target().uri, reason));
+    tell(LinkEvent::link_lost);
 }
 
-bool Daemon::device_is_ours() const { return sysfs_.may_be(device_.configuration.identifier); }
-
-void Daemon::leave_to_another() {
-    log::notice(fmt::format("{}: detached by another program, leaving", name()));
-    leaving_ = true;
-}
-
-// Called in Attached only.
-void Daemon::lose_link(std::string_view reason) {
+void Daemon::cut_link() {
     const Clock::time_point now = Clock::now();
-    forget(link_.get());
-    // Wakes a sender of the kernel that is stuck in the old socket, and makes sure that nothing more comes
-    // from it.
-    ::shutdown(link_.get(), SHUT_RDWR);
-    kernel_said_dead_ = false;
-    // A server that takes the link and drops it at once is one more failed attempt: without a pause, the two
-    // would go round as fast as they can.
-    if (now - link_changed_at_ >= lasting_link) attempts_ = 0;
-    link_changed_at_ = now;
-    for (std::string& told : told_) told.clear();
-    last_error_ = fmt::format("{}: {}", targets_[target_].uri, reason);
-    // A detach by another program also ends the link; whether it was one is seen before the next attempt.
-    log::warning(fmt::format("{}: the link to {} is down: {}", name(), targets_[target_].uri, reason));
-    wait_for_next_attempt();
+    if (link_) {
+        forget(link_.get());
+        if (const auto health = health_of(link_.get())) supervisor_->learn_round_trip(health->round_trip);
+        // Wakes a sender of the kernel that is stuck in the old socket, and makes sure that nothing more
+        // comes from it.
+        shut_down(link_.get());
+    }
+    stall_.link_lost(now);
+    live_.link_changed_at = since_boot(now);
+    told_.clear();
+    end_probe(now);
+    save();
 }
 
-void Daemon::wait_for_next_attempt() {
-    state_ = Waiting{Clock::now() + pause_before(attempts_, targets_.size(), jitter_)};
+nbd::SessionClaim Daemon::next_claim() noexcept {
+    // Tenths of a second since the boot: more than any generation before, also for a daemon that knows of
+    // none, since there are fewer attempts than that.
+    const auto tenths = static_cast<std::uint32_t>(since_boot(Clock::now()).count() / 100);
+    live_.generation = std::max(live_.generation + 1, tenths);
+    return {session_, 0, live_.generation};
 }
 
-void Daemon::start_attempt(Clock::time_point now) {
-    if (!device_is_ours()) return leave_to_another();
-    // The server that was in use is tried first.
-    if (attempts_ > 0) target_ = (target_ + 1) % targets_.size();
-    ++attempts_;
-    const Target& target = targets_[target_];
-    attempt_.emplace(target.endpoint,
-                     nbd::ClientHandshake(nbd::ClientHandshake::Goal::go, target.export_name));
-    state_ = Negotiating{now + connect_patience, now + attempt_patience};
-    on_attempt_event();
+std::optional<LinkEvent> Daemon::try_server() {
+    if (!device_is_ours()) return LinkEvent::leave;
+    live_.target = supervisor_->server();
+    attempt_.emplace(target().endpoint,
+                     nbd::ClientHandshake(nbd::ClientHandshake::Goal::go, target().export_name, next_claim()),
+                     record_.policy.dead_after);
+    return advance_attempt();
 }
 
 void Daemon::on_attempt_event() {
-    if (!attempt_) return;
+    if (!attempt_ || successor_) return;
+    if (const auto event = advance_attempt()) tell(*event);
+}
+
+std::optional<LinkEvent> Daemon::advance_attempt() {
     attempt_->advance();
     switch (attempt_->state()) {
         case LinkAttempt::State::running: {
             const std::uint32_t events = attempt_->events() == POLLOUT ? EPOLLOUT : EPOLLIN;
-            if (auto watched = watch(attempt_->descriptor(), events, tag_attempt); !watched)
-                give_up_attempt(watched.error().message());
-            break;
+            if (auto watched = watch(attempt_->descriptor(), events, tag_attempt); !watched) {
+                note_failure(watched.error().text());
+                return LinkEvent::failed;
+            }
+            if (!attempt_->connecting()) return LinkEvent::connected;
+            return std::nullopt;
         }
-        case LinkAttempt::State::failed: give_up_attempt(attempt_->error().text); break;
-        case LinkAttempt::State::done: {
-            forget(attempt_->descriptor());
-            Link link = attempt_->take_link();
-            attempt_.reset();
-            judge_link(std::move(link));
-            break;
-        }
+        case LinkAttempt::State::failed: note_failure(attempt_->error().text); return LinkEvent::failed;
+        case LinkAttempt::State::done: return judge_attempt();
     }
+    return std::nullopt;
 }
 
-// By value: the text may be the attempt's own.
-void Daemon::give_up_attempt(std::string reason) {
+std::optional<LinkEvent> Daemon::judge_attempt() {
+    forget(attempt_->descriptor());
+    Link link = attempt_->take_link();
     attempt_.reset();
-    note_error(fmt::format("{}: {}", targets_[target_].uri, reason));
-    wait_for_next_attempt();
-}
-
-// Logs an error when it is another than this server's last: an outage of hours is not to fill the log.
-void Daemon::note_error(std::string text) {
-    if (text != told_[target_]) log::warning(fmt::format("{}: {}; trying again", name(), text));
-    told_[target_] = text;
-    last_error_ = std::move(text);
-}
-
-void Daemon::judge_link(Link link) {
-    if (const std::string reason = mismatch(link.offer, device_.configuration); !reason.empty())
-        return give_up_attempt(reason);
-    if (kernel_said_dead_) return adopt(std::move(link));
-    state_ = Replacing{std::move(link), Clock::now() + link_dead_patience};
-}
-
-void Daemon::adopt(Link link) {
-    // The handshake took its time. The kernel compares identifiers only where the device has one, and takes a
-    // new size before it looks for a dead socket.
-    if (!device_is_ours()) return leave_to_another();
-    DeviceChange change;
-    const std::uint64_t size = whole_blocks(link.offer.size, device_.configuration.block_size);
-    if (size > device_.configuration.size) change.size = size;
-    change.socket = link.socket.get();
-    const auto before = bytes_received(link.socket.get());
-    if (auto done = netlink_.reconfigure(device_.index, device_.configuration.identifier, change); !done)
-        return give_up_attempt(done.error().message());
-    if (auto watched = watch(link.socket.get(), EPOLLRDHUP, tag_link); !watched)
-        log::warning(name() + ": " + watched.error().message());
-    link_ = std::move(link.socket);
-    const Clock::time_point now = Clock::now();
-    log::notice(fmt::format("{}: the link to {} is up again after {}", name(), targets_[target_].uri,
-                            in_tenths(now - link_changed_at_)));
-    if (change.size) {
-        log::notice(fmt::format("{}: grown from {} to {} bytes", name(), device_.configuration.size, size));
-        device_.configuration.size = size;
+    const Verdict verdict = judge(link.offer, link.session, record_, live_, sysfs_.writes() > 0);
+    if (!verdict.refusal.empty()) {
+        note_failure(verdict.refusal);
+        return LinkEvent::failed;
     }
-    ++reconnects_;
-    link_changed_at_ = now;
-    state_ = Attached{before.value_or(0), !before, {}, now + unproven_look, !kernel_said_dead_};
+    if (verdict.cache_lost && record_.policy.lost_cache == LostCache::fail) {
+        give_device_up(
+            "its server's machine has restarted, or is another one, while writes may have been unflushed");
+        return LinkEvent::leave;
+    }
+    candidate_lost_cache_ = verdict.cache_lost;
+    candidate_ = std::move(link);
+    return LinkEvent::agreed;
 }
 
-// Called in Attached only.
-void Daemon::look_at_idle_link(Clock::time_point now) {
-    auto& attached = std::get<Attached>(state_);
-    if (link_is_dead()) return lose_link(link_failure(link_.get()));
-    if (!device_is_ours()) return leave_to_another();
-    const auto received = bytes_received(link_.get());
-    attached.proven = attached.proven || !received || *received > attached.received_before;
-    attached.next_look = now + (attached.proven ? idle_look : unproven_look);
-    if (attached.proven) return;
-    if (sysfs_.in_flight() == 0)
-        attached.unused_since = {};
-    else if (attached.unused_since == Clock::time_point{})
-        attached.unused_since = now;
-    else if (now - attached.unused_since > longest_unused)
-        lose_link("requests wait, and the kernel sends none of them on it");
+void Daemon::note_failure(const LineText& reason) {
+    live_.last_error = LineText::of("{}: {}", target().uri, reason);
+    if (told_.is_new(live_.target, reason))
+        log::warning(LineText::of("{}: {}; trying again", name(), live_.last_error));
 }
 
-Clock::time_point Daemon::deadline() const {
-    struct Visitor {
-        const Daemon& daemon;
-        Clock::time_point operator()(const Attached& state) const { return state.next_look; }
-        Clock::time_point operator()(const Waiting& state) const { return state.until; }
-        Clock::time_point operator()(const Negotiating& state) const {
-            return daemon.attempt_ && daemon.attempt_->connecting() ? state.connect_deadline : state.deadline;
-        }
-        Clock::time_point operator()(const Replacing& state) const { return state.deadline; }
-    };
-    return std::visit(Visitor{*this}, state_);
+std::optional<LinkEvent> Daemon::offer_link() {
+    // The handshake took its time. The kernel compares identifiers only where the device has one.
+    if (!device_is_ours()) return LinkEvent::leave;
+    const bool is_new = candidate_.has_value();
+    DeviceChange change;
+    change.socket = is_new ? candidate_->socket.get() : link_.get();
+    if (auto done = netlink_.reconfigure(record_.index, record_.identifier, change); !done) {
+        note_failure(done.error().text());
+        return LinkEvent::rejected;
+    }
+    if (!is_new) return LinkEvent::accepted;
+    welcome_link();
+    return LinkEvent::accepted;
 }
 
-void Daemon::arm_timer() {
-    const auto left = deadline().time_since_epoch();
-    const auto whole = std::chrono::duration_cast<seconds>(left);
+void Daemon::welcome_link() {
+    const Clock::time_point now = Clock::now();
+    link_ = std::move(candidate_->socket);
+    received_ = health_of(link_.get()).value_or(LinkHealth{}).received;
+    if (auto watched = watch(link_.get(), EPOLLRDHUP, tag_link); !watched)
+        log::warning(LineText::of("{}: {}", name(), watched.error().text()));
+    live_.last_outage = since_boot(now) - live_.link_changed_at;
+    live_.longest_outage = std::max(live_.longest_outage, live_.last_outage);
+    live_.link_changed_at = since_boot(now);
+    ++live_.reconnects;
+    log::notice(LineText::of("{}: the link to {} is up again after {}", name(), target().uri,
+                             in_tenths(live_.last_outage)));
+    if (candidate_lost_cache_) {
+        ++live_.cache_lost;
+        log::error(LineText::of(
+            "{}: the server lost its cache: its machine has restarted, or is another one, while writes "
+            "may have been unflushed; what was not flushed may be gone",
+            name()));
+    }
+    live_.session_known = candidate_->session.has_value();
+    if (candidate_->session) {
+        live_.boot_identity = candidate_->session->boot_identity;
+        live_.export_identity = candidate_->session->export_identity;
+    }
+    const std::uint64_t size = whole_blocks(candidate_->offer.size, record_.block_size);
+    candidate_.reset();
+    end_probe(now);
+    grow_to(size);
+    save();
+}
+
+// Only with a link that is up: newer kernels let a change of size wait for the requests that are in flight.
+void Daemon::grow_to(std::uint64_t size) {
+    if (size <= live_.size) return;
+    DeviceChange change;
+    change.size = size;
+    if (auto done = netlink_.reconfigure(record_.index, record_.identifier, change); !done) {
+        log::warning(LineText::of("{}: it could not be made to grow: {}", name(), done.error().text()));
+        return;
+    }
+    log::notice(LineText::of("{}: grown from {} to {} bytes", name(), live_.size, size));
+    live_.size = size;
+    save();
+}
+
+std::optional<LinkEvent> Daemon::look_at_link() {
+    const Clock::time_point now = Clock::now();
+    if (!device_is_ours()) return LinkEvent::leave;
+    const auto health = health_of(link_.get());
+    const bool answered = !health || health->received > received_;
+    stall_.see(sysfs_.in_flight(), answered, now);
+    live_.longest_stall = std::max(live_.longest_stall, stall_.longest(now));
+    if (!health) return std::nullopt;
+    received_ = health->received;
+    if (live_.session_known && health->unanswered >= suspect_after) {
+        live_.last_error =
+            LineText::of("{}: no acknowledgement for {}", target().uri, in_tenths(health->unanswered));
+        log::warning(LineText::of("{}: the link to {} is given up: no acknowledgement for {}", name(),
+                                  target().uri, in_tenths(health->unanswered)));
+        return LinkEvent::link_lost;
+    }
+    return std::nullopt;
+}
+
+bool Daemon::device_is_ours() const noexcept { return sysfs_.may_be(record_.identifier); }
+
+void Daemon::give_device_up(std::string_view reason) {
+    log::error(
+        LineText::of("{}: given up, and its file system gets errors: {} (lost-cache=fail)", name(), reason));
+    if (link_) shut_down(link_.get());
+    if (auto done = release_stuck(netlink_, record_.index, record_.identifier); !done)
+        log::error(LineText::of("{}: {}", name(), done.error().text()));
+}
+
+// --- the look at the export
+
+void Daemon::end_probe(Clock::time_point now) {
+    if (probe_) forget(probe_->descriptor());
+    probe_.reset();
+    if (probe_caller_) callers_[*probe_caller_].answer("error the export could not be looked at\n");
+    probe_caller_.reset();
+    const auto interval = record_.policy.probe_interval;
+    probe_due_ = interval.count() == 0 ? Clock::time_point::max() : now + interval;
+}
+
+void Daemon::start_probe(Clock::time_point now) {
+    probe_received_ = health_of(link_.get()).value_or(LinkHealth{}).received;
+    probe_due_ = now + attempt_patience;
+    probe_.emplace(target().endpoint,
+                   nbd::ClientHandshake(nbd::ClientHandshake::Goal::info, target().export_name),
+                   record_.policy.dead_after);
+    on_probe_event();
+}
+
+void Daemon::on_probe_event() {
+    if (!probe_ || successor_) return;
+    probe_->advance();
+    if (probe_->state() == LinkAttempt::State::running) {
+        const std::uint32_t events = probe_->events() == POLLOUT ? EPOLLOUT : EPOLLIN;
+        if (!watch(probe_->descriptor(), events, tag_probe)) end_probe(Clock::now());
+        return;
+    }
+    judge_probe(Clock::now(), false);
+}
+
+// A look that fails says little of the link, which may be well: a server that is busy, or has got a new
+// configuration. But where nothing at all comes from there, and nothing on the link, its machine is gone.
+void Daemon::judge_probe(Clock::time_point now, bool expired) {
+    const bool done = probe_->state() == LinkAttempt::State::done;
+    const bool silent = expired && probe_->connecting();
+    std::uint64_t size = 0;
+    if (done) size = whole_blocks(probe_->take_link().offer.size, record_.block_size);
+    const LineText error = done ? LineText{} : probe_->error().text;
+    if (probe_caller_) {
+        const std::size_t caller = *std::exchange(probe_caller_, std::nullopt);
+        if (done && size >= live_.size) grow_to(size);
+        callers_[caller].answer(
+            !done ? LineText::of("error {}\n", error).view()
+            : size < live_.size
+                ? LineText::of("error the export has {} bytes now, the device needs {}\n", size, live_.size)
+                      .view()
+                : LineText::of("ok {}\n", live_.size).view());
+    } else if (done && size < live_.size) {
+        note_failure(LineText::of("the export has {} bytes now, the device needs {}", size, live_.size));
+    } else if (done) {
+        grow_to(size);
+    }
+    const bool nothing_came = health_of(link_.get()).value_or(LinkHealth{}).received == probe_received_;
+    silent_probes_ = silent && nothing_came ? silent_probes_ + 1 : 0;
+    end_probe(now);
+    if (silent_probes_ < most_silent_probes || !supervisor_->has_link()) return;
+    silent_probes_ = 0;
+    lose_link("its machine does not answer any more");
+}
+
+// --- time, signals
+
+Clock::time_point Daemon::deadline() const noexcept {
+    if (successor_) return successor_due_;
+    Clock::time_point next = supervisor_->deadline();
+    if (supervisor_->has_link()) next = std::min(next, probe_due_);
+    return next;
+}
+
+void Daemon::arm_timer() noexcept {
     itimerspec value{};
-    value.it_value.tv_sec = whole.count();
-    value.it_value.tv_nsec = std::chrono::nanoseconds(left - whole).count();
-    // steady_clock is CLOCK_MONOTONIC, so its time points are the timer's.
+    if (const Clock::time_point next = deadline(); next != Clock::time_point::max()) {
+        // A deadline that has passed is due now; zero would disarm the timer. steady_clock is
+        // CLOCK_MONOTONIC, so its time points are the timer's.
+        const auto left = std::max(next.time_since_epoch(), Clock::duration{1});
+        const auto whole = duration_cast<seconds>(left);
+        value.it_value.tv_sec = whole.count();
+        value.it_value.tv_nsec = std::chrono::nanoseconds(left - whole).count();
+    }
     ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &value, nullptr);
 }
 
@@ -381,14 +491,30 @@ void Daemon::on_timer() {
     std::uint64_t expirations = 0;
     [[maybe_unused]] const ssize_t count = ::read(timer_.get(), &expirations, sizeof expirations);
     const Clock::time_point now = Clock::now();
-    if (now < deadline()) return;
-    if (std::holds_alternative<Attached>(state_)) return look_at_idle_link(now);
-    if (std::holds_alternative<Waiting>(state_)) return start_attempt(now);
-    if (std::holds_alternative<Negotiating>(state_)) {
-        attempt_->expire();
-        return give_up_attempt(attempt_->error().text);
+    if (successor_ && now >= successor_due_) {
+        callers_[*successor_] = {};
+        return resume_charge();
     }
-    adopt(std::move(std::get<Replacing>(state_).link));
+    if (successor_) return;
+    if (supervisor_->has_link() && now >= probe_due_) {
+        if (!probe_) {
+            start_probe(now);
+        } else {
+            probe_->expire();
+            judge_probe(now, true);
+        }
+    }
+    if (leaving_ || now < supervisor_->deadline()) return;
+    if (supervisor_->attempt_in_flight()) {
+        attempt_->expire();
+        note_failure(attempt_->error().text);
+    }
+    if (supervisor_->state() == LinkState::proving) {
+        const auto health = health_of(link_.get());
+        if (health && health->received > received_) return tell(LinkEvent::used);
+        if (!device_is_ours()) return tell(LinkEvent::leave);
+    }
+    tell(LinkEvent::deadline);
 }
 
 void Daemon::on_signal() {
@@ -397,25 +523,25 @@ void Daemon::on_signal() {
         const auto number = static_cast<int>(info.ssi_signo);
         if (number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT)
             log::notice(
-                fmt::format("{}: signal {} of process {} is not obeyed; `holdfast-client detach {}` is",
-                            name(), number, info.ssi_pid, name()));
+                LineText::of("{}: signal {} of process {} is not obeyed; `holdfast-client detach {}` is",
+                             name(), number, info.ssi_pid, name()));
     }
 }
+
+// --- orders
 
 void Daemon::on_caller() {
     Fd caller = control_->accept();
     if (!caller) return;
-    for (std::size_t slot = 0; slot < callers_.size(); ++slot) {
-        if (callers_[slot].socket) continue;
-        if (!watch(caller.get(), EPOLLIN, tag_first_caller + slot)) return;
-        callers_[slot].socket = std::move(caller);
-        callers_[slot].length = 0;
-        return;
-    }
-    // All are taken by callers that say nothing: one of them gives way.
-    if (!watch(caller.get(), EPOLLIN, tag_first_caller)) return;
-    callers_[0] = {};
-    callers_[0].socket = std::move(caller);
+    std::size_t slot = 0;
+    while (slot < callers_.size() && callers_[slot].socket) ++slot;
+    // All are taken by callers that say nothing: one of them gives way, but not one for whom something is
+    // under way.
+    if (slot == callers_.size())
+        for (slot = 0; slot == successor_ || slot == probe_caller_;) ++slot;
+    if (!watch(caller.get(), EPOLLIN, tag_first_caller + slot)) return;
+    callers_[slot] = {};
+    callers_[slot].socket = std::move(caller);
 }
 
 void Daemon::on_control(std::size_t slot) {
@@ -424,59 +550,134 @@ void Daemon::on_control(std::size_t slot) {
     std::optional<Order> order;
     switch (caller.receive(order)) {
         case ControlConnection::Outcome::more: return;
-        case ControlConnection::Outcome::closed: caller = {}; return;
+        case ControlConnection::Outcome::closed:
+            if (successor_ == slot) resume_charge();
+            if (probe_caller_ == slot) probe_caller_.reset();
+            caller = {};
+            return;
         case ControlConnection::Outcome::malformed: return caller.answer("error this is no order\n");
-        case ControlConnection::Outcome::order: return obey(*order, caller);
+        case ControlConnection::Outcome::order: return obey(*order, slot);
     }
 }
 
-void Daemon::obey(Order order, ControlConnection& caller) {
-    if (order == Order::status) return caller.answer(to_lines(status()));
-    std::string failure;
-    leaving_ = detach(order == Order::detach_forced, failure);
-    caller.answer(leaving_ ? "ok\n" : "error " + failure + "\n");
+void Daemon::obey(Order order, std::size_t slot) {
+    ControlConnection& caller = callers_[slot];
+    LineText failure;
+    switch (order) {
+        case Order::status: return caller.answer(to_lines(status()));
+        case Order::detach:
+        case Order::detach_forced:
+            if (detach(order == Order::detach_forced, failure)) tell(LinkEvent::leave);
+            return caller.answer(failure.empty() ? LineText("ok\n") : LineText::of("error {}\n", failure));
+        case Order::resize:
+            if (!supervisor_->has_link() || successor_ || probe_caller_)
+                return caller.answer("error the link is down, or another look at the export is under way\n");
+            if (probe_) end_probe(Clock::now());
+            caller.length = 0;
+            probe_caller_ = slot;
+            return start_probe(Clock::now());
+        case Order::take_over: {
+            LiveLines lines;
+            add_lines(lines, live_);
+            lines.append("\n");
+            return caller.reply(state_file_->unchanging(), lines, -1);
+        }
+        case Order::ready: return stand_back(slot);
+        case Order::mine:
+            if (successor_ != slot) return caller.answer("error nobody was handed this device\n");
+            caller.reply("go\n", {}, -1);
+            if (!caller.socket) return resume_charge();
+            log::notice(LineText::of("{}: taken over by another daemon", name()));
+            leaving_ = true;
+            return;
+    }
 }
 
-bool Daemon::detach(bool forced, std::string& failure) {
-    const bool up = std::holds_alternative<Attached>(state_) && !link_is_dead();
-    if (!up && !forced) {
-        failure = "the link is down, so what was written may not have arrived";
-        return false;
-    }
+// From here on the device is nobody's, or the successor's, until the successor says that it is in charge or
+// goes away.
+void Daemon::stand_back(std::size_t slot) {
+    ControlConnection& caller = callers_[slot];
+    if (successor_) return caller.answer("error another daemon is about to take it over\n");
+    successor_ = slot;
+    successor_due_ = Clock::now() + successor_patience;
+    if (attempt_) forget(attempt_->descriptor());
+    attempt_.reset();
+    candidate_.reset();
+    end_probe(Clock::now());
+    live_.longest_stall = std::max(live_.longest_stall, stall_.longest(Clock::now()));
+    LiveLines lines;
+    add_lines(lines, live_);
+    lines.append("\n");
+    const bool handing = supervisor_->has_link() && link_;
+    caller.reply("yours\n", lines, handing ? link_.get() : -1);
+    if (!caller.socket) resume_charge();
+}
+
+void Daemon::resume_charge() {
+    successor_.reset();
+    log::warning(LineText::of("{}: the daemon that was to take over has gone; this one stays", name()));
+    if (!device_is_ours()) return tell(LinkEvent::leave);
+    const bool up = supervisor_->has_link() && link_ && !is_dead(link_.get());
+    take_charge(up ? std::move(link_) : Fd{}, live_);
+}
+
+bool Daemon::detach(bool forced, LineText& failure) {
+    const bool up = supervisor_->has_link() && link_ && !is_dead(link_.get());
+    if (successor_) failure = "another daemon is about to take it over";
+    if (!up && !forced) failure = "the link is down, so what was written may not have arrived";
+    if (!failure.empty()) return false;
     // With nothing in the way to the server, the kernel can tell it of the end. Else a sender may be stuck in
     // the socket.
-    int unsent = 0;
-    const bool clear = up && ::ioctl(link_.get(), SIOCOUTQ, &unsent) == 0 && unsent == 0;
-    if (!clear) ::shutdown(link_.get(), SHUT_RDWR);
-    const auto done = clear ? netlink_.disconnect(device_.index)
-                            : release_stuck(netlink_, device_.index, device_.configuration.identifier);
-    if (!done) failure = done.error().message();
-    if (done) log::notice(fmt::format("{}: detached", name()));
+    const bool clear = up && all_sent(link_.get());
+    if (!clear && link_) shut_down(link_.get());
+    const auto done = clear ? netlink_.disconnect(record_.index)
+                            : release_stuck(netlink_, record_.index, record_.identifier);
+    if (!done) failure = done.error().text();
+    if (done) log::notice(LineText::of("{}: detached", name()));
     return done.has_value();
+}
+
+void Daemon::leave_files() {
+    if (device_is_ours()) log::notice(LineText::of("{}: leaving", name()));
+    state_file_->remove();
+    control_->remove();
+    if (omit_) omit_->remove();
 }
 
 DeviceStatus Daemon::status() const {
     const Clock::time_point now = Clock::now();
+    const MemoryUse::Amounts memory = memory_.read();
     DeviceStatus status;
-    status.index = device_.index;
-    status.state =
-        std::holds_alternative<Attached>(state_) ? DeviceState::attached : DeviceState::reconnecting;
-    status.server = targets_[target_].uri;
-    status.peer = targets_[target_].endpoint.text;
-    status.identifier = device_.configuration.identifier;
-    status.last_error = last_error_;
-    status.size = device_.configuration.size;
-    status.block_size = device_.configuration.block_size;
-    status.flags = device_.configuration.server_flags;
-    status.read_only = (device_.configuration.server_flags & nbd::flag_read_only) != 0;
+    status.index = record_.index;
+    status.state = supervisor_->has_link() ? DeviceState::attached : DeviceState::reconnecting;
+    status.server = target().uri;
+    status.peer = target().endpoint.text;
+    status.identifier = record_.identifier;
+    status.export_identity = live_.export_identity.view();
+    status.session = live_.session_known ? "fenced" : "unknown";
+    if (live_.boot_identity) status.boot_identity = hex(*live_.boot_identity).view();
+    status.last_error = live_.last_error;
+    status.size = live_.size;
+    status.block_size = record_.block_size;
+    status.flags = record_.server_flags;
+    status.read_only = (record_.server_flags & nbd::flag_read_only) != 0;
+    status.connections = 1;
+    status.servers = record_.targets.size();
     status.daemon_pid = static_cast<std::uint64_t>(::getpid());
-    status.attached_seconds = whole_seconds(now - attached_at_);
-    status.link_seconds = whole_seconds(now - link_changed_at_);
-    status.reconnects = reconnects_;
-    status.servers = targets_.size();
+    status.attached_seconds = seconds_since(record_.attached_at, now);
+    status.link_seconds = seconds_since(live_.link_changed_at, now);
+    status.adopted = supervisor_->state() == LinkState::attached ? 1 : 0;
+    status.generation = live_.generation;
+    status.reconnects = live_.reconnects;
+    status.last_outage_ms = number_of(live_.last_outage);
+    status.longest_outage_ms = number_of(live_.longest_outage);
+    status.longest_stall_ms = number_of(std::max(live_.longest_stall, stall_.longest(now)));
+    status.in_flight = sysfs_.in_flight();
+    status.in_flight_age_ms = number_of(stall_.age(now));
+    status.cache_lost = live_.cache_lost;
+    status.locked_kib = memory.locked;
+    status.resident_kib = memory.resident;
     return status;
 }
-
-std::string Daemon::name() const { return "nbd" + std::to_string(device_.index); }
 
 }  // namespace holdfast::client

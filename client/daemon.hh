@@ -1,125 +1,129 @@
 // The daemon that stays with one attached device: it replaces the link whenever it dies, until the device is
-// detached.
+// detached or another daemon takes it over.
 //
-// One thread and one epoll. It never opens the block device: while the link is down that would wait for
-// itself.
+// One thread and one epoll. What is to be done is the supervisor's to say; here it is done, and what happens
+// is told to the supervisor. It never opens the block device: while the link is down that would wait for
+// itself. All but the constructor and prepare() is for after the seal.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <string_view>
-#include <variant>
-#include <vector>
 
 #include "client/control.hh"
 #include "client/link.hh"
 #include "client/netlink.hh"
+#include "client/record.hh"
 #include "client/residence.hh"
-#include "client/retry.hh"
+#include "client/stall.hh"
+#include "client/state_file.hh"
 #include "client/status.hh"
+#include "client/supervisor.hh"
 #include "client/sysfs.hh"
+#include "client/told.hh"
 
 namespace holdfast::client {
 
-// The device as it was connected.
-struct AttachedDevice {
-    std::uint32_t index = 0;
-    DeviceConfiguration configuration;
-};
-
-// Why `offer` cannot carry a device that was connected as `configuration`; empty when it can. Pure.
-[[nodiscard]] std::string mismatch(const nbd::Offer& offer, const DeviceConfiguration& configuration);
-
 class Daemon {
 public:
-    Daemon(Netlink netlink, SysfsDevice sysfs, AttachedDevice device, std::vector<Target> targets,
-           std::size_t target, Link link);
-    // Control socket, omit file, epoll, timer, signals. After an error: abandon().
+    // `record.targets` is not empty.
+    Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live);
+    // Control socket, files, epoll, timer, signals: all that it will ever need.
     [[nodiscard]] Result<void> prepare();
-    // Disconnects the device that nobody has seen yet.
-    void abandon();
-    // Returns when the device is detached. The daemon is settled by then (residence.hh).
-    void run();
+    // Takes away what prepare() has put into folders: the daemon is not to act.
+    void abandon() noexcept;
+    // Begins to act for the device. `link`: the socket that the kernel has, or nothing where it is not known
+    // whether it has one: then the first thing that is done is to make a new one.
+    void take_charge(Fd link, const LiveState& live) noexcept;
+    // From here on callers come to this daemon, and files name it.
+    void announce() noexcept;
+    // Returns when the device is detached, or another daemon's.
+    void run() noexcept;
 
 private:
-    struct Attached {
-        std::uint64_t received_before;   // bytes on the socket when the kernel got it
-        bool proven;                     // the kernel uses the socket: replies came in
-        Clock::time_point unused_since;  // requests wait and none is answered; zero: none waits
-        Clock::time_point next_look;
-        bool kernel_was_silent = false;  // the socket was given to it before it said that the old one is dead
-    };
-    struct Waiting {
-        Clock::time_point until;
-    };
-    struct Negotiating {
-        Clock::time_point connect_deadline;
-        Clock::time_point deadline;
-    };
-    struct Replacing {  // a new link is ready; the kernel is still to say that it has given up the old one
-        Link link;
-        Clock::time_point deadline;
-    };
-
     // Events, by where they come from.
     void on_kernel_event();
-    void on_link_event();
     void on_attempt_event();
+    void on_probe_event();
     void on_timer();
     void on_signal();
     void on_control(std::size_t slot);
     void on_caller();
     void dispatch(std::uint64_t tag);
 
-    // What the states do.
-    void lose_link(std::string_view reason);
-    void start_attempt(Clock::time_point now);
-    void give_up_attempt(std::string reason);
-    void judge_link(Link link);
-    void adopt(Link link);
-    void look_at_idle_link(Clock::time_point now);
-    void wait_for_next_attempt();
-    void obey(Order order, ControlConnection& caller);
-    [[nodiscard]] bool detach(bool forced, std::string& failure);
+    // The supervisor is told, and obeyed until it has nothing more to say.
+    void tell(LinkEvent event);
+    [[nodiscard]] std::optional<LinkEvent> carry_out(LinkAction action);
+    [[nodiscard]] std::optional<LinkEvent> try_server();
+    [[nodiscard]] std::optional<LinkEvent> advance_attempt();
+    [[nodiscard]] std::optional<LinkEvent> judge_attempt();
+    [[nodiscard]] std::optional<LinkEvent> offer_link();
+    void welcome_link();
+    [[nodiscard]] std::optional<LinkEvent> look_at_link();
+    void cut_link();
+    void note_failure(const LineText& reason);
+    void lose_link(const LineText& reason);
 
-    void leave_to_another();
-    [[nodiscard]] bool device_is_ours() const;
-    [[nodiscard]] bool link_is_dead() const;
+    // The look at the export on a connection of its own.
+    void start_probe(Clock::time_point now);
+    void end_probe(Clock::time_point now);
+    void judge_probe(Clock::time_point now, bool expired);
+
+    void grow_to(std::uint64_t size);
+    [[nodiscard]] bool device_is_ours() const noexcept;
+    [[nodiscard]] nbd::SessionClaim next_claim() noexcept;
+    void give_device_up(std::string_view reason);
+
+    // Orders.
+    void obey(Order order, std::size_t slot);
+    [[nodiscard]] bool detach(bool forced, LineText& failure);
+    void stand_back(std::size_t slot);
+    void resume_charge();
+    void leave_files();
     [[nodiscard]] DeviceStatus status() const;
-    [[nodiscard]] Clock::time_point deadline() const;
-    void arm_timer();
-    [[nodiscard]] Result<void> watch(int descriptor, std::uint32_t events, std::uint64_t tag);
-    void forget(int descriptor);
-    void note_error(std::string text);
-    [[nodiscard]] std::string name() const;
+
+    [[nodiscard]] Clock::time_point deadline() const noexcept;
+    void arm_timer() noexcept;
+    [[nodiscard]] Result<void> watch(int descriptor, std::uint32_t events, std::uint64_t tag) noexcept;
+    void forget(int descriptor) noexcept;
+    void save() noexcept;
+    [[nodiscard]] const Target& target() const noexcept { return record_.targets[live_.target]; }
+    [[nodiscard]] FixedText<16> name() const { return FixedText<16>::of("nbd{}", record_.index); }
 
     Netlink netlink_;
     SysfsDevice sysfs_;
-    AttachedDevice device_;
-    std::vector<Target> targets_;
-    std::size_t target_;             // the one in use, or tried now
-    std::vector<std::string> told_;  // each target's last error since the link was lost, as it was logged
-    Fd link_;                        // the socket that the kernel has, or had: shut down while no link is up
-    std::optional<LinkAttempt> attempt_;  // while Negotiating
-    std::variant<Attached, Waiting, Negotiating, Replacing> state_;
+    const DeviceRecord record_;
+    LiveState live_;
+    nbd::Uuid session_{};
+    std::optional<Supervisor> supervisor_;  // once in charge
+
+    Fd link_;                     // the socket that the kernel was given; shut down while waiting
+    std::uint64_t received_ = 0;  // bytes on it at the last look
+    std::optional<LinkAttempt> attempt_;
+    std::optional<Link> candidate_;  // while attaching
+    bool candidate_lost_cache_ = false;
+    StallWatch stall_;
+
+    std::optional<LinkAttempt> probe_;
+    Clock::time_point probe_due_ = Clock::time_point::max();  // its beginning, or while it goes on its end
+    std::uint64_t probe_received_ = 0;                        // on the link when it began
+    std::uint32_t silent_probes_ = 0;                         // in a row
+    std::optional<std::size_t> probe_caller_;                 // who waits for a resize
 
     Fd epoll_;
     Fd timer_;
     Fd signals_;
     std::optional<ControlServer> control_;
     std::optional<OmitFile> omit_;
+    std::optional<StateFile> state_file_;
+    MemoryUse memory_;
     std::array<ControlConnection, 4> callers_;
+    std::optional<std::size_t> successor_;  // the caller for whom this daemon stands back
+    Clock::time_point successor_due_{};     // gives meaning to successor_: until then
 
-    Jitter jitter_;
+    ToldErrors told_;
     bool leaving_ = false;
-    bool kernel_said_dead_ = false;  // LINK_DEAD came for the link that is being replaced
-    std::uint64_t attempts_ = 0;     // since a link that had lasted was lost
-    std::uint64_t reconnects_ = 0;
-    Clock::time_point attached_at_;
-    Clock::time_point link_changed_at_;
-    std::string last_error_;
 };
 
 }  // namespace holdfast::client

@@ -9,39 +9,52 @@
 #include <netdb.h>
 #include <netinet/tcp.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <utility>
 
+#include "client/utf8.hh"
 #include "common/linux/result.hh"
 
 namespace holdfast::client {
 namespace {
-
-// A silent dead peer produces no event of its own: keepalive notices it on an idle link, the user timeout
-// under load. 5 s of silence and three probes 3 s apart: 14 s.
-constexpr int keepalive_idle_s = 5;
-constexpr int keepalive_interval_s = 3;
-constexpr int keepalive_probes = 3;
-constexpr int user_timeout_ms = 14000;
 
 void set_option(int socket, int level, int option, int value) {
     // A socket without one of these still carries data; nothing better could be done about a refusal.
     [[maybe_unused]] const int result = ::setsockopt(socket, level, option, &value, sizeof value);
 }
 
-void prepare_tcp(int socket) {
+// A silent dead peer produces no event of its own: keepalive notices it on an idle link, the user timeout
+// under load. Both within a second less than `dead_after`, so that who waits for the event has it in time.
+void prepare_tcp(int socket, std::chrono::seconds dead_after) {
+    const int whole = std::max(static_cast<int>(dead_after.count()) - 1, 2);
+    const int idle = std::max(whole / 3, 1);
+    const int interval = std::max((whole - idle) / 3, 1);
     set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, keepalive_idle_s);
-    set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, keepalive_interval_s);
-    set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, keepalive_probes);
-    set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, user_timeout_ms);
+    set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, idle);
+    set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, interval);
+    set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, std::max((whole - idle) / interval, 1));
+    set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, whole * 1000);
     set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
-std::string error_text(int code) {
-    std::array<char, 128> text;
-    return ::strerror_r(code, text.data(), text.size());
+LineText failure_of(const char* call, int code) { return SysError{code, call}.text(); }
+
+// A server's words, with nothing in them that a terminal or a log could stumble over.
+LineText printable_words(std::string_view words) {
+    LineText text;
+    while (!words.empty()) {
+        const std::size_t length = utf8_length(words);
+        if (length == 0 || is_control(words, length)) {
+            text.add("\\x{:02x}", static_cast<unsigned>(static_cast<unsigned char>(words[0])));
+            words.remove_prefix(1);
+        } else {
+            text.append(words.substr(0, length));
+            words.remove_prefix(length);
+        }
+    }
+    return text;
 }
 
 std::string endpoint_text(const sockaddr* address, socklen_t length, std::uint16_t port) {
@@ -64,15 +77,16 @@ Endpoint unix_endpoint(const std::string& path) {
 
 }  // namespace
 
-LinkAttempt::LinkAttempt(const Endpoint& endpoint, nbd::ClientHandshake handshake)
-    : handshake_(std::move(handshake)) {
+LinkAttempt::LinkAttempt(const Endpoint& endpoint, const nbd::ClientHandshake& handshake,
+                         std::chrono::seconds dead_after)
+    : handshake_(handshake) {
     const int family = endpoint.address.ss_family;
     socket_.reset(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!socket_) {
-        fail(LinkFault::unreachable, "socket: " + error_text(errno));
+        fail(LinkFault::unreachable, failure_of("socket", errno));
         return;
     }
-    if (family != AF_UNIX) prepare_tcp(socket_.get());
+    if (family != AF_UNIX) prepare_tcp(socket_.get(), dead_after);
     const auto* address = reinterpret_cast<const sockaddr*>(&endpoint.address);
     if (::connect(socket_.get(), address, endpoint.length) == 0) {
         connecting_ = false;
@@ -80,16 +94,16 @@ LinkAttempt::LinkAttempt(const Endpoint& endpoint, nbd::ClientHandshake handshak
         return;
     }
     if (errno == EINPROGRESS || errno == EINTR) return;
-    fail(LinkFault::unreachable, "connect: " + error_text(errno));
+    fail(LinkFault::unreachable, failure_of("connect", errno));
 }
 
 short LinkAttempt::events() const noexcept {
     return connecting_ || !handshake_.output().empty() ? POLLOUT : POLLIN;
 }
 
-void LinkAttempt::fail(LinkFault fault, std::string text) {
+void LinkAttempt::fail(LinkFault fault, const LineText& text) {
     state_ = State::failed;
-    error_ = {fault, std::move(text)};
+    error_ = {fault, text};
     socket_.reset();
 }
 
@@ -106,7 +120,7 @@ void LinkAttempt::finish_connect() {
     int code = 0;
     socklen_t length = sizeof code;
     if (::getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &code, &length) != 0) code = errno;
-    if (code != 0) return fail(LinkFault::unreachable, "connect: " + error_text(code));
+    if (code != 0) return fail(LinkFault::unreachable, failure_of("connect", code));
     connecting_ = false;
 }
 
@@ -120,7 +134,7 @@ bool LinkAttempt::send_some() {
         return true;
     }
     if (errno == EINTR) return true;
-    if (errno != EAGAIN) fail(LinkFault::unreachable, "send: " + error_text(errno));
+    if (errno != EAGAIN) fail(LinkFault::unreachable, failure_of("send", errno));
     return false;
 }
 
@@ -141,7 +155,7 @@ bool LinkAttempt::receive_some() {
     else if (errno == EINTR)
         return true;
     else if (errno != EAGAIN)
-        fail(LinkFault::unreachable, "receive: " + error_text(errno));
+        fail(LinkFault::unreachable, failure_of("receive", errno));
     return false;
 }
 
@@ -151,12 +165,13 @@ void LinkAttempt::take_verdict() {
         case Handshake::State::running: break;
         case Handshake::State::done: state_ = State::done; break;
         case Handshake::State::refused: {
-            const std::string words = printable(handshake_.text());
-            fail(LinkFault::refused, std::string("refused: ") + nbd::describe(handshake_.refusal()) +
-                                         (words.empty() ? "" : " (" + words + ")"));
+            const LineText words = printable_words(handshake_.text());
+            fail(LinkFault::refused,
+                 LineText::of("refused: {}{}{}{}", nbd::describe(handshake_.refusal()),
+                              words.empty() ? "" : " (", words, words.empty() ? "" : ")"));
             break;
         }
-        case Handshake::State::failed: fail(LinkFault::unusable, printable(handshake_.text())); break;
+        case Handshake::State::failed: fail(LinkFault::unusable, printable_words(handshake_.text())); break;
     }
 }
 
@@ -177,7 +192,10 @@ void LinkAttempt::advance() {
 Link LinkAttempt::take_link() {
     // The ABORT after info and list: sent if it can be, and missed by nobody if it cannot.
     while (!handshake_.output().empty() && send_some()) continue;
-    return {std::move(socket_), handshake_.offer(), handshake_.block_sizes_given()};
+    Link link{std::move(socket_), handshake_.offer(), handshake_.block_sizes_given(), std::nullopt};
+    if (const auto answer = handshake_.session())
+        link.session = SessionFacts{answer->boot_identity, printable_words(answer->export_identity).view()};
+    return link;
 }
 
 std::expected<std::vector<Endpoint>, LinkError> resolve(const ServerAddress& server) {
@@ -198,10 +216,10 @@ std::expected<std::vector<Endpoint>, LinkError> resolve(const ServerAddress& ser
     if (code != 0)
         return std::unexpected(
             LinkError{LinkFault::unreachable,
-                      fmt::format("the name {} cannot be resolved ({}); name the server by its address, or "
-                                  "configure a resolver",
-                                  printable(server.host),
-                                  code == EAI_SYSTEM ? error_text(errno) : ::gai_strerror(code))});
+                      LineText::of("the name {} cannot be resolved ({}); name the server by its address, or "
+                                   "configure a resolver",
+                                   printable(server.host),
+                                   code == EAI_SYSTEM ? ::strerror(errno) : ::gai_strerror(code))});
     std::vector<Endpoint> endpoints;
     for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
         Endpoint endpoint;
@@ -214,9 +232,10 @@ std::expected<std::vector<Endpoint>, LinkError> resolve(const ServerAddress& ser
     return endpoints;
 }
 
-std::expected<Link, LinkError> make_link(const Endpoint& endpoint, nbd::ClientHandshake handshake) {
+std::expected<Link, LinkError> make_link(const Endpoint& endpoint, const nbd::ClientHandshake& handshake,
+                                         std::chrono::seconds dead_after) {
     const auto start = Clock::now();
-    LinkAttempt attempt(endpoint, std::move(handshake));
+    LinkAttempt attempt(endpoint, handshake, dead_after);
     while (attempt.state() == LinkAttempt::State::running) {
         const auto end = start + (attempt.connecting() ? connect_patience : attempt_patience);
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()).count();

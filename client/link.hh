@@ -13,11 +13,13 @@
 #include <chrono>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "client/export_address.hh"
 #include "common/linux/fd.hh"
+#include "common/linux/fixed_text.hh"
 #include "common/protocol/client_handshake.hh"
 
 namespace holdfast::client {
@@ -27,6 +29,8 @@ using Clock = std::chrono::steady_clock;
 // How long one attempt may take in all, and how long a server may leave the first packets unanswered.
 inline constexpr std::chrono::seconds attempt_patience{10};
 inline constexpr std::chrono::seconds connect_patience{5};
+// When a silent peer is dead, where nobody says otherwise (list, and looks that end soon in any case).
+inline constexpr std::chrono::seconds default_dead_after{15};
 
 // A resolved address to connect to.
 struct Endpoint {
@@ -50,7 +54,14 @@ enum class LinkFault : std::uint8_t {
 
 struct LinkError {
     LinkFault fault = LinkFault::unreachable;
-    std::string text;  // one line, printable; names neither server nor export: the one who logs it does
+    LineText text;  // printable; names neither server nor export: the one who logs it does
+};
+
+// What a server that knows the session option says of itself and of the export.
+using IdentityText = FixedText<256>;
+struct SessionFacts {
+    nbd::Uuid boot_identity{};
+    IdentityText export_identity;
 };
 
 // A socket in transmission (goal go), or one that has told what was asked (info, list).
@@ -58,14 +69,17 @@ struct Link {
     Fd socket;
     nbd::Offer offer;
     bool block_sizes_given = false;
+    std::optional<SessionFacts> session;  // empty: the server does not know the option, or was not asked
 };
 
 class LinkAttempt {
 public:
     enum class State : std::uint8_t { running, done, failed };
 
-    // Opens the socket and starts to connect. What fails already here is told by state().
-    LinkAttempt(const Endpoint& endpoint, nbd::ClientHandshake handshake);
+    // Opens the socket and starts to connect. What fails already here is told by state(). A peer that is
+    // silent for `dead_after` will end the connection.
+    LinkAttempt(const Endpoint& endpoint, const nbd::ClientHandshake& handshake,
+                std::chrono::seconds dead_after);
 
     [[nodiscard]] State state() const noexcept { return state_; }
     [[nodiscard]] int descriptor() const noexcept { return socket_.get(); }
@@ -84,7 +98,7 @@ public:
     [[nodiscard]] const LinkError& error() const noexcept { return error_; }
 
 private:
-    void fail(LinkFault fault, std::string text);
+    void fail(LinkFault fault, const LineText& text);
     void finish_connect();
     bool send_some();
     bool receive_some();
@@ -103,6 +117,7 @@ private:
 
 // Blocks until the attempt is done, at most attempt_patience.
 [[nodiscard]] std::expected<Link, LinkError> make_link(const Endpoint& endpoint,
-                                                       nbd::ClientHandshake handshake);
+                                                       const nbd::ClientHandshake& handshake,
+                                                       std::chrono::seconds dead_after = default_dead_after);
 
 }  // namespace holdfast::client

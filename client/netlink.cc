@@ -1,5 +1,4 @@
-// Answers are read with receive functions of our own choosing: each request is sent, and messages are taken
-// until its acknowledgement or its error.
+// Each request is sent, and messages are taken until its acknowledgement or its error.
 
 #include "client/netlink.hh"
 
@@ -7,6 +6,7 @@
 #include <netlink/genl/ctrl.h>
 #include <netlink/genl/genl.h>
 #include <netlink/netlink.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <utility>
@@ -46,42 +46,18 @@ int errno_of(int nl_code) {
 }
 
 struct Answer {
-    bool ended = false;
     int code = 0;  // an errno value
     std::optional<std::uint32_t> index;
 };
 
-int take_answer(nl_msg* message, void* argument) {
-    auto& answer = *static_cast<Answer*>(argument);
+// Where one message at a time is received.
+using Room = std::array<std::uint8_t, 8192>;
+
+std::optional<std::uint32_t> index_in(nlmsghdr* message) {
     std::array<nlattr*, NBD_ATTR_MAX + 1> attributes{};
-    if (::genlmsg_parse(::nlmsg_hdr(message), 0, attributes.data(), NBD_ATTR_MAX, nullptr) < 0)
-        return NL_SKIP;
-    if (attributes[NBD_ATTR_INDEX] != nullptr) answer.index = ::nla_get_u32(attributes[NBD_ATTR_INDEX]);
-    return NL_OK;
-}
-
-int take_acknowledgement(nl_msg*, void* argument) {
-    static_cast<Answer*>(argument)->ended = true;
-    return NL_STOP;
-}
-
-int take_error(sockaddr_nl*, nlmsgerr* error, void* argument) {
-    auto& answer = *static_cast<Answer*>(argument);
-    answer.ended = true;
-    answer.code = -error->error;
-    return NL_STOP;
-}
-
-int take_event(nl_msg* message, void* argument) {
-    auto& [index, dead] = *static_cast<std::pair<std::uint32_t, bool>*>(argument);
-    std::array<nlattr*, NBD_ATTR_MAX + 1> attributes{};
-    const auto* head = static_cast<genlmsghdr*>(::nlmsg_data(::nlmsg_hdr(message)));
-    if (head->cmd != NBD_CMD_LINK_DEAD) return NL_SKIP;
-    if (::genlmsg_parse(::nlmsg_hdr(message), 0, attributes.data(), NBD_ATTR_MAX, nullptr) < 0)
-        return NL_SKIP;
-    if (attributes[NBD_ATTR_INDEX] != nullptr && ::nla_get_u32(attributes[NBD_ATTR_INDEX]) == index)
-        dead = true;
-    return NL_OK;
+    if (::genlmsg_parse(message, 0, attributes.data(), NBD_ATTR_MAX, nullptr) < 0) return std::nullopt;
+    if (attributes[NBD_ATTR_INDEX] == nullptr) return std::nullopt;
+    return ::nla_get_u32(attributes[NBD_ATTR_INDEX]);
 }
 
 bool put_sockets(nl_msg* message, std::span<const int> sockets) {
@@ -111,15 +87,18 @@ struct Netlink::State {
     Socket requests;
     Socket events;
     int family = 0;
+    Message message;  // every request is built in it
+    std::uint32_t sequence = 0;
+    Room room;
 
-    [[nodiscard]] Message message(std::uint8_t command) const {
-        Message message(::nlmsg_alloc());
-        if (!message || ::genlmsg_put(message.get(), NL_AUTO_PORT, NL_AUTO_SEQ, family, 0, 0, command,
-                                      NBD_GENL_VERSION) == nullptr)
-            return nullptr;
-        return message;
+    // The message, empty again but for its head.
+    [[nodiscard]] nl_msg* begin(std::uint8_t command) noexcept {
+        ::nlmsg_hdr(message.get())->nlmsg_len = NLMSG_HDRLEN;
+        const bool begun = ::genlmsg_put(message.get(), NL_AUTO_PORT, ++sequence, family, 0,
+                                         NLM_F_REQUEST | NLM_F_ACK, command, NBD_GENL_VERSION) != nullptr;
+        return begun ? message.get() : nullptr;
     }
-    Result<Answer> ask(Message message, const char* call) const;
+    Result<Answer> ask(const char* call) noexcept;
 };
 
 Netlink::Netlink(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -140,96 +119,106 @@ Result<Netlink> Netlink::open() {
     const int group =
         ::genl_ctrl_resolve_grp(state->requests.get(), NBD_GENL_FAMILY_NAME, NBD_GENL_MCAST_GROUP_NAME);
     if (group < 0) return std::unexpected(SysError{errno_of(group), "netlink group nbd_mc_group"});
-    ::nl_socket_disable_seq_check(state->events.get());
     if (const int code = ::nl_socket_add_membership(state->events.get(), group); code < 0)
         return std::unexpected(SysError{errno_of(code), "netlink group nbd_mc_group"});
     ::nl_socket_set_nonblocking(state->events.get());
+    constexpr std::size_t longest_request = 1024;  // an identifier, some numbers, a few sockets
+    state->message.reset(::nlmsg_alloc_size(longest_request));
+    if (!state->message) return std::unexpected(SysError{ENOMEM, "nlmsg_alloc"});
     return Netlink(std::move(state));
 }
 
-Result<Answer> Netlink::State::ask(Message message, const char* call) const {
-    if (!message) return std::unexpected(SysError{ENOMEM, call});
-    std::unique_ptr<nl_cb, decltype(&::nl_cb_put)> callbacks(::nl_cb_alloc(NL_CB_DEFAULT), &::nl_cb_put);
-    if (!callbacks) return std::unexpected(SysError{ENOMEM, call});
+// The kernel carries a request out within send(), so its answer is there when that returns.
+Result<Answer> Netlink::State::ask(const char* call) noexcept {
+    const nlmsghdr* const request = ::nlmsg_hdr(message.get());
+    const int socket = ::nl_socket_get_fd(requests.get());
+    while (::send(socket, request, request->nlmsg_len, 0) < 0)
+        if (errno != EINTR) return sys_error(call);
     Answer answer;
-    ::nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, take_answer, &answer);
-    ::nl_cb_set(callbacks.get(), NL_CB_ACK, NL_CB_CUSTOM, take_acknowledgement, &answer);
-    ::nl_cb_err(callbacks.get(), NL_CB_CUSTOM, take_error, &answer);
-    if (const int code = ::nl_send_auto(requests.get(), message.get()); code < 0)
-        return std::unexpected(SysError{errno_of(code), call});
-    while (!answer.ended) {
-        const int code = ::nl_recvmsgs(requests.get(), callbacks.get());
-        // NLE_INTR does not exist: libnl repeats an interrupted receive itself.
-        if (code < 0 && !answer.ended) return std::unexpected(SysError{errno_of(code), call});
+    for (;;) {
+        const ssize_t count = ::recv(socket, room.data(), room.size(), 0);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return sys_error(call);
+        int left = static_cast<int>(count);
+        for (auto* head = reinterpret_cast<nlmsghdr*>(room.data()); ::nlmsg_ok(head, left) != 0;
+             head = ::nlmsg_next(head, &left)) {
+            if (head->nlmsg_seq != sequence) continue;  // of a request that a signal cut short
+            if (head->nlmsg_type != NLMSG_ERROR) {
+                answer.index = index_in(head);
+                continue;
+            }
+            answer.code = -static_cast<const nlmsgerr*>(::nlmsg_data(head))->error;
+            if (answer.code != 0) return std::unexpected(SysError{answer.code, call});
+            return answer;
+        }
     }
-    if (answer.code != 0) return std::unexpected(SysError{answer.code, call});
-    return answer;
 }
 
 Result<std::uint32_t> Netlink::connect(const DeviceConfiguration& configuration,
-                                       std::span<const int> sockets) {
-    Message message = state_->message(NBD_CMD_CONNECT);
+                                       std::span<const int> sockets) noexcept {
+    nl_msg* const message = state_->begin(NBD_CMD_CONNECT);
     const bool complete =
-        message &&
-        (!configuration.index || ::nla_put_u32(message.get(), NBD_ATTR_INDEX, *configuration.index) == 0) &&
-        put_u64(message.get(), NBD_ATTR_SIZE_BYTES, configuration.size) &&
-        put_u64(message.get(), NBD_ATTR_BLOCK_SIZE_BYTES, configuration.block_size) &&
-        put_u64(message.get(), NBD_ATTR_SERVER_FLAGS, configuration.server_flags) &&
-        put_u64(message.get(), NBD_ATTR_TIMEOUT, seconds_of(configuration.request_timeout)) &&
-        put_u64(message.get(), NBD_ATTR_DEAD_CONN_TIMEOUT, practically_for_ever) &&
-        ::nla_put_string(message.get(), NBD_ATTR_BACKEND_IDENTIFIER, configuration.identifier.c_str()) == 0 &&
-        put_sockets(message.get(), sockets);
-    if (!complete) return std::unexpected(SysError{ENOMEM, "NBD_CMD_CONNECT"});
-    auto answer = state_->ask(std::move(message), "NBD_CMD_CONNECT");
+        message != nullptr &&
+        (!configuration.index || ::nla_put_u32(message, NBD_ATTR_INDEX, *configuration.index) == 0) &&
+        put_u64(message, NBD_ATTR_SIZE_BYTES, configuration.size) &&
+        put_u64(message, NBD_ATTR_BLOCK_SIZE_BYTES, configuration.block_size) &&
+        put_u64(message, NBD_ATTR_SERVER_FLAGS, configuration.server_flags) &&
+        put_u64(message, NBD_ATTR_TIMEOUT, seconds_of(configuration.request_timeout)) &&
+        put_u64(message, NBD_ATTR_DEAD_CONN_TIMEOUT, practically_for_ever) &&
+        ::nla_put_string(message, NBD_ATTR_BACKEND_IDENTIFIER, configuration.identifier.c_str()) == 0 &&
+        put_sockets(message, sockets);
+    if (!complete) return std::unexpected(SysError{EMSGSIZE, "NBD_CMD_CONNECT"});
+    auto answer = state_->ask("NBD_CMD_CONNECT");
     if (!answer) return std::unexpected(answer.error());
     if (answer->index) return *answer->index;
     if (configuration.index) return *configuration.index;
     return std::unexpected(SysError{EPROTO, "NBD_CMD_CONNECT"});
 }
 
-Result<void> Netlink::reconfigure(std::uint32_t index, std::string_view identifier,
-                                  const DeviceChange& change) {
-    Message message = state_->message(NBD_CMD_RECONFIGURE);
-    const std::string name(identifier);
+Result<void> Netlink::reconfigure(std::uint32_t index, const std::string& identifier,
+                                  const DeviceChange& change) noexcept {
+    nl_msg* const message = state_->begin(NBD_CMD_RECONFIGURE);
     const bool complete =
-        message && ::nla_put_u32(message.get(), NBD_ATTR_INDEX, index) == 0 &&
-        (name.empty() || ::nla_put_string(message.get(), NBD_ATTR_BACKEND_IDENTIFIER, name.c_str()) == 0) &&
-        (!change.size || put_u64(message.get(), NBD_ATTR_SIZE_BYTES, *change.size)) &&
+        message != nullptr && ::nla_put_u32(message, NBD_ATTR_INDEX, index) == 0 &&
+        (identifier.empty() ||
+         ::nla_put_string(message, NBD_ATTR_BACKEND_IDENTIFIER, identifier.c_str()) == 0) &&
+        (!change.size || put_u64(message, NBD_ATTR_SIZE_BYTES, *change.size)) &&
         (!change.dead_connection_timeout ||
-         put_u64(message.get(), NBD_ATTR_DEAD_CONN_TIMEOUT, seconds_of(*change.dead_connection_timeout))) &&
-        (!change.socket || put_sockets(message.get(), {&*change.socket, 1}));
-    if (!complete) return std::unexpected(SysError{ENOMEM, "NBD_CMD_RECONFIGURE"});
-    auto answer = state_->ask(std::move(message), "NBD_CMD_RECONFIGURE");
+         put_u64(message, NBD_ATTR_DEAD_CONN_TIMEOUT, seconds_of(*change.dead_connection_timeout))) &&
+        (!change.socket || put_sockets(message, {&*change.socket, 1}));
+    if (!complete) return std::unexpected(SysError{EMSGSIZE, "NBD_CMD_RECONFIGURE"});
+    auto answer = state_->ask("NBD_CMD_RECONFIGURE");
     if (!answer) return std::unexpected(answer.error());
     return {};
 }
 
-Result<void> Netlink::disconnect(std::uint32_t index) {
-    Message message = state_->message(NBD_CMD_DISCONNECT);
-    if (!message || ::nla_put_u32(message.get(), NBD_ATTR_INDEX, index) != 0)
-        return std::unexpected(SysError{ENOMEM, "NBD_CMD_DISCONNECT"});
-    auto answer = state_->ask(std::move(message), "NBD_CMD_DISCONNECT");
+Result<void> Netlink::disconnect(std::uint32_t index) noexcept {
+    nl_msg* const message = state_->begin(NBD_CMD_DISCONNECT);
+    if (message == nullptr || ::nla_put_u32(message, NBD_ATTR_INDEX, index) != 0)
+        return std::unexpected(SysError{EMSGSIZE, "NBD_CMD_DISCONNECT"});
+    auto answer = state_->ask("NBD_CMD_DISCONNECT");
     if (!answer) return std::unexpected(answer.error());
     return {};
 }
 
 int Netlink::events_descriptor() const noexcept { return ::nl_socket_get_fd(state_->events.get()); }
 
-bool Netlink::take_link_dead(std::uint32_t index) {
-    std::pair<std::uint32_t, bool> found{index, false};
-    std::unique_ptr<nl_cb, decltype(&::nl_cb_put)> callbacks(::nl_cb_alloc(NL_CB_DEFAULT), &::nl_cb_put);
-    if (!callbacks) return true;
-    ::nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, take_event, &found);
-    ::nl_cb_set(
-        callbacks.get(), NL_CB_SEQ_CHECK, NL_CB_CUSTOM, [](nl_msg*, void*) -> int { return NL_OK; }, nullptr);
+bool Netlink::take_link_dead(std::uint32_t index) noexcept {
+    bool found = false;
     for (;;) {
-        const int code = ::nl_recvmsgs_report(state_->events.get(), callbacks.get());
-        if (code > 0) continue;
-        // Anything but "nothing waits" may be the queue that ran over (NLE_NOMEM for ENOBUFS).
-        if (code < 0 && code != -NLE_AGAIN) found.second = true;
-        break;
+        const ssize_t count =
+            ::recv(events_descriptor(), state_->room.data(), state_->room.size(), MSG_DONTWAIT);
+        if (count < 0 && errno == EINTR) continue;
+        // Anything but "nothing waits" may be the queue that ran over (ENOBUFS).
+        if (count < 0) return found || (errno != EAGAIN && errno != EWOULDBLOCK);
+        int left = static_cast<int>(count);
+        for (auto* head = reinterpret_cast<nlmsghdr*>(state_->room.data()); ::nlmsg_ok(head, left) != 0;
+             head = ::nlmsg_next(head, &left)) {
+            if (head->nlmsg_type != state_->family) continue;
+            const auto* const body = static_cast<const genlmsghdr*>(::nlmsg_data(head));
+            if (body->cmd == NBD_CMD_LINK_DEAD && index_in(head) == index) found = true;
+        }
     }
-    return found.second;
 }
 
 }  // namespace holdfast::client

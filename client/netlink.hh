@@ -2,7 +2,9 @@
 //
 // Two sockets: one for requests and their answers, one that is a member of the family's multicast group, so
 // that an event is never taken for an answer. Both live as long as the object: the daemon resolves the family
-// and joins once.
+// and joins once. libnl allocates for each message that it makes, sends or receives; here, messages are built
+// in one that was made at the beginning, and sent and received by plain system calls, so that all but open()
+// may be called after the seal.
 #pragma once
 
 #include <chrono>
@@ -49,18 +51,18 @@ public:
     // The index of the device. The kernel keeps a reference to the sockets; the caller keeps its descriptors.
     // EBUSY: the device is connected, or somebody has it open.
     [[nodiscard]] Result<std::uint32_t> connect(const DeviceConfiguration& configuration,
-                                                std::span<const int> sockets);
-    [[nodiscard]] Result<void> reconfigure(std::uint32_t index, std::string_view identifier,
-                                           const DeviceChange& change);
+                                                std::span<const int> sockets) noexcept;
+    [[nodiscard]] Result<void> reconfigure(std::uint32_t index, const std::string& identifier,
+                                           const DeviceChange& change) noexcept;
     // Returns when the kernel has let go of the sockets. Shut them down before: a sender stuck in one would
     // block this.
-    [[nodiscard]] Result<void> disconnect(std::uint32_t index);
+    [[nodiscard]] Result<void> disconnect(std::uint32_t index) noexcept;
 
     // Readable when an event waits.
     [[nodiscard]] int events_descriptor() const noexcept;
     // True when LINK_DEAD for this device is among the waiting events, all of which are taken; also when
     // events were lost, since one of them may have been it. Does not block.
-    [[nodiscard]] bool take_link_dead(std::uint32_t index);
+    [[nodiscard]] bool take_link_dead(std::uint32_t index) noexcept;
 
 private:
     struct State;

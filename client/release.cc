@@ -12,7 +12,7 @@
 
 namespace holdfast::client {
 
-Result<void> release_stuck(Netlink& netlink, std::uint32_t index, std::string_view identifier) {
+Result<void> release_stuck(Netlink& netlink, std::uint32_t index, const std::string& identifier) {
     std::array<int, 2> pair{};
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0)
         return sys_error("socketpair");

@@ -2,17 +2,21 @@
 
 #include "client/report.hh"
 
-#include <fmt/format.h>
 #include <poll.h>
 #include <unistd.h>
 
+#include "common/linux/fixed_text.hh"
+
 namespace holdfast::client {
 
-void Report::note(std::string_view line) const { send(fmt::format("note {}\n", line)); }
-void Report::error(std::string_view line) const { send(fmt::format("error {}\n", line)); }
-void Report::failed(ExitCode code) const { send(fmt::format("failed {}\n", static_cast<int>(code))); }
+// A line holds as much as a server's words can be long.
+using ReportLine = FixedText<8192>;
+
+void Report::note(std::string_view line) const { send(ReportLine::of("note {}\n", line)); }
+void Report::error(std::string_view line) const { send(ReportLine::of("error {}\n", line)); }
+void Report::failed(ExitCode code) const { send(ReportLine::of("failed {}\n", static_cast<int>(code))); }
 void Report::ready(std::uint32_t index, std::uint64_t size) const {
-    send(fmt::format("ready {} {}\n", index, size));
+    send(ReportLine::of("ready {} {}\n", index, size));
 }
 
 bool Report::abandoned() const {
@@ -20,7 +24,7 @@ bool Report::abandoned() const {
     return ::poll(&entry, 1, 0) > 0 && (entry.revents & POLLERR) != 0;
 }
 
-void Report::send(const std::string& text) const {
+void Report::send(std::string_view text) const {
     // What is to become of a command that has gone is asked where it matters: abandoned().
     [[maybe_unused]] const ssize_t count = ::write(pipe_.get(), text.data(), text.size());
 }

@@ -1,6 +1,7 @@
 // What the child process that becomes the daemon tells the command that started it, over a pipe.
 //
 // One line for each thing that the command should say, and at the end "ready INDEX SIZE" or "failed CODE".
+// May be used after the seal.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,7 @@ public:
     [[nodiscard]] bool abandoned() const;
 
 private:
-    void send(const std::string& text) const;
+    void send(std::string_view text) const;
     Fd pipe_;
 };
 

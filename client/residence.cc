@@ -83,7 +83,7 @@ void close_inherited() noexcept { ::close_range(STDERR_FILENO + 1, ~0U, 0); }
 
 void leave_terminal() noexcept {
     ::setsid();
-    if (::chdir("/") != 0) return;
+    if (::chdir("/dev") != 0 && ::chdir("/") != 0) return;
     ::umask(022);
     if (const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC)); null)
         for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null.get(), stream);
@@ -97,18 +97,22 @@ std::vector<std::string> settle_down(Reach reach) {
     return failures;
 }
 
-Result<OmitFile> OmitFile::write(std::uint32_t index) {
+Result<OmitFile> OmitFile::open(std::uint32_t index) {
     if (::mkdir(omit_directory, 0755) != 0 && errno != EEXIST) return sys_error("mkdir /run/sendsigs.omit.d");
     OmitFile file;
     file.directory_.reset(::open(omit_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!file.directory_) return sys_error("open /run/sendsigs.omit.d");
     file.name_ = fmt::format("holdfast-nbd{}", index);
-    const Fd entry(
-        ::openat(file.directory_.get(), file.name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (!entry) return sys_error("open in /run/sendsigs.omit.d");
-    const std::string text = fmt::format("{}\n", ::getpid());
-    if (::write(entry.get(), text.data(), text.size()) < 0) return sys_error("write in /run/sendsigs.omit.d");
     return file;
+}
+
+Result<void> OmitFile::enter() noexcept {
+    const Fd entry(::openat(directory_.get(), name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    if (!entry) return sys_error("open in /run/sendsigs.omit.d");
+    const auto text = FixedText<16>::of("{}\n", ::getpid());
+    if (::write(entry.get(), text.view().data(), text.view().size()) < 0)
+        return sys_error("write in /run/sendsigs.omit.d");
+    return {};
 }
 
 void OmitFile::remove() noexcept {
@@ -116,6 +120,24 @@ void OmitFile::remove() noexcept {
     std::array<char, 32> text{};
     if (!entry || ::read(entry.get(), text.data(), text.size() - 1) <= 0) return;
     if (::strtol(text.data(), nullptr, 10) == ::getpid()) ::unlinkat(directory_.get(), name_.c_str(), 0);
+}
+
+MemoryUse MemoryUse::open() {
+    MemoryUse use;
+    use.status_.reset(::open("/proc/self/status", O_RDONLY | O_CLOEXEC));
+    return use;
+}
+
+MemoryUse::Amounts MemoryUse::read() const noexcept {
+    std::array<char, 4096> room;
+    const ssize_t count = ::pread(status_.get(), room.data(), room.size() - 1, 0);
+    if (count <= 0) return {};
+    room[static_cast<std::size_t>(count)] = 0;
+    const auto number_behind = [&room](const char* key) {
+        const char* const at = std::strstr(room.data(), key);
+        return at == nullptr ? 0 : std::strtoull(at + std::strlen(key), nullptr, 10);
+    };
+    return {number_behind("\nVmLck:"), number_behind("\nVmRSS:")};
 }
 
 }  // namespace holdfast::client

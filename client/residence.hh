@@ -29,8 +29,8 @@ private:
 // a file on a disk would be held open for as long as the daemon lives.
 void close_inherited() noexcept;
 
-// A session and a folder of its own, standard streams to /dev/null. Signals are the daemon's:
-// Daemon::prepare().
+// A session of its own, /dev as its folder (no disk's, and where the log's socket is), standard streams to
+// /dev/null. Signals are the daemon's: Daemon::prepare().
 void leave_terminal() noexcept;
 
 // What the daemon will have to connect to. A UNIX socket is a file: without CAP_DAC_OVERRIDE, one that
@@ -45,13 +45,29 @@ enum class Reach : std::uint8_t { addresses, unix_sockets };
 // The entry in /run/sendsigs.omit.d by which sysvinit's shutdown spares the daemon.
 class OmitFile {
 public:
-    [[nodiscard]] static Result<OmitFile> write(std::uint32_t index);
+    [[nodiscard]] static Result<OmitFile> open(std::uint32_t index);
+    // Enters this process, in the place of another. May be called after the seal, like remove().
+    [[nodiscard]] Result<void> enter() noexcept;
     // Leaves it where it is another process's by now.
     void remove() noexcept;
 
 private:
     Fd directory_;
     std::string name_;
+};
+
+// How much memory this process holds, in KiB. May be read after the seal.
+class MemoryUse {
+public:
+    [[nodiscard]] static MemoryUse open();
+    struct Amounts {
+        std::uint64_t locked = 0;    // VmLck
+        std::uint64_t resident = 0;  // VmRSS
+    };
+    [[nodiscard]] Amounts read() const noexcept;
+
+private:
+    Fd status_;
 };
 
 }  // namespace holdfast::client

@@ -1,8 +1,23 @@
-// Half a second of pause and up to half a second of jitter.
+// Half a second of pause, give or take what keeps clients apart; longer when nothing has answered for a
+// while.
 
 #include "client/retry.hh"
 
 namespace holdfast::client {
+namespace {
+
+using std::chrono::milliseconds;
+
+struct Spread {
+    std::int64_t least;
+    std::uint64_t width;
+};
+// In milliseconds. After so many attempts (half a minute or more) nobody counts on the next second any more.
+constexpr Spread early{350, 300};
+constexpr Spread late{500, 500};
+constexpr std::uint64_t early_attempts = 60;
+
+}  // namespace
 
 std::uint64_t Jitter::below(std::uint64_t limit) noexcept {
     state_ ^= state_ << 13;
@@ -11,10 +26,10 @@ std::uint64_t Jitter::below(std::uint64_t limit) noexcept {
     return state_ % limit;
 }
 
-std::chrono::milliseconds pause_before(std::uint64_t attempt, std::uint64_t servers,
-                                       Jitter& jitter) noexcept {
-    if (attempt < servers) return std::chrono::milliseconds{0};
-    return std::chrono::milliseconds{500 + static_cast<std::int64_t>(jitter.below(500))};
+milliseconds pause_before(std::uint64_t attempt, std::uint64_t servers, Jitter& jitter) noexcept {
+    if (attempt < servers) return milliseconds{0};
+    const Spread& spread = attempt < servers + early_attempts ? early : late;
+    return milliseconds{spread.least + static_cast<std::int64_t>(jitter.below(spread.width))};
 }
 
 }  // namespace holdfast::client

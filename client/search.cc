@@ -36,6 +36,7 @@ private:
     std::vector<std::string> failures_;
     std::vector<std::string> told_;
     ExitCode code_ = ExitCode::unreachable;
+    std::uint32_t generation_ = 0;
 };
 
 void Search::note_failure(ExitCode code, std::string text) {
@@ -49,8 +50,10 @@ bool Search::try_target(Found& found, std::size_t number) {
     const std::string where = target.endpoint.text.starts_with("unix:")
                                   ? target.uri
                                   : fmt::format("{} ({})", target.uri, target.endpoint.text);
-    auto link =
-        make_link(target.endpoint, nbd::ClientHandshake(nbd::ClientHandshake::Goal::go, target.export_name));
+    const nbd::SessionClaim claim{request_.session, 0, ++generation_};
+    auto link = make_link(target.endpoint,
+                          nbd::ClientHandshake(nbd::ClientHandshake::Goal::go, target.export_name, claim),
+                          request_.dead_after);
     if (!link) {
         note_failure(code_of(link.error().fault), fmt::format("{}: {}", where, link.error().text));
         return false;
@@ -67,6 +70,7 @@ bool Search::try_target(Found& found, std::size_t number) {
         return false;
     }
     found.target = number;
+    found.generation = generation_;
     found.link = std::move(*link);
     found.block_size = *block_size;
     return true;

@@ -17,12 +17,15 @@ struct SearchRequest {
     std::vector<ServerAddress> servers;       // in order of preference; at least one
     std::optional<std::uint32_t> block_size;  // empty: the smallest that the server takes
     std::chrono::seconds patience{0};         // for how long to go on when none can be used; 0: one round
+    nbd::Uuid session{};                      // the claim that is made at each
+    std::chrono::seconds dead_after = default_dead_after;
 };
 
 struct Found {
     std::vector<Target> targets;  // every address of every server whose name could be resolved
     std::size_t target = 0;       // the one that the link is to
     Link link;
+    std::uint32_t generation = 0;  // that the server was told
     std::uint32_t block_size = 0;
 };
 

@@ -24,12 +24,15 @@ constexpr std::array state_words{
 
 struct TextField {
     const char* key;
-    std::string DeviceStatus::*field;
+    LineText DeviceStatus::*field;
 };
 constexpr std::array text_fields{
     TextField{"server", &DeviceStatus::server},
     TextField{"peer", &DeviceStatus::peer},
     TextField{"identifier", &DeviceStatus::identifier},
+    TextField{"export_identity", &DeviceStatus::export_identity},
+    TextField{"session", &DeviceStatus::session},
+    TextField{"boot_identity", &DeviceStatus::boot_identity},
     TextField{"last_error", &DeviceStatus::last_error},
 };
 
@@ -41,11 +44,22 @@ constexpr std::array number_fields{
     NumberField{"size", &DeviceStatus::size},
     NumberField{"block_size", &DeviceStatus::block_size},
     NumberField{"flags", &DeviceStatus::flags},
+    NumberField{"connections", &DeviceStatus::connections},
+    NumberField{"servers", &DeviceStatus::servers},
     NumberField{"daemon_pid", &DeviceStatus::daemon_pid},
     NumberField{"attached_seconds", &DeviceStatus::attached_seconds},
     NumberField{"link_seconds", &DeviceStatus::link_seconds},
+    NumberField{"adopted", &DeviceStatus::adopted},
+    NumberField{"generation", &DeviceStatus::generation},
     NumberField{"reconnects", &DeviceStatus::reconnects},
-    NumberField{"servers", &DeviceStatus::servers},
+    NumberField{"last_outage_ms", &DeviceStatus::last_outage_ms},
+    NumberField{"longest_outage_ms", &DeviceStatus::longest_outage_ms},
+    NumberField{"longest_stall_ms", &DeviceStatus::longest_stall_ms},
+    NumberField{"in_flight", &DeviceStatus::in_flight},
+    NumberField{"in_flight_age_ms", &DeviceStatus::in_flight_age_ms},
+    NumberField{"cache_lost", &DeviceStatus::cache_lost},
+    NumberField{"locked_kib", &DeviceStatus::locked_kib},
+    NumberField{"resident_kib", &DeviceStatus::resident_kib},
 };
 
 std::uint64_t number_in(std::string_view text) {
@@ -54,11 +68,9 @@ std::uint64_t number_in(std::string_view text) {
     return value;
 }
 
-std::string one_line(std::string_view text) {
-    std::string line(text);
-    for (char& c : line)
-        if (c == '\n' || c == '\r') c = ' ';
-    return line;
+void add_one_line(StatusLines& lines, std::string_view text) {
+    for (const char c : text)
+        lines.append(c == '\n' || c == '\r' ? std::string_view(" ") : std::string_view(&c, 1));
 }
 
 void take_field(DeviceStatus& status, std::string_view key, std::string_view value) {
@@ -73,6 +85,15 @@ void take_field(DeviceStatus& status, std::string_view key, std::string_view val
         if (key == name) status.*field = number_in(value);
 }
 
+std::string reconnect_words(const DeviceStatus& status) {
+    if (status.reconnects == 0) return "0";
+    std::string words = std::to_string(status.reconnects);
+    if (status.state == DeviceState::attached)
+        words += fmt::format(", the last {} ago", duration_words(status.link_seconds));
+    return words + fmt::format(", after {} (longest {})", short_duration_words(status.last_outage_ms),
+                               short_duration_words(status.longest_outage_ms));
+}
+
 }  // namespace
 
 const char* word_of(DeviceState state) noexcept {
@@ -81,13 +102,17 @@ const char* word_of(DeviceState state) noexcept {
     return "?";
 }
 
-std::string to_lines(const DeviceStatus& status) {
-    std::string lines = fmt::format("index {}\nstate {}\nread_only {}\n", status.index, word_of(status.state),
-                                    status.read_only ? 1 : 0);
-    for (const auto& [key, field] : text_fields)
-        lines += fmt::format("{} {}\n", key, one_line(status.*field));
-    for (const auto& [key, field] : number_fields) lines += fmt::format("{} {}\n", key, status.*field);
-    return lines + "\n";
+StatusLines to_lines(const DeviceStatus& status) {
+    StatusLines lines = StatusLines::of("index {}\nstate {}\nread_only {}\n", status.index,
+                                        word_of(status.state), status.read_only ? 1 : 0);
+    for (const auto& [key, field] : text_fields) {
+        lines.add("{} ", key);
+        add_one_line(lines, (status.*field).view());
+        lines.append("\n");
+    }
+    for (const auto& [key, field] : number_fields) lines.add("{} {}\n", key, status.*field);
+    lines.append("\n");
+    return lines;
 }
 
 DeviceStatus from_lines(std::string_view lines) {
@@ -119,19 +144,36 @@ std::string to_text(const DeviceStatus& status) {
         case DeviceState::unattended: text += " (connected, but no holdfast-client watches it)"; break;
     }
     if (!status.server.empty())
-        row("server",
-            status.peer.empty() ? status.server : fmt::format("{} ({})", status.server, status.peer));
+        row("server", status.peer.empty() ? std::string(status.server.view())
+                                          : fmt::format("{} ({})", status.server, status.peer));
     row("size", fmt::format("{} ({} bytes), blocks of {}{}", size_words(status.size), status.size,
                             status.block_size, status.read_only ? ", read-only" : ""));
     if (status.state != DeviceState::unattended) {
         row("flags", flag_words(status.flags));
-        row("reconnects",
-            status.reconnects == 0 || status.state != DeviceState::attached
-                ? std::to_string(status.reconnects)
-                : fmt::format("{}, the last {} ago", status.reconnects, duration_words(status.link_seconds)));
-        row("daemon", fmt::format("pid {}", status.daemon_pid));
+        row("disk", status.export_identity.empty()
+                        ? "known by its size and flags only: the server does not say which disk it is"
+                        : std::string(status.export_identity.view()));
+        row("session", status.session == std::string_view("fenced")
+                           ? fmt::format("generation {}: the server keeps older connections' writes out",
+                                         status.generation)
+                           : "unknown to the server: a write on an old connection may still reach the disk");
+        row("reconnects", reconnect_words(status));
+        if (status.longest_stall_ms > 0)
+            row("stall", fmt::format("longest {}", short_duration_words(status.longest_stall_ms)));
+        if (status.in_flight > 0)
+            row("in flight",
+                fmt::format("{} requests{}", status.in_flight,
+                            status.in_flight_age_ms == 0
+                                ? ""
+                                : ", no answer for " + short_duration_words(status.in_flight_age_ms)));
+        if (status.cache_lost > 0)
+            row("lost cache", fmt::format("{} times a server's machine restarted while writes may have been "
+                                          "unflushed",
+                                          status.cache_lost));
+        row("daemon", fmt::format("pid {}, {} KiB locked, {} KiB resident", status.daemon_pid,
+                                  status.locked_kib, status.resident_kib));
     }
-    if (!status.last_error.empty()) row("last error", status.last_error);
+    if (!status.last_error.empty()) row("last error", std::string(status.last_error.view()));
     return text + "\n";
 }
 
@@ -197,6 +239,12 @@ std::string size_words(std::uint64_t bytes) {
     if (unit == 0) return fmt::format("{} B", bytes);
     tenths = bytes / scale * 10 + bytes % scale * 10 / scale;
     return fmt::format("{}.{} {}", tenths / 10, tenths % 10, units[unit]);
+}
+
+std::string short_duration_words(std::uint64_t milliseconds) {
+    if (milliseconds < 1000) return fmt::format("{} ms", milliseconds);
+    if (milliseconds < 60'000) return fmt::format("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100);
+    return duration_words(milliseconds / 1000);
 }
 
 std::string duration_words(std::uint64_t seconds) {

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "common/linux/fixed_text.hh"
+
 namespace holdfast::client {
 
 enum class DeviceState : std::uint8_t {
@@ -20,27 +22,43 @@ enum class DeviceState : std::uint8_t {
 struct DeviceStatus {
     std::uint32_t index = 0;
     DeviceState state = DeviceState::detached;
-    std::string server;      // the URI of the server in use, or last in use
-    std::string peer;        // its address
-    std::string identifier;  // BACKEND_IDENTIFIER
-    std::string last_error;  // one line; empty when there was none
+    LineText server;           // the URI of the server in use, or last in use
+    LineText peer;             // its address
+    LineText identifier;       // BACKEND_IDENTIFIER
+    LineText export_identity;  // what the server says that the disk is; empty: it does not say
+    LineText session;        // "fenced": the server keeps old writes of this client out; "unknown": it cannot
+    LineText boot_identity;  // of the server's machine, in hex; empty: it does not say
+    LineText last_error;     // empty when there was none
+    bool read_only = false;
     std::uint64_t size = 0;
     std::uint64_t block_size = 0;
     std::uint64_t flags = 0;  // transmission flags as the server gave them
-    bool read_only = false;
+    std::uint64_t connections = 0;
+    std::uint64_t servers = 0;  // how many addresses the daemon tries in turn
     std::uint64_t daemon_pid = 0;
     std::uint64_t attached_seconds = 0;  // since the device was attached
     std::uint64_t link_seconds = 0;      // since the link came up, or went down
+    std::uint64_t adopted = 0;           // 1: the kernel was seen to use the link
+    std::uint64_t generation = 0;        // of the session
     std::uint64_t reconnects = 0;
-    std::uint64_t servers = 0;  // how many addresses the daemon tries in turn
+    std::uint64_t last_outage_ms = 0;  // the one that goes on is not counted
+    std::uint64_t longest_outage_ms = 0;
+    std::uint64_t longest_stall_ms = 0;  // requests waited and none was answered; seen to a second
+    std::uint64_t in_flight = 0;         // requests that were sent and are not answered
+    std::uint64_t in_flight_age_ms = 0;  // since when none was answered
+    std::uint64_t cache_lost = 0;        // how often a server's machine restarted under unflushed writes
+    std::uint64_t locked_kib = 0;        // the daemon's VmLck and VmRSS
+    std::uint64_t resident_kib = 0;
 
     bool operator==(const DeviceStatus&) const = default;
 };
 
 [[nodiscard]] const char* word_of(DeviceState state) noexcept;
 
-// "key value" lines and an empty line at the end. A reader ignores keys that it does not know.
-[[nodiscard]] std::string to_lines(const DeviceStatus& status);
+// "key value" lines and an empty line at the end. A reader ignores keys that it does not know. Does not
+// allocate: the daemon calls it after its seal.
+using StatusLines = FixedText<8192>;
+[[nodiscard]] StatusLines to_lines(const DeviceStatus& status);
 [[nodiscard]] DeviceStatus from_lines(std::string_view lines);
 
 // For a person. Ends with a newline.
@@ -55,6 +73,8 @@ struct DeviceStatus {
 [[nodiscard]] std::string flag_words(std::uint64_t flags);
 // "8.0 GiB", "512 B"
 [[nodiscard]] std::string size_words(std::uint64_t bytes);
+// "350 ms", "12.3 s", then as duration_words
+[[nodiscard]] std::string short_duration_words(std::uint64_t milliseconds);
 // "3 d 4 h", "5 min 2 s"
 [[nodiscard]] std::string duration_words(std::uint64_t seconds);
 

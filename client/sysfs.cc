@@ -22,6 +22,21 @@ std::optional<std::uint64_t> whole_number(std::string_view text) {
     return value;
 }
 
+// The number in a column of a line whose columns are padded with blanks; 0 where there is none.
+std::uint64_t column(std::string_view line, std::size_t number) {
+    const char* at = line.data();
+    const char* const end = line.data() + line.size();
+    for (std::size_t seen = 0; at < end; ++at) {
+        std::uint64_t value = 0;
+        const auto [next, error] = std::from_chars(at, end, value);
+        if (error != std::errc{}) continue;
+        if (seen++ == number) return value;
+        at = next;
+        if (at >= end) break;
+    }
+    return 0;
+}
+
 std::vector<std::string> names_in(int directory, const char* path) {
     std::vector<std::string> names;
     const int raw = ::openat(directory, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -55,43 +70,55 @@ Result<SysfsDevice> SysfsDevice::open(std::uint32_t index, const char* block) {
     return SysfsDevice(std::move(directory), std::move(name));
 }
 
-Result<std::string> SysfsDevice::read(const char* name) const {
+Result<std::string_view> SysfsDevice::read(const char* name, Room& room) const noexcept {
     const Fd file(::openat(directory_.get(), name, O_RDONLY | O_CLOEXEC));
     if (!file) return sys_error("open");
-    std::array<char, 256> text;
-    const ssize_t count = ::read(file.get(), text.data(), text.size());
+    const ssize_t count = ::read(file.get(), room.data(), room.size());
     if (count < 0) return sys_error("read");
-    std::string_view value(text.data(), static_cast<std::size_t>(count));
+    std::string_view value(room.data(), static_cast<std::size_t>(count));
     while (value.ends_with('\n')) value.remove_suffix(1);
-    return std::string(value);
+    return value;
 }
 
-std::string SysfsDevice::attribute(const char* name) const { return read(name).value_or(std::string{}); }
+std::string SysfsDevice::attribute(const char* name) const {
+    Room room;
+    return std::string(read(name, room).value_or(std::string_view{}));
+}
 
-bool SysfsDevice::may_be(std::string_view identifier) const {
-    const auto is_missing = [](const Result<std::string>& value) {
+Result<void> SysfsDevice::write(const char* name, std::string_view text) const noexcept {
+    const Fd file(::openat(directory_.get(), name, O_WRONLY | O_CLOEXEC));
+    if (!file) return sys_error("open");
+    if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+        return sys_error("write");
+    return {};
+}
+
+bool SysfsDevice::may_be(std::string_view identifier) const noexcept {
+    const auto is_missing = [](const Result<std::string_view>& value) {
         return !value && (value.error().code == ENOENT || value.error().code == ENODEV);
     };
-    if (is_missing(read("pid"))) return false;
-    const auto backend = read("backend");
+    Room room;
+    if (is_missing(read("pid", room))) return false;
+    const auto backend = read("backend", room);
     return backend ? *backend == identifier : !is_missing(backend);
 }
 
-std::optional<std::uint64_t> SysfsDevice::number(const char* name) const {
-    return whole_number(attribute(name));
+std::optional<std::uint64_t> SysfsDevice::number(const char* name) const noexcept {
+    Room room;
+    return whole_number(read(name, room).value_or(std::string_view{}));
 }
 
-std::uint64_t SysfsDevice::in_flight() const {
-    // Two columns, reads and writes, padded with blanks.
-    const std::string text = attribute("inflight");
-    std::uint64_t sum = 0;
-    for (const char* at = text.data(); at < text.data() + text.size();) {
-        std::uint64_t value = 0;
-        const auto [end, error] = std::from_chars(at, text.data() + text.size(), value);
-        if (error == std::errc{}) sum += value;
-        at = error == std::errc{} ? end : at + 1;
-    }
-    return sum;
+std::uint64_t SysfsDevice::in_flight() const noexcept {
+    // Two columns: reads and writes.
+    Room room;
+    const std::string_view text = read("inflight", room).value_or(std::string_view{});
+    return column(text, 0) + column(text, 1);
+}
+
+std::uint64_t SysfsDevice::writes() const noexcept {
+    // "write I/Os" in Documentation/block/stat.rst.
+    Room room;
+    return column(read("stat", room).value_or(std::string_view{}), 4);
 }
 
 std::vector<std::string> SysfsDevice::partitions() const {

@@ -2,6 +2,7 @@
 // after switch_root has emptied its "/".
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -18,21 +19,28 @@ public:
     // ENOENT: there is no such device. `block` is /sys/block, or a copy of it for tests.
     [[nodiscard]] static Result<SysfsDevice> open(std::uint32_t index, const char* block = "/sys/block");
 
-    // The text of an attribute without its newline; empty when it is not there. May be called after the seal
-    // as far as memory goes up to a short string.
+    // The text of an attribute without its newline, in the caller's memory. May be called after the seal,
+    // like all that gives numbers and truth values.
+    using Room = std::array<char, 256>;
+    [[nodiscard]] Result<std::string_view> read(const char* name, Room& room) const noexcept;
+    // The same; empty when it is not there. Allocates.
     [[nodiscard]] std::string attribute(const char* name) const;
-    // The same, where it matters why there is no text.
-    [[nodiscard]] Result<std::string> read(const char* name) const;
-    [[nodiscard]] std::optional<std::uint64_t> number(const char* name) const;
+    [[nodiscard]] std::optional<std::uint64_t> number(const char* name) const noexcept;
+    // Changes an attribute. The kernel may first wait for the requests that are in flight (queue attributes,
+    // since Linux 6.11): never from the process that must bring the link back.
+    [[nodiscard]] Result<void> write(const char* name, std::string_view text) const noexcept;
 
     // The kernel has the device connected: its `pid` attribute is there.
-    [[nodiscard]] bool connected() const { return number("pid").has_value(); }
-    [[nodiscard]] std::uint64_t size() const { return number("size").value_or(0) * 512; }
+    [[nodiscard]] bool connected() const noexcept { return number("pid").has_value(); }
+    [[nodiscard]] std::uint64_t size() const noexcept { return number("size").value_or(0) * 512; }
     // False when the device is disconnected for certain, or connected under another identifier. What cannot
     // be read at this moment (no memory, no right) proves nothing: a daemon that left for it would be missed.
-    [[nodiscard]] bool may_be(std::string_view identifier) const;
-    // Requests that the block layer waits for.
-    [[nodiscard]] std::uint64_t in_flight() const;
+    [[nodiscard]] bool may_be(std::string_view identifier) const noexcept;
+    // Requests that were sent, or begun to be, and are not answered. Those that find every socket dead sleep
+    // before that point and are not among them.
+    [[nodiscard]] std::uint64_t in_flight() const noexcept;
+    // Writes that have been completed since the device was made.
+    [[nodiscard]] std::uint64_t writes() const noexcept;
     // "nbd0p1", ... in the order of their numbers.
     [[nodiscard]] std::vector<std::string> partitions() const;
     // Names below holders/ of the disk or of one partition: what is stacked on it.

@@ -4,7 +4,9 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -23,6 +25,7 @@ struct State {
     Sink sink = Sink::terminal;
     Level least = Level::info;
     Fd kmsg;
+    Fd socket;  // resident: a datagram socket, connected anew for each line
 };
 
 State& state() {
@@ -44,6 +47,25 @@ const char* level_word(Level level) {
 // A line of at most this many bytes; /dev/kmsg itself cuts at about 1,000.
 constexpr std::size_t longest_line = 960;
 
+// To a logger that may come and go, and may itself wait for the dead disk: what it does not take at once is
+// not for it.
+void send_to_logger(const State& log, int level, std::string_view text) {
+    struct stat entry {};
+    // A link is systemd's, and leads to the journal, which reads the kernel's log anyway.
+    if (::fstatat(AT_FDCWD, "log", &entry, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISSOCK(entry.st_mode)) return;
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, "log", 4);
+    if (::connect(log.socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return;
+    std::array<char, longest_line + 64> line;
+    const int head =
+        std::snprintf(line.data(), 64, "<%d>%.40s[%d]: ", LOG_DAEMON | level, log.program, ::getpid());
+    const auto start = static_cast<std::size_t>(head);
+    std::copy(text.begin(), text.end(), line.data() + start);
+    [[maybe_unused]] const ssize_t sent =
+        ::send(log.socket.get(), line.data(), start + text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 }  // namespace
 
 void open(const char* program, Sink sink, Level least) {
@@ -52,7 +74,10 @@ void open(const char* program, Sink sink, Level least) {
     log.sink = sink;
     log.least = least;
     if (sink == Sink::syslog) ::openlog(program, LOG_PID | LOG_NDELAY, LOG_DAEMON);
-    if (sink == Sink::kernel) log.kmsg.reset(::open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NONBLOCK));
+    if (sink == Sink::kernel || sink == Sink::resident)
+        log.kmsg.reset(::open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NONBLOCK));
+    if (sink == Sink::resident)
+        log.socket.reset(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
 Sink default_sink() {
@@ -76,6 +101,7 @@ void write(Level level, std::string_view text) noexcept {
             head = std::snprintf(line.data(), 64, "%.40s: %s", log.program, level_word(level));
             break;
         case Sink::journal: head = std::snprintf(line.data(), 64, "<%d>", number); break;
+        case Sink::resident:
         case Sink::kernel: head = std::snprintf(line.data(), 64, "<%d>%.40s: ", number, log.program); break;
         case Sink::syslog: break;
     }
@@ -89,7 +115,9 @@ void write(Level level, std::string_view text) noexcept {
         ::syslog(number, "%.*s", static_cast<int>(length), body);
         return;
     }
-    const int target = log.sink == Sink::kernel && log.kmsg ? log.kmsg.get() : STDERR_FILENO;
+    if (log.sink == Sink::resident) send_to_logger(log, number, {body, length});
+    const bool to_kernel = log.sink == Sink::kernel || log.sink == Sink::resident;
+    const int target = to_kernel && log.kmsg ? log.kmsg.get() : STDERR_FILENO;
     // Nothing can be done about a log that does not take its line.
     [[maybe_unused]] const ssize_t written = ::write(target, line.data(), start + length + 1);
 }

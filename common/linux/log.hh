@@ -16,9 +16,12 @@ enum class Sink : std::uint8_t {
     journal,   // stderr with sd-daemon(3) prefixes: "<4>text"
     syslog,    // syslog(3)
     kernel,    // /dev/kmsg, for the initramfs: "<4>holdfast-client: text"
+    resident,  // /dev/kmsg, from where systemd's journal takes it; and the socket "log" of the working folder
+               // (/dev) where that is one of its own, as under System V init, whose loggers leave out what is
+               // not the kernel's
 };
 
-// Called once, early, before threads. `program` must live for ever. Picks what `Sink` names; for `kernel` the
+// Called early, before threads. `program` must live for ever. Picks what `Sink` names; for `kernel` the
 // descriptor is opened here and kept (after switch_root the path no longer leads anywhere).
 void open(const char* program, Sink sink, Level least = Level::info);
 

@@ -7,18 +7,22 @@
 #include <expected>
 #include <string>
 
+#include "common/linux/fixed_text.hh"
+
 namespace holdfast {
 
 struct SysError {
     int code = 0;           // an errno value, positive
     const char* call = "";  // a string literal: which call failed
 
-    // "open: No such file or directory". Allocates.
-    [[nodiscard]] std::string message() const {
-        char text[128];
-        // The GNU strerror_r: it may ignore the buffer and returns the text.
-        return std::string(call) + ": " + ::strerror_r(code, text, sizeof text);
+    // "open: No such file or directory", without allocating: strerror(3) may look for a translation.
+    [[nodiscard]] LineText text() const {
+        const char* description = ::strerrordesc_np(code);
+        return description != nullptr ? LineText::of("{}: {}", call, description)
+                                      : LineText::of("{}: error {}", call, code);
     }
+    // The same. Allocates.
+    [[nodiscard]] std::string message() const { return std::string(text().view()); }
 };
 
 template <class T>

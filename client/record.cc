@@ -1,0 +1,240 @@
+// "key value" lines. Addresses and names are written in hex: both may hold any byte, and the reader is this
+// program.
+
+#include "client/record.hh"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <utility>
+
+namespace holdfast::client {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::string_view identifier_prefix = "holdfast:";
+constexpr std::string_view version_line = "holdfast-record 1";
+// More addresses than this are no list of servers.
+constexpr std::size_t most_targets = 256;
+
+template <class Number>
+std::optional<Number> number_in(std::string_view text) noexcept {
+    Number value{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() || text.empty()) return std::nullopt;
+    return value;
+}
+
+int digit(char c) noexcept {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return -1;
+}
+
+bool read_hex(std::string_view digits, std::span<std::uint8_t> out) noexcept {
+    if (digits.size() != out.size() * 2) return false;
+    for (std::size_t i = 0; i < out.size(); ++i) {
+        const int high = digit(digits[2 * i]);
+        const int low = digit(digits[2 * i + 1]);
+        if (high < 0 || low < 0) return false;
+        out[i] = static_cast<std::uint8_t>(high * 16 + low);
+    }
+    return true;
+}
+
+std::string hex_of(const void* data, std::size_t size) {
+    std::string text;
+    for (std::size_t i = 0; i < size; ++i)
+        text += fmt::format("{:02x}", static_cast<unsigned>(static_cast<const unsigned char*>(data)[i]));
+    return text;
+}
+
+std::string_view take_word(std::string_view& rest, char end) noexcept {
+    const std::size_t at = rest.find(end);
+    const std::string_view head = rest.substr(0, at);
+    rest = at == std::string_view::npos ? std::string_view{} : rest.substr(at + 1);
+    return head;
+}
+
+// The numbers of a LiveState, by name.
+struct LiveNumber {
+    std::string_view key;
+    std::uint64_t LiveState::*field;
+};
+constexpr std::array live_numbers{
+    LiveNumber{"size", &LiveState::size},
+    LiveNumber{"reconnects", &LiveState::reconnects},
+    LiveNumber{"cache_lost", &LiveState::cache_lost},
+};
+struct LiveSmallNumber {
+    std::string_view key;
+    std::uint32_t LiveState::*field;
+};
+constexpr std::array live_small_numbers{
+    LiveSmallNumber{"target", &LiveState::target},
+    LiveSmallNumber{"generation", &LiveState::generation},
+};
+struct LiveDuration {
+    std::string_view key;
+    milliseconds LiveState::*field;
+};
+constexpr std::array live_durations{
+    LiveDuration{"link_changed_at", &LiveState::link_changed_at},
+    LiveDuration{"last_outage", &LiveState::last_outage},
+    LiveDuration{"longest_outage", &LiveState::longest_outage},
+    LiveDuration{"longest_stall", &LiveState::longest_stall},
+};
+
+// "target ADDRESS NAME TEXT URI": the address and the export's name in hex, "-" for an empty name.
+std::string target_line(const Target& target) {
+    const std::string name = hex_of(target.export_name.data(), target.export_name.size());
+    return fmt::format("target {} {} {} {}\n", hex_of(&target.endpoint.address, target.endpoint.length),
+                       name.empty() ? "-" : name, target.endpoint.text, target.uri);
+}
+
+std::optional<Target> read_target(std::string_view rest) {
+    const std::string_view address = take_word(rest, ' ');
+    const std::string_view name = take_word(rest, ' ');
+    Target target;
+    target.endpoint.text = take_word(rest, ' ');
+    target.uri = rest;
+    if (address.empty() || address.size() / 2 > sizeof target.endpoint.address) return std::nullopt;
+    target.endpoint.length = static_cast<socklen_t>(address.size() / 2);
+    auto* const bytes = reinterpret_cast<std::uint8_t*>(&target.endpoint.address);
+    if (!read_hex(address, {bytes, target.endpoint.length})) return std::nullopt;
+    if (name != "-") {
+        std::vector<std::uint8_t> letters(name.size() / 2);
+        if (!read_hex(name, letters)) return std::nullopt;
+        target.export_name.assign(letters.begin(), letters.end());
+    }
+    return target;
+}
+
+// False for a line whose value is wrong; what is not known is skipped.
+bool take_record_line(DeviceRecord& record, std::string_view key, std::string_view value) {
+    const auto seconds_into = [value](std::chrono::seconds& field) {
+        const auto number = number_in<std::int64_t>(value);
+        if (number) field = std::chrono::seconds{*number};
+        return number.has_value();
+    };
+    const auto into = [value]<class Number>(Number& field) {
+        const auto number = number_in<Number>(value);
+        if (number) field = *number;
+        return number.has_value();
+    };
+    if (key == "index") return into(record.index);
+    if (key == "block_size") return into(record.block_size);
+    if (key == "server_flags") return into(record.server_flags);
+    if (key == "connections") return into(record.policy.connections);
+    if (key == "request_timeout") return seconds_into(record.policy.request_timeout);
+    if (key == "dead_after") return seconds_into(record.policy.dead_after);
+    if (key == "probe_interval") return seconds_into(record.policy.probe_interval);
+    if (key == "identifier") {
+        record.identifier = value;
+        return session_in(value).has_value();
+    }
+    if (key == "lost_cache") {
+        record.policy.lost_cache = value == "fail" ? LostCache::fail : LostCache::go_on;
+        return value == "fail" || value == "continue";
+    }
+    if (key == "attached_at") {
+        const auto number = number_in<std::int64_t>(value);
+        record.attached_at = Monotonic{number.value_or(0)};
+        return number.has_value();
+    }
+    if (key == "target") {
+        auto target = read_target(value);
+        if (!target || record.targets.size() == most_targets) return false;
+        record.targets.push_back(std::move(*target));
+    }
+    return true;
+}
+
+}  // namespace
+
+FixedText<32> hex(const nbd::Uuid& uuid) {
+    FixedText<32> text;
+    for (const std::uint8_t byte : uuid) text.add("{:02x}", static_cast<unsigned>(byte));
+    return text;
+}
+
+std::optional<nbd::Uuid> read_uuid(std::string_view digits) noexcept {
+    nbd::Uuid uuid{};
+    if (!read_hex(digits, uuid)) return std::nullopt;
+    return uuid;
+}
+
+std::optional<nbd::Uuid> session_in(std::string_view identifier) noexcept {
+    if (!identifier.starts_with(identifier_prefix)) return std::nullopt;
+    return read_uuid(identifier.substr(identifier_prefix.size()));
+}
+
+std::string identifier_of(const nbd::Uuid& session) {
+    return std::string(identifier_prefix) + std::string(hex(session).view());
+}
+
+void add_lines(LiveLines& lines, const LiveState& live) {
+    for (const auto& [key, field] : live_numbers) lines.add("{} {}\n", key, live.*field);
+    for (const auto& [key, field] : live_small_numbers) lines.add("{} {}\n", key, live.*field);
+    for (const auto& [key, field] : live_durations) lines.add("{} {}\n", key, (live.*field).count());
+    lines.add("session_known {}\n", live.session_known ? 1 : 0);
+    if (live.boot_identity) lines.add("boot_identity {}\n", hex(*live.boot_identity));
+    lines.add("export_identity {}\n", live.export_identity);
+    lines.add("last_error {}\n", live.last_error);
+}
+
+bool take_line(LiveState& live, std::string_view line) noexcept {
+    const std::string_view key = take_word(line, ' ');
+    for (const auto& [name, field] : live_numbers)
+        if (key == name) return live.*field = number_in<std::uint64_t>(line).value_or(0), true;
+    for (const auto& [name, field] : live_small_numbers)
+        if (key == name) return live.*field = number_in<std::uint32_t>(line).value_or(0), true;
+    for (const auto& [name, field] : live_durations)
+        if (key == name) return live.*field = milliseconds{number_in<std::int64_t>(line).value_or(0)}, true;
+    if (key == "session_known") return live.session_known = line == "1", true;
+    if (key == "boot_identity") return live.boot_identity = read_uuid(line), true;
+    if (key == "export_identity") return live.export_identity = line, true;
+    if (key == "last_error") return live.last_error = line, true;
+    return false;
+}
+
+void take_lines(LiveState& live, std::string_view lines) noexcept {
+    while (!lines.empty()) take_line(live, take_word(lines, '\n'));
+}
+
+std::string to_lines(const DeviceRecord& record) {
+    const Policy& policy = record.policy;
+    std::string lines = fmt::format(
+        "{}\nindex {}\nidentifier {}\nblock_size {}\nserver_flags {}\nconnections {}\nrequest_timeout {}\n"
+        "dead_after {}\nprobe_interval {}\nlost_cache {}\nattached_at {}\n",
+        version_line, record.index, record.identifier, record.block_size, record.server_flags,
+        policy.connections, policy.request_timeout.count(), policy.dead_after.count(),
+        policy.probe_interval.count(), policy.lost_cache == LostCache::fail ? "fail" : "continue",
+        record.attached_at.count());
+    for (const Target& target : record.targets) lines += target_line(target);
+    return lines;
+}
+
+std::expected<KnownDevice, std::string> read_known_device(std::string_view lines) {
+    KnownDevice known;
+    if (take_word(lines, '\n') != version_line)
+        return std::unexpected("it was written by another version of holdfast-client");
+    while (!lines.empty()) {
+        std::string_view line = take_word(lines, '\n');
+        if (take_line(known.live, line)) continue;
+        const std::string_view whole = line;
+        const std::string_view key = take_word(line, ' ');
+        if (!take_record_line(known.record, key, line))
+            return std::unexpected(fmt::format("a line of it makes no sense: {}", printable(whole)));
+    }
+    if (known.record.identifier.empty()) return std::unexpected("it names no identifier");
+    if (known.record.targets.empty()) return std::unexpected("it names no server");
+    if (known.live.size == 0) return std::unexpected("it names no size");
+    if (known.live.target >= known.record.targets.size()) known.live.target = 0;
+    return known;
+}
+
+}  // namespace holdfast::client

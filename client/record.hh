@@ -1,0 +1,80 @@
+// What is known of an attached device besides what the kernel knows, so that another process can take its
+// daemon's place: by agreement (takeover), or when the daemon has died (adoption). And its spelling: lines of
+// text, in a file of /run/holdfast and on the control socket. Pure: no I/O, no clock.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "client/link.hh"
+#include "client/policy.hh"
+
+namespace holdfast::client {
+
+// Points of time on CLOCK_MONOTONIC, which all processes of one boot share.
+using Monotonic = std::chrono::milliseconds;
+
+// What does not change for as long as the device is attached.
+struct DeviceRecord {
+    std::uint32_t index = 0;
+    std::string identifier;  // BACKEND_IDENTIFIER; "holdfast:" and the session's UUID in hex
+    std::uint32_t block_size = 512;
+    std::uint16_t server_flags = 0;  // transmission flags, as the kernel was told
+    Policy policy;
+    std::vector<Target> targets;  // in order of preference
+    Monotonic attached_at{0};
+};
+
+// What changes with every outage. Of fixed size, so that it may change after the seal.
+struct LiveState {
+    std::uint64_t size = 0;
+    std::uint32_t target = 0;      // in use, or tried last
+    std::uint32_t generation = 0;  // the last one that a server was told
+    bool session_known = false;    // the server in use knows the session option
+    std::optional<nbd::Uuid> boot_identity;
+    IdentityText export_identity;  // empty: no server has told one
+    std::uint64_t reconnects = 0;
+    std::uint64_t cache_lost =
+        0;  // how often a server's machine restarted while writes may have been unflushed
+    Monotonic link_changed_at{0};  // when the link came up, or went down
+    std::chrono::milliseconds last_outage{0};
+    std::chrono::milliseconds longest_outage{0};
+    std::chrono::milliseconds longest_stall{0};
+    LineText last_error;
+
+    bool operator==(const LiveState&) const = default;
+};
+
+// Room for the lines of any LiveState.
+using LiveLines = FixedText<4096>;
+void add_lines(LiveLines& lines, const LiveState& live);
+// Takes one line in; false when it is none of these.
+bool take_line(LiveState& live, std::string_view line) noexcept;
+// Every line of a text.
+void take_lines(LiveState& live, std::string_view lines) noexcept;
+
+// Allocates. Ends with a newline.
+[[nodiscard]] std::string to_lines(const DeviceRecord& record);
+
+struct KnownDevice {
+    DeviceRecord record;
+    LiveState live;
+};
+// The lines of both, in any order; unknown ones are skipped. The error says what is missing or wrong.
+[[nodiscard]] std::expected<KnownDevice, std::string> read_known_device(std::string_view lines);
+
+// The session's UUID in an identifier; empty for an identifier that is not ours.
+[[nodiscard]] std::optional<nbd::Uuid> session_in(std::string_view identifier) noexcept;
+[[nodiscard]] std::string identifier_of(const nbd::Uuid& session);
+
+// 32 lower case digits, and back.
+[[nodiscard]] FixedText<32> hex(const nbd::Uuid& uuid);
+[[nodiscard]] std::optional<nbd::Uuid> read_uuid(std::string_view digits) noexcept;
+
+}  // namespace holdfast::client

@@ -1,0 +1,49 @@
+// The order matters: what takes a right or a path comes before the one that gives it up.
+
+#include "client/resident.hh"
+
+#include <fmt/format.h>
+#include <sys/prctl.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "client/seal.hh"
+#include "common/linux/log.hh"
+
+namespace holdfast::client {
+namespace {
+
+bool is_unix_socket(const Target& target) { return target.endpoint.address.ss_family == AF_UNIX; }
+
+Reach reach_of(const DeviceRecord& record) {
+    return std::ranges::any_of(record.targets, is_unix_socket) ? Reach::unix_sockets : Reach::addresses;
+}
+
+}  // namespace
+
+Resident::Resident(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live)
+    : index_(record.index),
+      reach_(reach_of(record)),
+      daemon_(std::move(netlink), std::move(sysfs), std::move(record), live) {}
+
+Result<void> Resident::prepare(ProcessTitle& title) {
+    leave_terminal();
+    log::open("holdfast-client", log::Sink::resident, log::Level::debug);
+    if (auto prepared = daemon_.prepare(); !prepared) {
+        daemon_.abandon();
+        return prepared;
+    }
+    for (const std::string& shortcoming : settle_down(reach_))
+        log::warning(fmt::format("nbd{}: {}; going on without", index_, shortcoming));
+    title.set(fmt::format("@holdfast-client: nbd{}", index_));
+    ::prctl(PR_SET_NAME, fmt::format("holdfast-nbd{}", index_).c_str(), 0, 0, 0);
+    return {};
+}
+
+Daemon& Resident::seal() noexcept {
+    seal::close();
+    return daemon_;
+}
+
+}  // namespace holdfast::client

@@ -1,0 +1,60 @@
+// Written to a second name and renamed: a daemon that is killed in the middle leaves the old text.
+
+#include "client/state_file.hh"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "client/control.hh"
+
+namespace holdfast::client {
+
+Result<StateFile> StateFile::open(const DeviceRecord& record) {
+    StateFile file;
+    file.directory_.reset(::open(run_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!file.directory_) return sys_error("open /run/holdfast");
+    file.name_ = fmt::format("nbd{}.state", record.index);
+    file.draft_ = file.name_ + ".new";
+    file.unchanging_ = to_lines(record);
+    return file;
+}
+
+Result<void> StateFile::save(const LiveState& live) noexcept {
+    const Fd file(::openat(directory_.get(), draft_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    if (!file) return sys_error("open in /run/holdfast");
+    LiveLines lines;
+    add_lines(lines, live);
+    const std::array parts{iovec{unchanging_.data(), unchanging_.size()},
+                           iovec{const_cast<char*>(lines.view().data()), lines.view().size()}};
+    const auto all = static_cast<ssize_t>(unchanging_.size() + lines.view().size());
+    if (::writev(file.get(), parts.data(), parts.size()) != all) return sys_error("write in /run/holdfast");
+    if (::renameat(directory_.get(), draft_.c_str(), directory_.get(), name_.c_str()) != 0)
+        return sys_error("rename in /run/holdfast");
+    return {};
+}
+
+void StateFile::remove() noexcept {
+    ::unlinkat(directory_.get(), draft_.c_str(), 0);
+    ::unlinkat(directory_.get(), name_.c_str(), 0);
+}
+
+Result<std::string> read_state_file(std::uint32_t index) {
+    const std::string path = fmt::format("{}/nbd{}.state", run_directory, index);
+    const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) return sys_error("open");
+    std::string text;
+    std::array<char, 4096> buffer;
+    for (;;) {
+        const ssize_t count = ::read(file.get(), buffer.data(), buffer.size());
+        if (count < 0) return sys_error("read");
+        if (count == 0) return text;
+        text.append(buffer.data(), static_cast<std::size_t>(count));
+    }
+}
+
+}  // namespace holdfast::client

@@ -1,0 +1,34 @@
+// /run/holdfast/nbdN.state: the device's record, for who takes the place of a daemon that died.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "client/record.hh"
+#include "common/linux/fd.hh"
+#include "common/linux/result.hh"
+
+namespace holdfast::client {
+
+class StateFile {
+public:
+    // Opens the folder, which is there already, and writes nothing yet.
+    [[nodiscard]] static Result<StateFile> open(const DeviceRecord& record);
+    // Replaces the file, whole or not at all. May be called after the seal.
+    [[nodiscard]] Result<void> save(const LiveState& live) noexcept;
+    void remove() noexcept;
+    // The lines of the record, as they are in the file.
+    [[nodiscard]] std::string_view unchanging() const noexcept { return unchanging_; }
+
+private:
+    Fd directory_;
+    std::string name_;        // "nbd0.state"
+    std::string draft_;       // "nbd0.state.new"
+    std::string unchanging_;  // the record's lines
+};
+
+// The text of the file. ENOENT: there is none.
+[[nodiscard]] Result<std::string> read_state_file(std::uint32_t index);
+
+}  // namespace holdfast::client

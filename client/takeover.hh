@@ -1,0 +1,26 @@
+// A new daemon for a device that is attached already: in the place of one that lives, by agreement with it
+// (control.hh), or of one that died, from the record that it left (state_file.hh).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "client/background.hh"
+#include "client/exit_code.hh"
+#include "client/export_address.hh"
+#include "client/residence.hh"
+
+namespace holdfast::client {
+
+// Returns when the new daemon is in charge (ok), or with what failed already said through `notes`: then
+// whoever was in charge still is.
+[[nodiscard]] ExitCode take_over(std::uint32_t index, ProcessTitle& title, const Notes& notes);
+
+// The device is connected, by a holdfast-client, and no daemon answers for it.
+[[nodiscard]] bool is_orphan(std::uint32_t index);
+
+// The same for a device without a daemon, which must be known to be attached to one of `servers`.
+[[nodiscard]] ExitCode adopt(std::uint32_t index, const std::vector<ServerAddress>& servers,
+                             ProcessTitle& title, const Notes& notes);
+
+}  // namespace holdfast::client

@@ -1,0 +1,57 @@
+// What can be checked is checked, and doubt is a refusal: under a mounted file system, another disk is worse
+// than none.
+
+#include "client/verdict.hh"
+
+#include <array>
+#include <utility>
+
+namespace holdfast::client {
+namespace {
+
+// What the block layer was told that it may ask for.
+constexpr std::array needed_flags{
+    std::pair{nbd::flag_send_flush, "flush"},
+    std::pair{nbd::flag_send_fua, "fua"},
+    std::pair{nbd::flag_send_trim, "trim"},
+    std::pair{nbd::flag_send_write_zeroes, "write-zeroes"},
+};
+
+LineText flaw_of_offer(const nbd::Offer& offer, const DeviceRecord& record, const LiveState& live) {
+    if (offer.size < live.size)
+        return LineText::of("the export has {} bytes now, the device needs {}", offer.size, live.size);
+    if ((offer.flags & nbd::flag_read_only) != 0 && (record.server_flags & nbd::flag_read_only) == 0)
+        return "the export is read-only now, the device is writable";
+    if (offer.block_sizes.minimum > record.block_size)
+        return LineText::of("the server takes no requests under {} bytes now, the device's blocks have {}",
+                            offer.block_sizes.minimum, record.block_size);
+    for (const auto& [flag, word] : needed_flags)
+        if ((record.server_flags & flag) != 0 && (offer.flags & flag) == 0)
+            return LineText::of("the server no longer offers {}, which the device uses", word);
+    return {};
+}
+
+LineText flaw_of_identity(const std::optional<SessionFacts>& session, const LiveState& live) {
+    if (live.export_identity.empty()) return {};  // nobody has said yet which disk it is
+    if (!session)
+        return LineText::of("this server does not say which disk the export is; the device is {}",
+                            live.export_identity);
+    if (session->export_identity == live.export_identity) return {};
+    return LineText::of("another disk: the export is {} now, the device is {}", session->export_identity,
+                        live.export_identity);
+}
+
+}  // namespace
+
+Verdict judge(const nbd::Offer& offer, const std::optional<SessionFacts>& session, const DeviceRecord& record,
+              const LiveState& live, bool written) {
+    Verdict verdict;
+    verdict.refusal = flaw_of_identity(session, live);
+    if (verdict.refusal.empty()) verdict.refusal = flaw_of_offer(offer, record, live);
+    const bool writable = (record.server_flags & nbd::flag_read_only) == 0;
+    verdict.cache_lost =
+        writable && written && session && live.boot_identity && session->boot_identity != *live.boot_identity;
+    return verdict;
+}
+
+}  // namespace holdfast::client

@@ -1,0 +1,19 @@
+// Whether what a server offers may carry a device that is attached already. Knows no sockets, no kernel.
+#pragma once
+
+#include "client/link.hh"
+#include "client/record.hh"
+
+namespace holdfast::client {
+
+struct Verdict {
+    LineText refusal;  // empty: it may
+    bool cache_lost =
+        false;  // the server's machine is not the one that was written to, or has restarted since
+};
+
+// `written`: the device has been written to.
+[[nodiscard]] Verdict judge(const nbd::Offer& offer, const std::optional<SessionFacts>& session,
+                            const DeviceRecord& record, const LiveState& live, bool written);
+
+}  // namespace holdfast::client

@@ -1,0 +1,72 @@
+// Text of bounded length in place: what a daemon says that may not allocate. What does not fit is cut.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace holdfast {
+
+template <std::size_t Capacity>
+class FixedText {
+public:
+    constexpr FixedText() noexcept = default;
+    FixedText(std::string_view text) noexcept { append(text); }    // NOLINT(google-explicit-constructor)
+    FixedText(const char* text) noexcept { append(text); }         // NOLINT(google-explicit-constructor)
+    FixedText(const std::string& text) noexcept { append(text); }  // NOLINT(google-explicit-constructor)
+
+    // fmt allocates nothing here, as long as nothing is a floating-point number or wider than a line.
+    template <class... Arguments>
+    [[nodiscard]] static FixedText of(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+        FixedText text;
+        text.add(format, std::forward<Arguments>(arguments)...);
+        return text;
+    }
+    template <class... Arguments>
+    void add(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+        const auto done = fmt::format_to_n(data_.data() + length_, Capacity - length_, format,
+                                           std::forward<Arguments>(arguments)...);
+        length_ += std::min(done.size, Capacity - length_);
+    }
+    void append(std::string_view text) noexcept {
+        const std::size_t count = std::min(text.size(), Capacity - length_);
+        std::copy_n(text.data(), count, data_.data() + length_);
+        length_ += count;
+    }
+    void clear() noexcept { length_ = 0; }
+
+    [[nodiscard]] std::string_view view() const noexcept { return {data_.data(), length_}; }
+    operator std::string_view() const noexcept { return view(); }  // NOLINT(google-explicit-constructor)
+    [[nodiscard]] bool empty() const noexcept { return length_ == 0; }
+    // Something was cut, or would be by one more byte.
+    [[nodiscard]] bool full() const noexcept { return length_ == Capacity; }
+
+    template <std::size_t Other>
+    bool operator==(const FixedText<Other>& other) const noexcept {
+        return view() == other.view();
+    }
+    bool operator==(std::string_view other) const noexcept { return view() == other; }
+    bool operator==(const char* other) const noexcept { return view() == other; }
+
+private:
+    std::array<char, Capacity> data_{};
+    std::size_t length_ = 0;
+};
+
+// One line for the log or for a person.
+using LineText = FixedText<512>;
+
+}  // namespace holdfast
+
+template <std::size_t Capacity>
+struct fmt::formatter<holdfast::FixedText<Capacity>> : fmt::formatter<std::string_view> {
+    template <class Context>
+    auto format(const holdfast::FixedText<Capacity>& text, Context& context) const {
+        return fmt::formatter<std::string_view>::format(text.view(), context);
+    }
+};

@@ -1,0 +1,94 @@
+// What a daemon leaves for its successor.
+#include <doctest/doctest.h>
+
+#include "client/record.hh"
+
+using namespace holdfast;
+using namespace holdfast::client;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+
+DeviceRecord some_record() {
+    DeviceRecord record;
+    record.index = 3;
+    record.identifier = identifier_of({1, 2, 3, 255});
+    record.block_size = 4096;
+    record.server_flags = 0x0d;
+    record.policy = {seconds{7}, seconds{20}, seconds{0}, 1, LostCache::fail};
+    record.attached_at = Monotonic{123456};
+    Target target;
+    target.endpoint.length = 16;
+    reinterpret_cast<unsigned char*>(&target.endpoint.address)[5] = 0xab;
+    target.endpoint.text = "10.0.0.1:10809";
+    target.export_name = "a name\nwith anything";
+    target.uri = "nbd://10.0.0.1/a%20name";
+    record.targets = {target, target};
+    record.targets[1].export_name.clear();
+    return record;
+}
+
+LiveState some_state() {
+    LiveState live;
+    live.size = 8ULL << 30;
+    live.target = 1;
+    live.generation = 4'000'000'000;
+    live.session_known = true;
+    live.boot_identity = nbd::Uuid{9, 8, 7};
+    live.export_identity = "LVM-abc";
+    live.reconnects = 5;
+    live.cache_lost = 1;
+    live.link_changed_at = Monotonic{99};
+    live.last_outage = milliseconds{1500};
+    live.longest_outage = milliseconds{2500};
+    live.longest_stall = milliseconds{3500};
+    live.last_error = "connect: Connection refused";
+    return live;
+}
+
+std::string both() {
+    LiveLines lines;
+    add_lines(lines, some_state());
+    return to_lines(some_record()) + std::string(lines.view());
+}
+
+}  // namespace
+
+TEST_CASE("a record and its live state are read back as they were written") {
+    const auto known = read_known_device(both());
+    REQUIRE(known);
+    CHECK(known->live == some_state());
+    const DeviceRecord record = some_record();
+    CHECK(known->record.index == record.index);
+    CHECK(known->record.identifier == record.identifier);
+    CHECK(known->record.block_size == record.block_size);
+    CHECK(known->record.server_flags == record.server_flags);
+    CHECK(known->record.policy == record.policy);
+    CHECK(known->record.attached_at == record.attached_at);
+    REQUIRE(known->record.targets.size() == 2);
+    CHECK(known->record.targets[0].export_name == record.targets[0].export_name);
+    CHECK(known->record.targets[0].uri == record.targets[0].uri);
+    CHECK(known->record.targets[0].endpoint.text == record.targets[0].endpoint.text);
+    CHECK(known->record.targets[0].endpoint.length == 16);
+    CHECK(reinterpret_cast<const unsigned char*>(&known->record.targets[0].endpoint.address)[5] == 0xab);
+    CHECK(known->record.targets[1].export_name.empty());
+}
+
+TEST_CASE("a record that is cut off, empty, or of another version is refused with a reason") {
+    CHECK_FALSE(read_known_device(""));
+    CHECK_FALSE(read_known_device("holdfast-record 99\nindex 0\n"));
+    CHECK(read_known_device(to_lines(some_record())).error() == "it names no size");
+    std::string broken = both();
+    broken.replace(broken.find("target "), 12, "target zz zz");
+    CHECK_FALSE(read_known_device(broken));
+    CHECK(read_known_device(both() + "a new line of a later version\n"));
+}
+
+TEST_CASE("an identifier holds the session, and one of another program does not") {
+    const nbd::Uuid session{0xde, 0xad, 1};
+    CHECK(session_in(identifier_of(session)) == session);
+    CHECK_FALSE(session_in("rbd:0123"));
+    CHECK_FALSE(session_in("holdfast:0123"));
+    CHECK_FALSE(session_in("holdfast:zz000000000000000000000000000000"));
+}
