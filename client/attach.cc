@@ -117,7 +117,7 @@ DeviceConfiguration configuration_for(const AttachRequest& request, const Found&
     configuration.block_size = found.block_size;
     configuration.server_flags = found.link.offer.flags;
     if (request.read_only) configuration.server_flags |= nbd::flag_read_only;
-    configuration.request_timeout = request.request_timeout;
+    configuration.request_timeout = request.policy.request_timeout;
     configuration.identifier = random_identifier();
     return configuration;
 }

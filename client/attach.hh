@@ -5,7 +5,6 @@
 // (/sys/block/nbdN/pid) is the one that stays.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -13,6 +12,7 @@
 #include <string_view>
 
 #include "client/exit_code.hh"
+#include "client/policy.hh"
 #include "client/residence.hh"
 #include "client/search.hh"
 
@@ -20,8 +20,8 @@ namespace holdfast::client {
 
 struct AttachRequest {
     SearchRequest search;
-    std::optional<std::uint32_t> index;       // empty: the kernel picks
-    std::chrono::seconds request_timeout{0};  // the kernel's timer for a request, 0 for none
+    std::optional<std::uint32_t> index;  // empty: the kernel picks
+    Policy policy;
     bool read_only = false;
     bool notes_on_console = false;  // the kernel's log should not repeat there what Notes has said
 };
