@@ -132,8 +132,8 @@ install: all ## into DESTDIR, below PREFIX (default /usr)
 	    $(DESTDIR)$(INITRAMFSDIR)/hooks $(DESTDIR)$(INITRAMFSDIR)/scripts/local-top
 	install -s -m 755 $(BUILD)holdfast-client $(BUILD)holdfast-server $(DESTDIR)$(SBINDIR)
 	install -m 644 client/holdfast-client.8 server/holdfast-server.8 $(DESTDIR)$(MANDIR)/man8
-	install -m 644 server/holdfast-server.conf.5 $(DESTDIR)$(MANDIR)/man5
-	install -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)
+	install -m 644 client/holdfast-client.conf.5 server/holdfast-server.conf.5 $(DESTDIR)$(MANDIR)/man5
+	install -m 644 README.md LICENSE client/client.conf.example $(DESTDIR)$(DOCDIR)
 	install -m 644 client/holdfast-client.bash-completion $(DESTDIR)$(COMPLETIONDIR)/holdfast-client
 	sed 's,/usr/sbin/holdfast-,$(SBINDIR)/holdfast-,' systemd/holdfast-server.service > $(DESTDIR)$(UNITDIR)/holdfast-server.service
 	sed 's,/usr/sbin/holdfast-,$(SBINDIR)/holdfast-,' initramfs-hooks/hook > $(DESTDIR)$(INITRAMFSDIR)/hooks/holdfast
@@ -144,8 +144,8 @@ install: all ## into DESTDIR, below PREFIX (default /usr)
 uninstall: ## removes what install put there
 	rm -f $(DESTDIR)$(SBINDIR)/holdfast-client $(DESTDIR)$(SBINDIR)/holdfast-server \
 	    $(DESTDIR)$(MANDIR)/man8/holdfast-client.8 $(DESTDIR)$(MANDIR)/man8/holdfast-server.8 \
-	    $(DESTDIR)$(MANDIR)/man5/holdfast-server.conf.5 \
-	    $(DESTDIR)$(DOCDIR)/README.md $(DESTDIR)$(DOCDIR)/LICENSE \
+	    $(DESTDIR)$(MANDIR)/man5/holdfast-client.conf.5 $(DESTDIR)$(MANDIR)/man5/holdfast-server.conf.5 \
+	    $(DESTDIR)$(DOCDIR)/README.md $(DESTDIR)$(DOCDIR)/LICENSE $(DESTDIR)$(DOCDIR)/client.conf.example \
 	    $(DESTDIR)$(COMPLETIONDIR)/holdfast-client \
 	    $(DESTDIR)$(UNITDIR)/holdfast-server.service \
 	    $(DESTDIR)$(INITRAMFSDIR)/hooks/holdfast $(DESTDIR)$(INITRAMFSDIR)/scripts/local-top/holdfast

@@ -18,6 +18,7 @@ using std::chrono::seconds;
 constexpr std::size_t most_servers = 16;  // a list longer than this is a mistake
 constexpr seconds least_patience{30};     // what the initramfs itself waits for a root device
 constexpr seconds most_patience{365 * 86400};
+constexpr std::uint32_t most_connections = 8;
 
 std::unexpected<BootError> wrong_word(std::string_view word, std::string_view what) {
     return std::unexpected{
@@ -47,12 +48,12 @@ std::optional<std::uint32_t> number(std::string_view text) {
 // ------------------------------------------------------------------------------------------------------
 
 // What nbd-client and dracut's module take, and what becomes of it here.
-enum class OptionMeaning { read_only, read_write, timeout, block_size, always_so, not_done, refused };
+enum class OptionMeaning { read_only, read_write, choice, connections, always_so, not_done, refused };
 
 struct OptionRow {
     std::string_view name;
     OptionMeaning meaning;
-    std::string_view note;  // not_done, refused: why
+    std::string_view note;  // choice, connections: its name in choices.hh. not_done, refused: why
 };
 
 constexpr std::array option_table{
@@ -60,11 +61,16 @@ constexpr std::array option_table{
     OptionRow{"readonly", OptionMeaning::read_only, ""},
     OptionRow{"R", OptionMeaning::read_only, ""},
     OptionRow{"rw", OptionMeaning::read_write, ""},
-    OptionRow{"timeout", OptionMeaning::timeout, ""},
-    OptionRow{"t", OptionMeaning::timeout, ""},
-    OptionRow{"block-size", OptionMeaning::block_size, ""},
-    OptionRow{"bs", OptionMeaning::block_size, ""},
-    OptionRow{"b", OptionMeaning::block_size, ""},
+    OptionRow{"timeout", OptionMeaning::choice, "timeout"},
+    OptionRow{"t", OptionMeaning::choice, "timeout"},
+    OptionRow{"block-size", OptionMeaning::choice, "block-size"},
+    OptionRow{"bs", OptionMeaning::choice, "block-size"},
+    OptionRow{"b", OptionMeaning::choice, "block-size"},
+    OptionRow{"dead-after", OptionMeaning::choice, "dead-after"},
+    OptionRow{"probe", OptionMeaning::choice, "probe"},
+    OptionRow{"lost-cache", OptionMeaning::choice, "lost-cache"},
+    OptionRow{"connections", OptionMeaning::connections, "connections"},
+    OptionRow{"C", OptionMeaning::connections, "connections"},
     OptionRow{"swap", OptionMeaning::always_so, ""},
     OptionRow{"s", OptionMeaning::always_so, ""},
     OptionRow{"persist", OptionMeaning::always_so, ""},
@@ -72,8 +78,6 @@ constexpr std::array option_table{
     OptionRow{"systemd-mark", OptionMeaning::always_so, ""},
     OptionRow{"m", OptionMeaning::always_so, ""},
     OptionRow{"netlink", OptionMeaning::always_so, ""},
-    OptionRow{"connections", OptionMeaning::not_done, "one connection is used"},
-    OptionRow{"C", OptionMeaning::not_done, "one connection is used"},
     OptionRow{"no-optgo", OptionMeaning::not_done, "NBD_OPT_GO is always tried first"},
     OptionRow{"g", OptionMeaning::not_done, "NBD_OPT_GO is always tried first"},
     OptionRow{"nofork", OptionMeaning::not_done, "the daemon has to stay"},
@@ -95,7 +99,7 @@ constexpr std::array option_table{
 };
 
 struct ReadOptions {
-    BootOptions options;
+    Choices options;
     std::vector<std::string> warnings;
 };
 
@@ -109,28 +113,25 @@ std::expected<void, std::string> read_option(std::string_view option, ReadOption
     const auto row = std::ranges::find(option_table, name, &OptionRow::name);
     if (row == option_table.end())
         return std::unexpected{
-            fmt::format("'{}' is neither a device (nbd0) nor an option (ro, timeout=SECONDS, "
-                        "block-size=BYTES)",
+            fmt::format("'{}' is neither a device (nbd0) nor an option (ro, rw, timeout=, dead-after=, "
+                        "probe=, connections=, lost-cache=, block-size=)",
                         printable(option))};
     switch (row->meaning) {
         case OptionMeaning::read_only: read.options.read_only = true; break;
         case OptionMeaning::read_write: read.options.read_only = false; break;
-        case OptionMeaning::timeout:
-            if (const auto value_read = number(value); value_read && *value_read <= 86400)
-                read.options.timeout = seconds{*value_read};
-            else
-                return std::unexpected{
-                    fmt::format("'{}': write timeout=SECONDS, at most 86400", printable(option))};
-            break;
-        case OptionMeaning::block_size:
-            if (const auto value_read = number(value);
-                value_read == 512u || value_read == 1024u || value_read == 2048u || value_read == 4096u)
-                read.options.block_size = value_read;
-            else
-                return std::unexpected{
-                    fmt::format("'{}': the block size is 512, 1024, 2048 or 4096; left out, it is the "
-                                "server's",
-                                printable(option))};
+        case OptionMeaning::connections:
+            // A command line that nbd-client could boot with goes on to boot.
+            if (const auto count = number(value); count && *count > most_connections) {
+                read.options.connections = most_connections;
+                read.warnings.push_back(fmt::format("the option '{}': {} connections are made, no more",
+                                                    printable(option), most_connections));
+                break;
+            }
+            [[fallthrough]];
+        case OptionMeaning::choice:
+            if (const auto chosen = choose(read.options, row->note, value); !chosen)
+                return std::unexpected{fmt::format("the option '{}': {}= {}", printable(option),
+                                                   printable(name), chosen.error())};
             break;
         case OptionMeaning::always_so: break;
         case OptionMeaning::not_done:
@@ -183,7 +184,7 @@ bool asks_for_nbd(const BootWords& words, const BootVariables& variables) {
            (words.root && (words.root->starts_with("/dev/nbd") || words.root->starts_with("nbd:")));
 }
 
-// Which words name servers, with their keys. When none does, DHCP is asked, as Debian's script does.
+// Which words name servers, with their keys. None is as good as an empty one.
 std::vector<std::pair<std::string, std::string>> server_words(const BootWords& words,
                                                               const BootVariables& variables) {
     std::vector<std::pair<std::string, std::string>> found;
@@ -194,7 +195,7 @@ std::vector<std::pair<std::string, std::string>> server_words(const BootWords& w
     for (const std::string& value : words.nbdroot) found.emplace_back("nbdroot", value);
     if (words.netroot) found.emplace_back("netroot", *words.netroot);
     if (words.root && words.root->starts_with("nbd:")) found.emplace_back("root", *words.root);
-    if (found.empty()) found.emplace_back("nbdroot", "dhcp");
+    if (found.empty()) found.emplace_back("nbdroot", "");
     return found;
 }
 
@@ -203,18 +204,19 @@ std::expected<BootWord, BootError> read_server_word(std::string_view key, std::s
     auto named = parse_named_export(value);
     if (!named) return wrong_word(text, named.error());
     if (const auto options = read_options(named->options); !options) return wrong_word(text, options.error());
-    return BootWord{.text = text, .named = *std::move(named)};
+    return BootWord{.text = text, .named = *std::move(named), .says_nothing = value.empty()};
 }
 
 // The initramfs ignores a rootdelay= that is not a number, and so the rest of the boot must not stop at it.
-seconds read_patience(const std::optional<std::string>& rootdelay, std::vector<std::string>& warnings) {
-    if (!rootdelay || rootdelay->empty()) return least_patience;
+std::optional<seconds> read_patience(const std::optional<std::string>& rootdelay,
+                                     std::vector<std::string>& warnings) {
+    if (!rootdelay || rootdelay->empty()) return {};
     const bool digits_and_dots = rootdelay->find_first_not_of("0123456789.") == std::string::npos;
     const std::string_view whole = std::string_view{*rootdelay}.substr(0, rootdelay->find('.'));
     if (!digits_and_dots || whole.empty()) {
-        warnings.push_back(fmt::format("rootdelay={}: not a number of seconds; {} s are waited",
-                                       printable(*rootdelay), least_patience.count()));
-        return least_patience;
+        warnings.push_back(
+            fmt::format("rootdelay={}: not a number of seconds; it has no effect", printable(*rootdelay)));
+        return {};
     }
     const auto value = number(whole);
     return std::clamp(value ? seconds{*value} : most_patience, least_patience, most_patience);
@@ -286,7 +288,7 @@ std::expected<BootWord, BootError> read_root_path(const BootWord& word,
         return wrong_word(word.text, fmt::format("{}, '{}': {}", where, printable(path), named.error()));
     if (const auto options = read_options(named->options); !options)
         return wrong_word(word.text, fmt::format("{}, '{}': {}", where, printable(path), options.error()));
-    return BootWord{.text = word.text, .named = *std::move(named)};
+    return BootWord{.text = word.text, .named = *std::move(named), .says_nothing = false};
 }
 
 // For `dhcp,root` and the like: the root-path's server where it names one, else the machine that answered. A
@@ -350,6 +352,30 @@ NbdDevice choose_device(const std::vector<DeviceClaim>& claims, std::vector<std:
                 "{} names nbd{}, but {} comes first: the disk is attached as nbd{}", printable(claim.who),
                 claim.device.index, printable(claims.front().who), claims.front().device.index));
     return claims.front().device;
+}
+
+// The words that name nothing but a device.
+std::vector<DeviceClaim> claims_of(const BootRequest& request) {
+    std::vector<DeviceClaim> claims;
+    if (const auto root = parse_nbd_device(request.root))
+        claims.push_back({.who = "root=" + request.root, .device = *root});
+    if (request.nbddev)
+        claims.push_back({.who = "nbddev=" + device_path(*request.nbddev), .device = *request.nbddev});
+    return claims;
+}
+
+// The device as far as the command line tells: DHCP, which may name another, is asked only when the
+// configuration file has no server for this one.
+NbdDevice foreseen_device(const BootRequest& request, const std::vector<DeviceClaim>& claims) {
+    if (!claims.empty()) return claims.front().device;
+    for (const BootWord& word : request.servers)
+        if (word.named.device) return *word.named.device;
+    return {};
+}
+
+void add_servers(const std::vector<ServerAddress>& servers, BootPlan& plan) {
+    for (const ServerAddress& server : servers)
+        if (std::ranges::find(plan.servers, server) == plan.servers.end()) plan.servers.push_back(server);
 }
 
 void choose_root(const BootRequest& request, const NbdDevice& device, BootPlan& plan) {
@@ -431,26 +457,36 @@ std::expected<std::optional<BootRequest>, BootError> read_boot_request(std::stri
 }
 
 std::expected<BootPlan, BootError> make_boot_plan(const BootRequest& request,
-                                                  const std::vector<NetworkAnswer>& answers) {
+                                                  const std::vector<NetworkAnswer>& answers,
+                                                  const Config& config) {
     BootPlan plan;
     plan.warnings = request.warnings;
-    plan.patience = request.patience;
-    std::vector<DeviceClaim> claims;
-    if (const auto root = parse_nbd_device(request.root))
-        claims.push_back({.who = "root=" + request.root, .device = *root});
-    if (request.nbddev)
-        claims.push_back({.who = "nbddev=" + device_path(*request.nbddev), .device = *request.nbddev});
+    std::vector<DeviceClaim> claims = claims_of(request);
+    const NbdDevice foreseen = foreseen_device(request, claims);
     for (const BootWord& word : request.servers) {
+        if (word.says_nothing)
+            if (const auto servers = config.servers_of(foreseen.index); !servers.empty()) {
+                claims.push_back({.who = fmt::format("[nbd{}] of the configuration file", foreseen.index),
+                                  .device = {.index = foreseen.index, .partition = 0}});
+                add_servers(servers, plan);
+                continue;
+            }
         const auto named = complete(word, answers);
         if (!named) return std::unexpected{named.error()};
         if (named->device) claims.push_back({.who = word.text, .device = *named->device});
         merge_options(*named, &word == &request.servers.front(), plan);
-        if (std::ranges::find(plan.servers, named->address) == plan.servers.end())
-            plan.servers.push_back(named->address);
+        add_servers({named->address}, plan);
     }
+    if (plan.servers.size() > most_servers)
+        return wrong_word(
+            request.servers.front().text,
+            fmt::format("with the configuration file's, more than {} servers; leave some out", most_servers));
     const NbdDevice device = choose_device(claims, plan.warnings);
     plan.device_index = device.index;
     choose_root(request, device, plan);
+    plan.options = over(plan.options, config.choices_for(device.index));
+    plan.patience =
+        request.patience.value_or(std::max(plan.options.wait.value_or(least_patience), least_patience));
     return plan;
 }
 

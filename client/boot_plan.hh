@@ -3,17 +3,20 @@
 // Two steps, because the command line can be judged before there is a network, and a wrong word should be
 // told at once rather than after a minute of waiting for DHCP:
 //   read_boot_request()  command line -> nothing to do, or a request, or the word that is wrong
-//   make_boot_plan()     request and DHCP answers -> a plan, or what is missing
+//   make_boot_plan()     request, DHCP answers, configuration file -> a plan, or what is missing
 //
 // The words: nbdroot= (repeated: further servers, in order of preference), nbddev=, root=, rootdelay=, ip=,
 // and dracut's netroot=nbd:... and root=nbd:... What one nbdroot= word may look like is in
 // client/boot_forms.txt. The disk is attached as the device that is named by, in this order: root=/dev/nbdN,
 // nbddev=, the first nbdroot= (or DHCP root-path) that names one, else nbd0. Debian documents that root=
-// comes before the rest.
+// comes before the rest. Where no word, or an empty nbdroot=, says anything about the server, it is the
+// configuration file's for that device, and DHCP's where the file names none.
 //
 // All of this is for before the daemon's seal: it allocates.
 #pragma once
 
+#include "client/choices.hh"
+#include "client/config.hh"
 #include "client/export_address.hh"
 
 #include <chrono>
@@ -53,27 +56,19 @@ struct BootVariables {
     std::string root;     // ROOT: the root device where the command line has no root=
 };
 
-// The words after the device. Empty or false: not given.
-struct BootOptions {
-    std::optional<std::uint32_t> block_size;      // 512, 1024, 2048 or 4096
-    std::optional<std::chrono::seconds> timeout;  // the kernel's request timer, nbd-client's -timeout
-    bool read_only = false;                       // the block device itself is read-only
-
-    bool operator==(const BootOptions&) const = default;
-};
-
 // One nbdroot= word, as written and as read.
 struct BootWord {
     std::string text;  // with its key: "nbdroot=srv,root"
     NamedExport named;
+    bool says_nothing = false;  // empty, or none was there: the configuration file is asked before DHCP
 };
 
 struct BootRequest {
     std::vector<BootWord> servers;  // at least one
     std::optional<NbdDevice> nbddev;
-    std::string root;  // root= as given; empty when missing
-    std::string ip;    // ip= as given, for messages
-    std::chrono::seconds patience{30};
+    std::string root;                              // root= as given; empty when missing
+    std::string ip;                                // ip= as given, for messages
+    std::optional<std::chrono::seconds> patience;  // rootdelay=, at least 30 s; empty when missing
     std::vector<std::string> warnings;
 };
 
@@ -84,8 +79,8 @@ struct BootPlan {
     bool root_changed = false;  // root is not what root= says: param_conf() tells the initramfs
     std::string root_fstype;    // dracut's form; empty: the initramfs finds out
     std::string root_flags;     // dracut's form; mount options
-    BootOptions options;
-    std::chrono::seconds patience{30};  // how long attaching is tried: rootdelay=, at least 30 s
+    Choices options;            // those of the first word over the configuration file's
+    std::chrono::seconds patience{30};  // how long attaching is tried; at least 30 s
     std::vector<std::string> warnings;  // one line each, printable; to be logged
 };
 
@@ -94,9 +89,11 @@ struct BootPlan {
 std::expected<std::optional<BootRequest>, BootError> read_boot_request(std::string_view command_line,
                                                                        const BootVariables& variables = {});
 
-// `answers` in order of preference; empty when no interface has an address from ipconfig.
+// `answers` in order of preference; empty when no interface has an address from ipconfig. `config` gives what
+// the command line leaves open.
 std::expected<BootPlan, BootError> make_boot_plan(const BootRequest& request,
-                                                  const std::vector<NetworkAnswer>& answers);
+                                                  const std::vector<NetworkAnswer>& answers,
+                                                  const Config& config = {});
 
 // One line for the console and the log: servers as URIs, device, root.
 std::string describe(const BootPlan& plan);

@@ -8,6 +8,7 @@
 #include "client/boot_environment.hh"
 #include "client/boot_plan.hh"
 #include "client/commands.hh"
+#include "client/config_file.hh"
 #include "common/linux/log.hh"
 
 namespace holdfast::client {
@@ -32,8 +33,18 @@ std::expected<std::optional<BootRequest>, std::string> read_request(const BootFi
     return std::move(*request);
 }
 
+// A mistake in a file that only tunes must not cost the machine its root disk: without --config, nothing of
+// the file is used, and that is said.
+Config config_or_none(std::expected<Config, std::vector<std::string>> config) {
+    if (config) return *std::move(config);
+    tell_warnings(config.error());
+    tell_warnings({fmt::format("{} is not used, since it has mistakes", default_config_file)});
+    return {};
+}
+
 ExitCode print_plan(const BootPlan& plan) {
     say(describe(plan) + "\n");
+    say(describe(policy_of(plan.options)) + "\n");
     for (const std::string& warning : plan.warnings) say("warning: " + warning + "\n");
     return ExitCode::ok;
 }
@@ -43,9 +54,9 @@ AttachRequest request_for(const BootPlan& plan) {
     request.search.servers = plan.servers;
     request.index = plan.device_index;
     request.search.block_size = plan.options.block_size;
-    request.policy.request_timeout = plan.options.timeout.value_or(std::chrono::seconds{0});
+    request.policy = policy_of(plan.options);
     request.search.patience = plan.patience;
-    request.read_only = plan.options.read_only;
+    request.read_only = plan.options.read_only.value_or(false);
     request.notes_on_console = true;
     return request;
 }
@@ -80,6 +91,11 @@ ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title) {
         log::open("holdfast-client", log::Sink::kernel, log::Level::debug);
     }
 
+    auto config = load_config(options.config_file);
+    if (!config && options.config_file) {
+        for (const std::string& error : config.error()) tell(error, true);
+        return ExitCode::usage;
+    }
     auto request = read_request(files);
     if (!request) {
         tell(request.error(), true);
@@ -93,7 +109,7 @@ ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title) {
     if (options.check_only) return ExitCode::ok;
 
     const auto answers = read_network_answers(files);
-    auto plan = make_boot_plan(**request, answers);
+    auto plan = make_boot_plan(**request, answers, config_or_none(std::move(config)));
     const std::string network = network_problem(answers, network_interfaces(files), (*request)->ip);
     if (!plan) {
         tell(plan.error().message, true);

@@ -12,6 +12,8 @@ namespace holdfast::client {
 [[nodiscard]] ExitCode run_attach(const AttachOptions& options, ProcessTitle& title);
 [[nodiscard]] ExitCode run_detach(const DetachOptions& options);
 [[nodiscard]] ExitCode run_status(const StatusOptions& options);
+[[nodiscard]] ExitCode run_takeover(const TakeoverOptions& options, ProcessTitle& title);
+[[nodiscard]] ExitCode run_resize(const ResizeOptions& options);
 [[nodiscard]] ExitCode run_list(const ListOptions& options);
 [[nodiscard]] ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title);
 

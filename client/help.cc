@@ -11,28 +11,40 @@ namespace {
 constexpr std::string_view overview = R"(holdfast-client: block devices over the network, kept attached
 
   holdfast-client attach EXPORT... [OPTION]...   attach an export as /dev/nbdN
+  holdfast-client attach --device DEVICE ...     the same, with the servers of the configuration file
   holdfast-client detach DEVICE [--force]        let go of it
   holdfast-client status [DEVICE] [--json]       what is attached, and how it is
+  holdfast-client takeover [DEVICE]              replace its daemon by this program
+  holdfast-client resize DEVICE                  look whether the export has grown, and grow it
   holdfast-client list SERVER [--long] [--json]  the exports of a server
   holdfast-client boot                           attach what the kernel command line names
   holdfast-client help COMMAND
   holdfast-client --version
 
 EXPORT is nbd://HOST[:PORT]/NAME, nbd+unix:///NAME?socket=PATH, or a classic form
-(HOST,PORT or HOST,NAME or HOST,PORT,NAME). More in holdfast-client(8).
+(HOST,PORT or HOST,NAME or HOST,PORT,NAME). More in holdfast-client(8); what is not said on the
+command line is taken from /etc/holdfast/client.conf, holdfast-client.conf(5).
 )";
 
 constexpr std::string_view attach = R"(holdfast-client attach EXPORT... [OPTION]...
+holdfast-client attach --device DEVICE [OPTION]...
 
 Attaches an export as /dev/nbdN and returns when the device is ready. A daemon stays, which
 restores the link for as long as the device is attached. Several EXPORTs are servers of the same
-disk, in order of preference.
+disk, in order of preference; without any, they are those of DEVICE in the configuration file.
 
   -d, --device DEVICE      /dev/nbdN, nbdN or N; otherwise the kernel picks one
   -w, --wait SECONDS       go on trying for so long when no server can be used (0: try each once)
   -t, --timeout SECONDS    the kernel gives up a link on which a request takes longer (0: never)
+      --dead-after SECONDS a server that is silent for so long is dead (3 to 3600; otherwise 15)
+      --probe SECONDS      look at the export so often (0: never; otherwise 10)
+  -C, --connections N      to one server at once, 1 to 8; otherwise 1. See the manual before more
+      --lost-cache WHAT    when the server's machine restarted and writes may be lost:
+                           continue, or fail, which ends the device
   -b, --block-size BYTES   512, 1024, 2048 or 4096; otherwise the smallest that the server takes
   -r, --read-only          the device cannot be written to
+      --read-write         it can, whatever the configuration file says
+      --config FILE        instead of /etc/holdfast/client.conf
   -q, --quiet              print nothing but errors
 )";
 
@@ -52,6 +64,19 @@ and its link is down.
   -j, --json   one object for DEVICE, an array without
 )";
 
+constexpr std::string_view takeover = R"(holdfast-client takeover [DEVICE]
+
+Replaces the daemon of a device, or of every attached one, by this program, without a pause for
+those who use the device. The old daemon leaves when the new one is in charge; where that fails,
+it stays.
+)";
+
+constexpr std::string_view resize = R"(holdfast-client resize DEVICE
+
+Looks at the size of the export now rather than with the next probe, and makes the device grow
+when it is larger.
+)";
+
 constexpr std::string_view list = R"(holdfast-client list SERVER [--long] [--json]
 
 Prints the names of a server's exports.
@@ -68,12 +93,14 @@ trying for 30 s, or rootdelay= where that is longer.
       --check          only judge the command line: 0 it names a disk, 2 a word is wrong, 3 it names none
       --print          print what would be attached, and attach nothing
       --cmdline FILE   read FILE instead of /proc/cmdline
+      --config FILE    read FILE instead of /etc/holdfast/client.conf; a mistake in it is an error
 )";
 
 constexpr std::array texts{
-    std::pair{std::string_view{""}, overview},     std::pair{std::string_view{"attach"}, attach},
-    std::pair{std::string_view{"detach"}, detach}, std::pair{std::string_view{"status"}, status},
-    std::pair{std::string_view{"list"}, list},     std::pair{std::string_view{"boot"}, boot},
+    std::pair{std::string_view{""}, overview},         std::pair{std::string_view{"attach"}, attach},
+    std::pair{std::string_view{"detach"}, detach},     std::pair{std::string_view{"status"}, status},
+    std::pair{std::string_view{"takeover"}, takeover}, std::pair{std::string_view{"resize"}, resize},
+    std::pair{std::string_view{"list"}, list},         std::pair{std::string_view{"boot"}, boot},
 };
 
 }  // namespace

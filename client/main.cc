@@ -19,6 +19,8 @@ struct Run {
     ExitCode operator()(const AttachOptions& options) const { return run_attach(options, title); }
     ExitCode operator()(const DetachOptions& options) const { return run_detach(options); }
     ExitCode operator()(const StatusOptions& options) const { return run_status(options); }
+    ExitCode operator()(const TakeoverOptions& options) const { return run_takeover(options, title); }
+    ExitCode operator()(const ResizeOptions& options) const { return run_resize(options); }
     ExitCode operator()(const ListOptions& options) const { return run_list(options); }
     ExitCode operator()(const BootCommandOptions& options) const { return run_boot(options, title); }
     ExitCode operator()(const HelpOptions& options) const {

@@ -7,7 +7,7 @@
 #include <getopt.h>
 
 #include <charconv>
-#include <limits>
+#include <optional>
 
 namespace holdfast::client {
 namespace {
@@ -65,30 +65,29 @@ private:
     const option* table_;
 };
 
-Read<std::uint32_t> read_number(std::string_view word, std::string_view what, std::uint32_t most) {
-    std::uint32_t value = 0;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    if (error != std::errc{} || end != word.data() + word.size() || word.empty() || value > most)
-        return unexpected(fmt::format("{}: {} is a whole number from 0 to {}", printable(word), what, most));
-    return value;
-}
-
 std::string too_many(const Words& rest, std::size_t from) {
     return fmt::format("{}: this word is one too many", printable(rest[from]));
 }
 
-constexpr std::uint32_t longest_seconds = 86'400;
+// An option that says what a choice of its own name is.
+Read<void> take_choice(Choices& choices, std::string_view name, std::string_view value) {
+    const auto chosen = choose(choices, name, value);
+    if (!chosen) return unexpected(fmt::format("--{} {}", name, chosen.error()));
+    return {};
+}
 
 Read<void> take_servers(AttachOptions& options, Words rest) {
-    // nbd-client's order, SERVER DEVICE, for those whose fingers know it.
-    if (rest.size() > 1 && !options.index)
+    // nbd-client's order, SERVER DEVICE, for those whose fingers know it. A device alone is told from a host
+    // by its path.
+    if (!rest.empty() && !options.index && (rest.size() > 1 || rest[0].starts_with("/dev/")))
         if (const auto device = parse_nbd_device(rest.back()); device && device->partition == 0) {
             options.index = device->index;
             rest.pop_back();
         }
-    if (rest.empty())
+    if (rest.empty() && !options.index)
         return unexpected(
-            "attach: name the export, for example nbd://server/name; see `holdfast-client help attach`");
+            "attach: name the export, for example nbd://server/name, or with --device a device whose "
+            "servers the configuration file names; see `holdfast-client help attach`");
     for (const std::string& word : rest) {
         auto server = parse_server_address(word);
         if (!server) return unexpected(server.error());
@@ -97,39 +96,51 @@ Read<void> take_servers(AttachOptions& options, Words rest) {
     return {};
 }
 
+// The long options that have no letter.
+enum LongOnly : int { dead_after = 256, probe, lost_cache, read_write, config };
+
 Read<Command> read_attach(const Words& words) {
-    static constexpr option table[] = {
-        {"device", required_argument, nullptr, 'd'},  {"wait", required_argument, nullptr, 'w'},
-        {"timeout", required_argument, nullptr, 't'}, {"block-size", required_argument, nullptr, 'b'},
-        {"read-only", no_argument, nullptr, 'r'},     {"quiet", no_argument, nullptr, 'q'},
-        {"help", no_argument, nullptr, 'h'},          {}};
+    static constexpr option table[] = {{"device", required_argument, nullptr, 'd'},
+                                       {"wait", required_argument, nullptr, 'w'},
+                                       {"timeout", required_argument, nullptr, 't'},
+                                       {"dead-after", required_argument, nullptr, dead_after},
+                                       {"probe", required_argument, nullptr, probe},
+                                       {"connections", required_argument, nullptr, 'C'},
+                                       {"lost-cache", required_argument, nullptr, lost_cache},
+                                       {"block-size", required_argument, nullptr, 'b'},
+                                       {"read-only", no_argument, nullptr, 'r'},
+                                       {"read-write", no_argument, nullptr, read_write},
+                                       {"config", required_argument, nullptr, config},
+                                       {"quiet", no_argument, nullptr, 'q'},
+                                       {"help", no_argument, nullptr, 'h'},
+                                       {}};
     AttachOptions options;
-    Scanner scanner(words, ":d:w:t:b:rqh", table);
+    Choices& choices = options.choices;
+    Scanner scanner(words, ":d:w:t:C:b:rqh", table);
     for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
-        Read<std::uint32_t> number = 0;
+        Read<void> taken;
         switch (found.letter) {
             case 'd':
-                number = read_device(found.value);
-                if (number) options.index = *number;
+                if (const auto index = read_device(found.value); index)
+                    options.index = *index;
+                else
+                    taken = unexpected(index.error());
                 break;
-            case 'w':
-                number = read_number(found.value, "--wait, in seconds,", longest_seconds);
-                if (number) options.patience = std::chrono::seconds{*number};
-                break;
-            case 't':
-                number = read_number(found.value, "--timeout, in seconds,", longest_seconds);
-                if (number) options.request_timeout = std::chrono::seconds{*number};
-                break;
-            case 'b':
-                number = read_number(found.value, "--block-size, in bytes,", 1U << 20);
-                if (number) options.block_size = *number;
-                break;
-            case 'r': options.read_only = true; break;
+            case 'w': taken = take_choice(choices, "wait", found.value); break;
+            case 't': taken = take_choice(choices, "timeout", found.value); break;
+            case dead_after: taken = take_choice(choices, "dead-after", found.value); break;
+            case probe: taken = take_choice(choices, "probe", found.value); break;
+            case 'C': taken = take_choice(choices, "connections", found.value); break;
+            case lost_cache: taken = take_choice(choices, "lost-cache", found.value); break;
+            case 'b': taken = take_choice(choices, "block-size", found.value); break;
+            case 'r': choices.read_only = true; break;
+            case read_write: choices.read_only = false; break;
+            case config: options.config_file = found.value; break;
             case 'q': options.quiet = true; break;
             case 'h': return HelpOptions{"attach"};
             default: return unexpected(found.error);
         }
-        if (!number) return unexpected(number.error());
+        if (!taken) return unexpected(taken.error());
     }
     if (auto taken = take_servers(options, scanner.rest()); !taken) return unexpected(taken.error());
     return options;
@@ -173,6 +184,39 @@ Read<Command> read_status(const Words& words) {
     return options;
 }
 
+// The words of a command that has no options of its own.
+Read<std::optional<Words>> read_plain(const Words& words) {
+    static constexpr option table[] = {{"help", no_argument, nullptr, 'h'}, {}};
+    Scanner scanner(words, ":h", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        if (found.letter == 'h') return std::nullopt;
+        return unexpected(found.error);
+    }
+    return scanner.rest();
+}
+
+Read<Command> read_takeover(const Words& words) {
+    const auto rest = read_plain(words);
+    if (!rest) return unexpected(rest.error());
+    if (!*rest) return HelpOptions{"takeover"};
+    if ((*rest)->empty()) return TakeoverOptions{};
+    if ((*rest)->size() > 1) return unexpected(too_many(**rest, 1));
+    const auto index = read_device((*rest)->front());
+    if (!index) return unexpected(index.error());
+    return TakeoverOptions{*index};
+}
+
+Read<Command> read_resize(const Words& words) {
+    const auto rest = read_plain(words);
+    if (!rest) return unexpected(rest.error());
+    if (!*rest) return HelpOptions{"resize"};
+    if ((*rest)->empty()) return unexpected("resize: name the device, for example /dev/nbd0");
+    if ((*rest)->size() > 1) return unexpected(too_many(**rest, 1));
+    const auto index = read_device((*rest)->front());
+    if (!index) return unexpected(index.error());
+    return ResizeOptions{*index};
+}
+
 Read<Command> read_list(const Words& words) {
     static constexpr option table[] = {{"long", no_argument, nullptr, 'l'},
                                        {"json", no_argument, nullptr, 'j'},
@@ -198,11 +242,10 @@ Read<Command> read_list(const Words& words) {
 }
 
 Read<Command> read_boot(const Words& words) {
-    static constexpr option table[] = {{"check", no_argument, nullptr, 'c'},
-                                       {"print", no_argument, nullptr, 'p'},
-                                       {"cmdline", required_argument, nullptr, 'f'},
-                                       {"help", no_argument, nullptr, 'h'},
-                                       {}};
+    static constexpr option table[] = {
+        {"check", no_argument, nullptr, 'c'},         {"print", no_argument, nullptr, 'p'},
+        {"cmdline", required_argument, nullptr, 'f'}, {"config", required_argument, nullptr, config},
+        {"help", no_argument, nullptr, 'h'},          {}};
     BootCommandOptions options;
     Scanner scanner(words, ":h", table);
     for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
@@ -210,6 +253,7 @@ Read<Command> read_boot(const Words& words) {
             case 'c': options.check_only = true; break;
             case 'p': options.print_only = true; break;
             case 'f': options.command_line_file = found.value; break;
+            case config: options.config_file = found.value; break;
             case 'h': return HelpOptions{"boot"};
             default: return unexpected(found.error);
         }
@@ -233,9 +277,10 @@ struct CommandReader {
     Read<Command> (*read)(const Words&);
 };
 constexpr CommandReader readers[] = {
-    {"attach", read_attach},     {"detach", read_detach}, {"status", read_status}, {"list", read_list},
-    {"boot", read_boot},         {"help", read_help},     {"--help", read_help},   {"-h", read_help},
-    {"--version", read_version}, {"-V", read_version},
+    {"attach", read_attach},     {"detach", read_detach},     {"status", read_status},
+    {"takeover", read_takeover}, {"resize", read_resize},     {"list", read_list},
+    {"boot", read_boot},         {"help", read_help},         {"--help", read_help},
+    {"-h", read_help},           {"--version", read_version}, {"-V", read_version},
 };
 
 }  // namespace
@@ -258,7 +303,9 @@ Read<std::uint32_t> read_device(std::string_view word) {
 
 Read<Command> read_command(const Words& words) {
     if (words.empty())
-        return unexpected("say what to do: attach, detach, status, list or boot; see `holdfast-client help`");
+        return unexpected(
+            "say what to do: attach, detach, status, takeover, resize, list or boot; see `holdfast-client "
+            "help`");
     for (const CommandReader& reader : readers)
         if (reader.name == words[0]) return reader.read(words);
     return unexpected(

@@ -2,7 +2,6 @@
 // program.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <optional>
@@ -11,17 +10,16 @@
 #include <variant>
 #include <vector>
 
+#include "client/choices.hh"
 #include "client/export_address.hh"
 
 namespace holdfast::client {
 
 struct AttachOptions {
-    std::vector<ServerAddress> servers;
-    std::optional<std::uint32_t> index;
-    std::optional<std::uint32_t> block_size;
-    std::chrono::seconds request_timeout{0};
-    std::chrono::seconds patience{0};
-    bool read_only = false;
+    std::vector<ServerAddress> servers;  // empty: those that the configuration file names for `index`
+    std::optional<std::uint32_t> index;  // given where `servers` is empty
+    Choices choices;
+    std::optional<std::string> config_file;  // empty: the default one
     bool quiet = false;
 };
 
@@ -35,6 +33,14 @@ struct StatusOptions {
     bool json = false;
 };
 
+struct TakeoverOptions {
+    std::optional<std::uint32_t> index;  // empty: every device that is attached
+};
+
+struct ResizeOptions {
+    std::uint32_t index = 0;
+};
+
 struct ListOptions {
     ServerAddress server;
     bool with_details = false;
@@ -43,8 +49,9 @@ struct ListOptions {
 
 struct BootCommandOptions {
     std::optional<std::string> command_line_file;
-    bool check_only = false;  // judge the command line, without the network
-    bool print_only = false;  // print the plan, attach nothing
+    std::optional<std::string> config_file;  // empty: the default one
+    bool check_only = false;                 // judge the command line, without the network
+    bool print_only = false;                 // print the plan, attach nothing
 };
 
 struct HelpOptions {
@@ -52,8 +59,8 @@ struct HelpOptions {
 };
 struct VersionOptions {};
 
-using Command = std::variant<AttachOptions, DetachOptions, StatusOptions, ListOptions, BootCommandOptions,
-                             HelpOptions, VersionOptions>;
+using Command = std::variant<AttachOptions, DetachOptions, StatusOptions, TakeoverOptions, ResizeOptions,
+                             ListOptions, BootCommandOptions, HelpOptions, VersionOptions>;
 
 // `words` are those after the program's name. The error is one line that names the word and the mend.
 [[nodiscard]] std::expected<Command, std::string> read_command(const std::vector<std::string>& words);

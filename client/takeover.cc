@@ -139,7 +139,7 @@ ExitCode adopt(std::uint32_t index, const std::vector<ServerAddress>& servers, P
             return target.uri == uri;
         });
     };
-    if (!std::ranges::any_of(servers, names_it)) {
+    if (!servers.empty() && !std::ranges::any_of(servers, names_it)) {
         notes(fmt::format("/dev/nbd{}: attached already, to {}", index,
                           known->record.targets[known->live.target].uri),
               true);

@@ -19,7 +19,8 @@ namespace holdfast::client {
 // The device is connected, by a holdfast-client, and no daemon answers for it.
 [[nodiscard]] bool is_orphan(std::uint32_t index);
 
-// The same for a device without a daemon, which must be known to be attached to one of `servers`.
+// The same for a device without a daemon. Where `servers` are named, it must be known to be attached to one
+// of them.
 [[nodiscard]] ExitCode adopt(std::uint32_t index, const std::vector<ServerAddress>& servers,
                              ProcessTitle& title, const Notes& notes);
 

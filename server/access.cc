@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "server/text.hh"
+#include "common/linux/text.hh"
 
 namespace holdfast::server {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "server/text_file.hh"
+#include "common/linux/text_file.hh"
 
 namespace holdfast::server {
 

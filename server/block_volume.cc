@@ -14,7 +14,7 @@
 #include <bit>
 #include <cstdlib>
 
-#include "server/text_file.hh"
+#include "common/linux/text_file.hh"
 
 namespace holdfast::server {
 namespace {

@@ -16,6 +16,7 @@ namespace holdfast::server {
 namespace {
 
 constexpr std::string_view command_line = "command line";
+constexpr std::string_view known_sections = "[generic] or [EXPORT]";
 
 template <class Keys>
 std::vector<std::string_view> names_of(const Keys& keys) {
@@ -144,7 +145,7 @@ void ConfigReader::add_error(Place place, std::string text) {
 }
 
 void ConfigReader::add_main(std::string_view file, std::string_view text) {
-    for (const IniSection& section : scan_ini(file, text, errors_)) {
+    for (const IniSection& section : scan_ini(file, text, known_sections, errors_)) {
         if (section.name == "generic") {
             take_generic(section);
         } else {
@@ -155,7 +156,7 @@ void ConfigReader::add_main(std::string_view file, std::string_view text) {
 }
 
 void ConfigReader::add_included(std::string_view file, std::string_view text) {
-    for (const IniSection& section : scan_ini(file, text, errors_)) {
+    for (const IniSection& section : scan_ini(file, text, known_sections, errors_)) {
         if (section.name == "generic") {
             add_error(section.place, "[generic] may stand in the main configuration file only");
         } else {

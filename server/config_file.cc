@@ -9,8 +9,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "common/linux/text_file.hh"
 #include "server/access_file.hh"
-#include "server/text_file.hh"
 
 namespace holdfast::server {
 namespace {

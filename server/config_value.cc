@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <limits>
 
+#include "common/linux/text.hh"
 #include "common/protocol/constants.hh"
 #include "server/access.hh"
-#include "server/text.hh"
 
 namespace holdfast::server {
 namespace {

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "server/ini.hh"
+#include "common/linux/ini.hh"
 
 namespace holdfast::server {
 

@@ -13,8 +13,8 @@
 #include <memory>
 #include <string_view>
 
-#include "server/text.hh"
-#include "server/text_file.hh"
+#include "common/linux/text.hh"
+#include "common/linux/text_file.hh"
 
 namespace holdfast::server {
 namespace {

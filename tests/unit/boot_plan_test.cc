@@ -24,11 +24,18 @@ std::vector<NetworkAnswer> dhcp(const std::string& root_path, const std::string&
     return {answer};
 }
 
-BootPlan plan_of(const std::string& line, const std::vector<NetworkAnswer>& answers = {}) {
+Config config_of(const std::string& text) {
+    auto config = read_config("conf", text);
+    if (!config) FAIL(config.error().front());
+    return *config;
+}
+
+BootPlan plan_of(const std::string& line, const std::vector<NetworkAnswer>& answers = {},
+                 const std::string& config = "") {
     const auto request = read_boot_request(line);
     if (!request) FAIL(request.error().message);
     REQUIRE(request->has_value());
-    auto plan = make_boot_plan(**request, answers);
+    auto plan = make_boot_plan(**request, answers, config_of(config));
     if (!plan) FAIL(plan.error().message);
     return *plan;
 }
@@ -159,7 +166,7 @@ TEST_CASE("dracut's root= and netroot= carry the server and how to mount it") {
     const BootPlan plan = plan_of("root=nbd:192.0.2.1:root:xfs:noatime,nodiratime:timeout=30,ro");
     CHECK(uris_of(plan) == "nbd://192.0.2.1/root");
     CHECK(plan.options.timeout == seconds{30});
-    CHECK(plan.options.read_only);
+    CHECK(plan.options.read_only == true);
     CHECK(param_conf(plan) == "ROOT='/dev/nbd0'\nROOTFSTYPE='xfs'\nROOTFLAGS='-o noatime,nodiratime'\n");
     CHECK(uris_of(plan_of("netroot=nbd:192.0.2.1:12345 root=/dev/nbd0")) == "nbd://192.0.2.1:12345/");
     CHECK(param_conf(plan_of("nbdroot=nbd:h:root::o'x")) == "ROOT='/dev/nbd0'\nROOTFLAGS='-o o'\\''x'\n");
@@ -169,16 +176,103 @@ TEST_CASE("dracut's root= and netroot= carry the server and how to mount it") {
 
 TEST_CASE("nbd-client's options are taken, warned about or refused") {
     const BootPlan plan =
-        plan_of("nbdroot=a,root,nbd0,-swap,-persist,systemd-mark,bs=4096,-timeout=5,connections=4,rw");
-    CHECK(plan.options == BootOptions{.block_size = 4096, .timeout = seconds{5}, .read_only = false});
+        plan_of("nbdroot=a,root,nbd0,-swap,-persist,systemd-mark,bs=4096,-timeout=5,nofork,rw");
+    CHECK(plan.options == Choices{.timeout = seconds{5}, .block_size = 4096, .read_only = false});
     REQUIRE(plan.warnings.size() == 1);
-    CHECK(plan.warnings[0].find("connections") != std::string::npos);
-    CHECK(plan_of("nbdroot=a,root,readonly").options.read_only);
+    CHECK(plan.warnings[0].find("nofork") != std::string::npos);
+    CHECK(plan_of("nbdroot=a,root,readonly").options.read_only == true);
     check_wrong("nbdroot=a,root,nbd0,bs=1000", "nbdroot=a,root,nbd0,bs=1000", "512, 1024, 2048 or 4096");
-    check_wrong("nbdroot=a,root,timeout=soon", "nbdroot=a,root,timeout=soon", "timeout=SECONDS");
+    check_wrong("nbdroot=a,root,timeout=soon", "nbdroot=a,root,timeout=soon",
+                "timeout= takes a whole number of seconds from 0 to 86400, not soon");
     check_wrong("nbdroot=a,root,nbd0,nonetlink", "nbdroot=a,root,nbd0,nonetlink", "netlink only");
     check_wrong("nbdroot=a,root,nbd0,certfile=x", "nbdroot=a,root,nbd0,certfile=x", "TLS");
     check_wrong("nbdroot=a,root,nbd0,frobnicate", "nbdroot=a,root,nbd0,frobnicate", "neither a device");
+}
+
+TEST_CASE("nbdroot= says how the disk is to be kept") {
+    const BootPlan plan = plan_of("nbdroot=a,root,nbd0,dead-after=30,probe=0,lost-cache=fail,C=2,t=7");
+    CHECK(policy_of(plan.options) == Policy{.request_timeout = seconds{7},
+                                            .dead_after = seconds{30},
+                                            .probe_interval = seconds{0},
+                                            .connections = 2,
+                                            .lost_cache = LostCache::fail});
+    CHECK(plan.warnings.empty());
+    CHECK(policy_of(plan_of("nbdroot=a,root").options) == Policy{});
+    CHECK(plan_of("nbdroot=nbd:h:root:ext4::lost-cache=continue").options.lost_cache == LostCache::go_on);
+    for (const auto& [option, mend] : {std::pair{"dead-after=2"s, "dead-after= takes"s},
+                                       {"probe=x", "probe= takes"},
+                                       {"connections=0", "connections= takes a whole number from 1 to 8"},
+                                       {"C=many", "C= takes a whole number from 1 to 8"},
+                                       {"lost-cache", "lost-cache= takes continue or fail"},
+                                       {"lost-cache=no", "lost-cache= takes continue or fail, not no"},
+                                       {"lostcache=fail", "neither a device"}})
+        check_wrong("nbdroot=a,root,nbd0," + option, "nbdroot=a,root,nbd0," + option, mend);
+}
+
+TEST_CASE("more connections than there can be do not keep a machine from booting") {
+    const BootPlan plan = plan_of("nbdroot=a,root,nbd0,connections=16");
+    CHECK(plan.options.connections == 8U);
+    REQUIRE(plan.warnings.size() == 1);
+    CHECK(plan.warnings[0].find("8 connections") != std::string::npos);
+}
+
+TEST_CASE("the configuration file gives what the command line leaves open, and no more") {
+    const std::string file =
+        "[defaults]\ntimeout = 1\nprobe = 2\nwait = 40\n"
+        "[nbd0]\nserver = c,root\ntimeout = 3\nread-only = yes\n[nbd1]\nprobe = 9\n";
+    const BootPlan plan = plan_of("nbdroot=a,root,nbd0,dead-after=30", {}, file);
+    CHECK(uris_of(plan) == "nbd://a/root");
+    CHECK(plan.options.timeout == seconds{3});
+    CHECK(plan.options.probe == seconds{2});
+    CHECK(plan.options.dead_after == seconds{30});
+    CHECK(plan.options.read_only == true);
+    CHECK(plan.patience == seconds{40});
+    CHECK(plan.warnings.empty());
+    CHECK(plan_of("nbdroot=a,root,nbd0,timeout=9,rw", {}, file).options.timeout == seconds{9});
+    CHECK(plan_of("nbdroot=a,root,nbd0,timeout=9,rw", {}, file).options.read_only == false);
+    CHECK(plan_of("nbdroot=a,root,nbd1", {}, file).options.probe == seconds{9});
+    CHECK(plan_of("nbdroot=a,root rootdelay=5", {}, file).patience == seconds{30});
+    CHECK(plan_of("nbdroot=a,root", {}, "[defaults]\nwait = 5\n").patience == seconds{30});
+}
+
+TEST_CASE("a command line that names no server takes the configuration file's before DHCP's") {
+    const std::string file = "[nbd0]\nserver = one,root\nserver = two,root\n[nbd2]\ntimeout = 5\n";
+    for (const char* line : {"root=/dev/nbd0", "root=/dev/nbd0p1 nbdroot=", "nbdroot",
+                             "nbddev=nbd0 root=LABEL=x", "nbddev= root=/dev/vg/root"}) {
+        INFO(line);
+        const BootPlan plan = plan_of(line, dhcp("192.0.2.1,root,nbd1"), file);
+        CHECK(uris_of(plan) == "nbd://one/root nbd://two/root");
+        CHECK(plan.device_index == 0);
+        // Without a network from DHCP, too.
+        CHECK(uris_of(plan_of(line, {}, file)) == "nbd://one/root nbd://two/root");
+    }
+    const std::string other_device = "root=/dev/nbd2";
+    CHECK(uris_of(plan_of(other_device, dhcp("192.0.2.1,root"), file)) == "nbd://192.0.2.1/root");
+    CHECK(plan_of(other_device, dhcp("192.0.2.1,root"), file).options.timeout == seconds{5});
+    CHECK(uris_of(plan_of("root=/dev/nbd0 nbdroot=dhcp", dhcp("192.0.2.1,root"), file)) ==
+          "nbd://192.0.2.1/root");
+    CHECK(uris_of(plan_of("nbdroot=dhcp,root", dhcp("", "192.0.2.9"), file)) == "nbd://192.0.2.9/root");
+}
+
+TEST_CASE("an empty nbdroot= beside others stands for the configuration file's servers, in its place") {
+    const std::string file = "[nbd1]\nserver = one,root\nserver = a,root\n";
+    const BootPlan plan = plan_of("nbdroot=a,root,nbd1 nbdroot= nbdroot=b,root", {}, file);
+    CHECK(uris_of(plan) == "nbd://a/root nbd://one/root nbd://b/root");
+    CHECK(plan.device_index == 1);
+    std::string many = "nbdroot= ";
+    for (int i = 0; i < 15; ++i) many += "nbdroot=h" + std::to_string(i) + ",root ";
+    const auto request = read_boot_request(many);
+    REQUIRE(request);
+    const auto plan_of_many =
+        make_boot_plan(**request, {}, config_of("[nbd0]\nserver = x,root\nserver = y,root\n"));
+    REQUIRE_FALSE(plan_of_many);
+    CHECK(plan_of_many.error().message.find("more than 16 servers") != std::string::npos);
+}
+
+TEST_CASE("a configuration file does not make a machine with a disk of its own attach one") {
+    const auto request = read_boot_request("root=/dev/sda1 ro");
+    REQUIRE(request);
+    CHECK_FALSE(request->has_value());
 }
 
 TEST_CASE("rootdelay= lengthens the wait, never shortens it") {

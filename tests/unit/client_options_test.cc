@@ -33,21 +33,45 @@ TEST_CASE("attach takes servers in order, and its options before, between and af
     CHECK(options.servers[0].host == "one");
     CHECK(options.servers[1].port == 10810);
     CHECK(options.index == 3U);
-    CHECK(options.patience == std::chrono::seconds{60});
-    CHECK(options.request_timeout == std::chrono::seconds{5});
-    CHECK(options.block_size == 4096U);
-    CHECK(options.read_only);
+    CHECK(options.choices.wait == std::chrono::seconds{60});
+    CHECK(options.choices.timeout == std::chrono::seconds{5});
+    CHECK(options.choices.block_size == 4096U);
+    CHECK(options.choices.read_only == true);
     CHECK(options.quiet);
 }
 
-TEST_CASE(
-    "attach without options waits for nothing, kills no slow link, and leaves the device to the kernel") {
+TEST_CASE("attach without options chooses nothing, and leaves the device to the kernel") {
     const auto options = read_as<AttachOptions>({"attach", "server,name"});
     CHECK(!options.index);
-    CHECK(options.patience == std::chrono::seconds{0});
-    CHECK(options.request_timeout == std::chrono::seconds{0});
-    CHECK(!options.block_size);
-    CHECK(!options.read_only);
+    CHECK(options.choices == Choices{});
+    CHECK(!options.config_file);
+}
+
+TEST_CASE("attach takes how the device is to be kept") {
+    const auto options =
+        read_as<AttachOptions>({"attach", "server,name", "--dead-after", "9", "--probe=0", "-C", "4",
+                                "--lost-cache", "fail", "-t2", "--config", "/tmp/client.conf"});
+    CHECK(policy_of(options.choices) == Policy{.request_timeout = std::chrono::seconds{2},
+                                               .dead_after = std::chrono::seconds{9},
+                                               .probe_interval = std::chrono::seconds{0},
+                                               .connections = 4,
+                                               .lost_cache = LostCache::fail});
+    CHECK(options.config_file == "/tmp/client.conf");
+    CHECK(read_as<AttachOptions>({"attach", "server,name", "--lost-cache=continue"}).choices.lost_cache ==
+          LostCache::go_on);
+    CHECK(read_as<AttachOptions>({"attach", "server,name", "--read-write"}).choices.read_only == false);
+}
+
+TEST_CASE("attach with a device and no export leaves the servers to the configuration file") {
+    for (const auto& words : {std::vector<std::string>{"attach", "--device", "nbd1"},
+                              {"attach", "/dev/nbd1"},
+                              {"attach", "-d1", "-q"}}) {
+        const auto options = read_as<AttachOptions>(words);
+        CHECK(options.index == 1U);
+        CHECK(options.servers.empty());
+    }
+    // A host may be called so.
+    CHECK(read_as<AttachOptions>({"attach", "nbd1"}).servers.at(0).host == "nbd1");
 }
 
 TEST_CASE("attach takes the device as its last word, too, as nbd-client does") {
@@ -66,6 +90,22 @@ TEST_CASE("a wrong word is named with its mend") {
     refuse({"attach", "server,x", "--wait", "-1"}, "-1");
     refuse({"attach", "server,x", "--wait", "100000"}, "86400");
     refuse({"attach", "server,x", "--nonsense"}, "--nonsense");
+    refuse({"attach", "server,x", "--dead-after", "2"},
+           "--dead-after takes a whole number of seconds from 3 to 3600");
+    refuse({"attach", "server,x", "--dead-after", "3601"}, "not 3601");
+    refuse({"attach", "server,x", "--probe", "3601"}, "--probe");
+    refuse({"attach", "server,x", "-C", "0"}, "--connections takes a whole number from 1 to 8, not 0");
+    refuse({"attach", "server,x", "--connections", "9"}, "from 1 to 8");
+    refuse({"attach", "server,x", "--lost-cache", "ignore"},
+           "--lost-cache takes continue or fail, not ignore");
+    refuse({"attach", "server,x", "--block-size", "1000"}, "512, 1024, 2048 or 4096");
+    refuse({"attach", "server,x", "--timeout="}, "nothing is given");
+    refuse({"attach", "server,x", "--config"}, "needs a value");
+    refuse({"takeover", "nbd0", "nbd1"}, "nbd1");
+    refuse({"takeover", "sda"}, "sda");
+    refuse({"takeover", "--force"}, "--force");
+    refuse({"resize"}, "/dev/nbd0");
+    refuse({"resize", "nbd0", "nbd1"}, "nbd1");
     refuse({"attach", "server,x", "-qz", "-r"}, "-z");
     refuse({"detach"}, "/dev/nbd0");
     refuse({"detach", "nbd0", "nbd1"}, "nbd1");
@@ -82,17 +122,22 @@ TEST_CASE("the other commands take what they document") {
     CHECK(read_as<DetachOptions>({"detach", "7"}).index == 7);
     CHECK(!read_as<StatusOptions>({"status"}).index);
     CHECK(read_as<StatusOptions>({"status", "/dev/nbd1", "--json"}).json);
+    CHECK(!read_as<TakeoverOptions>({"takeover"}).index);
+    CHECK(read_as<TakeoverOptions>({"takeover", "nbd2"}).index == 2U);
+    CHECK(read_as<ResizeOptions>({"resize", "/dev/nbd3"}).index == 3U);
     const auto list = read_as<ListOptions>({"list", "-lj", "nbd://server"});
     CHECK(list.with_details);
     CHECK(list.json);
-    const auto boot = read_as<BootCommandOptions>({"boot", "--check", "--cmdline", "/tmp/words"});
+    const auto boot =
+        read_as<BootCommandOptions>({"boot", "--check", "--cmdline", "/tmp/words", "--config=/tmp/conf"});
     CHECK(boot.check_only);
     CHECK(boot.command_line_file == "/tmp/words");
+    CHECK(boot.config_file == "/tmp/conf");
     (void)read_as<VersionOptions>({"--version"});
 }
 
 TEST_CASE("every command has a help text, and asks for it with --help") {
-    for (const char* name : {"attach", "detach", "status", "list", "boot"}) {
+    for (const char* name : {"attach", "detach", "status", "takeover", "resize", "list", "boot"}) {
         CHECK(read_as<HelpOptions>({name, "--help"}).command == name);
         CHECK(read_as<HelpOptions>({"help", name}).command == name);
         CHECK(help_text(name).find(name) != std::string_view::npos);

@@ -7,6 +7,8 @@
 #include "server/config_keys.hh"
 
 using namespace holdfast::server;
+using holdfast::Place;
+using holdfast::Remark;
 
 namespace {
 

@@ -1,6 +1,6 @@
 // Guards against what is no text file: directories, FIFOs, devices, things without end.
 
-#include "server/text_file.hh"
+#include "common/linux/text_file.hh"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -8,10 +8,10 @@
 
 #include "common/linux/fd.hh"
 
-namespace holdfast::server {
+namespace holdfast {
 
 Result<std::string> read_text_file(const std::string& path, std::size_t most) {
-    // O_NONBLOCK: a FIFO must not hold the server up.
+    // O_NONBLOCK: a FIFO must not hold the program up.
     const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (!file) return sys_error("open");
     struct stat status {};
@@ -30,4 +30,4 @@ Result<std::string> read_text_file(const std::string& path, std::size_t most) {
     }
 }
 
-}  // namespace holdfast::server
+}  // namespace holdfast

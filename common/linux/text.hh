@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <string_view>
 
-namespace holdfast::server {
+namespace holdfast {
 
 inline constexpr std::string_view white_space = " \t\r\f\v";
 
@@ -34,4 +34,4 @@ inline std::string_view take_word(std::string_view& rest) {
     return word;
 }
 
-}  // namespace holdfast::server
+}  // namespace holdfast

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-namespace holdfast::server {
+namespace holdfast {
 
 // Where something stands. Line 0 means the file (or the command line) as a whole.
 struct Place {
@@ -46,7 +46,8 @@ struct IniSection {
 };
 
 // The sections in their order. Lines that are neither section, key nor comment are reported in `errors`.
+// `first_section` names the sections that a key without one may have been meant for: "[generic] or [EXPORT]".
 [[nodiscard]] std::vector<IniSection> scan_ini(std::string_view file, std::string_view text,
-                                               std::vector<Remark>& errors);
+                                               std::string_view first_section, std::vector<Remark>& errors);
 
-}  // namespace holdfast::server
+}  // namespace holdfast

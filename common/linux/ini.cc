@@ -1,15 +1,15 @@
 // The grammar is GKeyFile's, which nbd-server reads its configuration with, less its translations and lists.
 
-#include "server/ini.hh"
+#include "common/linux/ini.hh"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 
-#include "server/text.hh"
+#include "common/linux/text.hh"
 
-namespace holdfast::server {
+namespace holdfast {
 namespace {
 
 // False for an escape that GKeyFile does not know.
@@ -34,7 +34,8 @@ bool unescape(std::string_view text, std::string& out) {
 
 class Scanner {
 public:
-    Scanner(std::string_view file, std::vector<Remark>& errors) : file_(file), errors_(errors) {}
+    Scanner(std::string_view file, std::string_view first_section, std::vector<Remark>& errors)
+        : file_(file), first_section_(first_section), errors_(errors) {}
 
     void line(std::string_view raw) {
         ++number_;
@@ -73,8 +74,8 @@ private:
         const std::string_view key = trimmed(text.substr(0, equals));
         if (key.empty()) return wrong("the name of the key is missing before \"=\"");
         if (sections_.empty()) {
-            return wrong(fmt::format(
-                "\"{}\" stands before the first section; write [generic] or [EXPORT] above it", key));
+            return wrong(fmt::format("\"{}\" stands before the first section; write {} above it", key,
+                                     first_section_));
         }
         IniEntry entry{std::string(key), {}, place()};
         if (!unescape(trimmed(text.substr(equals + 1)), entry.value)) {
@@ -85,6 +86,7 @@ private:
     }
 
     std::string_view file_;
+    std::string_view first_section_;
     std::vector<Remark>& errors_;
     std::vector<IniSection> sections_;
     unsigned number_ = 0;
@@ -98,14 +100,15 @@ std::string to_string(const Place& place) {
 
 std::string to_string(const Remark& remark) { return to_string(remark.place) + ": " + remark.text; }
 
-std::vector<IniSection> scan_ini(std::string_view file, std::string_view text, std::vector<Remark>& errors) {
+std::vector<IniSection> scan_ini(std::string_view file, std::string_view text, std::string_view first_section,
+                                 std::vector<Remark>& errors) {
     constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
     if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
-    Scanner scanner(file, errors);
+    Scanner scanner(file, first_section, errors);
     while (!text.empty()) {
         scanner.line(take_line(text));
     }
     return scanner.take();
 }
 
-}  // namespace holdfast::server
+}  // namespace holdfast

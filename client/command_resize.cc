@@ -1,0 +1,42 @@
+// resize: has the daemon look at the export's size now, and not only at its next probe.
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <chrono>
+
+#include "client/commands.hh"
+#include "client/control.hh"
+#include "client/sysfs.hh"
+
+namespace holdfast::client {
+namespace {
+
+// A little longer than the daemon's own look may take.
+constexpr std::chrono::seconds patience{15};
+
+}  // namespace
+
+ExitCode run_resize(const ResizeOptions& options) {
+    const auto sysfs = SysfsDevice::open(options.index);
+    if (!sysfs || !sysfs->connected()) {
+        complain(fmt::format("/dev/nbd{}: not attached", options.index));
+        return ExitCode::not_attached;
+    }
+    const auto answer = ask(options.index, Order::resize, patience);
+    if (!answer) {
+        complain(fmt::format("/dev/nbd{}: its daemon: {}", options.index, answer.error().message()));
+        return ExitCode::failure;
+    }
+    std::string_view words = *answer;
+    if (words.ends_with('\n')) words.remove_suffix(1);
+    if (words.starts_with("ok ")) {
+        say(fmt::format("/dev/nbd{} has {} bytes\n", options.index, words.substr(3)));
+        return ExitCode::ok;
+    }
+    if (words.starts_with("error ")) words.remove_prefix(6);
+    complain(fmt::format("/dev/nbd{}: {}", options.index, words));
+    return ExitCode::failure;
+}
+
+}  // namespace holdfast::client

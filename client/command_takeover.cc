@@ -1,0 +1,38 @@
+// takeover: a daemon of the installed program in the place of the one that runs, for one device or all.
+
+#include <fmt/format.h>
+
+#include "client/commands.hh"
+#include "client/record.hh"
+#include "client/sysfs.hh"
+#include "client/takeover.hh"
+
+namespace holdfast::client {
+namespace {
+
+void notes(std::string_view line, bool) { complain(line); }
+
+bool is_ours(std::uint32_t index) {
+    const auto sysfs = SysfsDevice::open(index);
+    return sysfs && sysfs->connected() && session_in(sysfs->attribute("backend"));
+}
+
+ExitCode take_over_all(ProcessTitle& title) {
+    ExitCode code = ExitCode::not_attached;
+    for (const std::uint32_t index : nbd_devices()) {
+        if (!is_ours(index)) continue;
+        const ExitCode one = take_over(index, title, notes);
+        if (code == ExitCode::not_attached || code == ExitCode::ok) code = one;
+    }
+    if (code == ExitCode::not_attached) complain("takeover: holdfast-client has attached no device");
+    return code;
+}
+
+}  // namespace
+
+ExitCode run_takeover(const TakeoverOptions& options, ProcessTitle& title) {
+    close_inherited();
+    return options.index ? take_over(*options.index, title, notes) : take_over_all(title);
+}
+
+}  // namespace holdfast::client
