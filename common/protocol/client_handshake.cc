@@ -40,7 +40,9 @@ std::span<const std::uint8_t> bytes_of_text(std::string_view text) noexcept {
 
 }  // namespace
 
-ClientHandshake::ClientHandshake(Goal goal, std::string_view export_name) noexcept : goal_(goal) {
+ClientHandshake::ClientHandshake(Goal goal, std::string_view export_name,
+                                 std::optional<SessionClaim> claim) noexcept
+    : goal_(goal), claim_(goal == Goal::go ? claim : std::nullopt) {
     if (export_name.size() > name_.size()) {
         fail("the export's name is longer than 4096 bytes");
         return;
@@ -62,6 +64,11 @@ std::size_t ClientHandshake::wanted() const noexcept { return state_ == State::r
 std::string_view ClientHandshake::text() const noexcept {
     if (state_ == State::failed) return reason_;
     return {text_.data(), text_length_};
+}
+
+std::optional<SessionAnswer> ClientHandshake::session() const noexcept {
+    if (!boot_identity_) return std::nullopt;
+    return SessionAnswer{*boot_identity_, {export_identity_.data(), export_identity_length_}};
 }
 
 void ClientHandshake::receive(std::span<const std::uint8_t> bytes) noexcept {
@@ -96,6 +103,11 @@ void ClientHandshake::proceed(Then then) noexcept {
         case Then::next_reply: return expect(Step::reply_head, sizeof(WireOptionReply));
         case Then::enter: return finish(State::done);
         case Then::refuse:
+            // A server that does not fence is no reason to be without the disk.
+            if (asked_ == Option::session && refusal_ == OptionReply::err_unsup) {
+                boot_identity_.reset();
+                return ask_for_export();
+            }
             // The specification's way back where a server does not know GO.
             if (goal_ == Goal::go && asked_ == Option::go && refusal_ == OptionReply::err_unsup)
                 return ask_by_export_name();
@@ -119,6 +131,7 @@ void ClientHandshake::understand() noexcept {
         case Step::greeting: return on_greeting();
         case Step::export_reply: return on_export_reply();
         case Step::reply_head: return on_reply_head();
+        case Step::session_answer: return on_session_answer();
         case Step::info_type: return on_info_type();
         case Step::info_export: {
             // The type is known by now; the rest of the struct is what EXPORT_NAME is answered with.
@@ -173,8 +186,14 @@ void ClientHandshake::on_reply_head() noexcept {
         return length == 0 ? on_acknowledged() : fail("the server's NBD_REP_ACK carries data");
     if (++replies_ > (listing ? most_listed_exports : most_info_replies))
         return fail("the server's answer does not end: too many replies");
-    if (type != (listing ? OptionReply::server : OptionReply::info))
+    const bool claiming = asked_ == Option::session;
+    if (type != (listing ? OptionReply::server : claiming ? OptionReply::session : OptionReply::info))
         return fail("the server's reply is of a type that does not answer the option");
+    if (claiming) {
+        if (boot_identity_) return fail("the server answered the session twice");
+        if (length > longest_session_answer) return fail("the server's answer to the session is malformed");
+        return expect(Step::session_answer, length);
+    }
     const std::size_t head_length = listing ? sizeof(be32) : sizeof(be16);
     if (length < head_length) return fail("the server's reply is too short");
     reply_left_ = length - head_length;
@@ -190,11 +209,24 @@ void ClientHandshake::on_error_reply(OptionReply type, std::uint32_t length) noe
 
 void ClientHandshake::on_acknowledged() noexcept {
     if (asked_ == Option::list) return finish(State::done);
+    if (asked_ == Option::session) {
+        if (!boot_identity_) return fail("the server accepted the session without answering it");
+        return ask_for_export();
+    }
     if (!export_given_) return fail("the server accepted the export without saying its size");
     // Judged only now: the replies come in any order, and the size decides too.
     const char* flaw = block_sizes_given_ ? flaw_of(offer_.block_sizes, offer_.size) : nullptr;
     if (flaw != nullptr) return fail(flaw);
     finish(State::done);
+}
+
+void ClientHandshake::on_session_answer() noexcept {
+    const std::optional<SessionAnswer> answer = decode_session_answer(std::span(element_).first(need_));
+    if (!answer) return fail("the server's answer to the session is malformed");
+    boot_identity_ = answer->boot_identity;
+    std::ranges::copy(answer->export_identity, export_identity_.begin());
+    export_identity_length_ = answer->export_identity.size();
+    proceed(Then::next_reply);
 }
 
 void ClientHandshake::take_export(std::uint64_t size, std::uint16_t flags) noexcept {
@@ -268,17 +300,34 @@ void ClientHandshake::put_option(Option option, std::size_t length) noexcept {
 }
 
 void ClientHandshake::ask() noexcept {
-    if (goal_ == Goal::list) {
-        asked_ = Option::list;
-        put_option(asked_, 0);
-    } else {
-        asked_ = goal_ == Goal::go ? Option::go : Option::info;
-        put_option(asked_, sizeof(be32) + name_length_ + 2 * sizeof(be16));
-        put(bytes_of(be32(static_cast<std::uint32_t>(name_length_))));
-        put(bytes_of_text(export_name()));
-        put(bytes_of(be16(1)));  // one request: without it a server may not tell us, or refuse us
-        put(bytes_of(be16(static_cast<std::uint16_t>(Info::block_size))));
-    }
+    if (claim_) return ask_for_session();
+    if (goal_ != Goal::list) return ask_for_export();
+    asked_ = Option::list;
+    put_option(asked_, 0);
+    proceed(Then::next_reply);
+}
+
+void ClientHandshake::ask_for_session() noexcept {
+    asked_ = Option::session;
+    const SessionRequest request{claim_->session, claim_->slot, claim_->generation, export_name()};
+    const auto length = encode(request, std::span(output_).subspan(written_ + sizeof(WireOption)));
+    if (!length) return fail("the export's name has a NUL in it");
+    put_option(asked_, *length);
+    written_ += *length;  // they stand there already
+    proceed(Then::next_reply);
+}
+
+void ClientHandshake::ask_for_export() noexcept {
+    // What the server said to a claim that it did not know.
+    refusal_ = {};
+    text_length_ = 0;
+    replies_ = 0;
+    asked_ = goal_ == Goal::go ? Option::go : Option::info;
+    put_option(asked_, sizeof(be32) + name_length_ + 2 * sizeof(be16));
+    put(bytes_of(be32(static_cast<std::uint32_t>(name_length_))));
+    put(bytes_of_text(export_name()));
+    put(bytes_of(be16(1)));  // one request: without it a server may not tell us, or refuse us
+    put(bytes_of(be16(static_cast<std::uint16_t>(Info::block_size))));
     proceed(Then::next_reply);
 }
 

@@ -8,14 +8,24 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string_view>
 
 #include "common/protocol/constants.hh"
+#include "common/protocol/session_option.hh"
 #include "common/protocol/transmission.hh"
 #include "common/protocol/wire.hh"
 
 namespace holdfast::nbd {
+
+// Who says GO, to a server that fences: the connections of this session and slot with a lower generation are
+// dead, once the server has answered.
+struct SessionClaim {
+    Uuid session{};
+    std::uint32_t slot = 0;
+    std::uint32_t generation = 0;
+};
 
 class ClientHandshake {
 public:
@@ -33,8 +43,10 @@ public:
     // Called once for each export of a LIST, with its name and description; the views live during the call.
     using ListSink = std::function<void(std::string_view name, std::string_view description)>;
 
-    // `export_name` is copied. A name over longest_string makes a machine that has failed.
-    ClientHandshake(Goal goal, std::string_view export_name) noexcept;
+    // `export_name` is copied. A name over longest_string makes a machine that has failed. A claim is made
+    // with the goal go only, before GO; a server that does not know it is entered all the same, and session()
+    // says so.
+    ClientHandshake(Goal goal, std::string_view export_name, std::optional<SessionClaim> claim = {}) noexcept;
     ClientHandshake(ListSink sink) noexcept;
 
     // Bytes to send, and the note that `count` of them were sent. Send before receiving.
@@ -51,6 +63,9 @@ public:
     [[nodiscard]] const Offer& offer() const noexcept { return offer_; }
     // Whether the server named block sizes; without, offer() has the specification's defaults.
     [[nodiscard]] bool block_sizes_given() const noexcept { return block_sizes_given_; }
+    // Valid when done: the server's answer to the claim; nullopt where none was made, or the server does not
+    // know what it is. The text lives in the machine, and is as the server sent it.
+    [[nodiscard]] std::optional<SessionAnswer> session() const noexcept;
     // Valid when refused.
     [[nodiscard]] OptionReply refusal() const noexcept { return refusal_; }
     // The server's words when refused (what fits; control characters as they came), our reason when failed.
@@ -62,6 +77,7 @@ private:
         greeting,
         export_reply,  // the answer to EXPORT_NAME
         reply_head,
+        session_answer,
         info_type,  // an INFO reply begins with its type
         info_export,
         info_block_size,
@@ -76,8 +92,9 @@ private:
 
     static constexpr std::size_t longest_description = 1024;
     static constexpr std::size_t longest_text = 1024;
-    // Everything that one handshake ever sends: flags, GO, EXPORT_NAME in its stead, and ABORT.
-    static constexpr std::size_t most_output = sizeof(be32) + (sizeof(WireOption) + 8 + longest_string) +
+    // Everything that one handshake ever sends: flags, the claim, GO, EXPORT_NAME in its stead, and ABORT.
+    static constexpr std::size_t most_output = sizeof(be32) + (sizeof(WireOption) + longest_session_request) +
+                                               (sizeof(WireOption) + 8 + longest_string) +
                                                (sizeof(WireOption) + longest_string) + sizeof(WireOption);
 
     void expect(Step step, std::size_t length) noexcept;
@@ -92,6 +109,7 @@ private:
     void on_reply_head() noexcept;
     void on_error_reply(OptionReply type, std::uint32_t length) noexcept;
     void on_acknowledged() noexcept;
+    void on_session_answer() noexcept;
     void on_info_type() noexcept;
     void on_info_block_size() noexcept;
     void on_list_name_length() noexcept;
@@ -102,6 +120,8 @@ private:
     void put(std::span<const std::uint8_t> bytes) noexcept;
     void put_option(Option option, std::size_t length) noexcept;
     void ask() noexcept;
+    void ask_for_session() noexcept;
+    void ask_for_export() noexcept;
     void ask_by_export_name() noexcept;
     [[nodiscard]] std::string_view export_name() const noexcept { return {name_.data(), name_length_}; }
 
@@ -110,6 +130,11 @@ private:
     Offer offer_;
     bool block_sizes_given_ = false;
     OptionReply refusal_{};
+
+    std::optional<SessionClaim> claim_;
+    std::optional<Uuid> boot_identity_;                   // the server has answered the claim
+    std::array<char, longest_string> export_identity_{};  // gives meaning to boot_identity_
+    std::size_t export_identity_length_ = 0;
 
     ListSink sink_;                            // list
     std::array<char, longest_string> name_{};  // go, info

@@ -16,12 +16,12 @@ struct WireSessionRequest {  // followed by the export's name
     be32 slot;
     be32 generation;
 };
-static_assert(sizeof(WireSessionRequest) == 24);
+static_assert(sizeof(WireSessionRequest) == longest_session_request - longest_string);
 
 struct WireSessionAnswer {  // followed by the export's identity
     Uuid boot_identity;
 };
-static_assert(sizeof(WireSessionAnswer) == 16);
+static_assert(sizeof(WireSessionAnswer) == longest_session_answer - longest_string);
 
 bool sound(std::string_view text) noexcept {
     return text.size() <= longest_string && text.find('\0') == std::string_view::npos;

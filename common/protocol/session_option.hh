@@ -9,6 +9,8 @@
 #include <span>
 #include <string_view>
 
+#include "common/protocol/constants.hh"
+
 namespace holdfast::nbd {
 
 using Uuid = std::array<std::uint8_t, 16>;
@@ -24,6 +26,10 @@ struct SessionAnswer {
     Uuid boot_identity{};
     std::string_view export_identity;  // UTF-8; points into the decoded bytes
 };
+
+// Of the data, without the heads of option and reply.
+inline constexpr std::size_t longest_session_request = sizeof(Uuid) + 8 + longest_string;
+inline constexpr std::size_t longest_session_answer = sizeof(Uuid) + longest_string;
 
 // The data of the option and of the reply, without their heads. Encoding writes into `out` and returns the
 // number of bytes, or nullopt where they do not fit, or a text is over longest_string or has a NUL. Decoding

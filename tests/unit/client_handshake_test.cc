@@ -15,6 +15,7 @@ using State = ClientHandshake::State;
 namespace {
 
 constexpr std::uint32_t go = 7, info = 6, list = 3;
+constexpr std::uint32_t session = 0x48460001;
 constexpr std::uint32_t unsup = 0x80000001;
 
 const Bytes greeting = text("NBDMAGICIHAVEOPT") + hex("0003");
@@ -38,18 +39,20 @@ struct Outcome {
     std::uint64_t size;
     BlockSizes block_sizes;
     Bytes listed;
+    std::optional<std::string> identity;  // the export's, where the server answered the claim
 
     bool operator==(const Outcome&) const = default;
 };
 
-Outcome run(Goal goal, const Bytes& bytes, std::size_t portion = SIZE_MAX, std::string_view name = "root") {
+Outcome run(Goal goal, const Bytes& bytes, std::size_t portion = SIZE_MAX, std::string_view name = "root",
+            std::optional<SessionClaim> claim = {}) {
     Bytes listed;
     const auto sink = [&](std::string_view export_name, std::string_view description) {
         listed = listed + text(export_name) + text("=") + text(description) + text(";");
     };
     // On the heap, so that a write past its end is seen.
     const auto machine = goal == Goal::list ? std::make_unique<ClientHandshake>(sink)
-                                            : std::make_unique<ClientHandshake>(goal, name);
+                                            : std::make_unique<ClientHandshake>(goal, name, claim);
     const std::size_t taken = feed(*machine, bytes, portion);
     if (machine->state() != State::running) {
         CHECK(machine->wanted() == 0);
@@ -57,13 +60,15 @@ Outcome run(Goal goal, const Bytes& bytes, std::size_t portion = SIZE_MAX, std::
         CHECK(machine->wanted() > 0);
         CHECK(machine->wanted() <= 64 << 10);
     }
-    return {machine->state(),
-            taken,
-            copy(machine->output()),
-            std::string(machine->text()),
-            machine->offer().size,
-            machine->offer().block_sizes,
-            listed};
+    return {
+        machine->state(),
+        taken,
+        copy(machine->output()),
+        std::string(machine->text()),
+        machine->offer().size,
+        machine->offer().block_sizes,
+        listed,
+        machine->session() ? std::optional<std::string>(machine->session()->export_identity) : std::nullopt};
 }
 
 const Bytes flags_said = hex("00000003");
@@ -76,29 +81,61 @@ void check_failed(Goal goal, const Bytes& bytes, std::string_view reason) {
     CHECK(outcome.text == reason);
 }
 
+// Session 00..0f, slot 2, generation 7; the claim, as it is sent, and a server's answer.
+constexpr SessionClaim claim{{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, 2, 7};
+const Bytes claim_said =
+    option(session, hex("00010203 04050607 08090a0b 0c0d0e0f 00000002 00000007") + text("root"));
+const Bytes boot_identity = hex("b0b1b2b3 b4b5b6b7 b8b9babb bcbdbebf");
+const Bytes claim_answer = reply(session, session, boot_identity + text("lvm:Xy12")) + reply(session, 1);
+
+Outcome claimed(const Bytes& bytes, std::string_view name = "root") {
+    return run(Goal::go, bytes, SIZE_MAX, name, claim);
+}
+
+void check_claim_failed(const Bytes& bytes, std::string_view reason) {
+    const Outcome outcome = claimed(bytes);
+    CHECK(outcome.state == State::failed);
+    CHECK(outcome.text == reason);
+}
+
 // One dialogue of each kind, complete to the last byte.
 struct Dialogue {
     Goal goal;
     Bytes bytes;
     State end;
+    std::optional<SessionClaim> claim;
 };
 std::vector<Dialogue> dialogues() {
     return {
-        {Goal::go, go_dialogue(reply(go, 3, info_block_size) + reply(go, 3, hex("0001") + text("root"))),
-         State::done},
-        {Goal::go, greeting + reply(go, unsup, text("what?")) + hex("0000000000100000 0001"), State::done},
+        {Goal::go,
+         go_dialogue(reply(go, 3, info_block_size) + reply(go, 3, hex("0001") + text("root"))),
+         State::done,
+         {}},
+        {Goal::go,
+         greeting + reply(go, unsup, text("what?")) + hex("0000000000100000 0001"),
+         State::done,
+         {}},
         {Goal::go,
          text("NBDMAGICIHAVEOPT") + hex("0001") + reply(go, unsup) + hex("0000000000100000 0001") +
              Bytes(124),
-         State::done},
-        {Goal::go, greeting + reply(go, 0x80000006, text("no such export")), State::refused},
+         State::done,
+         {}},
+        {Goal::go, greeting + reply(go, 0x80000006, text("no such export")), State::refused, {}},
         {Goal::info,
          greeting + reply(info, 3, info_block_size) + reply(info, 3, info_export) + reply(info, 1),
-         State::done},
+         State::done,
+         {}},
         {Goal::list,
          greeting + reply(list, 2, hex("00000001") + text("a")) +
              reply(list, 2, hex("00000002") + text("bcdef")) + reply(list, 1),
-         State::done},
+         State::done,
+         {}},
+        {Goal::go, greeting + claim_answer + reply(go, 3, info_export) + reply(go, 1), State::done, claim},
+        {Goal::go, greeting + reply(session, unsup, text("what?")) + reply(go, 3, info_export) + reply(go, 1),
+         State::done, claim},
+        {Goal::go, greeting + reply(session, 0x80000002, text("not you")), State::refused, claim},
+        {Goal::go, greeting + claim_answer + reply(go, unsup) + hex("0000000000100000 0001"), State::done,
+         claim},
     };
 }
 
@@ -390,13 +427,138 @@ TEST_CASE("a server that never stops replying is left") {
     CHECK(machine.state() == State::failed);
 }
 
+TEST_CASE("a claim is made right after the flags, and GO follows the server's answer") {
+    ClientHandshake machine(Goal::go, "root", claim);
+    feed(machine, greeting);
+    CHECK(drain(machine) == flags_said + hex("49484156454f5054 48460001 0000001c"  // IHAVEOPT, HF 1, 28 bytes
+                                             "00010203 04050607 08090a0b 0c0d0e0f"
+                                             "00000002 00000007 726f6f74"));  // slot, generation, "root"
+    CHECK_FALSE(machine.session());
+    CHECK(machine.wanted() == 20);
+    feed(machine, reply(session, session, boot_identity + text("lvm:Xy12")));
+    CHECK(machine.output().empty());  // not before the ACK: until then the older connections may be alive
+    feed(machine, reply(session, 1));
+    CHECK(drain(machine) == go_said);
+    const Bytes rest = reply(go, 3, info_block_size) + reply(go, 3, info_export) + reply(go, 1);
+    CHECK(feed(machine, rest + hex("67446698")) == rest.size());
+    REQUIRE(machine.state() == State::done);
+    CHECK(machine.output().empty());
+    REQUIRE(machine.session());
+    CHECK(copy(std::span<const std::uint8_t>(machine.session()->boot_identity)) == boot_identity);
+    CHECK(machine.session()->export_identity == "lvm:Xy12");
+    CHECK(machine.offer().block_sizes.minimum == 512);
+}
+
+TEST_CASE("the answer moves with the machine") {
+    ClientHandshake first(Goal::go, "root", claim);
+    feed(first, greeting + claim_answer);
+    const ClientHandshake second(std::move(first));
+    REQUIRE(second.session());
+    CHECK(second.session()->export_identity == "lvm:Xy12");
+    const char* text = second.session()->export_identity.data();
+    const auto* begin = reinterpret_cast<const char*>(&second);
+    CHECK((text >= begin && text < begin + sizeof second));
+}
+
+TEST_CASE("a server that does not know the session is entered without") {
+    const Bytes dialogue =
+        greeting + reply(session, unsup, text("what?")) + reply(go, 3, info_export) + reply(go, 1);
+    const Outcome outcome = claimed(dialogue);
+    CHECK(outcome.state == State::done);
+    CHECK(outcome.taken == dialogue.size());
+    CHECK(outcome.output == flags_said + claim_said + go_said);
+    CHECK_FALSE(outcome.identity);
+    CHECK(outcome.text.empty());
+    // Nor does it count what it said before it found that out.
+    CHECK_FALSE(claimed(greeting + reply(session, session, boot_identity) + reply(session, unsup) +
+                        reply(go, 3, info_export) + reply(go, 1))
+                    .identity);
+}
+
+TEST_CASE("where GO is not known either, EXPORT_NAME follows, with and without an answer to the claim") {
+    for (const bool known : {false, true}) {
+        const Bytes answer = known ? claim_answer : reply(session, unsup);
+        const Outcome outcome =
+            claimed(greeting + answer + reply(go, unsup, text("what?")) + hex("0000000000100000 0003"));
+        CHECK(outcome.state == State::done);
+        CHECK(outcome.output == flags_said + claim_said + go_said + option(1, text("root")));
+        CHECK(outcome.identity.has_value() == known);
+    }
+    const std::string longest(4096, 'n');
+    CHECK(claimed(greeting + reply(session, unsup) + reply(go, unsup), longest).output.size() ==
+          4 + 16 + 24 + 4096 + 16 + 8 + 4096 + 16 + 4096);
+}
+
+TEST_CASE("any other error is a refusal of the claim, and GO is not said") {
+    for (const std::uint32_t error :
+         {0x80000002U, 0x80000003U, 0x80000005U, 0x80000006U, 0x80000007U, 0x80000063U}) {
+        const Outcome outcome = claimed(greeting + reply(session, error, text("no")));
+        CHECK(outcome.state == State::refused);
+        CHECK(outcome.text == "no");
+        CHECK(outcome.output == flags_said + claim_said + abort_said);
+    }
+    // Also behind the answer.
+    CHECK(claimed(greeting + reply(session, session, boot_identity) + reply(session, 0x80000002)).state ==
+          State::refused);
+}
+
+TEST_CASE("an answer to the claim that is malformed, missing or there twice is a broken protocol") {
+    using namespace std::string_view_literals;
+    const auto answer = [](const Bytes& data) { return greeting + reply(session, session, data); };
+    for (std::size_t length = 0; length < 16; ++length)
+        check_claim_failed(answer(Bytes(length, 'x')), "the server's answer to the session is malformed");
+    check_claim_failed(answer(boot_identity + text("a\0b"sv)),
+                       "the server's answer to the session is malformed");
+    check_claim_failed(answer(boot_identity + Bytes(4097, 'i')),
+                       "the server's answer to the session is malformed");
+    check_claim_failed(greeting + reply(session, 1), "the server accepted the session without answering it");
+    check_claim_failed(answer(boot_identity) + reply(session, session, boot_identity),
+                       "the server answered the session twice");
+    check_claim_failed(answer(boot_identity) + reply(session, 1, hex("00")),
+                       "the server's NBD_REP_ACK carries data");
+    check_claim_failed(greeting + reply(session, 3, info_export),
+                       "the server's reply is of a type that does not answer the option");
+    check_claim_failed(greeting + hex("0003e889045565a9") + be(session, 4) + be(session, 4) + be(65537, 4),
+                       "the server's reply is longer than 64 KiB");
+    CHECK(claimed(answer(boot_identity + Bytes(4096, 'i')) + reply(session, 1)).identity ==
+          std::string(4096, 'i'));
+    CHECK(claimed(answer(boot_identity) + reply(session, 1)).identity == "");
+}
+
+TEST_CASE("the claim and GO are answered in their order") {
+    check_claim_failed(greeting + reply(go, 3, info_export),
+                       "the server replied to an option that was not sent");
+    check_claim_failed(greeting + reply(go, 1), "the server replied to an option that was not sent");
+    check_claim_failed(greeting + claim_answer + claim_answer,
+                       "the server replied to an option that was not sent");
+    check_failed(Goal::go, greeting + claim_answer, "the server replied to an option that was not sent");
+}
+
+TEST_CASE("what was said to the claim does not count against the replies to GO") {
+    Bytes infos = greeting + claim_answer;
+    for (int i = 0; i < 64; ++i) infos = infos + reply(go, 3, info_export);
+    CHECK(claimed(infos + reply(go, 1)).state == State::done);
+    check_claim_failed(infos + reply(go, 3, info_export),
+                       "the server's answer does not end: too many replies");
+}
+
+TEST_CASE("who only looks makes no claim, and a name that cannot be claimed is not asked for") {
+    using namespace std::string_view_literals;
+    CHECK(run(Goal::info, greeting, SIZE_MAX, "root", claim).output ==
+          flags_said + option(info, hex("00000004") + text("root") + hex("0001 0003")));
+    const Outcome outcome = claimed(greeting, "ro\0t"sv);
+    CHECK(outcome.state == State::failed);
+    CHECK(outcome.text == "the export's name has a NUL in it");
+    CHECK(outcome.output == flags_said);
+}
+
 TEST_CASE("a dialogue may arrive in any portions") {
     for (const Dialogue& dialogue : dialogues()) {
-        const Outcome whole = run(dialogue.goal, dialogue.bytes);
+        const Outcome whole = run(dialogue.goal, dialogue.bytes, SIZE_MAX, "root", dialogue.claim);
         CHECK(whole.state == dialogue.end);
         CHECK(whole.taken == dialogue.bytes.size());
         for (const std::size_t portion : {1U, 2U, 3U, 7U, 19U})
-            CHECK(run(dialogue.goal, dialogue.bytes, portion) == whole);
+            CHECK(run(dialogue.goal, dialogue.bytes, portion, "root", dialogue.claim) == whole);
     }
 }
 
@@ -405,7 +567,7 @@ TEST_CASE("no dialogue is complete before its last byte") {
         for (std::size_t size = 0; size < dialogue.bytes.size(); ++size) {
             const Bytes prefix(dialogue.bytes.begin(),
                                dialogue.bytes.begin() + static_cast<std::ptrdiff_t>(size));
-            const Outcome outcome = run(dialogue.goal, prefix);
+            const Outcome outcome = run(dialogue.goal, prefix, SIZE_MAX, "root", dialogue.claim);
             REQUIRE(outcome.state == State::running);
             REQUIRE(outcome.taken == size);
         }
@@ -418,8 +580,9 @@ TEST_CASE("any byte of a dialogue may be anything") {
                 Bytes hostile = dialogue.bytes;
                 hostile[at] = static_cast<std::uint8_t>(value);
                 const Outcome outcome =
-                    run(dialogue.goal, hostile + Bytes(300, static_cast<std::uint8_t>(value)), 1000);
-                REQUIRE(outcome.output.size() <= 4 + 24 + 4096 + 16 + 4096 + 16);
+                    run(dialogue.goal, hostile + Bytes(300, static_cast<std::uint8_t>(value)), 1000, "root",
+                        dialogue.claim);
+                REQUIRE(outcome.output.size() <= 4 + 40 + 4096 + 24 + 4096 + 16 + 4096 + 16);
             }
 }
 
@@ -427,6 +590,7 @@ TEST_CASE("a server that sends garbage does no harm") {
     std::mt19937_64 random(20);
     for (int i = 0; i < 20'000; ++i) {
         const Goal goal = static_cast<Goal>(random() % 3);
+        const bool claims = random() % 2 == 0;
         const std::uint32_t asked = goal == Goal::go ? go : goal == Goal::info ? info : list;
         Bytes bytes = greeting;
         for (std::uint64_t replies = random() % 6; replies > 0; --replies) {
@@ -435,8 +599,11 @@ TEST_CASE("a server that sends garbage does no harm") {
             for (auto& byte : data)
                 byte = static_cast<std::uint8_t>(random() % 3 == 0 ? random() : random() % 4);
             if (random() % 3 == 0) data = info_export;
-            bytes = bytes + reply(asked, types[random() % 6], data);
+            const bool to_claim = claims && random() % 2 == 0;
+            bytes =
+                bytes + (to_claim ? reply(session, random() % 2 == 0 ? session : types[random() % 6], data)
+                                  : reply(asked, types[random() % 6], data));
         }
-        run(goal, bytes, 1 + random() % 50);
+        run(goal, bytes, 1 + random() % 50, "root", claims ? std::optional(claim) : std::nullopt);
     }
 }
