@@ -406,7 +406,9 @@ def hostile(bench: Bench) -> None:
         with dial(server) as bad:
             bad.sendall(CLIENT_FLAGS + claim(1, session=os.urandom(16), slot=5))
             answer(bad)
-    assert memory(server) - before < 32 * MIB, f"grew by {(memory(server) - before) / MIB:.0f} MiB"
+    grown = memory(server) - before
+    # The address sanitizer keeps what is freed, for a while, to see it used.
+    assert grown < 32 * MIB or "address" in bench.build.name, f"grew by {grown / MIB:.0f} MiB"
     assert refused(server, 7) == POLICY, "a session with a connection was forgotten"
     link.sendall(write(1, 0, 512) + NEW * 512)
     assert wrote(link, 1)
