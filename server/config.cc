@@ -192,6 +192,11 @@ void ConfigReader::take_export(const IniSection& section) {
         const auto entry = std::ranges::find(section.entries, "listenaddr", &IniEntry::key);
         warnings_.push_back({entry->place, "listenaddr: has no effect without a port of the export's own"});
     }
+    if (!made.identity.empty() && made.is_virtual()) {
+        const auto entry = std::ranges::find(section.entries, "identity", &IniEntry::key);
+        add_error(entry->place,
+                  "identity: exportname leads each client to a file of its own; they are not all one disk");
+    }
     add_export(std::move(made));
 }
 

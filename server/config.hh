@@ -46,6 +46,7 @@ struct ExportConfig {
     Place place;
     std::string path;
     std::string authfile;  // empty: everybody may connect
+    std::string identity;  // empty: what disk_identity() says
     bool readonly = false;
     bool flush = true;
     bool fua = true;

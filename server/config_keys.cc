@@ -4,6 +4,8 @@
 
 #include <limits>
 
+#include "server/disk_identity.hh"
+
 namespace holdfast::server {
 namespace {
 
@@ -87,6 +89,12 @@ void take_virtstyle(ExportConfig& e, ConfigValue& v) {
     }
 }
 
+void take_identity(ExportConfig& e, ConfigValue& v) {
+    if (!v.empty() && !is_identity(v.text()))
+        v.error("an identity is at most 255 letters, digits and other characters of printable ASCII");
+    e.identity = v.text();
+}
+
 void take_waitfile(ExportConfig&, ConfigValue& v) {
     // The man page says string, the program reads a boolean.
     if (v.empty() || v.text() == "false" || v.text() == "no" || v.text() == "0") return;
@@ -149,6 +157,8 @@ constexpr ExportKey export_table[] = {
     {"trim", [](ExportConfig& e, ConfigValue& v) { e.trim = v.boolean(); }},
     {"virtstyle", take_virtstyle},
     {"waitfile", take_waitfile},
+    // our own
+    {"identity", take_identity},
 };
 
 }  // namespace

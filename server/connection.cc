@@ -11,7 +11,6 @@
 #include <array>
 
 #include "common/linux/log.hh"
-#include "server/request_loop.hh"
 #include "server/socket_io.hh"
 
 namespace holdfast::server {
@@ -83,15 +82,25 @@ Result<void> Connection::start() {
     return {};
 }
 
+void Connection::give_order_to_stop() noexcept {
+    Order expected = Order::serve;
+    (void)order_.compare_exchange_strong(expected, Order::stop);
+}
+
 void Connection::stop() noexcept {
-    stopping_ = true;
+    give_order_to_stop();
     // Wakes a thread that waits for a request. One that carries one out is not disturbed, and can still
     // reply.
     (void)::shutdown(socket_.get(), SHUT_RD);
 }
 
 void Connection::abandon() noexcept {
-    stopping_ = true;
+    give_order_to_stop();
+    (void)::shutdown(socket_.get(), SHUT_RDWR);
+}
+
+void Connection::fence() noexcept {
+    order_ = Order::fence;
     (void)::shutdown(socket_.get(), SHUT_RDWR);
 }
 
@@ -103,12 +112,16 @@ void* Connection::thread_main(void* self) {
 void Connection::run() {
     set_tcp_options(socket_.get());
     {
-        ClientExports exports(context_.config, context_.shared, scope_, peer_);
+        const Deadline deadline = std::chrono::steady_clock::now() + context_.config->handshaketimeout;
+        ClientExports exports(context_.config, context_.shared, scope_, peer_,
+                              {*this, socket_.get(), deadline});
         nbd::ServerHandshake handshake(exports);
-        const bool served = shake_hands(exports, handshake);
+        const bool served = shake_hands(exports, handshake, deadline);
         leave_admission();
         context_.changed();
-        if (served) transmit(exports, handshake.offer());
+        std::uint64_t unread = 0;
+        if (served) unread = transmit(exports, handshake.offer());
+        exports.let_go(unread);  // before the farewell, which a successor need not wait for
         say_goodbye();
     }  // the volume is released here, which may take its time; the client need not wait for that
     ended_ = true;
@@ -116,9 +129,8 @@ void Connection::run() {
     context_.changed();
 }
 
-bool Connection::shake_hands(ClientExports& exports, nbd::ServerHandshake& handshake) {
+bool Connection::shake_hands(ClientExports& exports, nbd::ServerHandshake& handshake, Deadline deadline) {
     using State = nbd::ServerHandshake::State;
-    const Deadline deadline = std::chrono::steady_clock::now() + context_.config->handshaketimeout;
     std::array<std::uint8_t, 4096> bytes;
     for (;;) {
         while (!handshake.output().empty()) {
@@ -152,10 +164,10 @@ bool Connection::shake_hands(ClientExports& exports, nbd::ServerHandshake& hands
 }
 
 void Connection::log_handshake_end(const std::string& why) const {
-    if (!stopping_) log::info(fmt::format("{}: handshake ended: {}", peer_.name, why));
+    if (order_ == Order::serve) log::info(fmt::format("{}: handshake ended: {}", peer_.name, why));
 }
 
-void Connection::transmit(ClientExports& exports, const nbd::Offer& offer) {
+std::uint64_t Connection::transmit(ClientExports& exports, const nbd::Offer& offer) {
     OpenExport& opened = *exports.opened();
     const ExportConfig& config = opened.config();
     std::string label = fmt::format("export {}: {}", config.name, peer_.name);
@@ -163,9 +175,10 @@ void Connection::transmit(ClientExports& exports, const nbd::Offer& offer) {
                           size_text(offer.size),
                           (offer.flags & nbd::flag_read_only) != 0 ? "read-only" : "read-write"));
     set_idle_timeout(socket_.get(), config.timeout);
-    const auto loop = std::make_unique<RequestLoop>(socket_.get(), offer, opened, label, stopping_, sending_);
+    const auto loop = std::make_unique<RequestLoop>(socket_.get(), offer, opened, label, order_, sending_);
     const std::string why = loop->run();
     log::info(fmt::format("{} closed: {}", label, why));
+    return loop->unread();
 }
 
 void Connection::leave_admission() {
@@ -179,8 +192,10 @@ void Connection::leave_admission() {
 // although we are gone, and a kernel that waits to send does not even notice that the link has ended.
 void Connection::say_goodbye() noexcept {
     (void)::shutdown(socket_.get(), SHUT_WR);
-    // Half a second is for a peer that is there: whoever takes longer loses a reply, as in any outage.
-    for (int i = 0; i < 50 && awaits_acknowledgement(socket_.get()); ++i) (void)::poll(nullptr, 0, 10);
+    // Half a second is for a peer that is there: whoever takes longer loses a reply, as in any outage. What
+    // is fenced has nobody behind it who waits for one.
+    for (int i = 0; order_ != Order::fence && i < 50 && awaits_acknowledgement(socket_.get()); ++i)
+        (void)::poll(nullptr, 0, 10);
     const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
     (void)::connect(socket_.get(), &nobody, sizeof nobody);
     (void)::shutdown(socket_.get(), SHUT_RDWR);  // a UNIX socket, which cannot be reset

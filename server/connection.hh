@@ -12,10 +12,11 @@
 #include "common/linux/fd.hh"
 #include "server/admission.hh"
 #include "server/exports.hh"
+#include "server/request_loop.hh"
 
 namespace holdfast::server {
 
-class Connection {
+class Connection final : private Fenceable {
 public:
     // What the connection is given. `shared` and `admission` must outlive it. `changed` is called from its
     // thread when the handshake is over and when all is over. The peer has been admitted: the connection
@@ -47,13 +48,20 @@ public:
     [[nodiscard]] const Peer& peer() const noexcept { return peer_; }
 
 private:
+    // From the thread of the connection that takes its place.
+    void fence() noexcept override;
+
     static void* thread_main(void* self);
     void run();
     // Whether transmission follows.
-    [[nodiscard]] bool shake_hands(ClientExports& exports, nbd::ServerHandshake& handshake);
-    void transmit(ClientExports& exports, const nbd::Offer& offer);
+    [[nodiscard]] bool shake_hands(ClientExports& exports, nbd::ServerHandshake& handshake,
+                                   Deadline deadline);
+    // Returns how much of what the client sent was not taken up.
+    std::uint64_t transmit(ClientExports& exports, const nbd::Offer& offer);
     void leave_admission();
     void say_goodbye() noexcept;
+    // A fence stays one.
+    void give_order_to_stop() noexcept;
     void log_handshake_end(const std::string& why) const;
 
     Fd socket_;  // closed by the destructor: the main thread may shut it down until then
@@ -63,7 +71,7 @@ private:
     pthread_t thread_{};
     bool started_ = false;
     bool admitted_ = true;
-    std::atomic<bool> stopping_ = false;
+    std::atomic<Order> order_ = Order::serve;
     std::atomic<bool> sending_ = false;
     std::atomic<bool> ended_ = false;
 };

@@ -8,6 +8,7 @@
 
 #include "common/linux/log.hh"
 #include "server/access_file.hh"
+#include "server/disk_identity.hh"
 
 namespace holdfast::server {
 
@@ -64,8 +65,12 @@ std::expected<Offer, std::string> make_offer(const ExportConfig& config, const V
 }
 
 ClientExports::ClientExports(std::shared_ptr<const Config> config, Shared& shared, ListenScope scope,
-                             Peer peer)
-    : config_(std::move(config)), shared_(shared), scope_(std::move(scope)), peer_(std::move(peer)) {}
+                             Peer peer, ClientLine line)
+    : config_(std::move(config)),
+      shared_(shared),
+      scope_(std::move(scope)),
+      peer_(std::move(peer)),
+      line_(line) {}
 
 bool ClientExports::offers(const ExportConfig& config) const {
     return scope_.every_export || config.name == scope_.default_export;
@@ -144,11 +149,82 @@ std::expected<Offer, Refusal> ClientExports::look(std::string_view name) {
     return *offer;
 }
 
+// Everything that can refuse for other reasons comes before the older connections are cut off.
+std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::SessionRequest& request) {
+    const Found found = find(request.export_name);
+    if (!found) return std::unexpected(found.error());
+    const ExportConfig& config = **found;
+    const VolumeRequest wanted = request_for(config);
+    if (const auto created = create_missing_file(wanted); !created) return refuse(config, created.error());
+    Result<std::string> identity =
+        config.identity.empty() ? disk_identity(wanted.path) : Result<std::string>(config.identity);
+    if (!identity) {
+        const SysError& error = identity.error();
+        return refuse(config, {error.code == ENOENT, fmt::format("{}: {}", wanted.path, error.message())});
+    }
+    claim_.emplace(&config, std::move(*identity), nullptr, false);
+    auto place = shared_.sessions.claim({request.session, request.slot, config.name}, request.generation,
+                                        line_.connection, peer_.name);
+    if (!place) {
+        const std::string why = fmt::format("its generation is {}, and {} of this session was here already",
+                                            request.generation, place.error());
+        return refuse(config, OptionReply::err_policy, why, why);
+    }
+    claim_->place = std::move(*place);
+    if (const auto stands = wait_for_fence(request); !stands) return std::unexpected(stands.error());
+    return nbd::ClaimAnswer{shared_.boot_identity, claim_->identity};
+}
+
+std::expected<void, Refusal> ClientExports::wait_for_fence(const nbd::SessionRequest& request) {
+    using Fence = SessionPlace::Fence;
+    const auto began = std::chrono::steady_clock::now();
+    const Fence outcome = claim_->place->wait(line_.socket, line_.deadline);
+    const auto waited = std::chrono::steady_clock::now() - began;
+    for (const FencedConnection& one : claim_->place->fenced_by_this()) {
+        log::notice(fmt::format(
+            "export {}: {} fenced: {} took its place in the session, with generation {} after {}; waited "
+            "{:.3f} s for what it had with the disk, {} bytes of its requests are thrown away",
+            claim_->config->name, one.peer, peer_.name, request.generation, one.generation,
+            std::chrono::duration<double>(waited).count(), one.unread));
+    }
+    const char* why = "";
+    switch (outcome) {
+        case Fence::stands: claim_->stands = true; return {};
+        case Fence::overtaken:
+            why = "a newer connection of its session came while it waited for an older one";
+            break;
+        case Fence::late: why = "an older connection of its session is still busy with the disk"; break;
+        case Fence::left:
+            why = "its claim was given up while an older connection of its session was busy with the disk";
+            break;
+        case Fence::failed: why = "no descriptor is left to wait for an older connection with"; break;
+    }
+    return refuse(*claim_->config, OptionReply::err_policy, why, why);
+}
+
+// A claim that came to nothing is no reason to let its connection in without one.
+std::optional<std::string> ClientExports::out_of_session() const {
+    if (!claim_->stands) return "its session was refused";
+    if (claim_->place->fenced()) return "a newer connection of its session has its place";
+    return std::nullopt;
+}
+
+std::expected<void, VolumeRefusal> ClientExports::check_identity(const OpenExport& opened) const {
+    if (!claim_->config->identity.empty()) return {};
+    const Result<std::string> identity = opened.volume().identity();
+    if (identity && *identity == claim_->identity) return {};
+    return std::unexpected(
+        VolumeRefusal{false, fmt::format("{} was replaced while it was opened", opened.config().path)});
+}
+
 std::expected<Offer, Refusal> ClientExports::open(std::string_view name) {
     opened_.reset();
     const Found found = find(name);
     if (!found) return std::unexpected(found.error());
     const ExportConfig& config = **found;
+    const bool claimed = claim_ && claim_->config == &config;
+    if (const auto why = claimed ? out_of_session() : std::nullopt)
+        return refuse(config, OptionReply::err_policy, *why, *why);
     if (!shared_.counts.enter(config.name, config.maxconnections)) {
         const std::string why = fmt::format("it has maxconnections = {} connections", config.maxconnections);
         return refuse(config, OptionReply::err_policy, why, why);
@@ -166,7 +242,19 @@ std::expected<Offer, Refusal> ClientExports::open(std::string_view name) {
         opened_.reset();
         return refuse(config, {false, offer.error()});
     }
+    if (!claimed) {
+        claim_.reset();
+    } else if (const auto same = check_identity(*opened_); !same) {
+        opened_.reset();
+        return refuse(config, same.error());
+    }
     return *offer;
+}
+
+void ClientExports::let_go(std::uint64_t unread) {
+    if (opened_) opened_->leave_count();
+    if (claim_ && claim_->place) claim_->place->set_unread(unread);
+    claim_.reset();
 }
 
 }  // namespace holdfast::server

@@ -12,6 +12,7 @@
 #include "common/protocol/server_handshake.hh"
 #include "server/config.hh"
 #include "server/peer.hh"
+#include "server/sessions.hh"
 #include "server/volume_registry.hh"
 
 namespace holdfast::server {
@@ -40,6 +41,15 @@ struct ListenScope {
 struct Shared {
     VolumeRegistry volumes;
     ConnectionCounts counts;
+    Sessions sessions;
+    nbd::Uuid boot_identity{};
+};
+
+// The connection that a client came by.
+struct ClientLine {
+    Fenceable& connection;
+    int socket;
+    Deadline deadline;  // of the handshake
 };
 
 // The part of an export that is in use by one connection.
@@ -49,7 +59,12 @@ public:
         : config_(config), counts_(counts), use_(std::move(use)) {}
     OpenExport(const OpenExport&) = delete;
     OpenExport& operator=(const OpenExport&) = delete;
-    ~OpenExport() { counts_.leave(config_.name); }
+    ~OpenExport() { leave_count(); }
+
+    // It is not counted any more, though the volume is still held.
+    void leave_count() {
+        if (std::exchange(counted_, false)) counts_.leave(config_.name);
+    }
 
     [[nodiscard]] const ExportConfig& config() const { return config_; }
     [[nodiscard]] Volume& volume() const { return use_.volume(); }
@@ -57,23 +72,41 @@ public:
 private:
     const ExportConfig& config_;
     ConnectionCounts& counts_;
+    bool counted_ = true;
     VolumeUse use_;
 };
 
 class ClientExports final : public nbd::ExportDirectory {
 public:
-    // `config` is kept; `shared` must outlive this.
-    ClientExports(std::shared_ptr<const Config> config, Shared& shared, ListenScope scope, Peer peer);
+    // `config` is kept; `shared` and what `line` names must outlive this.
+    ClientExports(std::shared_ptr<const Config> config, Shared& shared, ListenScope scope, Peer peer,
+                  ClientLine line);
 
     [[nodiscard]] std::expected<std::vector<std::string>, nbd::Refusal> list() override;
     [[nodiscard]] std::expected<nbd::Offer, nbd::Refusal> look(std::string_view name) override;
+    // May wait until the deadline, or until its client is gone.
+    [[nodiscard]] std::expected<nbd::ClaimAnswer, nbd::Refusal> claim(
+        const nbd::SessionRequest& request) override;
+    // Of a connection that has made a claim, the export of the claim belongs to its session and is had only
+    // while the fence stands. Any other export does not, and with it the connection leaves the session.
     [[nodiscard]] std::expected<nbd::Offer, nbd::Refusal> open(std::string_view name) override;
+    // The connection will have nothing more to do with the disk, and its successor need not wait for what is
+    // left of it. `unread`: how much its client had sent beyond what was taken up.
+    void let_go(std::uint64_t unread);
 
     // Set by a successful open().
     [[nodiscard]] OpenExport* opened() { return opened_ ? &*opened_ : nullptr; }
 
 private:
     using Found = std::expected<const ExportConfig*, nbd::Refusal>;
+
+    // What the connection said of its session, and what became of that.
+    struct Claim {
+        const ExportConfig* config;
+        std::string identity;                 // what the client was told
+        std::unique_ptr<SessionPlace> place;  // none: refused
+        bool stands = false;                  // every older connection has let go
+    };
 
     // The export that the name means here, if this client may have it. Logs a refusal.
     [[nodiscard]] Found find(std::string_view name);
@@ -87,13 +120,21 @@ private:
                                                        const VolumeRefusal& refusal);
     [[nodiscard]] std::unexpected<nbd::Refusal> refuse_unknown(std::string_view name);
     void log_refusal(std::string_view text);
+    // These three of claim_. Logs whom it fenced.
+    [[nodiscard]] std::expected<void, nbd::Refusal> wait_for_fence(const nbd::SessionRequest& request);
+    // nullopt: this connection may use the export of its claim; otherwise why not.
+    [[nodiscard]] std::optional<std::string> out_of_session() const;
+    // What was opened is what the client was told of.
+    [[nodiscard]] std::expected<void, VolumeRefusal> check_identity(const OpenExport& opened) const;
 
     std::shared_ptr<const Config> config_;
     Shared& shared_;
     ListenScope scope_;
     Peer peer_;
+    ClientLine line_;
     unsigned refusals_ = 0;
     std::optional<OpenExport> opened_;
+    std::optional<Claim> claim_;
 };
 
 // A name that a client made up, for the log: short, and with nothing in it that a log's reader could stumble

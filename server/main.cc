@@ -10,6 +10,7 @@
 #include "common/linux/log.hh"
 #include "server/config_file.hh"
 #include "server/daemon.hh"
+#include "server/disk_identity.hh"
 #include "server/identity.hh"
 #include "server/options.hh"
 #include "server/server.hh"
@@ -26,6 +27,17 @@ enum Exit : int { good = 0, not_started = 1, bad_usage = 2, left_stuck = 3 };
 void print(std::FILE* stream, std::string_view text) {
     std::fwrite(text.data(), 1, text.size(), stream);
     std::fputc('\n', stream);
+}
+
+// What clients are told of each disk, so that it can be compared with what another server says. Those of a
+// virtual export differ, and what is not there has been warned of.
+void print_identities(const Config& config) {
+    for (const ExportConfig& one : config.exports) {
+        const Result<std::string> identity = one.identity.empty() && !one.is_virtual()
+                                                 ? disk_identity(one.path)
+                                                 : Result<std::string>(one.identity);
+        if (identity && !identity->empty()) print(stdout, fmt::format("[{}]: {}", one.name, *identity));
+    }
 }
 
 // Everything that can be said of the configuration, for a person or a script at a terminal.
@@ -49,6 +61,7 @@ int check(const Options& options) {
         print(stdout, "error: " + identity.error());
         return not_started;
     }
+    print_identities(loaded.config);
     print(stdout, fmt::format("good: {} exports", loaded.config.exports.size()));
     return good;
 }

@@ -19,13 +19,13 @@ using nbd::SimpleReply;
 using nbd::WireSimpleReply;
 
 RequestLoop::RequestLoop(int socket, const nbd::Offer& offer, OpenExport& opened, std::string label,
-                         const std::atomic<bool>& stopping, std::atomic<bool>& sending)
+                         const std::atomic<Order>& order, std::atomic<bool>& sending)
     : socket_(socket),
       offer_(offer),
       config_(opened.config()),
       volume_(opened.volume()),
       label_(std::move(label)),
-      stopping_(stopping),
+      order_(order),
       sending_(sending),
       receiver_(socket) {}
 
@@ -34,8 +34,12 @@ std::string RequestLoop::run() {
         std::array<std::uint8_t, sizeof(nbd::WireRequest)> bytes;
         const Received got = receiver_.receive(bytes);
         // What a stopping server has received but not taken up it leaves unanswered: to the client's kernel
-        // that is an outage, which it survives, and an error would not be.
-        if (stopping_) return "the server stops";
+        // that is an outage, which it survives, and an error would not be. After a fence it must not be done:
+        // the client may have sent it again by then, and something newer after that.
+        if (order_ != Order::serve) {
+            (void)ended_by_order();
+            return why_;
+        }
         if (got != Received::complete) {
             (void)ended_receiving(got, false);
             return why_;
@@ -107,6 +111,7 @@ RequestLoop::Next RequestLoop::read_in_pieces(const Request& request) {
     for (std::uint64_t offset = request.offset; offset < stop; offset += piece) {
         if (const Result<void> done = volume_.read(piece_at(offset), offset); !done)
             return reply(request, done);
+        if (order_ == Order::fence) return ended_by_order();
     }
     const WireSimpleReply head = nbd::encode_simple_reply({ErrorCode::none, request.cookie});
     if (send(nbd::bytes_of(head), true) == Next::end) return Next::end;
@@ -128,6 +133,8 @@ RequestLoop::Next RequestLoop::write(const Request& request) {
         const std::span<std::uint8_t> data = buffer(std::min<std::uint64_t>(piece, request.length - done));
         if (const Received got = receiver_.receive(data); got != Received::complete)
             return ended_receiving(got, true);
+        // Also when it is all here: what was sent before the fence can be read behind it.
+        if (order_ == Order::fence) return ended_by_order();
         outcome = volume_.write(data, request.offset + done, is_durable(request));
         done += data.size();
         if (outcome) continue;
@@ -164,6 +171,7 @@ RequestLoop::Next RequestLoop::send(std::span<const std::uint8_t> data, bool mor
     sending_ = true;
     const Result<void> sent = send_all(socket_, data, more_follows);
     sending_ = false;
+    if (!sent && order_ == Order::fence) return ended_by_order();
     if (!sent) return end("the link is lost: " + sent.error().message());
     return Next::go_on;
 }
@@ -173,9 +181,13 @@ RequestLoop::Next RequestLoop::end(std::string why) {
     return Next::end;
 }
 
+RequestLoop::Next RequestLoop::ended_by_order() {
+    return end(order_ == Order::fence ? "fenced, for a newer connection of its session" : "the server stops");
+}
+
 RequestLoop::Next RequestLoop::ended_receiving(Received how, bool within_request) {
     const int error = errno;
-    if (stopping_) return end("the server stops");
+    if (order_ != Order::serve) return ended_by_order();
     switch (how) {
         case Received::complete: break;
         case Received::closed:

@@ -13,15 +13,23 @@
 
 namespace holdfast::server {
 
+// What a connection is told from outside. Once it is not `serve`, no request is taken up any more.
+enum class Order : std::uint8_t {
+    serve,
+    stop,   // the request that is being carried out is finished and answered
+    fence,  // of it, too, nothing more is done than what is with the disk
+};
+
 class RequestLoop {
 public:
-    // All of these must outlive the loop. `stopping`: when it is seen, nothing more is taken up.
-    // `sending` is set while a reply is given to the client.
+    // All of these must outlive the loop. `sending` is set while a reply is given to the client.
     RequestLoop(int socket, const nbd::Offer& offer, OpenExport& opened, std::string label,
-                const std::atomic<bool>& stopping, std::atomic<bool>& sending);
+                const std::atomic<Order>& order, std::atomic<bool>& sending);
 
     // Runs until the connection is to be closed, and says why, for the log.
     [[nodiscard]] std::string run();
+    // How much of what the client sent was not taken up.
+    [[nodiscard]] std::uint64_t unread() const { return receiver_.unread(); }
 
 private:
     static constexpr std::size_t piece = 2U << 20;
@@ -38,6 +46,7 @@ private:
     [[nodiscard]] Next reply(const nbd::Request& request, const Result<void>& outcome);
     [[nodiscard]] Next send(std::span<const std::uint8_t> data, bool more_follows = false);
     [[nodiscard]] Next end(std::string why);
+    [[nodiscard]] Next ended_by_order();
     [[nodiscard]] Next ended_receiving(Received how, bool within_request);
     [[nodiscard]] Result<void> carry_out(const nbd::Request& request);
     [[nodiscard]] bool is_durable(const nbd::Request& request) const;
@@ -49,7 +58,7 @@ private:
     const ExportConfig& config_;
     Volume& volume_;
     std::string label_;
-    const std::atomic<bool>& stopping_;
+    const std::atomic<Order>& order_;
     std::atomic<bool>& sending_;
     Receiver receiver_;
     std::unique_ptr<std::uint8_t[]> buffer_;  // grows to what was needed so far

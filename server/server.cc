@@ -14,6 +14,7 @@
 #include <array>
 
 #include "common/linux/log.hh"
+#include "server/boot_identity.hh"
 #include "server/config_file.hh"
 #include "server/listener.hh"
 #include "server/service_notice.hh"
@@ -59,6 +60,7 @@ std::expected<void, std::string> Server::prepare() {
     if (!epoll_ || !signals_ || !changed_ || !watch(signals_.get()) || !watch(changed_.get())) {
         return std::unexpected("epoll: " + SysError{errno, "setting up"}.message());
     }
+    shared_.boot_identity = boot_identity();
     std::expected<std::vector<Listener>, std::string> wanted = open_listeners(*config_);
     if (!wanted) return std::unexpected(wanted.error());
     take_over(std::move(*wanted));

@@ -3,6 +3,7 @@
 #include "server/socket_io.hh"
 
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -75,6 +76,12 @@ Received Receiver::skip(std::uint64_t count) {
         count -= part;
     }
     return Received::complete;
+}
+
+std::uint64_t Receiver::unread() const {
+    int queued = 0;
+    if (::ioctl(socket_, FIONREAD, &queued) != 0) queued = 0;
+    return waiting_.size() + static_cast<std::uint64_t>(std::max(queued, 0));
 }
 
 Result<void> send_all(int socket, std::span<const std::uint8_t> data, bool more_follows) {

@@ -27,6 +27,8 @@ public:
     [[nodiscard]] Received receive(std::span<std::uint8_t> into);
     // Reads and throws away.
     [[nodiscard]] Received skip(std::uint64_t count);
+    // How much of what has arrived is not handed out, here and in the kernel.
+    [[nodiscard]] std::uint64_t unread() const;
 
 private:
     // One recv into `into`; at least one byte when complete.

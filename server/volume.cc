@@ -13,6 +13,7 @@
 #include <algorithm>
 
 #include "server/block_volume.hh"
+#include "server/disk_identity.hh"
 #include "server/file_volume.hh"
 #include "server/holders.hh"
 
@@ -73,6 +74,8 @@ Result<struct stat> Volume::status() const {
     if (::fstat(fd(), &status) != 0) return sys_error("fstat");
     return status;
 }
+
+Result<std::string> Volume::identity() const { return disk_identity(fd()); }
 
 Result<void> Volume::read(std::span<std::uint8_t> into, std::uint64_t offset) const {
     while (!into.empty()) {

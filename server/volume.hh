@@ -34,6 +34,8 @@ public:
 
     // Of what is open, wherever its path may lead by now.
     [[nodiscard]] Result<struct stat> status() const;
+    // Which disk it is, see disk_identity.hh.
+    [[nodiscard]] Result<std::string> identity() const;
     // The traits as they are now: an LV may have grown since.
     [[nodiscard]] virtual Result<VolumeTraits> traits() const = 0;
 

@@ -15,6 +15,8 @@ namespace {
 constexpr unsigned most_options = 128;
 constexpr std::uint32_t longest_option = 1 << 20;
 
+constexpr std::string_view malformed = "the option's data is malformed";
+
 std::string_view text_of(std::span<const std::uint8_t> bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -124,6 +126,7 @@ void ServerHandshake::on_option_head() {
             return expect(Step::option_data, length_);
         case Option::info:
         case Option::go:
+        case Option::session:
             return expect(length_ > longest_kept ? Step::option_skipped : Step::option_data, length_);
         default: return expect(Step::option_skipped, length_);  // as it came: any number is possible
     }
@@ -132,7 +135,11 @@ void ServerHandshake::on_option_head() {
 void ServerHandshake::on_option_data() {
     // EXPORT_NAME ends the negotiation either way.
     if (static_cast<Option>(option_) == Option::export_name) return on_export_name();
-    on_info_or_go();
+    if (static_cast<Option>(option_) == Option::session) {
+        on_session();
+    } else {
+        on_info_or_go();
+    }
     if (state_ == State::running) expect(Step::option_head, sizeof(WireOption));
 }
 
@@ -147,6 +154,7 @@ void ServerHandshake::on_option_skipped() {
         case Option::list: return on_list();
         case Option::info:
         case Option::go: return put_error(OptionReply::err_too_big, "the option is longer than 8192 bytes");
+        case Option::session: claimed_ = true; return put_error(OptionReply::err_invalid, malformed);
         default: return put_error(OptionReply::err_unsup, "this option is not known here");
     }
 }
@@ -183,7 +191,7 @@ void ServerHandshake::on_list() {
 // request that does not keep to them is answered with an error.
 void ServerHandshake::on_info_or_go() {
     const auto request = decode_info_request(std::span(element_).first(length_));
-    if (!request) return put_error(OptionReply::err_invalid, "the option's data is malformed");
+    if (!request) return put_error(OptionReply::err_invalid, malformed);
     if (request->name.size() > longest_string)
         return put_error(OptionReply::err_too_big, "the export's name is longer than 4096 bytes");
     const bool go = static_cast<Option>(option_) == Option::go;
@@ -192,6 +200,21 @@ void ServerHandshake::on_info_or_go() {
     put_offer(*offer, request->block_sizes);
     put_reply(OptionReply::ack);
     if (go) begin_transmission(request->name, *offer);
+}
+
+// Once only, whatever became of the first: a connection has one place in one session.
+void ServerHandshake::on_session() {
+    if (std::exchange(claimed_, true))
+        return put_error(OptionReply::err_invalid, "the session was named already");
+    const auto request = decode_session_request(std::span(element_).first(length_));
+    if (!request) return put_error(OptionReply::err_invalid, malformed);
+    const auto answer = directory_.claim(*request);
+    if (!answer) return put_error(answer.error().reply, answer.error().text);
+    std::vector<std::uint8_t> data(longest_session_answer);
+    const auto length = encode(SessionAnswer{answer->boot_identity, answer->export_identity}, data);
+    if (!length) return put_error(OptionReply::err_platform, "the export's identity is too long");
+    put_reply(OptionReply::session, std::span(data).first(*length));
+    put_reply(OptionReply::ack);
 }
 
 void ServerHandshake::begin_transmission(std::string_view name, const Offer& offer) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/protocol/constants.hh"
+#include "common/protocol/session_option.hh"
 #include "common/protocol/transmission.hh"
 #include "common/protocol/wire.hh"
 
@@ -22,6 +23,12 @@ namespace holdfast::nbd {
 struct Refusal {
     OptionReply reply = OptionReply::err_unknown;  // one of the errors
     std::string text;                              // for a person; cut at longest_string
+};
+
+// What a client is told whose session was taken up.
+struct ClaimAnswer {
+    Uuid boot_identity{};         // of this machine
+    std::string export_identity;  // at most longest_string, without a NUL
 };
 
 // What the handshake asks of the server around it. Called from within receive(); may block (it opens
@@ -34,6 +41,10 @@ public:
     [[nodiscard]] virtual std::expected<std::vector<std::string>, Refusal> list() = 0;
     // NBD_OPT_INFO: what the export would offer, without taking it into use.
     [[nodiscard]] virtual std::expected<Offer, Refusal> look(std::string_view name) = 0;
+    // The session option, at most once. Returns when the session's older connections to the export are
+    // fenced: nothing that they sent will touch it any more. The next open() of the same export belongs to
+    // the session.
+    [[nodiscard]] virtual std::expected<ClaimAnswer, Refusal> claim(const SessionRequest& request) = 0;
     // NBD_OPT_GO and EXPORT_NAME: takes the export into use for this connection.
     [[nodiscard]] virtual std::expected<Offer, Refusal> open(std::string_view name) = 0;
 };
@@ -84,6 +95,7 @@ private:
     void on_export_name();
     void on_list();
     void on_info_or_go();
+    void on_session();
     void begin_transmission(std::string_view name, const Offer& offer);
 
     void put(std::span<const std::uint8_t> bytes);
@@ -105,6 +117,7 @@ private:
     std::uint32_t length_ = 0;           // of its data
     unsigned options_ = 0;               // how many came
     bool no_zeroes_ = false;
+    bool claimed_ = false;  // the session option has come
 
     std::vector<std::uint8_t> output_;
     std::size_t sent_ = 0;

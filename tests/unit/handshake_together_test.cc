@@ -28,8 +28,16 @@ public:
             return std::unexpected(Refusal{OptionReply::err_unknown, "no such export"});
         return found->second;
     }
+    std::expected<ClaimAnswer, Refusal> claim(const SessionRequest& request) override {
+        if (const auto found = look(request.export_name); !found) return std::unexpected(found.error());
+        if (!knows_sessions) return std::unexpected(Refusal{OptionReply::err_unsup, "what?"});
+        claimed = {request.session, request.slot, request.generation};
+        return ClaimAnswer{{0xb0}, "identity of " + std::string(request.export_name.substr(0, 10))};
+    }
     std::expected<Offer, Refusal> open(std::string_view name) override { return look(name); }
 
+    bool knows_sessions = true;
+    SessionClaim claimed;
     std::map<std::string, Offer> exports{
         {"", {4096, flag_read_only, {}}},
         {"root", {1ULL << 40, flag_send_flush | flag_send_trim, {512, 4096, 32 << 20}}},
@@ -74,6 +82,30 @@ TEST_CASE("GO brings both sides to the same offer, and leaves nothing unread") {
             CHECK(client.offer().flags == server.offer().flags);
             CHECK(client.block_sizes_given());
             CHECK(client.offer().block_sizes == offer.block_sizes);
+        }
+}
+
+TEST_CASE("GO with a claim brings over the session and both identities, where the server knows it") {
+    const SessionClaim claim{{1, 2, 3}, 4, 0x01020304};
+    for (const bool known : {true, false})
+        for (const std::size_t portion : portions) {
+            Directory directory;
+            directory.knows_sessions = known;
+            ClientHandshake client(Goal::go, "root", claim);
+            ServerHandshake server(directory);
+            converse(client, server, portion);
+            REQUIRE(client.state() == ClientHandshake::State::done);
+            REQUIRE(server.state() == ServerHandshake::State::transmission);
+            CHECK(client.output().empty());
+            CHECK(server.output().empty());
+            CHECK(client.session().has_value() == known);
+            CHECK(client.offer().size == 1ULL << 40);
+            if (!known) continue;
+            CHECK(directory.claimed.session == claim.session);
+            CHECK(directory.claimed.slot == 4);
+            CHECK(directory.claimed.generation == 0x01020304);
+            CHECK(client.session()->boot_identity == Uuid{0xb0});
+            CHECK(client.session()->export_identity == "identity of root");
         }
 }
 
@@ -124,7 +156,9 @@ TEST_CASE("a byte that is changed on the way does neither side harm") {
     std::mt19937_64 random(20);
     Directory directory;
     for (int i = 0; i < 20'000; ++i) {
-        ClientHandshake client(static_cast<Goal>(random() % 2), "root");
+        const std::optional<SessionClaim> claim =
+            random() % 2 == 0 ? std::optional(SessionClaim{{1}, 2, 3}) : std::nullopt;
+        ClientHandshake client(static_cast<Goal>(random() % 2), "root", claim);
         ServerHandshake server(directory);
         std::uint64_t until_hit = random() % 150;
         const auto carry = [&](auto& from, auto& to) {

@@ -76,6 +76,22 @@ using Texts = std::vector<std::string>;
 
 }  // namespace
 
+TEST_CASE("an identity is printable ASCII of at most 255 bytes, and not for a virtual export") {
+    CHECK(export_with("").identity.empty());
+    CHECK(export_with("identity =").identity.empty());
+    CHECK(export_with("identity = root of host 7").identity == "root of host 7");
+    CHECK(export_with("identity = " + std::string(255, 'i')).identity.size() == 255);
+    for (const std::string& wrong : {std::string(256, 'i'), std::string("a\\nb"), std::string("\xc3\xa4")}) {
+        const Read result = with_export_lines("identity = " + wrong);
+        REQUIRE(result.errors.size() == 1);
+        CHECK(to_string(result.errors[0]).starts_with("conf:4: identity: "));
+    }
+    const Read each = read("[each]\nidentity = one\nexportname = /srv/%s\n");
+    REQUIRE(each.errors.size() == 1);
+    CHECK(to_string(each.errors[0]).starts_with("conf:2: identity: "));
+    CHECK(read("[each]\nidentity = one\nvirtstyle = none\nexportname = /srv/%s\n").errors.empty());
+}
+
 TEST_CASE("the classic configuration works unchanged") {
     const Read result = read(
         "[root]\n"

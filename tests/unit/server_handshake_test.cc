@@ -12,6 +12,7 @@ using State = ServerHandshake::State;
 namespace {
 
 constexpr std::uint32_t export_name = 1, abort_option = 2, list = 3, starttls = 5, info = 6, go = 7;
+constexpr std::uint32_t session = 0x48460001;
 constexpr std::uint32_t unsup = 0x80000001, invalid = 0x80000003, unknown = 0x80000006, too_big = 0x80000009;
 
 // Has "root" and a default export; "private" is refused by policy. Notes what was opened and looked at.
@@ -30,10 +31,22 @@ public:
         return find(name);
     }
 
+    std::expected<ClaimAnswer, Refusal> claim(const SessionRequest& request) override {
+        claimed.push_back("claim " + std::to_string(request.slot) + "/" + std::to_string(request.generation) +
+                          " " + std::string(request.export_name));
+        if (const auto found = find(request.export_name); !found) return std::unexpected(found.error());
+        if (request.generation < 7)
+            return std::unexpected(Refusal{OptionReply::err_policy, "generation 7 was here"});
+        ClaimAnswer answer{request.session, identity};
+        answer.boot_identity[0] = 0xb0;
+        return answer;
+    }
+
     std::vector<std::string> names{"root", "private"};
+    std::string identity = "lvm:Xy12";
     bool secret = false;
     std::string refusal_text = "no such export";
-    std::vector<std::string> looked, opened;
+    std::vector<std::string> looked, opened, claimed;
 
 private:
     [[nodiscard]] std::expected<Offer, Refusal> find(std::string_view name) const {
@@ -60,7 +73,7 @@ struct Outcome {
     Bytes output;  // behind the greeting
     std::string reason;
     std::string name;
-    std::vector<std::string> opened, looked;
+    std::vector<std::string> opened, looked, claimed;
 
     bool operator==(const Outcome&) const = default;
 };
@@ -71,9 +84,10 @@ Outcome run(const Bytes& bytes, std::size_t portion = SIZE_MAX, Directory direct
     const std::size_t taken = feed(machine, bytes, portion);
     CHECK((machine.state() == State::running) == (machine.wanted() > 0));
     CHECK(machine.wanted() <= 1 << 20);
-    return {
-        machine.state(),  taken,           copy(machine.output()), machine.reason(), machine.export_name(),
-        directory.opened, directory.looked};
+    return {machine.state(),        taken,
+            copy(machine.output()), machine.reason(),
+            machine.export_name(),  directory.opened,
+            directory.looked,       directory.claimed};
 }
 
 // The answer to one option, when nothing but an answer is expected of it.
@@ -99,6 +113,15 @@ void check_failed(const Bytes& bytes, std::string_view reason) {
     CHECK(outcome.output.empty());
 }
 
+// Session 00..0f, slot 2.
+Bytes claiming(std::string_view name, std::uint32_t generation = 7) {
+    return option(session,
+                  hex("00010203 04050607 08090a0b 0c0d0e0f 00000002") + be(generation, 4) + text(name));
+}
+const Bytes claim_answer =
+    reply(session, session, hex("b0010203 04050607 08090a0b 0c0d0e0f") + text("lvm:Xy12")) +
+    reply(session, 1);
+
 const Bytes go_answer = reply(go, 3, info_export) + reply(go, 1);
 
 // One dialogue of each kind, complete to the last byte.
@@ -113,6 +136,7 @@ std::vector<Dialogue> dialogues() {
          State::transmission},
         {hex("00000001") + option(0x48460001, Bytes(30)) + option(export_name, text("root")),
          State::transmission},
+        {client_flags + claiming("root") + option(go, asking_for("root")), State::transmission},
         {client_flags + option(go, asking_for("nowhere")) + option(abort_option), State::ended},
         {client_flags + option(export_name, text("nowhere")), State::failed},
     };
@@ -254,7 +278,7 @@ TEST_CASE("a LIST that is not allowed is refused by policy, and the next option 
 
 TEST_CASE("options that are not known are answered ERR_UNSUP, and the next one is found") {
     for (const std::uint32_t number :
-         {0U, 4U, starttls, 8U, 9U, 10U, 11U, 12U, 0x48460001U, 0x80000001U, 0xffffffffU})
+         {0U, 4U, starttls, 8U, 9U, 10U, 11U, 12U, 0x48460000U, 0x48460002U, 0x80000001U, 0xffffffffU})
         for (const std::size_t length : {0U, 1U, 15U, 16U, 17U, 8192U, 8193U, 1U << 20}) {
             CAPTURE(number);
             CAPTURE(length);
@@ -265,6 +289,64 @@ TEST_CASE("options that are not known are answered ERR_UNSUP, and the next one i
             CHECK(Bytes(outcome.output.end() - static_cast<std::ptrdiff_t>(go_answer.size()),
                         outcome.output.end()) == go_answer);
         }
+}
+
+TEST_CASE("a session is handed on, and answered with both identities before the ACK") {
+    CHECK(claim_answer == hex("0003e889045565a9 48460001 48460001 00000018"  // 24 bytes
+                              "b0010203 04050607 08090a0b 0c0d0e0f 6c766d3a58793132"
+                              "0003e889045565a9 48460001 00000001 00000000"));
+    const Outcome outcome = run(client_flags + claiming("root") + option(go, asking_for("root")));
+    CHECK(outcome.state == State::transmission);
+    CHECK(outcome.output == claim_answer + go_answer);
+    CHECK(outcome.claimed == std::vector<std::string>{"claim 2/7 root"});
+    CHECK(run(client_flags + claiming("")).claimed == std::vector<std::string>{"claim 2/7 "});
+    CHECK(run(client_flags + claiming("root", 0xffffffff)).claimed ==
+          std::vector<std::string>{"claim 2/4294967295 root"});
+}
+
+TEST_CASE("a session that is refused is told why, and the next option is found") {
+    CHECK(answer_to(claiming("nowhere")) == reply(session, unknown, text("no such export")));
+    CHECK(answer_to(claiming("private")) == reply(session, 0x80000002, text("not for you")));
+    CHECK(answer_to(claiming("root", 6)) == reply(session, 0x80000002, text("generation 7 was here")));
+    CHECK(run(client_flags + claiming("root", 6) + option(go, asking_for("root"))).state ==
+          State::transmission);
+}
+
+TEST_CASE("a session is named once") {
+    const Bytes second = client_flags + claiming("root") + claiming("root", 8);
+    const Outcome outcome = run(second);
+    CHECK(outcome.state == State::running);
+    check_error(Bytes(outcome.output.begin() + static_cast<std::ptrdiff_t>(claim_answer.size()),
+                      outcome.output.end()),
+                session, invalid);
+    CHECK(outcome.claimed.size() == 1);
+    // Also when the first was none, or was refused.
+    for (const Bytes& first : {option(session), option(session, Bytes(9000)), claiming("root", 6)}) {
+        const Outcome after = run(client_flags + first + claiming("root"));
+        CHECK(after.claimed.size() == (first == claiming("root", 6) ? 1 : 0));
+        CHECK(after.state == State::running);
+    }
+}
+
+TEST_CASE("a malformed session is answered ERR_INVALID, and the next option is found") {
+    using namespace std::string_view_literals;
+    for (const Bytes& data : {Bytes{}, Bytes(23), Bytes(24) + text("ro\0t"sv), Bytes(24) + Bytes(4097, 'n'),
+                              Bytes(8192, 'n'), Bytes(8193, 'n'), Bytes(1 << 20, 'n')}) {
+        CAPTURE(data.size());
+        check_error(answer_to(option(session, data)), session, invalid);
+        const Outcome outcome = run(client_flags + option(session, data) + option(go, asking_for("root")));
+        CHECK(outcome.state == State::transmission);
+        CHECK(outcome.claimed.empty());
+    }
+    CHECK(answer_to(claiming(std::string(4096, 'n'))) == reply(session, unknown, text("no such export")));
+}
+
+TEST_CASE("an identity is sent whole or not at all") {
+    Directory directory;
+    directory.identity = std::string(4096, 'i');
+    CHECK(run(client_flags + claiming("root"), SIZE_MAX, directory).output.size() == 20 + 16 + 4096 + 20);
+    directory.identity += "i";
+    check_error(run(client_flags + claiming("root"), SIZE_MAX, directory).output, session, 0x80000004);
 }
 
 TEST_CASE("malformed INFO and GO are answered ERR_INVALID, and the next option is found") {
@@ -386,7 +468,8 @@ TEST_CASE("a client that sends garbage does no harm") {
             Bytes data(random() % 40);
             for (auto& byte : data)
                 byte = static_cast<std::uint8_t>(random() % 3 == 0 ? random() : random() % 4);
-            Bytes one = option(number, data);
+            Bytes one = random() % 4 == 0 ? claiming("root", static_cast<std::uint32_t>(random() % 9))
+                                          : option(number, data);
             if (random() % 8 == 0) one[random() % one.size()] ^= static_cast<std::uint8_t>(random());
             bytes = bytes + one;
         }

@@ -176,12 +176,16 @@ TEST_CASE("exports are listed only where that is allowed, and only those that th
     config->exports[1].authfile = "/tmp/holdfast-no-such-authfile";
     Shared shared;
     const Peer peer{parse_address("10.0.0.1"), "10.0.0.1:1", "10.0.0.1"};
-    const auto refused = ClientExports(config, shared, {true, {}}, peer).list();
+    struct Unfenced final : Fenceable {
+        void fence() noexcept override {}
+    } connection;
+    const ClientLine line{connection, -1, {}};
+    const auto refused = ClientExports(config, shared, {true, {}}, peer, line).list();
     REQUIRE_FALSE(refused.has_value());
     CHECK(refused.error().reply == nbd::OptionReply::err_policy);
     config->allowlist = true;
-    CHECK(ClientExports(config, shared, {true, {}}, peer).list() == std::vector<std::string>{"root"});
-    CHECK(ClientExports(config, shared, {false, "private"}, peer).list().value().empty());
+    CHECK(ClientExports(config, shared, {true, {}}, peer, line).list() == std::vector<std::string>{"root"});
+    CHECK(ClientExports(config, shared, {false, "private"}, peer, line).list().value().empty());
 }
 
 TEST_CASE("a volume reads what was written, zeroes and trims, and ends with EIO") {
