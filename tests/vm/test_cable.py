@@ -1,0 +1,68 @@
+"""Packets that vanish without a word: under load, and on a disk that nobody uses at the time."""
+
+import time
+
+import outages
+from lab import Lab, test
+
+# The client takes a silent peer for dead after 15 s, and looks every few seconds.
+NOTICED = 20
+
+
+@test("a cable that is pulled for 60 s under load costs Debian 12 no data and no error", timeout=700)
+def under_load_12(lab: Lab) -> None:
+    _under_load(lab, 12)
+
+
+@test("a cable that is pulled for 60 s under load costs Debian 13 no data and no error", timeout=700)
+def under_load_13(lab: Lab) -> None:
+    _under_load(lab, 13)
+
+
+def _under_load(lab: Lab, release: int) -> None:
+    scene = outages.start(lab, release, bridge=True)
+    before = scene.status()
+    scene.network.pull(scene.card)
+    time.sleep(60)
+    during = scene.status()
+    scene.network.plug(scene.card)
+    scene.progress()
+    after = scene.status()
+    carrier = scene.machine.run("dmesg | grep -E 'eth0: .*[Ll]ink' || :")
+    scene.finish()
+    lab.require(not carrier, f"the machine's card has seen its carrier change, which is another test:\n{carrier}")
+    lab.require(during["state"] == "reconnecting", f"a cable that was pulled 60 s ago: {during}")
+    lab.require(during["link_seconds"] >= 60 - NOTICED - 2, f"the dead link was noticed late: {during}")
+    lab.require(after["state"] == "attached" and after["daemon_pid"] == before["daemon_pid"], f"afterwards: {after}")
+    lab.require(after["reconnects"] >= 1, f"afterwards: {after}")
+
+
+@test("on an idle disk a pulled cable is noticed within 20 s, the link comes back by itself, and the daemon uses no processor time",
+      timeout=700)
+def idle(lab: Lab) -> None:
+    scene = outages.start(lab, 12, bridge=True, load=False)
+    machine = scene.machine
+    daemon = scene.status()["daemon_pid"]
+    # A root disk that nothing reads or writes: what still would is stopped, and what is dirty written.
+    machine.run("systemctl stop systemd-journald.socket systemd-journald-dev-log.socket systemd-journald systemd-timesyncd cron "
+                "2>/dev/null; sync; echo 360000 >/proc/sys/vm/dirty_writeback_centisecs; "
+                "echo 360000 >/proc/sys/vm/dirty_expire_centisecs; mount -o remount,noatime /; sync")
+    ticks = f"read -r line </proc/{daemon}/stat; set -- ${{line##*) }}; shift 11; echo $(($1 + $2))"
+    before = int(machine.run(ticks))
+    time.sleep(60)
+    used = int(machine.run(ticks)) - before
+    print(f"idle for 60 s: {used * 10} ms of processor time in an emulated machine")
+    scene.network.pull(scene.card)
+    pulled = time.monotonic()
+    down = outages.wait_for_state(machine, "reconnecting", timeout=120)
+    took = time.monotonic() - pulled - down["link_seconds"]
+    print(f"noticed {took:.1f} s after the pull: {down['last_error']}")
+    # The last look itself took time; what the daemon says of the link's end is from its own clock.
+    lab.require(took <= NOTICED + 1, f"the pull was noticed after {took:.1f} s: {down}")
+    scene.network.plug(scene.card)
+    up = outages.wait_for_state(machine, "attached", timeout=120)
+    lab.require(up["daemon_pid"] == daemon and up["reconnects"] >= 1, f"afterwards: {up}")
+    machine.run("dd if=/dev/urandom of=/root/after bs=1M count=2 conv=fsync status=none && echo 3 >/proc/sys/vm/drop_caches && "
+                "cat /root/after >/dev/null", timeout=outages.PATIENCE)
+    scene.finish()
+    lab.require(used <= 15, f"an idle daemon used {used * 10} ms of processor time in 60 s")
