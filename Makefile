@@ -97,7 +97,7 @@ ifneq ($(filter check check-long demo bench,$(MAKECMDGOALS)),)
 $(foreach f,$(sort $(COMMON) $(CLIENT) $(SERVER) $(UNIT)),$(eval $(f): | deps))
 endif
 
-check: deps all $(BUILD)unit-tests $(SANITIZED) ## every test: unit, sanitizers, interop on loopback, virtual machines
+check: deps all $(BUILD)unit-tests $(SANITIZED) ## every test but the long ones: unit, sanitizers, interop on loopback, virtual machines
 	@tests/check unit sanitize interop vm
 
 check-unit: all $(BUILD)unit-tests ## the unit tests and the checks of the tree; SANITIZE= picks the flavour

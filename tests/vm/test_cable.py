@@ -37,7 +37,7 @@ def _under_load(lab: Lab, release: int) -> None:
     lab.require(after["reconnects"] >= 1, f"afterwards: {after}")
 
 
-@test("on an idle disk a pulled cable is noticed within 20 s, the link comes back by itself, and the daemon uses no processor time",
+@test("on an idle disk a pulled cable is noticed within 20 s, the link comes back by itself, without processor time",
       timeout=700)
 def idle(lab: Lab) -> None:
     scene = outages.start(lab, 12, bridge=True, load=False)

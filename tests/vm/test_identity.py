@@ -2,9 +2,10 @@
 
 import os
 import pathlib
+import time
 
 import outages
-from lab import Lab, test
+from lab import Lab, process, test
 from outages import PATIENCE, Scene
 
 MIB = 1 << 20
@@ -24,7 +25,7 @@ def _refused(scene: Scene, words: str) -> None:
     status = outages.wait_for_state(scene.machine, "reconnecting")
     scene.lab.require(words in status["last_error"], f"status does not say {words!r}: {status}")
     before = outages.acknowledged(scene.machine)
-    scene.server.expect("root", timeout=60)
+    time.sleep(5)  # of tries
     after = outages.acknowledged(scene.machine)
     moved = [b["rounds"] - a["rounds"] for a, b in zip(before, after)]
     scene.lab.require(max(moved) == 0, f"the load went on with a disk that was to be refused: {moved}")
@@ -36,16 +37,14 @@ def another_disk(lab: Lab) -> None:
     lab.require(scene.status()["export_identity"], f"the export's identity is not known: {scene.status()}")
     # The same size, and even the same contents: only the identity tells them apart.
     other = lab.copy(scene.image, "other")
-    pristine = other.read_bytes()[:MIB]
     scene.stop_server()
     scene.serve(f"root={other}")
     _refused(scene, "another disk")
     scene.stop_server()
-    lab.require(other.read_bytes()[:MIB] == pristine, "something was written to the other disk")
+    process.output_of(["cmp", other, scene.image.disk])  # nothing was written to it
     scene.serve()
     scene.progress()
     lab.require(scene.status()["state"] == "attached", f"the right disk is back: {scene.status()}")
-    lab.check_file_system(other)
     scene.finish()
 
 
