@@ -111,7 +111,7 @@ def wait_for_state(machine: Machine, state: str, timeout: float = PATIENCE, devi
 def keep_in_memory(machine: Machine) -> None:
     """Reads what `run` and our program need while the root disk is away into the page cache, as its owner would who
     has used them before."""
-    machine.run("cd /; for p in holdfast-client cat grep sh dmesg mv cp timeout kill sleep test; do p=$(command -v $p) && "
+    machine.run("cd /; for p in holdfast-client cat grep sh dmesg mv cp timeout sleep setsid pkill dd; do p=$(command -v $p) && "
                 "[ -f \"$p\" ] && { cat \"$p\"; cat $(ldd \"$p\" | grep -o '/[^ ]*'); } >/dev/null; done; "
                 "holdfast-client status >/dev/null; holdfast-client status nbd0 --json | grep -q attached; "
                 "timeout 5 true; dmesg | grep -c nbd; :", timeout=PATIENCE)

@@ -66,6 +66,8 @@ class Proxy:
             return self._hang_up(end)
         if end in self._clients and not self._done:
             data = self._hold_back(end, data)
+        if not data:
+            return
         try:
             self._peers[end].sendall(data)
         except OSError:

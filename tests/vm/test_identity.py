@@ -31,27 +31,11 @@ def _refused(scene: Scene, words: str) -> None:
     scene.lab.require(max(moved) == 0, f"the load went on with a disk that was to be refused: {moved}")
 
 
-@test("another disk under the same name is refused, loudly, and the right one is taken when it is back")
-def another_disk(lab: Lab) -> None:
-    scene = outages.start(lab, 12)
-    lab.require(scene.status()["export_identity"], f"the export's identity is not known: {scene.status()}")
-    # The same size, and even the same contents: only the identity tells them apart.
-    other = lab.copy(scene.image, "other")
-    scene.stop_server()
-    scene.serve(f"root={other}")
-    _refused(scene, "another disk")
-    scene.stop_server()
-    process.output_of(["cmp", other, scene.image.disk])  # nothing was written to it
-    scene.serve()
-    scene.progress()
-    lab.require(scene.status()["state"] == "attached", f"the right disk is back: {scene.status()}")
-    scene.finish()
-
-
-@test("a disk that has become smaller is refused, and taken again when it has its size back")
-def smaller(lab: Lab) -> None:
+@test("another disk under the same name, and a smaller one, are refused loudly, and the right one is taken when it is back")
+def refused(lab: Lab) -> None:
     scene = outages.start(lab, 12, grow=SPARE)
     size = scene.disk.stat().st_size
+    # Smaller first, which needs no identity to be seen.
     scene.stop_server()
     less = _resize(scene.disk, -SPARE // 2)
     scene.serve()
@@ -62,6 +46,20 @@ def smaller(lab: Lab) -> None:
     scene.progress()
     status = scene.status()
     lab.require(status["state"] == "attached" and status["size"] == size, f"the disk has its size back: {status}")
+    # The same size, and a file system as good as the right one: only the identity tells them apart.
+    lab.require(status["export_identity"], f"the export's identity is not known: {status}")
+    other = lab.copy(scene.image, "other")
+    os.truncate(other, size)
+    untouched = lab.copy(scene.image, "untouched")
+    os.truncate(untouched, size)
+    scene.stop_server()
+    scene.serve(f"root={other}")
+    _refused(scene, "another disk")
+    scene.stop_server()
+    process.output_of(["cmp", other, untouched])  # nothing was written to it
+    scene.serve()
+    scene.progress()
+    lab.require(scene.status()["state"] == "attached", f"the right disk is back: {scene.status()}")
     scene.finish()
 
 

@@ -1,4 +1,4 @@
-"""A root disk under load, and a server that goes away: stopped, killed, again and again, for a moment and for long."""
+"""A root disk under load, and a server that goes away: stopped, killed, cut off, again and again, for a moment and for long."""
 
 import os
 import random
@@ -8,31 +8,46 @@ import outages
 from lab import Lab, test
 
 
-@test("Debian 12 loses nothing under load when the server is stopped for 10 s, and when it is killed")
-def stopped_and_killed_12(lab: Lab) -> None:
-    _stopped_and_killed(lab, 12)
+# The client takes a silent peer for dead after 15 s, and looks every few seconds.
+NOTICED = 20
 
 
-@test("Debian 13 loses nothing under load when the server is stopped for 10 s, and when it is killed")
-def stopped_and_killed_13(lab: Lab) -> None:
-    _stopped_and_killed(lab, 13)
+@test("Debian 12 loses nothing under load when the server is stopped for 10 s, killed, and the cable pulled for 60 s")
+def one_after_the_other_12(lab: Lab) -> None:
+    _one_after_the_other(lab, 12)
 
 
-def _stopped_and_killed(lab: Lab, release: int) -> None:
-    scene = outages.start(lab, release)
-    daemon = scene.status()["daemon_pid"]
+@test("Debian 13 loses nothing under load when the server is stopped for 10 s, killed, and the cable pulled for 60 s")
+def one_after_the_other_13(lab: Lab) -> None:
+    _one_after_the_other(lab, 13)
+
+
+def _one_after_the_other(lab: Lab, release: int) -> None:
+    scene = outages.start(lab, release, bridge=True)
+    before = scene.status()
     for number, end in enumerate((scene.stop_server, scene.kill_server), 1):
         end()
         time.sleep(10)
         lab.require(scene.status()["state"] == "reconnecting", f"the server is away, and status says {scene.status()}")
         scene.serve()
         scene.progress()
-        status = scene.status()
-        lab.require(status["state"] == "attached" and status["daemon_pid"] == daemon, f"after the outage: {status}")
-        lab.require(status["reconnects"] == number, f"{number} outages, and status counts {status['reconnects']} reconnects")
+        stopped = scene.status()
+        lab.require(stopped["state"] == "attached", f"the server is back: {stopped}")
+        lab.require(stopped["reconnects"] == number, f"{number} outages, and status counts {stopped['reconnects']} reconnects")
+    scene.network.pull(scene.card)
+    time.sleep(60)
+    pulled = scene.status()
+    scene.network.plug(scene.card)
+    scene.progress()
+    after = scene.status()
+    carrier = scene.machine.run("dmesg | grep -E 'eth0: .*[Ll]ink' || :")
     scene.finish()
-    lab.require(8000 <= status["last_outage_ms"] <= 60_000 and status["longest_outage_ms"] >= status["last_outage_ms"],
-                f"an outage of 10 s: {status}")
+    lab.require(not carrier, f"the machine's card has seen its carrier change, which is another test:\n{carrier}")
+    lab.require(pulled["state"] == "reconnecting", f"a cable that was pulled 60 s ago: {pulled}")
+    lab.require(pulled["link_seconds"] >= 60 - NOTICED - 2, f"the dead link was noticed late: {pulled}")
+    lab.require(after["state"] == "attached" and after["daemon_pid"] == before["daemon_pid"], f"afterwards: {after}")
+    lab.require(8000 <= stopped["last_outage_ms"] <= 40_000 <= after["longest_outage_ms"],
+                f"the lengths of the outages: {stopped}\n{after}")
 
 
 @test("thirty outages in a row at random moments lose nothing", timeout=900)

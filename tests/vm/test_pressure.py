@@ -16,8 +16,7 @@ def memory_full(lab: Lab) -> None:
     daemon = scene.status()["daemon_pid"]
     # Far more than the kernel would let become dirty by itself; and the runner's own shell is not to be the victim.
     machine.run("echo 70 >/proc/sys/vm/dirty_ratio; echo 60 >/proc/sys/vm/dirty_background_ratio; "
-                "for p in $(cat /sys/fs/cgroup/system.slice/lab-shell.service/cgroup.procs); do "
-                "grep -q lab-shell /proc/$p/cmdline && echo -900 >/proc/$p/oom_score_adj; done; :")
+                "echo -900 >/proc/$PPID/oom_score_adj")
     # Begun before the outage, so that it is at its height when the server goes: from then on not even a shell may start.
     machine.start_command(f"for i in 1 2 3; do dd if=/dev/zero of=/root/dirty.$i bs=1M count=64 conv=notrunc status=none & done; "
                           f"{LOAD} hog {NOTES} {LEFT}")

@@ -45,7 +45,7 @@ def killed_in_an_outage_12(lab: Lab) -> None:
     _killed_in_an_outage(lab, 12)
 
 
-@test("a daemon that is killed during an outage is replaced by the same attach as at boot, and the I/O goes on in Debian 13")
+@test("a daemon that is killed during an outage is replaced by the same attach as at boot, and the I/O goes on in Debian 13", long=True)
 def killed_in_an_outage_13(lab: Lab) -> None:
     _killed_in_an_outage(lab, 13)
 

@@ -1,4 +1,4 @@
-"""Packets that vanish without a word: under load, and on a disk that nobody uses at the time."""
+"""A disk that nobody uses: its daemon costs nothing, and notices all the same that the server has vanished."""
 
 import time
 
@@ -7,34 +7,6 @@ from lab import Lab, test
 
 # The client takes a silent peer for dead after 15 s, and looks every few seconds.
 NOTICED = 20
-
-
-@test("a cable that is pulled for 60 s under load costs Debian 12 no data and no error", timeout=700)
-def under_load_12(lab: Lab) -> None:
-    _under_load(lab, 12)
-
-
-@test("a cable that is pulled for 60 s under load costs Debian 13 no data and no error", timeout=700)
-def under_load_13(lab: Lab) -> None:
-    _under_load(lab, 13)
-
-
-def _under_load(lab: Lab, release: int) -> None:
-    scene = outages.start(lab, release, bridge=True)
-    before = scene.status()
-    scene.network.pull(scene.card)
-    time.sleep(60)
-    during = scene.status()
-    scene.network.plug(scene.card)
-    scene.progress()
-    after = scene.status()
-    carrier = scene.machine.run("dmesg | grep -E 'eth0: .*[Ll]ink' || :")
-    scene.finish()
-    lab.require(not carrier, f"the machine's card has seen its carrier change, which is another test:\n{carrier}")
-    lab.require(during["state"] == "reconnecting", f"a cable that was pulled 60 s ago: {during}")
-    lab.require(during["link_seconds"] >= 60 - NOTICED - 2, f"the dead link was noticed late: {during}")
-    lab.require(after["state"] == "attached" and after["daemon_pid"] == before["daemon_pid"], f"afterwards: {after}")
-    lab.require(after["reconnects"] >= 1, f"afterwards: {after}")
 
 
 @test("on an idle disk a pulled cable is noticed within 20 s, the link comes back by itself, without processor time",
