@@ -112,7 +112,7 @@ check-interop: all ## our server and the clients of others, on loopback
 check-vm: all ## real kernels in virtual machines; T=name runs the tests whose names contain it
 	@tests/check vm $(if $(T),--only "$(T)")
 
-check-long: deps all ## the tests in virtual machines that `make check` leaves out: each takes over five minutes; T= too
+check-long: deps all ## the tests in virtual machines that `make check` leaves out, because they take long; T= too
 	@tests/check vm-long $(if $(T),--only "$(T)")
 
 demo: deps all ## a diskless Debian boots by PXE from a logical volume, survives, shuts down; INTERACTIVE=1 for its console

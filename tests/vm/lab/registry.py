@@ -12,7 +12,7 @@ class Test:
     function: Callable
     timeout: float
     module: str
-    long: bool = False  # takes more than five minutes, and so runs in `make check-long` only
+    long: bool = False  # for `make check-long`: takes over five minutes, or says little that is new
 
     @property
     def slug(self) -> str:
