@@ -4,7 +4,7 @@
 #
 #   lab-load run FOLDER NOTES     until it is killed, or until something is wrong: then the reason is in NOTES/error
 #   lab-load verify FOLDER NOTES  everything that was acknowledged is there (also on another machine, from copies)
-#   lab-load hog NOTES MIB        takes memory until so much is left, notes what was left, and holds it for ten minutes
+#   lab-load hog NOTES MIB        takes memory until so much is left, notes both, and holds it until NOTES/enough is there
 #
 # A worker has a file of SLOTS records, which it overwrites round and round, so that a write which comes late or gets
 # lost shows as a record that is too old. A record is made from its number alone. After an fsync the worker notes the
@@ -171,7 +171,7 @@ sub hog {
         push @held, 'h' x (1 << 20);
         note($file, scalar @held, available());
     }
-    sleep 600;
+    sleep 1 while !-e "$notes/enough";
 }
 
 my ($command, @words) = @ARGV;

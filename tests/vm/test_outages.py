@@ -48,6 +48,9 @@ def _one_after_the_other(lab: Lab, release: int) -> None:
     lab.require(after["state"] == "attached" and after["daemon_pid"] == before["daemon_pid"], f"afterwards: {after}")
     lab.require(8000 <= stopped["last_outage_ms"] <= 40_000 <= after["longest_outage_ms"],
                 f"the lengths of the outages: {stopped}\n{after}")
+    lab.require(after["session"] == "fenced" and after["generation"] > before["generation"] and len(after["boot_identity"]) == 32,
+                f"the session with our own server: {before}\n{after}")
+    lab.require(max(after["locked_kib"], after["resident_kib"]) <= 4096, f"more than 4 MiB: {after}")
 
 
 @test("thirty outages in a row at random moments lose nothing", timeout=900)

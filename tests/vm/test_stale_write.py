@@ -25,7 +25,9 @@ def late_write(lab: Lab) -> None:
     found = _after_a_late_write(lab, machine, network, "nbdkit", 10811)
     lab.require(found == b"O", f"nbdkit, which fences nothing, kept the newer data (there is {found!r}): this test sees nothing")
     found = _after_a_late_write(lab, machine, network, "holdfast-server", 10813)
+    said = (lab.logs / "holdfast-server-10813.log").read_text(errors="replace")
     lab.require(found == b"N", f"holdfast-server let a late write overwrite newer data: there is {found!r}")
+    lab.require("fenced" in said, f"the server's log does not speak of the fence:\n{said}")
     outages.kernel_errors(machine)
     machine.poweroff()
 
@@ -44,6 +46,7 @@ def _after_a_late_write(lab: Lab, machine: Machine, network: Network, program: s
     machine.wait_until("test -s /run/old", timeout=180)
     lab.require(machine.run("cat /run/old; rm /run/old") == "0", f"{program}: the write that was sent again got an error")
     machine.run(write % "N", timeout=180)
+    status = outages.status(machine)
     proxy.signal(signal.SIGUSR1)
     print(program, proxy.expect("^delivered: .*", timeout=60)[0])
     seen = machine.run(f"dd if=/dev/nbd0 bs={LENGTH} skip={OFFSET // LENGTH} count=1 iflag=direct status=none | tr -s ON")
@@ -52,4 +55,5 @@ def _after_a_late_write(lab: Lab, machine: Machine, network: Network, program: s
         file.seek(OFFSET)
         letters = bytes(sorted(set(file.read(LENGTH))))
     lab.require(seen.encode() == letters, f"{program}: the client reads {seen!r}, and the disk has {letters!r}")
+    lab.require(letters == b"O" or status["session"] == "fenced", f"{program}: {status}")
     return letters
