@@ -62,7 +62,7 @@ endif
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all check check-unit check-sanitize check-interop check-vm demo bench install uninstall deps format lint clean help
+.PHONY: all check check-unit check-sanitize check-interop check-vm check-long demo bench install uninstall deps format lint clean help
 
 all: $(BUILD)holdfast-client $(BUILD)holdfast-server ## the two programs, in build/
 
@@ -98,11 +98,11 @@ SANITIZED := $(foreach s,$(SANITIZERS),$(addprefix $(call dir_of,$(s)),holdfast-
 
 # What the two commands of the README need is installed first; with everything there this takes no time. The rest of the
 # run must come after it, also under -j: hence the order.
-ifneq ($(filter check demo bench,$(MAKECMDGOALS)),)
+ifneq ($(filter check check-long demo bench,$(MAKECMDGOALS)),)
 $(foreach f,$(sort $(COMMON) $(CLIENT) $(SERVER) $(UNIT)),$(eval $(f): | deps))
 endif
 
-check: deps all $(BUILD)unit-tests $(SANITIZED) ## every test: unit, sanitizers, interop on loopback, virtual machines
+check: deps all $(BUILD)unit-tests $(SANITIZED) ## every test but the long ones: unit, sanitizers, interop on loopback, virtual machines
 	@tests/check unit sanitize interop vm
 
 check-unit: all $(BUILD)unit-tests ## the unit tests and the checks of the tree; SANITIZE= picks the flavour
@@ -116,6 +116,9 @@ check-interop: all ## our server and the clients of others, on loopback
 
 check-vm: all ## real kernels in virtual machines; T=name runs the tests whose names contain it
 	@tests/check vm $(if $(T),--only "$(T)")
+
+check-long: deps all ## the tests in virtual machines that `make check` leaves out, because they take long; T= too
+	@tests/check vm-long $(if $(T),--only "$(T)")
 
 demo: deps all ## a diskless Debian boots by PXE from a logical volume, survives, shuts down; INTERACTIVE=1 for its console
 	@tests/vm/demo $(if $(INTERACTIVE),--interactive)

@@ -3,13 +3,13 @@
 import pathlib
 
 from lab import Lab
-from lab.network import Network
+from lab.network import Namespace, Network
 from lab.process import Service
 
 PORT = 10809
 
 
-def serve(lab: Lab, network: Network, *exports: str, port: int = PORT, address: str = "127.0.0.1",
+def serve(lab: Lab, network: Namespace, *exports: str, port: int = PORT, address: str = "127.0.0.1",
           name: str | None = None) -> Service:
     """holdfast-server with exports NAME=PATH[,readonly]; returns when it listens."""
     words = [word for export in exports for word in ("--export", export)]

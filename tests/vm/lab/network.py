@@ -5,6 +5,8 @@ card joins it in one of two ways:
 - user_card(): QEMU's user network. The namespace's 127.0.0.1 (and ::1) is 10.0.2.2 (and fec0::2) to the guest. It has
   DHCP and TFTP, and is enough for one machine and servers that run on the host.
 - bridge_card(): a tap on the bridge, for machines that talk to each other. The host's side is 10.77.0.1 (fd77::1).
+  Its cable can be pulled and plugged in again. A Host is a further computer on the bridge, without a machine: its own
+  address, and programs of ours.
 The namespace belongs to a sleeping process, so it is gone with everything in it when that ends, however it ends.
 """
 
@@ -35,26 +37,23 @@ class Card:
     network: "Network"
     netdev: str
     mac: str
+    tap: str = ""  # the host's end of a card on the bridge
 
     def arguments(self, name: str, with_boot_rom: bool) -> list[str]:
         rom = "" if with_boot_rom else ",romfile="
         return ["-netdev", f"{self.netdev},id={name}", "-device", f"virtio-net-pci,netdev={name},mac={self.mac}{rom}"]
 
 
-class Network:
-    """See above. ipv6=False switches IPv6 off in it, so that no resolver takes a link-local address for a network."""
+class Namespace:
+    """A network namespace with loopback, and programs of the host inside it."""
 
-    def __init__(self, logs: pathlib.Path, ipv6: bool = False) -> None:
-        self.ipv6 = ipv6
+    def __init__(self, logs: pathlib.Path) -> None:
         self._logs = logs
-        self._cards = 0
-        self._taps = 0
         self._services: list[process.Service] = []
         self._holder = process.start(["unshare", "--net", "--", "sleep", "infinity"], stdin=process.DEVNULL)
-        self.prefix = ["nsenter", f"--net=/proc/{self._holder.pid}/ns/net", "--"]
+        self.holder = self._holder.pid
+        self.prefix = ["nsenter", f"--net=/proc/{self.holder}/ns/net", "--"]
         self._wait_for_namespace()
-        if not ipv6:
-            self.run(["sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"])
         self.run(["ip", "link", "set", "lo", "up"])
 
     def run(self, command: Sequence[str]) -> str:
@@ -80,6 +79,60 @@ class Network:
                 raise Failure(f"nothing listens on port {port} after {timeout} s")
             time.sleep(0.05)
 
+    def close(self) -> None:
+        for service in reversed(self._services):
+            service.stop()
+        process.end(self._holder)
+
+    def without_ipv6(self) -> None:
+        self.run(["sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"])
+
+    def _wait_for_namespace(self) -> None:
+        """The holder is in its namespace a moment after it was started."""
+        ours = os.readlink("/proc/self/ns/net")
+        deadline = time.monotonic() + 10
+        while os.readlink(f"/proc/{self._holder.pid}/ns/net") == ours:
+            if time.monotonic() > deadline or self._holder.poll() is not None:
+                raise Failure("no network namespace could be made (`unshare --net`)")
+            time.sleep(0.005)
+
+
+class Host(Namespace):
+    """A computer on a network's bridge, for the servers of a test that has several. Made by Network.host()."""
+
+    def __init__(self, logs: pathlib.Path, name: str) -> None:
+        super().__init__(logs)
+        self.name = name
+
+    def prepare(self) -> None:
+        """When its card is there. With arp_notify the kernel announces an address as a cluster's software would."""
+        self.without_ipv6()
+        self.run(["sysctl", "-q", "-w", "net.ipv4.conf.eth0.arp_notify=1"])
+
+    def take(self, address: str) -> None:
+        """Has the address from now on, and tells the others on the bridge."""
+        self.run(["ip", "address", "add", f"{address}/24", "dev", "eth0"])
+        self.run(["ip", "link", "set", "eth0", "up"])
+
+    def leave(self) -> None:
+        """Off the network, without a word to anybody; its programs go on."""
+        self.run(["ip", "link", "set", "eth0", "down"])
+        self.run(["ip", "address", "flush", "dev", "eth0"])
+
+
+class Network(Namespace):
+    """See above. ipv6=False switches IPv6 off in it, so that no resolver takes a link-local address for a network."""
+
+    def __init__(self, logs: pathlib.Path, ipv6: bool = False) -> None:
+        super().__init__(logs)
+        self.ipv6 = ipv6
+        self._cards = 0
+        self._taps = 0
+        self._has_bridge = False
+        self._hosts: list[Host] = []
+        if not ipv6:
+            self.without_ipv6()
+
     def user_card(self, *, tftp: pathlib.Path | None = None, bootfile: str = "") -> Card:
         """A card on QEMU's user network; bootfile is a path inside the tftp folder."""
         ipv6 = self.ipv6 or bootfile  # firmware waits 14 s for an IPv6 router
@@ -90,18 +143,38 @@ class Network:
 
     def bridge_card(self, mac: str | None = None) -> Card:
         """A card on the namespace's bridge, which is made with the first one."""
-        if not self._taps:
+        if not self._has_bridge:
             self._make_bridge()
         self._taps += 1
         tap = f"tap{self._taps}"
         self.run(["ip", "tuntap", "add", tap, "mode", "tap"])
         self.run(["ip", "link", "set", tap, "master", "br0", "up"])
-        return Card(self, f"tap,ifname={tap},script=no,downscript=no", mac or self._next_mac())
+        return Card(self, f"tap,ifname={tap},script=no,downscript=no", mac or self._next_mac(), tap)
+
+    def pull(self, card: Card) -> None:
+        """Drops everything between a bridge_card() and the bridge, in silence: the machine's card keeps its carrier, as
+        behind a switch, and nobody is told."""
+        self.run(["ip", "link", "set", card.tap, "down"])
+
+    def plug(self, card: Card) -> None:
+        """Ends pull()."""
+        self.run(["ip", "link", "set", card.tap, "up"])
+
+    def host(self, name: str) -> "Host":
+        """A further computer on the bridge; it ends with the network. It has no address yet."""
+        if not self._has_bridge:
+            self._make_bridge()
+        host = Host(self._logs, name)
+        self._hosts.append(host)
+        self.run(["ip", "link", "add", f"to-{name}", "type", "veth", "peer", "name", "eth0", "netns", host.holder])
+        self.run(["ip", "link", "set", f"to-{name}", "master", "br0", "up"])
+        host.prepare()
+        return host
 
     def close(self) -> None:
-        for service in reversed(self._services):
-            service.stop()
-        process.end(self._holder)
+        for host in self._hosts:
+            host.close()
+        super().close()
 
     def __enter__(self) -> "Network":
         return self
@@ -110,6 +183,7 @@ class Network:
         self.close()
 
     def _make_bridge(self) -> None:
+        self._has_bridge = True
         self.run(["ip", "link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0"])
         self.run(["ip", "address", "add", f"{BRIDGE_HOST}/24", "dev", "br0"])
         if self.ipv6:
@@ -121,11 +195,3 @@ class Network:
         self._cards += 1
         return f"52:54:00:77:00:{self._cards:02x}"
 
-    def _wait_for_namespace(self) -> None:
-        """The holder is in its namespace a moment after it was started."""
-        ours = os.readlink("/proc/self/ns/net")
-        deadline = time.monotonic() + 10
-        while os.readlink(f"/proc/{self._holder.pid}/ns/net") == ours:
-            if time.monotonic() > deadline or self._holder.poll() is not None:
-                raise Failure("no network namespace could be made (`unshare --net`)")
-            time.sleep(0.005)

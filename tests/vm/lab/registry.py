@@ -12,6 +12,7 @@ class Test:
     function: Callable
     timeout: float
     module: str
+    long: bool = False  # for `make check-long`: takes over five minutes, or says little that is new
 
     @property
     def slug(self) -> str:
@@ -25,11 +26,11 @@ class Test:
 tests: list[Test] = []
 
 
-def test(sentence: str, timeout: float = 600) -> Callable[[Callable], Callable]:
+def test(sentence: str, timeout: float = 600, long: bool = False) -> Callable[[Callable], Callable]:
     """Declares a test. The function takes one argument, the Lab; it fails by raising anything."""
 
     def declare(function: Callable) -> Callable:
-        tests.append(Test(sentence, function, timeout, function.__module__))
+        tests.append(Test(sentence, function, timeout, function.__module__, long))
         return function
 
     return declare

@@ -29,16 +29,17 @@ class TimeLimit(Exception):
 def main() -> int:
     options = _parse()
     _load()
-    chosen = [test for test in tests if all(test.matches(text) for text in options.only)]
+    named = [test for test in tests if all(test.matches(text) for text in options.only)]
     if options.list:
-        for test in chosen:
-            print(f"{test.slug:45} {test.sentence}")
+        for test in named:
+            print(f"{test.slug:45} {test.sentence}{' (long)' if test.long else ''}")
         return 0
+    chosen = [test for test in named if test.long == options.long]
     if problems := requirements.missing(paths.cache()):
         print("The virtual-machine tests cannot run here:", *(f"  {text}" for text in problems), sep="\n")
         return 1
     if not chosen:
-        print(f"No test is called {' '.join(options.only)!r}; --list names them.")
+        print(f"No test {'with' if options.long else 'without'} --long is called {' '.join(options.only)!r}; --list names all.")
         return 1
     _clean_up_on_signals()
     os.environ["HOLDFAST_LAB_RUN"] = f"{os.getpid()}"
@@ -58,6 +59,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("only", nargs="*", metavar="SUBSTRING", help="only tests whose name or sentence has this in it "
                                                                      "(also T=SUBSTRING)")
     parser.add_argument("--only", dest="more", action="append", default=[], metavar="SUBSTRING")
+    parser.add_argument("--long", action="store_true", help="run the tests that take long, instead of the others")
     parser.add_argument("--list", action="store_true", help="name the tests and run none")
     parser.add_argument("--jobs", "-j", type=int, default=2, help="how many tests at the same time (2)")
     parser.add_argument("--log-dir", type=pathlib.Path, default=paths.BUILD / "vm-logs")

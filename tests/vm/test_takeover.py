@@ -1,0 +1,162 @@
+"""One daemon goes and another comes: after a crash, for an upgrade, and when the upgrade is no good."""
+
+import time
+
+import outages
+from lab import Lab, process, test
+from lab.network import HOST
+from outages import PATIENCE, Scene
+
+# Crashes of the new program in its first moments: an emulated machine takes about a second for the whole takeover.
+MOMENTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.5)
+ATTACH = f"holdfast-client attach {HOST},root --device nbd0"
+
+
+def _ready(lab: Lab, release: int) -> Scene:
+    """Under load, and with the commands of these tests in the page cache, the device in use being one of their answers."""
+    scene = outages.start(lab, release)
+    code, text = scene.machine.run_status(ATTACH, timeout=PATIENCE)
+    lab.require(code == 6, f"attach on a device that has its daemon: status {code}: {text}")
+    return scene
+
+
+def _one_daemon(scene: Scene) -> int:
+    """The process in charge of nbd0, which is the only one."""
+    status = scene.status()
+    pid = status["daemon_pid"]
+    scene.machine.run(f"kill -0 {pid}")
+    scene.machine.run(f"grep -qw {pid} /run/sendsigs.omit.d/*")
+    # argv[0] of a daemon begins with '@'; a command of ours that still runs would too if it had stayed behind.
+    daemons = scene.machine.run("for p in /proc/[0-9]*; do line=; read -r line <$p/cmdline; case $line in @holdfast*) "
+                                "echo ${p#/proc/};; esac; done 2>/dev/null; :").split()
+    scene.lab.require(daemons == [str(pid)], f"status names the daemon {pid}, and there are {daemons}")
+    return pid
+
+
+def _outage(scene: Scene, seconds: float = 3) -> None:
+    scene.kill_server()
+    time.sleep(seconds)
+    scene.serve()
+    scene.progress()
+
+
+@test("a daemon that is killed during an outage is replaced by the same attach as at boot, and the I/O goes on in Debian 12")
+def killed_in_an_outage_12(lab: Lab) -> None:
+    _killed_in_an_outage(lab, 12)
+
+
+@test("a daemon that is killed during an outage is replaced by the same attach as at boot, and the I/O goes on in Debian 13", long=True)
+def killed_in_an_outage_13(lab: Lab) -> None:
+    _killed_in_an_outage(lab, 13)
+
+
+def _killed_in_an_outage(lab: Lab, release: int) -> None:
+    scene = _ready(lab, release)
+    machine = scene.machine
+    old = _one_daemon(scene)
+    # The server is away when the daemon dies, and still away when it is replaced.
+    scene.stop_server()
+    outages.wait_for_state(machine, "reconnecting")
+    machine.run(f"kill -KILL {old}")
+    outages.wait_for_state(machine, "unattended")
+    machine.start_command(f"{ATTACH} --wait 120 >/run/adopted 2>&1; echo $? >/run/adopted.status")
+    time.sleep(5)
+    scene.serve()
+    _adopted(scene, old)
+    # And with the server back before anybody looks after the device.
+    old = _one_daemon(scene)
+    scene.kill_server()
+    machine.run(f"kill -KILL {old}")
+    outages.wait_for_state(machine, "unattended")
+    scene.serve()
+    machine.start_command(f"{ATTACH} >/run/adopted 2>&1; echo $? >/run/adopted.status")
+    _adopted(scene, old)
+    # And with the link alive all the time, on which the load does not stop.
+    old = _one_daemon(scene)
+    machine.run(f"kill -KILL {old}")
+    outages.wait_for_state(machine, "unattended")
+    scene.progress()
+    machine.start_command(f"{ATTACH} >/run/adopted 2>&1; echo $? >/run/adopted.status")
+    _adopted(scene, old)
+    _outage(scene)
+    scene.finish()
+
+
+def _adopted(scene: Scene, old: int) -> None:
+    machine = scene.machine
+    machine.wait_until("test -s /run/adopted.status", timeout=PATIENCE)
+    answer = machine.run("cat /run/adopted.status /run/adopted; rm /run/adopted.status /run/adopted", timeout=PATIENCE)
+    scene.lab.require(answer.split()[0] == "0", f"attach on a device whose daemon has died: {answer}")
+    outages.wait_for_state(machine, "attached")
+    new = _one_daemon(scene)
+    scene.lab.require(new != old, f"the daemon {old} was killed, and status names it")
+    scene.progress()
+
+
+@test("a takeover under load replaces the daemon without an error, again and again, and the last one survives an outage",
+      timeout=700)
+def under_load(lab: Lab) -> None:
+    scene = _ready(lab, 13)
+    old = _one_daemon(scene)
+    for number in range(6):
+        scene.machine.run("holdfast-client takeover" + (" nbd0" if number % 2 else ""), timeout=PATIENCE)
+        new = _one_daemon(scene)
+        lab.require(new != old, f"takeover {number}: the daemon {old} is still in charge")
+        old = new
+        scene.progress(2)
+        if number == 2:
+            _outage(scene)
+    scene.log_says("taken over")
+    # During an outage, too: the new daemon is the one that makes the link anew.
+    scene.stop_server()
+    outages.wait_for_state(scene.machine, "reconnecting")
+    scene.machine.run("holdfast-client takeover nbd0", timeout=PATIENCE)
+    lab.require(_one_daemon(scene) != old, f"takeover in an outage: the daemon {old} is still in charge")
+    scene.serve()
+    scene.progress()
+    status = scene.status()
+    lab.require(status["attached_seconds"] > 0 and status["state"] == "attached", f"afterwards: {status}")
+    code, text = scene.machine.run_status("holdfast-client takeover nbd7")
+    lab.require(code == 3, f"takeover of a device that is not attached: status {code}: {text}")
+    scene.finish()
+
+
+@test("a takeover by a program that fails, or that is killed at any moment, leaves one daemon in charge, which survives an outage",
+      timeout=900)
+def broken_program(lab: Lab) -> None:
+    scene = _ready(lab, 12)
+    machine = scene.machine
+    old = _one_daemon(scene)
+    machine.run("mv /usr/sbin/holdfast-client /usr/sbin/holdfast-client.good")
+    for text in ("#!/bin/sh\nexit 1\n", "#!/bin/sh\nkill -SEGV $$\n", "this is no program\n"):
+        machine.write("/usr/sbin/holdfast-client", text)
+        machine.run("chmod 755 /usr/sbin/holdfast-client")
+        # Both the broken program itself, and the good one, in case it is the installed one that it starts.
+        for program in ("holdfast-client", "holdfast-client.good"):
+            code, _ = machine.run_status(f"{program} takeover nbd0", timeout=PATIENCE)
+            lab.require(code != 0 or program.endswith("good"), f"{text!r} has taken over")
+    machine.run("mv /usr/sbin/holdfast-client.good /usr/sbin/holdfast-client")
+    now = _one_daemon(scene)
+    print(f"after the broken programs: daemon {now}, before {old}")
+    _outage(scene)
+    for moment in MOMENTS:
+        # timeout kills the whole process group: the command, and its child while that has not left.
+        code, _ = machine.run_status(f"timeout -s KILL {moment} holdfast-client takeover nbd0", timeout=PATIENCE)
+        old, now = now, _in_charge_soon(scene)
+        print(f"killed after {moment} s: exit {code}, daemon {now}, before {old}")
+        lab.require(code == 0 or code >= 128 or now == old, f"takeover failed with {code}, and {now} is in charge, not {old}")
+        scene.progress(1)
+    _outage(scene)
+    scene.finish()
+
+
+def _in_charge_soon(scene: Scene) -> int:
+    """When both the old and the new one have been there for a moment, one of them leaves."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return _one_daemon(scene)
+        except process.Failure:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
