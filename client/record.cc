@@ -74,7 +74,7 @@ struct LiveSmallNumber {
     std::uint32_t LiveState::*field;
 };
 constexpr std::array live_small_numbers{
-    LiveSmallNumber{"target", &LiveState::target},
+    LiveSmallNumber{"server_in_use", &LiveState::target},
     LiveSmallNumber{"generation", &LiveState::generation},
 };
 struct LiveDuration {
