@@ -3,6 +3,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+OURS = "holdfast"
 BARS = {"new": 0.5, "in_flight": 3.0, "stall": 5.0}
 ROWS = {"new": "first new I/O", "in_flight": "in flight done", "stall": "longest stall"}
 KINDS = {"dropped": "packets dropped", "stopped": "service stopped"}
@@ -69,20 +70,21 @@ def seconds(value: float) -> str:
 
 def ratio(rounds: Rounds, peers: Sequence[str], kind: str, length: float, row: str) -> float | None:
     """Ours to the best peer's, where both have a time; a hundredth of a second is as good as none."""
-    ours = median(rounds[peers[0], kind, length], row) if rounds.get((peers[0], kind, length)) else LOST
-    best = min((median(rounds[peer, kind, length], row) for peer in peers[1:] if rounds.get((peer, kind, length))), default=LOST)
+    times = {peer: median(rounds[peer, kind, length], row) for peer in peers if rounds.get((peer, kind, length))}
+    ours = times.pop(OURS, LOST)
+    best = min(times.values(), default=LOST)
     return None if LOST in (ours, best) else max(ours, 0.01) / max(best, 0.01)
 
 
 def table(rounds: Rounds, peers: Sequence[str]) -> str:
-    """Everything side by side; ours is the first of the peers."""
+    """Everything side by side."""
     lines = [f"{'':34}" + "".join(f"{peer:>14}" for peer in peers) + f"{'bar':>10}{'to the best peer':>20}"]
     for kind, length in dict.fromkeys((kind, length) for _, kind, length in rounds):
         lines.append(f"{KINDS[kind]}, {length:g} s")
         cells = {peer: rounds.get((peer, kind, length), ()) for peer in peers}
         for row, title in ROWS.items():
             by = ratio(rounds, peers, kind, length, row)
-            ours = cells[peers[0]]
+            ours = cells.get(OURS)
             verdict = "" if not ours else " met" if median(ours, row) <= BARS[row] else " not met"
             title += " (of all)" if row == "stall" else " (median)"
             lines.append(f"    {title:30}" + "".join(f"{seconds(median(cells[peer], row)) if cells[peer] else '-':>14}"
@@ -92,7 +94,8 @@ def table(rounds: Rounds, peers: Sequence[str]) -> str:
                      + "".join(f"{f'{sum(entry.errors for entry in cells[peer])}; {lost(cells[peer])}/{len(cells[peer])}':>14}"
                                for peer in peers))
     doubts = [entry.doubt for entries in rounds.values() for entry in entries]
-    lines.append(f"Seconds from the server's return, whose time is known to {max(doubts, default=0) * 1000:.0f} ms at worst.")
+    lines.append(f"Seconds from the server's return, whose time is known to {statistics.median(doubts) * 1000:.0f} ms as a rule and to "
+                 f"{max(doubts) * 1000:.0f} ms at worst.")
     lines += sorted({f"{peer}: {entry.failure}" for (peer, _, _), entries in rounds.items() for entry in entries if entry.failure})
     return "\n".join(lines)
 
@@ -106,6 +109,6 @@ def as_json(rounds: Rounds, peers: Sequence[str]) -> list[dict[str, object]]:
     return [{"peer": peer, "kind": kind, "length": length, "lost": lost(entries),
              "medians": {row: plain(median(entries, row)) for row in ("new", "in_flight")},
              "longest_stall": plain(median(entries, "stall")),
-             "to_best_peer": {row: ratio(rounds, peers, kind, length, row) for row in ROWS} if peer == peers[0] else None,
+             "to_best_peer": {row: ratio(rounds, peers, kind, length, row) for row in ROWS} if peer == OURS else None,
              "rounds": [{name: plain(value) for name, value in asdict(entry).items()} for entry in entries]}
             for (peer, kind, length), entries in rounds.items()]

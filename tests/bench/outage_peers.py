@@ -1,4 +1,4 @@
-"""The four that are compared: how each serves the server machine's RAM disk, and how the client machine attaches it.
+"""The four that are compared: how each serves a RAM disk of the server machine, and how the client machine attaches it.
 
 Shell commands alone, run as root in the two machines. Each peer has the settings that suit a root disk best:
 - nbd-client in netlink mode, its default; -persist is what its users give, and has no effect there.
@@ -8,7 +8,8 @@ Shell commands alone, run as root in the two machines. Each peer has the setting
 from dataclasses import dataclass
 
 SERVER, CLIENT = "10.77.0.2", "10.77.0.3"
-DISK = "/dev/ram0"
+# A RAM disk each for those that hold theirs (LIO exclusively) also while the service is stopped.
+NBD_DISK, NVME_DISK, ISCSI_DISK = "/dev/ram0", "/dev/ram1", "/dev/ram2"
 SUBSYSTEM = "outage"
 TARGET = "iqn.2026-01.test.holdfast:disk"
 
@@ -28,12 +29,12 @@ class Peer:
 
 
 FILES = {
-    "/etc/holdfast/server.conf": f"[disk]\nexportname = {DISK}\n",
-    "/etc/nbd-server/outage": f"[generic]\n[disk]\nexportname = {DISK}\nflush = true\nfua = true\n",
+    "/etc/holdfast/server.conf": f"[disk]\nexportname = {NBD_DISK}\n",
+    "/etc/nbd-server/outage": f"[generic]\n[disk]\nexportname = {NBD_DISK}\nflush = true\nfua = true\n",
 }
 
 # What they all stand on.
-PREPARE_SERVER = f"modprobe brd rd_nr=1 rd_size=65536 && test -b {DISK}"
+PREPARE_SERVER = f"modprobe brd rd_nr=3 rd_size=65536 && test -b {ISCSI_DISK}"
 PREPARE_CLIENT = ("modprobe nbd && modprobe nvme-tcp && modprobe iscsi_tcp && modprobe cls_matchall && modprobe act_gact && "
                   "tc qdisc add dev eth0 clsact")
 
@@ -69,7 +70,7 @@ NVME = Peer(
     "NVMe/TCP", "nvmet; ctrl_loss_tmo=-1, reconnect_delay=1", 4420,
     prepare="modprobe nvmet && modprobe nvmet-tcp && "
             f"mkdir -p {_NVMET}/subsystems/{SUBSYSTEM}/namespaces/1 {_NVMET}/ports/1 && "
-            f"cd {_NVMET}/subsystems/{SUBSYSTEM} && echo 1 >attr_allow_any_host && echo {DISK} >namespaces/1/device_path && "
+            f"cd {_NVMET}/subsystems/{SUBSYSTEM} && echo 1 >attr_allow_any_host && echo {NVME_DISK} >namespaces/1/device_path && "
             "echo 1 >namespaces/1/enable && "
             f"cd {_NVMET}/ports/1 && echo tcp >addr_trtype && echo ipv4 >addr_adrfam && echo {SERVER} >addr_traddr && "
             "echo 4420 >addr_trsvcid",
@@ -82,12 +83,13 @@ NVME = Peer(
 ISCSI = Peer(
     "iSCSI", "LIO, open-iscsi; noop_out_interval=0, replacement_timeout=86400", 3260,
     prepare="modprobe iscsi_target_mod && modprobe target_core_iblock && "
-            f"mkdir -p {_LIO}/core/iblock_0/disk && echo udev_path={DISK} >{_LIO}/core/iblock_0/disk/control && "
+            f"mkdir -p {_LIO}/core/iblock_0/disk && echo udev_path={ISCSI_DISK} >{_LIO}/core/iblock_0/disk/control && "
             f"echo 1 >{_LIO}/core/iblock_0/disk/enable && mkdir -p {_LIO}/iscsi && mkdir -p {_GROUP}/lun/lun_0 && "
             f"ln -s {_LIO}/core/iblock_0/disk {_GROUP}/lun/lun_0/disk && cd {_GROUP}/attrib && echo 0 >authentication && "
             "echo 1 >generate_node_acls && echo 1 >cache_dynamic_acls && echo 0 >demo_mode_write_protect",
-    start=f"mkdir {_GROUP}/np/{SERVER}:3260 && echo 1 >{_GROUP}/enable",
-    stop=f"echo 0 >{_GROUP}/enable && rmdir {_GROUP}/np/{SERVER}:3260",
+    # Never a moment in which the port is open and every login is refused: a refusal makes an initiator wait longer.
+    start=f"echo 1 >{_GROUP}/enable && mkdir {_GROUP}/np/{SERVER}:3260",
+    stop=f"rmdir {_GROUP}/np/{SERVER}:3260 && echo 0 >{_GROUP}/enable",
     attach="pidof iscsid >/dev/null || iscsid; "
            f"{_ISCSI} -o new >/dev/null && for setting in session.timeo.replacement_timeout=86400 "
            "conn[0].timeo.noop_out_interval=0 conn[0].timeo.noop_out_timeout=0; do "
