@@ -62,7 +62,7 @@ endif
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all check check-unit check-sanitize check-interop check-vm check-long demo bench install uninstall deps format lint clean help
+.PHONY: all check check-unit check-sanitize check-interop check-vm check-long demo bench bench-outage install uninstall deps format lint clean help
 
 all: $(BUILD)holdfast-client $(BUILD)holdfast-server ## the two programs, in build/
 
@@ -98,7 +98,7 @@ SANITIZED := $(foreach s,$(SANITIZERS),$(addprefix $(call dir_of,$(s)),holdfast-
 
 # What the two commands of the README need is installed first; with everything there this takes no time. The rest of the
 # run must come after it, also under -j: hence the order.
-ifneq ($(filter check check-long demo bench,$(MAKECMDGOALS)),)
+ifneq ($(filter check check-long demo bench bench-outage,$(MAKECMDGOALS)),)
 $(foreach f,$(sort $(COMMON) $(CLIENT) $(SERVER) $(UNIT)),$(eval $(f): | deps))
 endif
 
@@ -125,6 +125,9 @@ demo: deps all ## a diskless Debian boots by PXE from a logical volume, survives
 
 bench: deps all ## our server beside nbd-server, nbdkit and qemu-nbd in one run
 	@tests/bench/run
+
+bench-outage: deps all ## how soon a disk is back after an outage, beside nbd-client, NVMe/TCP and iSCSI (over an hour); ARGS=--help
+	@tests/bench/outage $(ARGS)
 
 deps: ## installs the Debian packages that building and testing need
 	@tests/deps
@@ -166,4 +169,4 @@ clean: ## removes build/ (the images of the virtual machines stay in the user's 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo '  Variables: SANITIZE=address,undefined|thread  SEAL_CHECK=1  WERROR=1  V=1  DESTDIR=  PREFIX=/usr  T=  INTERACTIVE=1'
+	@echo '  Variables: SANITIZE=address,undefined|thread  SEAL_CHECK=1  WERROR=1  V=1  DESTDIR=  PREFIX=/usr  T=  INTERACTIVE=1  ARGS='
