@@ -1,8 +1,7 @@
 # Holdfast's one Makefile. `make help` lists what it can do.
 #
 # Objects of one flavour live in one folder: build/ for the plain one, build/address,undefined/ and build/thread/ for the
-# sanitizers', build/sealed/ for the one that aborts when the client's daemon does after its seal what it must not
-# (client/seal.hh). The rules of a flavour come from one template, so one run of make can build several of them.
+# sanitizers'. The rules of a flavour come from one template, so one run of make can build several of them.
 
 VERSION := 0.1.0
 
@@ -51,7 +50,7 @@ comma := ,
 dir_of = build/$(if $(1),$(1)/)
 objects_of = $(patsubst %.cc,$(call dir_of,$(1))obj/%.o,$(2))
 
-FLAVOUR := $(or $(SANITIZE),$(if $(SEAL_CHECK),sealed))
+FLAVOUR := $(SANITIZE)
 BUILD := $(call dir_of,$(FLAVOUR))
 
 # All cores, unless -j says otherwise.
@@ -67,17 +66,17 @@ endif
 all: $(BUILD)holdfast-client $(BUILD)holdfast-server ## the two programs, in build/
 
 # Of a flavour: its compiler's options, its linker's.
-cxxflags_of = $(if $(filter sealed,$(1)),-DHOLDFAST_SEAL_CHECK,$(if $(1),-O1 -g1 -fsanitize=$(1) -fno-omit-frame-pointer))
-ldflags_of = $(if $(filter-out sealed,$(1)),-fsanitize=$(1))
+cxxflags_of = $(if $(1),-O1 -g1 -fsanitize=$(1) -fno-omit-frame-pointer)
+ldflags_of = $(if $(1),-fsanitize=$(1))
 
-# $(1): sealed, the sanitizers of the flavour, or nothing
+# $(1): the sanitizers of the flavour, or nothing
 define FLAVOUR_RULES
 $(call dir_of,$(1))obj/%.o: %.cc Makefile
 	@mkdir -p $$(@D)
 	$$(call SAY,CXX,$$@)$$(CXX) $$(CPPFLAGS) $$(NL_CFLAGS) $$(if $$(filter tests/%,$$<),-DHOLDFAST_SOURCE_DIR='"$$(CURDIR)"') $$(ALL_CXXFLAGS) $(call cxxflags_of,$(1)) -c -o $$@ $$<
 
 $(call dir_of,$(1))holdfast-client: $(call objects_of,$(1),$(COMMON) $(CLIENT))
-	$$(call SAY,LINK,$$@)$$(CXX) $(call ldflags_of,$(1)) $(if $(filter-out sealed,$(1)),,-static-libstdc++ -static-libgcc) $$(ALL_LDFLAGS) -o $$@ $$^ $$(CLIENT_LIBS)
+	$$(call SAY,LINK,$$@)$$(CXX) $(call ldflags_of,$(1)) $(if $(1),,-static-libstdc++ -static-libgcc) $$(ALL_LDFLAGS) -o $$@ $$^ $$(CLIENT_LIBS)
 
 $(call dir_of,$(1))holdfast-server: $(call objects_of,$(1),$(COMMON) $(SERVER))
 	$$(call SAY,LINK,$$@)$$(CXX) $(call ldflags_of,$(1)) $$(ALL_LDFLAGS) -o $$@ $$^ $$(SERVER_LIBS)
@@ -87,12 +86,21 @@ $(call dir_of,$(1))unit-tests: $(call objects_of,$(1),$(WITHOUT_MAIN) $(UNIT))
 
 -include $$(patsubst %.o,%.d,$(call objects_of,$(1),$(COMMON) $(CLIENT) $(SERVER) $(UNIT)))
 endef
-$(foreach flavour,plain sealed $(SANITIZERS),$(eval $(call FLAVOUR_RULES,$(filter-out plain,$(flavour)))))
+$(foreach flavour,plain $(SANITIZERS),$(eval $(call FLAVOUR_RULES,$(filter-out plain,$(flavour)))))
 ifneq ($(FLAVOUR),)
-ifeq ($(filter $(FLAVOUR),sealed $(SANITIZERS)),)
+ifeq ($(filter $(FLAVOUR),$(SANITIZERS)),)
 $(eval $(call FLAVOUR_RULES,$(FLAVOUR)))
 endif
 endif
+
+# The client that aborts when its daemon does after its seal what it must not (client/seal.hh): one object is another.
+SEALED_CLIENT := build/sealed/holdfast-client
+build/sealed/seal.o: client/seal.cc client/seal.hh Makefile
+	@mkdir -p $(@D)
+	$(call SAY,CXX,$@)$(CXX) $(CPPFLAGS) -DHOLDFAST_SEAL_CHECK $(ALL_CXXFLAGS) -c -o $@ $<
+$(SEALED_CLIENT): $(filter-out %/client/seal.o,$(call objects_of,,$(COMMON) $(CLIENT))) build/sealed/seal.o
+	$(call SAY,LINK,$@)$(CXX) -static-libstdc++ -static-libgcc $(ALL_LDFLAGS) -o $@ $^ $(CLIENT_LIBS)
+INSTALLED_CLIENT := $(if $(SEAL_CHECK),$(SEALED_CLIENT),$(BUILD)holdfast-client)
 
 SANITIZED := $(foreach s,$(SANITIZERS),$(addprefix $(call dir_of,$(s)),holdfast-client holdfast-server unit-tests))
 
@@ -132,11 +140,11 @@ bench-outage: deps all ## how soon a disk is back after an outage, beside nbd-cl
 deps: ## installs the Debian packages that building and testing need
 	@tests/deps
 
-install: all ## into DESTDIR, below PREFIX (default /usr)
+install: $(INSTALLED_CLIENT) $(BUILD)holdfast-server ## into DESTDIR, below PREFIX (default /usr)
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(DOCDIR) \
 	    $(DESTDIR)$(COMPLETIONDIR) $(DESTDIR)$(UNITDIR) \
 	    $(DESTDIR)$(INITRAMFSDIR)/hooks $(DESTDIR)$(INITRAMFSDIR)/scripts/local-top
-	install -s -m 755 $(BUILD)holdfast-client $(BUILD)holdfast-server $(DESTDIR)$(SBINDIR)
+	install -s -m 755 $(INSTALLED_CLIENT) $(BUILD)holdfast-server $(DESTDIR)$(SBINDIR)
 	install -m 644 client/holdfast-client.8 server/holdfast-server.8 $(DESTDIR)$(MANDIR)/man8
 	install -m 644 client/holdfast-client.conf.5 server/holdfast-server.conf.5 $(DESTDIR)$(MANDIR)/man5
 	install -m 644 README.md LICENSE client/client.conf.example $(DESTDIR)$(DOCDIR)

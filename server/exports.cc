@@ -162,7 +162,9 @@ std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::Session
         const SysError& error = identity.error();
         return refuse(config, {error.code == ENOENT, fmt::format("{}: {}", wanted.path, error.message())});
     }
-    claim_.emplace(&config, std::move(*identity), nullptr, false);
+    std::expected<VolumeUse, VolumeRefusal> use = shared_.volumes.acquire(wanted);
+    if (!use) return refuse(config, use.error());
+    claim_.emplace(&config, std::move(*identity), nullptr, std::move(*use), false);
     auto place = shared_.sessions.claim({request.session, request.slot, config.name}, request.generation,
                                         line_.connection, peer_.name);
     if (!place) {
@@ -229,7 +231,9 @@ std::expected<Offer, Refusal> ClientExports::open(std::string_view name) {
         const std::string why = fmt::format("it has maxconnections = {} connections", config.maxconnections);
         return refuse(config, OptionReply::err_policy, why, why);
     }
-    std::expected<VolumeUse, VolumeRefusal> use = shared_.volumes.acquire(request_for(config));
+    std::expected<VolumeUse, VolumeRefusal> use =
+        claimed && claim_->use ? std::expected<VolumeUse, VolumeRefusal>(std::move(claim_->use))
+                               : shared_.volumes.acquire(request_for(config));
     if (!use) {
         shared_.counts.leave(config.name);
         return refuse(config, use.error());

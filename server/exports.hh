@@ -105,6 +105,9 @@ private:
         const ExportConfig* config;
         std::string identity;                 // what the client was told
         std::unique_ptr<SessionPlace> place;  // none: refused
+        // Taken into use before the older connections let go of it, so that it is not closed in between: a flush that
+        // failed for them is then still known to have failed.
+        VolumeUse use;
         bool stands = false;                  // every older connection has let go
     };
 
