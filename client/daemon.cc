@@ -112,6 +112,8 @@ Result<void> Daemon::prepare() {
         log::warning(LineText::of("{}: sysvinit's shutdown will not spare this daemon: {}", name(),
                                   omit.error().text()));
     memory_ = MemoryUse::open();
+    ::signal(SIGCHLD, SIG_IGN);  // the timer's process is not waited for
+    if (record_.policy.request_timeout.count() == 0) request_timer_ = RequestTimer::start(record_.index);
 
     sigset_t blocked;
     ::sigemptyset(&blocked);
@@ -141,6 +143,7 @@ void Daemon::abandon() noexcept {
 void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
     const Clock::time_point now = Clock::now();
     live_ = live;
+    totals_ = sysfs_.totals();
     const LinkTiming timing;
     const auto servers = static_cast<std::uint32_t>(record_.targets.size());
     link_ = std::move(link);
@@ -358,6 +361,7 @@ void Daemon::welcome_link() {
     candidate_.reset();
     end_probe(now);
     grow_to(size);
+    answer_resize(growth_caller_, LineText::of("ok {}\n", live_.size));
     save();
 }
 
@@ -377,11 +381,16 @@ void Daemon::grow_to(std::uint64_t size) {
 
 std::optional<LinkEvent> Daemon::look_at_link() {
     const Clock::time_point now = Clock::now();
-    if (!device_is_ours()) return LinkEvent::leave;
     const auto health = health_of(link_.get());
     const bool answered = !health || health->received > received_;
-    stall_.see(sysfs_.in_flight(), answered, now);
+    // An idle disk is looked at from further away.
+    constexpr std::uint32_t thorough_every = 8;
+    const bool idle = !answered && stall_.age(now).count() == 0;
+    if (looks_++ % thorough_every == 0 && !device_is_ours()) return LinkEvent::leave;
+    const std::uint64_t in_flight = idle && looks_ % 2 == 0 ? 0 : sysfs_.in_flight();
+    stall_.see(in_flight, answered, now);
     live_.longest_stall = std::max(live_.longest_stall, stall_.longest(now));
+    if (answered || in_flight > 0) mind_request_timer(now);
     if (!health) return std::nullopt;
     received_ = health->received;
     if (live_.session_known && health->unanswered >= suspect_after) {
@@ -392,6 +401,17 @@ std::optional<LinkEvent> Daemon::look_at_link() {
         return LinkEvent::link_lost;
     }
     return std::nullopt;
+}
+
+// A server that is slow, or that answers nothing for now, should not fill the kernel's log.
+void Daemon::mind_request_timer(Clock::time_point now) {
+    const SysfsDevice::Totals before = std::exchange(totals_, sysfs_.totals());
+    const std::uint64_t done = totals_.requests - before.requests;
+    milliseconds latency = stall_.age(now);
+    if (before.requests > 0 && done > 0)
+        latency = std::max(latency, (totals_.time - before.time) / static_cast<std::int64_t>(done));
+    const milliseconds wanted = request_timer_for(latency);
+    if (wanted != request_timer_.current()) request_timer_.set(wanted);
 }
 
 bool Daemon::device_is_ours() const noexcept { return sysfs_.may_be(record_.identifier); }
@@ -409,10 +429,14 @@ void Daemon::give_device_up(std::string_view reason) {
 void Daemon::end_probe(Clock::time_point now) {
     if (probe_) forget(probe_->descriptor());
     probe_.reset();
-    if (probe_caller_) callers_[*probe_caller_].answer("error the export could not be looked at\n");
-    probe_caller_.reset();
+    answer_resize(probe_caller_, "error the export could not be looked at\n");
     const auto interval = record_.policy.probe_interval;
     probe_due_ = interval.count() == 0 ? Clock::time_point::max() : now + interval;
+}
+
+void Daemon::answer_resize(std::optional<std::size_t>& caller, const LineText& answer) {
+    if (caller) callers_[*caller].answer(answer);
+    caller.reset();
 }
 
 void Daemon::start_probe(Clock::time_point now) {
@@ -442,24 +466,28 @@ void Daemon::judge_probe(Clock::time_point now, bool expired) {
     const bool silent = expired && probe_->connecting();
     std::uint64_t size = 0;
     if (done) size = whole_blocks(probe_->take_link().offer.size, record_.block_size);
-    const LineText error = done ? LineText{} : probe_->error().text;
-    if (probe_caller_) {
-        const std::size_t caller = *std::exchange(probe_caller_, std::nullopt);
-        if (done && size >= live_.size) grow_to(size);
-        callers_[caller].answer(
-            !done ? LineText::of("error {}\n", error).view()
-            : size < live_.size
-                ? LineText::of("error the export has {} bytes now, the device needs {}\n", size, live_.size)
-                      .view()
-                : LineText::of("ok {}\n", live_.size).view());
-    } else if (done && size < live_.size) {
+    const bool grown = done && size > live_.size;
+    const bool shrunk = done && size < live_.size;
+    LineText answer = LineText::of("ok {}\n", live_.size);
+    if (!done) answer = LineText::of("error {}\n", probe_->error().text);
+    if (shrunk) {
         note_failure(LineText::of("the export has {} bytes now, the device needs {}", size, live_.size));
-    } else if (done) {
-        grow_to(size);
+        answer = LineText::of("error the export has {} bytes now, the device needs {}\n", size, live_.size);
     }
+    // A connection keeps the size that it began with: what is beyond needs a new one. Where the server does
+    // not fence the old one, nothing may be on its way there.
+    const bool in_the_way = grown && !live_.session_known && sysfs_.in_flight() > 0;
+    if (in_the_way)
+        answer = "error requests are in flight, which this server would not keep out; try again\n";
+    if (grown && !in_the_way)
+        growth_caller_ = std::exchange(probe_caller_, std::nullopt);
+    else
+        answer_resize(probe_caller_, answer);
     const bool nothing_came = health_of(link_.get()).value_or(LinkHealth{}).received == probe_received_;
     silent_probes_ = silent && nothing_came ? silent_probes_ + 1 : 0;
     end_probe(now);
+    if (grown && !in_the_way && supervisor_->has_link())
+        return lose_link("the export has grown; a new link is made for it");
     if (silent_probes_ < most_silent_probes || !supervisor_->has_link()) return;
     silent_probes_ = 0;
     lose_link("its machine does not answer any more");
@@ -538,7 +566,7 @@ void Daemon::on_caller() {
     // All are taken by callers that say nothing: one of them gives way, but not one for whom something is
     // under way.
     if (slot == callers_.size())
-        for (slot = 0; slot == successor_ || slot == probe_caller_;) ++slot;
+        for (slot = 0; slot == successor_ || slot == probe_caller_ || slot == growth_caller_;) ++slot;
     if (!watch(caller.get(), EPOLLIN, tag_first_caller + slot)) return;
     callers_[slot] = {};
     callers_[slot].socket = std::move(caller);
@@ -553,6 +581,7 @@ void Daemon::on_control(std::size_t slot) {
         case ControlConnection::Outcome::closed:
             if (successor_ == slot) resume_charge();
             if (probe_caller_ == slot) probe_caller_.reset();
+            if (growth_caller_ == slot) growth_caller_.reset();
             caller = {};
             return;
         case ControlConnection::Outcome::malformed: return caller.answer("error this is no order\n");
@@ -570,7 +599,7 @@ void Daemon::obey(Order order, std::size_t slot) {
             if (detach(order == Order::detach_forced, failure)) tell(LinkEvent::leave);
             return caller.answer(failure.empty() ? LineText("ok\n") : LineText::of("error {}\n", failure));
         case Order::resize:
-            if (!supervisor_->has_link() || successor_ || probe_caller_)
+            if (!supervisor_->has_link() || successor_ || probe_caller_ || growth_caller_)
                 return caller.answer("error the link is down, or another look at the export is under way\n");
             if (probe_) end_probe(Clock::now());
             caller.length = 0;

@@ -15,6 +15,7 @@
 #include "client/link.hh"
 #include "client/netlink.hh"
 #include "client/record.hh"
+#include "client/request_timer.hh"
 #include "client/residence.hh"
 #include "client/stall.hh"
 #include "client/state_file.hh"
@@ -61,6 +62,7 @@ private:
     [[nodiscard]] std::optional<LinkEvent> offer_link();
     void welcome_link();
     [[nodiscard]] std::optional<LinkEvent> look_at_link();
+    void mind_request_timer(Clock::time_point now);
     void cut_link();
     void note_failure(const LineText& reason);
     void lose_link(const LineText& reason);
@@ -70,6 +72,7 @@ private:
     void end_probe(Clock::time_point now);
     void judge_probe(Clock::time_point now, bool expired);
 
+    void answer_resize(std::optional<std::size_t>& caller, const LineText& answer);
     void grow_to(std::uint64_t size);
     [[nodiscard]] bool device_is_ours() const noexcept;
     [[nodiscard]] nbd::SessionClaim next_claim() noexcept;
@@ -104,12 +107,16 @@ private:
     std::optional<Link> candidate_;  // while attaching
     bool candidate_lost_cache_ = false;
     StallWatch stall_;
+    RequestTimer request_timer_;
+    SysfsDevice::Totals totals_;  // at the last look
+    std::uint32_t looks_ = 0;
 
     std::optional<LinkAttempt> probe_;
     Clock::time_point probe_due_ = Clock::time_point::max();  // its beginning, or while it goes on its end
     std::uint64_t probe_received_ = 0;                        // on the link when it began
     std::uint32_t silent_probes_ = 0;                         // in a row
-    std::optional<std::size_t> probe_caller_;                 // who waits for a resize
+    std::optional<std::size_t> probe_caller_;                 // who waits for its answer
+    std::optional<std::size_t> growth_caller_;  // who waits for a new link that has the new size
 
     Fd epoll_;
     Fd timer_;

@@ -41,6 +41,15 @@ LineText cause_of_death(int socket) {
     socklen_t length = sizeof code;
     if (::getsockopt(socket, SOL_SOCKET, SO_ERROR, &code, &length) == 0 && code != 0)
         return SysError{code, "the connection broke"}.text();
+    // The kernel's driver may have taken the error before us. A connection that the peer closed has heard
+    // from it just now.
+    tcp_info info{};
+    length = sizeof info;
+    constexpr std::uint32_t long_silence_ms = 3000;
+    constexpr std::uint8_t tcp_close = 7;  // <net/tcp_states.h>, which programs cannot include
+    if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 && info.tcpi_state == tcp_close &&
+        info.tcpi_last_ack_recv >= long_silence_ms)
+        return LineText::of("the server's machine has not answered for {} s", info.tcpi_last_ack_recv / 1000);
     return "the server closed the connection";
 }
 

@@ -18,6 +18,7 @@
 #include <chrono>
 
 #include "client/link.hh"
+#include "client/request_timer.hh"
 #include "client/sysfs.hh"
 #include "common/linux/result.hh"
 
@@ -34,11 +35,6 @@ constexpr seconds node_patience{10};
 constexpr seconds read_notice{10};
 constexpr seconds read_patience{60};
 
-// A request that was in flight when its link died is sent again when this timer of the block layer fires
-// next, and not before (nbd_xmit_timeout). For one that is merely slow it does nothing but put a line into
-// the kernel's log.
-constexpr const char* request_timer_ms = "2500";
-
 void wait_for(milliseconds duration) {
     const timespec moment{duration.count() / 1000, duration.count() % 1000 * 1'000'000};
     ::nanosleep(&moment, nullptr);
@@ -51,7 +47,8 @@ std::string settle_device(std::uint32_t index, std::uint64_t size, bool own_time
     // Without it a reconnect is slower to bring back what was in flight, no more.
     if (own_timer)
         if (const auto sysfs = SysfsDevice::open(index)) [[maybe_unused]]
-            const auto written = sysfs->write("queue/io_timeout", request_timer_ms);
+            const auto written =
+                sysfs->write("queue/io_timeout", fmt::format("{}", shortest_request_timer.count()));
     const auto end = Clock::now() + node_patience;
     Fd device(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     while (!device && (errno == ENOENT || errno == EINTR) && Clock::now() < end) {

@@ -121,6 +121,20 @@ std::uint64_t SysfsDevice::writes() const noexcept {
     return column(read("stat", room).value_or(std::string_view{}), 4);
 }
 
+SysfsDevice::Totals SysfsDevice::totals() const noexcept {
+    // Reads, writes, discards, flushes: their numbers and their ticks in Documentation/block/stat.rst.
+    Room room;
+    const std::string_view text = read("stat", room).value_or(std::string_view{});
+    Totals totals;
+    for (const std::size_t first : {0U, 4U, 11U}) {
+        totals.requests += column(text, first);
+        totals.time += std::chrono::milliseconds{column(text, first + 3)};
+    }
+    totals.requests += column(text, 15);
+    totals.time += std::chrono::milliseconds{column(text, 16)};
+    return totals;
+}
+
 std::vector<std::string> SysfsDevice::partitions() const {
     std::vector<std::string> found;
     for (std::string& name : names_in(directory_.get(), "."))

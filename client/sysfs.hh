@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -41,6 +42,12 @@ public:
     [[nodiscard]] std::uint64_t in_flight() const noexcept;
     // Writes that have been completed since the device was made.
     [[nodiscard]] std::uint64_t writes() const noexcept;
+    // All requests that have been completed since then, and how long they took, added up.
+    struct Totals {
+        std::uint64_t requests = 0;
+        std::chrono::milliseconds time{0};
+    };
+    [[nodiscard]] Totals totals() const noexcept;
     // "nbd0p1", ... in the order of their numbers.
     [[nodiscard]] std::vector<std::string> partitions() const;
     // Names below holders/ of the disk or of one partition: what is stacked on it.

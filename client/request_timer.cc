@@ -1,0 +1,68 @@
+// The process reads numbers from a pipe and writes them to the attribute. It may be killed, or stuck, and
+// nothing is lost but quiet in the log.
+
+#include "client/request_timer.hh"
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "common/linux/fixed_text.hh"
+
+namespace holdfast::client {
+namespace {
+
+using std::chrono::milliseconds;
+
+[[noreturn]] void keep_timer(const SysfsDevice& sysfs, int orders) {
+    ::prctl(PR_SET_NAME, "holdfast-timer", 0, 0, 0);
+    for (;;) {
+        std::uint32_t timer = 0;
+        if (::read(orders, &timer, sizeof timer) != sizeof timer) ::_exit(0);
+        [[maybe_unused]] const auto written = sysfs.write("queue/io_timeout", FixedText<16>::of("{}", timer));
+    }
+}
+
+}  // namespace
+
+milliseconds request_timer_for(milliseconds latency) noexcept {
+    // Eight times what is usual, in few steps, so that it seldom changes.
+    for (const milliseconds step :
+         {shortest_request_timer, milliseconds{5000}, milliseconds{10'000}, milliseconds{20'000}})
+        if (latency * 8 <= step) return step;
+    return longest_request_timer;
+}
+
+RequestTimer RequestTimer::start(std::uint32_t index) {
+    RequestTimer timer;
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return timer;
+    const Fd reading(ends[0]);
+    timer.orders_.reset(ends[1]);
+    const pid_t child = ::fork();
+    if (child < 0) timer.orders_.reset();
+    if (child != 0) {
+        if (timer.orders_) ::fcntl(timer.orders_.get(), F_SETFL, O_NONBLOCK);
+        return timer;
+    }
+    // Nothing of the daemon's may be held open here, above all no link. The pipe moves to where the rest
+    // begins.
+    constexpr int orders = STDERR_FILENO + 1;
+    ::dup2(reading.get(), orders);
+    ::close_range(orders + 1, ~0U, 0);
+    const auto sysfs = SysfsDevice::open(index);
+    if (!sysfs) ::_exit(1);
+    keep_timer(*sysfs, orders);
+}
+
+void RequestTimer::set(milliseconds timer) noexcept {
+    const auto number = static_cast<std::uint32_t>(timer.count());
+    // Also where nobody reads it any more: it is not tried again each time.
+    current_ = timer;
+    if (orders_) [[maybe_unused]]
+        const ssize_t count = ::write(orders_.get(), &number, sizeof number);
+}
+
+}  // namespace holdfast::client

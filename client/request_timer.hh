@@ -1,0 +1,38 @@
+// The block layer's timer for the device's requests (queue/io_timeout), which has two faces: a request that
+// was in flight when its link died is sent again when its timer fires next and not before (nbd_xmit_timeout),
+// so the timer should be short; and for one that is merely slow each firing is a line in the kernel's log, so
+// with a slow server it should be long.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+
+#include "client/sysfs.hh"
+#include "common/linux/fd.hh"
+
+namespace holdfast::client {
+
+inline constexpr std::chrono::milliseconds shortest_request_timer{2500};
+inline constexpr std::chrono::milliseconds longest_request_timer{30'000};
+
+// The timer for requests that take so long on average. Pure.
+[[nodiscard]] std::chrono::milliseconds request_timer_for(std::chrono::milliseconds latency) noexcept;
+
+// A small process of its own that changes the attribute. Since Linux 6.11 the kernel lets such a change wait
+// for the requests in flight, and these may wait for the one who makes the change.
+class RequestTimer {
+public:
+    // Empty (set() does nothing) when there is no process to be had. Ends with its owner.
+    [[nodiscard]] static RequestTimer start(std::uint32_t index);
+    // May be called after the seal.
+    void set(std::chrono::milliseconds timer) noexcept;
+    [[nodiscard]] std::chrono::milliseconds current() const noexcept { return current_; }
+
+private:
+    Fd orders_;
+    std::chrono::milliseconds current_ = shortest_request_timer;
+};
+
+}  // namespace holdfast::client
