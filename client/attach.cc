@@ -127,6 +127,7 @@ DeviceRecord record_for(const AttachRequest& request, const DeviceConfiguration&
     record.block_size = configuration.block_size;
     record.server_flags = configuration.server_flags;
     record.policy = request.policy;
+    record.policy.connections = 1;
     record.targets = std::move(targets);
     record.attached_at = now_since_boot();
     return record;
@@ -151,6 +152,10 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
                                              Report& report) {
     auto netlink = open_netlink();
     if (!netlink) return std::unexpected(Failure{ExitCode::failure, netlink.error()});
+    if (request.policy.connections > 1)
+        report.note(
+            fmt::format("connections={}: one connection is used; see CONNECTIONS in holdfast-client(8)",
+                        request.policy.connections));
     SearchRequest searched = request.search;
     searched.session = random_session();
     searched.dead_after = request.policy.dead_after;

@@ -38,7 +38,7 @@ disk, in order of preference; without any, they are those of DEVICE in the confi
   -t, --timeout SECONDS    the kernel gives up a link on which a request takes longer (0: never)
       --dead-after SECONDS a server that is silent for so long is dead (3 to 3600; otherwise 15)
       --probe SECONDS      look at the export so often (0: never; otherwise 10)
-  -C, --connections N      to one server at once, 1 to 8; otherwise 1. See the manual before more
+  -C, --connections N      to one server at once; so far one is used (see the manual)
       --lost-cache WHAT    when the server's machine restarted and writes may be lost:
                            continue, or fail, which ends the device
   -b, --block-size BYTES   512, 1024, 2048 or 4096; otherwise the smallest that the server takes

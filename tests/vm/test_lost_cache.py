@@ -9,7 +9,7 @@ from outages import BRIDGE_IP, PATIENCE
 SERVER = "10.77.0.2"
 # What the server's machine does at every boot. net.ifnames=0 is on its kernel command line.
 FILES = {
-    "/etc/holdfast/server.conf": f"[generic]\nlistenaddr = {SERVER}\n[root]\nexportname = /dev/vdb\nsync = true\n"
+    "/etc/holdfast/server.conf": f"[generic]\nlistenaddr = {SERVER}\nallowlist = true\n[root]\nexportname = /dev/vdb\nsync = true\n"
                                  "[first]\nexportname = /dev/vdc\n[second]\nexportname = /dev/vdd\n",
     "/etc/systemd/system/lab-address.service": f"""[Unit]
 Before=holdfast-server.service
