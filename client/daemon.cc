@@ -638,6 +638,7 @@ void Daemon::stand_back(std::size_t slot) {
     add_lines(lines, live_);
     lines.append("\n");
     const bool handing = supervisor_->has_link() && link_;
+    if (link_) forget(link_.get());  // nothing is done about it from here on, whatever becomes of it
     caller.reply("yours\n", lines, handing ? link_.get() : -1);
     if (!caller.socket) resume_charge();
 }
