@@ -33,6 +33,9 @@ using std::chrono::seconds;
 // A machine that leaves what was sent again unacknowledged for so long is gone, or the way to it is. With a
 // server that fences, to give the link up too soon costs no more than a new one.
 constexpr milliseconds suspect_after{2000};
+// How often a link is looked at on which something goes on, and one on which nothing does.
+constexpr milliseconds busy_look{1000};
+constexpr milliseconds idle_look{3000};
 // So many looks at the export in a row without any answer, and nothing on the link either, end an idle link.
 constexpr std::uint32_t most_silent_probes = 2;
 
@@ -383,14 +386,14 @@ std::optional<LinkEvent> Daemon::look_at_link() {
     const Clock::time_point now = Clock::now();
     const auto health = health_of(link_.get());
     const bool answered = !health || health->received > received_;
-    // An idle disk is looked at from further away.
+    const std::uint64_t in_flight = sysfs_.in_flight();
+    const bool idle = !answered && in_flight == 0;
+    supervisor_->look_every(idle ? idle_look : busy_look);
     constexpr std::uint32_t thorough_every = 8;
-    const bool idle = !answered && stall_.age(now).count() == 0;
     if (looks_++ % thorough_every == 0 && !device_is_ours()) return LinkEvent::leave;
-    const std::uint64_t in_flight = idle && looks_ % 2 == 0 ? 0 : sysfs_.in_flight();
     stall_.see(in_flight, answered, now);
     live_.longest_stall = std::max(live_.longest_stall, stall_.longest(now));
-    if (answered || in_flight > 0) mind_request_timer(now);
+    if (!idle) mind_request_timer(now);
     if (!health) return std::nullopt;
     received_ = health->received;
     if (live_.session_known && health->unanswered >= suspect_after) {

@@ -73,6 +73,8 @@ public:
 
     // The way to the server takes so long: its connections may take some of it to stand.
     void learn_round_trip(std::chrono::milliseconds round_trip) noexcept;
+    // How often a link in use is to be looked at from the next look on.
+    void look_every(std::chrono::milliseconds interval) noexcept { timing_.look = interval; }
 
     [[nodiscard]] LinkState state() const noexcept { return state_; }
     // When `deadline` is due; Time::max() when leaving.
