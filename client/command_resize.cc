@@ -12,8 +12,8 @@
 namespace holdfast::client {
 namespace {
 
-// A little longer than the daemon's own look may take.
-constexpr std::chrono::seconds patience{15};
+// The daemon's own look, a new link, and a moment in which nothing old is in flight.
+constexpr std::chrono::seconds patience{60};
 
 }  // namespace
 

@@ -38,7 +38,8 @@ constexpr milliseconds busy_look{1000};
 constexpr milliseconds idle_look{3000};
 // So many looks at the export in a row without any answer, and nothing on the link either, end an idle link.
 constexpr std::uint32_t most_silent_probes = 2;
-
+// So many links in a row that the kernel finds invalid: the device takes none any more.
+constexpr std::uint32_t most_refusals = 3;
 // How long a successor that has been handed the device may take to say that it is in charge.
 constexpr seconds successor_patience{5};
 
@@ -150,6 +151,8 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
     const LinkTiming timing;
     const auto servers = static_cast<std::uint32_t>(record_.targets.size());
     link_ = std::move(link);
+    if (!link_ && live_.link_up) live_.link_changed_at = since_boot(now);
+    live_.link_up = static_cast<bool>(link_);
     if (link_) {
         supervisor_ = Supervisor(timing, servers, live_.target, seed(), now);
         received_ = health_of(link_.get()).value_or(LinkHealth{}).received;
@@ -188,7 +191,9 @@ void Daemon::dispatch(std::uint64_t tag) {
     switch (tag) {
         case tag_kernel: return on_kernel_event();
         case tag_link:
-            if (supervisor_->has_link() && !successor_) lose_link(cause_of_death(link_.get()));
+            // An event of a link before this one may still be in the batch.
+            if (supervisor_->has_link() && !successor_ && is_dead(link_.get()))
+                lose_link(cause_of_death(link_.get()));
             return;
         case tag_attempt: return on_attempt_event();
         case tag_probe: return on_probe_event();
@@ -214,7 +219,11 @@ std::optional<LinkEvent> Daemon::carry_out(LinkAction action) {
         case LinkAction::offer: return offer_link();
         case LinkAction::look: return look_at_link();
         case LinkAction::cut_link: cut_link(); return std::nullopt;
-        case LinkAction::drop_link: candidate_.reset(); return std::nullopt;
+        case LinkAction::drop_link:
+            // The kernel may have taken it all the same, where only its answer was lost.
+            if (candidate_) shut_down(candidate_->socket.get());
+            candidate_.reset();
+            return std::nullopt;
         case LinkAction::leave:
             leave_files();
             leaving_ = true;
@@ -251,6 +260,8 @@ void Daemon::cut_link() {
     }
     stall_.link_lost(now);
     live_.link_changed_at = since_boot(now);
+    live_.link_up = false;
+    wanted_size_ = 0;
     told_.clear();
     end_probe(now);
     save();
@@ -305,10 +316,13 @@ std::optional<LinkEvent> Daemon::judge_attempt() {
         note_failure(verdict.refusal);
         return LinkEvent::failed;
     }
+    if (!device_is_ours()) return LinkEvent::leave;  // the handshake took its time
     if (verdict.cache_lost && record_.policy.lost_cache == LostCache::fail) {
-        give_device_up(
-            "its server's machine has restarted, or is another one, while writes may have been unflushed");
-        return LinkEvent::leave;
+        const bool given_up = give_device_up(
+            "the server lost its cache: its machine has restarted, or is another one, while writes may have "
+            "been "
+            "unflushed");
+        return given_up ? LinkEvent::leave : LinkEvent::failed;
     }
     candidate_lost_cache_ = verdict.cache_lost;
     candidate_ = std::move(link);
@@ -329,8 +343,14 @@ std::optional<LinkEvent> Daemon::offer_link() {
     change.socket = is_new ? candidate_->socket.get() : link_.get();
     if (auto done = netlink_.reconfigure(record_.index, record_.identifier, change); !done) {
         note_failure(done.error().text());
-        return LinkEvent::rejected;
+        // A device that was disconnected while somebody has it open keeps its name, and takes no link ever
+        // again.
+        const bool refused = done.error().code == EINVAL;
+        if (refused && ++refusals_ >= most_refusals) return LinkEvent::leave;
+        // Any other failure is ours. A link that the kernel has is offered again soon; it may be well.
+        return is_new || refused ? LinkEvent::rejected : LinkEvent::accepted;
     }
+    refusals_ = 0;
     if (!is_new) return LinkEvent::accepted;
     welcome_link();
     return LinkEvent::accepted;
@@ -345,6 +365,7 @@ void Daemon::welcome_link() {
     live_.last_outage = since_boot(now) - live_.link_changed_at;
     live_.longest_outage = std::max(live_.longest_outage, live_.last_outage);
     live_.link_changed_at = since_boot(now);
+    live_.link_up = true;
     ++live_.reconnects;
     log::notice(LineText::of("{}: the link to {} is up again after {}", name(), target().uri,
                              in_tenths(live_.last_outage)));
@@ -363,12 +384,27 @@ void Daemon::welcome_link() {
     const std::uint64_t size = whole_blocks(candidate_->offer.size, record_.block_size);
     candidate_.reset();
     end_probe(now);
-    grow_to(size);
-    answer_resize(growth_caller_, LineText::of("ok {}\n", live_.size));
+    wanted_size_ = size > live_.size ? size : 0;
+    if (wanted_size_ == 0) answer_resize(growth_caller_, LineText::of("ok {}\n", live_.size));
     save();
 }
 
-// Only with a link that is up: newer kernels let a change of size wait for the requests that are in flight.
+// A change of size waits in the kernel for all requests that are in flight (since about Linux 6.10), with the
+// locks held that a new link would need. So it is made when nothing is in flight, or all that is was sent on
+// this link, which answers.
+void Daemon::mind_growth(Clock::time_point now) {
+    if (wanted_size_ == 0) return;
+    const auto age = since_boot(now) - live_.link_changed_at;
+    const bool kernel_has_it =
+        supervisor_->state() == LinkState::attached ||
+        (supervisor_->state() == LinkState::proving && supervisor_->slot_is_free() && age > seconds{1});
+    const bool clear =
+        sysfs_.in_flight() == 0 || (age > longest_request_timer && stall_.age(now).count() == 0);
+    if (!kernel_has_it || !clear || is_dead(link_.get())) return;
+    grow_to(std::exchange(wanted_size_, 0));
+    answer_resize(growth_caller_, LineText::of("ok {}\n", live_.size));
+}
+
 void Daemon::grow_to(std::uint64_t size) {
     if (size <= live_.size) return;
     DeviceChange change;
@@ -384,6 +420,7 @@ void Daemon::grow_to(std::uint64_t size) {
 
 std::optional<LinkEvent> Daemon::look_at_link() {
     const Clock::time_point now = Clock::now();
+    if (is_dead(link_.get())) return LinkEvent::link_lost;
     const auto health = health_of(link_.get());
     const bool answered = !health || health->received > received_;
     const std::uint64_t in_flight = sysfs_.in_flight();
@@ -393,10 +430,10 @@ std::optional<LinkEvent> Daemon::look_at_link() {
     if (looks_++ % thorough_every == 0 && !device_is_ours()) return LinkEvent::leave;
     stall_.see(in_flight, answered, now);
     live_.longest_stall = std::max(live_.longest_stall, stall_.longest(now));
-    if (!idle) mind_request_timer(now);
+    if (!idle && (!health || health->unanswered.count() == 0)) mind_request_timer(now);
     if (!health) return std::nullopt;
     received_ = health->received;
-    if (live_.session_known && health->unanswered >= suspect_after) {
+    if (is_unanswered(*health)) {
         live_.last_error =
             LineText::of("{}: no acknowledgement for {}", target().uri, in_tenths(health->unanswered));
         log::warning(LineText::of("{}: the link to {} is given up: no acknowledgement for {}", name(),
@@ -410,21 +447,35 @@ std::optional<LinkEvent> Daemon::look_at_link() {
 void Daemon::mind_request_timer(Clock::time_point now) {
     const SysfsDevice::Totals before = std::exchange(totals_, sysfs_.totals());
     const std::uint64_t done = totals_.requests - before.requests;
-    milliseconds latency = stall_.age(now);
+    // What an outage has kept waiting says nothing of the server, and below two looks an age says nothing at
+    // all.
+    const bool after_outage =
+        live_.reconnects > 0 && since_boot(now) - live_.link_changed_at < longest_request_timer;
+    milliseconds latency = stall_.age(now) >= 2 * busy_look ? stall_.age(now) : milliseconds{0};
     if (before.requests > 0 && done > 0)
         latency = std::max(latency, (totals_.time - before.time) / static_cast<std::int64_t>(done));
-    const milliseconds wanted = request_timer_for(latency);
+    const milliseconds wanted = after_outage ? shortest_request_timer : request_timer_for(latency);
     if (wanted != request_timer_.current()) request_timer_.set(wanted);
+}
+
+// A server that does not fence may still take what the link has carried so far, so there its death must be
+// beyond doubt.
+bool Daemon::is_unanswered(const LinkHealth& health) {
+    const milliseconds limit =
+        live_.session_known ? suspect_after
+                            : std::max<milliseconds>(record_.policy.dead_after - seconds{1}, suspect_after);
+    return health.unanswered >= limit;
 }
 
 bool Daemon::device_is_ours() const noexcept { return sysfs_.may_be(record_.identifier); }
 
-void Daemon::give_device_up(std::string_view reason) {
+bool Daemon::give_device_up(std::string_view reason) {
     log::error(
         LineText::of("{}: given up, and its file system gets errors: {} (lost-cache=fail)", name(), reason));
     if (link_) shut_down(link_.get());
-    if (auto done = release_stuck(netlink_, record_.index, record_.identifier); !done)
-        log::error(LineText::of("{}: {}", name(), done.error().text()));
+    const auto done = release_stuck(netlink_, record_.index, record_.identifier);
+    if (!done) log::error(LineText::of("{}: {}; trying again", name(), done.error().text()));
+    return done.has_value();
 }
 
 // --- the look at the export
@@ -469,7 +520,9 @@ void Daemon::judge_probe(Clock::time_point now, bool expired) {
     const bool silent = expired && probe_->connecting();
     std::uint64_t size = 0;
     if (done) size = whole_blocks(probe_->take_link().offer.size, record_.block_size);
-    const bool grown = done && size > live_.size;
+    // Once for a size: a server that names another one on the new link would have us make one for ever.
+    const bool grown =
+        done && size > live_.size && wanted_size_ == 0 && (size != growth_tried_ || probe_caller_);
     const bool shrunk = done && size < live_.size;
     LineText answer = LineText::of("ok {}\n", live_.size);
     if (!done) answer = LineText::of("error {}\n", probe_->error().text);
@@ -486,11 +539,16 @@ void Daemon::judge_probe(Clock::time_point now, bool expired) {
         growth_caller_ = std::exchange(probe_caller_, std::nullopt);
     else
         answer_resize(probe_caller_, answer);
-    const bool nothing_came = health_of(link_.get()).value_or(LinkHealth{}).received == probe_received_;
+    const auto health = health_of(link_.get()).value_or(LinkHealth{});
+    const bool nothing_came =
+        health.received == probe_received_ &&
+        health.last_acknowledgement >= std::max<milliseconds>(attempt_patience, record_.policy.dead_after);
     silent_probes_ = silent && nothing_came ? silent_probes_ + 1 : 0;
     end_probe(now);
-    if (grown && !in_the_way && supervisor_->has_link())
+    if (grown && !in_the_way && supervisor_->has_link()) {
+        growth_tried_ = size;
         return lose_link("the export has grown; a new link is made for it");
+    }
     if (silent_probes_ < most_silent_probes || !supervisor_->has_link()) return;
     silent_probes_ = 0;
     lose_link("its machine does not answer any more");
@@ -535,14 +593,19 @@ void Daemon::on_timer() {
             judge_probe(now, true);
         }
     }
-    if (leaving_ || now < supervisor_->deadline()) return;
+    if (leaving_) return;
+    if (supervisor_->has_link()) mind_growth(now);
+    if (now < supervisor_->deadline()) return;
     if (supervisor_->attempt_in_flight()) {
         attempt_->expire();
         note_failure(attempt_->error().text);
     }
     if (supervisor_->state() == LinkState::proving) {
         const auto health = health_of(link_.get());
-        if (health && health->received > received_) return tell(LinkEvent::used);
+        if (is_dead(link_.get())) return lose_link(cause_of_death(link_.get()));
+        // A UNIX socket does not tell; LINK_DEAD would lead back to here.
+        if (!health || health->received > received_) return tell(LinkEvent::used);
+        if (is_unanswered(*health)) return lose_link("its machine does not acknowledge any more");
         if (!device_is_ours()) return tell(LinkEvent::leave);
     }
     tell(LinkEvent::deadline);
@@ -587,9 +650,14 @@ void Daemon::on_control(std::size_t slot) {
             if (growth_caller_ == slot) growth_caller_.reset();
             caller = {};
             return;
-        case ControlConnection::Outcome::malformed: return caller.answer("error this is no order\n");
-        case ControlConnection::Outcome::order: return obey(*order, slot);
+        case ControlConnection::Outcome::malformed: caller.answer("error this is no order\n"); break;
+        case ControlConnection::Outcome::order: obey(*order, slot); break;
     }
+    if (callers_[slot].socket || leaving_) return;
+    // It was answered, so nothing waits for it any more.
+    if (probe_caller_ == slot) probe_caller_.reset();
+    if (growth_caller_ == slot) growth_caller_.reset();
+    if (successor_ == slot) resume_charge();
 }
 
 void Daemon::obey(Order order, std::size_t slot) {
@@ -651,6 +719,7 @@ void Daemon::resume_charge() {
     log::warning(LineText::of("{}: the daemon that was to take over has gone; this one stays", name()));
     if (!device_is_ours()) return tell(LinkEvent::leave);
     const bool up = supervisor_->has_link() && link_ && !is_dead(link_.get());
+    if (!up && link_) shut_down(link_.get());
     take_charge(up ? std::move(link_) : Fd{}, live_);
 }
 
@@ -661,6 +730,7 @@ bool Daemon::detach(bool forced, LineText& failure) {
     if (!failure.empty()) return false;
     // With nothing in the way to the server, the kernel can tell it of the end. Else a sender may be stuck in
     // the socket.
+    if (!device_is_ours()) return true;
     const bool clear = up && all_sent(link_.get());
     if (!clear && link_) shut_down(link_.get());
     const auto done = clear ? netlink_.disconnect(record_.index)

@@ -13,6 +13,7 @@
 
 #include "client/control.hh"
 #include "client/link.hh"
+#include "client/link_health.hh"
 #include "client/netlink.hh"
 #include "client/record.hh"
 #include "client/request_timer.hh"
@@ -63,6 +64,8 @@ private:
     void welcome_link();
     [[nodiscard]] std::optional<LinkEvent> look_at_link();
     void mind_request_timer(Clock::time_point now);
+    void mind_growth(Clock::time_point now);
+    [[nodiscard]] bool is_unanswered(const LinkHealth& health);
     void cut_link();
     void note_failure(const LineText& reason);
     void lose_link(const LineText& reason);
@@ -76,7 +79,7 @@ private:
     void grow_to(std::uint64_t size);
     [[nodiscard]] bool device_is_ours() const noexcept;
     [[nodiscard]] nbd::SessionClaim next_claim() noexcept;
-    void give_device_up(std::string_view reason);
+    [[nodiscard]] bool give_device_up(std::string_view reason);
 
     // Orders.
     void obey(Order order, std::size_t slot);
@@ -110,6 +113,9 @@ private:
     RequestTimer request_timer_;
     SysfsDevice::Totals totals_;  // at the last look
     std::uint32_t looks_ = 0;
+    std::uint32_t refusals_ = 0;      // by the kernel, of a link, in a row
+    std::uint64_t wanted_size_ = 0;   // the export's, where the device is to grow to it; 0: it is not
+    std::uint64_t growth_tried_ = 0;  // the size for which a new link was made last
 
     std::optional<LinkAttempt> probe_;
     Clock::time_point probe_due_ = Clock::time_point::max();  // its beginning, or while it goes on its end

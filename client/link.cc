@@ -25,8 +25,10 @@ void set_option(int socket, int level, int option, int value) {
     [[maybe_unused]] const int result = ::setsockopt(socket, level, option, &value, sizeof value);
 }
 
-// A silent dead peer produces no event of its own: keepalive notices it on an idle link, the user timeout
-// under load. Both within a second less than `dead_after`, so that who waits for the event has it in time.
+// A silent dead peer produces no event of its own: on an idle link, keepalive notices it, within a second
+// less than `dead_after`. Under load, the daemon looks at what is not acknowledged. Not TCP_USER_TIMEOUT: it
+// ends also a connection whose peer acknowledges and has only closed its window (tcp_probe_timer), which is a
+// server that is merely slow.
 void prepare_tcp(int socket, std::chrono::seconds dead_after) {
     const int whole = std::max(static_cast<int>(dead_after.count()) - 1, 2);
     const int idle = std::max(whole / 3, 1);
@@ -35,7 +37,6 @@ void prepare_tcp(int socket, std::chrono::seconds dead_after) {
     set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, idle);
     set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, interval);
     set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, std::max((whole - idle) / interval, 1));
-    set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, whole * 1000);
     set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 

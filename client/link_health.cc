@@ -27,13 +27,15 @@ std::optional<LinkHealth> health_of(int socket) noexcept {
     LinkHealth health;
     health.received = info.tcpi_bytes_received;
     health.round_trip = milliseconds{info.tcpi_rtt / 1000};
-    if (info.tcpi_retransmits > 1) health.unanswered = milliseconds{info.tcpi_last_ack_recv};
+    health.last_acknowledgement = milliseconds{info.tcpi_last_ack_recv};
+    // Data that was sent again, or questions to a closed window, which count only while no answer comes.
+    if (info.tcpi_retransmits > 1 || info.tcpi_probes > 2) health.unanswered = health.last_acknowledgement;
     return health;
 }
 
 bool is_dead(int socket) noexcept {
     pollfd entry{socket, POLLRDHUP, 0};
-    return ::poll(&entry, 1, 0) != 0;
+    return ::poll(&entry, 1, 0) > 0;
 }
 
 LineText cause_of_death(int socket) {

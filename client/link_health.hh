@@ -15,6 +15,8 @@ struct LinkHealth {
     // For how long something that was sent, and sent again, has not been acknowledged by the peer's machine;
     // 0 when nothing waits for that. A server that is slow, or stopped, still has its machine acknowledge.
     std::chrono::milliseconds unanswered{0};
+    std::chrono::milliseconds last_acknowledgement{
+        0};  // how long ago the last one came, of data or of a keepalive
 };
 // Empty for what is no TCP socket.
 [[nodiscard]] std::optional<LinkHealth> health_of(int socket) noexcept;

@@ -45,6 +45,13 @@ bool read_hex(std::string_view digits, std::span<std::uint8_t> out) noexcept {
     return true;
 }
 
+bool read_hex_text(std::string_view digits, std::string& text) {
+    std::vector<std::uint8_t> letters(digits.size() / 2);
+    if (!read_hex(digits, letters)) return false;
+    text.assign(letters.begin(), letters.end());
+    return true;
+}
+
 std::string hex_of(const void* data, std::size_t size) {
     std::string text;
     for (std::size_t i = 0; i < size; ++i)
@@ -88,28 +95,26 @@ constexpr std::array live_durations{
     LiveDuration{"longest_stall", &LiveState::longest_stall},
 };
 
-// "target ADDRESS NAME TEXT URI": the address and the export's name in hex, "-" for an empty name.
+// "target ADDRESS NAME TEXT URI": all but the URI in hex, "-" for an empty name.
 std::string target_line(const Target& target) {
     const std::string name = hex_of(target.export_name.data(), target.export_name.size());
     return fmt::format("target {} {} {} {}\n", hex_of(&target.endpoint.address, target.endpoint.length),
-                       name.empty() ? "-" : name, target.endpoint.text, target.uri);
+                       name.empty() ? "-" : name,
+                       hex_of(target.endpoint.text.data(), target.endpoint.text.size()), target.uri);
 }
 
 std::optional<Target> read_target(std::string_view rest) {
     const std::string_view address = take_word(rest, ' ');
     const std::string_view name = take_word(rest, ' ');
     Target target;
-    target.endpoint.text = take_word(rest, ' ');
+    const std::string_view text = take_word(rest, ' ');
+    if (!read_hex_text(text, target.endpoint.text)) return std::nullopt;
     target.uri = rest;
     if (address.empty() || address.size() / 2 > sizeof target.endpoint.address) return std::nullopt;
     target.endpoint.length = static_cast<socklen_t>(address.size() / 2);
     auto* const bytes = reinterpret_cast<std::uint8_t*>(&target.endpoint.address);
     if (!read_hex(address, {bytes, target.endpoint.length})) return std::nullopt;
-    if (name != "-") {
-        std::vector<std::uint8_t> letters(name.size() / 2);
-        if (!read_hex(name, letters)) return std::nullopt;
-        target.export_name.assign(letters.begin(), letters.end());
-    }
+    if (name != "-" && !read_hex_text(name, target.export_name)) return std::nullopt;
     return target;
 }
 
@@ -181,6 +186,7 @@ void add_lines(LiveLines& lines, const LiveState& live) {
     for (const auto& [key, field] : live_small_numbers) lines.add("{} {}\n", key, live.*field);
     for (const auto& [key, field] : live_durations) lines.add("{} {}\n", key, (live.*field).count());
     lines.add("session_known {}\n", live.session_known ? 1 : 0);
+    lines.add("link_up {}\n", live.link_up ? 1 : 0);
     if (live.boot_identity) lines.add("boot_identity {}\n", hex(*live.boot_identity));
     lines.add("export_identity {}\n", live.export_identity);
     lines.add("last_error {}\n", live.last_error);
@@ -194,6 +200,7 @@ bool take_line(LiveState& live, std::string_view line) noexcept {
         if (key == name) return live.*field = number_in<std::uint32_t>(line).value_or(0), true;
     for (const auto& [name, field] : live_durations)
         if (key == name) return live.*field = milliseconds{number_in<std::int64_t>(line).value_or(0)}, true;
+    if (key == "link_up") return live.link_up = line == "1", true;
     if (key == "session_known") return live.session_known = line == "1", true;
     if (key == "boot_identity") return live.boot_identity = read_uuid(line), true;
     if (key == "export_identity") return live.export_identity = line, true;

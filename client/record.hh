@@ -37,6 +37,7 @@ struct LiveState {
     std::uint32_t target = 0;      // in use, or tried last
     std::uint32_t generation = 0;  // the last one that a server was told
     bool session_known = false;    // the server in use knows the session option
+    bool link_up = false;
     std::optional<nbd::Uuid> boot_identity;
     IdentityText export_identity;  // empty: no server has told one
     std::uint64_t reconnects = 0;

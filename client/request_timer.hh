@@ -32,7 +32,7 @@ public:
 
 private:
     Fd orders_;
-    std::chrono::milliseconds current_ = shortest_request_timer;
+    std::chrono::milliseconds current_{0};  // not known, before the first set()
 };
 
 }  // namespace holdfast::client

@@ -89,6 +89,13 @@ void leave_terminal() noexcept {
         for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null.get(), stream);
 }
 
+void leave_control_group() noexcept {
+    for (const char* group :
+         {"/sys/fs/cgroup/init.scope/cgroup.procs", "/sys/fs/cgroup/systemd/init.scope/cgroup.procs"})
+        if (const Fd file(::open(group, O_WRONLY | O_CLOEXEC)); file && ::write(file.get(), "0", 1) == 1)
+            return;
+}
+
 std::vector<std::string> settle_down(Reach reach) {
     std::vector<std::string> failures;
     for (std::string failure : {lock_memory(), spare_from_oom(), become_flusher(),

@@ -33,6 +33,10 @@ void close_inherited() noexcept;
 // /dev/null. Signals are the daemon's: Daemon::prepare().
 void leave_terminal() noexcept;
 
+// Out of the control group of the service or the login that started this process, whose end would be its own,
+// into that of pid 1, where the initramfs's daemon is. Does nothing without systemd.
+void leave_control_group() noexcept;
+
 // What the daemon will have to connect to. A UNIX socket is a file: without CAP_DAC_OVERRIDE, one that
 // belongs to another user could be connected to when the device is attached, and never again.
 enum class Reach : std::uint8_t { addresses, unix_sockets };

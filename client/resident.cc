@@ -29,6 +29,7 @@ Resident::Resident(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, cons
 
 Result<void> Resident::prepare(ProcessTitle& title) {
     leave_terminal();
+    leave_control_group();
     log::open("holdfast-client", log::Sink::resident, log::Level::debug);
     if (auto prepared = daemon_.prepare(); !prepared) {
         daemon_.abandon();

@@ -33,14 +33,19 @@ Result<void> StateFile::save(const LiveState& live) noexcept {
                            iovec{const_cast<char*>(lines.view().data()), lines.view().size()}};
     const auto all = static_cast<ssize_t>(unchanging_.size() + lines.view().size());
     if (::writev(file.get(), parts.data(), parts.size()) != all) return sys_error("write in /run/holdfast");
+    struct stat own {};
+    if (::fstat(file.get(), &own) != 0) return sys_error("stat in /run/holdfast");
     if (::renameat(directory_.get(), draft_.c_str(), directory_.get(), name_.c_str()) != 0)
         return sys_error("rename in /run/holdfast");
+    inode_ = own.st_ino;
     return {};
 }
 
 void StateFile::remove() noexcept {
-    ::unlinkat(directory_.get(), draft_.c_str(), 0);
-    ::unlinkat(directory_.get(), name_.c_str(), 0);
+    struct stat present {};
+    if (::fstatat(directory_.get(), name_.c_str(), &present, AT_SYMLINK_NOFOLLOW) == 0 &&
+        present.st_ino == inode_)
+        ::unlinkat(directory_.get(), name_.c_str(), 0);
 }
 
 Result<std::string> read_state_file(std::uint32_t index) {

@@ -17,12 +17,14 @@ public:
     [[nodiscard]] static Result<StateFile> open(const DeviceRecord& record);
     // Replaces the file, whole or not at all. May be called after the seal.
     [[nodiscard]] Result<void> save(const LiveState& live) noexcept;
+    // Unless it is another daemon's by now.
     void remove() noexcept;
     // The lines of the record, as they are in the file.
     [[nodiscard]] std::string_view unchanging() const noexcept { return unchanging_; }
 
 private:
     Fd directory_;
+    ino_t inode_ = 0;         // of the file that was saved last
     std::string name_;        // "nbd0.state"
     std::string draft_;       // "nbd0.state.new"
     std::string unchanging_;  // the record's lines

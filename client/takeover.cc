@@ -4,7 +4,10 @@
 #include "client/takeover.hh"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <string>
@@ -55,8 +58,22 @@ std::expected<SysfsDevice, Failure> device_of(const KnownDevice& known, std::uin
     return std::move(*sysfs);
 }
 
+// One at a time: of two that found the daemon dead, or left to them, both would act.
+std::expected<Fd, Failure> take_turn(std::uint32_t index) {
+    if (::mkdir(run_directory, 0700) != 0 && errno != EEXIST)
+        return std::unexpected(failure(index, sys_error("mkdir /run/holdfast").error().message()));
+    const std::string path = fmt::format("{}/nbd{}.lock", run_directory, index);
+    Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!file) return std::unexpected(failure(index, sys_error("open its lock").error().message()));
+    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0)
+        return std::unexpected(failure(index, "another daemon is about to take its place already"));
+    return file;
+}
+
 // The child.
 std::expected<void, Failure> stay_instead(std::uint32_t index, ProcessTitle& title, Report& report) {
+    auto turn = take_turn(index);
+    if (!turn) return std::unexpected(turn.error());
     auto netlink = open_netlink();
     if (!netlink) return std::unexpected(failure(index, netlink.error()));
     auto call = TakeoverCall::begin(index, daemon_patience);
@@ -91,6 +108,7 @@ std::expected<void, Failure> stay_instead(std::uint32_t index, ProcessTitle& tit
     }
     daemon.take_charge(std::move(link), live);
     daemon.announce();
+    turn->reset();
     log::notice(LineText::of("nbd{}: {}", index,
                              call ? "taken over from the daemon before" : "adopted: its daemon had died"));
     report.ready(index, live.size);
