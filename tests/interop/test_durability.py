@@ -22,6 +22,8 @@ def stable_storage(bench: Bench) -> None:
     handle.pwrite(b"plain", 0)
     handle.pwrite(b"fua", 4096, nbd.CMD_FLAG_FUA)
     handle.flush()
+    handle.shutdown()
+    server.wait_for_log("closed")  # its thread has gone on, so all that it called before is written down
     server.process.kill()  # which ends strace, too
     server.process.wait()
     assert strace.wait(60) in (0, 1, 137, -9), said.read_text()
