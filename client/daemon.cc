@@ -36,23 +36,8 @@ constexpr milliseconds suspect_after{2000};
 // How often a link is looked at on which something goes on, and one on which nothing does.
 constexpr milliseconds busy_look{1000};
 constexpr milliseconds idle_look{3000};
-// So many looks at the export in a row without any answer, and nothing on the link either, end an idle link.
-constexpr std::uint32_t most_silent_probes = 2;
 // So many links in a row that the kernel finds invalid: the device takes none any more.
 constexpr std::uint32_t most_refusals = 3;
-// How long a successor that has been handed the device may take to say that it is in charge.
-constexpr seconds successor_patience{5};
-
-enum Tag : std::uint64_t {
-    tag_kernel,
-    tag_link,
-    tag_attempt,
-    tag_probe,
-    tag_timer,
-    tag_signals,
-    tag_listen,
-    tag_first_caller
-};
 
 std::uint64_t seed() noexcept {
     std::uint64_t value = 0;
@@ -61,18 +46,6 @@ std::uint64_t seed() noexcept {
         value = static_cast<std::uint64_t>(Clock::now().time_since_epoch().count()) ^
                 reinterpret_cast<std::uintptr_t>(&value);
     return value;
-}
-
-Monotonic since_boot(Clock::time_point time) noexcept {
-    return duration_cast<Monotonic>(time.time_since_epoch());
-}
-
-std::uint64_t seconds_since(Monotonic then, Clock::time_point now) noexcept {
-    return static_cast<std::uint64_t>(duration_cast<seconds>(since_boot(now) - then).count());
-}
-
-std::uint64_t number_of(milliseconds duration) noexcept {
-    return static_cast<std::uint64_t>(duration.count());
 }
 
 LineText in_tenths(milliseconds duration) {
@@ -389,35 +362,6 @@ void Daemon::welcome_link() {
     save();
 }
 
-// A change of size waits in the kernel for all requests that are in flight (since about Linux 6.10), with the
-// locks held that a new link would need. So it is made when nothing is in flight, or all that is was sent on
-// this link, which answers.
-void Daemon::mind_growth(Clock::time_point now) {
-    if (wanted_size_ == 0) return;
-    const auto age = since_boot(now) - live_.link_changed_at;
-    const bool kernel_has_it =
-        supervisor_->state() == LinkState::attached ||
-        (supervisor_->state() == LinkState::proving && supervisor_->slot_is_free() && age > seconds{1});
-    const bool clear =
-        sysfs_.in_flight() == 0 || (age > longest_request_timer && stall_.age(now).count() == 0);
-    if (!kernel_has_it || !clear || is_dead(link_.get())) return;
-    grow_to(std::exchange(wanted_size_, 0));
-    answer_resize(growth_caller_, LineText::of("ok {}\n", live_.size));
-}
-
-void Daemon::grow_to(std::uint64_t size) {
-    if (size <= live_.size) return;
-    DeviceChange change;
-    change.size = size;
-    if (auto done = netlink_.reconfigure(record_.index, record_.identifier, change); !done) {
-        log::warning(LineText::of("{}: it could not be made to grow: {}", name(), done.error().text()));
-        return;
-    }
-    log::notice(LineText::of("{}: grown from {} to {} bytes", name(), live_.size, size));
-    live_.size = size;
-    save();
-}
-
 std::optional<LinkEvent> Daemon::look_at_link() {
     const Clock::time_point now = Clock::now();
     if (is_dead(link_.get())) return LinkEvent::link_lost;
@@ -476,82 +420,6 @@ bool Daemon::give_device_up(std::string_view reason) {
     const auto done = release_stuck(netlink_, record_.index, record_.identifier);
     if (!done) log::error(LineText::of("{}: {}; trying again", name(), done.error().text()));
     return done.has_value();
-}
-
-// --- the look at the export
-
-void Daemon::end_probe(Clock::time_point now) {
-    if (probe_) forget(probe_->descriptor());
-    probe_.reset();
-    answer_resize(probe_caller_, "error the export could not be looked at\n");
-    const auto interval = record_.policy.probe_interval;
-    probe_due_ = interval.count() == 0 ? Clock::time_point::max() : now + interval;
-}
-
-void Daemon::answer_resize(std::optional<std::size_t>& caller, const LineText& answer) {
-    if (caller) callers_[*caller].answer(answer);
-    caller.reset();
-}
-
-void Daemon::start_probe(Clock::time_point now) {
-    probe_received_ = health_of(link_.get()).value_or(LinkHealth{}).received;
-    probe_due_ = now + attempt_patience;
-    probe_.emplace(target().endpoint,
-                   nbd::ClientHandshake(nbd::ClientHandshake::Goal::info, target().export_name),
-                   record_.policy.dead_after);
-    on_probe_event();
-}
-
-void Daemon::on_probe_event() {
-    if (!probe_ || successor_) return;
-    probe_->advance();
-    if (probe_->state() == LinkAttempt::State::running) {
-        const std::uint32_t events = probe_->events() == POLLOUT ? EPOLLOUT : EPOLLIN;
-        if (!watch(probe_->descriptor(), events, tag_probe)) end_probe(Clock::now());
-        return;
-    }
-    judge_probe(Clock::now(), false);
-}
-
-// A look that fails says little of the link, which may be well: a server that is busy, or has got a new
-// configuration. But where nothing at all comes from there, and nothing on the link, its machine is gone.
-void Daemon::judge_probe(Clock::time_point now, bool expired) {
-    const bool done = probe_->state() == LinkAttempt::State::done;
-    const bool silent = expired && probe_->connecting();
-    std::uint64_t size = 0;
-    if (done) size = whole_blocks(probe_->take_link().offer.size, record_.block_size);
-    // Once for a size: a server that names another one on the new link would have us make one for ever.
-    const bool grown =
-        done && size > live_.size && wanted_size_ == 0 && (size != growth_tried_ || probe_caller_);
-    const bool shrunk = done && size < live_.size;
-    LineText answer = LineText::of("ok {}\n", live_.size);
-    if (!done) answer = LineText::of("error {}\n", probe_->error().text);
-    if (shrunk) {
-        note_failure(LineText::of("the export has {} bytes now, the device needs {}", size, live_.size));
-        answer = LineText::of("error the export has {} bytes now, the device needs {}\n", size, live_.size);
-    }
-    // A connection keeps the size that it began with: what is beyond needs a new one. Where the server does
-    // not fence the old one, nothing may be on its way there.
-    const bool in_the_way = grown && !live_.session_known && sysfs_.in_flight() > 0;
-    if (in_the_way)
-        answer = "error requests are in flight, which this server would not keep out; try again\n";
-    if (grown && !in_the_way)
-        growth_caller_ = std::exchange(probe_caller_, std::nullopt);
-    else
-        answer_resize(probe_caller_, answer);
-    const auto health = health_of(link_.get()).value_or(LinkHealth{});
-    const bool nothing_came =
-        health.received == probe_received_ &&
-        health.last_acknowledgement >= std::max<milliseconds>(attempt_patience, record_.policy.dead_after);
-    silent_probes_ = silent && nothing_came ? silent_probes_ + 1 : 0;
-    end_probe(now);
-    if (grown && !in_the_way && supervisor_->has_link()) {
-        growth_tried_ = size;
-        return lose_link("the export has grown; a new link is made for it");
-    }
-    if (silent_probes_ < most_silent_probes || !supervisor_->has_link()) return;
-    silent_probes_ = 0;
-    lose_link("its machine does not answer any more");
 }
 
 // --- time, signals
@@ -620,167 +488,6 @@ void Daemon::on_signal() {
                 LineText::of("{}: signal {} of process {} is not obeyed; `holdfast-client detach {}` is",
                              name(), number, info.ssi_pid, name()));
     }
-}
-
-// --- orders
-
-void Daemon::on_caller() {
-    Fd caller = control_->accept();
-    if (!caller) return;
-    std::size_t slot = 0;
-    while (slot < callers_.size() && callers_[slot].socket) ++slot;
-    // All are taken by callers that say nothing: one of them gives way, but not one for whom something is
-    // under way.
-    if (slot == callers_.size())
-        for (slot = 0; slot == successor_ || slot == probe_caller_ || slot == growth_caller_;) ++slot;
-    if (!watch(caller.get(), EPOLLIN, tag_first_caller + slot)) return;
-    callers_[slot] = {};
-    callers_[slot].socket = std::move(caller);
-}
-
-void Daemon::on_control(std::size_t slot) {
-    if (slot >= callers_.size() || !callers_[slot].socket) return;
-    ControlConnection& caller = callers_[slot];
-    std::optional<Order> order;
-    switch (caller.receive(order)) {
-        case ControlConnection::Outcome::more: return;
-        case ControlConnection::Outcome::closed:
-            if (successor_ == slot) resume_charge();
-            if (probe_caller_ == slot) probe_caller_.reset();
-            if (growth_caller_ == slot) growth_caller_.reset();
-            caller = {};
-            return;
-        case ControlConnection::Outcome::malformed: caller.answer("error this is no order\n"); break;
-        case ControlConnection::Outcome::order: obey(*order, slot); break;
-    }
-    if (callers_[slot].socket || leaving_) return;
-    // It was answered, so nothing waits for it any more.
-    if (probe_caller_ == slot) probe_caller_.reset();
-    if (growth_caller_ == slot) growth_caller_.reset();
-    if (successor_ == slot) resume_charge();
-}
-
-void Daemon::obey(Order order, std::size_t slot) {
-    ControlConnection& caller = callers_[slot];
-    LineText failure;
-    switch (order) {
-        case Order::status: return caller.answer(to_lines(status()));
-        case Order::detach:
-        case Order::detach_forced:
-            if (detach(order == Order::detach_forced, failure)) tell(LinkEvent::leave);
-            return caller.answer(failure.empty() ? LineText("ok\n") : LineText::of("error {}\n", failure));
-        case Order::resize:
-            if (!supervisor_->has_link() || successor_ || probe_caller_ || growth_caller_)
-                return caller.answer("error the link is down, or another look at the export is under way\n");
-            if (probe_) end_probe(Clock::now());
-            caller.length = 0;
-            probe_caller_ = slot;
-            return start_probe(Clock::now());
-        case Order::take_over: {
-            LiveLines lines;
-            add_lines(lines, live_);
-            lines.append("\n");
-            return caller.reply(state_file_->unchanging(), lines, -1);
-        }
-        case Order::ready: return stand_back(slot);
-        case Order::mine:
-            if (successor_ != slot) return caller.answer("error nobody was handed this device\n");
-            caller.reply("go\n", {}, -1);
-            if (!caller.socket) return resume_charge();
-            log::notice(LineText::of("{}: taken over by another daemon", name()));
-            leaving_ = true;
-            return;
-    }
-}
-
-// From here on the device is nobody's, or the successor's, until the successor says that it is in charge or
-// goes away.
-void Daemon::stand_back(std::size_t slot) {
-    ControlConnection& caller = callers_[slot];
-    if (successor_) return caller.answer("error another daemon is about to take it over\n");
-    successor_ = slot;
-    successor_due_ = Clock::now() + successor_patience;
-    if (attempt_) forget(attempt_->descriptor());
-    attempt_.reset();
-    candidate_.reset();
-    end_probe(Clock::now());
-    live_.longest_stall = std::max(live_.longest_stall, stall_.longest(Clock::now()));
-    LiveLines lines;
-    add_lines(lines, live_);
-    lines.append("\n");
-    const bool handing = supervisor_->has_link() && link_;
-    if (link_) forget(link_.get());  // nothing is done about it from here on, whatever becomes of it
-    caller.reply("yours\n", lines, handing ? link_.get() : -1);
-    if (!caller.socket) resume_charge();
-}
-
-void Daemon::resume_charge() {
-    successor_.reset();
-    log::warning(LineText::of("{}: the daemon that was to take over has gone; this one stays", name()));
-    if (!device_is_ours()) return tell(LinkEvent::leave);
-    const bool up = supervisor_->has_link() && link_ && !is_dead(link_.get());
-    if (!up && link_) shut_down(link_.get());
-    take_charge(up ? std::move(link_) : Fd{}, live_);
-}
-
-bool Daemon::detach(bool forced, LineText& failure) {
-    const bool up = supervisor_->has_link() && link_ && !is_dead(link_.get());
-    if (successor_) failure = "another daemon is about to take it over";
-    if (!up && !forced) failure = "the link is down, so what was written may not have arrived";
-    if (!failure.empty()) return false;
-    // With nothing in the way to the server, the kernel can tell it of the end. Else a sender may be stuck in
-    // the socket.
-    if (!device_is_ours()) return true;
-    const bool clear = up && all_sent(link_.get());
-    if (!clear && link_) shut_down(link_.get());
-    const auto done = clear ? netlink_.disconnect(record_.index)
-                            : release_stuck(netlink_, record_.index, record_.identifier);
-    if (!done) failure = done.error().text();
-    if (done) log::notice(LineText::of("{}: detached", name()));
-    return done.has_value();
-}
-
-void Daemon::leave_files() {
-    if (device_is_ours()) log::notice(LineText::of("{}: leaving", name()));
-    state_file_->remove();
-    control_->remove();
-    if (omit_) omit_->remove();
-}
-
-DeviceStatus Daemon::status() const {
-    const Clock::time_point now = Clock::now();
-    const MemoryUse::Amounts memory = memory_.read();
-    DeviceStatus status;
-    status.index = record_.index;
-    status.state = supervisor_->has_link() ? DeviceState::attached : DeviceState::reconnecting;
-    status.server = target().uri;
-    status.peer = target().endpoint.text;
-    status.identifier = record_.identifier;
-    status.export_identity = live_.export_identity.view();
-    status.session = live_.session_known ? "fenced" : "unknown";
-    if (live_.boot_identity) status.boot_identity = hex(*live_.boot_identity).view();
-    status.last_error = live_.last_error;
-    status.size = live_.size;
-    status.block_size = record_.block_size;
-    status.flags = record_.server_flags;
-    status.read_only = (record_.server_flags & nbd::flag_read_only) != 0;
-    status.connections = 1;
-    status.servers = record_.targets.size();
-    status.daemon_pid = static_cast<std::uint64_t>(::getpid());
-    status.attached_seconds = seconds_since(record_.attached_at, now);
-    status.link_seconds = seconds_since(live_.link_changed_at, now);
-    status.adopted = supervisor_->state() == LinkState::attached ? 1 : 0;
-    status.generation = live_.generation;
-    status.reconnects = live_.reconnects;
-    status.last_outage_ms = number_of(live_.last_outage);
-    status.longest_outage_ms = number_of(live_.longest_outage);
-    status.longest_stall_ms = number_of(std::max(live_.longest_stall, stall_.longest(now)));
-    status.in_flight = sysfs_.in_flight();
-    status.in_flight_age_ms = number_of(stall_.age(now));
-    status.cache_lost = live_.cache_lost;
-    status.locked_kib = memory.locked;
-    status.resident_kib = memory.resident;
-    return status;
 }
 
 }  // namespace holdfast::client

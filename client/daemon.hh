@@ -27,6 +27,24 @@
 
 namespace holdfast::client {
 
+// Where an event comes from, in epoll's data.
+enum EventTag : std::uint64_t {
+    tag_kernel,
+    tag_link,
+    tag_attempt,
+    tag_probe,
+    tag_timer,
+    tag_signals,
+    tag_listen,
+    tag_first_caller
+};
+
+[[nodiscard]] inline Monotonic since_boot(Clock::time_point time) noexcept {
+    return std::chrono::duration_cast<Monotonic>(time.time_since_epoch());
+}
+
+// The loop and what is done for the link are in daemon.cc, the look at the export in daemon_probe.cc, what
+// others ask for in daemon_orders.cc.
 class Daemon {
 public:
     // `record.targets` is not empty.

@@ -1,0 +1,127 @@
+// The daemon's look at the export, on a connection of its own: for the health of an idle link, and for the
+// size.
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "client/block_size.hh"
+#include "client/daemon.hh"
+#include "common/linux/log.hh"
+
+namespace holdfast::client {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// So many looks at the export in a row without any answer, and nothing on the link either, end an idle link.
+constexpr std::uint32_t most_silent_probes = 2;
+
+}  // namespace
+
+void Daemon::end_probe(Clock::time_point now) {
+    if (probe_) forget(probe_->descriptor());
+    probe_.reset();
+    answer_resize(probe_caller_, "error the export could not be looked at\n");
+    const auto interval = record_.policy.probe_interval;
+    probe_due_ = interval.count() == 0 ? Clock::time_point::max() : now + interval;
+}
+
+void Daemon::answer_resize(std::optional<std::size_t>& caller, const LineText& answer) {
+    if (caller) callers_[*caller].answer(answer);
+    caller.reset();
+}
+
+void Daemon::start_probe(Clock::time_point now) {
+    probe_received_ = health_of(link_.get()).value_or(LinkHealth{}).received;
+    probe_due_ = now + attempt_patience;
+    probe_.emplace(target().endpoint,
+                   nbd::ClientHandshake(nbd::ClientHandshake::Goal::info, target().export_name),
+                   record_.policy.dead_after);
+    on_probe_event();
+}
+
+void Daemon::on_probe_event() {
+    if (!probe_ || successor_) return;
+    probe_->advance();
+    if (probe_->state() == LinkAttempt::State::running) {
+        const std::uint32_t events = probe_->events() == POLLOUT ? EPOLLOUT : EPOLLIN;
+        if (!watch(probe_->descriptor(), events, tag_probe)) end_probe(Clock::now());
+        return;
+    }
+    judge_probe(Clock::now(), false);
+}
+
+// A look that fails says little of the link, which may be well: a server that is busy, or has got a new
+// configuration. But where nothing at all comes from there, and nothing on the link, its machine is gone.
+void Daemon::judge_probe(Clock::time_point now, bool expired) {
+    const bool done = probe_->state() == LinkAttempt::State::done;
+    const bool silent = expired && probe_->connecting();
+    std::uint64_t size = 0;
+    if (done) size = whole_blocks(probe_->take_link().offer.size, record_.block_size);
+    // Once for a size: a server that names another one on the new link would have us make one for ever.
+    const bool grown =
+        done && size > live_.size && wanted_size_ == 0 && (size != growth_tried_ || probe_caller_);
+    const bool shrunk = done && size < live_.size;
+    LineText answer = LineText::of("ok {}\n", live_.size);
+    if (!done) answer = LineText::of("error {}\n", probe_->error().text);
+    if (shrunk) {
+        note_failure(LineText::of("the export has {} bytes now, the device needs {}", size, live_.size));
+        answer = LineText::of("error the export has {} bytes now, the device needs {}\n", size, live_.size);
+    }
+    // A connection keeps the size that it began with: what is beyond needs a new one. Where the server does
+    // not fence the old one, nothing may be on its way there.
+    const bool in_the_way = grown && !live_.session_known && sysfs_.in_flight() > 0;
+    if (in_the_way)
+        answer = "error requests are in flight, which this server would not keep out; try again\n";
+    if (grown && !in_the_way)
+        growth_caller_ = std::exchange(probe_caller_, std::nullopt);
+    else
+        answer_resize(probe_caller_, answer);
+    const auto health = health_of(link_.get()).value_or(LinkHealth{});
+    const bool nothing_came =
+        health.received == probe_received_ &&
+        health.last_acknowledgement >= std::max<milliseconds>(attempt_patience, record_.policy.dead_after);
+    silent_probes_ = silent && nothing_came ? silent_probes_ + 1 : 0;
+    end_probe(now);
+    if (grown && !in_the_way && supervisor_->has_link()) {
+        growth_tried_ = size;
+        return lose_link("the export has grown; a new link is made for it");
+    }
+    if (silent_probes_ < most_silent_probes || !supervisor_->has_link()) return;
+    silent_probes_ = 0;
+    lose_link("its machine does not answer any more");
+}
+
+// A change of size waits in the kernel for all requests that are in flight (since about Linux 6.10), with the
+// locks held that a new link would need. So it is made when nothing is in flight, or all that is was sent on
+// this link, which answers.
+void Daemon::mind_growth(Clock::time_point now) {
+    if (wanted_size_ == 0) return;
+    const auto age = since_boot(now) - live_.link_changed_at;
+    const bool kernel_has_it =
+        supervisor_->state() == LinkState::attached ||
+        (supervisor_->state() == LinkState::proving && supervisor_->slot_is_free() && age > seconds{1});
+    const bool clear =
+        sysfs_.in_flight() == 0 || (age > longest_request_timer && stall_.age(now).count() == 0);
+    if (!kernel_has_it || !clear || is_dead(link_.get())) return;
+    grow_to(std::exchange(wanted_size_, 0));
+    answer_resize(growth_caller_, LineText::of("ok {}\n", live_.size));
+}
+
+void Daemon::grow_to(std::uint64_t size) {
+    if (size <= live_.size) return;
+    DeviceChange change;
+    change.size = size;
+    if (auto done = netlink_.reconfigure(record_.index, record_.identifier, change); !done) {
+        log::warning(LineText::of("{}: it could not be made to grow: {}", name(), done.error().text()));
+        return;
+    }
+    log::notice(LineText::of("{}: grown from {} to {} bytes", name(), live_.size, size));
+    live_.size = size;
+    save();
+}
+
+}  // namespace holdfast::client
