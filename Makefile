@@ -100,6 +100,9 @@ build/sealed/seal.o: client/seal.cc client/seal.hh Makefile
 	$(call SAY,CXX,$@)$(CXX) $(CPPFLAGS) -DHOLDFAST_SEAL_CHECK $(ALL_CXXFLAGS) -c -o $@ $<
 $(SEALED_CLIENT): $(filter-out %/client/seal.o,$(call objects_of,,$(COMMON) $(CLIENT))) build/sealed/seal.o
 	$(call SAY,LINK,$@)$(CXX) -static-libstdc++ -static-libgcc $(ALL_LDFLAGS) -o $@ $^ $(CLIENT_LIBS)
+SEAL_PROBE := build/sealed/probe
+$(SEAL_PROBE): tests/unit/seal/probe.cc $(call objects_of,,$(wildcard common/linux/*.cc)) build/sealed/seal.o
+	$(call SAY,LINK,$@)$(CXX) $(CPPFLAGS) $(ALL_CXXFLAGS) $(ALL_LDFLAGS) -o $@ $^
 INSTALLED_CLIENT := $(if $(SEAL_CHECK),$(SEALED_CLIENT),$(BUILD)holdfast-client)
 
 SANITIZED := $(foreach s,$(SANITIZERS),$(addprefix $(call dir_of,$(s)),holdfast-client holdfast-server unit-tests))
@@ -110,10 +113,10 @@ ifneq ($(filter check check-long demo bench bench-outage,$(MAKECMDGOALS)),)
 $(foreach f,$(sort $(COMMON) $(CLIENT) $(SERVER) $(UNIT)),$(eval $(f): | deps))
 endif
 
-check: deps all $(BUILD)unit-tests $(SANITIZED) ## every test but the long ones: unit, sanitizers, interop on loopback, virtual machines
+check: deps all $(BUILD)unit-tests $(SEAL_PROBE) $(SANITIZED) ## every test but the long ones: unit, sanitizers, interop on loopback, virtual machines
 	@tests/check unit sanitize interop vm
 
-check-unit: all $(BUILD)unit-tests ## the unit tests and the checks of the tree; SANITIZE= picks the flavour
+check-unit: all $(BUILD)unit-tests $(SEAL_PROBE) ## the unit tests and the checks of the tree; SANITIZE= picks the flavour
 	@tests/check --build $(BUILD) unit
 
 check-sanitize: all $(SANITIZED) ## unit and interop tests under the address, undefined and thread sanitizers
