@@ -88,7 +88,9 @@ void Daemon::judge_probe(Clock::time_point now, bool expired) {
     end_probe(now);
     if (grown && !in_the_way && supervisor_->has_link()) {
         growth_tried_ = size;
-        return lose_link("the export has grown; a new link is made for it");
+        log::notice(
+            LineText::of("{}: the export has {} bytes now; a new link is made for them", name(), size));
+        return tell(LinkEvent::link_lost);
     }
     if (silent_probes_ < most_silent_probes || !supervisor_->has_link()) return;
     silent_probes_ = 0;
