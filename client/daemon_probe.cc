@@ -76,7 +76,9 @@ void Daemon::judge_probe(Clock::time_point now, bool expired) {
     const bool in_the_way = grown && !live_.session_known && sysfs_.in_flight() > 0;
     if (in_the_way)
         answer = "error requests are in flight, which this server would not keep out; try again\n";
-    if (grown && !in_the_way)
+    // The device is about to grow already: who asks now waits for that, too.
+    const bool growing = done && wanted_size_ > live_.size;
+    if ((grown && !in_the_way) || growing)
         growth_caller_ = std::exchange(probe_caller_, std::nullopt);
     else
         answer_resize(probe_caller_, answer);
