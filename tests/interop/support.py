@@ -129,7 +129,10 @@ class Bench:
             words = [word for export in exports for word in ("--export", export)]
             return self.start(port, self.server_program, "--foreground", "--listen", f"127.0.0.1:{port}", *words)
         path = self.file("server.conf", content=config.replace("@PORT@", str(port)).encode())
-        return self.start(port, self.server_program, "--foreground", "--config", path)
+        server = self.start(port, self.server_program, "--foreground", "--config", path)
+        # Its main port may answer a moment before those of its exports do.
+        server.wait_for_log(" serves ")
+        return server
 
     def end(self) -> None:
         for server in self.servers:
