@@ -103,6 +103,8 @@ $(SEALED_CLIENT): $(filter-out %/client/seal.o,$(call objects_of,,$(COMMON) $(CL
 SEAL_PROBE := build/sealed/probe
 $(SEAL_PROBE): tests/unit/seal/probe.cc $(call objects_of,,$(wildcard common/linux/*.cc)) build/sealed/seal.o
 	$(call SAY,LINK,$@)$(CXX) $(CPPFLAGS) $(ALL_CXXFLAGS) $(ALL_LDFLAGS) -o $@ $^
+# The targets in which a shutdown ends, and the one that all of them begin with (systemd/holdfast-until@.socket).
+ENDINGS := poweroff reboot halt kexec shutdown
 INSTALLED_CLIENT := $(if $(SEAL_CHECK),$(SEALED_CLIENT),$(BUILD)holdfast-client)
 
 SANITIZED := $(foreach s,$(SANITIZERS),$(addprefix $(call dir_of,$(s)),holdfast-client holdfast-server unit-tests))
@@ -146,15 +148,19 @@ deps: ## installs the Debian packages that building and testing need
 install: $(INSTALLED_CLIENT) $(BUILD)holdfast-server ## into DESTDIR, below PREFIX (default /usr)
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(DOCDIR) \
 	    $(DESTDIR)$(COMPLETIONDIR) $(DESTDIR)$(UNITDIR) \
-	    $(DESTDIR)$(INITRAMFSDIR)/hooks $(DESTDIR)$(INITRAMFSDIR)/scripts/local-top
+	    $(DESTDIR)$(INITRAMFSDIR)/hooks $(addprefix $(DESTDIR)$(INITRAMFSDIR)/scripts/,local-top local-bottom) \
+	    $(DESTDIR)$(UNITDIR)/sockets.target.wants
 	install -s -m 755 $(INSTALLED_CLIENT) $(BUILD)holdfast-server $(DESTDIR)$(SBINDIR)
 	install -m 644 client/holdfast-client.8 server/holdfast-server.8 $(DESTDIR)$(MANDIR)/man8
 	install -m 644 client/holdfast-client.conf.5 server/holdfast-server.conf.5 $(DESTDIR)$(MANDIR)/man5
 	install -m 644 README.md LICENSE client/client.conf.example $(DESTDIR)$(DOCDIR)
 	install -m 644 client/holdfast-client.bash-completion $(DESTDIR)$(COMPLETIONDIR)/holdfast-client
 	sed 's,/usr/sbin/holdfast-,$(SBINDIR)/holdfast-,' systemd/holdfast-server.service > $(DESTDIR)$(UNITDIR)/holdfast-server.service
+	install -m 644 systemd/holdfast-until@.socket systemd/holdfast-until@.service $(DESTDIR)$(UNITDIR)
+	$(foreach t,$(ENDINGS),ln -sf ../holdfast-until@.socket $(DESTDIR)$(UNITDIR)/sockets.target.wants/holdfast-until@$(t).socket;)
 	sed 's,/usr/sbin/holdfast-,$(SBINDIR)/holdfast-,' initramfs-hooks/hook > $(DESTDIR)$(INITRAMFSDIR)/hooks/holdfast
 	install -m 755 initramfs-hooks/local-top $(DESTDIR)$(INITRAMFSDIR)/scripts/local-top/holdfast
+	install -m 755 initramfs-hooks/local-bottom $(DESTDIR)$(INITRAMFSDIR)/scripts/local-bottom/holdfast
 	chmod 644 $(DESTDIR)$(UNITDIR)/holdfast-server.service
 	chmod 755 $(DESTDIR)$(INITRAMFSDIR)/hooks/holdfast
 
@@ -165,7 +171,10 @@ uninstall: ## removes what install put there
 	    $(DESTDIR)$(DOCDIR)/README.md $(DESTDIR)$(DOCDIR)/LICENSE $(DESTDIR)$(DOCDIR)/client.conf.example \
 	    $(DESTDIR)$(COMPLETIONDIR)/holdfast-client \
 	    $(DESTDIR)$(UNITDIR)/holdfast-server.service \
-	    $(DESTDIR)$(INITRAMFSDIR)/hooks/holdfast $(DESTDIR)$(INITRAMFSDIR)/scripts/local-top/holdfast
+	    $(DESTDIR)$(UNITDIR)/holdfast-until@.socket $(DESTDIR)$(UNITDIR)/holdfast-until@.service \
+	    $(foreach t,$(ENDINGS),$(DESTDIR)$(UNITDIR)/sockets.target.wants/holdfast-until@$(t).socket) \
+	    $(DESTDIR)$(INITRAMFSDIR)/hooks/holdfast \
+	    $(addprefix $(DESTDIR)$(INITRAMFSDIR)/scripts/,local-top/holdfast local-bottom/holdfast)
 	-rmdir --ignore-fail-on-non-empty $(DESTDIR)$(DOCDIR)
 
 format: ## clang-format over all sources

@@ -128,6 +128,7 @@ DeviceRecord record_for(const AttachRequest& request, const DeviceConfiguration&
     record.server_flags = configuration.server_flags;
     record.policy = request.policy;
     record.policy.connections = 1;
+    record.carries_root = request.carries_root;
     record.targets = std::move(targets);
     record.attached_at = now_since_boot();
     return record;

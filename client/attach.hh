@@ -21,6 +21,7 @@ struct AttachRequest {
     std::optional<std::uint32_t> index;  // empty: the kernel picks
     Policy policy;
     bool read_only = false;
+    bool carries_root = false;      // the root file system is to be on it
     bool notes_on_console = false;  // the kernel's log should not repeat there what Notes has said
 };
 

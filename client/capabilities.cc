@@ -9,11 +9,13 @@
 
 namespace holdfast::client {
 
-std::string keep_needed_capabilities(bool any_file) {
+std::string keep_needed_capabilities(const FurtherNeeds& needs) {
     ::capng_clear(CAPNG_SELECT_BOTH);
     const auto kept = static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET);
     if (::capng_update(CAPNG_ADD, kept, CAP_SYS_ADMIN) != 0) return "capng_update failed";
-    if (any_file && ::capng_update(CAPNG_ADD, kept, CAP_DAC_OVERRIDE) != 0) return "capng_update failed";
+    if (needs.any_file && ::capng_update(CAPNG_ADD, kept, CAP_DAC_OVERRIDE) != 0)
+        return "capng_update failed";
+    if (needs.reboot && ::capng_update(CAPNG_ADD, kept, CAP_SYS_BOOT) != 0) return "capng_update failed";
     const int code = ::capng_apply(CAPNG_SELECT_BOTH);
     return code == 0 ? "" : "capng_apply failed with code " + std::to_string(code);
 }

@@ -5,8 +5,13 @@
 
 namespace holdfast::client {
 
-// Leaves CAP_SYS_ADMIN, which the kernel asks of whoever reconfigures a device, and gives up every other one,
-// also in the bounding set. `any_file` leaves CAP_DAC_OVERRIDE, too. Empty, or why it could not be done.
-[[nodiscard]] std::string keep_needed_capabilities(bool any_file);
+// Besides CAP_SYS_ADMIN, which the kernel asks of whoever reconfigures a device.
+struct FurtherNeeds {
+    bool any_file = false;  // CAP_DAC_OVERRIDE: UNIX sockets of other users
+    bool reboot = false;    // CAP_SYS_BOOT: the end of a shutdown whose root disk is away
+};
+
+// Gives up every other capability, also in the bounding set. Empty, or why it could not be done.
+[[nodiscard]] std::string keep_needed_capabilities(const FurtherNeeds& needs);
 
 }  // namespace holdfast::client

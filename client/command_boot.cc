@@ -57,6 +57,7 @@ AttachRequest request_for(const BootPlan& plan) {
     request.policy = policy_of(plan.options);
     request.search.patience = plan.patience;
     request.read_only = plan.options.read_only.value_or(false);
+    request.carries_root = true;
     request.notes_on_console = true;
     return request;
 }

@@ -7,6 +7,7 @@
 
 #include "client/commands.hh"
 #include "client/control.hh"
+#include "client/network_handover.hh"
 #include "client/status.hh"
 #include "client/sysfs.hh"
 
@@ -21,7 +22,11 @@ DeviceStatus status_of(std::uint32_t index) {
     const auto sysfs = SysfsDevice::open(index);
     if (!sysfs || !sysfs->connected()) return status;
     const auto answer = ask(index, Order::status, patience);
-    if (answer) return from_lines(*answer);
+    if (answer) {
+        status = from_lines(*answer);
+        status.network = describe_handover(index);
+        return status;
+    }
     status.state = DeviceState::unattended;
     status.size = sysfs->size();
     status.block_size = sysfs->number("queue/logical_block_size").value_or(0);

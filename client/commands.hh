@@ -16,6 +16,7 @@ namespace holdfast::client {
 [[nodiscard]] ExitCode run_resize(const ResizeOptions& options);
 [[nodiscard]] ExitCode run_list(const ListOptions& options);
 [[nodiscard]] ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title);
+[[nodiscard]] ExitCode run_keep_network(const KeepNetworkOptions& options);
 
 // "holdfast-client: text" and a newline on standard error; text as it is on standard output.
 void complain(std::string_view text);

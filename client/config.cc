@@ -31,11 +31,13 @@ public:
                                                     printable(section.name), earlier->line));
         sections_.push_back({section.name, section.place.line});
         if (section.name == "defaults") return take_defaults(section);
+        if (section.name == "network") return take_network(section);
         const auto device = parse_nbd_device(section.name);
         if (!device) {
             wrong(section.place,
-                  fmt::format("[{}] is no section; write [defaults], or a device: [nbd0], [nbd1], ...",
-                              printable(section.name)));
+                  fmt::format(
+                      "[{}] is no section; write [defaults], [network], or a device: [nbd0], [nbd1], ...",
+                      printable(section.name)));
         } else if (device->partition != 0 || section.name != fmt::format("nbd{}", device->index)) {
             wrong(section.place, fmt::format("[{}] is no section; the device is written [nbd{}]",
                                              printable(section.name), device->index));
@@ -59,6 +61,27 @@ private:
                 wrong(entry.place, "server: this key belongs to a device; write it below [nbd0] or the like");
             else
                 take_choice(entry, keys, config.defaults);
+        }
+    }
+
+    void take_network(const IniSection& section) {
+        std::vector<Seen> keys;
+        for (const IniEntry& entry : section.entries) {
+            if (!is_new(entry, keys)) continue;
+            bool* choice = entry.key == "ifupdown"         ? &config.network.ifupdown
+                           : entry.key == "networkd"       ? &config.network.networkd
+                           : entry.key == "networkmanager" ? &config.network.network_manager
+                                                           : nullptr;
+            if (choice == nullptr)
+                wrong(entry.place,
+                      fmt::format("{}: there is no such key; the keys are ifupdown, networkd and "
+                                  "networkmanager",
+                                  printable(entry.key)));
+            else if (entry.value != "keep" && entry.value != "leave")
+                wrong(entry.place,
+                      fmt::format("{}: it takes keep or leave, not {}", entry.key, printable(entry.value)));
+            else
+                *choice = entry.value == "keep";
         }
     }
 
@@ -86,19 +109,26 @@ private:
         device.servers.push_back(*std::move(server));
     }
 
+    bool is_new(const IniEntry& entry, std::vector<Seen>& keys) {
+        if (const auto earlier = std::ranges::find(keys, entry.key, &Seen::name); earlier != keys.end()) {
+            wrong(entry.place, fmt::format("{}: stands at line {} already; leave one out",
+                                           printable(entry.key), earlier->line));
+            return false;
+        }
+        keys.push_back({entry.key, entry.place.line});
+        return true;
+    }
+
     void take_choice(const IniEntry& entry, std::vector<Seen>& keys, Choices& choices) {
         const std::string key = printable(entry.key);
-        if (const auto earlier = std::ranges::find(keys, entry.key, &Seen::name); earlier != keys.end())
-            return wrong(entry.place,
-                         fmt::format("{}: stands at line {} already; leave one out", key, earlier->line));
-        keys.push_back({entry.key, entry.place.line});
+        if (!is_new(entry, keys)) return;
         const auto chosen = choose(choices, entry.key, entry.value);
         if (!chosen) return wrong(entry.place, fmt::format("{}: it {}", key, chosen.error()));
         if (!*chosen)
             wrong(entry.place,
                   fmt::format(
                       "{}: there is no such key; the keys are server, timeout, dead-after, probe, wait, "
-                      "connections, lost-cache, block-size and read-only",
+                      "connections, lost-cache, shutdown-timeout, block-size and read-only",
                       key));
     }
 
@@ -120,7 +150,7 @@ std::vector<ServerAddress> Config::servers_of(std::uint32_t index) const {
 std::expected<Config, std::vector<std::string>> read_config(std::string_view file, std::string_view text) {
     std::vector<Remark> scan_errors;
     const std::vector<IniSection> sections =
-        scan_ini(file, text, "[defaults] or a device such as [nbd0]", scan_errors);
+        scan_ini(file, text, "[defaults], [network] or a device such as [nbd0]", scan_errors);
     Reader reader;
     for (const IniSection& section : sections) reader.take(section);
     if (scan_errors.empty() && reader.errors.empty()) return std::move(reader.config);

@@ -12,6 +12,7 @@
 
 #include "client/choices.hh"
 #include "client/export_address.hh"
+#include "client/network_owners.hh"
 
 namespace holdfast::client {
 
@@ -23,7 +24,8 @@ struct DeviceSection {
 };
 
 struct Config {
-    Choices defaults;  // [defaults]
+    Choices defaults;        // [defaults]
+    NetworkChoices network;  // [network]
     std::vector<DeviceSection> devices;
 
     // What the file chooses for a device: its section's choices over the defaults. An empty index is a device

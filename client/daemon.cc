@@ -60,7 +60,8 @@ Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const Li
       sysfs_(std::move(sysfs)),
       record_(std::move(record)),
       live_(live),
-      session_(session_in(record_.identifier).value_or(nbd::Uuid{})) {}
+      session_(session_in(record_.identifier).value_or(nbd::Uuid{})),
+      shutdown_(record_.policy.shutdown_timeout) {}
 
 Result<void> Daemon::watch(int descriptor, std::uint32_t events, std::uint64_t tag) noexcept {
     epoll_event event{};
@@ -89,6 +90,7 @@ Result<void> Daemon::prepare() {
         log::warning(LineText::of("{}: sysvinit's shutdown will not spare this daemon: {}", name(),
                                   omit.error().text()));
     memory_ = MemoryUse::open();
+    signs_ = ShutdownSigns::open();
     ::signal(SIGCHLD, SIG_IGN);  // the timer's process is not waited for
     if (record_.policy.request_timeout.count() == 0) request_timer_ = RequestTimer::start(record_.index);
 
@@ -293,8 +295,7 @@ std::optional<LinkEvent> Daemon::judge_attempt() {
     if (verdict.cache_lost && record_.policy.lost_cache == LostCache::fail) {
         const bool given_up = give_device_up(
             "the server lost its cache: its machine has restarted, or is another one, while writes may have "
-            "been "
-            "unflushed");
+            "been unflushed (lost-cache=fail)");
         return given_up ? LinkEvent::leave : LinkEvent::failed;
     }
     candidate_lost_cache_ = verdict.cache_lost;
@@ -414,8 +415,7 @@ bool Daemon::is_unanswered(const LinkHealth& health) {
 bool Daemon::device_is_ours() const noexcept { return sysfs_.may_be(record_.identifier); }
 
 bool Daemon::give_device_up(std::string_view reason) {
-    log::error(
-        LineText::of("{}: given up, and its file system gets errors: {} (lost-cache=fail)", name(), reason));
+    log::error(LineText::of("{}: given up, and its file system gets errors: {}", name(), reason));
     if (link_) shut_down(link_.get());
     const auto done = release_stuck(netlink_, record_.index, record_.identifier);
     if (!done) log::error(LineText::of("{}: {}; trying again", name(), done.error().text()));
@@ -453,6 +453,8 @@ void Daemon::on_timer() {
         return resume_charge();
     }
     if (successor_) return;
+    mind_shutdown(now);
+    if (leaving_) return;
     if (supervisor_->has_link() && now >= probe_due_) {
         if (!probe_) {
             start_probe(now);

@@ -18,6 +18,8 @@
 #include "client/record.hh"
 #include "client/request_timer.hh"
 #include "client/residence.hh"
+#include "client/shutdown_bound.hh"
+#include "client/shutdown_signs.hh"
 #include "client/stall.hh"
 #include "client/state_file.hh"
 #include "client/status.hh"
@@ -44,7 +46,7 @@ enum EventTag : std::uint64_t {
 }
 
 // The loop and what is done for the link are in daemon.cc, the look at the export in daemon_probe.cc, what
-// others ask for in daemon_orders.cc.
+// others ask for in daemon_orders.cc, the end of the machine in daemon_shutdown.cc.
 class Daemon {
 public:
     // `record.targets` is not empty.
@@ -98,6 +100,8 @@ private:
     [[nodiscard]] bool device_is_ours() const noexcept;
     [[nodiscard]] nbd::SessionClaim next_claim() noexcept;
     [[nodiscard]] bool give_device_up(std::string_view reason);
+    void mind_shutdown(Clock::time_point now);
+    void end_with_the_machine();
 
     // Orders.
     void obey(Order order, std::size_t slot);
@@ -152,6 +156,9 @@ private:
     std::array<ControlConnection, 4> callers_;
     std::optional<std::size_t> successor_;  // the caller for whom this daemon stands back
     Clock::time_point successor_due_{};     // gives meaning to successor_: until then
+
+    ShutdownBound shutdown_;
+    ShutdownSigns signs_;
 
     ToldErrors told_;
     bool leaving_ = false;

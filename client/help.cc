@@ -18,6 +18,7 @@ constexpr std::string_view overview = R"(holdfast-client: block devices over the
   holdfast-client resize DEVICE                  look whether the export has grown, and grow it
   holdfast-client list SERVER [--long] [--json]  the exports of a server
   holdfast-client boot                           attach what the kernel command line names
+  holdfast-client keep-network                   keep others from the root disk's network interface
   holdfast-client help COMMAND
   holdfast-client --version
 
@@ -41,6 +42,9 @@ disk, in order of preference; without any, they are those of DEVICE in the confi
   -C, --connections N      to one server at once; so far one is used (see the manual)
       --lost-cache WHAT    when the server's machine restarted and writes may be lost:
                            continue, or fail, which ends the device
+      --shutdown-timeout SECONDS
+                           a machine that goes down while the server is away is off after so long
+                           (10 or more; 0: it waits for the server; otherwise 90)
   -b, --block-size BYTES   512, 1024, 2048 or 4096; otherwise the smallest that the server takes
   -r, --read-only          the device cannot be written to
       --read-write         it can, whatever the configuration file says
@@ -96,11 +100,26 @@ trying for 30 s, or rootdelay= where that is longer.
       --config FILE    read FILE instead of /etc/holdfast/client.conf; a mistake in it is an error
 )";
 
+constexpr std::string_view keep_network = R"(holdfast-client keep-network [--root FOLDER] [--config FILE]
+
+What the initramfs runs before the system starts. Finds the network interface that the root disk
+uses, and writes files below /run that make ifupdown, systemd-networkd and NetworkManager leave it
+as it is. Tells of what the system's own configuration wants of that interface.
+
+      --root FOLDER    where the root file system is mounted
+      --config FILE    instead of /etc/holdfast/client.conf there
+)";
+
 constexpr std::array texts{
-    std::pair{std::string_view{""}, overview},         std::pair{std::string_view{"attach"}, attach},
-    std::pair{std::string_view{"detach"}, detach},     std::pair{std::string_view{"status"}, status},
-    std::pair{std::string_view{"takeover"}, takeover}, std::pair{std::string_view{"resize"}, resize},
-    std::pair{std::string_view{"list"}, list},         std::pair{std::string_view{"boot"}, boot},
+    std::pair{std::string_view{""}, overview},
+    std::pair{std::string_view{"attach"}, attach},
+    std::pair{std::string_view{"detach"}, detach},
+    std::pair{std::string_view{"status"}, status},
+    std::pair{std::string_view{"takeover"}, takeover},
+    std::pair{std::string_view{"resize"}, resize},
+    std::pair{std::string_view{"list"}, list},
+    std::pair{std::string_view{"boot"}, boot},
+    std::pair{std::string_view{"keep-network"}, keep_network},
 };
 
 }  // namespace

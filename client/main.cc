@@ -23,6 +23,7 @@ struct Run {
     ExitCode operator()(const ResizeOptions& options) const { return run_resize(options); }
     ExitCode operator()(const ListOptions& options) const { return run_list(options); }
     ExitCode operator()(const BootCommandOptions& options) const { return run_boot(options, title); }
+    ExitCode operator()(const KeepNetworkOptions& options) const { return run_keep_network(options); }
     ExitCode operator()(const HelpOptions& options) const {
         say(help_text(options.command));
         return ExitCode::ok;

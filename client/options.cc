@@ -97,7 +97,7 @@ Read<void> take_servers(AttachOptions& options, Words rest) {
 }
 
 // The long options that have no letter.
-enum LongOnly : int { dead_after = 256, probe, lost_cache, read_write, config };
+enum LongOnly : int { dead_after = 256, probe, lost_cache, shutdown_timeout, read_write, config, root };
 
 Read<Command> read_attach(const Words& words) {
     static constexpr option table[] = {{"device", required_argument, nullptr, 'd'},
@@ -107,6 +107,7 @@ Read<Command> read_attach(const Words& words) {
                                        {"probe", required_argument, nullptr, probe},
                                        {"connections", required_argument, nullptr, 'C'},
                                        {"lost-cache", required_argument, nullptr, lost_cache},
+                                       {"shutdown-timeout", required_argument, nullptr, shutdown_timeout},
                                        {"block-size", required_argument, nullptr, 'b'},
                                        {"read-only", no_argument, nullptr, 'r'},
                                        {"read-write", no_argument, nullptr, read_write},
@@ -132,6 +133,7 @@ Read<Command> read_attach(const Words& words) {
             case probe: taken = take_choice(choices, "probe", found.value); break;
             case 'C': taken = take_choice(choices, "connections", found.value); break;
             case lost_cache: taken = take_choice(choices, "lost-cache", found.value); break;
+            case shutdown_timeout: taken = take_choice(choices, "shutdown-timeout", found.value); break;
             case 'b': taken = take_choice(choices, "block-size", found.value); break;
             case 'r': choices.read_only = true; break;
             case read_write: choices.read_only = false; break;
@@ -263,6 +265,26 @@ Read<Command> read_boot(const Words& words) {
     return options;
 }
 
+Read<Command> read_keep_network(const Words& words) {
+    static constexpr option table[] = {{"root", required_argument, nullptr, root},
+                                       {"config", required_argument, nullptr, config},
+                                       {"help", no_argument, nullptr, 'h'},
+                                       {}};
+    KeepNetworkOptions options;
+    Scanner scanner(words, ":h", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        switch (found.letter) {
+            case root: options.root = found.value; break;
+            case config: options.config_file = found.value; break;
+            case 'h': return HelpOptions{"keep-network"};
+            default: return unexpected(found.error);
+        }
+    }
+    const Words rest = scanner.rest();
+    if (!rest.empty()) return unexpected(too_many(rest, 0));
+    return options;
+}
+
 Read<Command> read_help(const Words& words) {
     if (words.size() > 2) return unexpected(too_many(words, 2));
     const std::string command = words.size() == 2 ? words[1] : "";
@@ -277,10 +299,13 @@ struct CommandReader {
     Read<Command> (*read)(const Words&);
 };
 constexpr CommandReader readers[] = {
-    {"attach", read_attach},     {"detach", read_detach},     {"status", read_status},
-    {"takeover", read_takeover}, {"resize", read_resize},     {"list", read_list},
-    {"boot", read_boot},         {"help", read_help},         {"--help", read_help},
-    {"-h", read_help},           {"--version", read_version}, {"-V", read_version},
+    {"attach", read_attach}, {"detach", read_detach},
+    {"status", read_status}, {"takeover", read_takeover},
+    {"resize", read_resize}, {"list", read_list},
+    {"boot", read_boot},     {"keep-network", read_keep_network},
+    {"help", read_help},     {"--help", read_help},
+    {"-h", read_help},       {"--version", read_version},
+    {"-V", read_version},
 };
 
 }  // namespace
@@ -304,7 +329,8 @@ Read<std::uint32_t> read_device(std::string_view word) {
 Read<Command> read_command(const Words& words) {
     if (words.empty())
         return unexpected(
-            "say what to do: attach, detach, status, takeover, resize, list or boot; see `holdfast-client "
+            "say what to do: attach, detach, status, takeover, resize, list, boot or keep-network; see "
+            "`holdfast-client "
             "help`");
     for (const CommandReader& reader : readers)
         if (reader.name == words[0]) return reader.read(words);

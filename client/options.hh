@@ -54,13 +54,19 @@ struct BootCommandOptions {
     bool print_only = false;                 // print the plan, attach nothing
 };
 
+struct KeepNetworkOptions {
+    std::string root;                        // where the root file system is mounted
+    std::optional<std::string> config_file;  // empty: the default one of that file system
+};
+
 struct HelpOptions {
     std::string command;  // empty: the whole
 };
 struct VersionOptions {};
 
-using Command = std::variant<AttachOptions, DetachOptions, StatusOptions, TakeoverOptions, ResizeOptions,
-                             ListOptions, BootCommandOptions, HelpOptions, VersionOptions>;
+using Command =
+    std::variant<AttachOptions, DetachOptions, StatusOptions, TakeoverOptions, ResizeOptions, ListOptions,
+                 BootCommandOptions, KeepNetworkOptions, HelpOptions, VersionOptions>;
 
 // `words` are those after the program's name. The error is one line that names the word and the mend.
 [[nodiscard]] std::expected<Command, std::string> read_command(const std::vector<std::string>& words);

@@ -22,6 +22,8 @@ struct Policy {
         10};                        // between looks at the export on a connection of their own; 0: none
     std::uint32_t connections = 1;  // to one server at once
     LostCache lost_cache = LostCache::go_on;
+    std::chrono::seconds shutdown_timeout{
+        90};  // within which a machine that goes down is off, when the server is away; 0: it waits for ever
 
     bool operator==(const Policy&) const = default;
 };

@@ -137,6 +137,11 @@ bool take_record_line(DeviceRecord& record, std::string_view key, std::string_vi
     if (key == "request_timeout") return seconds_into(record.policy.request_timeout);
     if (key == "dead_after") return seconds_into(record.policy.dead_after);
     if (key == "probe_interval") return seconds_into(record.policy.probe_interval);
+    if (key == "shutdown_timeout") return seconds_into(record.policy.shutdown_timeout);
+    if (key == "carries_root") {
+        record.carries_root = value == "1";
+        return value == "1" || value == "0";
+    }
     if (key == "identifier") {
         record.identifier = value;
         return session_in(value).has_value();
@@ -216,11 +221,12 @@ std::string to_lines(const DeviceRecord& record) {
     const Policy& policy = record.policy;
     std::string lines = fmt::format(
         "{}\nindex {}\nidentifier {}\nblock_size {}\nserver_flags {}\nconnections {}\nrequest_timeout {}\n"
-        "dead_after {}\nprobe_interval {}\nlost_cache {}\nattached_at {}\n",
+        "dead_after {}\nprobe_interval {}\nlost_cache {}\nshutdown_timeout {}\ncarries_root {}\nattached_at "
+        "{}\n",
         version_line, record.index, record.identifier, record.block_size, record.server_flags,
         policy.connections, policy.request_timeout.count(), policy.dead_after.count(),
         policy.probe_interval.count(), policy.lost_cache == LostCache::fail ? "fail" : "continue",
-        record.attached_at.count());
+        policy.shutdown_timeout.count(), record.carries_root ? 1 : 0, record.attached_at.count());
     for (const Target& target : record.targets) lines += target_line(target);
     return lines;
 }

@@ -27,6 +27,7 @@ struct DeviceRecord {
     std::uint32_t block_size = 512;
     std::uint16_t server_flags = 0;  // transmission flags, as the kernel was told
     Policy policy;
+    bool carries_root = false;    // attached in the initramfs, for the root file system
     std::vector<Target> targets;  // in order of preference
     Monotonic attached_at{0};
 };

@@ -18,8 +18,6 @@
 #include <array>
 #include <cstring>
 
-#include "client/capabilities.hh"
-
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
 #endif
@@ -96,10 +94,10 @@ void leave_control_group() noexcept {
             return;
 }
 
-std::vector<std::string> settle_down(Reach reach) {
+std::vector<std::string> settle_down(const FurtherNeeds& needs) {
     std::vector<std::string> failures;
-    for (std::string failure : {lock_memory(), spare_from_oom(), become_flusher(),
-                                keep_needed_capabilities(reach == Reach::unix_sockets)})
+    for (std::string failure :
+         {lock_memory(), spare_from_oom(), become_flusher(), keep_needed_capabilities(needs)})
         if (!failure.empty()) failures.push_back(std::move(failure));
     return failures;
 }

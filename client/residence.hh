@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "client/capabilities.hh"
 #include "common/linux/fd.hh"
 #include "common/linux/result.hh"
 
@@ -37,14 +38,10 @@ void leave_terminal() noexcept;
 // into that of pid 1, where the initramfs's daemon is. Does nothing without systemd.
 void leave_control_group() noexcept;
 
-// What the daemon will have to connect to. A UNIX socket is a file: without CAP_DAC_OVERRIDE, one that
-// belongs to another user could be connected to when the device is attached, and never again.
-enum class Reach : std::uint8_t { addresses, unix_sockets };
-
 // Locks all memory, now and later; keeps the kernel from reclaiming memory through the disk on this process's
 // behalf, and from choosing it when memory runs out; gives up capabilities. Gives a line for each that could
 // not be done: the daemon goes on without.
-[[nodiscard]] std::vector<std::string> settle_down(Reach reach);
+[[nodiscard]] std::vector<std::string> settle_down(const FurtherNeeds& needs);
 
 // The entry in /run/sendsigs.omit.d by which sysvinit's shutdown spares the daemon.
 class OmitFile {

@@ -16,15 +16,17 @@ namespace {
 
 bool is_unix_socket(const Target& target) { return target.endpoint.address.ss_family == AF_UNIX; }
 
-Reach reach_of(const DeviceRecord& record) {
-    return std::ranges::any_of(record.targets, is_unix_socket) ? Reach::unix_sockets : Reach::addresses;
+// A UNIX socket is a file: without CAP_DAC_OVERRIDE, one that belongs to another user could be connected to
+// when the device is attached, and never again.
+FurtherNeeds needs_of(const DeviceRecord& record) {
+    return {.any_file = std::ranges::any_of(record.targets, is_unix_socket), .reboot = record.carries_root};
 }
 
 }  // namespace
 
 Resident::Resident(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live)
     : index_(record.index),
-      reach_(reach_of(record)),
+      needs_(needs_of(record)),
       daemon_(std::move(netlink), std::move(sysfs), std::move(record), live) {}
 
 Result<void> Resident::prepare(ProcessTitle& title) {
@@ -35,7 +37,7 @@ Result<void> Resident::prepare(ProcessTitle& title) {
         daemon_.abandon();
         return prepared;
     }
-    for (const std::string& shortcoming : settle_down(reach_))
+    for (const std::string& shortcoming : settle_down(needs_))
         log::warning(fmt::format("nbd{}: {}; going on without", index_, shortcoming));
     title.set(fmt::format("@holdfast-client: nbd{}", index_));
     ::prctl(PR_SET_NAME, fmt::format("holdfast-nbd{}", index_).c_str(), 0, 0, 0);

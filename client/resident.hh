@@ -17,7 +17,7 @@ public:
 
 private:
     std::uint32_t index_;
-    Reach reach_;
+    FurtherNeeds needs_;
     Daemon daemon_;
 };
 

@@ -33,6 +33,7 @@ constexpr std::array text_fields{
     TextField{"export_identity", &DeviceStatus::export_identity},
     TextField{"session", &DeviceStatus::session},
     TextField{"boot_identity", &DeviceStatus::boot_identity},
+    TextField{"network", &DeviceStatus::network},
     TextField{"last_error", &DeviceStatus::last_error},
 };
 
@@ -173,6 +174,7 @@ std::string to_text(const DeviceStatus& status) {
         row("daemon", fmt::format("pid {}, {} KiB locked, {} KiB resident", status.daemon_pid,
                                   status.locked_kib, status.resident_kib));
     }
+    if (!status.network.empty()) row("network", std::string(status.network.view()));
     if (!status.last_error.empty()) row("last error", std::string(status.last_error.view()));
     return text + "\n";
 }

@@ -28,6 +28,7 @@ struct DeviceStatus {
     LineText export_identity;  // what the server says that the disk is; empty: it does not say
     LineText session;        // "fenced": the server keeps old writes of this client out; "unknown": it cannot
     LineText boot_identity;  // of the server's machine, in hex; empty: it does not say
+    LineText network;        // what is done to keep the root disk's; empty: nothing
     LineText last_error;     // empty when there was none
     bool read_only = false;
     std::uint64_t size = 0;

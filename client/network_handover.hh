@@ -1,0 +1,43 @@
+// Hands the root disk's network from the initramfs to the system: finds the interface, writes what keeps the
+// network's managers from it (network_owners.hh), and tells of what an administrator has configured for it.
+// Runs in the initramfs when the root file system is mounted and nothing of it has begun to run.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "client/network_owners.hh"
+
+namespace holdfast::client {
+
+// Where things are. The defaults are the initramfs's; tests name folders of their own.
+struct HandoverFolders {
+    std::string root;  // where the root file system is mounted: "" or "/root"
+    std::string run = "/run";
+    std::string interfaces = "/sys/class/net";
+};
+
+// The interface whose address a packet to the device's server would have as its source, and all below it (the
+// ports of a bond or a bridge, the link of a VLAN). Empty: there is none (a UNIX socket, no route).
+struct RootNetwork {
+    std::uint32_t device = 0;  // nbdN
+    std::string address;       // numeric
+    std::vector<std::string> interfaces;
+};
+
+// The networks of all attached devices that carry the root file system, by the records in /run/holdfast.
+[[nodiscard]] std::vector<RootNetwork> root_networks(const HandoverFolders& folders);
+
+struct Handover {
+    std::vector<std::string> kept_from;  // who leaves the interface alone from now on, in words
+    std::vector<std::string> warnings;   // what the administrator configured, and what could not be done
+};
+
+// Writes the files for one network, and /run/holdfast/nbdN.network for `status`.
+[[nodiscard]] Handover hand_over(const HandoverFolders& folders, const RootNetwork& network,
+                                 const NetworkChoices& choices);
+
+// What hand_over() did for a device, in words; empty when it was not called.
+[[nodiscard]] std::string describe_handover(std::uint32_t device);
+
+}  // namespace holdfast::client

@@ -1,0 +1,63 @@
+// Who manages the network of a Debian system, and what makes each of them leave the root disk's interface
+// alone: it stays as the initramfs configured it, from the first moment of the system to the last, since a
+// manager that flushes, re-addresses or downs it takes the root disk away from itself.
+//
+// Pure: texts in, texts out. network_handover.hh reads and writes them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace holdfast::client {
+
+enum class NetworkOwner : std::uint8_t { ifupdown, networkd, network_manager };
+// "ifupdown", "systemd-networkd", "NetworkManager".
+[[nodiscard]] const char* word_of(NetworkOwner owner) noexcept;
+
+// Which of them are to be kept from the interface; the administrator's choice.
+struct NetworkChoices {
+    bool ifupdown = true;
+    bool networkd = true;
+    bool network_manager = true;
+
+    [[nodiscard]] bool keeps_from(NetworkOwner owner) const noexcept;
+    bool operator==(const NetworkChoices&) const = default;
+};
+
+// A file below /run, which no boot finds again.
+struct RunFile {
+    std::string path;  // "/run/..."
+    std::string text;
+    bool append = false;  // to what others may have written there
+
+    bool operator==(const RunFile&) const = default;
+};
+
+// What keeps `owner` from the interfaces. `excluded`: those that /etc/default/networking excludes already
+// (ifupdown only).
+[[nodiscard]] std::vector<RunFile> files_against(NetworkOwner owner,
+                                                 const std::vector<std::string>& interfaces,
+                                                 std::string_view excluded = {});
+
+// The value of EXCLUDE_INTERFACES in the text of /etc/default/networking.
+[[nodiscard]] std::string excluded_interfaces(std::string_view text);
+
+// Where the administrator has configured one of the interfaces himself: "FILE:LINE". Empty: nowhere.
+// interfaces(5): the first iface stanza of one of them.
+[[nodiscard]] std::optional<std::string> place_in_interfaces(std::string_view file, std::string_view text,
+                                                             const std::vector<std::string>& interfaces);
+// systemd.network(5): a [Match] section whose Name= matches one of them.
+[[nodiscard]] std::optional<std::string> place_in_network_file(std::string_view file, std::string_view text,
+                                                               const std::vector<std::string>& interfaces);
+// nm-settings-keyfile(5): a connection of one of them.
+[[nodiscard]] std::optional<std::string> place_in_keyfile(std::string_view file, std::string_view text,
+                                                          const std::vector<std::string>& interfaces);
+
+// systemd-networkd takes the first file that matches, in the order of their names, whatever folder they are
+// in.
+inline constexpr std::string_view network_file_name = "00-holdfast.network";
+
+}  // namespace holdfast::client

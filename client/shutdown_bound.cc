@@ -1,0 +1,30 @@
+// The limit has two parts: waiting for the server, and then the rest of the shutdown, in which every request
+// fails at once.
+
+#include "client/shutdown_bound.hh"
+
+#include <algorithm>
+
+namespace holdfast::client {
+
+std::chrono::seconds ShutdownBound::grace() const noexcept {
+    constexpr std::chrono::seconds longest{20};
+    return std::min(limit_ / 3, longest);
+}
+
+ShutdownBound::Step ShutdownBound::look(bool working, bool going_down, Time now) noexcept {
+    if (limit_.count() == 0 || given_up_) return Step::none;
+    if (working || !going_down) {
+        since_.reset();
+        return Step::none;
+    }
+    if (!since_) {
+        since_ = now;
+        return Step::began;
+    }
+    if (now - *since_ < patience()) return Step::none;
+    given_up_ = true;
+    return Step::give_up;
+}
+
+}  // namespace holdfast::client

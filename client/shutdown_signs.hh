@@ -1,0 +1,44 @@
+// How the daemon knows that the machine goes down, although nobody can tell it: what would have to be run for
+// that may lie on the disk that is away, and a signal may be anybody's.
+//
+//   systemd   From the first moment on: sockets of holdfast-until@.socket, one for each target in which a
+//             shutdown ends, and one for shutdown.target. systemd itself, with no program to run, takes
+//             their FIFOs in /run/holdfast/until away when it begins such a target.
+//             At the end: pid 1 has become systemd-shutdown.
+//   sysvinit  The runlevel in /run/utmp: init writes it before it runs the first script.
+//
+// All of it is in memory (tmpfs, the kernel), so a look never waits for a disk. May be used after the seal.
+#pragma once
+
+#include <cstdint>
+
+#include "common/linux/fd.hh"
+
+namespace holdfast::client {
+
+// What becomes of the machine in the end.
+enum class Ending : std::uint8_t { none, unknown, power_off, reboot, halt, kexec };
+
+[[nodiscard]] const char* word_of(Ending ending) noexcept;
+
+class ShutdownSigns {
+public:
+    // Without /run or /proc there are no signs.
+    [[nodiscard]] static ShutdownSigns open();
+    // `none` when the machine is not going down. `unknown`: it is, and how it ends is not known. To be
+    // called now and then also when nothing is amiss: a FIFO counts as taken away only if it was seen.
+    [[nodiscard]] Ending look() noexcept;
+    // The same, with a look at pid 1's memory, which may wait for its disk: only when that is given up.
+    [[nodiscard]] Ending look_closely() noexcept;
+
+private:
+    [[nodiscard]] Ending missing_fifo() noexcept;
+    [[nodiscard]] Ending runlevel() const noexcept;
+    [[nodiscard]] bool in_systemd_shutdown() const noexcept;
+
+    Fd run_;
+    Fd proc_;
+    std::uint32_t seen_ = 0;  // a bit for each FIFO
+};
+
+}  // namespace holdfast::client

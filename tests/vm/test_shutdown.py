@@ -1,0 +1,76 @@
+"""The end of a machine whose server is away: off within the bound (shutdown-timeout), and nothing lost when the server is back
+in time."""
+
+import time
+
+import outages
+from lab import Lab, test
+
+BOUND = 30
+# An emulated machine takes its time for what it does by itself, before and after.
+ALLOWANCE = 30
+
+GOES_DOWN = r"the machine goes down and its server is away"
+GIVEN_UP = r"given up, and its file system gets errors: the machine goes down"
+
+
+def start(lab: Lab, release: int) -> outages.Scene:
+    scene = outages.start(lab, release, options=f"shutdown-timeout={BOUND}")
+    scene.machine.run("cat $(command -v systemctl) >/dev/null; systemctl is-system-running >/dev/null; :")
+    return scene
+
+
+def is_off_in_time(lab: Lab, scene: outages.Scene, began: float) -> None:
+    scene.machine.wait_exit(timeout=outages.PATIENCE)
+    took = time.monotonic() - began
+    print(f"off after {took:.1f} s")
+    lab.require(scene.machine.said(GOES_DOWN) and scene.machine.said(GIVEN_UP), "the daemon has not said why it ended")
+    lab.require(took <= BOUND + ALLOWANCE, f"off after {took:.1f} s, and the bound is {BOUND} s")
+
+
+def press_the_button(scene: outages.Scene) -> float:
+    """Nothing has to be run for it."""
+    scene.machine.qmp("system_powerdown")
+    return time.monotonic()
+
+
+@test("Debian 12 is off within the bound when the server went away before the shutdown")
+def away_before_12(lab: Lab) -> None:
+    _away_before(lab, 12)
+
+
+@test("Debian 13 is off within the bound when the server went away before the shutdown")
+def away_before_13(lab: Lab) -> None:
+    _away_before(lab, 13)
+
+
+def _away_before(lab: Lab, release: int) -> None:
+    scene = start(lab, release)
+    scene.stop_server()
+    outages.wait_for_state(scene.machine, "reconnecting")
+    is_off_in_time(lab, scene, press_the_button(scene))
+
+
+@test("a machine is off within the bound when the server goes away in the middle of the shutdown")
+def away_in_the_middle(lab: Lab) -> None:
+    scene = start(lab, 12)
+    press_the_button(scene)
+    scene.machine.expect("Stopped target")
+    scene.kill_server()
+    is_off_in_time(lab, scene, time.monotonic())
+
+
+@test("a server that comes back during the shutdown is used, and nothing is lost")
+def back_in_time(lab: Lab) -> None:
+    scene = start(lab, 12)
+    scene.stop_server()
+    outages.wait_for_state(scene.machine, "reconnecting")
+    acked = outages.acknowledged(scene.machine)
+    press_the_button(scene)
+    scene.machine.expect(GOES_DOWN)
+    scene.serve()
+    scene.machine.wait_exit(timeout=outages.PATIENCE)
+    scene.server.stop()
+    lab.require(not scene.machine.said(GIVEN_UP), "the device was given up although its server was back")
+    lab.check_file_system(scene.disk)
+    outages.verify_on_host(lab, scene.disk, acked)
