@@ -190,12 +190,14 @@ TEST_CASE("nbd-client's options are taken, warned about or refused") {
 }
 
 TEST_CASE("nbdroot= says how the disk is to be kept") {
-    const BootPlan plan = plan_of("nbdroot=a,root,nbd0,dead-after=30,probe=0,lost-cache=fail,C=2,t=7");
+    const BootPlan plan =
+        plan_of("nbdroot=a,root,nbd0,dead-after=30,probe=0,lost-cache=fail,C=2,t=7,shutdown-timeout=33");
     CHECK(policy_of(plan.options) == Policy{.request_timeout = seconds{7},
                                             .dead_after = seconds{30},
                                             .probe_interval = seconds{0},
                                             .connections = 2,
-                                            .lost_cache = LostCache::fail});
+                                            .lost_cache = LostCache::fail,
+                                            .shutdown_timeout = seconds{33}});
     CHECK(plan.warnings.empty());
     CHECK(policy_of(plan_of("nbdroot=a,root").options) == Policy{});
     CHECK(plan_of("nbdroot=nbd:h:root:ext4::lost-cache=continue").options.lost_cache == LostCache::go_on);

@@ -70,7 +70,7 @@ TEST_CASE("every key of the configuration file is taken") {
         "  server = nbd://one/root\n"
         "  server = two,10810,root\n"
         "  timeout = 60\n  dead-after = 20\n  probe = 0\n  wait = 90\n  connections = 2\n"
-        "  lost-cache = fail\n  block-size = 4096\n  read-only = yes\n");
+        "  lost-cache = fail\n  shutdown-timeout = 120\n  block-size = 4096\n  read-only = yes\n");
     const auto servers = config.servers_of(1);
     REQUIRE(servers.size() == 2);
     CHECK(to_uri(servers[0]) == "nbd://one/root");
@@ -81,8 +81,16 @@ TEST_CASE("every key of the configuration file is taken") {
                                            .wait = seconds{90},
                                            .connections = 2,
                                            .lost_cache = LostCache::fail,
+                                           .shutdown_timeout = seconds{120},
                                            .block_size = 4096,
                                            .read_only = true});
+}
+
+TEST_CASE("[network] says who is kept from the interface of the root disk, and without it all are") {
+    CHECK(read("").network == NetworkChoices{});
+    CHECK(read("[network]\nnetworkd = keep\n").network == NetworkChoices{true, true, true});
+    CHECK(read("[network]\nifupdown = leave\nnetworkmanager = leave\n").network ==
+          NetworkChoices{false, true, false});
 }
 
 TEST_CASE(
@@ -112,7 +120,7 @@ TEST_CASE("what is chosen above comes before what is chosen below, each on its o
 }
 
 TEST_CASE("a mistake in the configuration file is told with its line and the mend") {
-    refuse("timeout = 5\n", "conf:1: \"timeout\" stands before the first section; write [defaults] or");
+    refuse("timeout = 5\n", "conf:1: \"timeout\" stands before the first section; write [defaults], [network] or");
     refuse("[nbd0]\ntimeout = soon\n",
            "conf:2: timeout: it takes a whole number of seconds from 0 to 86400, not soon");
     refuse("[nbd0]\ntimeout =\n", "conf:2: timeout: it takes");
@@ -121,6 +129,10 @@ TEST_CASE("a mistake in the configuration file is told with its line and the men
     refuse("[nbd0]\nwait = 99999\n", "from 0 to 86400");
     refuse("[nbd0]\nconnections = 9\n", "from 1 to 8");
     refuse("[nbd0]\nlost-cache = error\n", "continue or fail");
+    refuse("[nbd0]\nshutdown-timeout = 9\n", "0, or a whole number of seconds from 10");
+    refuse("[network]\nifupdown = no\n", "keep or leave, not no");
+    refuse("[network]\nserver = keep\n", "ifupdown, networkd and networkmanager");
+    refuse("[network]\nnetworkd = keep\nnetworkd = leave\n", "stands at line 2 already");
     refuse("[nbd0]\nblock-size = 513\n", "512, 1024, 2048 or 4096");
     refuse("[nbd0]\nread-only = maybe\n", "true or false");
     refuse("[nbd0]\ntimeout = 5 # seconds\n", "not 5 # seconds");
@@ -132,7 +144,7 @@ TEST_CASE("a mistake in the configuration file is told with its line and the men
     refuse("[defaults]\nserver = h,x\n", "belongs to a device");
     refuse("[nbd0]\ntimeout = 1\ntimeout = 1\n", "conf:3: timeout: stands at line 2 already");
     refuse("[nbd0]\n[nbd1]\n[nbd0]\n", "conf:3: [nbd0] stands at line 1 already");
-    refuse("[generic]\n", "[generic] is no section; write [defaults], or a device: [nbd0]");
+    refuse("[generic]\n", "[generic] is no section; write [defaults], [network], or a device: [nbd0]");
     refuse("[]\n", "is no section");
     refuse("[/dev/nbd0]\n", "the device is written [nbd0]");
     refuse("[nbd0p1]\n", "the device is written [nbd0]");

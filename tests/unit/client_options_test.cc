@@ -47,15 +47,24 @@ TEST_CASE("attach without options chooses nothing, and leaves the device to the 
     CHECK(!options.config_file);
 }
 
+TEST_CASE("keep-network takes the folder of the root file system") {
+    CHECK(read_as<KeepNetworkOptions>({"keep-network"}).root.empty());
+    const auto options = read_as<KeepNetworkOptions>({"keep-network", "--root", "/root", "--config=/tmp/c"});
+    CHECK(options.root == "/root");
+    CHECK(options.config_file == "/tmp/c");
+    refuse({"keep-network", "eth0"}, "one too many");
+}
+
 TEST_CASE("attach takes how the device is to be kept") {
-    const auto options =
-        read_as<AttachOptions>({"attach", "server,name", "--dead-after", "9", "--probe=0", "-C", "4",
-                                "--lost-cache", "fail", "-t2", "--config", "/tmp/client.conf"});
+    const auto options = read_as<AttachOptions>({"attach", "server,name", "--dead-after", "9", "--probe=0",
+                                                 "-C", "4", "--lost-cache", "fail", "--shutdown-timeout", "0",
+                                                 "-t2", "--config", "/tmp/client.conf"});
     CHECK(policy_of(options.choices) == Policy{.request_timeout = std::chrono::seconds{2},
                                                .dead_after = std::chrono::seconds{9},
                                                .probe_interval = std::chrono::seconds{0},
                                                .connections = 4,
-                                               .lost_cache = LostCache::fail});
+                                               .lost_cache = LostCache::fail,
+                                               .shutdown_timeout = std::chrono::seconds{0}});
     CHECK(options.config_file == "/tmp/client.conf");
     CHECK(read_as<AttachOptions>({"attach", "server,name", "--lost-cache=continue"}).choices.lost_cache ==
           LostCache::go_on);

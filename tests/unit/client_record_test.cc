@@ -16,7 +16,8 @@ DeviceRecord some_record() {
     record.identifier = identifier_of({1, 2, 3, 255});
     record.block_size = 4096;
     record.server_flags = 0x0d;
-    record.policy = {seconds{7}, seconds{20}, seconds{0}, 1, LostCache::fail};
+    record.policy = {seconds{7}, seconds{20}, seconds{0}, 1, LostCache::fail, seconds{40}};
+    record.carries_root = true;
     record.attached_at = Monotonic{123456};
     Target target;
     target.endpoint.length = 16;
@@ -66,6 +67,7 @@ TEST_CASE("a record and its live state are read back as they were written") {
     CHECK(known->record.block_size == record.block_size);
     CHECK(known->record.server_flags == record.server_flags);
     CHECK(known->record.policy == record.policy);
+    CHECK(known->record.carries_root);
     CHECK(known->record.attached_at == record.attached_at);
     REQUIRE(known->record.targets.size() == 2);
     CHECK(known->record.targets[0].export_name == record.targets[0].export_name);

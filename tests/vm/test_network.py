@@ -1,0 +1,108 @@
+"""The root disk's network and the managers of networks that Debian ships: with each of them in charge of the same interface by
+DHCP, a diskless machine boots, works, reboots, works, and powers off, cleanly.
+
+    system                none   ifupdown   systemd-networkd   NetworkManager
+    Debian 12, sysvinit    x        x              -                 x
+    Debian 12, systemd     x        x              x                 x
+    Debian 13, systemd     x        x              x                 x
+"""
+
+import json
+
+import outages
+import serving
+from lab import Lab, test
+from lab.layer import Image
+from lab.machine import Machine
+from lab.network import HOST
+
+PACKAGES = ("ifupdown", "isc-dhcp-client", "network-manager")
+FILES = {
+    "/etc/network/interfaces": "auto lo\niface lo inet loopback\n\nauto eth0\nallow-hotplug eth0\niface eth0 inet dhcp\n",
+    "/etc/systemd/network/50-dhcp.network": "[Match]\nName=e*\n\n[Network]\nDHCP=yes\n",
+}
+# Of a systemd that has them all, the kernel command line takes away those that the test is not about.
+UNITS = {
+    "ifupdown": ("networking.service", "ifup@eth0.service", "ifupdown-pre.service"),
+    "systemd-networkd": ("systemd-networkd.service", "systemd-networkd.socket"),
+    "NetworkManager": ("NetworkManager.service",),
+}
+SYSV_COMMANDS = {
+    "none": ["update-rc.d network-manager remove", "rm /etc/network/interfaces"],
+    "ifupdown": ["update-rc.d network-manager remove"],
+    "NetworkManager": ["rm /etc/network/interfaces"],
+}
+
+
+def systemd_image(lab: Lab, release: int) -> Image:
+    return lab.image("client", release, packages=PACKAGES, files=FILES,
+                     commands=["systemctl enable systemd-networkd.service", "systemctl disable NetworkManager-wait-online.service"])
+
+
+def sysv_image(lab: Lab, manager: str) -> Image:
+    return lab.image("sysv", 12, packages=("isc-dhcp-client", "network-manager"), files=FILES, commands=SYSV_COMMANDS[manager])
+
+
+def words_for(manager: str) -> str:
+    return " ".join(f"systemd.mask={unit}" for other, units in UNITS.items() if other != manager for unit in units)
+
+
+def lives(lab: Lab, image: Image, manager: str, words: str = "", systemd: bool = True) -> None:
+    """The whole life of a diskless machine: two boots and their ends."""
+    disk = lab.copy(image)
+    network = lab.network()
+    server = serving.serve(lab, network, f"root={disk}")
+    machine = lab.boot("diskless", image, disks=[], cards=[network.user_card()], exit_on_reboot=False,
+                       append=f"root=/dev/nbd0 nbdroot={HOST},root ip=dhcp {words}").login()
+    works(lab, machine, manager, systemd)
+    daemon_survives(machine, systemd)
+    machine.reboot()
+    machine.login()
+    machine.run("test -s /root/work && rm /root/work")
+    works(lab, machine, manager, systemd)
+    took = machine.poweroff(timeout=outages.PATIENCE)
+    print(f"powered off in {took:.1f} s")
+    server.stop()
+    lab.check_file_system(disk)
+
+
+def works(lab: Lab, machine: Machine, manager: str, systemd: bool) -> None:
+    machine.run("findmnt -n -o SOURCE / | grep -x /dev/nbd0")
+    if systemd:
+        machine.run("systemctl is-system-running --wait | grep -x running || { systemctl --failed; exit 1; }", timeout=outages.PATIENCE)
+        running = machine.run("systemctl is-active " + " ".join(units[0] for units in UNITS.values()) + " || :").splitlines()
+        lab.require([word == "active" for word in running] == [manager == other for other in UNITS],
+                    f"active are not {manager}, but {dict(zip(UNITS, running))}")
+    machine.run("dd if=/dev/urandom of=/root/work bs=1M count=4 conv=fsync status=none && sync && echo 3 >/proc/sys/vm/drop_caches && "
+                "cat /root/work >/dev/null")
+    addresses = json.loads(machine.run("ip -json -4 address show eth0"))[0]["addr_info"]
+    lab.require([each["local"] for each in addresses] == ["10.0.2.15"], f"the addresses of eth0: {addresses}")
+    status = outages.status(machine)
+    lab.require(status["state"] == "attached" and status["reconnects"] == 0, f"the disk's link was touched: {status}")
+    lab.require("eth0 (10.0.2.15), kept from ifupdown, systemd-networkd, NetworkManager" == status["network"], f"status: {status}")
+    machine.run("ip route | grep -q ^default")
+    machine.run("dmesg | grep -F 'configures eth0, which the root disk uses'" if manager == "ifupdown" else ":")
+    outages.kernel_errors(machine)
+
+
+def daemon_survives(machine: Machine, systemd: bool) -> None:
+    """The network's managers may be restarted by hand, too."""
+    if systemd:
+        machine.run("for unit in networking systemd-networkd NetworkManager; do "
+                    "! systemctl -q is-active $unit || systemctl restart $unit; done", timeout=outages.PATIENCE)
+    machine.run("sync && holdfast-client status nbd0", timeout=outages.PATIENCE)
+
+
+def declare(system: str, manager: str, body) -> None:
+    """One field of the table."""
+    body.__name__ = f"{system} {manager}".lower().replace(" ", "_").replace("-", "_")
+    test(f"{system} with {manager} boots, works, reboots and powers off with its network untouched", timeout=900)(body)
+
+
+for _release in (12, 13):
+    for _manager in ("none", *UNITS):
+        declare(f"Debian {_release} systemd", _manager, lambda lab, release=_release, manager=_manager:
+                lives(lab, systemd_image(lab, release), manager, words_for(manager)))
+for _manager in SYSV_COMMANDS:
+    declare("Debian 12 sysvinit", _manager, lambda lab, manager=_manager:
+            lives(lab, sysv_image(lab, manager), manager, systemd=False))
