@@ -8,6 +8,7 @@ DHCP, a diskless machine boots, works, reboots, works, and powers off, cleanly.
 """
 
 import json
+import time
 
 import outages
 import serving
@@ -20,6 +21,11 @@ PACKAGES = ("ifupdown", "isc-dhcp-client", "network-manager")
 FILES = {
     "/etc/network/interfaces": "auto lo\niface lo inet loopback\n\nauto eth0\nallow-hotplug eth0\niface eth0 inet dhcp\n",
     "/etc/systemd/network/50-dhcp.network": "[Match]\nName=e*\n\n[Network]\nDHCP=yes\n",
+    # What is still there when everything has been killed that is to be: systemd runs this last of all, sysvinit after sendsigs.
+    "/usr/lib/systemd/system-shutdown/lab-survivor": "#!/bin/sh\necho \"survivor: $(holdfast-client status nbd0 --json)\" >/dev/console\n",
+    "/etc/init.d/lab-survivor": "#!/bin/sh\n### BEGIN INIT INFO\n# Provides: lab-survivor\n# Required-Start:\n# Required-Stop: umountroot\n"
+                                "# X-Stop-After: sendsigs\n# Default-Start:\n# Default-Stop: 0 6\n### END INIT INFO\n"
+                                "exec /usr/lib/systemd/system-shutdown/lab-survivor\n",
 }
 # Of a systemd that has them all, the kernel command line takes away those that the test is not about.
 UNITS = {
@@ -28,9 +34,9 @@ UNITS = {
     "NetworkManager": ("NetworkManager.service",),
 }
 SYSV_COMMANDS = {
-    "none": ["update-rc.d network-manager remove", "rm /etc/network/interfaces"],
-    "ifupdown": ["update-rc.d network-manager remove"],
-    "NetworkManager": ["rm /etc/network/interfaces"],
+    "none": ["update-rc.d lab-survivor defaults", "update-rc.d network-manager remove", "rm /etc/network/interfaces"],
+    "ifupdown": ["update-rc.d lab-survivor defaults", "update-rc.d network-manager remove"],
+    "NetworkManager": ["update-rc.d lab-survivor defaults", "rm /etc/network/interfaces"],
 }
 
 
@@ -60,8 +66,11 @@ def lives(lab: Lab, image: Image, manager: str, words: str = "", systemd: bool =
     machine.login()
     machine.run("test -s /root/work && rm /root/work")
     works(lab, machine, manager, systemd)
+    daemon = outages.status(machine)["daemon_pid"]
     took = machine.poweroff(timeout=outages.PATIENCE)
     print(f"powered off in {took:.1f} s")
+    lab.require(machine.said(rf'survivor: .*"state":"attached".*"daemon_pid":{daemon},'),
+                f"the daemon {daemon} was not seen alive after everything else had been ended")
     server.stop()
     lab.check_file_system(disk)
 
@@ -106,3 +115,80 @@ for _release in (12, 13):
 for _manager in SYSV_COMMANDS:
     declare("Debian 12 sysvinit", _manager, lambda lab, manager=_manager:
             lives(lab, sysv_image(lab, manager), manager, systemd=False))
+
+
+# More than the same system takes from a disk of its own.
+SLOWER_AT_MOST = 5
+
+
+def goes_down_as_soon(lab: Lab, image: Image, words: str = "") -> None:
+    """Powers off from the network, and from a virtual disk, one after the other, so that the host is as busy for both."""
+    network = lab.network()
+    local = lab.boot(f"local-{len(lab.machines)}", image, cards=[network.user_card()], append=f"root=/dev/vda {words}").login()
+    local.run("sync")
+    baseline = local.poweroff(timeout=outages.PATIENCE)
+    disk = lab.copy(image)
+    server = serving.serve(lab, network, f"root={disk}")
+    diskless = lab.boot(f"diskless-{len(lab.machines)}", image, disks=[], cards=[network.user_card()],
+                        append=f"root=/dev/nbd0 nbdroot={HOST},root ip=dhcp {words}").login()
+    diskless.run("sync")
+    took = diskless.poweroff(timeout=outages.PATIENCE)
+    server.stop()
+    print(f"off after {took:.1f} s, and from a virtual disk after {baseline:.1f} s")
+    lab.require(took <= baseline + SLOWER_AT_MOST, f"off after {took:.1f} s, and from a virtual disk after {baseline:.1f} s")
+
+
+@test("Debian 12 and 13 with each manager power off as soon as from a virtual disk", long=True, timeout=3600)
+def as_soon_systemd(lab: Lab) -> None:
+    for release in (12, 13):
+        for manager in ("none", *UNITS):
+            goes_down_as_soon(lab, systemd_image(lab, release), words_for(manager))
+
+
+@test("Debian 12 with sysvinit and each manager powers off as soon as from a virtual disk", long=True, timeout=1800)
+def as_soon_sysvinit(lab: Lab) -> None:
+    for manager in SYSV_COMMANDS:
+        goes_down_as_soon(lab, sysv_image(lab, manager))
+
+
+def leave(lab: Lab, release: int, key: str) -> Image:
+    """The same machine, on which one of the managers is not kept from the interface."""
+    return lab.image("client", release, packages=PACKAGES, commands=["systemctl enable systemd-networkd.service"],
+                     files={**FILES, "/etc/holdfast/client.conf": f"[network]\n{key} = leave\n"})
+
+
+def loses_its_network(lab: Lab, manager: str, key: str, at_boot: bool) -> None:
+    """What this file is about happens where it is not prevented: the machine is cut off from its root disk, and hangs."""
+    image = leave(lab, 12, key)
+    disk = lab.copy(image)
+    network = lab.network()
+    server = serving.serve(lab, network, f"root={disk}")
+    machine = lab.boot("left", image, disks=[], cards=[network.user_card()], exit_on_reboot=False,
+                       append=f"root=/dev/nbd0 nbdroot={HOST},root ip=dhcp {words_for(manager)}")
+    if not at_boot:
+        machine.login()
+        machine.run(f"holdfast-client status nbd0 --json | grep -F network | grep -vF {manager}")
+        machine.start_command("poweroff")
+    machine.expect(r"nbd0: the link to \S+ is down", timeout=outages.PATIENCE)
+    # It tries for ever, and nothing brings the address back.
+    machine.expect(r"nbd0: .*(unreachable|timed out|not stand)", timeout=outages.PATIENCE)
+    hangs(lab, machine)
+    machine.kill()
+    server.stop()
+
+
+def hangs(lab: Lab, machine: Machine, seconds: float = 60) -> None:
+    """It is neither up nor off after a time in which it would be."""
+    time.sleep(seconds)
+    lab.require(machine.running(), "the machine has come to its end all the same")
+    lab.require(not machine.said(r"reboot: Power down"), "the machine goes on all the same")
+
+
+@test("a machine whose interface is left to ifupdown hangs when it powers off", long=True)
+def left_to_ifupdown(lab: Lab) -> None:
+    loses_its_network(lab, "ifupdown", "ifupdown", at_boot=False)
+
+
+@test("a machine whose interface is left to systemd-networkd hangs while it boots", long=True)
+def left_to_networkd(lab: Lab) -> None:
+    loses_its_network(lab, "systemd-networkd", "networkd", at_boot=True)
