@@ -46,6 +46,12 @@ bool read_lost_cache(std::string_view text, Choices& choices) {
     return true;
 }
 
+bool read_lease(std::string_view text, Choices& choices) {
+    if (text != "renew" && text != "leave") return false;
+    choices.lease = text == "leave" ? LeaseCare::leave : LeaseCare::renew;
+    return true;
+}
+
 bool read_read_only(std::string_view text, Choices& choices) {
     const bool yes = text == "true" || text == "yes" || text == "1";
     if (!yes && text != "false" && text != "no" && text != "0") return false;
@@ -80,6 +86,7 @@ constexpr std::array rows{
         [](std::string_view text, Choices& choices) { return read_number(text, 1, 8, choices.connections); },
         "a whole number from 1 to 8"},
     Row{"lost-cache", read_lost_cache, "continue or fail"},
+    Row{"lease", read_lease, "renew or leave"},
     Row{"block-size", read_block_size, "512, 1024, 2048 or 4096"},
     Row{"read-only", read_read_only, "true or false"},
 };
@@ -105,6 +112,7 @@ Choices over(const Choices& above, const Choices& below) {
     fill(&Choices::wait);
     fill(&Choices::connections);
     fill(&Choices::lost_cache);
+    fill(&Choices::lease);
     fill(&Choices::block_size);
     fill(&Choices::read_only);
     return both;
@@ -117,14 +125,16 @@ Policy policy_of(const Choices& choices) {
     policy.probe_interval = choices.probe.value_or(policy.probe_interval);
     policy.connections = choices.connections.value_or(policy.connections);
     policy.lost_cache = choices.lost_cache.value_or(policy.lost_cache);
+    policy.lease = choices.lease.value_or(policy.lease);
     return policy;
 }
 
 std::string describe(const Policy& policy) {
-    return fmt::format("timeout {} s, dead-after {} s, probe {} s, connections {}, lost-cache {}",
+    return fmt::format("timeout {} s, dead-after {} s, probe {} s, connections {}, lost-cache {}, lease {}",
                        policy.request_timeout.count(), policy.dead_after.count(),
                        policy.probe_interval.count(), policy.connections,
-                       policy.lost_cache == LostCache::fail ? "fail" : "continue");
+                       policy.lost_cache == LostCache::fail ? "fail" : "continue",
+                       policy.lease == LeaseCare::leave ? "leave" : "renew");
 }
 
 }  // namespace holdfast::client

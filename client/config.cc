@@ -98,7 +98,7 @@ private:
             wrong(entry.place,
                   fmt::format(
                       "{}: there is no such key; the keys are server, timeout, dead-after, probe, wait, "
-                      "connections, lost-cache, block-size and read-only",
+                      "connections, lost-cache, lease, block-size and read-only",
                       key));
     }
 

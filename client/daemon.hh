@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "client/control.hh"
+#include "client/lease_keeper.hh"
 #include "client/link.hh"
 #include "client/link_health.hh"
 #include "client/netlink.hh"
@@ -36,6 +37,7 @@ enum EventTag : std::uint64_t {
     tag_timer,
     tag_signals,
     tag_listen,
+    tag_lease,
     tag_first_caller
 };
 
@@ -44,7 +46,7 @@ enum EventTag : std::uint64_t {
 }
 
 // The loop and what is done for the link are in daemon.cc, the look at the export in daemon_probe.cc, what
-// others ask for in daemon_orders.cc.
+// others ask for in daemon_orders.cc, the DHCP lease in daemon_lease.cc.
 class Daemon {
 public:
     // `record.targets` is not empty.
@@ -99,6 +101,12 @@ private:
     [[nodiscard]] nbd::SessionClaim next_claim() noexcept;
     [[nodiscard]] bool give_device_up(std::string_view reason);
 
+    // The DHCP lease, in daemon_lease.cc.
+    void prepare_lease();
+    void take_lease(std::uint64_t seed, Clock::time_point now);
+    void mind_lease(Clock::time_point now);
+    void tell_lease(DeviceStatus& status, Clock::time_point now) const;
+
     // Orders.
     void obey(Order order, std::size_t slot);
     [[nodiscard]] bool detach(bool forced, LineText& failure);
@@ -149,6 +157,7 @@ private:
     std::optional<OmitFile> omit_;
     std::optional<StateFile> state_file_;
     MemoryUse memory_;
+    std::optional<LeaseKeeper> lease_;  // where the record names one
     std::array<ControlConnection, 4> callers_;
     std::optional<std::size_t> successor_;  // the caller for whom this daemon stands back
     Clock::time_point successor_due_{};     // gives meaning to successor_: until then

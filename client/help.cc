@@ -41,6 +41,7 @@ disk, in order of preference; without any, they are those of DEVICE in the confi
   -C, --connections N      to one server at once; so far one is used (see the manual)
       --lost-cache WHAT    when the server's machine restarted and writes may be lost:
                            continue, or fail, which ends the device
+      --lease WHAT         the DHCP lease that the initramfs left: renew, or leave (otherwise)
   -b, --block-size BYTES   512, 1024, 2048 or 4096; otherwise the smallest that the server takes
   -r, --read-only          the device cannot be written to
       --read-write         it can, whatever the configuration file says

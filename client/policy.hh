@@ -14,6 +14,13 @@ enum class LostCache : std::uint8_t {
     fail,   // give the device up, so that its file system gets errors and stops
 };
 
+// What the initramfs's DHCP client leaves behind with the address of the root disk's interface: a lease that
+// somebody must renew.
+enum class LeaseCare : std::uint8_t {
+    renew,  // the daemon does
+    leave,  // another program does, or nobody
+};
+
 struct Policy {
     std::chrono::seconds request_timeout{
         0};  // the kernel's timer that ends a link on which a request takes longer; 0: none
@@ -22,6 +29,7 @@ struct Policy {
         10};                        // between looks at the export on a connection of their own; 0: none
     std::uint32_t connections = 1;  // to one server at once
     LostCache lost_cache = LostCache::go_on;
+    LeaseCare lease = LeaseCare::renew;
 
     bool operator==(const Policy&) const = default;
 };

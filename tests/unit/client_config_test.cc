@@ -70,7 +70,7 @@ TEST_CASE("every key of the configuration file is taken") {
         "  server = nbd://one/root\n"
         "  server = two,10810,root\n"
         "  timeout = 60\n  dead-after = 20\n  probe = 0\n  wait = 90\n  connections = 2\n"
-        "  lost-cache = fail\n  block-size = 4096\n  read-only = yes\n");
+        "  lost-cache = fail\n  lease = leave\n  block-size = 4096\n  read-only = yes\n");
     const auto servers = config.servers_of(1);
     REQUIRE(servers.size() == 2);
     CHECK(to_uri(servers[0]) == "nbd://one/root");
@@ -81,6 +81,7 @@ TEST_CASE("every key of the configuration file is taken") {
                                            .wait = seconds{90},
                                            .connections = 2,
                                            .lost_cache = LostCache::fail,
+                                           .lease = LeaseCare::leave,
                                            .block_size = 4096,
                                            .read_only = true});
 }
@@ -175,6 +176,7 @@ TEST_CASE("the example is right as it is, and with every key taken in") {
     CHECK(choices.wait);
     CHECK(choices.connections);
     CHECK(choices.lost_cache);
+    CHECK(choices.lease);
     CHECK(choices.block_size);
     CHECK(choices.read_only);
 }
