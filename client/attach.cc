@@ -28,6 +28,7 @@
 #include "client/block_size.hh"
 #include "client/control.hh"
 #include "client/kernel_module.hh"
+#include "client/lease_keeper.hh"
 #include "client/netlink.hh"
 #include "client/resident.hh"
 #include "client/settle.hh"
@@ -119,6 +120,21 @@ DeviceConfiguration configuration_for(const AttachRequest& request, const Found&
 
 Monotonic now_since_boot() { return std::chrono::duration_cast<Monotonic>(Clock::now().time_since_epoch()); }
 
+// The lease of the address from which the link goes out, if it is one of these.
+std::optional<GrantedLease> lease_of(const std::vector<GrantedLease>& leases, int socket, Report& report) {
+    const auto address = local_address(socket);
+    const auto found = std::ranges::find(
+        leases, address, [](const GrantedLease& lease) { return std::optional(lease.record.address); });
+    if (found == leases.end()) return std::nullopt;
+    GrantedLease lease = *found;
+    if (auto read = read_hardware_address(lease.record); !read) {
+        report.note(fmt::format("the DHCP lease of {} is not going to be renewed: {}", lease.record.interface,
+                                read.error().message()));
+        return std::nullopt;
+    }
+    return lease;
+}
+
 DeviceRecord record_for(const AttachRequest& request, const DeviceConfiguration& configuration,
                         std::uint32_t index, std::vector<Target> targets) {
     DeviceRecord record;
@@ -181,10 +197,13 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
     auto sysfs = SysfsDevice::open(*index);
     if (!sysfs) return failed(*netlink, sysfs.error());
 
-    const LiveState live = live_for(configuration, *found);
+    LiveState live = live_for(configuration, *found);
+    const auto lease = lease_of(request.leases, found->link.socket.get(), report);
+    if (lease) live.lease = lease->state;
     Fd link = std::move(found->link.socket);
-    Resident resident(std::move(*netlink), std::move(*sysfs),
-                      record_for(request, configuration, *index, std::move(found->targets)), live);
+    DeviceRecord record = record_for(request, configuration, *index, std::move(found->targets));
+    if (lease) record.lease = lease->record;
+    Resident resident(std::move(*netlink), std::move(*sysfs), std::move(record), live);
     if (auto prepared = resident.prepare(title); !prepared) {
         // Nobody has seen the device yet.
         if (auto again = open_netlink()) return failed(*again, prepared.error());

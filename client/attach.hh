@@ -7,9 +7,11 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "client/background.hh"
 #include "client/exit_code.hh"
+#include "client/lease.hh"
 #include "client/policy.hh"
 #include "client/residence.hh"
 #include "client/search.hh"
@@ -20,6 +22,7 @@ struct AttachRequest {
     SearchRequest search;
     std::optional<std::uint32_t> index;  // empty: the kernel picks
     Policy policy;
+    std::vector<GrantedLease> leases;  // that of the address by which the server is reached is renewed
     bool read_only = false;
     bool carries_root = false;      // the root file system is to be on it
     bool notes_on_console = false;  // the kernel's log should not repeat there what Notes has said

@@ -5,11 +5,13 @@
 #include "common/linux/fd.hh"
 #include "common/linux/result.hh"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdlib>
 #include <memory>
 
@@ -102,6 +104,31 @@ bool is_plain_name(std::string_view text) {
     return !text.empty() && text.size() <= 253 && text.find_first_not_of(plain) == std::string_view::npos;
 }
 
+template <class Number>
+std::optional<Number> number_in(std::string_view text) {
+    Number value{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size()) return {};
+    return value;
+}
+
+// "10.77.0.1"
+std::optional<Ipv4> ipv4_in(const std::string& text) {
+    in_addr address{};
+    if (::inet_pton(AF_INET, text.c_str(), &address) != 1) return {};
+    return ntohl(address.s_addr);
+}
+
+// The host name with which ipconfig asked: ip=CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:...
+std::string_view hostname_in(std::string_view ip_word) {
+    for (int field = 0; field < 4; ++field) {
+        const std::size_t end = ip_word.find(':');
+        if (end == std::string_view::npos) return {};
+        ip_word.remove_prefix(end + 1);
+    }
+    return ip_word.substr(0, ip_word.find(':'));
+}
+
 void take_value(std::string_view key, const std::string& value, NetworkAnswer& answer) {
     const bool unset = value.empty() || value == "0.0.0.0";
     if (unset) return;
@@ -113,6 +140,12 @@ void take_value(std::string_view key, const std::string& value, NetworkAnswer& a
         answer.root_server = value;
     else if (key == "ROOTPATH")
         answer.root_path = value;
+    else if (key == "PROTO")
+        answer.from_dhcp = value == "dhcp";
+    else if (key == "DHCPLEASETIME")
+        answer.lease_seconds = number_in<std::uint32_t>(value).value_or(0);
+    else if (key == "UPTIME")
+        answer.leased_at = number_in<std::uint64_t>(value);
     else if (key == "DNSDOMAIN" && is_plain_name(value))
         answer.domain = value;
     else if (key.starts_with("IPV4DNS") && is_plain_name(value))
@@ -167,6 +200,31 @@ std::vector<NetworkAnswer> read_network_answers(const BootFiles& files) {
         if (!answer.address.empty()) answers.push_back(std::move(answer));
     }
     return answers;
+}
+
+std::string ip_word(const BootFiles& files) {
+    std::string value;
+    for (KernelWord& word : split_command_line(read_command_line(files).value_or("")))
+        if (word.key == "ip") value = std::move(word.value);
+    return value;
+}
+
+std::vector<GrantedLease> leases_in(const std::vector<NetworkAnswer>& answers, std::string_view ip_word) {
+    constexpr std::uint64_t longest = 1'000'000'000;  // 30 years: no machine has run for so long
+    std::vector<GrantedLease> leases;
+    for (const NetworkAnswer& answer : answers) {
+        const auto address = ipv4_in(answer.address);
+        const bool ends = answer.lease_seconds != 0 && answer.lease_seconds != infinite_lease;
+        if (!answer.from_dhcp || !ends || !address) continue;
+        GrantedLease lease;
+        lease.record.interface = answer.interface;
+        lease.record.address = *address;
+        lease.record.client.hostname = hostname_in(ip_word);
+        lease.state.seconds = answer.lease_seconds;
+        lease.state.obtained_at = std::chrono::seconds{std::min(answer.leased_at.value_or(0), longest)};
+        leases.push_back(lease);
+    }
+    return leases;
 }
 
 std::vector<std::string> network_interfaces(const BootFiles& files) {

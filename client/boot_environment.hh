@@ -6,6 +6,7 @@
 #pragma once
 
 #include "client/boot_plan.hh"
+#include "client/lease.hh"
 
 #include <expected>
 #include <string>
@@ -36,6 +37,13 @@ std::vector<NetworkAnswer> read_network_answers(const BootFiles& files);
 // The text of one net-IFACE.conf. Nothing of it is executed; a line that is not KEY=value in the shell's
 // plain quoting is skipped, and so is a key that is not needed.
 NetworkAnswer parse_network_answer(std::string_view text);
+
+// The value of ip= on the kernel command line; empty where it has none or cannot be read.
+std::string ip_word(const BootFiles& files);
+
+// The DHCP leases among them that have an end, for the daemon to renew. Their hardware addresses are not
+// known yet. `ip_word`: ip= of the command line, from which ipconfig takes the host name that it sends.
+std::vector<GrantedLease> leases_in(const std::vector<NetworkAnswer>& answers, std::string_view ip_word);
 
 // The network interfaces except lo, sorted.
 std::vector<std::string> network_interfaces(const BootFiles& files);

@@ -70,6 +70,7 @@ constexpr std::array option_table{
     OptionRow{"probe", OptionMeaning::choice, "probe"},
     OptionRow{"lost-cache", OptionMeaning::choice, "lost-cache"},
     OptionRow{"shutdown-timeout", OptionMeaning::choice, "shutdown-timeout"},
+    OptionRow{"lease", OptionMeaning::choice, "lease"},
     OptionRow{"connections", OptionMeaning::connections, "connections"},
     OptionRow{"C", OptionMeaning::connections, "connections"},
     OptionRow{"swap", OptionMeaning::always_so, ""},
@@ -115,7 +116,7 @@ std::expected<void, std::string> read_option(std::string_view option, ReadOption
     if (row == option_table.end())
         return std::unexpected{
             fmt::format("'{}' is neither a device (nbd0) nor an option (ro, rw, timeout=, dead-after=, "
-                        "probe=, connections=, lost-cache=, shutdown-timeout=, block-size=)",
+                        "probe=, connections=, lost-cache=, shutdown-timeout=, lease=, block-size=)",
                         printable(option))};
     switch (row->meaning) {
         case OptionMeaning::read_only: read.options.read_only = true; break;

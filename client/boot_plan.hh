@@ -38,6 +38,9 @@ struct NetworkAnswer {
     std::string domain;
     std::vector<std::string> search;
     std::vector<std::string> name_servers;
+    bool from_dhcp = false;
+    std::uint32_t lease_seconds = 0;  // 0: DHCP named none; infinite_lease (dhcp_message.hh): for ever
+    std::optional<std::uint64_t> leased_at = {};  // in seconds since the machine's start, rounded down
 
     bool operator==(const NetworkAnswer&) const = default;
 };

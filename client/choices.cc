@@ -52,6 +52,12 @@ bool read_shutdown_timeout(std::string_view text, Choices& choices) {
            read_seconds(text, 10, 86'400, choices.shutdown_timeout);
 }
 
+bool read_lease(std::string_view text, Choices& choices) {
+    if (text != "renew" && text != "leave") return false;
+    choices.lease = text == "leave" ? LeaseCare::leave : LeaseCare::renew;
+    return true;
+}
+
 bool read_read_only(std::string_view text, Choices& choices) {
     const bool yes = text == "true" || text == "yes" || text == "1";
     if (!yes && text != "false" && text != "no" && text != "0") return false;
@@ -87,6 +93,7 @@ constexpr std::array rows{
         "a whole number from 1 to 8"},
     Row{"lost-cache", read_lost_cache, "continue or fail"},
     Row{"shutdown-timeout", read_shutdown_timeout, "0, or a whole number of seconds from 10 to 86400"},
+    Row{"lease", read_lease, "renew or leave"},
     Row{"block-size", read_block_size, "512, 1024, 2048 or 4096"},
     Row{"read-only", read_read_only, "true or false"},
 };
@@ -113,6 +120,7 @@ Choices over(const Choices& above, const Choices& below) {
     fill(&Choices::connections);
     fill(&Choices::lost_cache);
     fill(&Choices::shutdown_timeout);
+    fill(&Choices::lease);
     fill(&Choices::block_size);
     fill(&Choices::read_only);
     return both;
@@ -126,16 +134,17 @@ Policy policy_of(const Choices& choices) {
     policy.connections = choices.connections.value_or(policy.connections);
     policy.lost_cache = choices.lost_cache.value_or(policy.lost_cache);
     policy.shutdown_timeout = choices.shutdown_timeout.value_or(policy.shutdown_timeout);
+    policy.lease = choices.lease.value_or(policy.lease);
     return policy;
 }
 
 std::string describe(const Policy& policy) {
     return fmt::format(
         "timeout {} s, dead-after {} s, probe {} s, connections {}, lost-cache {}, "
-        "shutdown-timeout {} s",
+        "shutdown-timeout {} s, lease {}",
         policy.request_timeout.count(), policy.dead_after.count(), policy.probe_interval.count(),
         policy.connections, policy.lost_cache == LostCache::fail ? "fail" : "continue",
-        policy.shutdown_timeout.count());
+        policy.shutdown_timeout.count(), policy.lease == LeaseCare::leave ? "leave" : "renew");
 }
 
 }  // namespace holdfast::client

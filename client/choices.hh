@@ -23,15 +23,16 @@ struct Choices {
     std::optional<std::uint32_t> connections = {};        // to one server at once
     std::optional<LostCache> lost_cache = {};
     std::optional<std::chrono::seconds> shutdown_timeout = {};  // see Policy
-    std::optional<std::uint32_t> block_size = {};               // 512, 1024, 2048 or 4096
-    std::optional<bool> read_only = {};                         // the block device itself
+    std::optional<LeaseCare> lease = {};
+    std::optional<std::uint32_t> block_size = {};  // 512, 1024, 2048 or 4096
+    std::optional<bool> read_only = {};            // the block device itself
 
     bool operator==(const Choices&) const = default;
 };
 
 // Takes `value` for the choice of this name (timeout, dead-after, probe, wait, connections, lost-cache,
-// shutdown-timeout, block-size, read-only). False where there is no such choice. The error says what the
-// value must be, as the end of a sentence: "takes a whole number of seconds from 3 to 3600, not 2".
+// shutdown-timeout, lease, block-size, read-only). False where there is no such choice. The error says what
+// the value must be, as the end of a sentence: "takes a whole number of seconds from 3 to 3600, not 2".
 [[nodiscard]] std::expected<bool, std::string> choose(Choices& choices, std::string_view name,
                                                       std::string_view value);
 

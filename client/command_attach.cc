@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "client/attach.hh"
+#include "client/boot_environment.hh"
 #include "client/commands.hh"
 #include "client/config_file.hh"
 #include "client/takeover.hh"
@@ -26,6 +27,12 @@ std::expected<AttachRequest, std::string> request_for(const AttachOptions& optio
     request.search.block_size = choices.block_size;
     request.search.patience = choices.wait.value_or(request.search.patience);
     request.policy = policy_of(choices);
+    // A further disk is reached by an address that somebody looks after already, so this is for who asks for
+    // it here.
+    if (options.choices.lease == LeaseCare::renew) {
+        const BootFiles files;
+        request.leases = leases_in(read_network_answers(files), ip_word(files));
+    }
     request.read_only = choices.read_only.value_or(false);
     return request;
 }

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "client/attach.hh"
 #include "client/boot_environment.hh"
 #include "client/boot_plan.hh"
@@ -49,12 +51,13 @@ ExitCode print_plan(const BootPlan& plan) {
     return ExitCode::ok;
 }
 
-AttachRequest request_for(const BootPlan& plan) {
+AttachRequest request_for(const BootPlan& plan, std::vector<GrantedLease> leases) {
     AttachRequest request;
     request.search.servers = plan.servers;
     request.index = plan.device_index;
     request.search.block_size = plan.options.block_size;
     request.policy = policy_of(plan.options);
+    if (request.policy.lease == LeaseCare::renew) request.leases = std::move(leases);
     request.search.patience = plan.patience;
     request.read_only = plan.options.read_only.value_or(false);
     request.carries_root = true;
@@ -63,10 +66,10 @@ AttachRequest request_for(const BootPlan& plan) {
 }
 
 ExitCode carry_out(const BootPlan& plan, const BootFiles& files, const std::string& network,
-                   ProcessTitle& title) {
+                   std::vector<GrantedLease> leases, ProcessTitle& title) {
     tell_warnings(plan.warnings);
     tell(describe(plan), false);
-    const AttachOutcome outcome = attach(request_for(plan), title, tell);
+    const AttachOutcome outcome = attach(request_for(plan, std::move(leases)), title, tell);
     if (outcome.code == ExitCode::unreachable && !network.empty()) tell(network, true);
     if (outcome.code == ExitCode::unreachable || outcome.code == ExitCode::refused)
         tell(fmt::format("tried for {} s; rootdelay= on the kernel command line makes it longer",
@@ -120,7 +123,7 @@ ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title) {
     if (options.print_only) return print_plan(*plan);
     // A missing resolver matters only to host names, whose failure then says so.
     if (auto written = write_resolver_configuration(files, answers); !written) tell(written.error(), true);
-    return carry_out(*plan, files, network, title);
+    return carry_out(*plan, files, network, leases_in(answers, (*request)->ip), title);
 }
 
 }  // namespace holdfast::client

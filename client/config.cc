@@ -128,7 +128,7 @@ private:
             wrong(entry.place,
                   fmt::format(
                       "{}: there is no such key; the keys are server, timeout, dead-after, probe, wait, "
-                      "connections, lost-cache, shutdown-timeout, block-size and read-only",
+                      "connections, lost-cache, shutdown-timeout, lease, block-size and read-only",
                       key));
     }
 

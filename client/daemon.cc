@@ -112,6 +112,7 @@ Result<void> Daemon::prepare() {
     }};
     for (const auto& [descriptor, events, tag] : sources)
         if (auto watched = watch(descriptor, events, tag); !watched) return watched;
+    prepare_lease();
     return {};
 }
 
@@ -137,6 +138,7 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
         supervisor_ = Supervisor::without_link(timing, servers, live_.target, seed(), now);
     }
     end_probe(now);
+    take_lease(seed(), now);
 }
 
 void Daemon::announce() noexcept {
@@ -175,6 +177,7 @@ void Daemon::dispatch(std::uint64_t tag) {
         case tag_timer: return on_timer();
         case tag_signals: return on_signal();
         case tag_listen: return on_caller();
+        case tag_lease: return mind_lease(Clock::now());
         default: return on_control(tag - tag_first_caller);
     }
 }
@@ -428,6 +431,7 @@ Clock::time_point Daemon::deadline() const noexcept {
     if (successor_) return successor_due_;
     Clock::time_point next = supervisor_->deadline();
     if (supervisor_->has_link()) next = std::min(next, probe_due_);
+    if (lease_) next = std::min(next, lease_->deadline());
     return next;
 }
 
@@ -455,6 +459,7 @@ void Daemon::on_timer() {
     if (successor_) return;
     mind_shutdown(now);
     if (leaving_) return;
+    mind_lease(now);
     if (supervisor_->has_link() && now >= probe_due_) {
         if (!probe_) {
             start_probe(now);

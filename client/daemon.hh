@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "client/control.hh"
+#include "client/lease_keeper.hh"
 #include "client/link.hh"
 #include "client/link_health.hh"
 #include "client/netlink.hh"
@@ -38,6 +39,7 @@ enum EventTag : std::uint64_t {
     tag_timer,
     tag_signals,
     tag_listen,
+    tag_lease,
     tag_first_caller
 };
 
@@ -46,7 +48,8 @@ enum EventTag : std::uint64_t {
 }
 
 // The loop and what is done for the link are in daemon.cc, the look at the export in daemon_probe.cc, what
-// others ask for in daemon_orders.cc, the end of the machine in daemon_shutdown.cc.
+// others ask for in daemon_orders.cc, the DHCP lease in daemon_lease.cc, the end of the machine in
+// daemon_shutdown.cc.
 class Daemon {
 public:
     // `record.targets` is not empty.
@@ -103,6 +106,12 @@ private:
     void mind_shutdown(Clock::time_point now);
     void end_with_the_machine();
 
+    // The DHCP lease, in daemon_lease.cc.
+    void prepare_lease();
+    void take_lease(std::uint64_t seed, Clock::time_point now);
+    void mind_lease(Clock::time_point now);
+    void tell_lease(DeviceStatus& status, Clock::time_point now) const;
+
     // Orders.
     void obey(Order order, std::size_t slot);
     [[nodiscard]] bool detach(bool forced, LineText& failure);
@@ -153,6 +162,7 @@ private:
     std::optional<OmitFile> omit_;
     std::optional<StateFile> state_file_;
     MemoryUse memory_;
+    std::optional<LeaseKeeper> lease_;  // where the record names one
     std::array<ControlConnection, 4> callers_;
     std::optional<std::size_t> successor_;  // the caller for whom this daemon stands back
     Clock::time_point successor_due_{};     // gives meaning to successor_: until then

@@ -184,6 +184,7 @@ DeviceStatus Daemon::status() const {
     status.in_flight = sysfs_.in_flight();
     status.in_flight_age_ms = number_of(stall_.age(now));
     status.cache_lost = live_.cache_lost;
+    tell_lease(status, now);
     status.locked_kib = memory.locked;
     status.resident_kib = memory.resident;
     return status;

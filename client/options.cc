@@ -97,7 +97,16 @@ Read<void> take_servers(AttachOptions& options, Words rest) {
 }
 
 // The long options that have no letter.
-enum LongOnly : int { dead_after = 256, probe, lost_cache, shutdown_timeout, read_write, config, root };
+enum LongOnly : int {
+    dead_after = 256,
+    probe,
+    lost_cache,
+    shutdown_timeout,
+    lease,
+    read_write,
+    config,
+    root
+};
 
 Read<Command> read_attach(const Words& words) {
     static constexpr option table[] = {{"device", required_argument, nullptr, 'd'},
@@ -108,6 +117,7 @@ Read<Command> read_attach(const Words& words) {
                                        {"connections", required_argument, nullptr, 'C'},
                                        {"lost-cache", required_argument, nullptr, lost_cache},
                                        {"shutdown-timeout", required_argument, nullptr, shutdown_timeout},
+                                       {"lease", required_argument, nullptr, lease},
                                        {"block-size", required_argument, nullptr, 'b'},
                                        {"read-only", no_argument, nullptr, 'r'},
                                        {"read-write", no_argument, nullptr, read_write},
@@ -134,6 +144,7 @@ Read<Command> read_attach(const Words& words) {
             case 'C': taken = take_choice(choices, "connections", found.value); break;
             case lost_cache: taken = take_choice(choices, "lost-cache", found.value); break;
             case shutdown_timeout: taken = take_choice(choices, "shutdown-timeout", found.value); break;
+            case lease: taken = take_choice(choices, "lease", found.value); break;
             case 'b': taken = take_choice(choices, "block-size", found.value); break;
             case 'r': choices.read_only = true; break;
             case read_write: choices.read_only = false; break;

@@ -14,6 +14,13 @@ enum class LostCache : std::uint8_t {
     fail,   // give the device up, so that its file system gets errors and stops
 };
 
+// What the initramfs's DHCP client leaves behind with the address of the root disk's interface: a lease that
+// somebody must renew.
+enum class LeaseCare : std::uint8_t {
+    renew,  // the daemon does
+    leave,  // another program does, or nobody
+};
+
 struct Policy {
     std::chrono::seconds request_timeout{
         0};  // the kernel's timer that ends a link on which a request takes longer; 0: none
@@ -24,6 +31,7 @@ struct Policy {
     LostCache lost_cache = LostCache::go_on;
     std::chrono::seconds shutdown_timeout{
         90};  // within which a machine that goes down is off, when the server is away; 0: it waits for ever
+    LeaseCare lease = LeaseCare::renew;
 
     bool operator==(const Policy&) const = default;
 };

@@ -95,6 +95,46 @@ constexpr std::array live_durations{
     LiveDuration{"longest_stall", &LiveState::longest_stall},
 };
 
+struct LeaseNumber {
+    std::string_view key;
+    std::uint32_t LeaseState::*field;
+};
+constexpr std::array lease_numbers{
+    LeaseNumber{"lease_server", &LeaseState::server},
+    LeaseNumber{"lease_seconds", &LeaseState::seconds},
+    LeaseNumber{"lease_renew_after", &LeaseState::renew_after},
+    LeaseNumber{"lease_rebind_after", &LeaseState::rebind_after},
+};
+
+// "lease INTERFACE ADDRESS TYPE HARDWARE HOSTNAME": the hardware address and the name in hex, "-" for an
+// empty name.
+std::string lease_line(const LeaseRecord& lease) {
+    const DhcpClient& client = lease.client;
+    const std::string_view hostname = client.hostname;
+    return fmt::format("lease {} {} {} {} {}\n", lease.interface, lease.address, client.hardware_type,
+                       hex_of(client.hardware.data(), client.hardware_length),
+                       hostname.empty() ? "-" : hex_of(hostname.data(), hostname.size()));
+}
+
+std::optional<LeaseRecord> read_lease(std::string_view rest) {
+    LeaseRecord lease;
+    lease.interface = take_word(rest, ' ');
+    const auto address = number_in<Ipv4>(take_word(rest, ' '));
+    const auto type = number_in<std::uint8_t>(take_word(rest, ' '));
+    const std::string_view hardware = take_word(rest, ' ');
+    std::string hostname;
+    if (rest != "-" && !read_hex_text(rest, hostname)) return std::nullopt;
+    if (lease.interface.empty() || !address || !type || hardware.size() / 2 > lease.client.hardware.size())
+        return std::nullopt;
+    lease.address = *address;
+    lease.client.hardware_type = *type;
+    lease.client.hardware_length = static_cast<std::uint8_t>(hardware.size() / 2);
+    lease.client.hostname = hostname;
+    if (!read_hex(hardware, std::span(lease.client.hardware).first(lease.client.hardware_length)))
+        return std::nullopt;
+    return lease;
+}
+
 // "target ADDRESS NAME TEXT URI": all but the URI in hex, "-" for an empty name.
 std::string target_line(const Target& target) {
     const std::string name = hex_of(target.export_name.data(), target.export_name.size());
@@ -155,6 +195,14 @@ bool take_record_line(DeviceRecord& record, std::string_view key, std::string_vi
         record.attached_at = Monotonic{number.value_or(0)};
         return number.has_value();
     }
+    if (key == "lease_care") {
+        record.policy.lease = value == "leave" ? LeaseCare::leave : LeaseCare::renew;
+        return value == "leave" || value == "renew";
+    }
+    if (key == "lease") {
+        record.lease = read_lease(value);
+        return record.lease.has_value();
+    }
     if (key == "target") {
         auto target = read_target(value);
         if (!target || record.targets.size() == most_targets) return false;
@@ -195,6 +243,10 @@ void add_lines(LiveLines& lines, const LiveState& live) {
     if (live.boot_identity) lines.add("boot_identity {}\n", hex(*live.boot_identity));
     lines.add("export_identity {}\n", live.export_identity);
     lines.add("last_error {}\n", live.last_error);
+    for (const auto& [key, field] : lease_numbers) lines.add("{} {}\n", key, live.lease.*field);
+    lines.add("lease_obtained_at {}\nlease_renewals {}\n", live.lease.obtained_at.count(),
+              live.lease.renewals);
+    lines.add("lease_problem {}\n", live.lease.problem);
 }
 
 bool take_line(LiveState& live, std::string_view line) noexcept {
@@ -210,6 +262,13 @@ bool take_line(LiveState& live, std::string_view line) noexcept {
     if (key == "boot_identity") return live.boot_identity = read_uuid(line), true;
     if (key == "export_identity") return live.export_identity = line, true;
     if (key == "last_error") return live.last_error = line, true;
+    for (const auto& [name, field] : lease_numbers)
+        if (key == name) return live.lease.*field = number_in<std::uint32_t>(line).value_or(0), true;
+    if (key == "lease_obtained_at")
+        return live.lease.obtained_at = milliseconds{number_in<std::int64_t>(line).value_or(0)}, true;
+    if (key == "lease_renewals")
+        return live.lease.renewals = number_in<std::uint64_t>(line).value_or(0), true;
+    if (key == "lease_problem") return live.lease.problem = line, true;
     return false;
 }
 
@@ -221,12 +280,14 @@ std::string to_lines(const DeviceRecord& record) {
     const Policy& policy = record.policy;
     std::string lines = fmt::format(
         "{}\nindex {}\nidentifier {}\nblock_size {}\nserver_flags {}\nconnections {}\nrequest_timeout {}\n"
-        "dead_after {}\nprobe_interval {}\nlost_cache {}\nshutdown_timeout {}\ncarries_root {}\nattached_at "
-        "{}\n",
+        "dead_after {}\nprobe_interval {}\nlost_cache {}\nshutdown_timeout {}\nlease_care {}\n"
+        "carries_root {}\nattached_at {}\n",
         version_line, record.index, record.identifier, record.block_size, record.server_flags,
         policy.connections, policy.request_timeout.count(), policy.dead_after.count(),
         policy.probe_interval.count(), policy.lost_cache == LostCache::fail ? "fail" : "continue",
-        policy.shutdown_timeout.count(), record.carries_root ? 1 : 0, record.attached_at.count());
+        policy.shutdown_timeout.count(), policy.lease == LeaseCare::leave ? "leave" : "renew",
+        record.carries_root ? 1 : 0, record.attached_at.count());
+    if (record.lease) lines += lease_line(*record.lease);
     for (const Target& target : record.targets) lines += target_line(target);
     return lines;
 }

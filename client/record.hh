@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "client/lease.hh"
 #include "client/link.hh"
 #include "client/policy.hh"
 
@@ -30,6 +31,7 @@ struct DeviceRecord {
     bool carries_root = false;    // attached in the initramfs, for the root file system
     std::vector<Target> targets;  // in order of preference
     Monotonic attached_at{0};
+    std::optional<LeaseRecord> lease;  // that the daemon renews
 };
 
 // What changes with every outage. Of fixed size, so that it may change after the seal.
@@ -49,6 +51,7 @@ struct LiveState {
     std::chrono::milliseconds longest_outage{0};
     std::chrono::milliseconds longest_stall{0};
     LineText last_error;
+    LeaseState lease;  // has a meaning where the record names one
 
     bool operator==(const LiveState&) const = default;
 };

@@ -35,6 +35,9 @@ constexpr std::array text_fields{
     TextField{"boot_identity", &DeviceStatus::boot_identity},
     TextField{"network", &DeviceStatus::network},
     TextField{"last_error", &DeviceStatus::last_error},
+    TextField{"interface", &DeviceStatus::interface},
+    TextField{"address", &DeviceStatus::address},
+    TextField{"lease_problem", &DeviceStatus::lease_problem},
 };
 
 struct NumberField {
@@ -59,6 +62,9 @@ constexpr std::array number_fields{
     NumberField{"in_flight", &DeviceStatus::in_flight},
     NumberField{"in_flight_age_ms", &DeviceStatus::in_flight_age_ms},
     NumberField{"cache_lost", &DeviceStatus::cache_lost},
+    NumberField{"lease_seconds", &DeviceStatus::lease_seconds},
+    NumberField{"lease_left_seconds", &DeviceStatus::lease_left_seconds},
+    NumberField{"lease_renewals", &DeviceStatus::lease_renewals},
     NumberField{"locked_kib", &DeviceStatus::locked_kib},
     NumberField{"resident_kib", &DeviceStatus::resident_kib},
 };
@@ -93,6 +99,16 @@ std::string reconnect_words(const DeviceStatus& status) {
         words += fmt::format(", the last {} ago", duration_words(status.link_seconds));
     return words + fmt::format(", after {} (longest {})", short_duration_words(status.last_outage_ms),
                                short_duration_words(status.longest_outage_ms));
+}
+
+std::string lease_words(const DeviceStatus& status) {
+    std::string words = fmt::format("{} of {}, ", status.address, status.interface);
+    if (status.lease_seconds == 0xffffffff)
+        words += "for ever";
+    else
+        words += fmt::format("for {}, {} left", duration_words(status.lease_seconds),
+                             duration_words(status.lease_left_seconds));
+    return words + fmt::format(", renewed {} times", status.lease_renewals);
 }
 
 }  // namespace
@@ -171,6 +187,8 @@ std::string to_text(const DeviceStatus& status) {
             row("lost cache", fmt::format("{} times a server's machine restarted while writes may have been "
                                           "unflushed",
                                           status.cache_lost));
+        if (!status.interface.empty()) row("DHCP lease", lease_words(status));
+        if (!status.lease_problem.empty()) row("", std::string(status.lease_problem.view()));
         row("daemon", fmt::format("pid {}, {} KiB locked, {} KiB resident", status.daemon_pid,
                                   status.locked_kib, status.resident_kib));
     }

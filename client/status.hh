@@ -30,6 +30,9 @@ struct DeviceStatus {
     LineText boot_identity;  // of the server's machine, in hex; empty: it does not say
     LineText network;        // what is done to keep the root disk's; empty: nothing
     LineText last_error;     // empty when there was none
+    LineText interface;      // whose DHCP lease the daemon renews; empty: it renews none
+    LineText address;        // of the lease
+    LineText lease_problem;  // why it was not renewed; empty: it was, or was not due
     bool read_only = false;
     std::uint64_t size = 0;
     std::uint64_t block_size = 0;
@@ -48,7 +51,10 @@ struct DeviceStatus {
     std::uint64_t in_flight = 0;         // requests that were sent and are not answered
     std::uint64_t in_flight_age_ms = 0;  // since when none was answered
     std::uint64_t cache_lost = 0;        // how often a server's machine restarted under unflushed writes
-    std::uint64_t locked_kib = 0;        // the daemon's VmLck and VmRSS
+    std::uint64_t lease_seconds = 0;     // as granted; 4294967295: without an end
+    std::uint64_t lease_left_seconds = 0;
+    std::uint64_t lease_renewals = 0;
+    std::uint64_t locked_kib = 0;  // the daemon's VmLck and VmRSS
     std::uint64_t resident_kib = 0;
 
     bool operator==(const DeviceStatus&) const = default;

@@ -190,14 +190,15 @@ TEST_CASE("nbd-client's options are taken, warned about or refused") {
 }
 
 TEST_CASE("nbdroot= says how the disk is to be kept") {
-    const BootPlan plan =
-        plan_of("nbdroot=a,root,nbd0,dead-after=30,probe=0,lost-cache=fail,C=2,t=7,shutdown-timeout=33");
+    const BootPlan plan = plan_of(
+        "nbdroot=a,root,nbd0,dead-after=30,probe=0,lost-cache=fail,lease=leave,C=2,t=7,shutdown-timeout=33");
     CHECK(policy_of(plan.options) == Policy{.request_timeout = seconds{7},
                                             .dead_after = seconds{30},
                                             .probe_interval = seconds{0},
                                             .connections = 2,
                                             .lost_cache = LostCache::fail,
-                                            .shutdown_timeout = seconds{33}});
+                                            .shutdown_timeout = seconds{33},
+                                            .lease = LeaseCare::leave});
     CHECK(plan.warnings.empty());
     CHECK(policy_of(plan_of("nbdroot=a,root").options) == Policy{});
     CHECK(plan_of("nbdroot=nbd:h:root:ext4::lost-cache=continue").options.lost_cache == LostCache::go_on);
@@ -207,6 +208,7 @@ TEST_CASE("nbdroot= says how the disk is to be kept") {
                                        {"C=many", "C= takes a whole number from 1 to 8"},
                                        {"lost-cache", "lost-cache= takes continue or fail"},
                                        {"lost-cache=no", "lost-cache= takes continue or fail, not no"},
+                                       {"lease=keep", "lease= takes renew or leave, not keep"},
                                        {"lostcache=fail", "neither a device"}})
         check_wrong("nbdroot=a,root,nbd0," + option, "nbdroot=a,root,nbd0," + option, mend);
 }
@@ -395,6 +397,42 @@ TEST_CASE("ipconfig's answers are read as the shell would, and nothing is run") 
     CHECK(parse_network_answer("ROOTSERVER='0.0.0.0'\nIPV4ADDR=0.0.0.0").address.empty());
     CHECK(parse_network_answer("ROOTPATH=a\\ b\"c \\\" d\"'e'").root_path == "a bc \" de");
     CHECK(resolver_configuration({}).empty());
+}
+
+TEST_CASE("a DHCP lease that has an end is left to the daemon, and nothing else is") {
+    const std::string text =
+        "DEVICE='ens3'\nPROTO='dhcp'\nIPV4ADDR='10.77.0.100'\nUPTIME='5'\nDHCPLEASETIME='3600'\nHOSTNAME='"
+        "given'\n";
+    const auto leases_of = [](const std::string& answer, std::string_view ip = "dhcp") {
+        return leases_in({parse_network_answer(answer)}, ip);
+    };
+    const auto leases = leases_of(text);
+    REQUIRE(leases.size() == 1);
+    CHECK(leases[0].record.interface == "ens3");
+    CHECK(leases[0].record.address == 0x0a4d0064);
+    CHECK(leases[0].record.client.hostname.empty());
+    CHECK(leases[0].state.seconds == 3600);
+    CHECK(leases[0].state.obtained_at == seconds{5});
+    // ipconfig sends the name that it was told, not the one that it was given.
+    CHECK(leases_of(text, "::::kelp::dhcp").at(0).record.client.hostname == "kelp");
+    CHECK(leases_of(text, ":::::ens3:dhcp").at(0).record.client.hostname.empty());
+    CHECK(leases_of(text, ":::").at(0).record.client.hostname.empty());
+    const auto with = [&](std::string_view from, std::string_view to) {
+        std::string changed = text;
+        changed.replace(changed.find(from), from.size(), to);
+        return leases_of(changed);
+    };
+    CHECK(with("'dhcp'", "'none'").empty());
+    CHECK(with("'dhcp'", "'bootp'").empty());
+    CHECK(with("'3600'", "'0'").empty());
+    CHECK(with("'3600'", "'4294967295'").empty());
+    CHECK(with("'3600'", "'4294967296'").empty());
+    CHECK(with("'3600'", "'-1'").empty());
+    CHECK(with("DHCPLEASETIME", "OTHER").empty());
+    CHECK(with("10.77.0.100", "10.77.0.300").empty());
+    // It is at most as old as the machine is up.
+    CHECK(with("UPTIME", "OTHER").at(0).state.obtained_at == seconds{0});
+    CHECK(with("'5'", "'18446744073709551615'").at(0).state.obtained_at == seconds{1'000'000'000});
 }
 
 TEST_CASE("a machine without a network is told which interface and what to do") {

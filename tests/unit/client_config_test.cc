@@ -70,7 +70,8 @@ TEST_CASE("every key of the configuration file is taken") {
         "  server = nbd://one/root\n"
         "  server = two,10810,root\n"
         "  timeout = 60\n  dead-after = 20\n  probe = 0\n  wait = 90\n  connections = 2\n"
-        "  lost-cache = fail\n  shutdown-timeout = 120\n  block-size = 4096\n  read-only = yes\n");
+        "  lost-cache = fail\n  shutdown-timeout = 120\n  lease = leave\n  block-size = 4096\n  read-only = "
+        "yes\n");
     const auto servers = config.servers_of(1);
     REQUIRE(servers.size() == 2);
     CHECK(to_uri(servers[0]) == "nbd://one/root");
@@ -82,6 +83,7 @@ TEST_CASE("every key of the configuration file is taken") {
                                            .connections = 2,
                                            .lost_cache = LostCache::fail,
                                            .shutdown_timeout = seconds{120},
+                                           .lease = LeaseCare::leave,
                                            .block_size = 4096,
                                            .read_only = true});
 }
@@ -120,7 +122,8 @@ TEST_CASE("what is chosen above comes before what is chosen below, each on its o
 }
 
 TEST_CASE("a mistake in the configuration file is told with its line and the mend") {
-    refuse("timeout = 5\n", "conf:1: \"timeout\" stands before the first section; write [defaults], [network] or");
+    refuse("timeout = 5\n",
+           "conf:1: \"timeout\" stands before the first section; write [defaults], [network] or");
     refuse("[nbd0]\ntimeout = soon\n",
            "conf:2: timeout: it takes a whole number of seconds from 0 to 86400, not soon");
     refuse("[nbd0]\ntimeout =\n", "conf:2: timeout: it takes");
@@ -187,6 +190,7 @@ TEST_CASE("the example is right as it is, and with every key taken in") {
     CHECK(choices.wait);
     CHECK(choices.connections);
     CHECK(choices.lost_cache);
+    CHECK(choices.lease);
     CHECK(choices.block_size);
     CHECK(choices.read_only);
 }

@@ -57,14 +57,15 @@ TEST_CASE("keep-network takes the folder of the root file system") {
 
 TEST_CASE("attach takes how the device is to be kept") {
     const auto options = read_as<AttachOptions>({"attach", "server,name", "--dead-after", "9", "--probe=0",
-                                                 "-C", "4", "--lost-cache", "fail", "--shutdown-timeout", "0",
-                                                 "-t2", "--config", "/tmp/client.conf"});
+                                                 "--shutdown-timeout", "0", "-C", "4", "--lost-cache", "fail",
+                                                 "--lease", "leave", "-t2", "--config", "/tmp/client.conf"});
     CHECK(policy_of(options.choices) == Policy{.request_timeout = std::chrono::seconds{2},
                                                .dead_after = std::chrono::seconds{9},
                                                .probe_interval = std::chrono::seconds{0},
                                                .connections = 4,
                                                .lost_cache = LostCache::fail,
-                                               .shutdown_timeout = std::chrono::seconds{0}});
+                                               .shutdown_timeout = std::chrono::seconds{0},
+                                               .lease = LeaseCare::leave});
     CHECK(options.config_file == "/tmp/client.conf");
     CHECK(read_as<AttachOptions>({"attach", "server,name", "--lost-cache=continue"}).choices.lost_cache ==
           LostCache::go_on);
@@ -107,6 +108,7 @@ TEST_CASE("a wrong word is named with its mend") {
     refuse({"attach", "server,x", "--connections", "9"}, "from 1 to 8");
     refuse({"attach", "server,x", "--lost-cache", "ignore"},
            "--lost-cache takes continue or fail, not ignore");
+    refuse({"attach", "server,x", "--lease", "keep"}, "--lease takes renew or leave, not keep");
     refuse({"attach", "server,x", "--block-size", "1000"}, "512, 1024, 2048 or 4096");
     refuse({"attach", "server,x", "--timeout="}, "nothing is given");
     refuse({"attach", "server,x", "--config"}, "needs a value");

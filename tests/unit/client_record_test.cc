@@ -16,7 +16,7 @@ DeviceRecord some_record() {
     record.identifier = identifier_of({1, 2, 3, 255});
     record.block_size = 4096;
     record.server_flags = 0x0d;
-    record.policy = {seconds{7}, seconds{20}, seconds{0}, 1, LostCache::fail, seconds{40}};
+    record.policy = {seconds{7}, seconds{20}, seconds{0}, 1, LostCache::fail, seconds{40}, LeaseCare::leave};
     record.carries_root = true;
     record.attached_at = Monotonic{123456};
     Target target;
@@ -27,6 +27,12 @@ DeviceRecord some_record() {
     target.uri = "nbd://10.0.0.1/a%20name";
     record.targets = {target, target};
     record.targets[1].export_name.clear();
+    LeaseRecord lease;
+    lease.interface = "ens3";
+    lease.address = 0x0a4d0064;
+    lease.client.hardware = {0x52, 0x54, 0, 0x77, 0, 0xff};
+    lease.client.hostname = "kelp";
+    record.lease = lease;
     return record;
 }
 
@@ -46,6 +52,13 @@ LiveState some_state() {
     live.longest_outage = milliseconds{2500};
     live.longest_stall = milliseconds{3500};
     live.last_error = "connect: Connection refused";
+    live.lease = {.server = 0xfffffffe,
+                  .obtained_at = milliseconds{123456},
+                  .seconds = 3600,
+                  .renew_after = 1800,
+                  .rebind_after = 3150,
+                  .renewals = 17,
+                  .problem = "the server says no"};
     return live;
 }
 
@@ -69,6 +82,7 @@ TEST_CASE("a record and its live state are read back as they were written") {
     CHECK(known->record.policy == record.policy);
     CHECK(known->record.carries_root);
     CHECK(known->record.attached_at == record.attached_at);
+    CHECK(known->record.lease == record.lease);
     REQUIRE(known->record.targets.size() == 2);
     CHECK(known->record.targets[0].export_name == record.targets[0].export_name);
     CHECK(known->record.targets[0].uri == record.targets[0].uri);
@@ -86,6 +100,24 @@ TEST_CASE("a record that is cut off, empty, or of another version is refused wit
     broken.replace(broken.find("target "), 12, "target zz zz");
     CHECK_FALSE(read_known_device(broken));
     CHECK(read_known_device(both() + "a new line of a later version\n"));
+}
+
+TEST_CASE("a lease's line is read back, and a broken one is refused") {
+    DeviceRecord record = some_record();
+    LiveLines live;
+    add_lines(live, some_state());
+    const auto read = [&live](const std::string& lines) {
+        return read_known_device(lines + std::string(live.view()));
+    };
+    record.lease->client.hostname.clear();
+    CHECK(read(to_lines(record))->record.lease == record.lease);
+    record.lease.reset();
+    CHECK_FALSE(read(to_lines(record))->record.lease);
+    for (const char* line :
+         {"lease \n", "lease eth0\n", "lease eth0 1 1 zz -\n", "lease eth0 x 1 525400770001 -\n",
+          "lease eth0 1 256 525400770001 -\n", "lease eth0 1 1 5254007700010 -\n",
+          "lease eth0 1 1 000000000000000000000000000000000000 -\n", "lease eth0 1 1 525400770001 zz\n"})
+        CHECK_FALSE(read(to_lines(record) + line));
 }
 
 TEST_CASE("an identifier holds the session, and one of another program does not") {

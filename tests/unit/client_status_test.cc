@@ -23,6 +23,11 @@ DeviceStatus some_status() {
     status.link_seconds = 61;
     status.reconnects = 2;
     status.servers = 1;
+    status.interface = "eth0";
+    status.address = "10.77.0.100";
+    status.lease_seconds = 3600;
+    status.lease_left_seconds = 2405;
+    status.lease_renewals = 4;
     return status;
 }
 
@@ -63,7 +68,18 @@ TEST_CASE("a person reads state, server, size and the last error") {
     CHECK(contains(text, "8.0 GiB (8589934592 bytes), blocks of 512"));
     CHECK(contains(text, "2, the last 1 min 1 s ago"));
     CHECK(contains(text, "Connection refused"));
+    CHECK(
+        contains(text, "DHCP lease  10.77.0.100 of eth0, for 1 h 0 min, 40 min 5 s left, renewed 4 times\n"));
     CHECK(text.back() == '\n');
+    DeviceStatus status = some_status();
+    status.lease_seconds = 0xffffffff;
+    status.lease_problem = "nobody answers";
+    CHECK(contains(
+        to_text(status),
+        "DHCP lease  10.77.0.100 of eth0, for ever, renewed 4 times\n              nobody answers\n"));
+    status = some_status();
+    status.interface = "";
+    CHECK_FALSE(contains(to_text(status), "DHCP"));
 }
 
 TEST_CASE("a device without link, without daemon, or not attached says so in its first line") {
@@ -81,6 +97,8 @@ TEST_CASE("JSON has every field, and strings that need it are escaped") {
     CHECK(json.starts_with(R"({"device":"/dev/nbd3","state":"attached","read_only":false,)"));
     CHECK(contains(json, R"("size":8589934592)"));
     CHECK(contains(json, R"("reconnects":2)"));
+    CHECK(contains(json, R"("interface":"eth0","address":"10.77.0.100","lease_problem":"")"));
+    CHECK(contains(json, R"("lease_seconds":3600,"lease_left_seconds":2405,"lease_renewals":4)"));
     CHECK(json.ends_with("}"));
     CHECK(json_string("a\"b\\c\n\x01") == "\"a\\\"b\\\\c\\u000a\\u0001\"");
     CHECK(json_string("gr\xc3\xbc\xc3\x9f") == "\"gr\xc3\xbc\xc3\x9f\"");

@@ -177,12 +177,12 @@ class Scene:
 
 
 def start(lab: Lab, release: int = 12, *, network: Network | None = None, bridge: bool = False, load: bool = True,
-          options: str = "", servers: str = "", append: str = "", grow: int = 0, disk: pathlib.Path | None = None,
+          options: str = "", servers: str = "", append: str = "", ip: str = "", grow: int = 0, disk: pathlib.Path | None = None,
           host: Namespace | None = None, address: str = "", memory: int = 512) -> Scene:
     """Boots a machine on a root disk that the host serves, and starts its load.
 
     bridge: a card whose cable can be pulled; else QEMU's user network. options: further words of nbdroot=, after its
-    device; servers: all of nbdroot=, in its place. grow: the disk has so many MiB beyond its file system. host, address:
+    device; servers: all of nbdroot=, in its place. ip: instead of an address from the command line. grow: the disk has so many MiB beyond its file system. host, address:
     another place for the server.
     """
     made = image(lab, release)
@@ -198,7 +198,7 @@ def start(lab: Lab, release: int = 12, *, network: Network | None = None, bridge
     seen_as = address or (BRIDGE_HOST if bridge else HOST)
     words = servers or f"nbdroot={seen_as},root,nbd0{',' + options if options else ''}"
     machine = lab.boot(f"diskless-{len(lab.machines) + 1}", made, disks=[], cards=[card], memory=memory,
-                       append=f"root=/dev/nbd0 {words} {BRIDGE_IP if bridge else USER_IP} {append}").login()
+                       append=f"root=/dev/nbd0 {words} {ip or (BRIDGE_IP if bridge else USER_IP)} {append}").login()
     machine.run("findmnt -n -o SOURCE / | grep -x /dev/nbd0")
     scene = Scene(lab, made, network, host or network, listen, serving.PORT, disk, machine, card, server)
     if load:

@@ -1,0 +1,50 @@
+// The lease's edge: a UDP socket on the interface, at the port of DHCP's clients. What is sent, and when, is
+// lease.hh's.
+//
+// It is opened before the daemon's seal, with the right to that port; all else works without rights and after
+// the seal.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "client/lease.hh"
+#include "common/linux/fd.hh"
+#include "common/linux/result.hh"
+
+namespace holdfast::client {
+
+// The IPv4 address from which a connected socket sends; empty where it is no socket of IPv4.
+[[nodiscard]] std::optional<Ipv4> local_address(int socket) noexcept;
+
+// Fills in the client's hardware type and address, as the interface has them. EAFNOSUPPORT: of a kind with
+// which ipconfig gets no lease.
+[[nodiscard]] Result<void> read_hardware_address(LeaseRecord& record);
+
+class LeaseKeeper {
+public:
+    // What fails is told like a request that cannot be sent: the disk is well without.
+    explicit LeaseKeeper(const LeaseRecord& record);
+    // -1 where there is none.
+    [[nodiscard]] int descriptor() const noexcept { return socket_ ? socket_->get() : -1; }
+
+    // From here on the lease is this process's, and `advance` may be called.
+    void start(const LeaseState& state, std::uint64_t seed, Lease::Time now) noexcept;
+    [[nodiscard]] Lease::Time deadline() const noexcept;
+    // Takes what has come, and sends what is due. True where state() is another now, and is to be saved.
+    [[nodiscard]] bool advance(Lease::Time now) noexcept;
+    // Throws away what has come.
+    void drain() noexcept;
+    [[nodiscard]] std::optional<Lease::News> take_news() noexcept;
+    // After start().
+    [[nodiscard]] const LeaseState& state() const noexcept { return lease_->state(); }
+
+private:
+    [[nodiscard]] Result<void> send(const Lease::Send& message) noexcept;
+
+    LeaseRecord record_;
+    Result<Fd> socket_;
+    std::optional<Lease> lease_;
+};
+
+}  // namespace holdfast::client
