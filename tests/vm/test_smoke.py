@@ -13,6 +13,19 @@ def debian_13(lab: Lab) -> None:
     _boots(lab, 13)
 
 
+@test("Debian 12 with sysvinit boots from a virtual disk to a login and powers off")
+def sysvinit(lab: Lab) -> None:
+    image = lab.image("sysv", 12, programs=False)
+    disk = lab.copy(image)
+    machine = lab.boot("sysv", image, disks=[disk]).login()
+    lab.require(machine.run("cat /proc/1/comm") == "init", "process 1 of sysvinit")
+    machine.run("modprobe nbd && test -b /dev/nbd0")
+    machine.run("ip address show dev lo | grep -q 127.0.0.1")
+    machine.run("echo kept >/root/file")
+    machine.poweroff()
+    lab.check_file_system(disk)
+
+
 def _boots(lab: Lab, release: int) -> None:
     image = lab.image("client", release, programs=False)
     disk = lab.copy(image)

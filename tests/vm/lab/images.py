@@ -13,14 +13,16 @@ from lab import cachedir, debian, paths, process, progress
 
 KEEP = 10  # trees, of some 300 MB each
 
-BASE = ("systemd-sysv", "udev", "kmod", "initramfs-tools", "iproute2", "dbus", "zstd", "procps",
-        "linux-image-cloud-amd64")
+BASE = ("udev", "kmod", "initramfs-tools", "iproute2", "dbus", "zstd", "procps", "linux-image-cloud-amd64")
+SYSTEMD = ("systemd-sysv",)
+SYSVINIT = ("sysvinit-core", "initscripts", "insserv", "orphan-sysvinit-scripts", "ifupdown")
 # What our programs are linked to. A program that misses a library in an image is reported when its layer is made.
 OUR_LIBRARIES = ("libnl-3-200", "libnl-genl-3-200", "libcap-ng0")
 KINDS: dict[str, tuple[str, ...]] = {
-    "client": (),
-    "server": ("lvm2", "thin-provisioning-tools", "e2fsprogs", "fdisk", "dnsmasq-base", "pxelinux", "syslinux-common",
-               "nbd-client", "psmisc"),
+    "client": SYSTEMD,
+    "sysv": SYSVINIT,
+    "server": (*SYSTEMD, "lvm2", "thin-provisioning-tools", "e2fsprogs", "fdisk", "dnsmasq-base", "pxelinux",
+               "syslinux-common", "nbd-client", "psmisc"),
 }
 
 CUSTOMISE = r"""
@@ -135,5 +137,5 @@ class Base:
 
 
 def base(kind: str, release: int = 12, packages: tuple[str, ...] = (), customise: str = "") -> Base:
-    """A kind of machine ("client", "server"), with more packages and a shell text run inside when a test needs them."""
+    """A kind of machine ("client", "sysv", "server"), with more packages and a shell text run inside when a test needs them."""
     return Base(kind, release, (*BASE, *OUR_LIBRARIES, *KINDS[kind], *packages), customise)
