@@ -36,7 +36,7 @@ constexpr std::chrono::seconds daemon_patience{10};
 constexpr std::chrono::seconds flush_patience{60};
 constexpr std::chrono::seconds opener_patience{2};
 constexpr std::chrono::seconds end_patience{5};
-constexpr std::chrono::seconds user_patience{3};  // of a service's stop
+constexpr std::chrono::seconds user_patience{10};  // of a service's stop
 // By force, whoever uses the device goes on having it open; he is not waited for.
 constexpr std::chrono::seconds forced_end_patience{1};
 
@@ -221,7 +221,7 @@ bool is_not_to_stop() {
     return false;
 }
 
-// What has just been unmounted is in use for a moment more.
+// What is mounted on the device is unmounted at the same time, as systemd sees it.
 void await_users(std::uint32_t index) {
     const auto end = Clock::now() + user_patience;
     const timespec moment{0, 100'000'000};
