@@ -13,6 +13,8 @@ COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 # These two are read at fixed places, whatever PREFIX is.
 INITRAMFSDIR ?= /usr/share/initramfs-tools
 UNITDIR ?= /lib/systemd/system
+GENERATORDIR ?= /lib/systemd/system-generators
+INITDIR ?= /etc/init.d
 DESTDIR ?=
 
 CXX ?= g++
@@ -147,34 +149,47 @@ deps: ## installs the Debian packages that building and testing need
 
 install: $(INSTALLED_CLIENT) $(BUILD)holdfast-server ## into DESTDIR, below PREFIX (default /usr)
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(DOCDIR) \
-	    $(DESTDIR)$(COMPLETIONDIR) $(DESTDIR)$(UNITDIR) \
-	    $(DESTDIR)$(INITRAMFSDIR)/hooks $(addprefix $(DESTDIR)$(INITRAMFSDIR)/scripts/,local-top local-bottom) \
-	    $(DESTDIR)$(UNITDIR)/sockets.target.wants
+	    $(DESTDIR)$(COMPLETIONDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(GENERATORDIR) $(DESTDIR)$(INITDIR) \
+	    $(DESTDIR)$(UNITDIR)/sockets.target.wants \
+	    $(DESTDIR)$(INITRAMFSDIR)/hooks $(addprefix $(DESTDIR)$(INITRAMFSDIR)/scripts/,local-top local-bottom)
 	install -s -m 755 $(INSTALLED_CLIENT) $(BUILD)holdfast-server $(DESTDIR)$(SBINDIR)
 	install -m 644 client/holdfast-client.8 server/holdfast-server.8 $(DESTDIR)$(MANDIR)/man8
-	install -m 644 client/holdfast-client.conf.5 server/holdfast-server.conf.5 $(DESTDIR)$(MANDIR)/man5
+	install -m 644 client/holdfast-client.conf.5 client/holdfast-devices.5 server/holdfast-server.conf.5 $(DESTDIR)$(MANDIR)/man5
 	install -m 644 README.md LICENSE client/client.conf.example $(DESTDIR)$(DOCDIR)
 	install -m 644 client/holdfast-client.bash-completion $(DESTDIR)$(COMPLETIONDIR)/holdfast-client
-	sed 's,/usr/sbin/holdfast-,$(SBINDIR)/holdfast-,' systemd/holdfast-server.service > $(DESTDIR)$(UNITDIR)/holdfast-server.service
 	install -m 644 systemd/holdfast-until@.socket systemd/holdfast-until@.service $(DESTDIR)$(UNITDIR)
 	$(foreach t,$(ENDINGS),ln -sf ../holdfast-until@.socket $(DESTDIR)$(UNITDIR)/sockets.target.wants/holdfast-until@$(t).socket;)
 	sed 's,/usr/sbin/holdfast-,$(SBINDIR)/holdfast-,' initramfs-hooks/hook > $(DESTDIR)$(INITRAMFSDIR)/hooks/holdfast
 	install -m 755 initramfs-hooks/local-top $(DESTDIR)$(INITRAMFSDIR)/scripts/local-top/holdfast
 	install -m 755 initramfs-hooks/local-bottom $(DESTDIR)$(INITRAMFSDIR)/scripts/local-bottom/holdfast
-	chmod 644 $(DESTDIR)$(UNITDIR)/holdfast-server.service
+	for unit in holdfast-server.service holdfast@.service; do \
+	    sed 's,/usr/sbin/holdfast-,$(SBINDIR)/holdfast-,' systemd/$$unit > $(DESTDIR)$(UNITDIR)/$$unit || exit; \
+	    chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit; \
+	done
+	# systemd would make a unit of the init script; its own are holdfast@.service.
+	ln -sf /dev/null $(DESTDIR)$(UNITDIR)/holdfast-client.service
+	sed 's,/usr/sbin/holdfast-,$(SBINDIR)/holdfast-,; s,/lib/systemd/system/,$(UNITDIR)/,' systemd/holdfast-generator > $(DESTDIR)$(GENERATORDIR)/holdfast-generator
+	chmod 755 $(DESTDIR)$(GENERATORDIR)/holdfast-generator
+	for script in holdfast-client holdfast-server; do \
+	    sed 's,/usr/sbin/holdfast-,$(SBINDIR)/holdfast-,' sysvinit/$$script > $(DESTDIR)$(INITDIR)/$$script || exit; \
+	    chmod 755 $(DESTDIR)$(INITDIR)/$$script || exit; \
+	done
 	chmod 755 $(DESTDIR)$(INITRAMFSDIR)/hooks/holdfast
 
 uninstall: ## removes what install put there
 	rm -f $(DESTDIR)$(SBINDIR)/holdfast-client $(DESTDIR)$(SBINDIR)/holdfast-server \
 	    $(DESTDIR)$(MANDIR)/man8/holdfast-client.8 $(DESTDIR)$(MANDIR)/man8/holdfast-server.8 \
 	    $(DESTDIR)$(MANDIR)/man5/holdfast-client.conf.5 $(DESTDIR)$(MANDIR)/man5/holdfast-server.conf.5 \
+	    $(DESTDIR)$(MANDIR)/man5/holdfast-devices.5 \
 	    $(DESTDIR)$(DOCDIR)/README.md $(DESTDIR)$(DOCDIR)/LICENSE $(DESTDIR)$(DOCDIR)/client.conf.example \
 	    $(DESTDIR)$(COMPLETIONDIR)/holdfast-client \
-	    $(DESTDIR)$(UNITDIR)/holdfast-server.service \
 	    $(DESTDIR)$(UNITDIR)/holdfast-until@.socket $(DESTDIR)$(UNITDIR)/holdfast-until@.service \
 	    $(foreach t,$(ENDINGS),$(DESTDIR)$(UNITDIR)/sockets.target.wants/holdfast-until@$(t).socket) \
 	    $(DESTDIR)$(INITRAMFSDIR)/hooks/holdfast \
-	    $(addprefix $(DESTDIR)$(INITRAMFSDIR)/scripts/,local-top/holdfast local-bottom/holdfast)
+	    $(addprefix $(DESTDIR)$(INITRAMFSDIR)/scripts/,local-top/holdfast local-bottom/holdfast) \
+	    $(DESTDIR)$(UNITDIR)/holdfast-server.service $(DESTDIR)$(UNITDIR)/holdfast@.service \
+	    $(DESTDIR)$(UNITDIR)/holdfast-client.service $(DESTDIR)$(GENERATORDIR)/holdfast-generator \
+	    $(DESTDIR)$(INITDIR)/holdfast-client $(DESTDIR)$(INITDIR)/holdfast-server
 	-rmdir --ignore-fail-on-non-empty $(DESTDIR)$(DOCDIR)
 
 format: ## clang-format over all sources

@@ -204,7 +204,7 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
     DeviceRecord record = record_for(request, configuration, *index, std::move(found->targets));
     if (lease) record.lease = lease->record;
     Resident resident(std::move(*netlink), std::move(*sysfs), std::move(record), live);
-    if (auto prepared = resident.prepare(title); !prepared) {
+    if (auto prepared = resident.prepare(title, request.home); !prepared) {
         // Nobody has seen the device yet.
         if (auto again = open_netlink()) return failed(*again, prepared.error());
         return std::unexpected(Failure{ExitCode::failure, prepared.error().message()});
@@ -227,25 +227,27 @@ AttachOutcome when_attached(const AttachRequest& request, const Ready& ready, co
     const std::uint32_t index = ready.index;
     const bool own_timer = request.policy.request_timeout.count() == 0;
     const std::string problem = settle_in_time(index, ready.size, own_timer, notes);
-    if (problem.empty()) return {ExitCode::ok, index};
+    if (problem.empty()) return {ExitCode::ok, index, ready.daemon};
     notes(problem, true);
     if (const auto answer = ask(index, Order::detach_forced, detach_patience); !answer || *answer != "ok\n")
         notes(fmt::format("/dev/nbd{}: still attached; `holdfast-client detach --force nbd{}` gives it up",
                           index, index),
               true);
-    return {ExitCode::failure, index};
+    return {ExitCode::failure, index, 0};
 }
 
 }  // namespace
 
 AttachOutcome attach(const AttachRequest& request, ProcessTitle& title, const Notes& notes) {
-    if (request.index && is_orphan(*request.index)) {
-        const ExitCode code = adopt(*request.index, request.search.servers, title, notes);
-        return {code, *request.index};
+    if (request.index &&
+        (request.home == Home::service ? is_ours(*request.index) : is_orphan(*request.index))) {
+        const auto ready = adopt(*request.index, request.search.servers, request.home, title, notes);
+        return ready ? AttachOutcome{ExitCode::ok, ready->index, ready->daemon}
+                     : AttachOutcome{ready.error(), *request.index, 0};
     }
     const auto ready =
         run_in_background([&](Report& report) { return attach_and_stay(request, title, report); }, notes);
-    if (!ready) return {ready.error(), 0};
+    if (!ready) return {ready.error(), 0, 0};
     return when_attached(request, *ready, notes);
 }
 

@@ -24,19 +24,21 @@ struct AttachRequest {
     Policy policy;
     std::vector<GrantedLease> leases;  // that of the address by which the server is reached is renewed
     bool read_only = false;
-    bool carries_root = false;      // the root file system is to be on it
+    bool carries_root = false;  // the root file system is to be on it
+    Home home = Home::system;
     bool notes_on_console = false;  // the kernel's log should not repeat there what Notes has said
 };
 
 struct AttachOutcome {
     ExitCode code = ExitCode::failure;
-    std::uint32_t index = 0;  // when the code is ok
+    std::uint32_t index = 0;  // when the code is ok, like the daemon's process
+    pid_t daemon = 0;
 };
 
 // Returns when the device has its size and its partitions, or with what failed already said through `notes`:
 // then the device is detached, or `notes` has said that it is not. Ends in bounded time, whatever the server
 // does, once `search.patience` is over. A device that is attached already to one of these servers, and whose
-// daemon has died, gets a new daemon (takeover.hh).
+// daemon has died, or does not live in the service that asks, gets a new daemon (takeover.hh).
 [[nodiscard]] AttachOutcome attach(const AttachRequest& request, ProcessTitle& title, const Notes& notes);
 
 }  // namespace holdfast::client

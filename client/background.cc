@@ -57,12 +57,14 @@ std::expected<Ready, ExitCode> hear_child(int pipe, const Notes& notes) {
     for (std::string line; reader.next(line);) {
         unsigned index = 0;
         unsigned long long size = 0;
+        int daemon = 0;
         int code = 0;
         if (line.starts_with("note ")) notes(std::string_view(line).substr(5), false);
         if (line.starts_with("error ")) notes(std::string_view(line).substr(6), true);
         if (std::sscanf(line.c_str(), "failed %d", &code) == 1)
             return std::unexpected(static_cast<ExitCode>(code));
-        if (std::sscanf(line.c_str(), "ready %u %llu", &index, &size) == 2) return Ready{index, size};
+        if (std::sscanf(line.c_str(), "ready %u %llu %d", &index, &size, &daemon) == 3)
+            return Ready{index, size, daemon};
     }
     notes("the process that was to become the daemon has died", true);
     return std::unexpected(ExitCode::failure);
@@ -85,12 +87,16 @@ std::expected<Ready, ExitCode> run_in_background(const BackgroundWork& work, con
     }
     if (child == 0) {
         reading.reset();
-        be_the_child(work, std::move(writing));
+        // Process 1 is the daemon's parent from the beginning: what it does not start itself it would not
+        // take for a service's main process without a warning.
+        const pid_t daemon = ::fork();
+        if (daemon == 0) be_the_child(work, std::move(writing));
+        if (daemon < 0) Report(std::move(writing)).error(SysError{errno, "fork"}.text());
+        ::_exit(0);
     }
     writing.reset();
-    auto outcome = hear_child(reading.release(), notes);
-    if (!outcome) ::waitpid(child, nullptr, WNOHANG);
-    return outcome;
+    while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) continue;
+    return hear_child(reading.release(), notes);
 }
 
 }  // namespace holdfast::client

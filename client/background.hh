@@ -1,6 +1,8 @@
 // A child process that becomes a device's daemon, and the command that waits for its word (report.hh).
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <expected>
 #include <functional>
@@ -20,9 +22,11 @@ using BackgroundWork = std::function<std::expected<void, Failure>(Report& report
 struct Ready {
     std::uint32_t index = 0;
     std::uint64_t size = 0;
+    pid_t daemon = 0;
 };
 
-// Returns when the daemon is there, or with what failed already said through `notes`.
+// Returns when the daemon is there, a child of process 1 by then, or with what failed already said through
+// `notes`.
 [[nodiscard]] std::expected<Ready, ExitCode> run_in_background(const BackgroundWork& work,
                                                                const Notes& notes);
 

@@ -1,29 +1,66 @@
 // attach: the options become a request; what attach.hh reports is printed.
 
 #include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
 
 #include "client/attach.hh"
 #include "client/boot_environment.hh"
 #include "client/commands.hh"
 #include "client/config_file.hh"
+#include "client/control.hh"
+#include "client/devices_file.hh"
 #include "client/takeover.hh"
+#include "common/linux/service_notice.hh"
 
 namespace holdfast::client {
 namespace {
 
-// What the command line says over what the file says. The error is that no server is named in either.
-std::expected<AttachRequest, std::string> request_for(const AttachOptions& options, const Config& config) {
-    const Choices choices = over(options.choices, config.choices_for(options.index));
+// Both power up at once where one switch has both: the server may take longer.
+constexpr std::chrono::seconds table_patience{30};
+
+// Where /run/holdfast/nbdN.boot is, the initramfs attached the device: the root file system is on it. A
+// service's stop, and its place in the order of the shutdown, are not for that one.
+bool is_of_boot(std::uint32_t index) {
+    return ::access(fmt::format("{}/nbd{}.boot", run_directory, index).c_str(), F_OK) == 0;
+}
+
+// The device's line in the table, where the command line leaves the servers to the files.
+std::expected<std::optional<DeviceLine>, std::string> line_for(const AttachOptions& options) {
+    if (!options.servers.empty() || !options.index) return std::nullopt;
+    const auto table = load_device_table();
+    if (!table) return std::unexpected(table.error());
+    const DeviceLine* const line = table->find(*options.index);
+    if (line == nullptr) return std::nullopt;
+    const auto is_its = [line](const Remark& remark) { return remark.place.line == line->line; };
+    for (const Remark& warning : table->warnings)
+        if (is_its(warning)) complain("warning: " + to_string(warning));
+    if (!line->refused) return *line;
+    const auto error = std::ranges::find_if(table->errors, is_its);
+    return std::unexpected(error == table->errors.end() ? "" : to_string(*error));
+}
+
+// What the command line says over what the files say. The error is that no server is named in any.
+std::expected<AttachRequest, std::string> request_for(const AttachOptions& options,
+                                                      const std::optional<DeviceLine>& line,
+                                                      const Config& config) {
+    const Choices chosen = line ? over(options.choices, line->choices) : options.choices;
+    const Choices choices = over(chosen, config.choices_for(options.index));
     AttachRequest request;
     request.index = options.index;
-    request.search.servers = options.servers;
+    request.home = options.service ? Home::service : Home::system;
+    if (options.service || line) request.search.patience = table_patience;
+    request.search.servers = line ? line->servers : options.servers;
     if (request.search.servers.empty() && options.index)
         request.search.servers = config.servers_of(*options.index);
     // A device whose daemon died remembers its servers itself.
     if (request.search.servers.empty() && !(options.index && is_orphan(*options.index)))
         return std::unexpected{fmt::format(
-            "attach: name the export, for example nbd://server/name, or a server for [nbd{}] in {}",
-            options.index.value_or(0), options.config_file.value_or(default_config_file))};
+            "attach: name the export, for example nbd://server/name, or give nbd{} a line in {}, or a "
+            "server in {}",
+            options.index.value_or(0), default_device_table,
+            options.config_file.value_or(default_config_file))};
     request.search.block_size = choices.block_size;
     request.search.patience = choices.wait.value_or(request.search.patience);
     request.policy = policy_of(choices);
@@ -46,16 +83,31 @@ ExitCode run_attach(const AttachOptions& options, ProcessTitle& title) {
         for (const std::string& error : config.error()) complain(error);
         return ExitCode::usage;
     }
-    const auto request = request_for(options, *config);
+    const auto line = line_for(options);
+    if (!line) {
+        complain(line.error());
+        return ExitCode::usage;
+    }
+    if (options.service && is_of_boot(*options.index)) {
+        complain(
+            fmt::format("/dev/nbd{}: attached in the initramfs, for the root file system; no service is "
+                        "to stop it",
+                        *options.index));
+        return ExitCode::busy;
+    }
+    const auto request = request_for(options, *line, *config);
     if (!request) {
         complain(request.error());
         return ExitCode::usage;
     }
-    const AttachOutcome outcome = attach(*request, title, [&](std::string_view line, bool is_error) {
-        if (is_error || !options.quiet) complain(line);
+    const AttachOutcome outcome = attach(*request, title, [&](std::string_view note, bool is_error) {
+        if (is_error || !options.quiet) complain(note);
     });
+    if (outcome.code == ExitCode::ok && options.service)
+        notify_service_manager(fmt::format("MAINPID={}\nREADY=1", outcome.daemon));
     // The device's name is what a script wants to catch.
-    if (outcome.code == ExitCode::ok && !options.quiet) say(fmt::format("/dev/nbd{}\n", outcome.index));
+    else if (outcome.code == ExitCode::ok && !options.quiet)
+        say(fmt::format("/dev/nbd{}\n", outcome.index));
     return outcome.code;
 }
 

@@ -16,6 +16,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <utility>
 
 #include "client/commands.hh"
@@ -26,6 +27,7 @@
 #include "client/status.hh"
 #include "client/sysfs.hh"
 #include "client/usage.hh"
+#include "common/linux/service_notice.hh"
 
 namespace holdfast::client {
 namespace {
@@ -34,6 +36,7 @@ constexpr std::chrono::seconds daemon_patience{10};
 constexpr std::chrono::seconds flush_patience{60};
 constexpr std::chrono::seconds opener_patience{2};
 constexpr std::chrono::seconds end_patience{5};
+constexpr std::chrono::seconds user_patience{10};  // of a service's stop
 // By force, whoever uses the device goes on having it open; he is not waited for.
 constexpr std::chrono::seconds forced_end_patience{1};
 
@@ -209,10 +212,29 @@ ExitCode detach_carefully(std::uint32_t index, const SysfsDevice& sysfs) {
     return disconnect(index, false, sysfs);
 }
 
+// As the stop of holdfast@.service. Its main process is the daemon: where that has died, the device stays for
+// the one that the restart brings, and where it has left, the device has gone or is another daemon's.
+bool is_not_to_stop() {
+    if (::getenv("MAINPID") == nullptr) return true;
+    // Longer than flush, users and daemon are waited for; the unit's own limit is for what comes after.
+    notify_service_manager("EXTEND_TIMEOUT_USEC=100000000");
+    return false;
+}
+
+// What is mounted on the device is unmounted at the same time, as systemd sees it.
+void await_users(std::uint32_t index) {
+    const auto end = Clock::now() + user_patience;
+    const timespec moment{0, 100'000'000};
+    while (!users_of(index).empty() && Clock::now() < end) ::nanosleep(&moment, nullptr);
+}
+
 }  // namespace
 
 ExitCode run_detach(const DetachOptions& options) {
+    if (options.service && is_not_to_stop()) return ExitCode::ok;
     const auto sysfs = SysfsDevice::open(options.index);
+    if (options.service && (!sysfs || !sysfs->connected())) return ExitCode::ok;
+    if (options.service) await_users(options.index);
     if (!sysfs || !sysfs->connected()) {
         complain(fmt::format("{}: not attached", path_of(options.index)));
         return ExitCode::not_attached;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "client/commands.hh"
-#include "client/record.hh"
 #include "client/sysfs.hh"
 #include "client/takeover.hh"
 
@@ -11,11 +10,6 @@ namespace holdfast::client {
 namespace {
 
 void notes(std::string_view line, bool) { complain(line); }
-
-bool is_ours(std::uint32_t index) {
-    const auto sysfs = SysfsDevice::open(index);
-    return sysfs && sysfs->connected() && session_in(sysfs->attribute("backend"));
-}
 
 ExitCode take_over_all(ProcessTitle& title) {
     ExitCode code = ExitCode::not_attached;

@@ -14,6 +14,7 @@ namespace holdfast::client {
 [[nodiscard]] ExitCode run_status(const StatusOptions& options);
 [[nodiscard]] ExitCode run_takeover(const TakeoverOptions& options, ProcessTitle& title);
 [[nodiscard]] ExitCode run_resize(const ResizeOptions& options);
+[[nodiscard]] ExitCode run_devices(const DevicesOptions& options);
 [[nodiscard]] ExitCode run_list(const ListOptions& options);
 [[nodiscard]] ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title);
 [[nodiscard]] ExitCode run_keep_network(const KeepNetworkOptions& options);

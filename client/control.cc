@@ -241,6 +241,13 @@ Result<TakeoverCall> TakeoverCall::begin(std::uint32_t index, std::chrono::milli
     return takeover;
 }
 
+pid_t TakeoverCall::daemon() const noexcept {
+    // Of who called listen().
+    ucred peer{};
+    socklen_t length = sizeof peer;
+    return ::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 ? peer.pid : 0;
+}
+
 Result<TakeoverCall::Handed> TakeoverCall::take(std::chrono::milliseconds patience) noexcept {
     if (auto sent = send_order(socket_.get(), Order::ready); !sent) return std::unexpected(sent.error());
     const auto end = std::chrono::steady_clock::now() + patience;

@@ -93,6 +93,8 @@ class TakeoverCall {
 public:
     // ENOENT or ECONNREFUSED: no daemon lives.
     [[nodiscard]] static Result<TakeoverCall> begin(std::uint32_t index, std::chrono::milliseconds patience);
+    // The old daemon; 0: not known.
+    [[nodiscard]] pid_t daemon() const noexcept;
     // The record that the old daemon gave.
     [[nodiscard]] const std::string& record() const noexcept { return record_; }
 

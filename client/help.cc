@@ -11,11 +11,12 @@ namespace {
 constexpr std::string_view overview = R"(holdfast-client: block devices over the network, kept attached
 
   holdfast-client attach EXPORT... [OPTION]...   attach an export as /dev/nbdN
-  holdfast-client attach --device DEVICE ...     the same, with the servers of the configuration file
+  holdfast-client attach --device DEVICE ...     the same, with the servers that the files name
   holdfast-client detach DEVICE [--force]        let go of it
   holdfast-client status [DEVICE] [--json]       what is attached, and how it is
   holdfast-client takeover [DEVICE]              replace its daemon by this program
   holdfast-client resize DEVICE                  look whether the export has grown, and grow it
+  holdfast-client devices [FILE] [--check]       the table of further devices
   holdfast-client list SERVER [--long] [--json]  the exports of a server
   holdfast-client boot                           attach what the kernel command line names
   holdfast-client keep-network                   keep others from the root disk's network interface
@@ -24,7 +25,8 @@ constexpr std::string_view overview = R"(holdfast-client: block devices over the
 
 EXPORT is nbd://HOST[:PORT]/NAME, nbd+unix:///NAME?socket=PATH, or a classic form
 (HOST,PORT or HOST,NAME or HOST,PORT,NAME). More in holdfast-client(8); what is not said on the
-command line is taken from /etc/holdfast/client.conf, holdfast-client.conf(5).
+command line is taken from /etc/holdfast/devices, holdfast-devices(5), and from
+/etc/holdfast/client.conf, holdfast-client.conf(5).
 )";
 
 constexpr std::string_view attach = R"(holdfast-client attach EXPORT... [OPTION]...
@@ -32,7 +34,8 @@ holdfast-client attach --device DEVICE [OPTION]...
 
 Attaches an export as /dev/nbdN and returns when the device is ready. A daemon stays, which
 restores the link for as long as the device is attached. Several EXPORTs are servers of the same
-disk, in order of preference; without any, they are those of DEVICE in the configuration file.
+disk, in order of preference; without any, they are those of DEVICE's line in /etc/holdfast/devices,
+or else those of its section in the configuration file.
 
   -d, --device DEVICE      /dev/nbdN, nbdN or N; otherwise the kernel picks one
   -w, --wait SECONDS       go on trying for so long when no server can be used (0: try each once)
@@ -50,6 +53,7 @@ disk, in order of preference; without any, they are those of DEVICE in the confi
   -r, --read-only          the device cannot be written to
       --read-write         it can, whatever the configuration file says
       --config FILE        instead of /etc/holdfast/client.conf
+      --service            for holdfast@.service: the daemon is the service's main process
   -q, --quiet              print nothing but errors
 )";
 
@@ -59,6 +63,7 @@ Writes back what is still to be written, disconnects the device and ends its dae
 when the device is in use.
 
   -f, --force   detach it all the same: what is not written yet is lost
+      --service for holdfast@.service: nothing, where its daemon has died
 )";
 
 constexpr std::string_view status = R"(holdfast-client status [DEVICE] [--json]
@@ -80,6 +85,16 @@ constexpr std::string_view resize = R"(holdfast-client resize DEVICE
 
 Looks at the size of the export now rather than with the next probe, and makes the device grow
 when it is larger.
+)";
+
+constexpr std::string_view devices = R"(holdfast-client devices [FILE] [--check] [--json]
+
+Prints the devices of /etc/holdfast/devices, or of FILE: name, auto or noauto, and the servers, - where
+the line has a mistake. Mistakes and what is passed over are told with file and line; with a mistake the
+exit status is 2.
+
+      --check  only that
+  -j, --json   an array of objects
 )";
 
 constexpr std::string_view list = R"(holdfast-client list SERVER [--long] [--json]
@@ -118,6 +133,7 @@ constexpr std::array texts{
     std::pair{std::string_view{"status"}, status},
     std::pair{std::string_view{"takeover"}, takeover},
     std::pair{std::string_view{"resize"}, resize},
+    std::pair{std::string_view{"devices"}, devices},
     std::pair{std::string_view{"list"}, list},
     std::pair{std::string_view{"boot"}, boot},
     std::pair{std::string_view{"keep-network"}, keep_network},

@@ -87,7 +87,7 @@ Read<void> take_servers(AttachOptions& options, Words rest) {
     if (rest.empty() && !options.index)
         return unexpected(
             "attach: name the export, for example nbd://server/name, or with --device a device whose "
-            "servers the configuration file names; see `holdfast-client help attach`");
+            "servers a file names; see `holdfast-client help attach`");
     for (const std::string& word : rest) {
         auto server = parse_server_address(word);
         if (!server) return unexpected(server.error());
@@ -105,7 +105,8 @@ enum LongOnly : int {
     lease,
     read_write,
     config,
-    root
+    root,
+    service
 };
 
 Read<Command> read_attach(const Words& words) {
@@ -122,6 +123,7 @@ Read<Command> read_attach(const Words& words) {
                                        {"read-only", no_argument, nullptr, 'r'},
                                        {"read-write", no_argument, nullptr, read_write},
                                        {"config", required_argument, nullptr, config},
+                                       {"service", no_argument, nullptr, service},
                                        {"quiet", no_argument, nullptr, 'q'},
                                        {"help", no_argument, nullptr, 'h'},
                                        {}};
@@ -149,6 +151,7 @@ Read<Command> read_attach(const Words& words) {
             case 'r': choices.read_only = true; break;
             case read_write: choices.read_only = false; break;
             case config: options.config_file = found.value; break;
+            case service: options.service = true; break;
             case 'q': options.quiet = true; break;
             case 'h': return HelpOptions{"attach"};
             default: return unexpected(found.error);
@@ -156,18 +159,25 @@ Read<Command> read_attach(const Words& words) {
         if (!taken) return unexpected(taken.error());
     }
     if (auto taken = take_servers(options, scanner.rest()); !taken) return unexpected(taken.error());
+    if (options.service && !options.index)
+        return unexpected("attach: --service needs --device: a service is a device's");
     return options;
 }
 
 Read<Command> read_detach(const Words& words) {
-    static constexpr option table[] = {
-        {"force", no_argument, nullptr, 'f'}, {"help", no_argument, nullptr, 'h'}, {}};
+    static constexpr option table[] = {{"force", no_argument, nullptr, 'f'},
+                                       {"service", no_argument, nullptr, service},
+                                       {"help", no_argument, nullptr, 'h'},
+                                       {}};
     DetachOptions options;
     Scanner scanner(words, ":fh", table);
     for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
-        if (found.letter == 'h') return HelpOptions{"detach"};
-        if (found.letter != 'f') return unexpected(found.error);
-        options.force = true;
+        switch (found.letter) {
+            case 'f': options.force = true; break;
+            case service: options.service = true; break;
+            case 'h': return HelpOptions{"detach"};
+            default: return unexpected(found.error);
+        }
     }
     const Words rest = scanner.rest();
     if (rest.empty()) return unexpected("detach: name the device, for example /dev/nbd0");
@@ -228,6 +238,27 @@ Read<Command> read_resize(const Words& words) {
     const auto index = read_device((*rest)->front());
     if (!index) return unexpected(index.error());
     return ResizeOptions{*index};
+}
+
+Read<Command> read_devices(const Words& words) {
+    static constexpr option table[] = {{"check", no_argument, nullptr, 'c'},
+                                       {"json", no_argument, nullptr, 'j'},
+                                       {"help", no_argument, nullptr, 'h'},
+                                       {}};
+    DevicesOptions options;
+    Scanner scanner(words, ":jh", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        switch (found.letter) {
+            case 'c': options.check_only = true; break;
+            case 'j': options.json = true; break;
+            case 'h': return HelpOptions{"devices"};
+            default: return unexpected(found.error);
+        }
+    }
+    const Words rest = scanner.rest();
+    if (rest.size() > 1) return unexpected(too_many(rest, 1));
+    if (!rest.empty()) options.file = rest[0];
+    return options;
 }
 
 Read<Command> read_list(const Words& words) {
@@ -310,13 +341,11 @@ struct CommandReader {
     Read<Command> (*read)(const Words&);
 };
 constexpr CommandReader readers[] = {
-    {"attach", read_attach}, {"detach", read_detach},
-    {"status", read_status}, {"takeover", read_takeover},
-    {"resize", read_resize}, {"list", read_list},
-    {"boot", read_boot},     {"keep-network", read_keep_network},
-    {"help", read_help},     {"--help", read_help},
-    {"-h", read_help},       {"--version", read_version},
-    {"-V", read_version},
+    {"attach", read_attach},     {"detach", read_detach}, {"status", read_status},
+    {"takeover", read_takeover}, {"resize", read_resize}, {"devices", read_devices},
+    {"list", read_list},         {"boot", read_boot},     {"keep-network", read_keep_network},
+    {"help", read_help},         {"--help", read_help},   {"-h", read_help},
+    {"--version", read_version}, {"-V", read_version},
 };
 
 }  // namespace

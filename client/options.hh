@@ -16,16 +16,18 @@
 namespace holdfast::client {
 
 struct AttachOptions {
-    std::vector<ServerAddress> servers;  // empty: those that the configuration file names for `index`
+    std::vector<ServerAddress> servers;  // empty: those that the files name for `index`
     std::optional<std::uint32_t> index;  // given where `servers` is empty
     Choices choices;
     std::optional<std::string> config_file;  // empty: the default one
     bool quiet = false;
+    bool service = false;  // for holdfast@.service: the daemon is its main process
 };
 
 struct DetachOptions {
     std::uint32_t index = 0;
     bool force = false;
+    bool service = false;  // for holdfast@.service, whose main process is the daemon
 };
 
 struct StatusOptions {
@@ -39,6 +41,12 @@ struct TakeoverOptions {
 
 struct ResizeOptions {
     std::uint32_t index = 0;
+};
+
+struct DevicesOptions {
+    std::optional<std::string> file;  // empty: the default one
+    bool check_only = false;
+    bool json = false;
 };
 
 struct ListOptions {
@@ -65,8 +73,8 @@ struct HelpOptions {
 struct VersionOptions {};
 
 using Command =
-    std::variant<AttachOptions, DetachOptions, StatusOptions, TakeoverOptions, ResizeOptions, ListOptions,
-                 BootCommandOptions, KeepNetworkOptions, HelpOptions, VersionOptions>;
+    std::variant<AttachOptions, DetachOptions, StatusOptions, TakeoverOptions, ResizeOptions, DevicesOptions,
+                 ListOptions, BootCommandOptions, KeepNetworkOptions, HelpOptions, VersionOptions>;
 
 // `words` are those after the program's name. The error is one line that names the word and the mend.
 [[nodiscard]] std::expected<Command, std::string> read_command(const std::vector<std::string>& words);

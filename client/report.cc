@@ -16,7 +16,7 @@ void Report::note(std::string_view line) const { send(ReportLine::of("note {}\n"
 void Report::error(std::string_view line) const { send(ReportLine::of("error {}\n", line)); }
 void Report::failed(ExitCode code) const { send(ReportLine::of("failed {}\n", static_cast<int>(code))); }
 void Report::ready(std::uint32_t index, std::uint64_t size) const {
-    send(ReportLine::of("ready {} {}\n", index, size));
+    send(ReportLine::of("ready {} {} {}\n", index, size, ::getpid()));
 }
 
 bool Report::abandoned() const {

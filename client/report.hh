@@ -1,7 +1,7 @@
 // What the child process that becomes the daemon tells the command that started it, over a pipe.
 //
-// One line for each thing that the command should say, and at the end "ready INDEX SIZE" or "failed CODE".
-// May be used after the seal.
+// One line for each thing that the command should say, and at the end "ready INDEX SIZE PID" or "failed
+// CODE". May be used after the seal.
 #pragma once
 
 #include <cstdint>

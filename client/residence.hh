@@ -2,6 +2,8 @@
 // never paged out, spared by what kills processes at shutdown.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -34,9 +36,18 @@ void close_inherited() noexcept;
 // /dev/null. Signals are the daemon's: Daemon::prepare().
 void leave_terminal() noexcept;
 
+// Where the daemon of a device lives.
+enum class Home : std::uint8_t {
+    system,   // where no service's end is its own
+    service,  // with holdfast@.service, whose main process it is
+};
+
 // Out of the control group of the service or the login that started this process, whose end would be its own,
 // into that of pid 1, where the initramfs's daemon is. Does nothing without systemd.
 void leave_control_group() noexcept;
+
+// Into that of another process, where that is an instance of holdfast@.service. False where it is not.
+[[nodiscard]] bool join_service_of(pid_t other);
 
 // Locks all memory, now and later; keeps the kernel from reclaiming memory through the disk on this process's
 // behalf, and from choosing it when memory runs out; gives up capabilities. Gives a line for each that could

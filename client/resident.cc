@@ -29,9 +29,9 @@ Resident::Resident(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, cons
       needs_(needs_of(record)),
       daemon_(std::move(netlink), std::move(sysfs), std::move(record), live) {}
 
-Result<void> Resident::prepare(ProcessTitle& title) {
+Result<void> Resident::prepare(ProcessTitle& title, Home home) {
     leave_terminal();
-    leave_control_group();
+    if (home == Home::system) leave_control_group();
     log::open("holdfast-client", log::Sink::resident, log::Level::debug);
     if (auto prepared = daemon_.prepare(); !prepared) {
         daemon_.abandon();

@@ -10,8 +10,9 @@ class Resident {
 public:
     Resident(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live);
     // Leaves the terminal, opens what the daemon will need, locks memory, gives up capabilities, marks the
-    // process. What could not be done but can be done without is logged.
-    [[nodiscard]] Result<void> prepare(ProcessTitle& title);
+    // process. What could not be done but can be done without is logged. The caller has seen to its control
+    // group already where its home is a service.
+    [[nodiscard]] Result<void> prepare(ProcessTitle& title, Home home);
     // From here on nothing is allocated. The daemon is not in charge yet.
     [[nodiscard]] Daemon& seal() noexcept;
 

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <string>
@@ -20,6 +21,7 @@
 #include "client/state_file.hh"
 #include "client/sysfs.hh"
 #include "common/linux/log.hh"
+#include "common/linux/service_notice.hh"
 
 namespace holdfast::client {
 namespace {
@@ -70,8 +72,9 @@ std::expected<Fd, Failure> take_turn(std::uint32_t index) {
     return file;
 }
 
-// The child.
-std::expected<void, Failure> stay_instead(std::uint32_t index, ProcessTitle& title, Report& report) {
+// The child. A service keeps its daemon: who takes its place goes where it is.
+std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, ProcessTitle& title,
+                                          Report& report) {
     auto turn = take_turn(index);
     if (!turn) return std::unexpected(turn.error());
     auto netlink = open_netlink();
@@ -88,15 +91,21 @@ std::expected<void, Failure> stay_instead(std::uint32_t index, ProcessTitle& tit
     if (!sysfs) return std::unexpected(sysfs.error());
 
     LiveState live = known->live;
+    const pid_t before = call ? call->daemon() : 0;
+    const bool joined = home == Home::system && before > 0 && join_service_of(before);
+    const ServiceManager manager = ServiceManager::of_the_system();
     Resident resident(std::move(*netlink), std::move(*sysfs), std::move(known->record), live);
-    if (auto prepared = resident.prepare(title); !prepared)
+    if (auto prepared = resident.prepare(title, joined ? Home::service : home); !prepared)
         return std::unexpected(failure(index, prepared.error().message()));
     Daemon& daemon = resident.seal();
     Fd link;
     if (call) {
         auto handed = call->take(daemon_patience);
+        // Before the old one leaves: a service ends with its main process.
+        if (handed && joined) manager.tell(FixedText<32>::of("MAINPID={}", ::getpid()));
         const auto confirmed = handed ? call->confirm(daemon_patience) : Result<void>{};
         if (!handed || !confirmed) {
+            if (handed && joined) manager.tell(FixedText<32>::of("MAINPID={}", before));
             daemon.abandon();
             report.error(LineText::of("/dev/nbd{}: its daemon stays: {}", index,
                                       (handed ? confirmed.error() : handed.error()).text()));
@@ -117,17 +126,19 @@ std::expected<void, Failure> stay_instead(std::uint32_t index, ProcessTitle& tit
     return {};
 }
 
-ExitCode run(std::uint32_t index, ProcessTitle& title, const Notes& notes) {
-    const auto ready =
-        run_in_background([&](Report& report) { return stay_instead(index, title, report); }, notes);
-    return ready ? ExitCode::ok : ready.error();
+std::expected<Ready, ExitCode> run(std::uint32_t index, Home home, ProcessTitle& title, const Notes& notes) {
+    return run_in_background([&](Report& report) { return stay_instead(index, home, title, report); }, notes);
 }
 
 }  // namespace
 
-bool is_orphan(std::uint32_t index) {
+bool is_ours(std::uint32_t index) {
     const auto sysfs = SysfsDevice::open(index);
-    if (!sysfs || !sysfs->connected() || !session_in(sysfs->attribute("backend"))) return false;
+    return sysfs && sysfs->connected() && session_in(sysfs->attribute("backend"));
+}
+
+bool is_orphan(std::uint32_t index) {
+    if (!is_ours(index)) return false;
     const auto answer = ask(index, Order::status, daemon_patience);
     return !answer && nobody_listens(answer.error());
 }
@@ -142,15 +153,16 @@ ExitCode take_over(std::uint32_t index, ProcessTitle& title, const Notes& notes)
         notes(fmt::format("/dev/nbd{}: another program has attached it", index), true);
         return ExitCode::failure;
     }
-    return run(index, title, notes);
+    const auto ready = run(index, Home::system, title, notes);
+    return ready ? ExitCode::ok : ready.error();
 }
 
-ExitCode adopt(std::uint32_t index, const std::vector<ServerAddress>& servers, ProcessTitle& title,
-               const Notes& notes) {
+std::expected<Ready, ExitCode> adopt(std::uint32_t index, const std::vector<ServerAddress>& servers,
+                                     Home home, ProcessTitle& title, const Notes& notes) {
     const auto known = known_from_file(index);
     if (!known) {
         notes(known.error().text, true);
-        return known.error().code;
+        return std::unexpected(known.error().code);
     }
     const auto names_it = [&](const ServerAddress& server) {
         return std::ranges::any_of(known->record.targets, [uri = to_uri(server)](const Target& target) {
@@ -161,12 +173,14 @@ ExitCode adopt(std::uint32_t index, const std::vector<ServerAddress>& servers, P
         notes(fmt::format("/dev/nbd{}: attached already, to {}", index,
                           known->record.targets[known->live.target].uri),
               true);
-        return ExitCode::busy;
+        return std::unexpected(ExitCode::busy);
     }
-    notes(fmt::format("/dev/nbd{}: attached already, and its daemon has died; a new one takes its place",
-                      index),
+    notes(is_orphan(index)
+              ? fmt::format(
+                    "/dev/nbd{}: attached already, and its daemon has died; a new one takes its place", index)
+              : fmt::format("/dev/nbd{}: attached already; its daemon becomes this service's", index),
           false);
-    return run(index, title, notes);
+    return run(index, home, title, notes);
 }
 
 }  // namespace holdfast::client

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <vector>
 
 #include "client/background.hh"
@@ -19,9 +20,13 @@ namespace holdfast::client {
 // The device is connected, by a holdfast-client, and no daemon answers for it.
 [[nodiscard]] bool is_orphan(std::uint32_t index);
 
-// The same for a device without a daemon. Where `servers` are named, it must be known to be attached to one
-// of them.
-[[nodiscard]] ExitCode adopt(std::uint32_t index, const std::vector<ServerAddress>& servers,
-                             ProcessTitle& title, const Notes& notes);
+// The device is connected, by a holdfast-client.
+[[nodiscard]] bool is_ours(std::uint32_t index);
+
+// The same as take_over() for a device whose daemon has died, or is to be a service's. Where `servers` are
+// named, it must be known to be attached to one of them.
+[[nodiscard]] std::expected<Ready, ExitCode> adopt(std::uint32_t index,
+                                                   const std::vector<ServerAddress>& servers, Home home,
+                                                   ProcessTitle& title, const Notes& notes);
 
 }  // namespace holdfast::client

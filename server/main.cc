@@ -8,13 +8,13 @@
 #include <cstdio>
 
 #include "common/linux/log.hh"
+#include "common/linux/service_notice.hh"
 #include "server/config_file.hh"
 #include "server/daemon.hh"
 #include "server/disk_identity.hh"
 #include "server/identity.hh"
 #include "server/options.hh"
 #include "server/server.hh"
-#include "server/service_notice.hh"
 
 namespace holdfast::server {
 namespace {

@@ -14,10 +14,10 @@
 #include <array>
 
 #include "common/linux/log.hh"
+#include "common/linux/service_notice.hh"
 #include "server/boot_identity.hh"
 #include "server/config_file.hh"
 #include "server/listener.hh"
-#include "server/service_notice.hh"
 
 namespace holdfast::server {
 namespace {

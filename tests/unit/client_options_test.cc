@@ -84,6 +84,22 @@ TEST_CASE("attach with a device and no export leaves the servers to the configur
     CHECK(read_as<AttachOptions>({"attach", "nbd1"}).servers.at(0).host == "nbd1");
 }
 
+TEST_CASE("a service's attach and detach are a device's") {
+    CHECK(read_as<AttachOptions>({"attach", "--service", "--device", "nbd1"}).service);
+    CHECK(read_as<DetachOptions>({"detach", "--service", "nbd1"}).service);
+    CHECK_FALSE(read_as<DetachOptions>({"detach", "nbd1"}).service);
+    refuse({"attach", "server,x", "--service"}, "--device");
+}
+
+TEST_CASE("devices takes a file, or the default one") {
+    CHECK_FALSE(read_as<DevicesOptions>({"devices"}).file);
+    const auto options = read_as<DevicesOptions>({"devices", "--check", "-j", "table"});
+    CHECK(options.file == "table");
+    CHECK(options.check_only);
+    CHECK(options.json);
+    refuse({"devices", "one", "two"}, "two");
+}
+
 TEST_CASE("attach takes the device as its last word, too, as nbd-client does") {
     const auto options = read_as<AttachOptions>({"attach", "nbd://server/x", "/dev/nbd2"});
     CHECK(options.index == 2U);
