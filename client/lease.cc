@@ -86,11 +86,11 @@ std::optional<Lease::Send> Lease::on_deadline(Time now) noexcept {
     if (now < deadline_) return std::nullopt;
     const bool all = contested_ || state_.server == 0 || now >= at(state_.rebind_after);
     if (now >= at(state_.seconds))
-        note(Problem::expired,
-             LineText::of("{} has run out without an answer; the address is kept, and another "
-                          "machine may get it too; asking on",
-                          whose(record_)));
-    else if (asking_ && state_.server != 0 && now >= at(state_.rebind_after))
+        note(
+            Problem::expired,
+            LineText::of("{} has run out; the address is kept, and another machine may get it too; asking on",
+                         whose(record_)));
+    else if (asking_ && !contested_ && state_.server != 0 && now >= at(state_.rebind_after))
         note(Problem::unanswered,
              LineText::of("{} is not renewed by {}, which does not answer; every server is asked",
                           whose(record_), text_of(state_.server)));

@@ -1,0 +1,161 @@
+"""The DHCP lease of the address that the root disk is reached by: the daemon renews it, and never gives the address up."""
+
+import pathlib
+import re
+import sys
+import time
+
+import outages
+from lab import Lab, test
+from lab.network import BRIDGE_HOST, Network
+from lab.process import Service
+from outages import PATIENCE, Scene
+
+ADDRESS = "10.77.0.100"
+SECONDS = 60
+
+
+class DhcpServer:
+    """Grants ADDRESS for so many seconds, or does as it is told; see dhcp_server.py."""
+
+    def __init__(self, lab: Lab, network: Network, seconds: int) -> None:
+        self._file = lab.scratch / "dhcp-mode"
+        self.does("grant")
+        self._service: Service = network.spawn(
+            [sys.executable, pathlib.Path(__file__).with_name("dhcp_server.py"), "br0", BRIDGE_HOST, ADDRESS, str(seconds), self._file],
+            name="dhcp-server", ready="ready")
+
+    def does(self, what: str) -> None:
+        new = self._file.with_suffix(".new")
+        new.write_text(what)
+        new.rename(self._file)
+
+    def lines(self, *states: str) -> list[str]:
+        """What it was asked in these states of a client."""
+        return [line for line in self._service.text().splitlines() if re.search(rf"\b({'|'.join(states)}) from", line)]
+
+    def wait_for(self, count: int, *states: str, what: str = "", timeout: float = PATIENCE) -> list[str]:
+        deadline = time.monotonic() + timeout
+        while len(lines := [line for line in self.lines(*states) if line.endswith(what)]) < count:
+            if time.monotonic() > deadline:
+                raise outages.process.Failure(f"the DHCP server was asked {len(lines)} times, not {count} ({states}, {what!r})")
+            time.sleep(0.2)
+        return lines
+
+
+def _boot(lab: Lab, release: int, options: str = "", seconds: int = SECONDS) -> tuple[Scene, DhcpServer]:
+    network = lab.network()
+    network.bridge_card()  # makes the bridge, so that the server can listen on it
+    server = DhcpServer(lab, network, seconds)
+    scene = outages.start(lab, release, network=network, bridge=True, load=False, ip="ip=dhcp", options=options)
+    return scene, server
+
+
+def _wait_for_renewals(scene: Scene, count: int) -> dict:
+    """Until the daemon has renewed the lease so many times since the boot."""
+    deadline = time.monotonic() + PATIENCE
+    while (status := scene.status())["lease_renewals"] < count:
+        if time.monotonic() > deadline:
+            raise outages.process.Failure(f"the lease was not renewed {count} times: {status}")
+        time.sleep(1)
+    return status
+
+
+def _address_is_there(scene: Scene) -> None:
+    # By the shell alone: it must work while the disk is away, too.
+    scene.machine.run(f"while read -r line; do case $line in *'|-- {ADDRESS}') exit 0 ;; esac; done </proc/net/fib_trie; exit 1")
+
+
+def _disk_works(scene: Scene) -> None:
+    scene.machine.run("dd if=/dev/urandom of=/root/proof bs=64k count=4 conv=fsync status=none && "
+                      "echo 3 >/proc/sys/vm/drop_caches && cat /root/proof >/dev/null", timeout=PATIENCE)
+
+
+@test("a lease of a minute is renewed again and again, by one daemon and by the one that takes over from it", timeout=900)
+def renewed(lab: Lab) -> None:
+    scene, server = _boot(lab, 12)
+    status = scene.status()
+    lab.require((status["interface"], status["address"], status["lease_seconds"]) == ("eth0", ADDRESS, SECONDS), f"after the boot: {status}")
+    status = _wait_for_renewals(scene, 2)
+    lab.require(status["lease_problem"] == "" and 0 < status["lease_left_seconds"] <= SECONDS, f"renewed: {status}")
+    scene.log_says(f"the DHCP lease of eth0 ({ADDRESS}) is renewed for {SECONDS} s by the DHCP server {BRIDGE_HOST}")
+    asked = server.lines("rebinding", "renewing")
+    lab.require("rebinding" in asked[0] and "renewing" in asked[-1], f"first all servers and then the one that answered: {asked}")
+    lab.require(all(f" from {ADDRESS} " in line for line in asked), f"the source of the requests: {asked}")
+    marks = {re.sub(r".*hardware (.*): \w+", r"\1", line) for line in server.lines("selecting", "rebinding", "renewing")}
+    lab.require(len(marks) == 1, f"the server knows the client by different marks: {marks}")
+
+    scene.machine.run("holdfast-client takeover", timeout=PATIENCE)
+    before = scene.status()["lease_renewals"]
+    lab.require(before >= 2, f"after the takeover: {before} renewals")
+    count = len(server.lines("renewing"))
+    _wait_for_renewals(scene, before + 1)
+    lab.require(len(server.lines("renewing")) > count, "the new daemon did not ask the server that it was told of")
+    _address_is_there(scene)
+    _disk_works(scene)
+    scene.finish()
+
+
+@test("neither a refusal nor another address nor silence takes the address away; each is told once, and the lease is renewed in the "
+      "end, also while the disk is away", timeout=900)
+def kept(lab: Lab) -> None:
+    scene, server = _boot(lab, 13, seconds=20)
+    _wait_for_renewals(scene, 1)
+    for what, said in (("refuse", "is refused by the DHCP server"), ("other", f"wants it to be {ADDRESS[:-1]}1")):
+        server.does(what)
+        server.wait_for(3, "renewing", "rebinding", what=what)
+        scene.log_says(said)
+        lab.require(scene.machine.run(f"dmesg | grep -cF '{said}'") == "1", f"{said!r} is not told once")
+        status = scene.status()
+        lab.require("the address is kept" in status["lease_problem"], f"{what}: {status}")
+        _address_is_there(scene)
+        _disk_works(scene)
+        server.does("grant")
+        lab.require(_wait_for_renewals(scene, status["lease_renewals"] + 1)["lease_problem"] == "", f"{what}: the problem stays")
+
+    server.does("silent")
+    scene.machine.wait_until("holdfast-client status nbd0 --json | grep -F 'has run out; the address is kept'", timeout=PATIENCE)
+    lab.require(scene.status()["lease_left_seconds"] == 0, f"run out: {scene.status()}")
+    _address_is_there(scene)
+    _disk_works(scene)
+    outages.keep_in_memory(scene.machine)
+    scene.stop_server()
+    outages.wait_for_state(scene.machine, "reconnecting")
+    before = scene.status()["lease_renewals"]
+    server.does("grant")
+    status = _wait_for_renewals(scene, before + 2)
+    lab.require(status["state"] == "reconnecting" and status["lease_problem"] == "", f"renewed while the disk is away: {status}")
+    _address_is_there(scene)
+    scene.serve()
+    outages.wait_for_state(scene.machine, "attached")
+    _disk_works(scene)
+    scene.finish()
+
+
+@test("a lease from dnsmasq is renewed: all servers are asked first, and then the one that answered", timeout=900)
+def from_dnsmasq(lab: Lab) -> None:
+    network = lab.network()
+    network.bridge_card()
+    dnsmasq = network.spawn(
+        ["dnsmasq", "--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--port=0", "--user=root", "--interface=br0",
+         "--bind-interfaces", f"--dhcp-leasefile={lab.scratch}/leases", "--pid-file=", "--log-dhcp",
+         f"--dhcp-range={ADDRESS},{ADDRESS},255.255.255.0,2m"], ready="DHCP")
+    scene = outages.start(lab, 13, network=network, bridge=True, load=False, ip="ip=dhcp")
+    status = _wait_for_renewals(scene, 2)
+    lab.require(status["lease_seconds"] == 120 and status["lease_problem"] == "", f"renewed: {status}")
+    granted = len(re.findall(rf"DHCPACK\(br0\) {ADDRESS}", dnsmasq.text()))
+    lab.require(granted >= 3, f"dnsmasq has granted the address {granted} times")
+    _disk_works(scene)
+    scene.finish()
+
+
+@test("with lease=leave nothing is renewed, and nothing is said of a lease", timeout=900)
+def left_alone(lab: Lab) -> None:
+    scene, server = _boot(lab, 12, options="lease=leave")
+    # Past the end of the lease, and some.
+    time.sleep(SECONDS + 15)
+    asked = server.lines("rebinding", "renewing")
+    lab.require(asked == [], f"the lease was to be left alone: {asked}")
+    status = scene.status()
+    lab.require((status["interface"], status["lease_seconds"], status["lease_renewals"]) == ("", 0, 0), f"status: {status}")
+    scene.finish()
