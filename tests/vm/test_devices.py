@@ -34,8 +34,10 @@ def systemd_13(lab: Lab) -> None:
 @test("a further device under sysvinit is mounted at boot, and detached between sendsigs and networking", timeout=900)
 def sysvinit(lab: Lab) -> None:
     image = lab.image("sysv", 12, files={
-        **FILES, "/etc/network/interfaces.d/eth0": f"auto eth0\niface eth0 inet static\n  address {ADDRESS}/24\n",
-        "/etc/holdfast/server.conf": "[small]\nexportname = /srv/small\n"},
+        # nofail: checkfs, which comes before the network, passes over a disk that is not there.
+        **FILES, "/etc/fstab": FSTAB.replace("_netdev 0 2", "_netdev,nofail 0 2"),
+        "/etc/network/interfaces.d/eth0": f"auto eth0\niface eth0 inet static\n  address {ADDRESS}/24\n",
+        "/etc/holdfast/server.conf": "[generic]\nallowlist = true\n[small]\nexportname = /srv/small\n"},
         commands=["mkdir -p /data /gone", "truncate -s 1M /srv/small",
                   "update-rc.d holdfast-client defaults", "update-rc.d holdfast-server defaults"])
     network, disk = lab.network(), _data_disk(lab)
@@ -43,9 +45,9 @@ def sysvinit(lab: Lab) -> None:
     machine = lab.boot("sysv", image, cards=[network.user_card()]).login()
     machine.run("findmnt -no SOURCE /data | grep -x /dev/nbd1")
     lab.require(machine.run_status("mountpoint -q /gone")[0], "/gone is mounted, without a server")
-    order = [line.split()[0] for line in machine.run("cd /etc/rc0.d && ls K*").splitlines()]
+    order = machine.run("cd /etc/rc0.d && ls -1 K*").splitlines()
     _require_order(lab, order, "holdfast-server", "sendsigs", "umountnfs.sh", "holdfast-client", "networking", "umountfs")
-    start = machine.run("cd /etc/rcS.d && ls S*").splitlines()
+    start = machine.run("cd /etc/rcS.d && ls -1 S*").splitlines()
     _require_order(lab, start, "networking", "holdfast-client", "mountnfs.sh")
     machine.run("grep -x $(holdfast-client status --json nbd1 | sed 's/.*\"daemon_pid\":\\([0-9]*\\).*/\\1/') "
                 "/run/sendsigs.omit.d/holdfast-nbd1")
