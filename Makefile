@@ -68,7 +68,7 @@ endif
 all: $(BUILD)holdfast-client $(BUILD)holdfast-server ## the two programs, in build/
 
 # Of a flavour: its compiler's options, its linker's.
-cxxflags_of = $(if $(1),-O1 -g1 -fsanitize=$(1) -fno-omit-frame-pointer)
+cxxflags_of = $(if $(1),-O0 -g1 -fsanitize=$(1) -fno-omit-frame-pointer)
 ldflags_of = $(if $(1),-fsanitize=$(1))
 
 # $(1): the sanitizers of the flavour, or nothing
