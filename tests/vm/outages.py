@@ -182,8 +182,8 @@ def start(lab: Lab, release: int = 12, *, network: Network | None = None, bridge
     """Boots a machine on a root disk that the host serves, and starts its load.
 
     bridge: a card whose cable can be pulled; else QEMU's user network. options: further words of nbdroot=, after its
-    device; servers: all of nbdroot=, in its place. ip: instead of an address from the command line. grow: the disk has so many MiB beyond its file system. host, address:
-    another place for the server.
+    device; servers: all of nbdroot=, in its place. ip: in the place of an address from the command line. grow: the disk
+    has so many MiB beyond its file system. host, address: another place for the server.
     """
     made = image(lab, release)
     disk = disk or lab.copy(made)

@@ -12,7 +12,7 @@ def by_pxe_from_a_volume(lab: Lab) -> None:
     diskless.run(lab.logs, 12)
 
 
-@test("Debian 12 boots from our server, survives its restart, and powers off")
+@test("Debian 12 boots from our server, survives its restart, and powers off", long=True)
 def debian_12(lab: Lab) -> None:
     _boots(lab, 12)
 

@@ -22,7 +22,8 @@ class DhcpServer:
         self._file = lab.scratch / "dhcp-mode"
         self.does("grant")
         self._service: Service = network.spawn(
-            [sys.executable, pathlib.Path(__file__).with_name("dhcp_server.py"), "br0", BRIDGE_HOST, ADDRESS, str(seconds), self._file],
+            [sys.executable, pathlib.Path(__file__).with_name("dhcp_server.py"), "br0", BRIDGE_HOST, ADDRESS, str(seconds),
+             self._file],
             name="dhcp-server", ready="ready")
 
     def does(self, what: str) -> None:
@@ -75,7 +76,8 @@ def _disk_works(scene: Scene) -> None:
 def renewed(lab: Lab) -> None:
     scene, server = _boot(lab, 12)
     status = scene.status()
-    lab.require((status["interface"], status["address"], status["lease_seconds"]) == ("eth0", ADDRESS, SECONDS), f"after the boot: {status}")
+    lab.require((status["interface"], status["address"], status["lease_seconds"]) == ("eth0", ADDRESS, SECONDS),
+                f"after the boot: {status}")
     status = _wait_for_renewals(scene, 2)
     lab.require(status["lease_problem"] == "" and 0 < status["lease_left_seconds"] <= SECONDS, f"renewed: {status}")
     scene.log_says(f"the DHCP lease of eth0 ({ADDRESS}) is renewed for {SECONDS} s by the DHCP server {BRIDGE_HOST}")
@@ -132,7 +134,7 @@ def kept(lab: Lab) -> None:
     scene.finish()
 
 
-@test("a lease from dnsmasq is renewed: all servers are asked first, and then the one that answered", timeout=900)
+@test("a lease from dnsmasq is renewed: all servers are asked first, and then the one that answered", timeout=900, long=True)
 def from_dnsmasq(lab: Lab) -> None:
     network = lab.network()
     network.bridge_card()
@@ -149,7 +151,7 @@ def from_dnsmasq(lab: Lab) -> None:
     scene.finish()
 
 
-@test("with lease=leave nothing is renewed, and nothing is said of a lease", timeout=900)
+@test("with lease=leave nothing is renewed, and nothing is said of a lease", timeout=900, long=True)
 def left_alone(lab: Lab) -> None:
     scene, server = _boot(lab, 12, options="lease=leave")
     # Past the end of the lease, and some.

@@ -17,7 +17,7 @@ def one_after_the_other_12(lab: Lab) -> None:
     _one_after_the_other(lab, 12)
 
 
-@test("Debian 13 loses nothing under load when the server is stopped for 10 s, killed, and the cable pulled for 60 s", timeout=1200)
+@test("Debian 13 loses nothing under load when the server is stopped for 10 s, killed, and the cable pulled for 60 s", timeout=1200, long=True)
 def one_after_the_other_13(lab: Lab) -> None:
     _one_after_the_other(lab, 13)
 

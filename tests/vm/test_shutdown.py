@@ -39,7 +39,7 @@ def away_before_12(lab: Lab) -> None:
     _away_before(lab, 12)
 
 
-@test("Debian 13 is off within the bound when the server went away before the shutdown")
+@test("Debian 13 is off within the bound when the server went away before the shutdown", long=True)
 def away_before_13(lab: Lab) -> None:
     _away_before(lab, 13)
 

@@ -3,7 +3,7 @@
 from lab import Lab, test
 
 
-@test("Debian 12 boots from a virtual disk to a login and powers off")
+@test("Debian 12 boots from a virtual disk to a login and powers off", long=True)
 def debian_12(lab: Lab) -> None:
     _boots(lab, 12)
 
@@ -13,7 +13,7 @@ def debian_13(lab: Lab) -> None:
     _boots(lab, 13)
 
 
-@test("Debian 12 with sysvinit boots from a virtual disk to a login and powers off")
+@test("Debian 12 with sysvinit boots from a virtual disk to a login and powers off", long=True)
 def sysvinit(lab: Lab) -> None:
     image = lab.image("sysv", 12, programs=False)
     disk = lab.copy(image)
