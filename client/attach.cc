@@ -13,7 +13,6 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <linux/fs.h>
@@ -30,6 +29,7 @@
 #include "client/kernel_module.hh"
 #include "client/lease_keeper.hh"
 #include "client/netlink.hh"
+#include "client/pause.hh"
 #include "client/resident.hh"
 #include "client/settle.hh"
 #include "client/sysfs.hh"
@@ -46,11 +46,6 @@ using std::chrono::seconds;
 constexpr seconds open_patience{3};
 constexpr milliseconds pause_between_opens{250};
 constexpr seconds detach_patience{10};
-
-void wait_for(milliseconds duration) {
-    const timespec moment{duration.count() / 1000, duration.count() % 1000 * 1'000'000};
-    ::nanosleep(&moment, nullptr);
-}
 
 // Not a secret: it tells this attachment from every other.
 nbd::Uuid random_session() {
@@ -101,7 +96,7 @@ std::expected<std::uint32_t, Failure> connect_device(Netlink& netlink,
             if (const auto sysfs = SysfsDevice::open(*configuration.index)) in_use = sysfs->connected();
         if (in_use || Clock::now() > end)
             return std::unexpected(connect_failure(index.error(), configuration));
-        wait_for(pause_between_opens);
+        pause_for(pause_between_opens);
     }
 }
 

@@ -2,10 +2,10 @@
 // the daemon that ends the waiting, and where even that does not help, the machine.
 
 #include <sys/reboot.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "client/daemon.hh"
+#include "client/pause.hh"
 #include "common/linux/log.hh"
 
 namespace holdfast::client {
@@ -16,12 +16,6 @@ using std::chrono::seconds;
 // Between attempts to give the device up, and how many there are.
 constexpr seconds pause_between_attempts{1};
 constexpr int most_attempts = 3;
-
-void sleep_for(seconds duration) noexcept {
-    timespec left{duration.count(), 0};
-    while (::nanosleep(&left, &left) != 0) {
-    }
-}
 
 // Other disks may have something to write. In a process of its own, since one of them may be away, too.
 void sync_in_the_background() noexcept {
@@ -63,11 +57,11 @@ void Daemon::end_with_the_machine() {
         LineText::of("the machine goes down, and the server has been away for {} s of it (shutdown-timeout)",
                      shutdown_.patience().count());
     for (int attempt = 1; !give_device_up(reason.view()) && attempt < most_attempts; ++attempt)
-        sleep_for(pause_between_attempts);
+        pause_for(pause_between_attempts);
     if (!record_.carries_root) return tell(LinkEvent::leave);
     // The programs of the shutdown may be on the disk that is gone, and not in memory.
     sync_in_the_background();
-    sleep_for(shutdown_.grace());
+    pause_for(shutdown_.grace());
     const Ending ending = signs_.look_closely();
     log::error(
         LineText::of("{}: the shutdown has not come to its end by itself: {}", name(), word_of(ending)));

@@ -23,10 +23,6 @@ struct FreeMessage {
 using Socket = std::unique_ptr<nl_sock, FreeSocket>;
 using Message = std::unique_ptr<nl_msg, FreeMessage>;
 
-// A dead connection keeps its I/O waiting for so long: practically for ever, but seconds times HZ (at most
-// 1000) must fit the kernel's long. Ten years where that has 64 bits, else twenty days.
-constexpr std::uint64_t practically_for_ever = sizeof(long) == 8 ? 315'360'000 : 1'728'000;
-
 // libnl's codes for what failed; the errno of the kernel's answer comes by handle_error() below.
 int errno_of(int nl_code) {
     switch (nl_code < 0 ? -nl_code : nl_code) {
@@ -164,7 +160,7 @@ Result<std::uint32_t> Netlink::connect(const DeviceConfiguration& configuration,
         put_u64(message, NBD_ATTR_BLOCK_SIZE_BYTES, configuration.block_size) &&
         put_u64(message, NBD_ATTR_SERVER_FLAGS, configuration.server_flags) &&
         put_u64(message, NBD_ATTR_TIMEOUT, seconds_of(configuration.request_timeout)) &&
-        put_u64(message, NBD_ATTR_DEAD_CONN_TIMEOUT, practically_for_ever) &&
+        put_u64(message, NBD_ATTR_DEAD_CONN_TIMEOUT, seconds_of(practically_for_ever)) &&
         ::nla_put_string(message, NBD_ATTR_BACKEND_IDENTIFIER, configuration.identifier.c_str()) == 0 &&
         put_sockets(message, sockets);
     if (!complete) return std::unexpected(SysError{EMSGSIZE, "NBD_CMD_CONNECT"});

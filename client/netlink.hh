@@ -32,6 +32,10 @@ struct DeviceConfiguration {
 };
 
 // What RECONFIGURE is to change; what is empty stays.
+// A dead connection keeps its I/O waiting for so long: practically for ever, but seconds times HZ (at most
+// 1000) must fit the kernel's long. Ten years where that has 64 bits, else twenty days.
+inline constexpr std::chrono::seconds practically_for_ever{sizeof(long) == 8 ? 315'360'000 : 1'728'000};
+
 struct DeviceChange {
     std::optional<std::uint64_t> size;
     std::optional<int>

@@ -6,9 +6,10 @@
 
 #include <errno.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include <array>
+
+#include "client/pause.hh"
 
 namespace holdfast::client {
 
@@ -25,10 +26,15 @@ Result<void> release_stuck(Netlink& netlink, std::uint32_t index, const std::str
     // case.
     [[maybe_unused]] const auto woken = netlink.reconfigure(index, identifier, change);
     // Long enough for the sleepers to see a live socket.
-    const timespec moment{0, 100'000'000};
-    ::nanosleep(&moment, nullptr);
+    pause_for(std::chrono::milliseconds{100});
     peer.reset();
-    return netlink.disconnect(index);
+    auto done = netlink.disconnect(index);
+    if (done) return done;
+    // It stays, and so do the requests that wait for it.
+    DeviceChange again;
+    again.dead_connection_timeout = practically_for_ever;
+    [[maybe_unused]] const auto restored = netlink.reconfigure(index, identifier, again);
+    return done;
 }
 
 }  // namespace holdfast::client

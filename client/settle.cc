@@ -11,13 +11,13 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <array>
 #include <chrono>
 
 #include "client/link.hh"
+#include "client/pause.hh"
 #include "client/request_timer.hh"
 #include "client/sysfs.hh"
 #include "common/linux/result.hh"
@@ -35,11 +35,6 @@ constexpr seconds node_patience{10};
 constexpr seconds read_notice{10};
 constexpr seconds read_patience{60};
 
-void wait_for(milliseconds duration) {
-    const timespec moment{duration.count() / 1000, duration.count() % 1000 * 1'000'000};
-    ::nanosleep(&moment, nullptr);
-}
-
 // The kernel looks for partitions when the device is opened first after its size was set; nothing else makes
 // it do so.
 std::string settle_device(std::uint32_t index, std::uint64_t size, bool own_timer) {
@@ -52,20 +47,20 @@ std::string settle_device(std::uint32_t index, std::uint64_t size, bool own_time
     const auto end = Clock::now() + node_patience;
     Fd device(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     while (!device && (errno == ENOENT || errno == EINTR) && Clock::now() < end) {
-        wait_for(milliseconds{20});
+        pause_for(milliseconds{20});
         device.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     }
     if (!device) return fmt::format("{}: {}", path, SysError{errno, "open"}.message());
     std::uint64_t seen = 0;
     while ((::ioctl(device.get(), BLKGETSIZE64, &seen) != 0 || seen < size) && Clock::now() < end)
-        wait_for(milliseconds{20});
+        pause_for(milliseconds{20});
     if (seen < size) return fmt::format("{}: the kernel gives it {} bytes, not {}", path, seen, size);
     const auto sysfs = SysfsDevice::open(index);
     if (!sysfs) return fmt::format("{}: {}", path, sysfs.error().message());
     for (const std::string& partition : sysfs->partitions()) {
         struct stat node {};
         const std::string node_path = "/dev/" + partition;
-        while (::stat(node_path.c_str(), &node) != 0 && Clock::now() < end) wait_for(milliseconds{20});
+        while (::stat(node_path.c_str(), &node) != 0 && Clock::now() < end) pause_for(milliseconds{20});
     }
     return {};
 }

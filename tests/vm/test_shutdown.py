@@ -74,3 +74,22 @@ def back_in_time(lab: Lab) -> None:
     lab.require(not scene.machine.said(GIVEN_UP), "the device was given up although its server was back")
     lab.check_file_system(scene.disk)
     outages.verify_on_host(lab, scene.disk, acked)
+
+
+@test("reboot -f, poweroff -f, halt and Ctrl-Alt-Del leave a clean file system, with the server there", timeout=1200, long=True)
+def every_way(lab: Lab) -> None:
+    for way in ("systemctl reboot -f", "systemctl poweroff -f", "systemctl halt", "ctrl-alt-delete"):
+        scene = outages.start(lab, 12)
+        acked = outages.acknowledged(scene.machine)
+        if way == "ctrl-alt-delete":
+            scene.machine.qmp("send-key", keys=[{"type": "qcode", "data": key} for key in ("ctrl", "alt", "delete")])
+        else:
+            scene.machine.start_command(way)
+        if way == "systemctl halt":
+            scene.machine.expect("reboot: System halted", timeout=outages.PATIENCE)
+            scene.machine.kill()
+        else:
+            scene.machine.wait_exit(timeout=outages.PATIENCE)
+        scene.server.stop()
+        lab.check_file_system(scene.disk)
+        outages.verify_on_host(lab, scene.disk, acked)

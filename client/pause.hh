@@ -1,0 +1,16 @@
+// A pause that is as long as it says, whatever signals come. May be used after the seal.
+#pragma once
+
+#include <time.h>
+
+#include <chrono>
+
+namespace holdfast::client {
+
+inline void pause_for(std::chrono::milliseconds duration) noexcept {
+    timespec left{duration.count() / 1000, duration.count() % 1000 * 1'000'000};
+    while (::nanosleep(&left, &left) != 0) {
+    }
+}
+
+}  // namespace holdfast::client
