@@ -89,6 +89,7 @@ class Bench:
     build: Path
     folder: Path
     servers: list[Server] = field(default_factory=list)
+    client_build: Path | None = None  # where our client is, when it is not beside the server
 
     @property
     def server_program(self) -> Path:
@@ -96,7 +97,7 @@ class Bench:
 
     @property
     def client_program(self) -> Path:
-        return self.build / "holdfast-client"
+        return (self.client_build or self.build) / "holdfast-client"
 
     def file(self, name: str, size: int = 0, content: bytes | None = None) -> Path:
         path = self.folder / name
@@ -154,10 +155,10 @@ def answers(port: int) -> bool:
 
 
 @contextmanager
-def bench(build: Path) -> Iterator[Bench]:
+def bench(build: Path, client_build: Path | None = None) -> Iterator[Bench]:
     folder = Path(tempfile.mkdtemp(prefix="holdfast-interop-"))
     folder.chmod(0o755)
-    made = Bench(build, folder)
+    made = Bench(build, folder, client_build=client_build)
     try:
         yield made
     finally:
