@@ -52,11 +52,16 @@ const char* word_of(Ending ending) noexcept {
     return "?";
 }
 
-ShutdownSigns ShutdownSigns::open() {
+ShutdownSigns ShutdownSigns::open(const char* run, const char* proc) {
     ShutdownSigns signs;
-    signs.run_.reset(::open("/run", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    signs.proc_.reset(::open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    signs.run_.reset(::open(run, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    signs.proc_.reset(::open(proc, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     return signs;
+}
+
+// As sd_booted(3) has it.
+bool ShutdownSigns::has_systemd() const noexcept {
+    return ::faccessat(run_.get(), "systemd/system", F_OK, 0) == 0;
 }
 
 Ending ShutdownSigns::missing_fifo() noexcept {
@@ -97,8 +102,9 @@ bool ShutdownSigns::in_systemd_shutdown() const noexcept {
 }
 
 Ending ShutdownSigns::look() noexcept {
+    // Under systemd the runlevel means nothing, and more programs than init may write it.
+    if (!has_systemd()) return runlevel();
     if (const Ending ending = missing_fifo(); ending != Ending::none) return ending;
-    if (const Ending ending = runlevel(); ending != Ending::none) return ending;
     return in_systemd_shutdown() ? Ending::unknown : Ending::none;
 }
 

@@ -23,8 +23,8 @@ enum class Ending : std::uint8_t { none, unknown, power_off, reboot, halt, kexec
 
 class ShutdownSigns {
 public:
-    // Without /run or /proc there are no signs.
-    [[nodiscard]] static ShutdownSigns open();
+    // Without /run or /proc there are no signs. (Tests have folders of their own.)
+    [[nodiscard]] static ShutdownSigns open(const char* run = "/run", const char* proc = "/proc");
     // `none` when the machine is not going down. `unknown`: it is, and how it ends is not known. To be
     // called now and then also when nothing is amiss: a FIFO counts as taken away only if it was seen.
     [[nodiscard]] Ending look() noexcept;
@@ -32,6 +32,7 @@ public:
     [[nodiscard]] Ending look_closely() noexcept;
 
 private:
+    [[nodiscard]] bool has_systemd() const noexcept;
     [[nodiscard]] Ending missing_fifo() noexcept;
     [[nodiscard]] Ending runlevel() const noexcept;
     [[nodiscard]] bool in_systemd_shutdown() const noexcept;

@@ -34,9 +34,9 @@ _KERNEL_ERRORS = ("I/O error|EXT4-fs (error|warning)|JBD2:.*(rror|abort)|Remount
                   "[Bb]uffer I/O|critical .* error|BUG:|Oops|general protection|Kernel panic")
 
 
-def image(lab: Lab, release: int, files: Mapping[str, str] | None = None, **options) -> Image:
+def image(lab: Lab, release: int, files: Mapping[str, str] | None = None, kind: str = "client", **options) -> Image:
     """The client's image with the load in it."""
-    return lab.image("client", release, files={**FILES, **(files or {})}, **options)
+    return lab.image(kind, release, files={**FILES, **(files or {})}, **options)
 
 
 def kernel_errors(machine: Machine) -> None:
@@ -176,7 +176,7 @@ class Scene:
             verify_on_host(self.lab, self.disk, acked)
 
 
-def start(lab: Lab, release: int = 12, *, network: Network | None = None, bridge: bool = False, load: bool = True,
+def start(lab: Lab, release: int = 12, *, kind: str = "client", network: Network | None = None, bridge: bool = False, load: bool = True,
           options: str = "", servers: str = "", append: str = "", ip: str = "", grow: int = 0, disk: pathlib.Path | None = None,
           host: Namespace | None = None, address: str = "", memory: int = 512) -> Scene:
     """Boots a machine on a root disk that the host serves, and starts its load.
@@ -185,7 +185,7 @@ def start(lab: Lab, release: int = 12, *, network: Network | None = None, bridge
     device; servers: all of nbdroot=, in its place. ip: in the place of an address from the command line. grow: the disk
     has so many MiB beyond its file system. host, address: another place for the server.
     """
-    made = image(lab, release)
+    made = image(lab, release, kind=kind)
     disk = disk or lab.copy(made)
     if grow:
         with disk.open("r+b") as file:

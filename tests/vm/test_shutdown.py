@@ -14,9 +14,10 @@ GOES_DOWN = r"the machine goes down and its server is away"
 GIVEN_UP = r"given up, and its file system gets errors: the machine goes down"
 
 
-def start(lab: Lab, release: int) -> outages.Scene:
-    scene = outages.start(lab, release, options=f"shutdown-timeout={BOUND}")
-    scene.machine.run("cat $(command -v systemctl) >/dev/null; systemctl is-system-running >/dev/null; :")
+def start(lab: Lab, release: int, kind: str = "client") -> outages.Scene:
+    scene = outages.start(lab, release, kind=kind, options=f"shutdown-timeout={BOUND}")
+    if kind == "client":
+        scene.machine.run("cat $(command -v systemctl) >/dev/null; systemctl is-system-running >/dev/null; :")
     return scene
 
 
@@ -49,6 +50,17 @@ def _away_before(lab: Lab, release: int) -> None:
     scene.stop_server()
     outages.wait_for_state(scene.machine, "reconnecting")
     is_off_in_time(lab, scene, press_the_button(scene))
+
+
+@test("Debian 12 with sysvinit is off within the bound when the server went away before the shutdown")
+def away_before_sysvinit(lab: Lab) -> None:
+    scene = start(lab, 12, kind="sysv")
+    # What this program does while the server is away, it has done before.
+    scene.machine.run("telinit q")
+    scene.stop_server()
+    outages.wait_for_state(scene.machine, "reconnecting")
+    scene.machine.run("telinit 0", timeout=outages.PATIENCE)
+    is_off_in_time(lab, scene, time.monotonic())
 
 
 @test("a machine is off within the bound when the server goes away in the middle of the shutdown")
