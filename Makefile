@@ -67,7 +67,7 @@ endif
 
 all: $(BUILD)holdfast-client $(BUILD)holdfast-server ## the two programs, in build/
 
-# Of a flavour: its compiler's options, its linker's.
+# Of a flavour: its compiler's options, its linker's. What tests is not optimized, since compiling it takes longer than running it.
 cxxflags_of = $(if $(1),-O0 -g1 -fsanitize=$(1) -fno-omit-frame-pointer)
 ldflags_of = $(if $(1),-fsanitize=$(1))
 
@@ -79,7 +79,7 @@ tested_in = $(if $(filter thread,$(1)),$(filter-out client/% $(TESTS_OF_CLIENT),
 define FLAVOUR_RULES
 $(call dir_of,$(1))obj/%.o: %.cc Makefile
 	@mkdir -p $$(@D)
-	$$(call SAY,CXX,$$@)$$(CXX) $$(CPPFLAGS) $$(NL_CFLAGS) $$(if $$(filter tests/%,$$<),-DHOLDFAST_SOURCE_DIR='"$$(CURDIR)"') $$(ALL_CXXFLAGS) $(call cxxflags_of,$(1)) -c -o $$@ $$<
+	$$(call SAY,CXX,$$@)$$(CXX) $$(CPPFLAGS) $$(NL_CFLAGS) $$(if $$(filter tests/%,$$<),-DHOLDFAST_SOURCE_DIR='"$$(CURDIR)"') $$(ALL_CXXFLAGS) $(call cxxflags_of,$(1)) $$(if $$(filter tests/%,$$<),-O0 -g1) -c -o $$@ $$<
 
 $(call dir_of,$(1))holdfast-client: $(call objects_of,$(1),$(COMMON) $(CLIENT))
 	$$(call SAY,LINK,$$@)$$(CXX) $(call ldflags_of,$(1)) $(if $(1),,-static-libstdc++ -static-libgcc) $$(ALL_LDFLAGS) -o $$@ $$^ $$(CLIENT_LIBS)
