@@ -66,7 +66,7 @@ def sysvinit(lab: Lab) -> None:
     server.stop()
 
 
-@test("a device that the initramfs attached gets no unit, and a further one beside it does", timeout=900)
+@test("a device that the initramfs attached gets no unit, and a further one beside it does", timeout=900, long=True)
 def root_is_left_alone(lab: Lab) -> None:
     image = lab.image("client", 12, commands=["mkdir -p /data"], files={
         "/etc/holdfast/devices": f"nbd0 {HOST} root\nnbd1 {HOST} data\n",

@@ -99,7 +99,7 @@ def renewed(lab: Lab) -> None:
 
 
 @test("neither a refusal nor another address nor silence takes the address away; each is told once, and the lease is renewed in the "
-      "end, also while the disk is away", timeout=900)
+      "end, also while the disk is away", timeout=900, long=True)
 def kept(lab: Lab) -> None:
     scene, server = _boot(lab, 13, seconds=20)
     _wait_for_renewals(scene, 1)

@@ -63,7 +63,7 @@ def away_before_sysvinit(lab: Lab) -> None:
     is_off_in_time(lab, scene, time.monotonic())
 
 
-@test("a machine is off within the bound when the server goes away in the middle of the shutdown")
+@test("a machine is off within the bound when the server goes away in the middle of the shutdown", long=True)
 def away_in_the_middle(lab: Lab) -> None:
     scene = start(lab, 12)
     press_the_button(scene)
