@@ -36,7 +36,7 @@ def address_moves(lab: Lab) -> None:
     scene.finish()
 
 
-@test("the second server of the list takes over when the first is gone, and the first again when the second goes")
+@test("the second server of the list takes over when the first is gone, and the first again when the second goes", long=True)
 def next_in_list(lab: Lab) -> None:
     scene = outages.start(lab, 12, servers=f"nbdroot={HOST},10809,root nbdroot={HOST},10810,root")
     for port in (10810, 10809, 10810):

@@ -57,7 +57,7 @@ def refused_export(lab: Lab) -> None:
     fails(lab, f"root=/dev/nbd0 nbdroot={HOST},closed {USER_IP}", r"closed", cards=[card])
 
 
-@test("without a network card the console says that there is no network, and the rescue shell follows", timeout=500)
+@test("without a network card the console says that there is no network, and the rescue shell follows", timeout=500, long=True)
 def no_network(lab: Lab) -> None:
     fails(lab, f"root=/dev/nbd0 nbdroot={HOST},root ip=dhcp", r"no network", cards=[])
 

@@ -63,7 +63,7 @@ def at_attach(lab: Lab) -> None:
 
 
 @test("a server that is replaced by one that talks nonsense, lies, never ends or stalls is waited for: no error, no growth",
-      timeout=1500)
+      timeout=1500, long=True)
 def at_reconnect(lab: Lab) -> None:
     network, machine = _client(lab)
     disk = lab.blank_disk(64)

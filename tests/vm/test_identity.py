@@ -63,7 +63,7 @@ def refused(lab: Lab) -> None:
     scene.finish()
 
 
-@test("a disk that has grown makes the device grow under its file system: at a reconnect, by the probe, and when told")
+@test("a disk that has grown makes the device grow under its file system: at a reconnect, by the probe, and when told", long=True)
 def grown(lab: Lab) -> None:
     scene = outages.start(lab, 12, options="probe=5")
     machine = scene.machine

@@ -19,7 +19,7 @@ from lab.layer import Image
 from lab.machine import Machine
 from lab.network import HOST
 
-PACKAGES = ("ifupdown", "isc-dhcp-client", "network-manager")
+PACKAGES = ("ifupdown", "isc-dhcp-client")
 FILES = {
     "/etc/network/interfaces": "auto lo\niface lo inet loopback\n\nauto eth0\nallow-hotplug eth0\niface eth0 inet dhcp\n",
     "/etc/systemd/network/50-dhcp.network": "[Match]\nName=e*\n\n[Network]\nDHCP=yes\n",
@@ -36,19 +36,25 @@ UNITS = {
     "NetworkManager": ("NetworkManager.service",),
 }
 SYSV_COMMANDS = {
-    "none": ["update-rc.d lab-survivor defaults", "update-rc.d network-manager remove", "rm /etc/network/interfaces"],
-    "ifupdown": ["update-rc.d lab-survivor defaults", "update-rc.d network-manager remove"],
+    "none": ["update-rc.d lab-survivor defaults", "rm /etc/network/interfaces"],
+    "ifupdown": ["update-rc.d lab-survivor defaults"],
     "NetworkManager": ["update-rc.d lab-survivor defaults", "rm /etc/network/interfaces"],
 }
 
 
-def systemd_image(lab: Lab, release: int) -> Image:
-    return lab.image("client", release, packages=PACKAGES, files=FILES,
-                     commands=["systemctl enable systemd-networkd.service", "systemctl disable NetworkManager-wait-online.service"])
+def packages_for(manager: str) -> tuple[str, ...]:
+    """NetworkManager brings a lot with it, so it is only where it is needed."""
+    return (*PACKAGES, "network-manager") if manager == "NetworkManager" else PACKAGES
+
+
+def systemd_image(lab: Lab, release: int, manager: str) -> Image:
+    return lab.image("client", release, packages=packages_for(manager), files=FILES,
+                     commands=["systemctl enable systemd-networkd.service"])
 
 
 def sysv_image(lab: Lab, manager: str) -> Image:
-    return lab.image("sysv", 12, packages=("isc-dhcp-client", "network-manager"), files=FILES, commands=SYSV_COMMANDS[manager])
+    packages = packages_for(manager)[len(PACKAGES):]
+    return lab.image("sysv", 12, packages=packages, files=FILES, commands=SYSV_COMMANDS[manager])
 
 
 def words_for(manager: str) -> str:
@@ -117,7 +123,7 @@ def declare(system: str, manager: str, body) -> None:
 for _release in (12, 13):
     for _manager in ("none", *UNITS):
         declare(f"Debian {_release} systemd", _manager, lambda lab, release=_release, manager=_manager:
-                lives(lab, systemd_image(lab, release), manager, words_for(manager)))
+                lives(lab, systemd_image(lab, release, manager), manager, words_for(manager)))
 for _manager in SYSV_COMMANDS:
     declare("Debian 12 sysvinit", _manager, lambda lab, manager=_manager:
             lives(lab, sysv_image(lab, manager), manager, systemd=False))
@@ -148,7 +154,7 @@ def goes_down_as_soon(lab: Lab, image: Image, words: str = "") -> None:
 def as_soon_systemd(lab: Lab) -> None:
     for release in (12, 13):
         for manager in ("none", *UNITS):
-            goes_down_as_soon(lab, systemd_image(lab, release), words_for(manager))
+            goes_down_as_soon(lab, systemd_image(lab, release, manager), words_for(manager))
 
 
 @test("Debian 12 with sysvinit and each manager powers off as soon as from a virtual disk", long=True, timeout=1800)
