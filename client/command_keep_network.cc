@@ -29,6 +29,7 @@ ExitCode run_keep_network(const KeepNetworkOptions& options) {
     log::open("holdfast-client", log::Sink::kernel, log::Level::debug);
     HandoverFolders folders;
     folders.root = options.root;
+    folders.init = init_of(options.root, options.init);
     auto config = load_config(options.config_file, options.root + default_config_file);
     if (!config) {
         for (const std::string& error : config.error()) tell(error);

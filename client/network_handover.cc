@@ -170,6 +170,14 @@ std::string path_of_report(std::uint32_t device) {
 
 }  // namespace
 
+Init init_of(const std::string& root, const std::string& path) {
+    std::array<char, 256> target{};
+    const ssize_t length = ::readlink((root + path).c_str(), target.data(), target.size());
+    const std::string_view name =
+        length > 0 ? std::string_view(target.data(), static_cast<std::size_t>(length)) : path;
+    return name.substr(name.rfind('/') + 1) == "systemd" ? Init::systemd : Init::other;
+}
+
 std::vector<RootNetwork> root_networks(const HandoverFolders& folders) {
     std::vector<RootNetwork> networks;
     for (const std::uint32_t index : nbd_devices())
@@ -184,6 +192,10 @@ Handover hand_over(const HandoverFolders& folders, const RootNetwork& network,
     const std::string& name = network.interfaces.front();
     for (const NetworkOwner owner :
          {NetworkOwner::ifupdown, NetworkOwner::networkd, NetworkOwner::network_manager}) {
+        const std::vector<RunFile> files =
+            files_against(owner, folders.init, network.interfaces,
+                          excluded_interfaces(text_of(folders.root + "/etc/default/networking")));
+        if (files.empty()) continue;
         const auto place = administrators_place(owner, folders.root, network.interfaces);
         if (!choices.keeps_from(owner)) {
             if (place)
@@ -194,9 +206,7 @@ Handover hand_over(const HandoverFolders& folders, const RootNetwork& network,
             continue;
         }
         std::string failure;
-        for (const RunFile& file :
-             files_against(owner, network.interfaces,
-                           excluded_interfaces(text_of(folders.root + "/etc/default/networking"))))
+        for (const RunFile& file : files)
             if (failure.empty()) failure = write_run_file(folders, file);
         if (!failure.empty()) {
             handover.warnings.push_back(

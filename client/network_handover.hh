@@ -12,7 +12,8 @@ namespace holdfast::client {
 
 // Where things are. The defaults are the initramfs's; tests name folders of their own.
 struct HandoverFolders {
-    std::string root;  // where the root file system is mounted: "" or "/root"
+    std::string root;         // where the root file system is mounted: "" or "/root"
+    Init init = Init::other;  // of the system that is on it
     std::string run = "/run";
     std::string interfaces = "/sys/class/net";
 };
@@ -24,6 +25,9 @@ struct RootNetwork {
     std::string address;       // numeric
     std::vector<std::string> interfaces;
 };
+
+// What `path`, in the root file system, is: /sbin/init, or what init= on the kernel command line names.
+[[nodiscard]] Init init_of(const std::string& root, const std::string& path);
 
 // The networks of all attached devices that carry the root file system, by the records in /run/holdfast.
 [[nodiscard]] std::vector<RootNetwork> root_networks(const HandoverFolders& folders);

@@ -53,7 +53,8 @@ void for_each_line(std::string_view text, Visit visit) {
     }
 }
 
-std::vector<RunFile> against_ifupdown(const std::vector<std::string>& interfaces, std::string_view excluded) {
+std::vector<RunFile> against_ifupdown(Init init, const std::vector<std::string>& interfaces,
+                                      std::string_view excluded) {
     std::vector<RunFile> files;
     std::string state;
     for (const std::string& name : interfaces) state += fmt::format("{0}={0}\n", name);
@@ -62,6 +63,7 @@ std::vector<RunFile> against_ifupdown(const std::vector<std::string>& interfaces
     for (const std::string& name : interfaces) all += (all.empty() ? "" : " ") + name;
     files.push_back(
         {"/run/holdfast/networking.env", fmt::format("{}EXCLUDE_INTERFACES=\"{}\"\n", head, all)});
+    if (init != Init::systemd) return files;
     // A list that grows: what is read last counts.
     files.push_back({"/run/systemd/system/networking.service.d/holdfast.conf",
                      fmt::format("{}[Service]\nEnvironmentFile=-/run/holdfast/networking.env\n", head)});
@@ -91,12 +93,13 @@ bool NetworkChoices::keeps_from(NetworkOwner owner) const noexcept {
     return false;
 }
 
-std::vector<RunFile> files_against(NetworkOwner owner, const std::vector<std::string>& interfaces,
+std::vector<RunFile> files_against(NetworkOwner owner, Init init, const std::vector<std::string>& interfaces,
                                    std::string_view excluded) {
     if (interfaces.empty()) return {};
     switch (owner) {
-        case NetworkOwner::ifupdown: return against_ifupdown(interfaces, excluded);
+        case NetworkOwner::ifupdown: return against_ifupdown(init, interfaces, excluded);
         case NetworkOwner::networkd:
+            if (init != Init::systemd) return {};
             return {{fmt::format("/run/systemd/network/{}", network_file_name),
                      fmt::format("{}[Match]\nName={}\n\n[Link]\nUnmanaged=yes\n", head,
                                  joined(interfaces, "", " "))}};

@@ -36,9 +36,13 @@ struct RunFile {
     bool operator==(const RunFile&) const = default;
 };
 
-// What keeps `owner` from the interfaces. `excluded`: those that /etc/default/networking excludes already
-// (ifupdown only).
-[[nodiscard]] std::vector<RunFile> files_against(NetworkOwner owner,
+// The init of the system. Only systemd may find /run/systemd/system: to everybody else, that folder says that
+// systemd runs (sd_booted(3)).
+enum class Init : std::uint8_t { systemd, other };
+
+// What keeps `owner` from the interfaces; nothing where the owner does not exist without systemd. `excluded`:
+// those that /etc/default/networking excludes already (ifupdown only).
+[[nodiscard]] std::vector<RunFile> files_against(NetworkOwner owner, Init init,
                                                  const std::vector<std::string>& interfaces,
                                                  std::string_view excluded = {});
 

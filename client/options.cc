@@ -106,6 +106,7 @@ enum LongOnly : int {
     read_write,
     config,
     root,
+    init,
     service
 };
 
@@ -309,6 +310,7 @@ Read<Command> read_boot(const Words& words) {
 
 Read<Command> read_keep_network(const Words& words) {
     static constexpr option table[] = {{"root", required_argument, nullptr, root},
+                                       {"init", required_argument, nullptr, init},
                                        {"config", required_argument, nullptr, config},
                                        {"help", no_argument, nullptr, 'h'},
                                        {}};
@@ -317,6 +319,7 @@ Read<Command> read_keep_network(const Words& words) {
     for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
         switch (found.letter) {
             case root: options.root = found.value; break;
+            case init: options.init = found.value; break;
             case config: options.config_file = found.value; break;
             case 'h': return HelpOptions{"keep-network"};
             default: return unexpected(found.error);

@@ -64,6 +64,7 @@ struct BootCommandOptions {
 
 struct KeepNetworkOptions {
     std::string root;                        // where the root file system is mounted
+    std::string init = "/sbin/init";         // which program of it is going to be process 1
     std::optional<std::string> config_file;  // empty: the default one of that file system
 };
 

@@ -21,14 +21,14 @@ std::string text_of(const std::vector<RunFile>& files, std::string_view path) {
 }  // namespace
 
 TEST_CASE("network owners: systemd-networkd is told that the interface is unmanaged") {
-    const auto files = files_against(NetworkOwner::networkd, bond);
+    const auto files = files_against(NetworkOwner::networkd, Init::systemd, bond);
     REQUIRE(files.size() == 1);
     CHECK(files[0].path == "/run/systemd/network/00-holdfast.network");
     CHECK(files[0].text.ends_with("[Match]\nName=bond0 eth0 eth1\n\n[Link]\nUnmanaged=yes\n"));
 }
 
 TEST_CASE("network owners: NetworkManager is told the same, by exact names") {
-    const auto files = files_against(NetworkOwner::network_manager, bond);
+    const auto files = files_against(NetworkOwner::network_manager, Init::systemd, bond);
     REQUIRE(files.size() == 1);
     CHECK(files[0].path == "/run/NetworkManager/conf.d/holdfast.conf");
     CHECK(
@@ -39,7 +39,7 @@ TEST_CASE("network owners: NetworkManager is told the same, by exact names") {
 TEST_CASE(
     "network owners: ifupdown takes the interface for one that is up, and takes it down with none of its "
     "units") {
-    const auto files = files_against(NetworkOwner::ifupdown, card, "wlan0 usb0");
+    const auto files = files_against(NetworkOwner::ifupdown, Init::systemd, card, "wlan0 usb0");
     CHECK(text_of(files, "/run/network/ifstate") == "eth0=eth0\n");
     CHECK(std::ranges::find(files, "/run/network/ifstate", &RunFile::path)->append);
     CHECK(
@@ -53,8 +53,9 @@ TEST_CASE(
 TEST_CASE("network owners: every file is below /run, and without an interface there is none") {
     for (const NetworkOwner owner :
          {NetworkOwner::ifupdown, NetworkOwner::networkd, NetworkOwner::network_manager}) {
-        CHECK(files_against(owner, {}).empty());
-        for (const RunFile& file : files_against(owner, bond)) CHECK(file.path.starts_with("/run/"));
+        CHECK(files_against(owner, Init::systemd, {}).empty());
+        for (const RunFile& file : files_against(owner, Init::systemd, bond))
+            CHECK(file.path.starts_with("/run/"));
         CHECK(NetworkChoices{}.keeps_from(owner));
         CHECK_FALSE(NetworkChoices{false, false, false}.keeps_from(owner));
     }
@@ -90,4 +91,14 @@ TEST_CASE("network owners: a NetworkManager connection is found with its line") 
     CHECK(place_in_keyfile(file, "[connection]\nid=lan\ninterface-name=eth0\n", card) ==
           "/etc/NetworkManager/system-connections/lan:3");
     CHECK_FALSE(place_in_keyfile(file, "[connection]\nid=eth0\n[ipv4]\ninterface-name=eth0\n", card));
+}
+
+TEST_CASE("network owners: without systemd there is nothing that says that systemd runs") {
+    for (const NetworkOwner owner :
+         {NetworkOwner::ifupdown, NetworkOwner::networkd, NetworkOwner::network_manager})
+        for (const RunFile& file : files_against(owner, Init::other, bond))
+            CHECK_FALSE(file.path.starts_with("/run/systemd"));
+    CHECK(files_against(NetworkOwner::networkd, Init::other, card).empty());
+    CHECK(text_of(files_against(NetworkOwner::ifupdown, Init::other, card), "/run/network/ifstate") ==
+          "eth0=eth0\n");
 }

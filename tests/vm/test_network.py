@@ -96,8 +96,10 @@ def works(lab: Lab, machine: Machine, manager: str, systemd: bool) -> None:
     lab.require([each["local"] for each in addresses] == ["10.0.2.15"], f"the addresses of eth0: {addresses}")
     status = outages.status(machine)
     lab.require(status["state"] == "attached" and status["reconnects"] == 0, f"the disk's link was touched: {status}")
-    lab.require("eth0 (10.0.2.15), kept from ifupdown, systemd-networkd, NetworkManager" == status["network"], f"status: {status}")
+    owners = "ifupdown, systemd-networkd, NetworkManager" if systemd else "ifupdown, NetworkManager"
+    lab.require(f"eth0 (10.0.2.15), kept from {owners}" == status["network"], f"status: {status}")
     machine.run("ip route | grep -q ^default")
+    machine.run("test -e /run/systemd/system" if systemd else "test ! -e /run/systemd/system")
     machine.run("dmesg | grep -F 'configures eth0, which the root disk uses'" if manager == "ifupdown" else ":")
     outages.kernel_errors(machine)
 
