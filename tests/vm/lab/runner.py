@@ -61,7 +61,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--only", dest="more", action="append", default=[], metavar="SUBSTRING")
     parser.add_argument("--long", action="store_true", help="run the tests that take long, instead of the others")
     parser.add_argument("--list", action="store_true", help="name the tests and run none")
-    parser.add_argument("--jobs", "-j", type=int, default=3, help="how many tests at the same time (3)")
+    parser.add_argument("--jobs", "-j", type=int, default=2, help="how many tests at the same time (2)")
     parser.add_argument("--log-dir", type=pathlib.Path, default=paths.BUILD / "vm-logs")
     parser.add_argument("--results", type=pathlib.Path, help="a file to add pass/fail lines to")
     parser.add_argument("--keep", action="store_true", help="keep the disks of the tests beside their logs")
