@@ -11,7 +11,6 @@
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -23,6 +22,7 @@
 #include "client/control.hh"
 #include "client/kernel_module.hh"
 #include "client/link.hh"
+#include "client/pause.hh"
 #include "client/release.hh"
 #include "client/status.hh"
 #include "client/sysfs.hh"
@@ -155,10 +155,9 @@ ExitCode disconnect(std::uint32_t index, bool force, const SysfsDevice& sysfs) {
 // The kernel lets go when the last one who has it open closes it.
 bool gone(const SysfsDevice& sysfs, std::chrono::seconds patience) {
     const auto end = Clock::now() + patience;
-    const timespec moment{0, 10'000'000};
     while (sysfs.connected()) {
         if (Clock::now() > end) return false;
-        ::nanosleep(&moment, nullptr);
+        pause_for(std::chrono::milliseconds{10});
     }
     return true;
 }
@@ -176,11 +175,10 @@ std::vector<std::string> openers_besides(const Claim& claim, std::uint32_t index
 // Those who do not let go in a moment, as udev does.
 std::vector<std::string> lasting_openers(const Claim& claim, std::uint32_t index) {
     const auto end = Clock::now() + opener_patience;
-    const timespec moment{0, 50'000'000};
     for (;;) {
         auto openers = openers_besides(claim, index);
         if (openers.empty() || Clock::now() > end) return openers;
-        ::nanosleep(&moment, nullptr);
+        pause_for(std::chrono::milliseconds{50});
     }
 }
 
@@ -224,8 +222,7 @@ bool is_not_to_stop() {
 // What is mounted on the device is unmounted at the same time, as systemd sees it.
 void await_users(std::uint32_t index) {
     const auto end = Clock::now() + user_patience;
-    const timespec moment{0, 100'000'000};
-    while (!users_of(index).empty() && Clock::now() < end) ::nanosleep(&moment, nullptr);
+    while (!users_of(index).empty() && Clock::now() < end) pause_for(std::chrono::milliseconds{100});
 }
 
 }  // namespace

@@ -4,17 +4,17 @@
 #include "client/search.hh"
 
 #include <fmt/format.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <utility>
 
 #include "client/block_size.hh"
+#include "client/pause.hh"
 
 namespace holdfast::client {
 namespace {
 
-constexpr timespec pause_between_rounds{1, 0};
+constexpr std::chrono::seconds pause_between_rounds{1};
 
 ExitCode code_of(LinkFault fault) {
     return fault == LinkFault::unreachable ? ExitCode::unreachable : ExitCode::refused;
@@ -110,8 +110,8 @@ std::expected<Found, Failure> search(const SearchRequest& request, const Report&
     for (;;) {
         auto found = search.round();
         if (report.abandoned()) return std::unexpected(Failure{ExitCode::failure, "nobody waits any more"});
-        if (found || Clock::now() + std::chrono::seconds{1} > end) return found;
-        ::nanosleep(&pause_between_rounds, nullptr);
+        if (found || Clock::now() + pause_between_rounds > end) return found;
+        pause_for(pause_between_rounds);
     }
 }
 
