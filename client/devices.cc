@@ -12,6 +12,8 @@
 #include <span>
 #include <string>
 
+#include "client/words.hh"
+
 namespace holdfast::client {
 namespace {
 
@@ -20,21 +22,11 @@ using Outcome = std::expected<void, std::string>;
 
 constexpr std::size_t most_servers = 16;  // a list longer than this is a mistake
 
-bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-
 // The words of a line, up to one that begins with '#'.
-std::vector<std::string_view> words_of(std::string_view line) {
-    std::vector<std::string_view> words;
-    for (std::size_t at = 0; at < line.size();) {
-        if (is_blank(line[at])) {
-            ++at;
-            continue;
-        }
-        if (line[at] == '#') break;
-        const std::size_t begin = at;
-        while (at < line.size() && !is_blank(line[at])) ++at;
-        words.push_back(line.substr(begin, at - begin));
-    }
+std::vector<std::string_view> words_before_comment(std::string_view line) {
+    std::vector<std::string_view> words = words_of(line);
+    words.erase(std::ranges::find_if(words, [](std::string_view word) { return word.starts_with('#'); }),
+                words.end());
     return words;
 }
 
@@ -289,7 +281,8 @@ DeviceTable read_device_table(std::string_view file, std::string_view text) {
     DeviceTable table;
     for (Place place{std::string(file), 1}; !text.empty(); ++place.line) {
         const std::size_t end = text.find('\n');
-        if (const auto words = words_of(text.substr(0, end)); !words.empty()) take_line(table, place, words);
+        if (const auto words = words_before_comment(text.substr(0, end)); !words.empty())
+            take_line(table, place, words);
         text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
     }
     return table;

@@ -112,6 +112,8 @@ std::string write_run_file(const HandoverFolders& folders, const RunFile& file) 
          at = path.find('/', at + 1))
         if (::mkdir(path.substr(0, at).c_str(), 0755) != 0 && errno != EEXIST)
             return fmt::format("{}: {}", path.substr(0, at), SysError{errno, "mkdir"}.message());
+    // When the command is run once more.
+    if (file.append && text_of(path).find(file.text) != std::string::npos) return {};
     const Fd out(
         ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (file.append ? O_APPEND : O_TRUNC), 0644));
     if (!out) return fmt::format("{}: {}", path, SysError{errno, "open"}.message());

@@ -10,27 +10,13 @@
 
 #include <algorithm>
 
+#include "client/words.hh"
 #include "common/linux/ini.hh"
 
 namespace holdfast::client {
 namespace {
 
 constexpr const char* head = "# Made by holdfast-client: the root disk uses this interface.\n";
-
-bool is_blank(char c) noexcept { return c == ' ' || c == '\t' || c == '\r'; }
-
-// The words of a line.
-std::vector<std::string_view> words_of(std::string_view line) {
-    std::vector<std::string_view> words;
-    while (true) {
-        const auto begin = std::ranges::find_if_not(line, is_blank);
-        line.remove_prefix(static_cast<std::size_t>(begin - line.begin()));
-        if (line.empty()) return words;
-        const auto end = std::ranges::find_if(line, is_blank);
-        words.push_back(line.substr(0, static_cast<std::size_t>(end - line.begin())));
-        line.remove_prefix(words.back().size());
-    }
-}
 
 bool contains(const std::vector<std::string>& interfaces, std::string_view name) {
     return std::ranges::find(interfaces, name) != interfaces.end();
