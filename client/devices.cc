@@ -67,6 +67,7 @@ constexpr std::array option_table{
     OptionRow{"probe", Meaning::choice, "probe"},
     OptionRow{"wait", Meaning::choice, "wait"},
     OptionRow{"lost-cache", Meaning::choice, "lost-cache"},
+    OptionRow{"shutdown-timeout", Meaning::choice, "shutdown-timeout"},
     OptionRow{"read-only", Meaning::read_only, ""},
     OptionRow{"ro", Meaning::read_only, ""},
     OptionRow{"rw", Meaning::read_write, ""},

@@ -91,13 +91,14 @@ TEST_CASE("further servers of the same disk are options") {
 TEST_CASE("options are nbdtab's, or the choices of every device") {
     const DeviceLine line = only(
         "nbd1 h data bs=4096,timeout=30,conns=4,dead-after=20,probe=5,wait=60,lost-cache=fail,ro,noauto,"
-        "_netdev,auto,persist,swap");
+        "_netdev,auto,persist,swap,shutdown-timeout=0");
     CHECK(line.choices == Choices{.timeout = seconds{30},
                                   .dead_after = seconds{20},
                                   .probe = seconds{5},
                                   .wait = seconds{60},
                                   .connections = 4,
                                   .lost_cache = LostCache::fail,
+                                  .shutdown_timeout = seconds{0},
                                   .block_size = 4096,
                                   .read_only = true});
     CHECK_FALSE(line.at_boot);
