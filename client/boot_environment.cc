@@ -8,6 +8,8 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
 #include <array>
@@ -160,6 +162,12 @@ void take_value(std::string_view key, const std::string& value, NetworkAnswer& a
 }
 
 }  // namespace
+
+bool in_initramfs(const BootFiles& files) {
+    struct statfs root {};
+    return ::statfs(files.root.c_str(), &root) == 0 &&
+           (root.f_type == TMPFS_MAGIC || root.f_type == RAMFS_MAGIC);
+}
 
 std::expected<std::string, std::string> read_command_line(const BootFiles& files) {
     auto text = read_small_file(files.command_line);

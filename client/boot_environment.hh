@@ -22,7 +22,11 @@ struct BootFiles {
     std::string interfaces = "/sys/class/net";
     std::string resolv_conf = "/etc/resolv.conf";
     std::string param_conf = "/conf/param.conf";  // sourced by the initramfs after each boot script
+    std::string root = "/";
 };
+
+// The root file system is still the kernel's own (tmpfs or ramfs): what runs here runs in the initramfs.
+bool in_initramfs(const BootFiles& files);
 
 // The kernel command line, without its newline. The error names file and reason.
 std::expected<std::string, std::string> read_command_line(const BootFiles& files);

@@ -11,6 +11,8 @@
 #include "client/config_file.hh"
 #include "client/control.hh"
 #include "client/devices_file.hh"
+#include "client/record.hh"
+#include "client/state_file.hh"
 #include "client/takeover.hh"
 #include "common/linux/service_notice.hh"
 
@@ -20,10 +22,12 @@ namespace {
 // Both power up at once where one switch has both: the server may take longer.
 constexpr std::chrono::seconds table_patience{30};
 
-// Where /run/holdfast/nbdN.boot is, the initramfs attached the device: the root file system is on it. A
-// service's stop, and its place in the order of the shutdown, are not for that one.
-bool is_of_boot(std::uint32_t index) {
-    return ::access(fmt::format("{}/nbd{}.boot", run_directory, index).c_str(), F_OK) == 0;
+// A service's stop, and its place in the order of the shutdown, are not for a disk with the root file system.
+bool carries_root(std::uint32_t index) {
+    const auto text = read_state_file(index);
+    if (!text) return false;
+    const auto known = read_known_device(*text);
+    return known && known->record.carries_root;
 }
 
 // The device's line in the table, where the command line leaves the servers to the files.
@@ -64,12 +68,14 @@ std::expected<AttachRequest, std::string> request_for(const AttachOptions& optio
     request.search.block_size = choices.block_size;
     request.search.patience = choices.wait.value_or(request.search.patience);
     request.policy = policy_of(choices);
+    const BootFiles files;
+    // By hand in the initramfs's shell, or from a script there.
+    request.carries_root = in_initramfs(files);
     // A further disk is reached by an address that somebody looks after already, so this is for who asks for
-    // it here.
-    if (options.choices.lease == LeaseCare::renew) {
-        const BootFiles files;
+    // it there.
+    const LeaseCare usual = request.carries_root ? LeaseCare::renew : LeaseCare::leave;
+    if (options.choices.lease.value_or(usual) == LeaseCare::renew)
         request.leases = leases_in(read_network_answers(files), ip_word(files));
-    }
     request.read_only = choices.read_only.value_or(false);
     return request;
 }
@@ -88,7 +94,7 @@ ExitCode run_attach(const AttachOptions& options, ProcessTitle& title) {
         complain(line.error());
         return ExitCode::usage;
     }
-    if (options.service && is_of_boot(*options.index)) {
+    if (options.service && carries_root(*options.index)) {
         complain(
             fmt::format("/dev/nbd{}: attached in the initramfs, for the root file system; no service is "
                         "to stop it",

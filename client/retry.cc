@@ -1,5 +1,5 @@
-// Half a second of pause, give or take what keeps clients apart; longer when nothing has answered for a
-// while.
+// Less than half a second of pause, so that a server's return is noticed in half of that on average, and of
+// a width that keeps clients apart; longer when nothing has answered for a while.
 
 #include "client/retry.hh"
 
@@ -13,9 +13,9 @@ struct Spread {
     std::uint64_t width;
 };
 // In milliseconds. After so many attempts (half a minute or more) nobody counts on the next second any more.
-constexpr Spread early{350, 300};
+constexpr Spread early{250, 250};
 constexpr Spread late{500, 500};
-constexpr std::uint64_t early_attempts = 60;
+constexpr std::uint64_t early_attempts = 80;
 
 }  // namespace
 

@@ -23,8 +23,9 @@ constexpr std::uint32_t quick_offers = 5;
 constexpr milliseconds quick_offer{200};
 constexpr milliseconds slow_offer{1000};
 
-// Attempts at a machine that is silent are short, so that its return is noticed soon, but for every eighth.
-constexpr std::uint64_t patient_every = 8;
+// Attempts at a machine that is silent are short, so that its return is noticed soon, but for every
+// sixteenth.
+constexpr std::uint64_t patient_every = 16;
 constexpr milliseconds longest_connect{5000};
 
 constexpr std::array state_words{

@@ -49,7 +49,7 @@ enum class LinkAction : std::uint8_t {
 
 // Durations that are not the supervisor's to choose.
 struct LinkTiming {
-    std::chrono::milliseconds connect{500};     // for a connection to stand
+    std::chrono::milliseconds connect{400};     // for a connection to stand
     std::chrono::milliseconds patient{1500};    // the same, now and then: the way may have become longer
     std::chrono::milliseconds attempt{10'000};  // for an attempt in all
     std::chrono::milliseconds let_go{1000};     // for LINK_DEAD, before it is taken for lost

@@ -62,7 +62,7 @@ TEST_CASE("after a failure the next server is tried without a pause, and after a
         CHECK(supervisor.on(LinkEvent::failed, now) == LinkAction::drop_attempt);
         if (expected != 2) CHECK(supervisor.deadline() == now);
     }
-    CHECK(supervisor.deadline() - now >= milliseconds{350});
+    CHECK(supervisor.deadline() - now >= milliseconds{250});
     CHECK(supervisor.deadline() - now < milliseconds{1000});
     now = supervisor.deadline();
     CHECK(supervisor.on(LinkEvent::deadline, now) == LinkAction::try_server);
@@ -138,7 +138,7 @@ TEST_CASE("a link that breaks at once counts as one more attempt that failed") {
     (void)supervisor.on(LinkEvent::slot_free, now);
     (void)supervisor.on(LinkEvent::accepted, now);
     CHECK(supervisor.on(LinkEvent::link_lost, now) == LinkAction::cut_link);
-    CHECK(supervisor.deadline() >= now + milliseconds{350});
+    CHECK(supervisor.deadline() >= now + milliseconds{250});
 }
 
 TEST_CASE("every event has a meaning in every state, and after leave nothing has") {

@@ -1,5 +1,6 @@
 """What the console says when a machine cannot boot, each followed by the initramfs's own rescue shell."""
 
+import outages
 import serving
 from lab import Lab, test
 from lab.network import HOST, USER_IP, Card
@@ -30,6 +31,26 @@ def no_server(lab: Lab) -> None:
     fails(lab, f"root=/dev/nbd0 nbdroot={HOST},root {USER_IP}", r"10\.0\.2\.2.*refused", cards=[network.user_card()])
     fails(lab, f"root=/dev/nbd0 nbdroot={HOST},root {USER_IP}", r"10\.0\.2\.2.*refused", cards=[network.user_card()],
           release=13)
+
+
+@test("a root disk that is attached by hand in the rescue shell is kept as one that the initramfs attached", timeout=500)
+def by_hand(lab: Lab) -> None:
+    image = lab.image("client", 12)
+    network = lab.network()
+    disk = lab.copy(image)
+    machine = lab.boot("boot", image, disks=[], cards=[network.user_card()],
+                       append=f"root=/dev/nbd0 nbdroot={HOST},99999 {USER_IP}")
+    machine.expect(SHELL, timeout=240)
+    server = serving.serve(lab, network, f"root={disk}")
+    machine.run(f"holdfast-client attach --quiet --device nbd0 nbd://{HOST}/root")
+    machine.type("exit")
+    machine.login()
+    status = outages.status(machine)
+    lab.require(status["network"].startswith("eth0 (10.0.2.15), kept from"), f"status: {status}")
+    lab.require(machine.run_status("holdfast-client attach --service --device nbd0")[0], "a service has taken it")
+    machine.poweroff()
+    lab.check_file_system(disk)
+    server.stop()
 
 
 @test("a server that comes up late is waited for")
