@@ -2,6 +2,9 @@
 // interfaces that it brought up: one that stands there is left alone by every ifup, but taken down by `ifdown
 // -a`. So under systemd, where the units can be told, they are told to leave it out; and under sysvinit the
 // shutdown script that would do it does nothing while /dev/nbd* is mounted.
+//
+// ifupdown-ng has /run/ifstate for the same, with a count of who needs the interface (ifstate(5) of it): one
+// that many need is taken down by nobody.
 
 #include "client/network_owners.hh"
 
@@ -42,9 +45,13 @@ void for_each_line(std::string_view text, Visit visit) {
 std::vector<RunFile> against_ifupdown(Init init, const std::vector<std::string>& interfaces,
                                       std::string_view excluded) {
     std::vector<RunFile> files;
-    std::string state;
-    for (const std::string& name : interfaces) state += fmt::format("{0}={0}\n", name);
+    std::string state, counted;
+    for (const std::string& name : interfaces) {
+        state += fmt::format("{0}={0}\n", name);
+        counted += fmt::format("{0}={0} 1000000 explicit\n", name);
+    }
     files.push_back({"/run/network/ifstate", state, true});
+    files.push_back({"/run/ifstate", counted, true});
     std::string all(excluded);
     for (const std::string& name : interfaces) all += (all.empty() ? "" : " ") + name;
     files.push_back(

@@ -42,6 +42,7 @@ TEST_CASE(
     const auto files = files_against(NetworkOwner::ifupdown, Init::systemd, card, "wlan0 usb0");
     CHECK(text_of(files, "/run/network/ifstate") == "eth0=eth0\n");
     CHECK(std::ranges::find(files, "/run/network/ifstate", &RunFile::path)->append);
+    CHECK(text_of(files, "/run/ifstate") == "eth0=eth0 1000000 explicit\n");
     CHECK(
         text_of(files, "/run/holdfast/networking.env").ends_with("EXCLUDE_INTERFACES=\"wlan0 usb0 eth0\"\n"));
     CHECK(text_of(files, "/run/systemd/system/networking.service.d/holdfast.conf")

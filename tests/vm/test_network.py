@@ -6,6 +6,8 @@ DHCP, a diskless machine boots, works, reboots, works, and powers off, cleanly.
     Debian 12, systemd     long     x              x                 long
     Debian 13, systemd     long     long           long              long
 
+And ifupdown-ng, in the place of ifupdown, on Debian 12 with systemd (long).
+
 The fields with an x are for `make check`, those with "long" for `make check-long`.
 """
 
@@ -129,6 +131,12 @@ for _release in (12, 13):
 for _manager in SYSV_COMMANDS:
     declare("Debian 12 sysvinit", _manager, lambda lab, manager=_manager:
             lives(lab, sysv_image(lab, manager), manager, systemd=False))
+
+
+@test("Debian 12 systemd with ifupdown-ng boots, works, reboots and powers off with its network untouched", timeout=900, long=True)
+def ifupdown_ng(lab: Lab) -> None:
+    image = lab.image("client", 12, packages=("ifupdown-ng",), files=FILES, commands=["systemctl enable systemd-networkd.service"])
+    lives(lab, image, "ifupdown", words_for("ifupdown"))
 
 
 # More than the same system takes from a disk of its own.

@@ -88,6 +88,24 @@ def back_in_time(lab: Lab) -> None:
     outages.verify_on_host(lab, scene.disk, acked)
 
 
+@test("systemctl kexec starts the next kernel from a clean file system, and the machine goes on with its root disk", timeout=900,
+      long=True)
+def kexec(lab: Lab) -> None:
+    scene = outages.start(lab, 12, packages=("kexec-tools",))
+    machine = scene.machine
+    machine.run("kexec -l /boot/vmlinuz-$(uname -r) --initrd=/boot/initrd.img-$(uname -r) --reuse-cmdline", timeout=outages.PATIENCE)
+    acked = outages.acknowledged(machine)
+    machine.reboot("systemctl kexec")
+    machine.expect("kexec_core: Starting new kernel", timeout=outages.PATIENCE)
+    machine.login()
+    machine.run("findmnt -n -o SOURCE / | grep -x /dev/nbd0 && ! dmesg | grep -E 'EXT4-fs .*(recover|orphan)'")
+    outages.kernel_errors(machine)
+    machine.poweroff(timeout=outages.PATIENCE)
+    scene.server.stop()
+    lab.check_file_system(scene.disk)
+    outages.verify_on_host(lab, scene.disk, acked)
+
+
 @test("reboot -f, poweroff -f, halt and Ctrl-Alt-Del leave a clean file system, with the server there", timeout=1200, long=True)
 def every_way(lab: Lab) -> None:
     for way in ("systemctl reboot -f", "systemctl poweroff -f", "systemctl halt", "ctrl-alt-delete"):

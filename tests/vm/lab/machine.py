@@ -196,11 +196,11 @@ class Machine:
         self._begin_boot()
         self.qmp("system_reset")
 
-    def reboot(self) -> "Machine":
+    def reboot(self, command: str = "reboot") -> "Machine":
         """Tells the system to reboot. The next login() waits for the new boot. (exit_on_reboot=False, here too.)"""
         line = self.shell if self._has_shell else self.console
         self._begin_boot()
-        line.send("reboot </dev/null >/dev/null 2>&1\n")
+        line.send(f"{command} </dev/null >/dev/null 2>&1\n")
         return self
 
     def _begin_boot(self) -> None:
