@@ -3,10 +3,12 @@
 import pathlib
 import re
 
+import outages
 import serving
 from lab import Lab, process, test
 from lab.machine import Machine
 from lab.network import HOST, USER_IP
+from test_shutdown import ALLOWANCE, BOUND
 
 ADDRESS = "10.0.2.15"
 TABLE = (f"# device host export options\n"
@@ -135,6 +137,27 @@ def _systemd(lab: Lab, release: int) -> None:
     _require_order(lab, re.findall(r"(?:Stopped|Unmounted) .*", end),
                    r"Unmounted \S*data", r"Stopped \S*holdfast@nbd1", r"Stopped \S*systemd-networkd.service")
     server.stop()
+
+
+@test("a machine whose further device has lost its server is off within the bound of that device", timeout=900, long=True)
+def away_at_the_end(lab: Lab) -> None:
+    image = lab.image("client", 12, files={
+        "/etc/holdfast/devices": f"nbd1 {HOST} data shutdown-timeout={BOUND}\n",
+        "/etc/fstab": FSTAB.replace("/dev/nbd2", "#"),
+        "/etc/systemd/network/10-eth0.network": f"[Match]\nName=eth0\n[Network]\nAddress={ADDRESS}/24\n"},
+        commands=["mkdir -p /data", "systemctl enable --quiet systemd-networkd.service"])
+    network = lab.network()
+    server = serving.serve(lab, network, f"data={_data_disk(lab)}")
+    machine = lab.boot("away", image, cards=[network.user_card()]).login()
+    machine.wait_until("mountpoint -q /data", timeout=240)
+    machine.start_command(LOAD)
+    machine.wait_until("test -s /run/load")
+    server.stop()
+    outages.wait_for_state(machine, "reconnecting", device="nbd1")
+    took = machine.poweroff(timeout=outages.PATIENCE)
+    print(f"off after {took:.1f} s")
+    lab.require(machine.said("nbd1: given up, and its file system gets errors: the machine goes down"), "the device was not given up")
+    lab.require(took <= BOUND + ALLOWANCE, f"off after {took:.1f} s, and the bound is {BOUND} s")
 
 
 def _daemon(machine: Machine) -> str:

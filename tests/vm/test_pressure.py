@@ -13,6 +13,8 @@ LEFT = 24  # MiB that the hog leaves
 def memory_full(lab: Lab) -> None:
     scene = outages.start(lab, 12, memory=512)
     machine = scene.machine
+    # The initramfs's daemon is in memory anyway, with its file. This one's file is on the disk that goes away.
+    machine.run("holdfast-client takeover nbd0", timeout=PATIENCE)
     daemon = scene.status()["daemon_pid"]
     # Far more than the kernel would let become dirty by itself; and the runner's own shell is not to be the victim.
     machine.run("echo 70 >/proc/sys/vm/dirty_ratio; echo 60 >/proc/sys/vm/dirty_background_ratio; "
