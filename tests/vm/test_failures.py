@@ -39,7 +39,7 @@ def by_hand(lab: Lab) -> None:
     network = lab.network()
     disk = lab.copy(image)
     machine = lab.boot("boot", image, disks=[], cards=[network.user_card()],
-                       append=f"root=/dev/nbd0 nbdroot={HOST},99999 {USER_IP}")
+                       append=f"root=/dev/nbd0 nbdroot={HOST},root {USER_IP}")
     machine.expect(SHELL, timeout=240)
     server = serving.serve(lab, network, f"root={disk}")
     machine.run(f"holdfast-client attach --quiet --device nbd0 nbd://{HOST}/root")

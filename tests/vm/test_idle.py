@@ -9,7 +9,7 @@ from lab import Lab, test
 NOTICED = 20
 IDLE = 60  # seconds
 # A look every 3 s, and every 5 s a probe, for which it waits a few times: for the connection, the answers, the end.
-WAKES = 150
+WAKES = 90
 
 
 @test("on an idle disk a pulled cable is noticed within 20 s, the link comes back by itself, and waiting costs nothing",
