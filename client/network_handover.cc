@@ -192,11 +192,11 @@ Handover hand_over(const HandoverFolders& folders, const RootNetwork& network,
     Handover handover;
     if (network.interfaces.empty()) return handover;
     const std::string& name = network.interfaces.front();
+    const Ifupdown ifupdown{excluded_interfaces(text_of(folders.root + "/etc/default/networking")),
+                            ::access((folders.root + "/usr/share/ifupdown-ng").c_str(), F_OK) == 0};
     for (const NetworkOwner owner :
          {NetworkOwner::ifupdown, NetworkOwner::networkd, NetworkOwner::network_manager}) {
-        const std::vector<RunFile> files =
-            files_against(owner, folders.init, network.interfaces,
-                          excluded_interfaces(text_of(folders.root + "/etc/default/networking")));
+        const std::vector<RunFile> files = files_against(owner, folders.init, network.interfaces, ifupdown);
         if (files.empty()) continue;
         const auto place = administrators_place(owner, folders.root, network.interfaces);
         if (!choices.keeps_from(owner)) {

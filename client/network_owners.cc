@@ -3,8 +3,8 @@
 // -a`. So under systemd, where the units can be told, they are told to leave it out; and under sysvinit the
 // shutdown script that would do it does nothing while /dev/nbd* is mounted.
 //
-// ifupdown-ng has /run/ifstate for the same, with a count of who needs the interface (ifstate(5) of it): one
-// that many need is taken down by nobody.
+// ifupdown-ng has /run/ifstate for the same (its ifstate(5)), and no list of what its `ifdown -a` is to leave
+// out. So its unit is told to take nothing down.
 
 #include "client/network_owners.hh"
 
@@ -45,13 +45,9 @@ void for_each_line(std::string_view text, Visit visit) {
 std::vector<RunFile> against_ifupdown(Init init, const std::vector<std::string>& interfaces,
                                       std::string_view excluded) {
     std::vector<RunFile> files;
-    std::string state, counted;
-    for (const std::string& name : interfaces) {
-        state += fmt::format("{0}={0}\n", name);
-        counted += fmt::format("{0}={0} 1000000 explicit\n", name);
-    }
+    std::string state;
+    for (const std::string& name : interfaces) state += fmt::format("{0}={0}\n", name);
     files.push_back({"/run/network/ifstate", state, true});
-    files.push_back({"/run/ifstate", counted, true});
     std::string all(excluded);
     for (const std::string& name : interfaces) all += (all.empty() ? "" : " ") + name;
     files.push_back(
@@ -62,6 +58,16 @@ std::vector<RunFile> against_ifupdown(Init init, const std::vector<std::string>&
                      fmt::format("{}[Service]\nEnvironmentFile=-/run/holdfast/networking.env\n", head)});
     for (const std::string& name : interfaces)
         files.push_back({fmt::format("/run/systemd/system/ifup@{}.service.d/holdfast.conf", name),
+                         fmt::format("{}[Service]\nExecStop=\n", head)});
+    return files;
+}
+
+std::vector<RunFile> against_ifupdown_ng(Init init, const std::vector<std::string>& interfaces) {
+    std::string state;
+    for (const std::string& name : interfaces) state += fmt::format("{0}={0} 1 explicit\n", name);
+    std::vector<RunFile> files{{"/run/ifstate", state, true}};
+    if (init == Init::systemd)
+        files.push_back({"/run/systemd/system/networking.service.d/holdfast.conf",
                          fmt::format("{}[Service]\nExecStop=\n", head)});
     return files;
 }
@@ -87,10 +93,12 @@ bool NetworkChoices::keeps_from(NetworkOwner owner) const noexcept {
 }
 
 std::vector<RunFile> files_against(NetworkOwner owner, Init init, const std::vector<std::string>& interfaces,
-                                   std::string_view excluded) {
+                                   const Ifupdown& ifupdown) {
     if (interfaces.empty()) return {};
     switch (owner) {
-        case NetworkOwner::ifupdown: return against_ifupdown(init, interfaces, excluded);
+        case NetworkOwner::ifupdown:
+            return ifupdown.is_ng ? against_ifupdown_ng(init, interfaces)
+                                  : against_ifupdown(init, interfaces, ifupdown.excluded);
         case NetworkOwner::networkd:
             if (init != Init::systemd) return {};
             return {{fmt::format("/run/systemd/network/{}", network_file_name),

@@ -40,11 +40,16 @@ struct RunFile {
 // systemd runs (sd_booted(3)).
 enum class Init : std::uint8_t { systemd, other };
 
-// What keeps `owner` from the interfaces; nothing where the owner does not exist without systemd. `excluded`:
-// those that /etc/default/networking excludes already (ifupdown only).
+// Which ifupdown the system has, and the interfaces that its /etc/default/networking excludes already.
+struct Ifupdown {
+    std::string excluded;
+    bool is_ng = false;
+};
+
+// What keeps `owner` from the interfaces; nothing where the owner does not exist without systemd.
 [[nodiscard]] std::vector<RunFile> files_against(NetworkOwner owner, Init init,
                                                  const std::vector<std::string>& interfaces,
-                                                 std::string_view excluded = {});
+                                                 const Ifupdown& ifupdown = {});
 
 // The value of EXCLUDE_INTERFACES in the text of /etc/default/networking.
 [[nodiscard]] std::string excluded_interfaces(std::string_view text);

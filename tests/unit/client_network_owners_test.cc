@@ -39,16 +39,25 @@ TEST_CASE("network owners: NetworkManager is told the same, by exact names") {
 TEST_CASE(
     "network owners: ifupdown takes the interface for one that is up, and takes it down with none of its "
     "units") {
-    const auto files = files_against(NetworkOwner::ifupdown, Init::systemd, card, "wlan0 usb0");
+    const auto files = files_against(NetworkOwner::ifupdown, Init::systemd, card, {"wlan0 usb0"});
     CHECK(text_of(files, "/run/network/ifstate") == "eth0=eth0\n");
     CHECK(std::ranges::find(files, "/run/network/ifstate", &RunFile::path)->append);
-    CHECK(text_of(files, "/run/ifstate") == "eth0=eth0 1000000 explicit\n");
     CHECK(
         text_of(files, "/run/holdfast/networking.env").ends_with("EXCLUDE_INTERFACES=\"wlan0 usb0 eth0\"\n"));
     CHECK(text_of(files, "/run/systemd/system/networking.service.d/holdfast.conf")
               .ends_with("[Service]\nEnvironmentFile=-/run/holdfast/networking.env\n"));
     CHECK(text_of(files, "/run/systemd/system/ifup@eth0.service.d/holdfast.conf")
               .ends_with("[Service]\nExecStop=\n"));
+}
+
+TEST_CASE(
+    "network owners: ifupdown-ng takes the interface for one that is up, and its unit takes nothing down") {
+    const auto files = files_against(NetworkOwner::ifupdown, Init::systemd, card, {"", true});
+    CHECK(files.size() == 2);
+    CHECK(text_of(files, "/run/ifstate") == "eth0=eth0 1 explicit\n");
+    CHECK(text_of(files, "/run/systemd/system/networking.service.d/holdfast.conf")
+              .ends_with("[Service]\nExecStop=\n"));
+    CHECK(files_against(NetworkOwner::ifupdown, Init::other, card, {"", true}).size() == 1);
 }
 
 TEST_CASE("network owners: every file is below /run, and without an interface there is none") {
