@@ -64,7 +64,7 @@ endif
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all check check-unit check-sanitize check-interop check-vm check-long demo bench bench-outage install uninstall selinux install-selinux uninstall-selinux deps format lint clean help
+.PHONY: all check check-unit check-sanitize check-interop check-selinux check-vm check-long demo bench bench-outage install uninstall selinux install-selinux uninstall-selinux deps format lint clean help
 
 all: $(BUILD)holdfast-client $(BUILD)holdfast-server ## the two programs, in build/
 
@@ -131,10 +131,11 @@ SANITIZED := $(foreach s,$(SANITIZERS),$(addprefix $(call dir_of,$(s)),holdfast-
 # run must come after it, also under -j: hence the order.
 ifneq ($(filter check check-long demo bench bench-outage,$(MAKECMDGOALS)),)
 $(foreach f,$(sort $(COMMON) $(CLIENT) $(SERVER) $(UNIT)),$(eval $(f): | deps))
+build/selinux/.built: | deps
 endif
 
-check: deps all $(BUILD)unit-tests $(SEAL_PROBE) $(SANITIZED) ## every test but the long ones: unit, sanitizers, interop on loopback, virtual machines
-	@tests/check unit sanitize interop vm
+check: deps all $(BUILD)unit-tests $(SEAL_PROBE) $(SANITIZED) selinux ## every test but the long ones: unit, sanitizers, interop on loopback, SELinux policy, virtual machines
+	@tests/check unit sanitize interop selinux vm
 
 check-unit: all $(BUILD)unit-tests $(SEAL_PROBE) ## the unit tests and the checks of the tree; SANITIZE= picks the flavour
 	@tests/check --build $(BUILD) unit
@@ -144,6 +145,9 @@ check-sanitize: all $(SANITIZED) ## unit and interop tests under the address, un
 
 check-interop: all ## our server and the clients of others, on loopback
 	@tests/check --build $(BUILD) interop
+
+check-selinux: selinux ## what the SELinux modules allow, computed over this machine's policy; no kernel is asked
+	@tests/check selinux
 
 check-vm: all ## real kernels in virtual machines; T=name runs the tests whose names contain it
 	@tests/check vm $(if $(T),--only "$(T)")
