@@ -15,6 +15,7 @@ INITRAMFSDIR ?= /usr/share/initramfs-tools
 UNITDIR ?= /lib/systemd/system
 GENERATORDIR ?= /lib/systemd/system-generators
 INITDIR ?= /etc/init.d
+SELINUXDIR ?= /usr/share/selinux
 DESTDIR ?=
 
 CXX ?= g++
@@ -63,7 +64,7 @@ endif
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all check check-unit check-sanitize check-interop check-vm check-long demo bench bench-outage install uninstall deps format lint clean help
+.PHONY: all check check-unit check-sanitize check-interop check-selinux check-vm check-long demo bench bench-outage install uninstall selinux install-selinux uninstall-selinux deps format lint clean help
 
 all: $(BUILD)holdfast-client $(BUILD)holdfast-server ## the two programs, in build/
 
@@ -113,16 +114,28 @@ $(SEAL_PROBE): tests/unit/seal/probe.cc $(call objects_of,,$(wildcard common/lin
 ENDINGS := poweroff reboot halt kexec shutdown
 INSTALLED_CLIENT := $(if $(SEAL_CHECK),$(SEALED_CLIENT),$(BUILD)holdfast-client)
 
+# The policy modules; selinux-policy-dev's Makefile builds all of a folder, with each other's interfaces. It is not made for -j.
+SELINUX_MODULES := $(patsubst selinux/%.te,%,$(wildcard selinux/*.te))
+SELINUX_CIL := holdfast_port $(if $(filter no,$(PROTECT)),,holdfast_client_protect)
+SELINUX_PP := $(SELINUX_MODULES:%=build/selinux/%.pp)
+SELINUX_DEVEL := /usr/share/selinux/devel/Makefile
+build/selinux/.built: $(wildcard selinux/*.te selinux/*.if selinux/*.fc) Makefile
+	@[ -e $(SELINUX_DEVEL) ] || { echo "selinux: $(SELINUX_DEVEL) is missing: apt-get install selinux-policy-dev" >&2; exit 1; }
+	@rm -rf $(@D) && mkdir -p $(@D) && cp $(filter selinux/%,$^) $(@D)
+	$(call SAY,POLICY,$(@D))MAKEFLAGS= make $(if $(filter 0,$(V)),-s) -C $(@D) -f $(SELINUX_DEVEL) $(SELINUX_MODULES:%=%.pp) $(if $(filter 0,$(V)),>$(@D)/log 2>&1 || { cat $(@D)/log >&2; exit 1; })
+	@touch $@
+
 SANITIZED := $(foreach s,$(SANITIZERS),$(addprefix $(call dir_of,$(s)),holdfast-server unit-tests $(if $(filter thread,$(s)),,holdfast-client)))
 
 # What the two commands of the README need is installed first; with everything there this takes no time. The rest of the
 # run must come after it, also under -j: hence the order.
 ifneq ($(filter check check-long demo bench bench-outage,$(MAKECMDGOALS)),)
 $(foreach f,$(sort $(COMMON) $(CLIENT) $(SERVER) $(UNIT)),$(eval $(f): | deps))
+build/selinux/.built: | deps
 endif
 
-check: deps all $(BUILD)unit-tests $(SEAL_PROBE) $(SANITIZED) ## every test but the long ones: unit, sanitizers, interop on loopback, virtual machines
-	@tests/check unit sanitize interop vm
+check: deps all $(BUILD)unit-tests $(SEAL_PROBE) $(SANITIZED) selinux ## every test but the long ones: unit, sanitizers, interop on loopback, SELinux policy, virtual machines
+	@tests/check unit sanitize interop selinux vm
 
 check-unit: all $(BUILD)unit-tests $(SEAL_PROBE) ## the unit tests and the checks of the tree; SANITIZE= picks the flavour
 	@tests/check --build $(BUILD) unit
@@ -132,6 +145,9 @@ check-sanitize: all $(SANITIZED) ## unit and interop tests under the address, un
 
 check-interop: all ## our server and the clients of others, on loopback
 	@tests/check --build $(BUILD) interop
+
+check-selinux: selinux ## what the SELinux modules allow, computed over this machine's policy; no kernel is asked
+	@tests/check selinux
 
 check-vm: all ## real kernels in virtual machines; T=name runs the tests whose names contain it
 	@tests/check vm $(if $(T),--only "$(T)")
@@ -196,6 +212,26 @@ uninstall: ## removes what install put there
 	    $(DESTDIR)$(INITDIR)/holdfast-client $(DESTDIR)$(INITDIR)/holdfast-server
 	-rmdir --ignore-fail-on-non-empty $(DESTDIR)$(DOCDIR)
 
+selinux: build/selinux/.built ## the SELinux policy modules, in build/selinux/
+
+# Into the running system's policy, or with DESTDIR only their files, for a package or an image to install.
+install-selinux: selinux ## the modules, installed and put in force; PROTECT=no leaves the client's protection out
+	rm -rf $(DESTDIR)$(SELINUXDIR)/packages/holdfast
+	install -d $(DESTDIR)$(SELINUXDIR)/packages/holdfast $(DESTDIR)$(SELINUXDIR)/devel/include/services \
+	    $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(DOCDIR)
+	install -m 644 $(SELINUX_PP) $(SELINUX_CIL:%=selinux/%.cil) $(DESTDIR)$(SELINUXDIR)/packages/holdfast
+	install -m 644 $(SELINUX_MODULES:%=selinux/%.if) $(DESTDIR)$(SELINUXDIR)/devel/include/services
+	install -m 644 selinux/holdfast_selinux.8 $(DESTDIR)$(MANDIR)/man8
+	install -m 644 selinux/70-holdfast-volumes.rules.example $(DESTDIR)$(DOCDIR)
+	$(if $(DESTDIR),,selinux/modules install $(SELINUXDIR)/packages/holdfast)
+
+uninstall-selinux: ## takes the modules out of the policy, and removes what install-selinux put there
+	$(if $(DESTDIR),,selinux/modules remove)
+	rm -rf $(DESTDIR)$(SELINUXDIR)/packages/holdfast
+	rm -f $(SELINUX_MODULES:%=$(DESTDIR)$(SELINUXDIR)/devel/include/services/%.if) \
+	    $(DESTDIR)$(MANDIR)/man8/holdfast_selinux.8 $(DESTDIR)$(DOCDIR)/70-holdfast-volumes.rules.example
+	-rmdir --ignore-fail-on-non-empty $(DESTDIR)$(DOCDIR)
+
 format: ## clang-format over all sources
 	clang-format -i $$(git ls-files '*.cc' '*.hh')
 
@@ -208,4 +244,4 @@ clean: ## removes build/ (the images of the virtual machines stay in the user's 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo '  Variables: SANITIZE=address,undefined|thread  SEAL_CHECK=1  WERROR=1  V=1  DESTDIR=  PREFIX=/usr  T=  INTERACTIVE=1  ARGS='
+	@echo '  Variables: SANITIZE=address,undefined|thread  SEAL_CHECK=1  PROTECT=no  WERROR=1  V=1  DESTDIR=  PREFIX=/usr  T=  INTERACTIVE=1  ARGS='

@@ -1,0 +1,580 @@
+"""The tests of the policy modules: what each program may do, what it may not, and who may do what to the client."""
+import filecmp
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from policy import ENVIRONMENT, HERE, ROOT, Access, Store, compile_access, run
+
+SOURCES = ROOT / "selinux"
+BUILT = ROOT / "build" / "selinux"
+PROTECTION = "holdfast_client_protect"
+MODULES = ("holdfast", "holdfast_port", "holdfast_client", PROTECTION, "holdfast_server")
+# A module of a site, which uses each of our interfaces (interfaces.te).
+SITE = "holdfast_interfaces"
+
+GUARDED = ("sigkill", "sigstop", "signal", "ptrace", "setrlimit", "setsched")
+
+
+@dataclass
+class Test:
+    name: str
+    body: Callable[["Policies"], None]
+
+
+TESTS: list[Test] = []
+
+
+def test(name: str) -> Callable[[Callable[["Policies"], None]], Callable[["Policies"], None]]:
+    """Registers a function as a test; its name is a sentence."""
+    def register(body: Callable[["Policies"], None]) -> Callable[["Policies"], None]:
+        TESTS.append(Test(name, body))
+        return body
+    return register
+
+
+def module_file(name: str) -> Path:
+    """A .cil is installed as it is."""
+    source = SOURCES / f"{name}.cil"
+    return source if source.exists() else BUILT / f"{name}.pp"
+
+
+class Policies:
+    """The machine's policy without our modules, with the client alone and unprotected, with all of our modules, with a site's as well, and
+    as it was again. Each costs a build of the whole policy, so there are no more.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.program = compile_access(folder)
+        self.store = Store(folder / "root")
+        if installed := [name for name in self.store.modules() if name in MODULES]:
+            self.store.remove(*installed)
+        self.bare = self.store.snapshot()
+        self.store.install(*map(module_file, ("holdfast", "holdfast_port", "holdfast_client")))
+        self.unprotected = self.store.snapshot()
+        self.store.install(*map(module_file, (PROTECTION, "holdfast_server")))
+        self.whole = self.store.snapshot()
+        self.contexts = Path(shutil.copytree(self.store.file_contexts.parent, folder / "contexts"))
+        self.store.install(self.build_site_module(folder / "site"))
+        self.with_site = self.store.snapshot()
+        self.store.remove(*MODULES, SITE)
+        self.after = self.store.snapshot()
+
+    def build_site_module(self, folder: Path) -> Path:
+        """As an administrator does it. The interfaces of modules beside it can be used; of a module there is a .te, too."""
+        folder.mkdir()
+        for file in [*SOURCES.glob("*.if"), *SOURCES.glob("*.te")]:
+            shutil.copy(file, folder)
+        shutil.copy(HERE / "interfaces.te", folder / f"{SITE}.te")
+        run("make", "-f", "/usr/share/selinux/devel/Makefile", f"{SITE}.pp", cwd=folder)
+        return folder / f"{SITE}.pp"
+
+    def ask(self, policy: Path) -> Access:
+        return Access(self.program, policy)
+
+    def label(self, path: str, kind: str) -> str:
+        """The type that our file contexts give to a path; kind is a letter of find's -type."""
+        done = subprocess.run(["selabel_lookup", "-b", "file", "-f", self.contexts / "file_contexts", "-k", path, "-t", kind],
+                              capture_output=True, text=True, env=ENVIRONMENT)
+        return done.stdout.split("Default context:")[-1].split(":")[2] if done.returncode == 0 else "none"
+
+
+def expect(wrong: list[str]) -> None:
+    assert not wrong, "\n".join(["", *wrong])
+
+
+def each(text: str) -> list[list[str]]:
+    """The words of each line that is not empty; what stands behind a # is a reason."""
+    return [words for line in text.splitlines() if (words := line.split("#")[0].split())]
+
+
+def opened_for_writing(access: Access, source: str) -> set[str]:
+    """The types of the files that it may open for writing; more may be written to when somebody else has opened them."""
+    return (access.whom(source, "file_type", "file", "open") &
+            (access.whom(source, "file_type", "file", "write") | access.whom(source, "file_type", "file", "append"))) - {source}
+
+
+def must(access: Access, source: str, text: str, allowed: bool) -> None:
+    """Lines TARGET CLASS PERMISSION...: all of them are allowed, or none is."""
+    wrong = []
+    for target, kind, *permissions in each(text):
+        for permission in permissions:
+            if access.may(source, source if target == "self" else target, kind, permission) != allowed:
+                wrong.append(f"{source} may{' not' if allowed else ''} {permission} {kind} of {target}")
+    expect(wrong)
+
+
+# --- the protection
+
+
+def signallers(access: Access) -> dict[str, set[str]]:
+    return {permission: access.who("domain", "holdfast_client_t", "process", permission) for permission in GUARDED}
+
+
+@test("only sysadm_t may signal, stop, trace or limit the client; without the protection many more may")
+def only_sysadm(policies: Policies) -> None:
+    with policies.ask(policies.whole) as access:
+        protected, domains = signallers(access), access.have("domain")
+    with policies.ask(policies.unprotected) as access:
+        open_ones = signallers(access)
+    print(f"     domains that may (of {len(domains)})    protected    without")
+    for permission in GUARDED:
+        names = ", ".join(sorted(protected[permission])) or "none"
+        print(f"     {permission:<28} {len(protected[permission]):>9} {len(open_ones[permission]):>10}    {names}")
+    expected = {permission: {"sysadm_t"} for permission in ("sigkill", "sigstop", "signal")}
+    # The limit of its own locked memory.
+    expected["setrlimit"] = {"holdfast_client_t"}
+    expected["setsched"] = {"holdfast_client_t", "sysadm_t"}
+    wrong = [f"{permission}: {protected[permission]}, not {who}" for permission, who in expected.items()
+             if protected[permission] != who]
+    for permission in GUARDED:
+        if stray := protected[permission] - {"sysadm_t", "holdfast_client_t"}:
+            wrong.append(f"{permission}: {stray}")
+    for permission in ("sigkill", "sigstop", "signal", "ptrace"):
+        for domain in ("init_t", "initrc_t", "kernel_t", "unconfined_t"):
+            if permission != "ptrace" and domain not in open_ones[permission]:
+                wrong.append(f"without the protection {domain} may not {permission}: the protection is shown to do nothing")
+    expect(wrong)
+
+
+@test("the protection leaves every other process as it was")
+def others_unchanged(policies: Policies) -> None:
+    with policies.ask(policies.whole) as protected, policies.ask(policies.unprotected) as open_one:
+        for target in ("syslogd_t", "init_t", "kernel_t"):
+            for permission in GUARDED:
+                now, before = (one.who("domain", target, "process", permission) for one in (protected, open_one))
+                assert now == before, f"{permission} {target}: {now ^ before}"
+
+
+# --- the domains
+
+
+@test("processes come into their domains, and the daemon of the root disk out of kernel_t")
+def domains(policies: Policies) -> None:
+    wrong = []
+    with policies.ask(policies.whole) as access:
+        for source, program, domain in (
+            ("init_t", "holdfast_client_exec_t", "holdfast_client_t"),
+            ("initrc_t", "holdfast_client_exec_t", "holdfast_client_t"),
+            ("sysadm_t", "holdfast_client_exec_t", "holdfast_client_t"),
+            ("unconfined_t", "holdfast_client_exec_t", "holdfast_client_t"),
+            ("dpkg_script_t", "holdfast_client_exec_t", "holdfast_client_t"),
+            ("init_t", "holdfast_server_exec_t", "holdfast_server_t"),
+            ("initrc_t", "holdfast_server_exec_t", "holdfast_server_t"),
+        ):
+            if (found := access.becomes(source, program, "process")) != domain:
+                wrong.append(f"{program} run by {source} is {found}, not {domain}")
+            if not access.may(source, domain, "process", "transition"):
+                wrong.append(f"{source} may not become {domain}")
+        # holdfast-server.service has NoNewPrivileges.
+        if not access.may("init_t", "holdfast_server_t", "process2", "nnp_transition"):
+            wrong.append("init_t may not become holdfast_server_t with NoNewPrivileges")
+        for target, kind, permission in (("kernel_t", "process", "setcurrent"), ("holdfast_client_t", "process", "dyntransition")):
+            if not access.may("kernel_t", target, kind, permission):
+                wrong.append(f"kernel_t may not {permission} {target}")
+    expect(wrong)
+
+
+@test("what the programs make gets its type")
+def new_files(policies: Policies) -> None:
+    wrong = []
+    with policies.ask(policies.whole) as access:
+        for source, folder, kind, name, expected in (
+            ("holdfast_client_t", "var_run_t", "dir", "holdfast", "holdfast_client_runtime_t"),
+            ("holdfast_client_t", "holdfast_client_runtime_t", "sock_file", "nbd0.sock.1", "holdfast_client_runtime_t"),
+            ("holdfast_client_t", "var_run_t", "dir", "sendsigs.omit.d", "initrc_runtime_t"),
+            ("holdfast_client_t", "initrc_runtime_t", "file", "holdfast-nbd0", "holdfast_client_runtime_t"),
+            ("holdfast_server_t", "var_run_t", "file", "holdfast-server.pid.new", "holdfast_server_runtime_t"),
+            ("holdfast_server_t", "var_run_t", "sock_file", "holdfast-server.sock", "holdfast_server_runtime_t"),
+            ("holdfast_server_t", "holdfast_volume_t", "file", "disk", "holdfast_volume_t"),
+        ):
+            if (found := access.becomes(source, folder, kind, name)) != expected:
+                wrong.append(f"{name}, made by {source} in {folder}, is {found}, not {expected}")
+    expect(wrong)
+
+
+# --- the client
+
+CLIENT_NEEDS = """
+    self capability sys_admin sys_resource sys_boot setpcap net_bind_service
+    self process setrlimit setsched setcap getcap
+    self netlink_generic_socket create bind setopt getattr read write
+    self tcp_socket create connect setopt getopt read write shutdown ioctl getattr
+    self udp_socket create bind setopt connect read write ioctl getattr
+    self netlink_route_socket create bind nlmsg_read read write        # getaddrinfo
+    self unix_stream_socket create bind listen accept connect connectto read write
+    kernel_t unix_stream_socket connectto               # takeover and status of the root disk's daemon
+    kernel_t fd use
+    kernel_t fifo_file write                            # holdfast-timer
+    kernel_t tcp_socket read write                      # a link that is handed over
+    kernel_t system module_request
+    kmod_t process transition                           # modprobe nbd
+    var_run_t dir add_name write search
+    initrc_runtime_t dir create add_name remove_name write search       # /run/sendsigs.omit.d
+    node_t udp_socket node_bind
+    device_t dir search open read
+    device_t lnk_file read
+    console_device_t chr_file write                     # an init script's
+    user_home_t file write append                       # "holdfast-client status >file"
+    holdfast_client_runtime_t dir create add_name remove_name write search open read
+    holdfast_client_runtime_t file create open read write rename unlink getattr lock
+    holdfast_client_runtime_t sock_file create rename unlink getattr write
+    holdfast_client_runtime_t fifo_file getattr
+    holdfast_etc_t file open read getattr
+    holdfast_port_t tcp_socket name_connect
+    dns_port_t tcp_socket name_connect
+    net_conf_t file open read                           # resolv.conf
+    etc_t file open read                                # nsswitch.conf
+    dhcpc_port_t udp_socket name_bind
+    sysfs_t file open read write
+    sysfs_t lnk_file read
+    kmsg_device_t chr_file open write
+    device_t chr_file write                             # /dev/kmsg, not labelled yet
+    tmpfs_t dir search                                  # /run, not labelled yet
+    devlog_t sock_file write
+    syslogd_t unix_dgram_socket sendto
+    fixed_disk_device_t blk_file open read ioctl lock getattr
+    proc_t file open read                               # cmdline, swaps
+    cgroup_t file open write
+    cgroup_t dir search
+    initrc_runtime_t file open read                     # utmp
+    init_t file open read                               # /proc/1/comm
+    init_t dir search
+    init_runtime_t dir search                           # /run/systemd
+    init_runtime_t sock_file write                      # /run/systemd/notify
+    init_t unix_dgram_socket sendto
+    fs_t filesystem getattr
+"""
+
+
+@test("the client may do what it does")
+def client_needs(policies: Policies) -> None:
+    with policies.ask(policies.whole) as access:
+        must(access, "holdfast_client_t", CLIENT_NEEDS, True)
+
+
+CLIENT_NEVER = """
+    shell_exec_t file execute execute_no_trans
+    bin_t file execute_no_trans
+    fixed_disk_device_t blk_file write append
+    lvm_control_t chr_file open
+    memory_device_t chr_file open read write
+    device_t chr_file open read create
+    shadow_t file read write open
+    etc_t file write append create unlink
+    etc_t dir add_name write
+    holdfast_etc_t file write append create unlink
+    holdfast_client_exec_t file write append
+    user_home_t file open read
+    var_log_t file open write
+    init_t process sigkill ptrace signal
+    holdfast_server_t process sigkill signal ptrace
+    self process ptrace sigkill sigstop signal execmem execstack execheap setexec setcurrent
+    self capability net_admin sys_module sys_rawio mknod chown setuid setgid kill sys_chroot ipc_lock fowner net_raw audit_write
+    self tcp_socket listen accept
+    holdfast_port_t tcp_socket name_bind
+    ssh_port_t tcp_socket name_bind
+    security_t file write                               # setenforce and the like
+    kernel_t process sigkill
+    holdfast_volume_t blk_file open read write
+"""
+
+
+@test("the client may do none of what it does not do")
+def client_never(policies: Policies) -> None:
+    with policies.ask(policies.whole) as access:
+        must(access, "holdfast_client_t", CLIENT_NEVER, False)
+        opened = access.whom("holdfast_client_t", "device_node", "blk_file", "open")
+        assert opened == {"fixed_disk_device_t"}, f"the client opens the disks {opened}"
+        written = access.whom("holdfast_client_t", "device_node", "blk_file", "write")
+        assert not written, f"the client writes to the disks {written}"
+        # Debian 13 has a type of its own for one kind of file among the control groups'.
+        changed = opened_for_writing(access, "holdfast_client_t") - {"memory_pressure_t"}
+        assert changed == {"holdfast_client_runtime_t", "sysfs_t", "cgroup_t"}, f"the client writes to files of {changed}"
+        run_here = access.whom("holdfast_client_t", "file_type", "file", "execute_no_trans")
+        assert not run_here, f"the client runs {run_here}"
+
+
+@test("a boolean decides whether the client may connect to every port")
+def client_ports(policies: Policies) -> None:
+    with policies.ask(policies.whole) as access:
+        for value in (True, False):
+            access.set("holdfast_client_connect_any_port", value)
+            found = access.whom("holdfast_client_t", "port_type", "tcp_socket", "name_connect")
+            assert found == (access.have("port_type") if value else {"holdfast_port_t", "dns_port_t"}), f"{value}: {found}"
+
+
+@test("the kernel, and whoever makes a request, may use the link under a disk")
+def link_users(policies: Policies) -> None:
+    with policies.ask(policies.whole) as access:
+        for kind in ("tcp_socket", "unix_stream_socket"):
+            assert access.may("kernel_t", "holdfast_client_t", kind, "read"), f"kernel_t may not read its {kind}"
+            left_out = access.have("domain") - access.who("domain", "holdfast_client_t", kind, "write")
+            assert not left_out, f"these may not write to its {kind}: {left_out}"
+
+
+# --- what others do for the client
+
+OTHERS = """
+    init_t holdfast_client_runtime_t dir create add_name remove_name write search setattr     # holdfast-until@.socket
+    init_t holdfast_client_runtime_t fifo_file create open read write getattr setattr unlink
+    initrc_t holdfast_client_runtime_t file open read                   # sysvinit/holdfast-client: carries_root
+    initrc_t holdfast_etc_t file getattr
+    initrc_t holdfast_client_t fd use
+    systemd_generator_t holdfast_client_exec_t file execute execute_no_trans open read
+    systemd_generator_t holdfast_etc_t file open read getattr
+    systemd_generator_t holdfast_etc_t dir search
+    systemd_generator_t holdfast_client_runtime_t file open read        # carries_root
+    systemd_generator_t kmsg_device_t chr_file open write
+    systemd_generator_t init_runtime_t dir add_name write create
+    systemd_generator_t init_runtime_t file create open write
+    systemd_generator_t init_runtime_t lnk_file create
+    holdfast_client_t initrc_devpts_t chr_file read write               # messages of the init script
+    holdfast_client_t console_device_t chr_file write
+    holdfast_client_t user_devpts_t chr_file read write                 # an administrator's terminal
+    holdfast_client_t init_t unix_stream_socket write                   # a unit's standard output
+    dpkg_script_t holdfast_client_exec_t file execute open read         # initramfs-hooks/hook, takeover
+    bootloader_t holdfast_client_exec_t file execute execute_no_trans
+    initrc_t holdfast_server_t file write                               # sysvinit/holdfast-server: oom_score_adj
+    initrc_t holdfast_server_runtime_t file open read unlink
+    initrc_t holdfast_server_t process signal
+    init_t holdfast_server_t process signal sigkill
+    sysadm_t holdfast_server_unit_t service start stop reload status
+    sysadm_t holdfast_client_unit_t service start stop reload status
+    dpkg_script_t holdfast_server_unit_t service start stop reload
+    unconfined_t holdfast_client_unit_t service start stop reload status
+    init_t holdfast_client_unit_t file open read
+"""
+
+
+@test("init, its scripts and its generators may do their part")
+def others(policies: Policies) -> None:
+    wrong = []
+    with policies.ask(policies.whole) as access:
+        for source, target, kind, *permissions in each(OTHERS):
+            wrong += [f"{source} may not {permission} {kind} of {target}" for permission in permissions
+                      if not access.may(source, target, kind, permission)]
+    expect(wrong)
+
+
+# --- the server
+
+SERVER_NEEDS = """
+    self capability dac_override dac_read_search chown net_bind_service setuid setgid
+    self tcp_socket create bind listen accept read write shutdown setopt getopt connect getattr
+    self unix_stream_socket create bind listen accept read write
+    self netlink_route_socket create bind nlmsg_read read write         # getaddrinfo
+    holdfast_port_t tcp_socket name_bind
+    holdfast_volume_t blk_file open read write ioctl getattr
+    holdfast_volume_t file open read write create lock getattr setattr
+    holdfast_volume_t dir search add_name write
+    device_t lnk_file read                              # /dev/vg0/root
+    var_t dir search                                    # /srv
+    node_t tcp_socket node_bind
+    fixed_disk_device_t blk_file getattr                # a mounted disk: is it the volume?
+    holdfast_etc_t file open read getattr
+    holdfast_etc_t dir open read search                 # includedir
+    etc_t file open read                                # passwd, nbd-server's authfile
+    sysfs_t file open read
+    sysfs_t lnk_file read
+    proc_t file open read                               # swaps
+    sysctl_kernel_t file open read                      # boot_id
+    holdfast_server_runtime_t file create open write rename unlink
+    holdfast_server_runtime_t sock_file create setattr unlink
+    var_run_t dir add_name remove_name write search
+    init_t unix_dgram_socket sendto
+    devlog_t sock_file write
+    fs_t filesystem getattr
+"""
+
+
+@test("the server may do what it does")
+def server_needs(policies: Policies) -> None:
+    with policies.ask(policies.whole) as access:
+        must(access, "holdfast_server_t", SERVER_NEEDS, True)
+
+
+SERVER_NEVER = """
+    shell_exec_t file execute execute_no_trans
+    bin_t file execute_no_trans
+    shadow_t file read open
+    user_home_t file open read
+    var_lib_t file open read
+    var_t file open read write
+    etc_t file write append create
+    holdfast_etc_t file write append create
+    holdfast_client_runtime_t sock_file write
+    holdfast_client_t process signal sigkill ptrace
+    holdfast_client_t unix_stream_socket connectto
+    init_t process signal ptrace
+    init_t file open read                               # the state of other processes
+    unconfined_t file open read
+    self capability sys_admin sys_rawio sys_module mknod net_admin net_raw sys_ptrace ipc_lock fowner
+    self process ptrace execmem execstack execheap setexec setcurrent dyntransition
+    memory_device_t chr_file open read write
+    lvm_control_t chr_file open
+    security_t file write
+    unreserved_port_t tcp_socket name_bind name_connect
+    ssh_port_t tcp_socket name_bind name_connect
+    http_port_t tcp_socket name_bind name_connect
+    holdfast_port_t tcp_socket name_connect
+"""
+
+
+@test("the server may do none of what it does not do")
+def server_never(policies: Policies) -> None:
+    with policies.ask(policies.whole) as access:
+        must(access, "holdfast_server_t", SERVER_NEVER, False)
+
+
+@test("the server opens no disk, binds no port, writes no file and runs no program but its own")
+def server_confined(policies: Policies) -> None:
+    with policies.ask(policies.whole) as access:
+        for kind, attribute, permission, expected in (
+            ("blk_file", "device_node", "open", {"holdfast_volume_t"}),
+            ("blk_file", "device_node", "read", {"holdfast_volume_t"}),
+            ("blk_file", "device_node", "write", {"holdfast_volume_t"}),
+            ("tcp_socket", "port_type", "name_bind", {"holdfast_port_t"}),
+            ("udp_socket", "port_type", "name_bind", set()),
+            ("file", "file_type", "execute_no_trans", set()),
+        ):
+            found = access.whom("holdfast_server_t", attribute, kind, permission)
+            assert found == expected, f"the server may {permission} {kind} of {found}, not {expected}"
+        assert access.whom("holdfast_server_t", "domain", "process", "transition") == set()
+        changed = opened_for_writing(access, "holdfast_server_t")
+        assert changed == {"holdfast_volume_t", "holdfast_server_runtime_t"}, f"the server writes to files of {changed}"
+
+
+@test("a boolean decides whether the server may look for the holders of a volume")
+def server_holders(policies: Policies) -> None:
+    with policies.ask(policies.whole) as access:
+        for value in (False, True):
+            access.set("holdfast_server_name_holders", value)
+            for target, kind, permission in (("unconfined_t", "lnk_file", "read"), ("unconfined_t", "file", "read"),
+                                             ("holdfast_server_t", "capability", "sys_ptrace")):
+                assert access.may("holdfast_server_t", target, kind, permission) == value, f"{value}: {permission} {kind}"
+
+
+@test("those who care for disks may care for volumes")
+def volumes_are_cared_for(policies: Policies) -> None:
+    wrong = []
+    with policies.ask(policies.whole) as access:
+        for source, permissions in (
+            ("udev_t", "create getattr setattr relabelfrom relabelto unlink open read"),
+            ("lvm_t", "open read write ioctl getattr"),
+            ("fsadm_t", "open read write ioctl getattr"),
+            ("mount_t", "open read write getattr"),
+            ("unconfined_t", "open read write relabelto"),
+        ):
+            wrong += [f"{source} may not {permission} a volume" for permission in permissions.split()
+                      if not access.may(source, "holdfast_volume_t", "blk_file", permission)]
+    expect(wrong)
+
+
+# --- labels
+
+LABELS = """
+    /usr/sbin/holdfast-client                       f   holdfast_client_exec_t
+    /usr/local/sbin/holdfast-client                 f   holdfast_client_exec_t
+    /usr/sbin/holdfast-server                       f   holdfast_server_exec_t
+    /etc/init.d/holdfast-client                     f   holdfast_client_initrc_exec_t
+    /etc/init.d/holdfast-server                     f   holdfast_server_initrc_exec_t
+    /lib/systemd/system/holdfast@.service           f   holdfast_client_unit_t
+    /usr/lib/systemd/system/holdfast-until@.service f   holdfast_client_unit_t
+    /usr/lib/systemd/system/holdfast-until@.socket  f   holdfast_client_unit_t
+    /usr/lib/systemd/system/holdfast-server.service f   holdfast_server_unit_t
+    /etc/holdfast                                   d   holdfast_etc_t
+    /etc/holdfast/client.conf                       f   holdfast_etc_t
+    /etc/holdfast/devices                           f   holdfast_etc_t
+    /etc/holdfast/server.conf                       f   holdfast_etc_t
+    /etc/holdfast/exports.d/one.conf                f   holdfast_etc_t
+    /run/holdfast                                   d   holdfast_client_runtime_t
+    /run/holdfast/nbd0.sock                         s   holdfast_client_runtime_t
+    /run/holdfast/nbd0.sock.1234                    s   holdfast_client_runtime_t
+    /run/holdfast/nbd0.state                        f   holdfast_client_runtime_t
+    /run/holdfast/nbd0.state.new                    f   holdfast_client_runtime_t
+    /run/holdfast/nbd0.lock                         f   holdfast_client_runtime_t
+    /run/holdfast/nbd0.network                      f   holdfast_client_runtime_t
+    /run/holdfast/until                             d   holdfast_client_runtime_t
+    /run/holdfast/until/poweroff                    p   holdfast_client_runtime_t
+    /var/run/holdfast/nbd12.sock                    s   holdfast_client_runtime_t
+    /run/sendsigs.omit.d                            d   initrc_runtime_t
+    /run/sendsigs.omit.d/holdfast-nbd0              f   holdfast_client_runtime_t
+    /run/holdfast-server.pid                        f   holdfast_server_runtime_t
+    /run/holdfast-server.pid.new                    f   holdfast_server_runtime_t
+    /run/holdfast-server.sock                       s   holdfast_server_runtime_t
+    /dev/nbd0                                       b   fixed_disk_device_t
+    /etc/passwd                                     f   etc_t
+    /usr/sbin/sshd                                  f   sshd_exec_t
+"""
+
+
+@test("files get their labels, and 10809 its port's")
+def labels(policies: Policies) -> None:
+    wrong = []
+    for path, kind, expected in each(LABELS):
+        if (found := policies.label(path, kind)) != expected:
+            wrong.append(f"{path}: {found}, not {expected}")
+    with policies.ask(policies.whole) as access:
+        for protocol, number, expected in (("tcp", 10809, "holdfast_port_t"), ("tcp", 10810, "unreserved_port_t"),
+                                           ("udp", 10809, "unreserved_port_t")):
+            if (found := access.port(protocol, number)) != expected:
+                wrong.append(f"{protocol} {number}: {found}, not {expected}")
+    expect(wrong)
+
+
+# --- interfaces, removal, comments
+
+
+@test("a site's module may use the interfaces")
+def interfaces(policies: Policies) -> None:
+    with policies.ask(policies.with_site) as access:
+        must(access, "holdfast_site_status_t", """
+            holdfast_client_exec_t file execute execute_no_trans
+            holdfast_client_runtime_t sock_file write
+            holdfast_client_runtime_t file read
+            holdfast_client_t unix_stream_socket connectto
+            kernel_t unix_stream_socket connectto
+        """, True)
+        must(access, "holdfast_site_status_t", "holdfast_client_t process signal sigkill ptrace transition", False)
+        must(access, "holdfast_site_admin_t", """
+            holdfast_client_t process signal sigkill sigstop transition
+            holdfast_client_t unix_stream_socket connectto
+            holdfast_etc_t file write create
+            holdfast_client_runtime_t file write unlink
+            holdfast_server_t process signal sigkill
+            holdfast_server_runtime_t file write unlink
+            holdfast_volume_t file write create
+        """, True)
+        must(access, "holdfast_site_disk_t", """
+            holdfast_volume_t blk_file open read write
+            holdfast_server_t unix_stream_socket connectto
+            holdfast_port_t tcp_socket name_connect name_bind
+        """, True)
+
+
+@test("removed, the modules leave nothing behind")
+def removed(policies: Policies) -> None:
+    assert not filecmp.cmp(policies.bare, policies.whole, shallow=False), "the modules change nothing"
+    assert filecmp.cmp(policies.bare, policies.after, shallow=False), "the policy is not what it was"
+    left = [name for name in policies.store.modules() if "holdfast" in name]
+    assert not left, left
+    remains = [str(path) for path in (policies.store.root / "etc/selinux").rglob("*")
+               if path.is_file() and b"holdfast" in path.read_bytes()]
+    assert not remains, remains
+
+
+@test("each right in the modules has a comment that says what uses it")
+def commented(_: Policies) -> None:
+    """A paragraph of rules begins with a comment; declarations speak for themselves."""
+    wrong = []
+    for file in sorted(SOURCES.glob("*.te")):
+        for paragraph in re.split(r"\n\s*\n", file.read_text()):
+            first = paragraph.lstrip().splitlines()[0]
+            declares = re.match(r"(policy_module|type |attribute |gen_tunable|#|## )", first)
+            if not declares and not re.match(r"tunable_policy|optional_policy|gen_require", first):
+                wrong.append(f"{file.name}: {first}")
+    expect(wrong)
