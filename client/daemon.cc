@@ -91,6 +91,7 @@ Result<void> Daemon::prepare() {
                                   omit.error().text()));
     memory_ = MemoryUse::open();
     signs_ = ShutdownSigns::open();
+    domain_ = SelinuxDomain::open();
     ::signal(SIGCHLD, SIG_IGN);  // the timer's process is not waited for
     if (record_.policy.request_timeout.count() == 0) request_timer_ = RequestTimer::start(record_.index);
 
@@ -448,6 +449,19 @@ void Daemon::arm_timer() noexcept {
     ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &value, nullptr);
 }
 
+void Daemon::mind_domain() {
+    switch (domain_.look()) {
+        case SelinuxDomain::Step::none: return;
+        case SelinuxDomain::Step::moved:
+            request_timer_.look();
+            return log::notice(
+                LineText::of("{}: in its SELinux domain: {}", name(), domain_.context().view()));
+        case SelinuxDomain::Step::forbidden:
+            return log::warning(LineText::of("{}: SELinux does not let it into its domain; it stays {}",
+                                             name(), domain_.context().view()));
+    }
+}
+
 void Daemon::on_timer() {
     std::uint64_t expirations = 0;
     [[maybe_unused]] const ssize_t count = ::read(timer_.get(), &expirations, sizeof expirations);
@@ -457,6 +471,7 @@ void Daemon::on_timer() {
         return resume_charge();
     }
     if (successor_) return;
+    mind_domain();
     mind_shutdown(now);
     if (leaving_) return;
     mind_lease(now);

@@ -19,6 +19,7 @@
 #include "client/record.hh"
 #include "client/request_timer.hh"
 #include "client/residence.hh"
+#include "client/selinux_domain.hh"
 #include "client/shutdown_bound.hh"
 #include "client/shutdown_signs.hh"
 #include "client/stall.hh"
@@ -103,6 +104,7 @@ private:
     [[nodiscard]] bool device_is_ours() const noexcept;
     [[nodiscard]] nbd::SessionClaim next_claim() noexcept;
     [[nodiscard]] bool give_device_up(std::string_view reason);
+    void mind_domain();
     void mind_shutdown(Clock::time_point now);
     void end_with_the_machine();
 
@@ -169,6 +171,7 @@ private:
 
     ShutdownBound shutdown_;
     ShutdownSigns signs_;
+    SelinuxDomain domain_;
 
     ToldErrors told_;
     bool leaving_ = false;

@@ -185,6 +185,7 @@ DeviceStatus Daemon::status() const {
     status.in_flight_age_ms = number_of(stall_.age(now));
     status.cache_lost = live_.cache_lost;
     tell_lease(status, now);
+    status.domain = domain_.context().view();
     status.locked_kib = memory.locked;
     status.resident_kib = memory.resident;
     return status;

@@ -9,6 +9,7 @@
 
 #include <array>
 
+#include "client/selinux_domain.hh"
 #include "common/linux/fixed_text.hh"
 
 namespace holdfast::client {
@@ -18,9 +19,12 @@ using std::chrono::milliseconds;
 
 [[noreturn]] void keep_timer(const SysfsDevice& sysfs, int orders) {
     ::prctl(PR_SET_NAME, "holdfast-timer", 0, 0, 0);
+    SelinuxDomain domain = SelinuxDomain::open();
     for (;;) {
         std::uint32_t timer = 0;
         if (::read(orders, &timer, sizeof timer) != sizeof timer) ::_exit(0);
+        [[maybe_unused]] const auto step = domain.look();
+        if (timer == 0) continue;
         [[maybe_unused]] const auto written = sysfs.write("queue/io_timeout", FixedText<16>::of("{}", timer));
     }
 }
@@ -58,9 +62,14 @@ RequestTimer RequestTimer::start(std::uint32_t index) {
 }
 
 void RequestTimer::set(milliseconds timer) noexcept {
-    const auto number = static_cast<std::uint32_t>(timer.count());
     // Also where nobody reads it any more: it is not tried again each time.
     current_ = timer;
+    order(static_cast<std::uint32_t>(timer.count()));
+}
+
+void RequestTimer::look() noexcept { order(0); }
+
+void RequestTimer::order(std::uint32_t number) noexcept {
     if (orders_) [[maybe_unused]]
         const ssize_t count = ::write(orders_.get(), &number, sizeof number);
 }

@@ -28,9 +28,14 @@ public:
     [[nodiscard]] static RequestTimer start(std::uint32_t index);
     // May be called after the seal.
     void set(std::chrono::milliseconds timer) noexcept;
+    // The daemon has come into its SELinux domain: its process follows. May be called after the seal.
+    void look() noexcept;
     [[nodiscard]] std::chrono::milliseconds current() const noexcept { return current_; }
 
 private:
+    // A timer in milliseconds, or 0: no other timer.
+    void order(std::uint32_t number) noexcept;
+
     Fd orders_;
     std::chrono::milliseconds current_{0};  // not known, before the first set()
 };

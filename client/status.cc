@@ -34,6 +34,7 @@ constexpr std::array text_fields{
     TextField{"session", &DeviceStatus::session},
     TextField{"boot_identity", &DeviceStatus::boot_identity},
     TextField{"network", &DeviceStatus::network},
+    TextField{"domain", &DeviceStatus::domain},
     TextField{"last_error", &DeviceStatus::last_error},
     TextField{"interface", &DeviceStatus::interface},
     TextField{"address", &DeviceStatus::address},
@@ -191,6 +192,7 @@ std::string to_text(const DeviceStatus& status) {
         if (!status.lease_problem.empty()) row("", std::string(status.lease_problem.view()));
         row("daemon", fmt::format("pid {}, {} KiB locked, {} KiB resident", status.daemon_pid,
                                   status.locked_kib, status.resident_kib));
+        if (!status.domain.empty()) row("SELinux", std::string(status.domain.view()));
     }
     if (!status.network.empty()) row("network", std::string(status.network.view()));
     if (!status.last_error.empty()) row("last error", std::string(status.last_error.view()));

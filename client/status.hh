@@ -29,6 +29,7 @@ struct DeviceStatus {
     LineText session;        // "fenced": the server keeps old writes of this client out; "unknown": it cannot
     LineText boot_identity;  // of the server's machine, in hex; empty: it does not say
     LineText network;        // what is done to keep the root disk's; empty: nothing
+    LineText domain;         // the daemon's SELinux context; empty: there is no SELinux, or no policy yet
     LineText last_error;     // empty when there was none
     LineText interface;      // whose DHCP lease the daemon renews; empty: it renews none
     LineText address;        // of the lease
