@@ -178,14 +178,15 @@ class Scene:
 
 def start(lab: Lab, release: int = 12, *, kind: str = "client", network: Network | None = None, bridge: bool = False, load: bool = True,
           options: str = "", servers: str = "", append: str = "", ip: str = "", grow: int = 0, disk: pathlib.Path | None = None,
-          host: Namespace | None = None, address: str = "", memory: int = 512, packages: tuple[str, ...] = ()) -> Scene:
+          host: Namespace | None = None, address: str = "", memory: int = 512, packages: tuple[str, ...] = (),
+          made: Image | None = None) -> Scene:
     """Boots a machine on a root disk that the host serves, and starts its load.
 
     bridge: a card whose cable can be pulled; else QEMU's user network. options: further words of nbdroot=, after its
     device; servers: all of nbdroot=, in its place. ip: in the place of an address from the command line. grow: the disk
-    has so many MiB beyond its file system. host, address: another place for the server.
+    has so many MiB beyond its file system. host, address: another place for the server. made: an image of the test's own, from image().
     """
-    made = image(lab, release, kind=kind, packages=packages)
+    made = made or image(lab, release, kind=kind, packages=packages)
     disk = disk or lab.copy(made)
     if grow:
         with disk.open("r+b") as file:

@@ -160,17 +160,17 @@ def goes_down_as_soon(lab: Lab, image: Image, words: str = "") -> None:
     lab.require(took <= baseline + SLOWER_AT_MOST, f"off after {took:.1f} s, and from a virtual disk after {baseline:.1f} s")
 
 
-@test("Debian 12 and 13 with each manager power off as soon as from a virtual disk", long=True, timeout=3600)
-def as_soon_systemd(lab: Lab) -> None:
-    for release in (12, 13):
-        for manager in ("none", *UNITS):
-            goes_down_as_soon(lab, systemd_image(lab, release, manager), words_for(manager))
+def declare_as_soon(system: str, manager: str, body) -> None:
+    body.__name__ = f"as_soon_{system}_{manager}".lower().replace(" ", "_").replace("-", "_")
+    test(f"{system} with {manager} powers off as soon as from a virtual disk", timeout=900, long=True)(body)
 
 
-@test("Debian 12 with sysvinit and each manager powers off as soon as from a virtual disk", long=True, timeout=1800)
-def as_soon_sysvinit(lab: Lab) -> None:
-    for manager in SYSV_COMMANDS:
-        goes_down_as_soon(lab, sysv_image(lab, manager))
+for _release in (12, 13):
+    for _manager in ("none", *UNITS):
+        declare_as_soon(f"Debian {_release} systemd", _manager, lambda lab, release=_release, manager=_manager:
+                        goes_down_as_soon(lab, systemd_image(lab, release, manager), words_for(manager)))
+for _manager in SYSV_COMMANDS:
+    declare_as_soon("Debian 12 sysvinit", _manager, lambda lab, manager=_manager: goes_down_as_soon(lab, sysv_image(lab, manager)))
 
 
 def leave(lab: Lab, release: int, key: str) -> Image:

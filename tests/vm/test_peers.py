@@ -68,7 +68,7 @@ def attach_errors(lab: Lab) -> None:
     lab.require(machine.run_status("holdfast-client detach nbd5")[0] == 3, "a second detach")
 
 
-@test("a restart and a kill of the server under a mounted file system leave no error and no lost write")
+@test("a restart and a kill of the server under a mounted file system leave no error and no lost write", long=True)
 def server_restarts(lab: Lab) -> None:
     network = lab.network()
     machine = machine_on(lab, network)

@@ -8,7 +8,7 @@ def debian_12(lab: Lab) -> None:
     _boots(lab, 12)
 
 
-@test("Debian 13 boots from a virtual disk to a login and powers off")
+@test("Debian 13 boots from a virtual disk to a login and powers off", long=True)
 def debian_13(lab: Lab) -> None:
     _boots(lab, 13)
 

@@ -26,15 +26,15 @@ class Lab:
 
     def image(self, kind: str = "client", release: int = 12, *, packages: Sequence[str] = (), customise: str = "",
               programs: bool = True, files: Mapping[str, str] | None = None, commands: Sequence[str] = (),
-              size: str = layer.SIZE) -> layer.Image:
+              size: str = layer.SIZE, modules: Sequence[pathlib.Path] = ()) -> layer.Image:
         """An image of Debian 12 or 13 from the cache, or built now (which the test's time limit does not count).
 
         packages and customise go into the Debian tree (half a minute when they change), files and commands on top of
-        it (some seconds), beside our programs.
+        it (some seconds), beside our programs. With modules it is a system with SELinux, which has them.
         """
         with progress.off_the_clock():
             base = images.base(kind, release, tuple(packages), customise)
-            return layer.image(base, programs=programs, files=files, commands=commands, size=size)
+            return layer.image(base, programs=programs, files=files, commands=commands, size=size, modules=modules)
 
     def copy(self, image: layer.Image, name: str | None = None) -> pathlib.Path:
         """A disk of the test's own with the image's file system."""

@@ -68,12 +68,15 @@ class Image:
 
 
 def image(base: images.Base, *, programs: bool = True, files: Mapping[str, str] | None = None,
-          commands: Sequence[str] = (), size: str = SIZE) -> Image:
+          commands: Sequence[str] = (), size: str = SIZE, modules: Sequence[pathlib.Path] = ()) -> Image:
     """The image of a base with our programs (unless programs=False), files (path to text; a text that begins with
-    "#!" becomes executable) and shell commands, each run inside it. Built when it is not in the cache."""
+    "#!" becomes executable) and shell commands, each run inside it. Built when it is not in the cache.
+
+    modules: of SELinux, which is to enforce then; they are put into the policy, and every file gets its label."""
     tree = base.tree()
     stage = staged_programs() if programs else None
     contents = _contents(stage) if stage else []
+    contents += [[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in modules]
     filesystem = str(uuid.UUID(cachedir.digest(base.key, contents, dict(files or {}), list(commands), size) * 2))
 
     def build(folder: pathlib.Path) -> None:
@@ -85,6 +88,8 @@ def image(base: images.Base, *, programs: bool = True, files: Mapping[str, str] 
             _add(root, files or {})
             _make_boot_files(root, commands, folder / "build.log")
             _check_libraries(stage, root)
+            if modules:
+                _label(root, modules, folder / "build.log")
             _make_disk(root, folder, size, filesystem)
             cachedir.remove(root)
             (folder / "image.json").write_text(json.dumps({"uuid": filesystem, "label": LABEL}))
@@ -168,6 +173,18 @@ def _make_boot_files(root: pathlib.Path, commands: Sequence[str], log: pathlib.P
     process.output_of(["unshare", "--mount", "--propagation", "private", "sh", "-c", script, root], log=log)
     shutil.copy(root / f"boot/vmlinuz-{version}", log.parent / "vmlinuz")
     shutil.copy(root / f"boot/initrd.img-{version}", log.parent / "initrd.img")
+
+
+def _label(root: pathlib.Path, modules: Sequence[pathlib.Path], log: pathlib.Path) -> None:
+    """Last of all: what is made later has no label. Neither needs an SELinux kernel here."""
+    (root / "etc/selinux/config").write_text("SELINUX=enforcing\nSELINUXTYPE=default\n")
+    inside = root / "root/modules"
+    inside.mkdir()
+    for path in modules:
+        shutil.copy(path, inside)
+    process.output_of(["chroot", root, "sh", "-c", "semodule -n -i /root/modules/*"], log=log)
+    shutil.rmtree(inside)
+    process.output_of(["setfiles", "-F", "-r", root, root / "etc/selinux/default/contexts/files/file_contexts", root], log=log)
 
 
 def _check_libraries(stage: pathlib.Path | None, root: pathlib.Path) -> None:
