@@ -36,6 +36,12 @@ def systemd_13(lab: Lab) -> None:
     _lives(lab, _image(lab, 13))
 
 
+@test("with SELinux enforcing, Debian 12 with sysvinit works on its root disk, and nothing but its administrator can end the client",
+      timeout=900, long=True)
+def sysvinit_12(lab: Lab) -> None:
+    _lives(lab, _image(lab, 12, "sysv"))
+
+
 def _lives(lab: Lab, image: Image) -> None:
     scene = outages.start(lab, made=image, append="security=selinux selinux=1 enforcing=1")
     machine = scene.machine

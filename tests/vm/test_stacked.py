@@ -6,8 +6,10 @@ import outages
 import serving
 from lab import Lab, process, test
 from lab.layer import Image
+from lab.machine import Machine
 from lab.network import HOST, Network
-from test_network import FILES, PACKAGES, words_for
+from lab.process import Service
+from test_network import FILES, PACKAGES, hangs, words_for
 
 MIB = 1 << 20
 FIRST_EXTENT = 1  # where LVM puts it, in MiB
@@ -27,8 +29,21 @@ def volume_sysvinit(lab: Lab) -> None:
                               commands=["update-rc.d lab-survivor defaults", "update-rc.d holdfast-client defaults"]))
 
 
-def _lives(lab: Lab, image: Image, words: str = "") -> None:
+@test("without the init script, sysvinit's networking cuts a logical volume's machine off from its disk, and it hangs", timeout=900,
+      long=True)
+def volume_sysvinit_without_script(lab: Lab) -> None:
+    image = outages.image(lab, 12, kind="sysv", files=FILES, packages=("lvm2",), commands=["update-rc.d lab-survivor defaults"])
     network = lab.network()
+    server, machine, _, _ = _boot(lab, image, network, ",shutdown-timeout=0", "")
+    machine.start_command("poweroff")
+    machine.expect(r"nbd0: the link to \S+ is (down|given up)", timeout=outages.PATIENCE)
+    hangs(lab, machine)
+    machine.kill()
+    server.stop()
+
+
+def _boot(lab: Lab, image: Image, network: Network, options: str, words: str) -> tuple[Service, Machine, pathlib.Path, int]:
+    """The server, the machine on its volume, the disk with it, and the volume's size in MiB."""
     system = lab.copy(image)
     size = system.stat().st_size // MIB
     disk = lab.blank_disk(size + 64)
@@ -37,8 +52,14 @@ def _lives(lab: Lab, image: Image, words: str = "") -> None:
     # The volume begins with the first extent, and is in one piece.
     _copy(system, disk, f"seek={FIRST_EXTENT}")
     machine = lab.boot("diskless", image, disks=[], cards=[network.user_card()],
-                       append=f"root=/dev/mapper/lab-root nbdroot={HOST},root,nbd0 ip=dhcp {words}").login()
+                       append=f"root=/dev/mapper/lab-root nbdroot={HOST},root,nbd0{options} ip=dhcp {words}").login()
     machine.run("findmnt -n -o SOURCE / | grep -x /dev/mapper/lab-root")
+    return server, machine, disk, size
+
+
+def _lives(lab: Lab, image: Image, words: str = "") -> None:
+    network = lab.network()
+    server, machine, disk, size = _boot(lab, image, network, "", words)
     status = outages.status(machine)
     lab.require(status["network"].startswith("eth0 (10.0.2.15), kept from"), f"status: {status}")
     machine.run(f"grep -x {status['daemon_pid']} /run/sendsigs.omit.d/*")
