@@ -179,7 +179,7 @@ class Scene:
 def start(lab: Lab, release: int = 12, *, kind: str = "client", network: Network | None = None, bridge: bool = False, load: bool = True,
           options: str = "", servers: str = "", append: str = "", ip: str = "", grow: int = 0, disk: pathlib.Path | None = None,
           host: Namespace | None = None, address: str = "", memory: int = 512, packages: tuple[str, ...] = (),
-          made: Image | None = None) -> Scene:
+          made: Image | None = None, exit_on_reboot: bool = True) -> Scene:
     """Boots a machine on a root disk that the host serves, and starts its load.
 
     bridge: a card whose cable can be pulled; else QEMU's user network. options: further words of nbdroot=, after its
@@ -198,7 +198,7 @@ def start(lab: Lab, release: int = 12, *, kind: str = "client", network: Network
                            name=f"diskless-{len(lab.machines) + 1}-server-1")
     seen_as = address or (BRIDGE_HOST if bridge else HOST)
     words = servers or f"nbdroot={seen_as},root,nbd0{',' + options if options else ''}"
-    machine = lab.boot(f"diskless-{len(lab.machines) + 1}", made, disks=[], cards=[card], memory=memory,
+    machine = lab.boot(f"diskless-{len(lab.machines) + 1}", made, disks=[], cards=[card], memory=memory, exit_on_reboot=exit_on_reboot,
                        append=f"root=/dev/nbd0 {words} {ip or (BRIDGE_IP if bridge else USER_IP)} {append}").login()
     machine.run("findmnt -n -o SOURCE / | grep -x /dev/nbd0")
     scene = Scene(lab, made, network, host or network, listen, serving.PORT, disk, machine, card, server)
