@@ -25,6 +25,7 @@ my %actions = (
     write => sub { return errno_unless(sysopen(my $file, $with[0], O_RDWR)) },
     bind => sub {
         socket(my $socket, PF_INET, SOCK_STREAM, 0) or return $! + 0;
+        setsockopt($socket, SOL_SOCKET, SO_REUSEADDR, 1) or return $! + 0;
         return errno_unless(bind($socket, sockaddr_in($with[0], INADDR_LOOPBACK)));
     },
     exec => sub { exec { $with[0] } $with[0], '-c', 'true' or return $! + 0 },

@@ -10,7 +10,7 @@ from lab.network import HOST
 ADDRESS = "10.77.0.5"
 
 
-@test("the server's address moves to another machine with the same disk, and back, under load")
+@test("the server's address moves to another machine with the same disk, and back, under load", long=True)
 def address_moves(lab: Lab) -> None:
     network = lab.network()
     first, second = network.host("first"), network.host("second")

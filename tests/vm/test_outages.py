@@ -58,7 +58,7 @@ def _one_after_the_other(lab: Lab, release: int) -> None:
     lab.require(max(after["locked_kib"], after["resident_kib"]) <= 4096, f"more than 4 MiB: {after}")
 
 
-@test("thirty outages in a row at random moments lose nothing", timeout=900)
+@test("thirty outages in a row at random moments lose nothing", timeout=900, long=True)
 def thirty_in_a_row(lab: Lab) -> None:
     seed = int(os.environ.get("HOLDFAST_SEED") or time.time())
     print(f"HOLDFAST_SEED={seed} makes the same moments again")

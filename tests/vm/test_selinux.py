@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import outages
 import serving
-from lab import Lab, paths, test
+from lab import Lab, cachedir, paths, test
 from lab.layer import Image
 from lab.machine import Machine
 from lab.network import HOST
@@ -36,7 +36,8 @@ SYSADM = "sysadm_u:sysadm_r:sysadm_t:s0"
 def image(lab: Lab, release: int, kind: str = "client", without: str = "", more_files: Mapping[str, str] | None = None,
           **options) -> Image:
     """An image with the policy and our modules, but for one of them."""
-    subprocess.run(["make", "-C", str(paths.REPOSITORY), "--no-print-directory", "selinux"], check=True)
+    with cachedir.locked(paths.BUILD / "selinux.lock"):  # two tests may come at once
+        subprocess.run(["make", "-C", str(paths.REPOSITORY), "--no-print-directory", "selinux"], check=True)
     modules = [*sorted((paths.BUILD / "selinux").glob("*.pp")), *sorted((paths.REPOSITORY / "selinux").glob("*.cil")),
                HERE / "lab_domains.cil"]
     files = {PROBE: "#!/usr/bin/perl\n" + (HERE / "from_domain.pl").read_text(), **FILES, **(more_files or {})}
@@ -207,7 +208,8 @@ def _serves(lab: Lab, release: int) -> None:
     machine = lab.boot("server", made, disks=[lab.copy(made), lab.blank_disk(512)], append=f"root=/dev/vda {WORDS} enforcing=1").login()
     machine.run("modprobe nbd && ip link set lo up && vgcreate -q vg0 /dev/vdb && lvcreate -q -y -L 128M -n workstation0 vg0 && "
                 "lvcreate -q -y -L 32M -n other vg0 && udevadm settle")
-    machine.run("ls -LZ /dev/vg0/workstation0 | grep holdfast_volume_t && ls -LZ /dev/vg0/other | grep fixed_disk_device_t")
+    labels = machine.run("ls -LZ /dev/vg0/other /dev/vg0/workstation0")
+    lab.require([label.split(":")[2] for label in labels.splitlines()] == ["fixed_disk_device_t", "holdfast_volume_t"], f"the labels: {labels}")
     machine.run("systemctl start holdfast-server && holdfast-client attach 127.0.0.1,root --device nbd0 && mkfs.ext4 -q /dev/nbd0 && "
                 "mount /dev/nbd0 /mnt && dd if=/dev/urandom of=/mnt/file bs=1M count=8 conv=fsync status=none", timeout=outages.PATIENCE)
     server = int(machine.run("systemctl show -p MainPID --value holdfast-server"))

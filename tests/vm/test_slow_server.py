@@ -10,7 +10,7 @@ READERS = 8
 ROUNDS = 12
 
 
-@test("a server that takes three seconds for each request keeps its link, and the kernel's log does not fill with it")
+@test("a server that takes three seconds for each request keeps its link, and the kernel's log does not fill with it", long=True)
 def slow_server(lab: Lab) -> None:
     network = lab.network()
     network.spawn(["nbdkit", "-f", "-i", "127.0.0.1", "-p", str(PORT), "--filter=delay", "memory", "64M",
