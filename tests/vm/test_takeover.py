@@ -122,7 +122,7 @@ def under_load(lab: Lab) -> None:
 
 
 @test("a takeover by a program that fails, or that is killed at any moment, leaves one daemon in charge, which survives an outage",
-      timeout=900)
+      timeout=900, long=True)
 def broken_program(lab: Lab) -> None:
     scene = _ready(lab, 12)
     machine = scene.machine
