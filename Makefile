@@ -19,6 +19,14 @@ SELINUXDIR ?= /usr/share/selinux
 DESTDIR ?=
 
 CXX ?= g++
+# What was compiled before, in this tree or in another clone, is taken from the compile cache where there is one.
+ifneq ($(shell command -v ccache),)
+ifeq ($(origin CXX),default)
+CXX := ccache g++
+endif
+export CCACHE_BASEDIR := $(CURDIR)
+export CCACHE_NOHASHDIR := 1
+endif
 # libfmt is compiled into the programs (common/linux/format.cc), and without std::locale, which is larger than all the rest.
 CPPFLAGS += -I. -DHOLDFAST_VERSION='"$(VERSION)"' -DFMT_STATIC_THOUSANDS_SEPARATOR="','"
 CXXFLAGS ?= -O2 -g

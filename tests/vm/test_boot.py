@@ -42,7 +42,7 @@ def _boots(lab: Lab, release: int) -> None:
     lab.check_file_system(disk)
 
 
-@test("a machine with our hook and without nbdroot= boots undisturbed from its own disk")
+@test("a machine with our hook and without nbdroot= boots undisturbed from its own disk", long=True)
 def own_disk(lab: Lab) -> None:
     machine = lab.boot("own", lab.image("client", 12)).login()
     machine.run("findmnt --noheadings --output SOURCE / | grep -x /dev/vda")

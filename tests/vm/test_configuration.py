@@ -24,7 +24,7 @@ def servers_of_the_file(lab: Lab) -> None:
     machine.kill()
 
 
-@test("a mistake in the configuration file is told on the console, and the machine boots all the same", timeout=500)
+@test("a mistake in the configuration file is told on the console, and the machine boots all the same", timeout=500, long=True)
 def mistakes_of_the_file(lab: Lab) -> None:
     image = lab.image("client", 12, files={FILE: "[nbd0]\nblock-size = 4096\ntimout = 5\n"})
     network = lab.network()

@@ -83,7 +83,7 @@ def no_network(lab: Lab) -> None:
     fails(lab, f"root=/dev/nbd0 nbdroot={HOST},root ip=dhcp", r"no network", cards=[])
 
 
-@test("panic=5 reboots the machine instead of the rescue shell")
+@test("panic=5 reboots the machine instead of the rescue shell", long=True)
 def panic_reboots(lab: Lab) -> None:
     image = lab.image("client", 12)
     machine = lab.boot("boot", image, disks=[], cards=[lab.network().user_card()],

@@ -32,7 +32,7 @@ def served(lab: Lab, release: int = 12, ipv6: bool = False) -> tuple[Image, Netw
     return image, lab.network(ipv6=ipv6), lab.copy(image)
 
 
-@test("nbdroot=SERVER,PORT and SERVER,PORT,NAME reach the root", timeout=400)
+@test("nbdroot=SERVER,PORT and SERVER,PORT,NAME reach the root", timeout=400, long=True)
 def ports(lab: Lab) -> None:
     image, network, disk = served(lab)
     serving.serve_configured(lab, network, f"[root]\nexportname = {disk}\nport = 12345\nlistenaddr = 127.0.0.1\n", 12345)
@@ -48,7 +48,7 @@ def names(lab: Lab) -> None:
     reaches_root(lab, image, network, f"nbdroot={HOST},vg0/root,nbd2 {USER_IP}", device="/dev/nbd2")
 
 
-@test("nbdroot=SERVER:PORT/NAME, SERVER/NAME and a URI reach the root", timeout=400)
+@test("nbdroot=SERVER:PORT/NAME, SERVER/NAME and a URI reach the root", timeout=400, long=True)
 def slashes(lab: Lab) -> None:
     image, network, disk = served(lab)
     serving.serve(lab, network, f"root={disk}")
@@ -56,7 +56,7 @@ def slashes(lab: Lab) -> None:
         reaches_root(lab, image, network, f"root=/dev/nbd0 nbdroot={word} {USER_IP}")
 
 
-@test("nbdroot=SERVER:/NAME reaches the root, as for NFS")
+@test("nbdroot=SERVER:/NAME reaches the root, as for NFS", long=True)
 def nfs_style(lab: Lab) -> None:
     image, network, disk = served(lab)
     serving.serve(lab, network, f"/srv/root={disk}")
@@ -71,7 +71,7 @@ def ipv6(lab: Lab) -> None:
         reaches_root(lab, image, network, f"root=/dev/nbd0 nbdroot={word} {USER_IP}")
 
 
-@test("the root is found as a partition, by UUID and by LABEL, and on the device that nbddev= names", timeout=400)
+@test("the root is found as a partition, by UUID and by LABEL, and on the device that nbddev= names", timeout=400, long=True)
 def root_words(lab: Lab) -> None:
     image, network, disk = served(lab)
     serving.serve(lab, network, f"root={disk}", f"disk={lab.copy_partitioned(image)}")
@@ -103,7 +103,7 @@ def dhcp_and_names(lab: Lab) -> None:
         reaches_root(lab, image, network, f"root=/dev/nbd0 nbdroot={word} ip=dhcp", bridge=True)
 
 
-@test("Debian 13's initramfs reads the grammar too: a name with a port, and a partition", timeout=400)
+@test("Debian 13's initramfs reads the grammar too: a name with a port, and a partition", timeout=400, long=True)
 def debian_13(lab: Lab) -> None:
     image, network, disk = served(lab, release=13)
     serving.serve(lab, network, f"root={disk}", f"disk={lab.copy_partitioned(image)}")

@@ -90,7 +90,7 @@ def server_restarts(lab: Lab) -> None:
     machine.run("holdfast-client status nbd0 | grep -i reconnects")
 
 
-@test("a LINK_DEAD of another device disturbs nobody")
+@test("a LINK_DEAD of another device disturbs nobody", long=True)
 def two_devices(lab: Lab) -> None:
     network = lab.network()
     machine = machine_on(lab, network)
