@@ -53,7 +53,13 @@ Result<VolumeTraits> BlockVolume::traits() const {
     VolumeTraits traits;
     if (::ioctl(fd(), BLKGETSIZE64, &traits.size) != 0) return sys_error("ioctl(BLKGETSIZE64)");
     traits.can_trim = queue_limit(device_, "discard_max_bytes") > 0;
-    traits.preferred_block = preferred_block(queue_limit(device_, "minimum_io_size"));
+    if (always_waits()) {
+        int logical = 0;
+        if (::ioctl(fd(), BLKSSZGET, &logical) != 0) return sys_error("ioctl(BLKSSZGET)");
+        traits.minimum_block = static_cast<std::uint32_t>(logical);
+    }
+    traits.preferred_block =
+        std::max(preferred_block(queue_limit(device_, "minimum_io_size")), traits.minimum_block);
     return traits;
 }
 
@@ -61,7 +67,9 @@ Result<void> BlockVolume::trim(std::uint64_t offset, std::uint64_t length) {
     const Aligned part = whole_blocks(offset, length, granularity);
     if (part.middle == 0) return {};
     std::uint64_t range[2] = {offset + part.head, part.middle};
-    if (::ioctl(fd(), BLKDISCARD, range) != 0 && errno != EOPNOTSUPP) return sys_error("ioctl(BLKDISCARD)");
+    const int result = ::ioctl(fd(), BLKDISCARD, range);
+    note_change();
+    if (result != 0 && errno != EOPNOTSUPP) return sys_error("ioctl(BLKDISCARD)");
     return {};
 }
 
@@ -73,11 +81,15 @@ Result<void> BlockVolume::zero(std::uint64_t offset, std::uint64_t length, bool 
     if (part.middle == 0) return {};
     const auto start = static_cast<off_t>(middle);
     const auto count = static_cast<off_t>(part.middle);
+    const auto change_space = [&](int how) {
+        const bool done = ::fallocate(fd(), how | FALLOC_FL_KEEP_SIZE, start, count) == 0;
+        note_change();
+        return done;
+    };
     // Only where the device's own unmapping reads as zeroes afterwards; it fails otherwise.
-    if (may_unmap && ::fallocate(fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start, count) == 0)
-        return {};
+    if (may_unmap && change_space(FALLOC_FL_PUNCH_HOLE)) return {};
     // The kernel writes zeroes itself where the device has no command for it.
-    if (::fallocate(fd(), FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, start, count) == 0) return {};
+    if (change_space(FALLOC_FL_ZERO_RANGE)) return {};
     if (errno != EOPNOTSUPP && errno != EINVAL && errno != ENODEV) return sys_error("fallocate(ZERO_RANGE)");
     return write_zeroes(middle, part.middle);
 }

@@ -9,7 +9,7 @@ namespace holdfast::server {
 
 class BlockVolume final : public Volume {
 public:
-    BlockVolume(Fd file, dev_t device) : Volume(std::move(file)), device_(device) {}
+    BlockVolume(VolumeFiles files, dev_t device) : Volume(std::move(files)), device_(device) {}
 
     [[nodiscard]] Result<VolumeTraits> traits() const override;
     [[nodiscard]] Result<void> trim(std::uint64_t offset, std::uint64_t length) override;

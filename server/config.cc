@@ -327,12 +327,27 @@ void ConfigReader::make_listens() {
     }
 }
 
+// A volume that is written to is opened once: either through the page cache or around it.
+void ConfigReader::check_cache_modes() {
+    std::map<std::string_view, const ExportConfig*> writers;
+    for (const ExportConfig& one : generic_.config.exports) {
+        if (one.readonly) continue;
+        const ExportConfig& other = *writers.try_emplace(one.path, &one).first->second;
+        if (one.direct() == other.direct()) continue;
+        add_error(one.place,
+                  fmt::format("[{}] and [{}] export {} both for writing, one with the page cache and one "
+                              "without it (cache); let them agree",
+                              other.name, one.name, one.path));
+    }
+}
+
 Config ConfigReader::finish() {
     if (generic_.config.exports.empty() && errors_.empty()) {
         const std::string file = generic_place_ ? generic_place_->file : std::string("the configuration");
         add_error({file, 0}, "there is no export in it; write a section like [root] with an exportname");
     }
     make_listens();
+    check_cache_modes();
     // Who names exports on the command line has nothing to hide from who connects, and one export needs no
     // name.
     const bool from_arguments = std::ranges::all_of(

@@ -41,6 +41,15 @@ struct Listen {
 // "Virtualization": how %s in exportname is replaced by the client's address.
 enum class VirtStyle : std::uint8_t { none, ip_literal, ip_hash, cidr_hash };
 
+// qemu's words: whether the page cache is used, and whether every write is on stable storage before its
+// reply. Flush and FUA are honoured by all of them.
+enum class CacheMode : std::uint8_t {
+    writeback,     // the page cache
+    none,          // O_DIRECT
+    writethrough,  // the page cache, and every write durable
+    directsync,    // O_DIRECT, and every write durable
+};
+
 struct ExportConfig {
     std::string name;
     Place place;
@@ -51,7 +60,8 @@ struct ExportConfig {
     bool flush = true;
     bool fua = true;
     bool trim = true;
-    bool sync = false;
+    CacheMode cache = CacheMode::writeback;
+    bool sync = false;  // nbd-server's word for writes that are durable, whatever `cache` says
     bool rotational = false;
     std::uint32_t maxconnections = 0;  // 0: no limit
     std::chrono::seconds timeout{0};   // idle for longer: disconnected. 0: never
@@ -63,6 +73,12 @@ struct ExportConfig {
 
     // Whether different clients get different files.
     [[nodiscard]] bool is_virtual() const;
+    // Without the page cache.
+    [[nodiscard]] bool direct() const { return cache == CacheMode::none || cache == CacheMode::directsync; }
+    // Every write is answered as if it had asked for FUA.
+    [[nodiscard]] bool durable_writes() const {
+        return sync || cache == CacheMode::writethrough || cache == CacheMode::directsync;
+    }
 };
 
 struct Config {
@@ -121,6 +137,7 @@ private:
     void take_export(const IniSection& section);
     void add_export(ExportConfig made);
     void make_listens();
+    void check_cache_modes();
     void add_listen(Listen listen);
 
     Generic generic_;

@@ -89,6 +89,26 @@ void take_virtstyle(ExportConfig& e, ConfigValue& v) {
     }
 }
 
+void take_cache(ExportConfig& e, ConfigValue& v) {
+    struct Word {
+        std::string_view word;
+        CacheMode mode;
+    };
+    static constexpr Word words[] = {
+        {"writeback", CacheMode::writeback},
+        {"none", CacheMode::none},
+        {"writethrough", CacheMode::writethrough},
+        {"directsync", CacheMode::directsync},
+    };
+    for (const Word& one : words) {
+        if (v.text() != one.word) continue;
+        e.cache = one.mode;
+        return;
+    }
+    v.error("\"" + v.text() + "\" is none of: writeback, none, writethrough, directsync" +
+            (v.text() == "unsafe" ? "; a flush is always honoured here" : ""));
+}
+
 void take_identity(ExportConfig& e, ConfigValue& v) {
     if (!v.empty() && !is_identity(v.text()))
         v.error("an identity is at most 255 letters, digits and other characters of printable ASCII");
@@ -158,6 +178,7 @@ constexpr ExportKey export_table[] = {
     {"virtstyle", take_virtstyle},
     {"waitfile", take_waitfile},
     // our own
+    {"cache", take_cache},
     {"identity", take_identity},
 };
 

@@ -46,11 +46,14 @@ std::expected<Offer, std::string> make_offer(const ExportConfig& config, const V
     }
     Offer offer;
     offer.size = config.filesize != 0 ? config.filesize : traits.size;
+    // What is left at the end could not be read or written.
+    offer.size -= offer.size % traits.minimum_block;
+    offer.block_sizes.minimum = traits.minimum_block;
     offer.block_sizes.preferred = traits.preferred_block;
     int flags = nbd::flag_has_flags;
     if (config.flush) flags |= nbd::flag_send_flush;
     if (config.rotational) flags |= nbd::flag_rotational;
-    // All connections meet in one page cache, so each sees and flushes what the others wrote. Not so where
+    // All connections meet in one open volume, so each sees and flushes what the others wrote. Not so where
     // the file depends on the address that a client comes from.
     if (!config.is_virtual()) flags |= nbd::flag_can_multi_conn;
     if (config.readonly) {
@@ -86,7 +89,18 @@ std::optional<std::string> ClientExports::forbidden(const ExportConfig& config) 
 }
 
 VolumeRequest ClientExports::request_for(const ExportConfig& config) const {
-    return {path_for_client(config, peer_.host), !config.readonly, config.filesize};
+    return {path_for_client(config, peer_.host), !config.readonly, config.filesize, config.direct()};
+}
+
+Writer ClientExports::begin(const ExportConfig& config, const VolumeUse& use, bool claimed) const {
+    if (config.readonly) return {};
+    if (use.volume().always_waits() != config.direct()) {
+        log::notice(
+            fmt::format("export {}: {} is served {} the page cache, as other connections have it open",
+                        config.name, peer_.name, config.direct() ? "through" : "without"));
+    }
+    DiskLosses& losses = use.volume().losses();
+    return claimed ? losses.begin(claim_->session, claim_->first) : losses.begin_nameless();
 }
 
 // One connection may be refused again and again. An honest one is seldom refused more than once.
@@ -164,7 +178,11 @@ std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::Session
     }
     std::expected<VolumeUse, VolumeRefusal> use = shared_.volumes.acquire(wanted);
     if (!use) return refuse(config, use.error());
-    claim_.emplace(&config, std::move(*identity), nullptr, std::move(*use), false);
+    // Another slot may have written before this one's first connection.
+    const bool first = request.generation == 1 && request.slot == 0;
+    // Also when it is refused now and comes with a higher generation.
+    if (!config.readonly) (void)use->volume().losses().begin(request.session, first);
+    claim_.emplace(&config, std::move(*identity), nullptr, std::move(*use), request.session, first, false);
     auto place = shared_.sessions.claim({request.session, request.slot, config.name}, request.generation,
                                         line_.connection, peer_.name);
     if (!place) {
@@ -238,7 +256,8 @@ std::expected<Offer, Refusal> ClientExports::open(std::string_view name) {
         shared_.counts.leave(config.name);
         return refuse(config, use.error());
     }
-    opened_.emplace(config, shared_.counts, std::move(*use));
+    Writer writer = begin(config, *use, claimed);
+    opened_.emplace(config, shared_.counts, std::move(*use), std::move(writer));
     const Result<VolumeTraits> traits = opened_->volume().traits();
     const std::expected<Offer, std::string> offer =
         traits ? make_offer(config, *traits) : std::unexpected(traits.error().message());

@@ -55,8 +55,8 @@ struct ClientLine {
 // The part of an export that is in use by one connection.
 class OpenExport {
 public:
-    OpenExport(const ExportConfig& config, ConnectionCounts& counts, VolumeUse use)
-        : config_(config), counts_(counts), use_(std::move(use)) {}
+    OpenExport(const ExportConfig& config, ConnectionCounts& counts, VolumeUse use, Writer writer)
+        : config_(config), counts_(counts), use_(std::move(use)), writer_(std::move(writer)) {}
     OpenExport(const OpenExport&) = delete;
     OpenExport& operator=(const OpenExport&) = delete;
     ~OpenExport() { leave_count(); }
@@ -68,12 +68,15 @@ public:
 
     [[nodiscard]] const ExportConfig& config() const { return config_; }
     [[nodiscard]] Volume& volume() const { return use_.volume(); }
+    // For Volume::flush().
+    [[nodiscard]] const Writer& writer() const { return writer_; }
 
 private:
     const ExportConfig& config_;
     ConnectionCounts& counts_;
     bool counted_ = true;
     VolumeUse use_;
+    Writer writer_;
 };
 
 class ClientExports final : public nbd::ExportDirectory {
@@ -105,10 +108,12 @@ private:
         const ExportConfig* config;
         std::string identity;                 // what the client was told
         std::unique_ptr<SessionPlace> place;  // none: refused
-        // Taken into use before the older connections let go of it, so that it is not closed in between: a flush that
-        // failed for them is then still known to have failed.
+        // Taken into use before the older connections let go of it, so that it is not closed and opened in
+        // between.
         VolumeUse use;
-        bool stands = false;                  // every older connection has let go
+        nbd::Uuid session;
+        bool first;           // nobody has written in this session yet
+        bool stands = false;  // every older connection has let go
     };
 
     // The export that the name means here, if this client may have it. Logs a refusal.
@@ -123,6 +128,8 @@ private:
                                                        const VolumeRefusal& refusal);
     [[nodiscard]] std::unexpected<nbd::Refusal> refuse_unknown(std::string_view name);
     void log_refusal(std::string_view text);
+    // Its writer, and a line in the log where the volume is open in another way than the export asks for.
+    [[nodiscard]] Writer begin(const ExportConfig& config, const VolumeUse& use, bool claimed) const;
     // These three of claim_. Logs whom it fenced.
     [[nodiscard]] std::expected<void, nbd::Refusal> wait_for_fence(const nbd::SessionRequest& request);
     // nullopt: this connection may use the export of its claim; otherwise why not.

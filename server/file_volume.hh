@@ -7,7 +7,7 @@ namespace holdfast::server {
 
 class FileVolume final : public Volume {
 public:
-    FileVolume(Fd file, bool writable) : Volume(std::move(file)), writable_(writable) {}
+    FileVolume(VolumeFiles files, bool writable) : Volume(std::move(files)), writable_(writable) {}
 
     [[nodiscard]] Result<VolumeTraits> traits() const override;
     [[nodiscard]] Result<void> trim(std::uint64_t offset, std::uint64_t length) override;

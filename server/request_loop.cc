@@ -24,6 +24,7 @@ RequestLoop::RequestLoop(int socket, const nbd::Offer& offer, OpenExport& opened
       offer_(offer),
       config_(opened.config()),
       volume_(opened.volume()),
+      writer_(opened.writer()),
       label_(std::move(label)),
       order_(order),
       sending_(sending),
@@ -74,12 +75,12 @@ RequestLoop::Next RequestLoop::serve(const Request& request) {
 }
 
 bool RequestLoop::is_durable(const Request& request) const {
-    return (request.flags & nbd::cmd_flag_fua) != 0 || config_.sync;
+    return (request.flags & nbd::cmd_flag_fua) != 0 || config_.durable_writes();
 }
 
 // The commands without data.
 Result<void> RequestLoop::carry_out(const Request& request) {
-    if (request.command == static_cast<std::uint16_t>(Command::flush)) return volume_.flush();
+    if (request.command == static_cast<std::uint16_t>(Command::flush)) return volume_.flush(writer_);
     if (request.length == 0) return {};
     // Without trim nothing is unmapped: the administrator may want the space to stay reserved.
     const bool may_unmap =
@@ -88,17 +89,17 @@ Result<void> RequestLoop::carry_out(const Request& request) {
                                   ? volume_.trim(request.offset, request.length)
                                   : volume_.zero(request.offset, request.length, may_unmap);
     if (!done || !is_durable(request)) return done;
-    return volume_.flush();
+    return volume_.flush(writer_);
 }
 
 RequestLoop::Next RequestLoop::read(const Request& request) {
     if (request.length > piece) return read_in_pieces(request);
-    const std::span<std::uint8_t> answer = buffer(sizeof(WireSimpleReply) + request.length);
-    const std::span<std::uint8_t> data = answer.subspan(sizeof(WireSimpleReply));
+    const std::span<std::uint8_t> data = buffer(request.length);
     if (const Result<void> done = volume_.read(data, request.offset); !done) return reply(request, done);
     const WireSimpleReply head = nbd::encode_simple_reply({ErrorCode::none, request.cookie});
-    std::memcpy(answer.data(), &head, sizeof head);
-    return send(answer);
+    std::uint8_t* const answer = data.data() - sizeof head;
+    std::memcpy(answer, &head, sizeof head);
+    return send({answer, sizeof head + data.size()});
 }
 
 // A simple reply says at its beginning whether all of the data can be read. So the whole range is read once
@@ -200,11 +201,12 @@ RequestLoop::Next RequestLoop::ended_receiving(Received how, bool within_request
 
 std::span<std::uint8_t> RequestLoop::buffer(std::size_t size) {
     if (size > buffer_size_) {
-        buffer_size_ = std::min(std::bit_ceil(std::max<std::size_t>(size, 65536)), largest_buffer);
+        buffer_size_ = std::min(std::bit_ceil(std::max<std::size_t>(size, 65536)), piece);
         buffer_.reset();  // first, so that there are never two of them
-        buffer_ = std::make_unique_for_overwrite<std::uint8_t[]>(buffer_size_);
+        buffer_.reset(static_cast<std::uint8_t*>(
+            ::operator new[](before_data + buffer_size_, std::align_val_t{data_alignment})));
     }
-    return {buffer_.get(), size};
+    return {buffer_.get() + before_data, size};
 }
 
 // A disk that fails, fails often: after the first few, only the 32nd, the 64th and so on are worth a line.

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <memory>
+#include <new>
 #include <string>
 
 #include "common/protocol/transmission.hh"
@@ -33,7 +34,13 @@ public:
 
 private:
     static constexpr std::size_t piece = 2U << 20;
-    static constexpr std::size_t largest_buffer = piece + sizeof(nbd::WireSimpleReply);
+    // The head of a reply stands right before its data, and the data are aligned.
+    static constexpr std::size_t before_data = data_alignment;
+    struct FreeAligned {
+        void operator()(std::uint8_t* memory) const {
+            ::operator delete[](memory, std::align_val_t{data_alignment});
+        }
+    };
 
     // What follows a step: the next one, or the end for the reason in why_.
     enum class Next : std::uint8_t { go_on, end };
@@ -50,6 +57,7 @@ private:
     [[nodiscard]] Next ended_receiving(Received how, bool within_request);
     [[nodiscard]] Result<void> carry_out(const nbd::Request& request);
     [[nodiscard]] bool is_durable(const nbd::Request& request) const;
+    // At most `piece`, aligned to data_alignment.
     [[nodiscard]] std::span<std::uint8_t> buffer(std::size_t size);
     void log_failure(const nbd::Request& request, const SysError& error);
 
@@ -57,11 +65,12 @@ private:
     const nbd::Offer& offer_;
     const ExportConfig& config_;
     Volume& volume_;
+    const Writer& writer_;
     std::string label_;
     const std::atomic<Order>& order_;
     std::atomic<bool>& sending_;
     Receiver receiver_;
-    std::unique_ptr<std::uint8_t[]> buffer_;  // grows to what was needed so far
+    std::unique_ptr<std::uint8_t[], FreeAligned> buffer_;  // grows to what was needed so far
     std::size_t buffer_size_ = 0;
     std::uint64_t failures_ = 0;
     std::string why_;

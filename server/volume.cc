@@ -33,13 +33,24 @@ std::unexpected<VolumeRefusal> busy(const std::string& path, const std::string& 
     return std::unexpected(VolumeRefusal{false, fmt::format("{} is in use: {}", path, holder)});
 }
 
+std::unexpected<VolumeRefusal> open_failure(const VolumeRequest& request, const SysError& error) {
+    if (error.code != EINVAL || !request.direct) return failure(request.path, error);
+    return std::unexpected(VolumeRefusal{
+        false, fmt::format("{} cannot be used without the page cache (O_DIRECT); choose cache = writeback or "
+                           "writethrough",
+                           request.path)});
+}
+
+int open_flags(const VolumeRequest& request) {
+    return (request.writable ? O_RDWR : O_RDONLY) | (request.direct ? O_DIRECT : 0) | O_CLOEXEC;
+}
+
 Opened open_block_device(const VolumeRequest& request, dev_t device) {
-    const int flags = request.writable ? O_RDWR | O_EXCL : O_RDONLY;
-    Fd file(::open(request.path.c_str(), flags | O_CLOEXEC));
+    Fd file(::open(request.path.c_str(), open_flags(request) | (request.writable ? O_EXCL : 0)));
     if (file) return file;
     const SysError error{errno, "open"};
     if (error.code == EBUSY) return busy(request.path, holder_of_device(device));
-    return failure(request.path, error);
+    return open_failure(request, error);
 }
 
 // An OFD lock on the whole file: held by the open file and not by the process, seen by every other server
@@ -52,8 +63,8 @@ bool lock_for_writing(int file) {
 }
 
 Opened open_file(const VolumeRequest& request, const struct stat& status) {
-    Fd file(::open(request.path.c_str(), (request.writable ? O_RDWR : O_RDONLY) | O_CLOEXEC));
-    if (!file) return failure(request.path, SysError{errno, "open"});
+    Fd file(::open(request.path.c_str(), open_flags(request)));
+    if (!file) return open_failure(request, SysError{errno, "open"});
     if (request.writable && !lock_for_writing(file.get())) {
         const SysError error{errno, "fcntl(F_OFD_SETLK)"};
         if (error.code == EAGAIN || error.code == EACCES) return busy(request.path, holder_of_file(status));
@@ -65,6 +76,18 @@ Opened open_file(const VolumeRequest& request, const struct stat& status) {
 std::unexpected<VolumeRefusal> wrong_kind(const std::string& path) {
     return std::unexpected(
         VolumeRefusal{false, fmt::format("{} is neither a block device nor a regular file", path)});
+}
+
+bool is_same(int file, const struct stat& other) {
+    struct stat status {};
+    if (::fstat(file, &status) != 0 || (status.st_mode & S_IFMT) != (other.st_mode & S_IFMT)) return false;
+    if (S_ISBLK(other.st_mode)) return status.st_rdev == other.st_rdev;
+    return status.st_dev == other.st_dev && status.st_ino == other.st_ino;
+}
+
+std::unique_ptr<Volume> make_volume(VolumeFiles files, const struct stat& status, bool writable) {
+    if (S_ISBLK(status.st_mode)) return std::make_unique<BlockVolume>(std::move(files), status.st_rdev);
+    return std::make_unique<FileVolume>(std::move(files), writable);
 }
 
 }  // namespace
@@ -94,12 +117,11 @@ Result<void> Volume::write(std::span<const std::uint8_t> from, std::uint64_t off
         // pwritev2 takes its data only as if it might write to them.
         const iovec data{const_cast<std::uint8_t*>(from.data()), from.size()};
         const ssize_t count = ::pwritev2(fd(), &data, 1, static_cast<off_t>(offset), durable ? RWF_DSYNC : 0);
+        note_change();
         if (count < 0 && errno == EINTR) continue;
         if (count < 0 && durable) {
             const SysError error{errno, "pwritev2(RWF_DSYNC)"};
-            // The failure may be that of an earlier write, whose error is now taken and would not be told to
-            // a flush.
-            flush_lost_ = true;
+            losses_->add(error.code);
             return std::unexpected(error);
         }
         if (count < 0) return sys_error("pwritev2");
@@ -110,20 +132,29 @@ Result<void> Volume::write(std::span<const std::uint8_t> from, std::uint64_t off
     return {};
 }
 
-Result<void> Volume::flush() {
-    while (!flush_lost_ && ::fdatasync(fd()) != 0) {
-        if (errno == EINTR) continue;
-        const SysError error{errno, "fdatasync"};
-        flush_lost_ = true;
-        return std::unexpected(error);
-    }
-    // Also when ours succeeded: of several at once, the kernel tells only one that a write was lost.
-    if (flush_lost_) return std::unexpected(SysError{EIO, "an earlier fdatasync"});
-    return {};
+void Volume::begin_writing(std::shared_ptr<DiskLosses> losses) {
+    losses_ = std::move(losses);
+    flusher_.flush(*losses_);
+    // The other open file is told the same, and would tell it to the first write with FUA.
+    (void)::fdatasync(fd());
+}
+
+void Volume::end_writing() {
+    if (unflushed_.exchange(false)) flusher_.flush(*losses_);
+}
+
+void Volume::note_change() noexcept {
+    if (!unflushed_.load(std::memory_order_relaxed)) unflushed_ = true;
+}
+
+Result<void> Volume::flush(const Writer& writer) {
+    unflushed_ = false;
+    flusher_.flush(*losses_);
+    return writer.check();
 }
 
 Result<void> Volume::write_zeroes(std::uint64_t offset, std::uint64_t length) {
-    static std::uint8_t zeroes[256 << 10];  // never written to
+    alignas(data_alignment) static std::uint8_t zeroes[256 << 10];  // never written to
     while (length > 0) {
         const std::size_t count = std::min<std::uint64_t>(length, sizeof zeroes);
         if (const Result<void> written = write({zeroes, count}, offset, false); !written) return written;
@@ -163,8 +194,13 @@ std::expected<std::unique_ptr<Volume>, VolumeRefusal> open_volume(const VolumeRe
     // What was opened, and not what stood at the path a moment ago.
     if (::fstat(file->get(), &status) != 0) return failure(request.path, SysError{errno, "fstat"});
     if (S_ISBLK(status.st_mode) != block) return wrong_kind(request.path);
-    if (block) return std::make_unique<BlockVolume>(std::move(*file), status.st_rdev);
-    return std::make_unique<FileVolume>(std::move(*file), request.writable);
+    Fd again(::open(request.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!again) return failure(request.path, SysError{errno, "open"});
+    if (!is_same(again.get(), status)) {
+        return std::unexpected(
+            VolumeRefusal{false, fmt::format("{} was replaced while it was opened", request.path)});
+    }
+    return make_volume({std::move(*file), std::move(again), request.direct}, status, request.writable);
 }
 
 std::expected<VolumeTraits, VolumeRefusal> look_at_volume(const VolumeRequest& request) {
@@ -181,9 +217,8 @@ std::expected<VolumeTraits, VolumeRefusal> look_at_volume(const VolumeRequest& r
     Fd file(::open(request.path.c_str(), (for_writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK));
     if (!file) return failure(request.path, SysError{errno, "open"});
     if (::fstat(file.get(), &status) != 0) return failure(request.path, SysError{errno, "fstat"});
-    Result<VolumeTraits> traits = S_ISBLK(status.st_mode)
-                                      ? BlockVolume(std::move(file), status.st_rdev).traits()
-                                      : FileVolume(std::move(file), for_writing).traits();
+    const Result<VolumeTraits> traits =
+        make_volume({std::move(file), Fd(), request.direct}, status, for_writing)->traits();
     if (!traits) return failure(request.path, traits.error());
     return *traits;
 }

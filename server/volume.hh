@@ -14,6 +14,8 @@
 
 #include "common/linux/fd.hh"
 #include "common/linux/result.hh"
+#include "server/flusher.hh"
+#include "server/losses.hh"
 
 namespace holdfast::server {
 
@@ -21,9 +23,20 @@ namespace holdfast::server {
 struct VolumeTraits {
     std::uint64_t size = 0;
     bool can_trim = false;
-    std::uint32_t preferred_block = 4096;  // a power of two
+    std::uint32_t minimum_block = 1;       // a power of two: what offsets and lengths are multiples of
+    std::uint32_t preferred_block = 4096;  // a power of two, not below minimum_block
 
     bool operator==(const VolumeTraits&) const = default;
+};
+
+// Where data for a volume without the page cache must lie in memory.
+inline constexpr std::size_t data_alignment = 4096;
+
+// A volume's open files.
+struct VolumeFiles {
+    Fd file;
+    Fd for_flushes;       // the same, opened once more
+    bool direct = false;  // `file` is O_DIRECT
 };
 
 class Volume {
@@ -39,13 +52,24 @@ public:
     // The traits as they are now: an LV may have grown since.
     [[nodiscard]] virtual Result<VolumeTraits> traits() const = 0;
 
+    // O_DIRECT: no read or write is ever answered from memory, and data, offsets and lengths are aligned.
+    [[nodiscard]] bool always_waits() const noexcept { return direct_; }
+    // Who opens it says, before anything else, where its losses are noted; and that it is to be written to.
+    // Whatever the kernel has not told anyone yet was lost by somebody who was here before, and is noted now.
+    void begin_writing(std::shared_ptr<DiskLosses> losses);
+    // Before it is closed: what was written and not flushed is flushed, so that a loss does not go unnoticed.
+    void end_writing();
+    [[nodiscard]] DiskLosses& losses() const { return *losses_; }
+
     // The whole range or an error. EIO where the volume ends early.
     [[nodiscard]] Result<void> read(std::span<std::uint8_t> into, std::uint64_t offset) const;
-    // With `durable`, on stable storage when it returns.
+    // With `durable`, on stable storage when it returns, or an error that is also noted as a loss: it may be
+    // that of an earlier write.
     [[nodiscard]] Result<void> write(std::span<const std::uint8_t> from, std::uint64_t offset, bool durable);
-    // Everything that was written before, by anyone, is on stable storage when it returns. After one failure
-    // all later calls fail: Linux reports a lost write once and then forgets it, and we must not.
-    [[nodiscard]] Result<void> flush();
+    // Everything that was written before, by anyone, is on stable storage when it returns, and nothing of
+    // what `writer` may have written was lost since it began. Whoever has once been told of a loss is told
+    // again: Linux reports it once and then forgets it, and we must not.
+    [[nodiscard]] Result<void> flush(const Writer& writer);
     // Gives the space back where that is possible; what is read there later is undefined. Never fails for not
     // being able.
     [[nodiscard]] virtual Result<void> trim(std::uint64_t offset, std::uint64_t length) = 0;
@@ -53,15 +77,21 @@ public:
     [[nodiscard]] virtual Result<void> zero(std::uint64_t offset, std::uint64_t length, bool may_unmap) = 0;
 
 protected:
-    explicit Volume(Fd file) : file_(std::move(file)) {}
+    explicit Volume(VolumeFiles files)
+        : file_(std::move(files.file)), direct_(files.direct), flusher_(std::move(files.for_flushes)) {}
 
     [[nodiscard]] int fd() const noexcept { return file_.get(); }
+    // After everything that changes what is stored.
+    void note_change() noexcept;
     // The slow way to zero, which works everywhere.
     [[nodiscard]] Result<void> write_zeroes(std::uint64_t offset, std::uint64_t length);
 
 private:
     Fd file_;
-    std::atomic<bool> flush_lost_ = false;
+    const bool direct_;
+    Flusher flusher_;
+    std::shared_ptr<DiskLosses> losses_ = std::make_shared<DiskLosses>("a volume");
+    std::atomic<bool> unflushed_ = false;  // changed since the last flush began
 };
 
 // Why a volume cannot be had.
@@ -75,6 +105,7 @@ struct VolumeRequest {
     std::string path;
     bool writable = false;
     std::uint64_t create_size = 0;  // not 0: a file that does not exist is made with this size
+    bool direct = false;            // around the page cache, with O_DIRECT
 };
 
 // Makes the file where `create_size` asks for that and there is nothing yet. Not below /dev: a logical volume

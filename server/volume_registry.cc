@@ -18,12 +18,15 @@ VolumeUse::~VolumeUse() {
     if (!slot_) return;
     const std::lock_guard lock(slot_->mutex);
     // Closed under the lock: who opens it next must not find it still busy with us.
-    if (--slot_->users == 0) slot_->volume.reset();
+    if (--slot_->users > 0) return;
+    slot_->volume->end_writing();
+    slot_->volume.reset();
 }
 
-VolumeRegistry::Key VolumeRegistry::key_of(const struct stat& status, bool writable) {
-    if (S_ISBLK(status.st_mode)) return Key{status.st_rdev, 0, writable};
-    return Key{status.st_dev, status.st_ino, writable};
+VolumeRegistry::Key VolumeRegistry::key_of(const struct stat& status, const VolumeRequest& request) {
+    const bool direct = !request.writable && request.direct;
+    if (S_ISBLK(status.st_mode)) return Key{status.st_rdev, 0, request.writable, direct};
+    return Key{status.st_dev, status.st_ino, request.writable, direct};
 }
 
 std::expected<VolumeRegistry::Key, VolumeRefusal> VolumeRegistry::find_key(const VolumeRequest& request) {
@@ -33,7 +36,7 @@ std::expected<VolumeRegistry::Key, VolumeRefusal> VolumeRegistry::find_key(const
         return std::unexpected(
             VolumeRefusal{error.code == ENOENT, fmt::format("{}: {}", request.path, error.message())});
     }
-    return key_of(status, request.writable);
+    return key_of(status, request);
 }
 
 // The path may lead elsewhere since the key was found. A slot that held another volume than its key says
@@ -43,10 +46,17 @@ std::expected<std::unique_ptr<Volume>, VolumeRefusal> VolumeRegistry::open(const
     std::expected<std::unique_ptr<Volume>, VolumeRefusal> opened = open_volume(request);
     if (!opened) return opened;
     const Result<struct stat> status = (*opened)->status();
-    if (!status || key_of(*status, request.writable) != key) {
+    if (!status || key_of(*status, request) != key) {
         return std::unexpected(
             VolumeRefusal{false, fmt::format("{} was replaced while it was opened", request.path)});
     }
+    if (!request.writable) return opened;
+    const Result<std::string> identity = (*opened)->identity();
+    if (!identity) {
+        return std::unexpected(
+            VolumeRefusal{false, fmt::format("{}: {}", request.path, identity.error().message())});
+    }
+    (*opened)->begin_writing(losses_.of(*identity, request.path));
     return opened;
 }
 

@@ -1,6 +1,10 @@
 // Which volumes are open. One volume is opened once, however many connections, exports and names lead to it,
 // at the first use, and closed with the last: then an LV may be mounted or removed again, and the next use
 // sees what has changed.
+// Writers with the page cache and without it (O_DIRECT) do not see each other's data at every moment. So the
+// one open of a volume that is written to serves both kinds of export, as the first of them had it opened.
+// Readers may have it otherwise, because the kernel writes out or drops what it has in the cache before each
+// of their reads and after each direct write.
 #pragma once
 
 #include <sys/types.h>
@@ -51,16 +55,18 @@ private:
         dev_t device = 0;
         ino_t inode = 0;  // 0 for a block device
         bool writable = false;
+        bool direct = false;  // gives meaning to one that is not writable
 
         auto operator<=>(const Key&) const = default;
     };
-    [[nodiscard]] static Key key_of(const struct stat& status, bool writable);
+    [[nodiscard]] static Key key_of(const struct stat& status, const VolumeRequest& request);
     [[nodiscard]] static std::expected<Key, VolumeRefusal> find_key(const VolumeRequest& request);
     // Opened anew; refused where it is not what `key` says.
-    [[nodiscard]] static std::expected<std::unique_ptr<Volume>, VolumeRefusal> open(
-        const VolumeRequest& request, const Key& key);
+    [[nodiscard]] std::expected<std::unique_ptr<Volume>, VolumeRefusal> open(const VolumeRequest& request,
+                                                                             const Key& key);
     [[nodiscard]] std::shared_ptr<VolumeSlot> slot_for(const Key& key);
 
+    Losses losses_;
     std::mutex mutex_;
     std::map<Key, std::shared_ptr<VolumeSlot>> slots_;
 };

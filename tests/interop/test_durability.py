@@ -1,33 +1,102 @@
-"""What a reply promises: the system calls of the server, seen from outside, in their order."""
+"""What a reply promises: the system calls of the server, seen from outside, in their order; and the cache modes."""
 import re
 import subprocess
 
 import nbd
-from support import MIB, Bench, test, wait_for
+from support import MIB, Bench, Server, output, test, wait_for
 
-CALL = re.compile(r"\b(pwritev2|fdatasync|sendto|sendmsg)\(.*= \d+$", re.MULTILINE)
+CALL = re.compile(r"\b(pwritev2|fdatasync|sendto|sendmsg)\((.*)= \d+$", re.MULTILINE)
 
 
-@test("a flush and a FUA write are on stable storage before they are answered")
-def stable_storage(bench: Bench) -> None:
-    server = bench.serve(f"disk={bench.file('disk', MIB)}")
-    handle = nbd.NBD()
-    handle.connect_uri(server.uri("disk"))
-    said = bench.folder / "strace.log"
+def traced(bench: Bench, server: Server, handle: nbd.NBD) -> list[str]:
+    """A write, a write with FUA and a flush: the calls that the connection's thread makes for them."""
+    said = bench.folder / f"strace-{server.port}.log"
+    trace = bench.folder / f"trace-{server.port}"
     with said.open("w") as log:
         # -ff: a file for each thread, so that no call is cut in two by another thread's.
-        strace = subprocess.Popen(["strace", "-ff", "-o", str(bench.folder / "trace"), "-e",
+        strace = subprocess.Popen(["strace", "-ff", "-o", str(trace), "-e",
                                    "trace=pwritev2,fdatasync,sendto,sendmsg", "-p", str(server.process.pid)], stderr=log)
     wait_for(lambda: "attached" in said.read_text() or strace.poll() is not None, "strace to attach")
-    handle.pwrite(b"plain", 0)
-    handle.pwrite(b"fua", 4096, nbd.CMD_FLAG_FUA)
+    handle.pwrite(bytes(4096), 0)
+    handle.pwrite(bytes(4096), 4096, nbd.CMD_FLAG_FUA)
     handle.flush()
     handle.shutdown()
     server.wait_for_log("closed")  # its thread has gone on, so all that it called before is written down
     server.process.kill()  # which ends strace, too
     server.process.wait()
     assert strace.wait(60) in (0, 1, 137, -9), said.read_text()
-    trace = "".join(text for file in bench.folder.glob("trace.*") if "pwritev2" in (text := file.read_text()))
-    calls = [f"{call[1]}{' durable' if 'RWF_DSYNC' in call[0] else ''}" for call in CALL.finditer(trace)]
-    reply = calls[1] if len(calls) > 1 else "a reply"
-    assert calls == ["pwritev2", reply, "pwritev2 durable", reply, "fdatasync", reply], trace
+    text = "".join(text for file in bench.folder.glob(f"{trace.name}.*") if "pwritev2" in (text := file.read_text()))
+    # What follows the last reply belongs to the end of the connection.
+    calls = [f"{call[1]}{' durable' if 'RWF_DSYNC' in call[2] else ''}" for call in CALL.finditer(text)][:6]
+    return ["reply" if call.startswith("send") else call for call in calls]
+
+
+def configured(bench: Bench, *lines: str) -> Server:
+    path = bench.file("disk", MIB + 100)
+    return bench.serve(config="\n".join(["[generic]", "listenaddr = 127.0.0.1", "port = @PORT@", "[disk]",
+                                         f"exportname = {path}", *lines, ""]))
+
+
+def open_flags(server: Server, path: str) -> list[int]:
+    """Of the server's open files that are this one."""
+    script = f"for fd in /proc/{server.process.pid}/fd/*; do [ \"$(readlink $fd)\" = {path} ] && grep flags /proc/{server.process.pid}/fdinfo/${{fd##*/}}; done; true"
+    return [int(line.split()[1], 8) for line in output("sh", "-c", script).splitlines()]
+
+
+WRITEBACK = ["pwritev2", "reply", "pwritev2 durable", "reply", "fdatasync", "reply"]
+DURABLE = ["pwritev2 durable", "reply", "pwritev2 durable", "reply", "fdatasync", "reply"]
+
+
+@test("a flush and a FUA write are on stable storage before they are answered, and in the durable cache modes every write is")
+def stable_storage(bench: Bench) -> None:
+    for line, wanted in (("cache = writeback", WRITEBACK), ("cache = none", WRITEBACK), ("cache = writethrough", DURABLE),
+                         ("cache = directsync", DURABLE), ("sync = true", DURABLE)):
+        server = configured(bench, line)
+        handle = nbd.NBD()
+        handle.connect_uri(server.uri("disk"))
+        flags = open_flags(server, str(bench.folder / "disk"))
+        direct = 0o40000 if "none" in line or "directsync" in line else 0
+        assert any(one & 0o3 and one & 0o40000 == direct for one in flags), f"{line}: {flags}"
+        calls = traced(bench, server, handle)
+        assert calls == wanted, f"{line}: {calls}"
+
+
+@test("without the page cache the smallest block is the disk's, and what is not aligned is refused without harm")
+def unaligned(bench: Bench) -> None:
+    server = configured(bench, "cache = none")
+    handle = nbd.NBD()
+    handle.connect_uri(server.uri("disk"))
+    least = handle.get_block_size(nbd.SIZE_MINIMUM)
+    assert least in (512, 1024, 2048, 4096), least
+    assert handle.get_size() == MIB, handle.get_size()
+    handle.set_strict_mode(0)
+    handle.pwrite(b"\xa5" * 2 * least, 0)
+    for offset, length in ((1, least), (0, least - 1), (least // 2, least)):
+        for attempt in (lambda: handle.pwrite(bytes(length), offset), lambda: handle.pread(length, offset),
+                        lambda: handle.zero(length, offset)):
+            try:
+                attempt()
+            except nbd.Error as error:
+                assert error.errnum == 22, error
+            else:
+                raise AssertionError(f"{length} bytes at {offset} were taken")
+    assert handle.pread(2 * least, 0) == b"\xa5" * 2 * least
+    handle.zero(least, 0)
+    assert handle.pread(2 * least, 0) == bytes(least) + b"\xa5" * least
+    handle.shutdown()
+
+
+@test("a disk copies through every cache mode as it is, small blocks and large ones")
+def copies(bench: Bench) -> None:
+    source = bench.random_file("source", 3 * MIB)
+    for mode in ("writeback", "none", "writethrough", "directsync"):
+        server = bench.serve(config=f"[generic]\nlistenaddr = 127.0.0.1\nport = @PORT@\n[disk]\nexportname = "
+                                    f"{bench.file(mode, 3 * MIB)}\ncache = {mode}\n")
+        output("nbdcopy", source, server.uri("disk"))
+        output("qemu-io", "-f", "raw", "-t", "none", "-c", "write -P 7 4k 12k", "-c", "read -P 7 4k 12k", "-c", "flush",
+               server.uri("disk"))
+        copy = bench.folder / f"{mode}.copy"
+        output("nbdcopy", server.uri("disk"), copy)
+        content = source.read_bytes()
+        assert copy.read_bytes() == content[:4096] + b"\7" * 12288 + content[16384:], mode
+        server.stop()

@@ -1,3 +1,11 @@
 // The unit tests' main program. The tests need no root, no network and no waiting.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
+
+#include "common/linux/log.hh"
+
+int main(int argc, char** argv) {
+    // What goes wrong in a test is meant to, and no news.
+    holdfast::log::open("unit-tests", holdfast::log::Sink::terminal, holdfast::log::Level{2});
+    return doctest::Context(argc, argv).run();
+}

@@ -170,7 +170,17 @@ TEST_CASE("the keys of an export are taken") {
     CHECK_FALSE(export_with("flush = false").flush);
     CHECK_FALSE(export_with("fua = false").fua);
     CHECK_FALSE(export_with("trim = false").trim);
-    CHECK(export_with("sync = true").sync);
+    CHECK(export_with("sync = true").durable_writes());
+    CHECK_FALSE(export_with("sync = true").direct());
+    CHECK(export_with("rotational = false").cache == CacheMode::writeback);
+    CHECK_FALSE(export_with("cache = writeback").durable_writes());
+    CHECK(export_with("cache = none").direct());
+    CHECK_FALSE(export_with("cache = none").durable_writes());
+    CHECK(export_with("cache = writethrough").durable_writes());
+    CHECK_FALSE(export_with("cache = writethrough").direct());
+    CHECK(export_with("cache = directsync").direct());
+    CHECK(export_with("cache = directsync").durable_writes());
+    CHECK(export_with("cache = none\nsync = true").durable_writes());
     CHECK(export_with("rotational = true").rotational);
     CHECK(export_with("maxconnections = 3").maxconnections == 3);
     CHECK(export_with("timeout = 90").timeout.count() == 90);
@@ -305,6 +315,17 @@ TEST_CASE("what is harmless to leave out is a warning with its place") {
         CHECK(has(result.warnings, 2, "not needed by holdfast-server"));
     }
     CHECK(has(with_export_lines("authfile =").warnings, 4, "every client may connect"));
+}
+
+TEST_CASE("a cache mode is one of qemu's words, and the writers of a volume agree on the page cache") {
+    CHECK(has(with_export_lines("cache = unsafe").errors, 4, "a flush is always honoured"));
+    CHECK(has(with_export_lines("cache =").errors, 4, "none of: writeback, none"));
+    const auto two = [](const std::string& first, const std::string& second) {
+        return read("[a]\nexportname = /x\n" + first + "\n[b]\nexportname = /x\n" + second + "\n");
+    };
+    CHECK(has(two("cache = none", "cache = writeback").errors, 4, "[a] and [b] export /x both for writing"));
+    CHECK(two("cache = none", "cache = directsync").errors.empty());
+    CHECK(two("cache = none", "readonly = true").errors.empty());
 }
 
 TEST_CASE("every key of nbd-server(5) is known") {

@@ -5,8 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
+#include <vector>
 
 #include "server/admission.hh"
 #include "server/block_volume.hh"
@@ -154,13 +157,77 @@ TEST_CASE("a file is opened once for all its users, and closed with the last") {
     CHECK(other.acquire(file.request()).has_value());
 }
 
-TEST_CASE("a flush that failed once fails until the volume is opened again") {
+TEST_CASE("a flush that failed once fails for who was there, and not for a session that begins then") {
     // Something that takes writes and cannot be synchronized.
-    FileVolume volume(Fd(::open("/dev/null", O_RDWR | O_CLOEXEC)), true);
-    CHECK(volume.flush().error().code == EINVAL);
-    CHECK(volume.flush().error().code == EIO);
-    const TemporaryFile file(4096);
-    CHECK((*open_volume(file.request()))->flush());
+    const auto null = [] { return Fd(::open("/dev/null", O_RDWR | O_CLOEXEC)); };
+    FileVolume volume({null(), null(), false}, true);
+    const Writer writer = volume.losses().begin({1}, true);
+    CHECK(volume.flush(writer).error().code == EINVAL);
+    CHECK(writer.check().error().code == EINVAL);
+    const Writer later = volume.losses().begin({2}, true);
+    CHECK(later.check());
+    CHECK(volume.flush(later).error().code == EINVAL);  // which loses something once more
+}
+
+TEST_CASE("flushes of many threads are each covered by an fdatasync that began after them") {
+    const TemporaryFile file(1 << 16);
+    const auto volume = open_volume(file.request());
+    REQUIRE(volume);
+    const Writer writer = (*volume)->losses().begin_nameless();
+    std::atomic<int> failures = 0;
+    std::vector<std::jthread> threads;
+    for (unsigned number = 0; number < 8; ++number) {
+        threads.emplace_back([&, number] {
+            const std::uint8_t data[1] = {1};
+            for (int round = 0; round < 20; ++round) {
+                if (!(*volume)->write(data, number, false) || !(*volume)->flush(writer)) ++failures;
+            }
+        });
+    }
+    threads.clear();
+    CHECK(failures == 0);
+}
+
+TEST_CASE(
+    "without the page cache the logical block is the least, and what is left at the end is not offered") {
+    const TemporaryFile file((1 << 16) + 1000);
+    VolumeRequest request = file.request();
+    request.direct = true;
+    const auto looked = look_at_volume(request);
+    REQUIRE(looked);
+    CHECK(looked->minimum_block >= 512);
+    const auto volume = open_volume(request);
+    if (!volume) return;  // a file system that has no O_DIRECT
+    CHECK((*volume)->always_waits());
+    CHECK((*volume)->traits().value() == *looked);
+    const auto offer = make_offer(plain_export(), *looked);
+    CHECK(offer->block_sizes.minimum == looked->minimum_block);
+    CHECK(offer->size % looked->minimum_block == 0);
+    CHECK(offer->size >= 1 << 16);
+    alignas(data_alignment) std::uint8_t data[4096];
+    std::memset(data, 0x5a, sizeof data);
+    CHECK((*volume)->write(data, 4096, false));
+    CHECK((*volume)->zero(8192, 4096, false));
+    std::memset(data, 0, sizeof data);
+    CHECK((*volume)->read(data, 4096));
+    CHECK(data[4095] == 0x5a);
+    CHECK((*volume)->read(data, 8192));
+    CHECK(data[0] == 0);
+}
+
+TEST_CASE("what is written to is open in one way at a time, and readers may have it otherwise") {
+    const TemporaryFile file(1 << 16);
+    VolumeRequest direct = file.request();
+    direct.direct = true;
+    VolumeRegistry registry;
+    const auto first = registry.acquire(file.request());
+    const auto second = registry.acquire(direct);
+    REQUIRE(first);
+    REQUIRE(second);
+    CHECK(&first->volume() == &second->volume());
+    direct.writable = false;
+    const auto reader = registry.acquire(direct);
+    if (reader) CHECK(reader->volume().always_waits());
 }
 
 TEST_CASE("a name that a client made up is short and harmless in the log") {
@@ -196,7 +263,7 @@ TEST_CASE("a volume reads what was written, zeroes and trims, and ends with EIO"
     std::memset(data, 0xa5, sizeof data);
     CHECK((*volume)->write(data, 100, false));
     CHECK((*volume)->write(std::span(data).first(1), 65535, true));
-    CHECK((*volume)->flush());
+    CHECK((*volume)->flush((*volume)->losses().begin_nameless()));
     CHECK((*volume)->zero(200, 50, true));
     CHECK((*volume)->zero(300, 50, false));
     CHECK((*volume)->trim(0, 100));
