@@ -118,6 +118,11 @@ $(SEALED_CLIENT): $(filter-out %/client/seal.o,$(call objects_of,,$(COMMON) $(CL
 SEAL_PROBE := build/sealed/probe
 $(SEAL_PROBE): tests/unit/seal/probe.cc $(call objects_of,,$(wildcard common/linux/*.cc)) build/sealed/seal.o
 	$(call SAY,LINK,$@)$(CXX) $(CPPFLAGS) $(ALL_CXXFLAGS) $(ALL_LDFLAGS) -o $@ $^
+# What makes the load of a thousand clients for `make bench`.
+BENCH_LOAD := build/bench-load
+$(BENCH_LOAD): tests/bench/load.cc $(call objects_of,,$(wildcard common/protocol/*.cc common/linux/*.cc)) Makefile
+	$(call SAY,LINK,$@)$(CXX) $(CPPFLAGS) $(ALL_CXXFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.cc %.o,$^)
+-include build/bench-load.d
 # The targets in which a shutdown ends, and the one that all of them begin with (systemd/holdfast-until@.socket).
 ENDINGS := poweroff reboot halt kexec shutdown
 INSTALLED_CLIENT := $(if $(SEAL_CHECK),$(SEALED_CLIENT),$(BUILD)holdfast-client)
@@ -138,7 +143,7 @@ SANITIZED := $(foreach s,$(SANITIZERS),$(addprefix $(call dir_of,$(s)),holdfast-
 # What the two commands of the README need is installed first; with everything there this takes no time. The rest of the
 # run must come after it, also under -j: hence the order.
 ifneq ($(filter check check-long demo bench bench-outage,$(MAKECMDGOALS)),)
-$(foreach f,$(sort $(COMMON) $(CLIENT) $(SERVER) $(UNIT)),$(eval $(f): | deps))
+$(foreach f,$(sort $(COMMON) $(CLIENT) $(SERVER) $(UNIT) tests/bench/load.cc),$(eval $(f): | deps))
 build/selinux/.built: | deps
 endif
 
@@ -166,8 +171,8 @@ check-long: deps all ## the tests in virtual machines that `make check` leaves o
 demo: deps all ## a diskless Debian boots by PXE from a logical volume, survives, shuts down; INTERACTIVE=1 for its console
 	@tests/vm/demo $(if $(INTERACTIVE),--interactive)
 
-bench: deps all ## our server beside nbd-server, nbdkit and qemu-nbd in one run
-	@tests/bench/run
+bench: deps all $(BENCH_LOAD) ## our server beside nbd-server, nbdkit and qemu-nbd in one run (half an hour); ARGS=--help
+	@tests/bench/run $(ARGS)
 
 bench-outage: deps all ## how soon a disk is back after an outage, beside nbd-client, NVMe/TCP and iSCSI (over an hour); ARGS=--help
 	@tests/bench/outage $(ARGS)

@@ -155,8 +155,9 @@ def answers(port: int) -> bool:
 
 
 @contextmanager
-def bench(build: Path, client_build: Path | None = None) -> Iterator[Bench]:
-    folder = Path(tempfile.mkdtemp(prefix="holdfast-interop-"))
+def bench(build: Path, client_build: Path | None = None, folder: Path | None = None) -> Iterator[Bench]:
+    """In a folder of its own, inside `folder` or where temporary files go."""
+    folder = Path(tempfile.mkdtemp(prefix="holdfast-interop-", dir=folder))
     folder.chmod(0o755)
     made = Bench(build, folder, client_build=client_build)
     try:

@@ -1,0 +1,56 @@
+"""What stands in a server's way: perf's samples of all its threads under a load, or (where perf cannot) its system calls counted."""
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import resources
+from support import Server
+
+TOP = 20  # symbols, or system calls
+
+
+def perf_works(folder: Path) -> bool:
+    if shutil.which("perf") is None:
+        return False
+    data = folder / "probe.data"
+    recorded = subprocess.run(["perf", "record", "-q", "-o", data, "--", "sh", "-c", "n=0; while [ $n -lt 20000 ]; do n=$((n + 1)); done"],
+                              capture_output=True)
+    seen = subprocess.run(["perf", "report", "-i", data, "--stdio"], capture_output=True, text=True)
+    return recorded.returncode == 0 and any("%" in line for line in seen.stdout.splitlines())
+
+
+def profile(server: Server, load: Callable[[], object], folder: Path) -> str:
+    """While load() runs; the text says which of the two it is."""
+    pids = ",".join(str(pid) for pid in resources.processes(server.process.pid))
+    return with_perf(pids, load, folder) if perf_works(folder) else with_strace(pids, load, folder)
+
+
+def with_perf(pids: str, load: Callable[[], object], folder: Path) -> str:
+    data = folder / "server.data"
+    # Of processes and threads that are made meanwhile, too: that is perf's default.
+    recording = subprocess.Popen(["perf", "record", "-q", "-F", "997", "-o", data, "-p", pids], stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.DEVNULL)
+    try:
+        load()
+    finally:
+        recording.terminate()
+        recording.wait()
+    done = subprocess.run(["perf", "report", "-i", data, "--stdio", "--no-children", "--sort", "dso,symbol", "--percent-limit", "0.7"],
+                          capture_output=True, text=True)
+    # The last two columns belong to sampled branches, and are empty.
+    lines = [line.removesuffix("-").rstrip().removesuffix("-").rstrip() for line in map(str.rstrip, done.stdout.splitlines())
+             if line and not line.startswith("#")]
+    return "perf (samples of its CPU time)\n" + "\n".join(lines[:TOP])
+
+
+def with_strace(pids: str, load: Callable[[], object], folder: Path) -> str:
+    output = folder / "server.strace"
+    counting = subprocess.Popen(["strace", "-c", "-f", "-o", output, *(word for pid in pids.split(",") for word in ("-p", pid))],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        load()
+    finally:
+        counting.terminate()
+        counting.wait()
+    return "perf cannot be used here; strace's count of its system calls\n" + "\n".join(output.read_text().splitlines()[:TOP])
