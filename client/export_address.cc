@@ -8,7 +8,7 @@
 
 #include <fmt/format.h>
 
-#include "client/utf8.hh"
+#include "common/linux/utf8.hh"
 
 namespace holdfast::client {
 

@@ -14,8 +14,8 @@
 #include <cstring>
 #include <utility>
 
-#include "client/utf8.hh"
 #include "common/linux/result.hh"
+#include "common/linux/utf8.hh"
 
 namespace holdfast::client {
 namespace {

@@ -9,7 +9,7 @@
 #include <charconv>
 #include <utility>
 
-#include "client/utf8.hh"
+#include "common/linux/utf8.hh"
 #include "common/protocol/constants.hh"
 
 namespace holdfast::client {

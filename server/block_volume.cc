@@ -73,25 +73,28 @@ Result<void> BlockVolume::trim(std::uint64_t offset, std::uint64_t length) {
     return {};
 }
 
-Result<void> BlockVolume::zero(std::uint64_t offset, std::uint64_t length, bool may_unmap) {
+// Fast is what the device itself does to whole blocks. Where it does not, or must not unmap, the kernel
+// writes zeroes in its place, and does not say which of the two it was.
+Result<void> BlockVolume::zero(std::uint64_t offset, std::uint64_t length, ZeroHow how) {
     const Aligned part = whole_blocks(offset, length, granularity);
-    if (const Result<void> done = write_zeroes(offset, part.head); !done) return done;
     const std::uint64_t middle = offset + part.head;
-    if (const Result<void> done = write_zeroes(middle + part.middle, part.tail); !done) return done;
-    if (part.middle == 0) return {};
-    const auto start = static_cast<off_t>(middle);
-    const auto count = static_cast<off_t>(part.middle);
-    const auto change_space = [&](int how) {
-        const bool done = ::fallocate(fd(), how | FALLOC_FL_KEEP_SIZE, start, count) == 0;
+    const auto change_middle = [&](int flags) {
+        const int result = ::fallocate(fd(), flags | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(middle),
+                                       static_cast<off_t>(part.middle));
         note_change();
-        return done;
+        return result == 0;
     };
     // Only where the device's own unmapping reads as zeroes afterwards; it fails otherwise.
-    if (may_unmap && change_space(FALLOC_FL_PUNCH_HOLE)) return {};
-    // The kernel writes zeroes itself where the device has no command for it.
-    if (change_space(FALLOC_FL_ZERO_RANGE)) return {};
-    if (errno != EOPNOTSUPP && errno != EINVAL && errno != ENODEV) return sys_error("fallocate(ZERO_RANGE)");
-    return write_zeroes(middle, part.middle);
+    bool done = part.middle > 0 && how.may_unmap && change_middle(FALLOC_FL_PUNCH_HOLE);
+    if (!done && how.fast) return std::unexpected(SysError{EOPNOTSUPP, "fast zeroes"});
+    if (!done && part.middle > 0) {
+        done = change_middle(FALLOC_FL_ZERO_RANGE);
+        if (!done && errno != EOPNOTSUPP && errno != EINVAL && errno != ENODEV)
+            return sys_error("fallocate(ZERO_RANGE)");
+    }
+    if (!done) return write_zeroes(offset, length);
+    if (const Result<void> head = write_zeroes(offset, part.head); !head) return head;
+    return write_zeroes(middle + part.middle, part.tail);
 }
 
 }  // namespace holdfast::server

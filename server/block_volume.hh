@@ -13,7 +13,7 @@ public:
 
     [[nodiscard]] Result<VolumeTraits> traits() const override;
     [[nodiscard]] Result<void> trim(std::uint64_t offset, std::uint64_t length) override;
-    [[nodiscard]] Result<void> zero(std::uint64_t offset, std::uint64_t length, bool may_unmap) override;
+    [[nodiscard]] Result<void> zero(std::uint64_t offset, std::uint64_t length, ZeroHow how) override;
 
 private:
     dev_t device_;

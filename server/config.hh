@@ -54,8 +54,9 @@ struct ExportConfig {
     std::string name;
     Place place;
     std::string path;
-    std::string authfile;  // empty: everybody may connect
-    std::string identity;  // empty: what disk_identity() says
+    std::string authfile;     // empty: everybody may connect
+    std::string identity;     // empty: what disk_identity() says
+    std::string description;  // for people who look at a list of exports; empty: none
     bool readonly = false;
     bool flush = true;
     bool fua = true;

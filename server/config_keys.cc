@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include "common/linux/utf8.hh"
 #include "server/disk_identity.hh"
 
 namespace holdfast::server {
@@ -115,6 +116,13 @@ void take_identity(ExportConfig& e, ConfigValue& v) {
     e.identity = v.text();
 }
 
+void take_description(ExportConfig& e, ConfigValue& v) {
+    constexpr std::size_t longest = 255;
+    if (v.text().size() > longest || !is_printable(v.text()))
+        v.error("a description is at most 255 bytes of printable UTF-8");
+    e.description = v.text();
+}
+
 void take_waitfile(ExportConfig&, ConfigValue& v) {
     // The man page says string, the program reads a boolean.
     if (v.empty() || v.text() == "false" || v.text() == "no" || v.text() == "0") return;
@@ -179,6 +187,7 @@ constexpr ExportKey export_table[] = {
     {"waitfile", take_waitfile},
     // our own
     {"cache", take_cache},
+    {"description", take_description},
     {"identity", take_identity},
 };
 

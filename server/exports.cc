@@ -53,13 +53,15 @@ std::expected<Offer, std::string> make_offer(const ExportConfig& config, const V
     int flags = nbd::flag_has_flags;
     if (config.flush) flags |= nbd::flag_send_flush;
     if (config.rotational) flags |= nbd::flag_rotational;
+    flags |= nbd::flag_send_cache;
     // All connections meet in one open volume, so each sees and flushes what the others wrote. Not so where
-    // the file depends on the address that a client comes from.
-    if (!config.is_virtual()) flags |= nbd::flag_can_multi_conn;
+    // the file depends on the address that a client comes from. And a client that is to have one connection
+    // only is not invited to make more.
+    if (!config.is_virtual() && config.maxconnections != 1) flags |= nbd::flag_can_multi_conn;
     if (config.readonly) {
         flags |= nbd::flag_read_only;
     } else {
-        flags |= nbd::flag_send_write_zeroes;
+        flags |= nbd::flag_send_write_zeroes | nbd::flag_send_fast_zero;
         if (config.fua) flags |= nbd::flag_send_fua;
         if (config.trim && traits.can_trim) flags |= nbd::flag_send_trim;
     }
@@ -116,10 +118,14 @@ std::unexpected<Refusal> ClientExports::refuse(const ExportConfig& config, Optio
     return std::unexpected(Refusal{reply, std::string(told)});
 }
 
+std::string_view ClientExports::unknown_text(std::string_view name) {
+    return name.empty() ? "this port has no default export, an export must be named"
+                        : "there is no export of this name here";
+}
+
 // The client's own words come last, where they cannot pass for ours.
 std::unexpected<Refusal> ClientExports::refuse_unknown(std::string_view name) {
-    const std::string_view why = name.empty() ? "this port has no default export, an export must be named"
-                                              : "there is no export of this name here";
+    const std::string_view why = unknown_text(name);
     log_refusal(name.empty() ? fmt::format("{} refused: {}", peer_.name, why)
                              : fmt::format("{} refused: {}: \"{}\"", peer_.name, why, printable(name)));
     return std::unexpected(Refusal{OptionReply::err_unknown, std::string(why)});
@@ -136,23 +142,23 @@ ClientExports::Found ClientExports::find(std::string_view name) {
     const ExportConfig* found = wanted.empty() ? nullptr : config_->find(wanted);
     if (found == nullptr || !offers(*found)) return refuse_unknown(name);
     if (const std::optional<std::string> why = forbidden(*found)) {
-        return refuse(*found, OptionReply::err_policy, *why, "this address may not use the export");
+        return refuse(*found, OptionReply::err_unknown, *why, unknown_text(name));
     }
     return found;
 }
 
 // Not logged: a client that may not list is not one that means harm, and many ask.
-std::expected<std::vector<std::string>, Refusal> ClientExports::list() {
+std::expected<std::vector<nbd::ListedExport>, Refusal> ClientExports::list() {
     if (!config_->allowlist)
         return std::unexpected(Refusal{OptionReply::err_policy, "the exports may not be listed here"});
-    std::vector<std::string> names;
+    std::vector<nbd::ListedExport> exports;
     for (const ExportConfig& one : config_->exports) {
-        if (offers(one) && !forbidden(one)) names.push_back(one.name);
+        if (offers(one) && !forbidden(one)) exports.push_back({one.name, one.description});
     }
-    return names;
+    return exports;
 }
 
-std::expected<Offer, Refusal> ClientExports::look(std::string_view name) {
+std::expected<nbd::OfferedExport, Refusal> ClientExports::look(std::string_view name) {
     const Found found = find(name);
     if (!found) return std::unexpected(found.error());
     const ExportConfig& config = **found;
@@ -160,7 +166,7 @@ std::expected<Offer, Refusal> ClientExports::look(std::string_view name) {
     if (!traits) return refuse(config, traits.error());
     const std::expected<Offer, std::string> offer = make_offer(config, *traits);
     if (!offer) return refuse(config, {false, offer.error()});
-    return *offer;
+    return nbd::OfferedExport{*offer, {config.name, config.description}};
 }
 
 // Everything that can refuse for other reasons comes before the older connections are cut off.
@@ -237,7 +243,7 @@ std::expected<void, VolumeRefusal> ClientExports::check_identity(const OpenExpor
         VolumeRefusal{false, fmt::format("{} was replaced while it was opened", opened.config().path)});
 }
 
-std::expected<Offer, Refusal> ClientExports::open(std::string_view name) {
+std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view name) {
     opened_.reset();
     const Found found = find(name);
     if (!found) return std::unexpected(found.error());
@@ -271,7 +277,7 @@ std::expected<Offer, Refusal> ClientExports::open(std::string_view name) {
         opened_.reset();
         return refuse(config, same.error());
     }
-    return *offer;
+    return nbd::OfferedExport{*offer, {config.name, config.description}};
 }
 
 void ClientExports::let_go(std::uint64_t unread) {

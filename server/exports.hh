@@ -85,14 +85,14 @@ public:
     ClientExports(std::shared_ptr<const Config> config, Shared& shared, ListenScope scope, Peer peer,
                   ClientLine line);
 
-    [[nodiscard]] std::expected<std::vector<std::string>, nbd::Refusal> list() override;
-    [[nodiscard]] std::expected<nbd::Offer, nbd::Refusal> look(std::string_view name) override;
+    [[nodiscard]] std::expected<std::vector<nbd::ListedExport>, nbd::Refusal> list() override;
+    [[nodiscard]] std::expected<nbd::OfferedExport, nbd::Refusal> look(std::string_view name) override;
     // May wait until the deadline, or until its client is gone.
     [[nodiscard]] std::expected<nbd::ClaimAnswer, nbd::Refusal> claim(
         const nbd::SessionRequest& request) override;
     // Of a connection that has made a claim, the export of the claim belongs to its session and is had only
     // while the fence stands. Any other export does not, and with it the connection leaves the session.
-    [[nodiscard]] std::expected<nbd::Offer, nbd::Refusal> open(std::string_view name) override;
+    [[nodiscard]] std::expected<nbd::OfferedExport, nbd::Refusal> open(std::string_view name) override;
     // The connection will have nothing more to do with the disk, and its successor need not wait for what is
     // left of it. `unread`: how much its client had sent beyond what was taken up.
     void let_go(std::uint64_t unread);
@@ -116,7 +116,8 @@ private:
         bool stands = false;  // every older connection has let go
     };
 
-    // The export that the name means here, if this client may have it. Logs a refusal.
+    // The export that the name means here, if this client may have it. Logs a refusal. One that it may not
+    // have is to the client as if there were none, so that nobody learns of exports that are not for him.
     [[nodiscard]] Found find(std::string_view name);
     [[nodiscard]] bool offers(const ExportConfig& config) const;
     // nullopt: it may; otherwise why not.
@@ -127,6 +128,8 @@ private:
     [[nodiscard]] std::unexpected<nbd::Refusal> refuse(const ExportConfig& config,
                                                        const VolumeRefusal& refusal);
     [[nodiscard]] std::unexpected<nbd::Refusal> refuse_unknown(std::string_view name);
+    // What the client is told of a name that means nothing to it.
+    [[nodiscard]] static std::string_view unknown_text(std::string_view name);
     void log_refusal(std::string_view text);
     // Its writer, and a line in the log where the volume is open in another way than the export asks for.
     [[nodiscard]] Writer begin(const ExportConfig& config, const VolumeUse& use, bool claimed) const;

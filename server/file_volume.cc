@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -30,7 +31,16 @@ std::uint32_t direct_alignment(int file) {
     return known && std::has_single_bit(status.stx_dio_offset_align) ? status.stx_dio_offset_align : 4096;
 }
 
+// st_blocks counts in units of 512 bytes, whatever the file system's are.
+bool lacks_space(int file) {
+    struct stat status {};
+    return ::fstat(file, &status) == 0 && status.st_blocks < status.st_size / 512;
+}
+
 }  // namespace
+
+FileVolume::FileVolume(VolumeFiles files, bool writable)
+    : Volume(std::move(files)), writable_(writable), sparse_(lacks_space(fd())) {}
 
 Result<VolumeTraits> FileVolume::traits() const {
     struct stat status {};
@@ -48,20 +58,46 @@ Result<VolumeTraits> FileVolume::traits() const {
 
 Result<void> FileVolume::trim(std::uint64_t offset, std::uint64_t length) {
     if (length == 0) return {};
+    sparse_.store(true, std::memory_order_relaxed);
     const bool done = change_space(fd(), FALLOC_FL_PUNCH_HOLE, offset, length);
     note_change();
     if (done || errno == EOPNOTSUPP) return {};
     return sys_error("fallocate(PUNCH_HOLE)");
 }
 
-Result<void> FileVolume::zero(std::uint64_t offset, std::uint64_t length, bool may_unmap) {
+// What the file system does with its own map of the file is fast; it says so where it cannot.
+Result<void> FileVolume::zero(std::uint64_t offset, std::uint64_t length, ZeroHow how) {
     if (length == 0) return {};
-    const int how = may_unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
-    const bool done = change_space(fd(), how, offset, length);
+    sparse_.store(true, std::memory_order_relaxed);
+    const int change = how.may_unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
+    const bool done = change_space(fd(), change, offset, length);
     note_change();
     if (done) return {};
-    if (errno != EOPNOTSUPP) return sys_error(may_unmap ? "fallocate(PUNCH_HOLE)" : "fallocate(ZERO_RANGE)");
+    if (errno != EOPNOTSUPP)
+        return sys_error(how.may_unmap ? "fallocate(PUNCH_HOLE)" : "fallocate(ZERO_RANGE)");
+    if (how.fast) return std::unexpected(SysError{EOPNOTSUPP, "fast zeroes"});
     return write_zeroes(offset, length);
+}
+
+Result<Extent> FileVolume::extent_at(std::uint64_t offset, std::uint64_t length) const {
+    const std::uint64_t end = offset + length;
+    const off_t data = ::lseek(fd(), static_cast<off_t>(offset), SEEK_DATA);
+    if (data < 0 && errno == ENXIO) {  // no data up to the end, which may have come nearer
+        struct stat status {};
+        if (::fstat(fd(), &status) != 0) return sys_error("fstat");
+        if (end > static_cast<std::uint64_t>(status.st_size))
+            return std::unexpected(SysError{EIO, "lseek beyond the end"});
+        return Extent{length, true};
+    }
+    if (data < 0 && errno == EINVAL) return Extent{length, false};  // a file system without holes
+    if (data < 0) return sys_error("lseek(SEEK_DATA)");
+    const auto start = static_cast<std::uint64_t>(data);
+    if (start > offset) return Extent{std::min(start, end) - offset, true};
+    const off_t hole = ::lseek(fd(), data, SEEK_HOLE);
+    if (hole < 0) return sys_error("lseek(SEEK_HOLE)");
+    // Somebody else may have made a hole of it since; then it was data a moment ago.
+    const auto stop = std::clamp(static_cast<std::uint64_t>(hole), offset, end);
+    return Extent{stop > offset ? stop - offset : length, false};
 }
 
 }  // namespace holdfast::server

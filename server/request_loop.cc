@@ -9,14 +9,14 @@
 #include <cstring>
 
 #include "common/linux/log.hh"
+#include "server/block_status.hh"
 
 namespace holdfast::server {
 
 using nbd::Command;
 using nbd::ErrorCode;
+using nbd::ReplyHead;
 using nbd::Request;
-using nbd::SimpleReply;
-using nbd::WireSimpleReply;
 
 RequestLoop::RequestLoop(int socket, const nbd::Offer& offer, OpenExport& opened, std::string label,
                          const std::atomic<Order>& order, std::atomic<bool>& sending)
@@ -66,10 +66,10 @@ RequestLoop::Next RequestLoop::serve(const Request& request) {
         case Command::write: return write(request);
         case Command::flush:
         case Command::trim:
-        case Command::write_zeroes: return reply(request, carry_out(request));
-        case Command::disconnect:
         case Command::cache:
-        case Command::block_status: break;
+        case Command::write_zeroes: return reply(request, carry_out(request));
+        case Command::block_status: return block_status(request);
+        case Command::disconnect: break;
     }
     return reply(request, std::unexpected(SysError{EINVAL, "a command that is not offered"}));
 }
@@ -80,26 +80,66 @@ bool RequestLoop::is_durable(const Request& request) const {
 
 // The commands without data.
 Result<void> RequestLoop::carry_out(const Request& request) {
-    if (request.command == static_cast<std::uint16_t>(Command::flush)) return volume_.flush(writer_);
+    const auto command = static_cast<Command>(request.command);
+    if (command == Command::flush) return volume_.flush(writer_);
+    if (command == Command::cache) return volume_.cache(request.offset, request.length);
     if (request.length == 0) return {};
     // Without trim nothing is unmapped: the administrator may want the space to stay reserved.
     const bool may_unmap =
         (request.flags & nbd::cmd_flag_no_hole) == 0 && (offer_.flags & nbd::flag_send_trim) != 0;
-    const Result<void> done = request.command == static_cast<std::uint16_t>(Command::trim)
+    const bool fast = (request.flags & nbd::cmd_flag_fast_zero) != 0;
+    const Result<void> done = command == Command::trim
                                   ? volume_.trim(request.offset, request.length)
-                                  : volume_.zero(request.offset, request.length, may_unmap);
+                                  : volume_.zero(request.offset, request.length, {may_unmap, fast});
     if (!done || !is_durable(request)) return done;
     return volume_.flush(writer_);
 }
 
+RequestLoop::Next RequestLoop::block_status(const Request& request) {
+    std::array<nbd::StatusExtent, nbd::most_extents> extents;
+    const auto found = find_extents(volume_, request, offer_.block_sizes.minimum, extents);
+    if (!found) return reply(request, std::unexpected(found.error()));
+    std::array<std::uint8_t, nbd::longest_status_reply> bytes;
+    return send(nbd::encode_status_reply(request, *found, bytes));
+}
+
 RequestLoop::Next RequestLoop::read(const Request& request) {
+    if (request.length == 0) return reply(request, {});
+    if (nbd::may_fragment(request, offer_)) return read_in_chunks(request);
     if (request.length > piece) return read_in_pieces(request);
     const std::span<std::uint8_t> data = buffer(request.length);
     if (const Result<void> done = volume_.read(data, request.offset); !done) return reply(request, done);
-    const WireSimpleReply head = nbd::encode_simple_reply({ErrorCode::none, request.cookie});
-    std::uint8_t* const answer = data.data() - sizeof head;
-    std::memcpy(answer, &head, sizeof head);
-    return send({answer, sizeof head + data.size()});
+    return send(with_head(nbd::data_reply(request, offer_), data));
+}
+
+bool RequestLoop::is_hole(const nbd::Part& part) const {
+    if (part.length < least_hole || !volume_.may_have_holes()) return false;
+    const Result<Extent> found = volume_.extent_at(part.offset, part.length);
+    return found && found->hole && found->length == part.length;
+}
+
+// A structured reply promises nothing before it is complete, so each piece is read and sent, and where one
+// fails, the reply says where.
+RequestLoop::Next RequestLoop::read_in_chunks(const Request& request) {
+    const std::uint64_t stop = request.offset + request.length;
+    for (std::uint64_t offset = request.offset; offset < stop;) {
+        const auto length = static_cast<std::uint32_t>(std::min<std::uint64_t>(piece, stop - offset));
+        const nbd::Part part{offset, length, offset + length == stop};
+        offset += length;
+        if (is_hole(part)) {
+            if (send(nbd::hole_chunk(request, part).bytes(), !part.last) == Next::end) return Next::end;
+            continue;
+        }
+        const std::span<std::uint8_t> data = buffer(part.length);
+        if (const Result<void> done = volume_.read(data, part.offset); !done) {
+            log_failure(request, done.error());
+            const ErrorCode error = nbd::error_of(request, done.error().code);
+            return send(nbd::error_reply_at(request, error, part.offset).bytes());
+        }
+        if (order_ == Order::fence) return ended_by_order();
+        if (send(with_head(nbd::data_chunk(request, part), data), !part.last) == Next::end) return Next::end;
+    }
+    return Next::go_on;
 }
 
 // A simple reply says at its beginning whether all of the data can be read. So the whole range is read once
@@ -114,8 +154,7 @@ RequestLoop::Next RequestLoop::read_in_pieces(const Request& request) {
             return reply(request, done);
         if (order_ == Order::fence) return ended_by_order();
     }
-    const WireSimpleReply head = nbd::encode_simple_reply({ErrorCode::none, request.cookie});
-    if (send(nbd::bytes_of(head), true) == Next::end) return Next::end;
+    if (send(nbd::data_reply(request, offer_).bytes(), true) == Next::end) return Next::end;
     for (std::uint64_t offset = request.offset; offset < stop; offset += piece) {
         const std::span<std::uint8_t> data = piece_at(offset);
         if (const Result<void> done = volume_.read(data, offset); !done) {
@@ -154,18 +193,15 @@ RequestLoop::Next RequestLoop::refuse(const Request& request, const nbd::Judgeme
     if (const Received got = receiver_.skip(judgement.payload_to_skip); got != Received::complete) {
         return ended_receiving(got, true);
     }
-    const WireSimpleReply head = nbd::encode_simple_reply({judgement.error, request.cookie});
-    return send(nbd::bytes_of(head));
+    return send(nbd::error_reply(request, judgement.error, offer_).bytes());
 }
 
 RequestLoop::Next RequestLoop::reply(const Request& request, const Result<void>& outcome) {
-    SimpleReply answer{ErrorCode::none, request.cookie};
-    if (!outcome) {
-        log_failure(request, outcome.error());
-        answer.error = nbd::error_from_errno(outcome.error().code);
-    }
-    const WireSimpleReply head = nbd::encode_simple_reply(answer);
-    return send(nbd::bytes_of(head));
+    if (outcome) return send(nbd::success_reply(request, offer_).bytes());
+    const ErrorCode error = nbd::error_of(request, outcome.error().code);
+    // ENOTSUP is what a client that asks for fast zeroes wants to know.
+    if (error != ErrorCode::enotsup) log_failure(request, outcome.error());
+    return send(nbd::error_reply(request, error, offer_).bytes());
 }
 
 RequestLoop::Next RequestLoop::send(std::span<const std::uint8_t> data, bool more_follows) {
@@ -207,6 +243,12 @@ std::span<std::uint8_t> RequestLoop::buffer(std::size_t size) {
             ::operator new[](before_data + buffer_size_, std::align_val_t{data_alignment})));
     }
     return {buffer_.get() + before_data, size};
+}
+
+std::span<const std::uint8_t> RequestLoop::with_head(const ReplyHead& head, std::span<std::uint8_t> data) {
+    std::uint8_t* const first = data.data() - head.size();
+    std::ranges::copy(head.bytes(), first);
+    return {first, head.size() + data.size()};
 }
 
 // A disk that fails, fails often: after the first few, only the 32nd, the 64th and so on are worth a line.

@@ -8,6 +8,7 @@
 #include <new>
 #include <string>
 
+#include "common/protocol/structured_reply.hh"
 #include "common/protocol/transmission.hh"
 #include "server/exports.hh"
 #include "server/socket_io.hh"
@@ -34,6 +35,9 @@ public:
 
 private:
     static constexpr std::size_t piece = 2U << 20;
+    // Below this, looking for a hole costs more than it saves.
+    static constexpr std::size_t least_hole = 64U << 10;
+    static_assert(nbd::longest_unfragmented <= piece);
     // The head of a reply stands right before its data, and the data are aligned.
     static constexpr std::size_t before_data = data_alignment;
     struct FreeAligned {
@@ -41,6 +45,7 @@ private:
             ::operator delete[](memory, std::align_val_t{data_alignment});
         }
     };
+    static_assert(nbd::ReplyHead::longest <= before_data);
 
     // What follows a step: the next one, or the end for the reason in why_.
     enum class Next : std::uint8_t { go_on, end };
@@ -48,6 +53,9 @@ private:
     [[nodiscard]] Next serve(const nbd::Request& request);
     [[nodiscard]] Next read(const nbd::Request& request);
     [[nodiscard]] Next read_in_pieces(const nbd::Request& request);
+    [[nodiscard]] Next read_in_chunks(const nbd::Request& request);
+    [[nodiscard]] bool is_hole(const nbd::Part& part) const;
+    [[nodiscard]] Next block_status(const nbd::Request& request);
     [[nodiscard]] Next write(const nbd::Request& request);
     [[nodiscard]] Next refuse(const nbd::Request& request, const nbd::Judgement& judgement);
     [[nodiscard]] Next reply(const nbd::Request& request, const Result<void>& outcome);
@@ -59,6 +67,9 @@ private:
     [[nodiscard]] bool is_durable(const nbd::Request& request) const;
     // At most `piece`, aligned to data_alignment.
     [[nodiscard]] std::span<std::uint8_t> buffer(std::size_t size);
+    // Puts the head in front of data that are in the buffer.
+    [[nodiscard]] static std::span<const std::uint8_t> with_head(const nbd::ReplyHead& head,
+                                                                 std::span<std::uint8_t> data);
     void log_failure(const nbd::Request& request, const SysError& error);
 
     int socket_;

@@ -153,6 +153,26 @@ Result<void> Volume::flush(const Writer& writer) {
     return writer.check();
 }
 
+Result<Extent> Volume::extent_at(std::uint64_t /*offset*/, std::uint64_t length) const {
+    return Extent{length, false};
+}
+
+// In steps, since the kernel reads ahead no more at once than the device's read_ahead_kb, and drops the rest
+// of what it was asked.
+Result<void> Volume::cache(std::uint64_t offset, std::uint64_t length) const {
+    constexpr std::uint64_t step = 128U << 10;
+    if (direct_) return {};
+    while (length > 0) {
+        const std::uint64_t count = std::min(length, step);
+        const int error =
+            ::posix_fadvise(fd(), static_cast<off_t>(offset), static_cast<off_t>(count), POSIX_FADV_WILLNEED);
+        if (error != 0) return std::unexpected(SysError{error, "posix_fadvise(WILLNEED)"});
+        offset += count;
+        length -= count;
+    }
+    return {};
+}
+
 Result<void> Volume::write_zeroes(std::uint64_t offset, std::uint64_t length) {
     alignas(data_alignment) static std::uint8_t zeroes[256 << 10];  // never written to
     while (length > 0) {

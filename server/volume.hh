@@ -39,6 +39,20 @@ struct VolumeFiles {
     bool direct = false;  // `file` is O_DIRECT
 };
 
+// A part of a volume that is all data, or all a hole, which reads as zeroes.
+struct Extent {
+    std::uint64_t length = 0;
+    bool hole = false;
+
+    bool operator==(const Extent&) const = default;
+};
+
+// How a range may be made to read as zeroes.
+struct ZeroHow {
+    bool may_unmap = false;  // its space may be given back
+    bool fast = false;       // only if that is faster than writing them
+};
+
 class Volume {
 public:
     virtual ~Volume() = default;
@@ -73,8 +87,17 @@ public:
     // Gives the space back where that is possible; what is read there later is undefined. Never fails for not
     // being able.
     [[nodiscard]] virtual Result<void> trim(std::uint64_t offset, std::uint64_t length) = 0;
-    // Makes the range read as zeroes. May give the space back only when `may_unmap`.
-    [[nodiscard]] virtual Result<void> zero(std::uint64_t offset, std::uint64_t length, bool may_unmap) = 0;
+    // Makes the range read as zeroes. EOPNOTSUPP, and nothing is changed, where it was to be fast and cannot
+    // be.
+    [[nodiscard]] virtual Result<void> zero(std::uint64_t offset, std::uint64_t length, ZeroHow how) = 0;
+    // The extent that begins at `offset`, of 1 to `length` bytes; `length` is not 0. All data where nobody
+    // knows better, which is always right.
+    [[nodiscard]] virtual Result<Extent> extent_at(std::uint64_t offset, std::uint64_t length) const;
+    // Whether it is worth asking for a hole before a read. Costs nothing.
+    [[nodiscard]] virtual bool may_have_holes() const noexcept { return false; }
+    // A hint that the range will be read: it is on its way into the page cache when this returns, if that is
+    // used.
+    [[nodiscard]] Result<void> cache(std::uint64_t offset, std::uint64_t length) const;
 
 protected:
     explicit Volume(VolumeFiles files)

@@ -347,13 +347,15 @@ const char* describe(OptionReply refusal) noexcept {
         case OptionReply::ack: return "NBD_REP_ACK: no refusal";
         case OptionReply::server: return "NBD_REP_SERVER: no refusal";
         case OptionReply::info: return "NBD_REP_INFO: no refusal";
+        case OptionReply::meta_context: return "NBD_REP_META_CONTEXT: no refusal";
         case OptionReply::session: return "session reply: no refusal";
         case OptionReply::err_unsup: return "NBD_REP_ERR_UNSUP: the server does not know this option";
         case OptionReply::err_policy: return "NBD_REP_ERR_POLICY: the server does not allow it";
         case OptionReply::err_invalid: return "NBD_REP_ERR_INVALID: the server finds the request malformed";
         case OptionReply::err_platform: return "NBD_REP_ERR_PLATFORM: the server's platform cannot do it";
         case OptionReply::err_tls_reqd: return "NBD_REP_ERR_TLS_REQD: the server requires TLS";
-        case OptionReply::err_unknown: return "NBD_REP_ERR_UNKNOWN: the server has no such export";
+        case OptionReply::err_unknown:
+            return "NBD_REP_ERR_UNKNOWN: the server has no such export, or not for this client";
         case OptionReply::err_shutdown: return "NBD_REP_ERR_SHUTDOWN: the server is shutting down";
         case OptionReply::err_block_size_reqd:
             return "NBD_REP_ERR_BLOCK_SIZE_REQD: the server requires that its block sizes are asked for";

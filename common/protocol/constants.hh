@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace holdfast::nbd {
 
@@ -36,6 +37,7 @@ enum class OptionReply : std::uint32_t {
     ack = 1,
     server = 2,
     info = 3,
+    meta_context = 4,
     session = 0x48460001,  // Holdfast's own
     err_unsup = 0x80000001,
     err_policy = 0x80000002,
@@ -69,6 +71,7 @@ inline constexpr std::uint16_t flag_send_fast_zero = 1 << 11;
 // "Transmission phase".
 inline constexpr std::uint32_t request_magic = 0x25609513;
 inline constexpr std::uint32_t simple_reply_magic = 0x67446698;
+inline constexpr std::uint32_t structured_reply_magic = 0x668e33ef;
 
 enum class Command : std::uint16_t {
     read = 0,
@@ -86,6 +89,23 @@ inline constexpr std::uint16_t cmd_flag_no_hole = 1 << 1;
 inline constexpr std::uint16_t cmd_flag_df = 1 << 2;
 inline constexpr std::uint16_t cmd_flag_req_one = 1 << 3;
 inline constexpr std::uint16_t cmd_flag_fast_zero = 1 << 4;
+
+// "Structured reply flags" and "Structured reply types".
+inline constexpr std::uint16_t reply_flag_done = 1 << 0;
+enum class Chunk : std::uint16_t {
+    none = 0,
+    offset_data = 1,
+    offset_hole = 2,
+    block_status = 5,
+    error = 0x8001,
+    error_offset = 0x8002,
+};
+
+// "The base: metadata namespace": the one metadata context there is, and what it says of an extent.
+inline constexpr std::string_view base_allocation = "base:allocation";
+inline constexpr std::uint32_t base_allocation_id = 1;  // ours to choose
+inline constexpr std::uint32_t state_hole = 1 << 0;
+inline constexpr std::uint32_t state_zero = 1 << 1;
 
 // "Error values": these travel in a reply. Not errno: the numbers are the protocol's own.
 enum class ErrorCode : std::uint32_t {
@@ -106,6 +126,8 @@ inline constexpr std::size_t longest_string = 4096;
 inline constexpr std::uint32_t most_listed_exports = 65536;
 // "Size constraints": what a client may assume that a server takes, and what the kernel sends at most.
 inline constexpr std::uint32_t largest_payload = 32U << 20;
+// A read with DF is answered in one chunk up to this length; the specification asks for 65536 at least.
+inline constexpr std::uint32_t longest_unfragmented = 256U << 10;
 inline constexpr std::uint16_t default_port = 10809;
 
 // "Block size constraints". The values of a server that names none: 1, 4096, 32 MiB.

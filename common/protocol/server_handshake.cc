@@ -6,6 +6,8 @@
 #include <optional>
 #include <utility>
 
+#include "common/protocol/meta_context.hh"
+
 namespace holdfast::nbd {
 
 namespace {
@@ -16,6 +18,7 @@ constexpr unsigned most_options = 128;
 constexpr std::uint32_t longest_option = 1 << 20;
 
 constexpr std::string_view malformed = "the option's data is malformed";
+constexpr std::string_view over_8_kib = "the option is longer than 8192 bytes";
 
 std::string_view text_of(std::span<const std::uint8_t> bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -30,7 +33,13 @@ bool has_nul(std::string_view text) { return text.find('\0') != std::string_view
 // The data of INFO and GO. The name points into it.
 struct InfoRequest {
     std::string_view name;
-    bool block_sizes = false;
+    std::span<const std::uint8_t> infos;  // 16 bits each
+
+    [[nodiscard]] bool asks_for(Info type) const {
+        for (auto rest = infos; !rest.empty(); rest = rest.subspan(sizeof(be16)))
+            if (load<be16>(rest) == static_cast<std::uint16_t>(type)) return true;
+        return false;
+    }
 };
 
 // "32 bits, length of name; name; 16 bits, number of information requests; 16 bits each": exactly that, or
@@ -40,12 +49,10 @@ std::optional<InfoRequest> decode_info_request(std::span<const std::uint8_t> dat
     if (data.size() < least) return std::nullopt;
     const std::uint32_t name_length = load<be32>(data);
     if (name_length > data.size() - least) return std::nullopt;
-    InfoRequest request{text_of(data.subspan(sizeof(be32), name_length))};
     const std::size_t count = load<be16>(data.subspan(sizeof(be32) + name_length));
-    auto infos = data.subspan(least + name_length);
-    if (infos.size() != count * sizeof(be16) || has_nul(request.name)) return std::nullopt;
-    for (; !infos.empty(); infos = infos.subspan(sizeof(be16)))
-        if (load<be16>(infos) == static_cast<std::uint16_t>(Info::block_size)) request.block_sizes = true;
+    const InfoRequest request{text_of(data.subspan(sizeof(be32), name_length)),
+                              data.subspan(least + name_length)};
+    if (request.infos.size() != count * sizeof(be16) || has_nul(request.name)) return std::nullopt;
     return request;
 }
 
@@ -126,6 +133,8 @@ void ServerHandshake::on_option_head() {
             return expect(Step::option_data, length_);
         case Option::info:
         case Option::go:
+        case Option::list_meta_context:
+        case Option::set_meta_context:
         case Option::session:
             return expect(length_ > longest_kept ? Step::option_skipped : Step::option_data, length_);
         default: return expect(Step::option_skipped, length_);  // as it came: any number is possible
@@ -133,12 +142,12 @@ void ServerHandshake::on_option_head() {
 }
 
 void ServerHandshake::on_option_data() {
-    // EXPORT_NAME ends the negotiation either way.
-    if (static_cast<Option>(option_) == Option::export_name) return on_export_name();
-    if (static_cast<Option>(option_) == Option::session) {
-        on_session();
-    } else {
-        on_info_or_go();
+    switch (static_cast<Option>(option_)) {
+        case Option::export_name: return on_export_name();  // ends the negotiation either way
+        case Option::session: on_session(); break;
+        case Option::list_meta_context:
+        case Option::set_meta_context: on_meta_context(); break;
+        default: on_info_or_go(); break;  // no other is kept
     }
     if (state_ == State::running) expect(Step::option_head, sizeof(WireOption));
 }
@@ -152,8 +161,13 @@ void ServerHandshake::on_option_skipped() {
             state_ = State::ended;
             return;
         case Option::list: return on_list();
+        case Option::structured_reply: return on_structured_reply();
+        case Option::set_meta_context:
+            allocation_of_.reset();
+            return put_error(OptionReply::err_too_big, over_8_kib);
         case Option::info:
-        case Option::go: return put_error(OptionReply::err_too_big, "the option is longer than 8192 bytes");
+        case Option::go:
+        case Option::list_meta_context: return put_error(OptionReply::err_too_big, over_8_kib);
         case Option::session: claimed_ = true; return put_error(OptionReply::err_invalid, malformed);
         default: return put_error(OptionReply::err_unsup, "this option is not known here");
     }
@@ -162,26 +176,28 @@ void ServerHandshake::on_option_skipped() {
 void ServerHandshake::on_export_name() {
     const std::string name(text_of(std::span(element_).first(length_)));
     if (has_nul(name)) return fail("EXPORT_NAME with a NUL in the name");
-    const auto offer = directory_.open(name);
-    if (!offer) return fail(offer.error().text);
-    begin_transmission(name, *offer);
+    const auto found = directory_.open(name);
+    if (!found) return fail(found.error().text);
+    begin_transmission(name, found->offer);
     put(bytes_of(WireExportReply{offer_.size, offer_.flags}));
     if (!no_zeroes_) output_.resize(output_.size() + export_reply_zeroes);
 }
 
+// What follows the name is, "unless explicitly documented otherwise", for a person to read.
 void ServerHandshake::on_list() {
     if (length_ != 0) return put_error(OptionReply::err_invalid, "LIST takes no data");
-    const auto names = directory_.list();
-    if (!names) return put_error(names.error().reply, names.error().text);
+    const auto exports = directory_.list();
+    if (!exports) return put_error(exports.error().reply, exports.error().text);
     std::uint32_t listed = 0;
-    for (const std::string& name : *names) {
-        if (name.empty() || name.size() > longest_string) continue;
+    for (const ListedExport& one : *exports) {
+        if (one.name.empty() || one.name.size() > longest_string) continue;
         if (++listed > most_listed_exports) break;
-        const be32 length(static_cast<std::uint32_t>(name.size()));
+        const be32 length(static_cast<std::uint32_t>(one.name.size()));
         std::vector<std::uint8_t> data;
-        data.reserve(sizeof length + name.size());
+        data.reserve(sizeof length + one.name.size() + one.description.size());
         data.insert(data.end(), bytes_of(length).begin(), bytes_of(length).end());
-        data.insert(data.end(), name.begin(), name.end());
+        data.insert(data.end(), one.name.begin(), one.name.end());
+        data.insert(data.end(), one.description.begin(), one.description.end());
         put_reply(OptionReply::server, data);
     }
     put_reply(OptionReply::ack);
@@ -195,11 +211,49 @@ void ServerHandshake::on_info_or_go() {
     if (request->name.size() > longest_string)
         return put_error(OptionReply::err_too_big, "the export's name is longer than 4096 bytes");
     const bool go = static_cast<Option>(option_) == Option::go;
-    const auto offer = go ? directory_.open(request->name) : directory_.look(request->name);
-    if (!offer) return put_error(offer.error().reply, offer.error().text);
-    put_offer(*offer, request->block_sizes);
+    const auto found = go ? directory_.open(request->name) : directory_.look(request->name);
+    if (!found) return put_error(found.error().reply, found.error().text);
+    const Offer& offer = found->offer;
+    put_reply(OptionReply::info, bytes_of(WireInfoExport{static_cast<std::uint16_t>(Info::export_),
+                                                         offer.size, flags_of(offer)}));
+    if (request->asks_for(Info::block_size)) {
+        const BlockSizes& sizes = offer.block_sizes;
+        put_reply(OptionReply::info,
+                  bytes_of(WireInfoBlockSize{static_cast<std::uint16_t>(Info::block_size), sizes.minimum,
+                                             sizes.preferred, sizes.maximum}));
+    }
+    if (request->asks_for(Info::name)) put_info(Info::name, found->listed.name);
+    if (request->asks_for(Info::description) && !found->listed.description.empty())
+        put_info(Info::description, found->listed.description);
     put_reply(OptionReply::ack);
-    if (go) begin_transmission(request->name, *offer);
+    if (go) begin_transmission(request->name, offer);
+}
+
+// A second time changes nothing, and is no mistake.
+void ServerHandshake::on_structured_reply() {
+    if (length_ != 0) return put_error(OptionReply::err_invalid, "STRUCTURED_REPLY takes no data");
+    structured_replies_ = true;
+    put_reply(OptionReply::ack);
+}
+
+// "Issuing this command replaces all previously-set metadata contexts (including when this command fails)".
+void ServerHandshake::on_meta_context() {
+    const bool set = static_cast<Option>(option_) == Option::set_meta_context;
+    if (set) allocation_of_.reset();
+    if (!structured_replies_)
+        return put_error(OptionReply::err_invalid, "meta contexts need structured replies");
+    const auto request = decode_meta_context_request(std::span(element_).first(length_),
+                                                     set ? MetaOption::set : MetaOption::list);
+    if (!request)
+        return put_error(request.error(),
+                         request.error() == OptionReply::err_too_big
+                             ? "a name or query is longer than 4096 bytes, or they are too many"
+                             : malformed);
+    if (const auto found = directory_.look(request->export_name); !found)
+        return put_error(found.error().reply, found.error().text);
+    if (request->base_allocation) put_context(set ? base_allocation_id : 0);
+    if (request->base_allocation && set) allocation_of_ = request->export_name;
+    put_reply(OptionReply::ack);
 }
 
 // Once only, whatever became of the first: a connection has one place in one session.
@@ -219,9 +273,18 @@ void ServerHandshake::on_session() {
 
 void ServerHandshake::begin_transmission(std::string_view name, const Offer& offer) {
     offer_ = offer;
-    offer_.flags |= flag_has_flags;
+    offer_.flags = flags_of(offer);
+    offer_.structured_replies = structured_replies_;
+    // "it referred to the same export name that was ultimately selected"
+    offer_.block_status = allocation_of_ == name;
     export_name_ = name;
     state_ = State::transmission;
+}
+
+// DF "MUST" be left clear "if structured replies have not been negotiated".
+std::uint16_t ServerHandshake::flags_of(const Offer& offer) const noexcept {
+    const int negotiated = structured_replies_ ? flag_send_df : 0;
+    return static_cast<std::uint16_t>(offer.flags | flag_has_flags | negotiated);
 }
 
 // --- what we say ---
@@ -240,14 +303,18 @@ void ServerHandshake::put_error(OptionReply type, std::string_view text) {
     put_reply(type, bytes_of_text(text.substr(0, longest_string)));
 }
 
-void ServerHandshake::put_offer(const Offer& offer, bool block_sizes_asked) {
-    const auto flags = static_cast<std::uint16_t>(offer.flags | flag_has_flags);
-    put_reply(OptionReply::info,
-              bytes_of(WireInfoExport{static_cast<std::uint16_t>(Info::export_), offer.size, flags}));
-    if (!block_sizes_asked) return;
-    const BlockSizes& sizes = offer.block_sizes;
-    put_reply(OptionReply::info, bytes_of(WireInfoBlockSize{static_cast<std::uint16_t>(Info::block_size),
-                                                            sizes.minimum, sizes.preferred, sizes.maximum}));
+void ServerHandshake::put_info(Info type, std::string_view text) {
+    const be16 number(static_cast<std::uint16_t>(type));
+    std::vector<std::uint8_t> data(bytes_of(number).begin(), bytes_of(number).end());
+    data.insert(data.end(), text.begin(), text.end());
+    put_reply(OptionReply::info, data);
+}
+
+void ServerHandshake::put_context(std::uint32_t id) {
+    const be32 number(id);
+    std::vector<std::uint8_t> data(bytes_of(number).begin(), bytes_of(number).end());
+    data.insert(data.end(), base_allocation.begin(), base_allocation.end());
+    put_reply(OptionReply::meta_context, data);
 }
 
 }  // namespace holdfast::nbd

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,22 +32,36 @@ struct ClaimAnswer {
     std::string export_identity;  // at most longest_string, without a NUL
 };
 
+// An export as its clients see it listed.
+struct ListedExport {
+    std::string name;         // as the configuration has it; 1 to longest_string bytes
+    std::string description;  // for a person, at most longest_string bytes; empty: none
+
+    bool operator==(const ListedExport&) const = default;
+};
+
+struct OfferedExport {
+    Offer
+        offer;  // what the handshake negotiates (structured replies and what comes with them) it adds itself
+    ListedExport listed;
+};
+
 // What the handshake asks of the server around it. Called from within receive(); may block (it opens
 // devices).
 class ExportDirectory {
 public:
     virtual ~ExportDirectory() = default;
-    // The names that this client may know of, or why it may know none. The default export of a port has the
-    // name "" and is not listed.
-    [[nodiscard]] virtual std::expected<std::vector<std::string>, Refusal> list() = 0;
-    // NBD_OPT_INFO: what the export would offer, without taking it into use.
-    [[nodiscard]] virtual std::expected<Offer, Refusal> look(std::string_view name) = 0;
+    // The exports that this client may know of, or why it may know none. That the default export of a port
+    // has the name "", too, is not listed.
+    [[nodiscard]] virtual std::expected<std::vector<ListedExport>, Refusal> list() = 0;
+    // NBD_OPT_INFO, and the meta contexts: what the export would offer, without taking it into use.
+    [[nodiscard]] virtual std::expected<OfferedExport, Refusal> look(std::string_view name) = 0;
     // The session option, at most once. Returns when the session's older connections to the export are
     // fenced: nothing that they sent will touch it any more. The next open() of the same export belongs to
     // the session.
     [[nodiscard]] virtual std::expected<ClaimAnswer, Refusal> claim(const SessionRequest& request) = 0;
     // NBD_OPT_GO and EXPORT_NAME: takes the export into use for this connection.
-    [[nodiscard]] virtual std::expected<Offer, Refusal> open(std::string_view name) = 0;
+    [[nodiscard]] virtual std::expected<OfferedExport, Refusal> open(std::string_view name) = 0;
 };
 
 class ServerHandshake {
@@ -81,7 +96,7 @@ private:
         option_data,     // of an option that we understand
         option_skipped,  // the data of any other: counted off, not kept
     };
-    // No option that we understand is longer: a name and some information requests.
+    // No option that we understand is longer: a name and some information requests or queries.
     static constexpr std::size_t longest_kept = 8 << 10;
 
     void expect(Step step, std::size_t length);
@@ -96,12 +111,16 @@ private:
     void on_list();
     void on_info_or_go();
     void on_session();
+    void on_structured_reply();
+    void on_meta_context();
     void begin_transmission(std::string_view name, const Offer& offer);
+    [[nodiscard]] std::uint16_t flags_of(const Offer& offer) const noexcept;
 
     void put(std::span<const std::uint8_t> bytes);
     void put_reply(OptionReply type, std::span<const std::uint8_t> data = {});
     void put_error(OptionReply type, std::string_view text);
-    void put_offer(const Offer& offer, bool block_sizes_asked);
+    void put_info(Info type, std::string_view text);
+    void put_context(std::uint32_t id);
 
     ExportDirectory& directory_;
     State state_ = State::running;
@@ -118,6 +137,8 @@ private:
     unsigned options_ = 0;               // how many came
     bool no_zeroes_ = false;
     bool claimed_ = false;  // the session option has come
+    bool structured_replies_ = false;
+    std::optional<std::string> allocation_of_;  // the export for which base:allocation is selected
 
     std::vector<std::uint8_t> output_;
     std::size_t sent_ = 0;

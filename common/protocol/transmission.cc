@@ -44,6 +44,7 @@ constexpr CommandRules trim_rules{flag_send_trim, 0, true, false, ErrorCode::ein
 constexpr CommandRules cache_rules{flag_send_cache, 0, false, true, ErrorCode::einval};
 constexpr CommandRules zeroes_rules{flag_send_write_zeroes, cmd_flag_no_hole | cmd_flag_fast_zero, true,
                                     false, ErrorCode::enospc};
+constexpr CommandRules status_rules{0, cmd_flag_req_one, false, false, ErrorCode::einval};
 
 // Flags that are valid only where the handshake offered them; FUA goes with every command.
 bool flags_allowed(std::uint16_t flags, std::uint16_t of_command, std::uint16_t offered) noexcept {
@@ -70,6 +71,20 @@ ErrorCode check_range(const Request& request, const Offer& offer, const CommandR
     return ErrorCode::none;
 }
 
+ErrorCode check_read(const Request& request, const Offer& offer) noexcept {
+    const ErrorCode error = check_range(request, offer, read_rules);
+    const bool unfragmented = (request.flags & cmd_flag_df) != 0;
+    if (error == ErrorCode::none && unfragmented && request.length > longest_unfragmented)
+        return ErrorCode::eoverflow;
+    return error;
+}
+
+// An answer has at least one extent, and no extent is empty.
+ErrorCode check_block_status(const Request& request, const Offer& offer) noexcept {
+    if (!offer.block_status || request.length == 0) return ErrorCode::einval;
+    return check_range(request, offer, status_rules);
+}
+
 // "For a flush request, length and offset are reserved, and MUST be set to all-zero."
 ErrorCode check_flush(const Request& request, const Offer& offer) noexcept {
     if (!has_flags(offer, flag_send_flush)) return ErrorCode::einval;
@@ -79,15 +94,14 @@ ErrorCode check_flush(const Request& request, const Offer& offer) noexcept {
 
 ErrorCode check(const Request& request, const Offer& offer) noexcept {
     switch (static_cast<Command>(request.command)) {
-        case Command::read: return check_range(request, offer, read_rules);
+        case Command::read: return check_read(request, offer);
         case Command::write: return check_range(request, offer, write_rules);
         case Command::trim: return check_range(request, offer, trim_rules);
         case Command::cache: return check_range(request, offer, cache_rules);
         case Command::write_zeroes: return check_range(request, offer, zeroes_rules);
         case Command::flush: return check_flush(request, offer);
         case Command::disconnect: return ErrorCode::none;
-        case Command::block_status:
-            return ErrorCode::einval;  // needs a metadata context, which nobody can select
+        case Command::block_status: return check_block_status(request, offer);
     }
     return ErrorCode::einval;
 }
@@ -148,6 +162,12 @@ ErrorCode error_from_errno(int code) noexcept {
         case ESHUTDOWN: return ErrorCode::eshutdown;
         default: return ErrorCode::eio;
     }
+}
+
+ErrorCode error_of(const Request& request, int code) noexcept {
+    const bool fast_zeroes = request.command == static_cast<std::uint16_t>(Command::write_zeroes) &&
+                             (request.flags & cmd_flag_fast_zero) != 0;
+    return fast_zeroes && code == EOPNOTSUPP ? ErrorCode::enotsup : error_from_errno(code);
 }
 
 const char* name_of(ErrorCode error) noexcept {

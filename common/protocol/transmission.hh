@@ -1,5 +1,5 @@
 // Requests and simple replies, for both sides: decode, encode, and the checks that need only numbers.
-// Structured replies belong to servers that negotiate them; the kernel's client never does.
+// Structured replies are written by structured_reply.hh; the kernel's client and ours never ask for them.
 #pragma once
 
 #include <cstdint>
@@ -41,6 +41,8 @@ struct Offer {
     std::uint64_t size = 0;
     std::uint16_t flags = 0;  // transmission flags
     BlockSizes block_sizes;
+    bool structured_replies = false;  // the client asked for them; with flag_send_df in `flags`
+    bool block_status = false;        // and selected base:allocation for this export
 };
 
 // What a server does with a request, decided before anything is allocated or done.
@@ -61,14 +63,18 @@ struct Judgement {
 // By "Request types" and "Error values" of the specification: commands that were not offered and unknown
 // commands or flags EINVAL, writes to a read-only export EPERM, beyond the end EINVAL for reads and ENOSPC
 // for writes, offset or length not a multiple of the minimum block size EINVAL, a read, write or cache of
-// more than the maximum block size EINVAL (EOVERFLOW is for structured reads; trim and zeroes carry no data
-// and may be longer), a flush that names a range EINVAL, a zero length read, write, trim or zeroes is served
-// as nothing. Never overflows: a request that is served lies within the export.
+// more than the maximum block size EINVAL (trim, zeroes and block status carry no data and may be longer), a
+// read with DF of more than longest_unfragmented EOVERFLOW, a flush that names a range EINVAL, a block status
+// of nothing EINVAL, any other zero length is served as nothing. Never overflows: a request that is served
+// lies within the export.
 [[nodiscard]] Judgement judge(const Request& request, const Offer& offer) noexcept;
 
 // The nearest NBD error for an errno of this system: EPERM and EROFS to eperm, ENOSPC, EDQUOT and EFBIG to
 // enospc, ...
 [[nodiscard]] ErrorCode error_from_errno(int code) noexcept;
+// The error of a request that failed with an errno: as above, but EOPNOTSUPP of zeroes that were to be fast
+// is enotsup, the answer that such a request asks for.
+[[nodiscard]] ErrorCode error_of(const Request& request, int code) noexcept;
 [[nodiscard]] const char* name_of(ErrorCode error) noexcept;
 [[nodiscard]] const char* name_of(Command command) noexcept;
 

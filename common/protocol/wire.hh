@@ -101,6 +101,55 @@ struct WireSimpleReply {
 };
 static_assert(sizeof(WireSimpleReply) == 16);
 
+struct WireChunk {  // the head of every chunk of a structured reply
+    be32 magic;
+    be16 flags;
+    be16 type;
+    be64 cookie;
+    be32 length;
+};
+static_assert(sizeof(WireChunk) == 20);
+
+struct WireDataChunk {  // followed by the data
+    WireChunk head;
+    be64 offset;
+};
+static_assert(sizeof(WireDataChunk) == 28);
+
+struct WireHoleChunk {
+    WireChunk head;
+    be64 offset;
+    be32 length;
+};
+static_assert(sizeof(WireHoleChunk) == 32);
+
+struct WireErrorChunk {
+    WireChunk head;
+    be32 error;
+    be16 message_length;
+};
+static_assert(sizeof(WireErrorChunk) == 26);
+
+struct WireErrorOffsetChunk {  // without a message, which would stand before the offset
+    WireChunk head;
+    be32 error;
+    be16 message_length;
+    be64 offset;
+};
+static_assert(sizeof(WireErrorOffsetChunk) == 34);
+
+struct WireStatusChunk {  // followed by the extents
+    WireChunk head;
+    be32 context;
+};
+static_assert(sizeof(WireStatusChunk) == 24);
+
+struct WireStatusExtent {
+    be32 length;
+    be32 state;
+};
+static_assert(sizeof(WireStatusExtent) == 8);
+
 template <class T>
 concept WireStruct = std::is_trivially_copyable_v<T> && alignof(T) == 1;
 

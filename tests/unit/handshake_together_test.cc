@@ -16,17 +16,17 @@ namespace {
 
 class Directory final : public ExportDirectory {
 public:
-    std::expected<std::vector<std::string>, Refusal> list() override {
-        std::vector<std::string> names;
+    std::expected<std::vector<ListedExport>, Refusal> list() override {
+        std::vector<ListedExport> listed;
         for (const auto& [name, offer] : exports)
-            if (!name.empty()) names.push_back(name);
-        return names;
+            if (!name.empty()) listed.push_back({name, "described"});
+        return listed;
     }
-    std::expected<Offer, Refusal> look(std::string_view name) override {
+    std::expected<OfferedExport, Refusal> look(std::string_view name) override {
         const auto found = exports.find(std::string(name));
         if (found == exports.end())
             return std::unexpected(Refusal{OptionReply::err_unknown, "no such export"});
-        return found->second;
+        return OfferedExport{found->second, {found->first, {}}};
     }
     std::expected<ClaimAnswer, Refusal> claim(const SessionRequest& request) override {
         if (const auto found = look(request.export_name); !found) return std::unexpected(found.error());
@@ -34,7 +34,13 @@ public:
         claimed = {request.session, request.slot, request.generation};
         return ClaimAnswer{{0xb0}, "identity of " + std::string(request.export_name.substr(0, 10))};
     }
-    std::expected<Offer, Refusal> open(std::string_view name) override { return look(name); }
+    std::expected<OfferedExport, Refusal> open(std::string_view name) override { return look(name); }
+
+    [[nodiscard]] std::vector<std::string> names() {
+        std::vector<std::string> all;
+        for (const auto listed = list(); const ListedExport& one : *listed) all.push_back(one.name);
+        return all;
+    }
 
     bool knows_sessions = true;
     SessionClaim claimed;
@@ -128,12 +134,12 @@ TEST_CASE("LIST shows every export and parts in peace") {
         std::vector<std::string> names;
         ClientHandshake client([&](std::string_view name, std::string_view description) {
             names.emplace_back(name);
-            CHECK(description.empty());
+            CHECK(description == "described");
         });
         ServerHandshake server(directory);
         converse(client, server, portion);
         REQUIRE(client.state() == ClientHandshake::State::done);
-        CHECK(names == directory.list().value());
+        CHECK(names == directory.names());
         CHECK(server.state() == ServerHandshake::State::ended);
     }
 }

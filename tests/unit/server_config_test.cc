@@ -92,6 +92,20 @@ TEST_CASE("an identity is printable ASCII of at most 255 bytes, and not for a vi
     CHECK(read("[each]\nidentity = one\nvirtstyle = none\nexportname = /srv/%s\n").errors.empty());
 }
 
+TEST_CASE("a description is printable UTF-8 of at most 255 bytes") {
+    CHECK(export_with("").description.empty());
+    CHECK(export_with("description =").description.empty());
+    CHECK(export_with("description = the root of host 7").description == "the root of host 7");
+    CHECK(export_with("description = Gr\xc3\xbc\xc3\x9f\x65").description == "Gr\xc3\xbc\xc3\x9f\x65");
+    CHECK(export_with("description = " + std::string(255, 'd')).description.size() == 255);
+    for (const std::string& wrong : {std::string(256, 'd'), std::string("a\\nb"), std::string("\xe4"),
+                                     std::string("a\x1b[31m"), std::string("\xc2\x9b")}) {
+        const Read result = with_export_lines("description = " + wrong);
+        REQUIRE(result.errors.size() == 1);
+        CHECK(to_string(result.errors[0]).starts_with("conf:4: description: "));
+    }
+}
+
 TEST_CASE("the classic configuration works unchanged") {
     const Read result = read(
         "[root]\n"

@@ -12,21 +12,24 @@ using State = ServerHandshake::State;
 namespace {
 
 constexpr std::uint32_t export_name = 1, abort_option = 2, list = 3, starttls = 5, info = 6, go = 7;
+constexpr std::uint32_t structured = 8, list_meta = 9, set_meta = 10;
 constexpr std::uint32_t session = 0x48460001;
 constexpr std::uint32_t unsup = 0x80000001, invalid = 0x80000003, unknown = 0x80000006, too_big = 0x80000009;
 
 // Has "root" and a default export; "private" is refused by policy. Notes what was opened and looked at.
 class Directory final : public ExportDirectory {
 public:
-    std::expected<std::vector<std::string>, Refusal> list() override {
+    std::expected<std::vector<ListedExport>, Refusal> list() override {
         if (secret) return std::unexpected(Refusal{OptionReply::err_policy, "a secret"});
-        return names;
+        std::vector<ListedExport> exports;
+        for (const std::string& name : names) exports.push_back({name, description});
+        return exports;
     }
-    std::expected<Offer, Refusal> look(std::string_view name) override {
+    std::expected<OfferedExport, Refusal> look(std::string_view name) override {
         looked.emplace_back(name);
         return find(name);
     }
-    std::expected<Offer, Refusal> open(std::string_view name) override {
+    std::expected<OfferedExport, Refusal> open(std::string_view name) override {
         opened.emplace_back(name);
         return find(name);
     }
@@ -44,16 +47,18 @@ public:
 
     std::vector<std::string> names{"root", "private"};
     std::string identity = "lvm:Xy12";
+    std::string description;
     bool secret = false;
     std::string refusal_text = "no such export";
     std::vector<std::string> looked, opened, claimed;
 
 private:
-    [[nodiscard]] std::expected<Offer, Refusal> find(std::string_view name) const {
+    [[nodiscard]] std::expected<OfferedExport, Refusal> find(std::string_view name) const {
         if (name == "private") return std::unexpected(Refusal{OptionReply::err_policy, "not for you"});
         if (name != "root" && !name.empty())
             return std::unexpected(Refusal{OptionReply::err_unknown, refusal_text});
-        return Offer{1 << 20, flag_send_flush | flag_send_fua, {512, 4096, 32 << 20}};
+        return OfferedExport{{1 << 20, flag_send_flush | flag_send_fua, {512, 4096, 32 << 20}},
+                             {"root", description}};
     }
 };
 
@@ -65,6 +70,13 @@ const Bytes info_block_size = hex("0003 00000200 00001000 02000000");
 // The data of INFO and GO.
 Bytes asking_for(std::string_view name, const Bytes& infos = {}) {
     return be(name.size(), 4) + text(name) + be(infos.size() / 2, 2) + infos;
+}
+
+// The data of LIST_META_CONTEXT and SET_META_CONTEXT.
+Bytes queries(std::string_view name, std::initializer_list<std::string_view> all = {}) {
+    Bytes bytes = be(name.size(), 4) + text(name) + be(all.size(), 4);
+    for (const std::string_view one : all) bytes = bytes + be(one.size(), 4) + text(one);
+    return bytes;
 }
 
 struct Outcome {
@@ -113,6 +125,11 @@ void check_failed(const Bytes& bytes, std::string_view reason) {
     CHECK(outcome.output.empty());
 }
 
+Bytes drop_first(const Bytes& bytes, std::size_t count) {
+    REQUIRE(bytes.size() >= count);
+    return {bytes.begin() + static_cast<std::ptrdiff_t>(count), bytes.end()};
+}
+
 // Session 00..0f, slot 2.
 Bytes claiming(std::string_view name, std::uint32_t generation = 7) {
     return option(session,
@@ -137,6 +154,10 @@ std::vector<Dialogue> dialogues() {
         {hex("00000001") + option(0x48460001, Bytes(30)) + option(export_name, text("root")),
          State::transmission},
         {client_flags + claiming("root") + option(go, asking_for("root")), State::transmission},
+        {client_flags + option(structured) + option(list_meta, queries("root")) +
+             option(set_meta, queries("root", {"base:allocation", "x-other:"})) +
+             option(go, asking_for("root", hex("0001 0002 0003"))),
+         State::transmission},
         {client_flags + option(go, asking_for("nowhere")) + option(abort_option), State::ended},
         {client_flags + option(export_name, text("nowhere")), State::failed},
     };
@@ -176,9 +197,25 @@ TEST_CASE("GO answers with the export, block sizes when asked, and enters transm
 
 TEST_CASE("GO answers without block sizes when they were not asked for, and does not insist") {
     CHECK(run(client_flags + option(go, asking_for("root"))).output == go_answer);
-    CHECK(run(client_flags + option(go, asking_for("root", hex("0000 0001 0002 ffff")))).output == go_answer);
-    CHECK(run(client_flags + option(go, asking_for("root", hex("0001 0003")))).output ==
-          reply(go, 3, info_export) + reply(go, 3, info_block_size) + reply(go, 1));
+    CHECK(run(client_flags + option(go, asking_for("root", hex("0000 ffff 0004")))).output == go_answer);
+}
+
+TEST_CASE("name and description are told when asked for, a description only where there is one") {
+    const Bytes name = reply(go, 3, hex("0001") + text("root"));
+    CHECK(run(client_flags + option(go, asking_for("root", hex("0002")))).output == go_answer);
+    CHECK(run(client_flags + option(go, asking_for("root", hex("0001 0002 0003")))).output ==
+          reply(go, 3, info_export) + reply(go, 3, info_block_size) + name + reply(go, 1));
+    // The default export has a name of its own.
+    CHECK(run(client_flags + option(go, asking_for("", hex("0001")))).output ==
+          reply(go, 3, info_export) + name + reply(go, 1));
+    Directory directory;
+    directory.description = "the root of host 7";
+    CHECK(run(client_flags + option(go, asking_for("root", hex("0002 0001"))), SIZE_MAX, directory).output ==
+          reply(go, 3, info_export) + name + reply(go, 3, hex("0002") + text("the root of host 7")) +
+              reply(go, 1));
+    CHECK(run(client_flags + option(list), SIZE_MAX, directory).output ==
+          reply(list, 2, hex("00000004") + text("rootthe root of host 7")) +
+              reply(list, 2, hex("00000007") + text("privatethe root of host 7")) + reply(list, 1));
 }
 
 TEST_CASE("the offer carries HAS_FLAGS whatever the directory says") {
@@ -278,7 +315,7 @@ TEST_CASE("a LIST that is not allowed is refused by policy, and the next option 
 
 TEST_CASE("options that are not known are answered ERR_UNSUP, and the next one is found") {
     for (const std::uint32_t number :
-         {0U, 4U, starttls, 8U, 9U, 10U, 11U, 12U, 0x48460000U, 0x48460002U, 0x80000001U, 0xffffffffU})
+         {0U, 4U, starttls, 11U, 12U, 0x48460000U, 0x48460002U, 0x80000001U, 0xffffffffU})
         for (const std::size_t length : {0U, 1U, 15U, 16U, 17U, 8192U, 8193U, 1U << 20}) {
             CAPTURE(number);
             CAPTURE(length);
@@ -289,6 +326,145 @@ TEST_CASE("options that are not known are answered ERR_UNSUP, and the next one i
             CHECK(Bytes(outcome.output.end() - static_cast<std::ptrdiff_t>(go_answer.size()),
                         outcome.output.end()) == go_answer);
         }
+}
+
+TEST_CASE("structured replies are there when they were asked for, and with them DF") {
+    CHECK(answer_to(option(structured)) == reply(structured, 1));
+    check_error(answer_to(option(structured, hex("00"))), structured, invalid);
+    check_error(answer_to(option(structured, Bytes(1 << 20))), structured, invalid);
+    const Bytes with_df = hex("0000 0000000000100000 008d");
+    CHECK(run(client_flags + option(structured) + option(structured) + option(info, asking_for("root")))
+              .output ==
+          reply(structured, 1) + reply(structured, 1) + reply(info, 3, with_df) + reply(info, 1));
+    for (const bool asked : {false, true}) {
+        Directory directory;
+        ServerHandshake machine(directory);
+        feed(machine, client_flags + (asked ? option(structured) : option(structured, hex("00"))) +
+                          option(export_name, text("root")));
+        REQUIRE(machine.state() == State::transmission);
+        CHECK(machine.offer().structured_replies == asked);
+        CHECK(((machine.offer().flags & flag_send_df) != 0) == asked);
+        CHECK_FALSE(machine.offer().block_status);
+    }
+}
+
+TEST_CASE("base:allocation is listed for every query that finds it, once") {
+    const Bytes found = reply(list_meta, 4, hex("00000000") + text("base:allocation")) + reply(list_meta, 1);
+    const Bytes nothing = reply(list_meta, 1);
+    const auto listed = [](std::initializer_list<std::string_view> all) {
+        return drop_first(
+            run(client_flags + option(structured) + option(list_meta, queries("root", all))).output, 20);
+    };
+    CHECK(listed({}) == found);
+    CHECK(listed({"base:"}) == found);
+    CHECK(listed({"base:allocation"}) == found);
+    CHECK(listed({"base:", "base:allocation", "base:allocation", "qemu:dirty-bitmap:x"}) == found);
+    CHECK(listed({"x-other:", "base:nothing", "base:allocation2", "BASE:", ":", "base:allocatio"}) ==
+          nothing);
+}
+
+TEST_CASE("SET selects base:allocation by its whole name, and the last SET counts") {
+    const Bytes context = reply(set_meta, 4, hex("00000001") + text("base:allocation"));
+    const auto set = [](std::string_view name, std::initializer_list<std::string_view> all) {
+        return option(set_meta, queries(name, all));
+    };
+    const auto selected = [&](const Bytes& options, std::string_view entered, bool by_go = true) {
+        Directory directory;
+        ServerHandshake machine(directory);
+        feed(machine, client_flags + option(structured) + options +
+                          (by_go ? option(go, asking_for(entered)) : option(export_name, text(entered))));
+        REQUIRE(machine.state() == State::transmission);
+        CHECK(machine.offer().structured_replies);
+        return machine.offer().block_status;
+    };
+    const Bytes good = set("root", {"base:allocation"});
+    CHECK(run(client_flags + option(structured) + good).output ==
+          reply(structured, 1) + context + reply(set_meta, 1));
+    CHECK(selected(good, "root"));
+    CHECK(selected(good, "root", false));
+    CHECK(selected(good + option(list_meta, queries("root", {"x-none:"})), "root"));
+    CHECK(selected(set("root", {"x-other:y", "base:allocation", "base:allocation"}), "root"));
+    CHECK(selected(set("", {"base:allocation"}), ""));
+    CHECK_FALSE(selected({}, "root"));
+    CHECK_FALSE(selected(option(list_meta, queries("root")), "root"));
+    CHECK_FALSE(selected(set("root", {}), "root"));
+    CHECK_FALSE(selected(set("root", {"base:"}), "root"));
+    // For one export, and another one entered.
+    CHECK_FALSE(selected(good, ""));
+    CHECK_FALSE(selected(set("", {"base:allocation"}), "root", false));
+    // A later SET replaces it, also one that fails in any way.
+    for (const Bytes& later : {set("root", {}), set("root", {"x-other:y"}), set("", {"base:allocation"}),
+                               set("nowhere", {"base:allocation"}), option(set_meta),
+                               option(set_meta, Bytes(9000)), set("root", {"base:allocation", "no colon"})})
+        CHECK_FALSE(selected(good + later, "root"));
+    CHECK(selected(set("root", {}) + good, "root"));
+}
+
+TEST_CASE("meta contexts need structured replies, and an export that the client may have") {
+    for (const std::uint32_t number : {list_meta, set_meta}) {
+        check_error(answer_to(option(number, queries("root", {"base:allocation"}))), number, invalid);
+        const auto asked = [&](std::string_view name) {
+            return drop_first(
+                run(client_flags + option(structured) + option(number, queries(name, {"base:allocation"})))
+                    .output,
+                20);
+        };
+        CHECK(asked("nowhere") == reply(number, unknown, text("no such export")));
+        CHECK(asked("private") == reply(number, 0x80000002, text("not for you")));
+    }
+    // What was selected before they were negotiated is not.
+    const Outcome outcome = run(client_flags + option(set_meta, queries("root", {"base:allocation"})) +
+                                option(structured) + option(go, asking_for("root")));
+    CHECK(outcome.looked.empty());
+}
+
+TEST_CASE("malformed and oversized meta queries are refused, and the next option is found") {
+    using namespace std::string_view_literals;
+    const std::string long_name(4097, 'n');
+    const struct {
+        Bytes data;
+        std::uint32_t error;
+    } wrong[] = {
+        {{}, invalid},
+        {hex("00000000 000000"), invalid},
+        {hex("00000000 00000001"), invalid},           // a query promised and not there
+        {hex("00000000 00000001 00000001"), invalid},  // its text not there
+        {hex("00000000 00000001 ffffffff 3a"), invalid},
+        {hex("ffffffff 00000000"), invalid},
+        {hex("fffffffc 00000000 00000000"), invalid},
+        {hex("00000000 00000000 00"), invalid},  // more than promised
+        {queries("ro\0ot"sv), invalid},
+        {queries("root", {""}), invalid},  // no colon
+        {queries("root", {"base:allocation", "base"}), invalid},
+        {queries("root", {"base:allocation"}) + hex("00"), invalid},
+        {hex("00000000 ffffffff"), too_big},
+        {hex("00000000 00000101") + Bytes(0x101 * 4), too_big},
+        {queries(long_name), too_big},
+        {queries("root", {"base:" + std::string(4092, 'q')}), too_big},
+        {Bytes(8193), too_big},
+        {Bytes(1 << 20, 0xff), too_big},
+    };
+    for (const std::uint32_t number : {list_meta, set_meta})
+        for (const auto& [data, error] : wrong) {
+            CAPTURE(number);
+            CAPTURE(data.size());
+            const Outcome outcome =
+                run(client_flags + option(structured) + option(number, data) + option(go, asking_for("root")),
+                    999);
+            CHECK(outcome.state == State::transmission);
+            CHECK(outcome.looked.empty());
+            const Bytes answer = drop_first(outcome.output, 20);
+            check_error(Bytes(answer.begin(), answer.end() - 20 - 12 - 20), number, error);
+        }
+    // As many and as long as they may be.
+    Bytes most = be(4, 4) + text("root") + be(256, 4);
+    for (int i = 0; i < 256; ++i) most = most + be(2, 4) + text("x:");
+    CHECK(drop_first(run(client_flags + option(structured) + option(set_meta, most)).output, 20) ==
+          reply(set_meta, 1));
+    CHECK(drop_first(run(client_flags + option(structured) +
+                         option(list_meta, queries("root", {"base:" + std::string(4091, 'q')})))
+                         .output,
+                     20) == reply(list_meta, 1));
 }
 
 TEST_CASE("a session is handed on, and answered with both identities before the ACK") {

@@ -66,7 +66,8 @@ TEST_CASE("flush, fua, trim and zeroes are offered by default, trim only where t
     REQUIRE(offer);
     CHECK(offer->size == 1 << 20);
     CHECK(offer->flags == (nbd::flag_has_flags | nbd::flag_send_flush | nbd::flag_send_fua |
-                           nbd::flag_send_trim | nbd::flag_send_write_zeroes | nbd::flag_can_multi_conn));
+                           nbd::flag_send_trim | nbd::flag_send_write_zeroes | nbd::flag_send_fast_zero |
+                           nbd::flag_send_cache | nbd::flag_can_multi_conn));
     CHECK(offer->block_sizes == nbd::BlockSizes{1, 4096, 32U << 20});
     CHECK((make_offer(plain_export(), unable)->flags & nbd::flag_send_trim) == 0);
 }
@@ -76,18 +77,29 @@ TEST_CASE("what the configuration turns off is not offered") {
     ExportConfig config = plain_export();
     config.flush = config.fua = config.trim = false;
     config.rotational = true;
-    CHECK(make_offer(config, traits)->flags == (nbd::flag_has_flags | nbd::flag_rotational |
-                                                nbd::flag_send_write_zeroes | nbd::flag_can_multi_conn));
+    CHECK(make_offer(config, traits)->flags ==
+          (nbd::flag_has_flags | nbd::flag_rotational | nbd::flag_send_write_zeroes |
+           nbd::flag_send_fast_zero | nbd::flag_send_cache | nbd::flag_can_multi_conn));
     config = plain_export();
     config.readonly = true;
     CHECK(make_offer(config, traits)->flags ==
-          (nbd::flag_has_flags | nbd::flag_read_only | nbd::flag_send_flush | nbd::flag_can_multi_conn));
+          (nbd::flag_has_flags | nbd::flag_read_only | nbd::flag_send_flush | nbd::flag_send_cache |
+           nbd::flag_can_multi_conn));
 }
 
-TEST_CASE("several connections are not offered where each may get another file") {
+TEST_CASE("several connections are offered where they see one volume, and may be had") {
+    const auto multi = [](const ExportConfig& config) {
+        return (make_offer(config, {.size = 1})->flags & nbd::flag_can_multi_conn) != 0;
+    };
     ExportConfig config = plain_export();
-    config.path = "/x/%s";
-    CHECK((make_offer(config, {.size = 1})->flags & nbd::flag_can_multi_conn) == 0);
+    CHECK(multi(config));
+    config.maxconnections = 2;
+    CHECK(multi(config));
+    config.maxconnections = 1;
+    CHECK_FALSE(multi(config));
+    config = plain_export();
+    config.path = "/x/%s";  // each may get another file
+    CHECK_FALSE(multi(config));
 }
 
 TEST_CASE("filesize makes an export smaller than its volume, never larger") {
@@ -207,7 +219,7 @@ TEST_CASE(
     alignas(data_alignment) std::uint8_t data[4096];
     std::memset(data, 0x5a, sizeof data);
     CHECK((*volume)->write(data, 4096, false));
-    CHECK((*volume)->zero(8192, 4096, false));
+    CHECK((*volume)->zero(8192, 4096, {}));
     std::memset(data, 0, sizeof data);
     CHECK((*volume)->read(data, 4096));
     CHECK(data[4095] == 0x5a);
@@ -251,8 +263,61 @@ TEST_CASE("exports are listed only where that is allowed, and only those that th
     REQUIRE_FALSE(refused.has_value());
     CHECK(refused.error().reply == nbd::OptionReply::err_policy);
     config->allowlist = true;
-    CHECK(ClientExports(config, shared, {true, {}}, peer, line).list() == std::vector<std::string>{"root"});
+    config->exports[0].description = "of host 7";
+    CHECK(ClientExports(config, shared, {true, {}}, peer, line).list() ==
+          std::vector<nbd::ListedExport>{{"root", "of host 7"}});
     CHECK(ClientExports(config, shared, {false, "private"}, peer, line).list().value().empty());
+}
+
+TEST_CASE("an export that a client may not have is to it as one that does not exist") {
+    auto config = std::make_shared<Config>();
+    config->exports = {plain_export()};
+    config->exports[0].name = "private";
+    config->exports[0].authfile = "/tmp/holdfast-no-such-authfile";
+    Shared shared;
+    const Peer peer{parse_address("10.0.0.1"), "10.0.0.1:1", "10.0.0.1"};
+    struct Unfenced final : Fenceable {
+        void fence() noexcept override {}
+    } connection;
+    const ClientLine line{connection, -1, {}};
+    const auto told = [&](const ListenScope& scope, std::string_view name) {
+        ClientExports exports(config, shared, scope, peer, line);
+        const auto looked = exports.look(name);
+        const auto opened = exports.open(name);
+        const auto claimed = exports.claim({{}, 0, 1, name});
+        REQUIRE_FALSE(looked.has_value());
+        CHECK(looked.error().reply == nbd::OptionReply::err_unknown);
+        for (const nbd::Refusal& one : {opened.error(), claimed.error()}) {
+            CHECK(one.reply == looked.error().reply);
+            CHECK(one.text == looked.error().text);
+        }
+        return looked.error().text;
+    };
+    CHECK(told({true, {}}, "private") == told({true, {}}, "nothere"));
+    CHECK(told({true, "private"}, "") == told({true, {}}, ""));
+    CHECK(told({false, "private"}, "private") == told({false, "private"}, "nothere"));
+}
+
+TEST_CASE("zeroes are made fast or not at all where that is asked for") {
+    // No file system: it can be written to, and has no map of its blocks.
+    const auto null = [] { return VolumeFiles{Fd(::open("/dev/null", O_RDWR | O_CLOEXEC)), Fd(), false}; };
+    FileVolume slow(null(), true);
+    BlockVolume device(null(), 0);
+    for (const bool may_unmap : {false, true}) {
+        CHECK_FALSE(slow.zero(0, 8192, {may_unmap, true}).has_value());
+        CHECK(device.zero(0, 8192, {may_unmap, true}).error().code == EOPNOTSUPP);
+        CHECK(device.zero(512, 100, {may_unmap, true}).error().code == EOPNOTSUPP);
+        CHECK(device.zero(0, 8192, {may_unmap, false}));
+    }
+}
+
+TEST_CASE("a volume is read ahead, also beyond its end") {
+    const TemporaryFile file(1 << 20);
+    const auto volume = open_volume(file.request());
+    REQUIRE(volume);
+    CHECK((*volume)->cache(0, 1 << 20));
+    CHECK((*volume)->cache(100, 0));
+    CHECK((*volume)->cache(1 << 20, 1 << 20));
 }
 
 TEST_CASE("a volume reads what was written, zeroes and trims, and ends with EIO") {
@@ -264,8 +329,8 @@ TEST_CASE("a volume reads what was written, zeroes and trims, and ends with EIO"
     CHECK((*volume)->write(data, 100, false));
     CHECK((*volume)->write(std::span(data).first(1), 65535, true));
     CHECK((*volume)->flush((*volume)->losses().begin_nameless()));
-    CHECK((*volume)->zero(200, 50, true));
-    CHECK((*volume)->zero(300, 50, false));
+    CHECK((*volume)->zero(200, 50, {true, false}));
+    CHECK((*volume)->zero(300, 50, {false, false}));
     CHECK((*volume)->trim(0, 100));
     std::uint8_t back[4096];
     CHECK((*volume)->read(back, 100));

@@ -96,6 +96,7 @@ TEST_CASE("no request that is served lies outside of the export") {
         Offer offer = offer_of(near(edges[random() % 9]), static_cast<std::uint16_t>(random()));
         offer.block_sizes = {std::uint32_t{1} << (random() % 17), 4096,
                              static_cast<std::uint32_t>(near(edges[random() % 7]))};
+        offer.block_status = random() % 2 == 0;
         const Request request{static_cast<std::uint16_t>(random() % 32),
                               static_cast<std::uint16_t>(random() % 9), 0, near(edges[random() % 9]),
                               static_cast<std::uint32_t>(near(edges[random() % 7]))};
@@ -175,7 +176,7 @@ TEST_CASE("a command that was not offered is EINVAL") {
 
 TEST_CASE("an unknown command is EINVAL and has no payload, DISC ends the connection whatever it carries") {
     const Offer offer = offer_of(mebibyte);
-    for (const int command : {7, 8, 9, 255, 256, 65535})
+    for (const int command : {8, 9, 255, 256, 65535})
         CHECK(judge(request_of(static_cast<Command>(command), 0, 512), offer) == refused(ErrorCode::einval));
     CHECK(judge(request_of(Command::disconnect, 0, 0), offer) == disconnected);
     CHECK(judge(request_of(Command::disconnect, 1, UINT32_MAX, 0xffff), offer) == disconnected);
@@ -213,6 +214,56 @@ TEST_CASE("every other command flag is valid only where the specification says s
     CHECK(judge(request_of(Command::write_zeroes, 0, 0, cmd_flag_no_hole), slow) == served);
     CHECK(judge(request_of(Command::read, 0, 512, cmd_flag_df), with_df) == served);
     CHECK(judge(request_of(Command::write, 0, 512, cmd_flag_df), with_df) == refused(ErrorCode::einval, 512));
+}
+
+TEST_CASE("a block status needs the context, names something, and may ask for more than can be read") {
+    Offer offer = offer_of(1ULL << 40, flag_has_flags);
+    const auto status = [](std::uint64_t offset, std::uint32_t length, std::uint16_t flags = 0) {
+        return request_of(Command::block_status, offset, length, flags);
+    };
+    CHECK(judge(status(0, 512), offer) == refused(ErrorCode::einval));
+    offer.structured_replies = true;
+    CHECK(judge(status(0, 512), offer) == refused(ErrorCode::einval));
+    offer.block_status = true;
+    CHECK(judge(status(0, 512), offer) == served);
+    CHECK(judge(status(0, UINT32_MAX), offer) == served);
+    CHECK(judge(status(0, 512, cmd_flag_req_one), offer) == served);
+    CHECK(judge(status((1ULL << 40) - 512, 512), offer) == served);
+    CHECK(judge(status((1ULL << 40) - 512, 513), offer) == refused(ErrorCode::einval));
+    CHECK(judge(status(1ULL << 40, 1), offer) == refused(ErrorCode::einval));
+    CHECK(judge(status(UINT64_MAX, UINT32_MAX), offer) == refused(ErrorCode::einval));
+    CHECK(judge(status(0, 0), offer) == refused(ErrorCode::einval));
+    CHECK(judge(status(0, 512, cmd_flag_req_one | cmd_flag_fua), offer) == refused(ErrorCode::einval));
+    for (unsigned bit = 0; bit < 16; ++bit)
+        if (const auto flag = static_cast<std::uint16_t>(1U << bit); flag != cmd_flag_req_one)
+            CHECK(judge(status(0, 512, flag), offer) == refused(ErrorCode::einval));
+    offer.flags |= flag_read_only;
+    CHECK(judge(status(0, 512), offer) == served);
+    offer.block_sizes.minimum = 4096;
+    CHECK(judge(status(0, 512), offer) == refused(ErrorCode::einval));
+}
+
+TEST_CASE("a read in one chunk has a length up to which it is served, and EOVERFLOW beyond") {
+    const Offer offer = offer_of(1ULL << 40, flag_has_flags | flag_send_df);
+    const auto read = [&](std::uint64_t offset, std::uint32_t length, std::uint16_t flags = cmd_flag_df) {
+        return judge(request_of(Command::read, offset, length, flags), offer);
+    };
+    static_assert(longest_unfragmented >= 65536);
+    CHECK(read(0, 65536) == served);
+    CHECK(read(0, longest_unfragmented) == served);
+    CHECK(read(0, longest_unfragmented + 1) == refused(ErrorCode::eoverflow));
+    CHECK(read(0, longest_unfragmented + 1, 0) == served);
+    CHECK(read(0, largest_payload + 1) == refused(ErrorCode::einval));
+    CHECK(read(1ULL << 40, longest_unfragmented + 1) == refused(ErrorCode::einval));
+}
+
+TEST_CASE("ENOTSUP is the answer to zeroes that were to be fast, and to nothing else") {
+    const Request fast = request_of(Command::write_zeroes, 0, 512, cmd_flag_fast_zero);
+    CHECK(error_of(fast, EOPNOTSUPP) == ErrorCode::enotsup);
+    CHECK(error_of(fast, ENOSPC) == ErrorCode::enospc);
+    CHECK(error_of(request_of(Command::write_zeroes, 0, 512, cmd_flag_no_hole), EOPNOTSUPP) ==
+          ErrorCode::einval);
+    CHECK(error_of(request_of(Command::write, 0, 512, cmd_flag_fast_zero), EOPNOTSUPP) == ErrorCode::einval);
 }
 
 TEST_CASE("a flush names no range") {

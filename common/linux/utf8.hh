@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <string_view>
 
-namespace holdfast::client {
+namespace holdfast {
 
 // The length of the UTF-8 sequence that starts `text`, 0 where none does: also for one that is longer than it
 // need be, a surrogate, and what is beyond the last code point (RFC 3629). `text` is not empty.
@@ -33,4 +33,14 @@ namespace holdfast::client {
     return length == 2 && first == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0;
 }
 
-}  // namespace holdfast::client
+// A text that may be shown to a person: valid UTF-8, and no orders to a terminal in it.
+[[nodiscard]] constexpr bool is_printable(std::string_view text) noexcept {
+    while (!text.empty()) {
+        const std::size_t length = utf8_length(text);
+        if (length == 0 || is_control(text, length)) return false;
+        text.remove_prefix(length);
+    }
+    return true;
+}
+
+}  // namespace holdfast

@@ -1,0 +1,65 @@
+// Every length is compared with what is left before it is used. All of the data is looked at before any of it
+// counts, so that a request with a mistake at its end finds nothing.
+#include "common/protocol/meta_context.hh"
+
+#include <optional>
+
+#include "common/protocol/wire.hh"
+
+namespace holdfast::nbd {
+
+namespace {
+
+// What is left of the data, taken from the front.
+class Rest {
+public:
+    explicit Rest(std::span<const std::uint8_t> bytes) noexcept : bytes_(bytes) {}
+
+    [[nodiscard]] bool empty() const noexcept { return bytes_.empty(); }
+    [[nodiscard]] std::optional<std::uint32_t> number() noexcept {
+        if (bytes_.size() < sizeof(be32)) return std::nullopt;
+        const std::uint32_t value = load<be32>(bytes_);
+        bytes_ = bytes_.subspan(sizeof(be32));
+        return value;
+    }
+    // A length, and so many bytes.
+    [[nodiscard]] std::optional<std::string_view> text() noexcept {
+        const std::optional<std::uint32_t> length = number();
+        if (!length || *length > bytes_.size()) return std::nullopt;
+        const std::string_view taken(reinterpret_cast<const char*>(bytes_.data()), *length);
+        bytes_ = bytes_.subspan(*length);
+        return taken;
+    }
+
+private:
+    std::span<const std::uint8_t> bytes_;
+};
+
+bool finds(std::string_view query, MetaOption option) noexcept {
+    return query == base_allocation || (option == MetaOption::list && query == "base:");
+}
+
+}  // namespace
+
+std::expected<MetaContextRequest, OptionReply> decode_meta_context_request(std::span<const std::uint8_t> data,
+                                                                           MetaOption option) noexcept {
+    constexpr auto invalid = std::unexpected(OptionReply::err_invalid);
+    constexpr auto too_big = std::unexpected(OptionReply::err_too_big);
+    Rest rest(data);
+    const std::optional<std::string_view> name = rest.text();
+    const std::optional<std::uint32_t> count = name ? rest.number() : std::nullopt;
+    if (!count || name->find('\0') != std::string_view::npos) return invalid;
+    if (name->size() > longest_string || *count > most_meta_queries) return too_big;
+    MetaContextRequest request{*name, option == MetaOption::list && *count == 0};
+    for (std::uint32_t i = 0; i < *count; ++i) {
+        const std::optional<std::string_view> query = rest.text();
+        if (!query) return invalid;
+        if (query->size() > longest_string) return too_big;
+        if (query->find(':') == std::string_view::npos) return invalid;
+        if (finds(*query, option)) request.base_allocation = true;
+    }
+    if (!rest.empty()) return invalid;
+    return request;
+}
+
+}  // namespace holdfast::nbd
