@@ -72,7 +72,7 @@ endif
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all check check-unit check-sanitize check-interop check-selinux check-vm check-long demo bench bench-outage install uninstall selinux install-selinux uninstall-selinux deps format lint clean help
+.PHONY: all check check-unit check-sanitize check-interop check-fuzz check-selinux check-vm check-long fuzz demo bench bench-outage install uninstall selinux install-selinux uninstall-selinux deps format lint clean help
 
 all: $(BUILD)holdfast-client $(BUILD)holdfast-server ## the two programs, in build/
 
@@ -138,17 +138,39 @@ build/selinux/.built: $(wildcard selinux/*.te selinux/*.if selinux/*.fc) Makefil
 	$(call SAY,POLICY,$(@D))MAKEFLAGS= make $(if $(filter 0,$(V)),-s) -C $(@D) -f $(SELINUX_DEVEL) $(SELINUX_MODULES:%=%.pp) $(if $(filter 0,$(V)),>$(@D)/log 2>&1 || { cat $(@D)/log >&2; exit 1; })
 	@touch $@
 
+# The fuzzers: libFuzzer's, so clang's, over the code that reads what others wrote. One archive, from which each takes what it
+# needs. Clang before 18 does not compile libstdc++'s <expected>.
+FUZZ_CXX ?= $(and $(shell command -v ccache),ccache )clang++-19
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.cc,%,$(wildcard tests/fuzz/*.cc))
+FUZZED := $(wildcard common/protocol/*.cc) $(addprefix common/linux/,format.cc ini.cc text_file.cc) \
+    $(addprefix server/,access.cc address.cc config.cc config_keys.cc config_value.cc disk_identity.cc) \
+    $(addprefix client/,boot_environment.cc boot_plan.cc choices.cc config.cc control.cc devices.cc dhcp_message.cc \
+        export_address.cc help.cc lease.cc network_owners.cc options.cc record.cc retry.cc status.cc usage.cc)
+FUZZ_FLAGS := -std=c++23 -O1 -g1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined -Wall -Wextra $(if $(WERROR),-Werror)
+build/fuzz/obj/%.o: %.cc Makefile
+	@mkdir -p $(@D)
+	$(call SAY,FUZZ,$@)$(FUZZ_CXX) $(CPPFLAGS) $(NL_CFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c -o $@ $<
+build/fuzz/fuzzed.a: $(FUZZED:%.cc=build/fuzz/obj/%.o)
+	@rm -f $@
+	$(call SAY,AR,$@)ar rcs $@ $^
+build/fuzz/bin/%: build/fuzz/obj/tests/fuzz/%.o build/fuzz/fuzzed.a
+	@mkdir -p $(@D)
+	$(call SAY,LINK,$@)$(FUZZ_CXX) -fsanitize=fuzzer,address,undefined -o $@ $^
+FUZZERS := $(FUZZ_TARGETS:%=build/fuzz/bin/%)
+.SECONDARY: $(FUZZ_TARGETS:%=build/fuzz/obj/tests/fuzz/%.o)
+-include $(patsubst %.cc,build/fuzz/obj/%.d,$(FUZZED) $(FUZZ_TARGETS:%=tests/fuzz/%.cc))
+
 SANITIZED := $(foreach s,$(SANITIZERS),$(addprefix $(call dir_of,$(s)),holdfast-server unit-tests $(if $(filter thread,$(s)),,holdfast-client)))
 
 # What the two commands of the README need is installed first; with everything there this takes no time. The rest of the
 # run must come after it, also under -j: hence the order.
-ifneq ($(filter check check-long demo bench bench-outage,$(MAKECMDGOALS)),)
-$(foreach f,$(sort $(COMMON) $(CLIENT) $(SERVER) $(UNIT) tests/bench/load.cc),$(eval $(f): | deps))
+ifneq ($(filter check check-long fuzz demo bench bench-outage,$(MAKECMDGOALS)),)
+$(foreach f,$(sort $(COMMON) $(CLIENT) $(SERVER) $(UNIT) tests/bench/load.cc $(wildcard tests/fuzz/*.cc)),$(eval $(f): | deps))
 build/selinux/.built: | deps
 endif
 
-check: deps all $(BUILD)unit-tests $(SEAL_PROBE) $(SANITIZED) selinux ## every test but the long ones: unit, sanitizers, interop on loopback, SELinux policy, virtual machines
-	@tests/check unit sanitize interop selinux vm
+check: deps all $(BUILD)unit-tests $(SEAL_PROBE) $(SANITIZED) $(FUZZERS) selinux ## every test but the long ones: unit, sanitizers, fuzzing, interop on loopback, SELinux policy, virtual machines
+	@tests/check unit sanitize fuzz interop selinux vm
 
 check-unit: all $(BUILD)unit-tests $(SEAL_PROBE) ## the unit tests and the checks of the tree; SANITIZE= picks the flavour
 	@tests/check --build $(BUILD) unit
@@ -159,6 +181,9 @@ check-sanitize: all $(SANITIZED) ## unit and interop tests under the address, un
 check-interop: all ## our server and the clients of others, on loopback
 	@tests/check --build $(BUILD) interop
 
+check-fuzz: $(FUZZERS) ## every fuzzing target with its corpus, for seconds
+	@tests/check fuzz
+
 check-selinux: selinux ## what the SELinux modules allow, computed over this machine's policy; no kernel is asked
 	@tests/check selinux
 
@@ -167,6 +192,9 @@ check-vm: all ## real kernels in virtual machines; T=name runs the tests whose n
 
 check-long: deps all ## the tests in virtual machines that `make check` leaves out, because they take long; T= too
 	@tests/check vm-long $(if $(T),--only "$(T)")
+
+fuzz: deps $(if $(FUZZ),$(FUZZ:%=build/fuzz/bin/%),$(FUZZERS)) ## fuzzes FUZZ=target (else each in turn) for SECONDS=60; findings stay in build/fuzz
+	@tests/fuzz/run --grow --seconds $(or $(SECONDS),60) $(FUZZ)
 
 demo: deps all ## a diskless Debian boots by PXE from a logical volume, survives, shuts down; INTERACTIVE=1 for its console
 	@tests/vm/demo $(if $(INTERACTIVE),--interactive)
@@ -257,4 +285,4 @@ clean: ## removes build/ (the images of the virtual machines stay in the user's 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo '  Variables: SANITIZE=address,undefined|thread  SEAL_CHECK=1  PROTECT=no  WERROR=1  V=1  DESTDIR=  PREFIX=/usr  T=  INTERACTIVE=1  ARGS='
+	@echo '  Variables: SANITIZE=address,undefined|thread  SEAL_CHECK=1  PROTECT=no  WERROR=1  V=1  DESTDIR=  PREFIX=/usr  T=  FUZZ=  SECONDS=  INTERACTIVE=1  ARGS='

@@ -8,6 +8,7 @@
 #include <array>
 
 #include "common/linux/text.hh"
+#include "common/linux/utf8.hh"
 
 namespace holdfast {
 namespace {
@@ -30,6 +31,19 @@ bool unescape(std::string_view text, std::string& out) {
         out += found->meaning;
     }
     return true;
+}
+
+// What stands in the file, for a message: a file may hold what a terminal would obey.
+std::string shown(std::string_view text) {
+    constexpr std::size_t longest = 100;
+    std::string words;
+    while (!text.empty() && words.size() < longest) {
+        const std::size_t length = utf8_length(text);
+        const std::size_t taken = std::max<std::size_t>(length, 1);
+        words += length == 0 || is_control(text, length) ? "?" : text.substr(0, taken);
+        text.remove_prefix(taken);
+    }
+    return text.empty() ? words : words + "...";
 }
 
 class Scanner {
@@ -69,18 +83,20 @@ private:
     void entry(std::string_view text) {
         const std::size_t equals = text.find('=');
         if (equals == std::string_view::npos) {
-            return wrong(fmt::format("\"{}\" is neither a section, nor KEY = VALUE, nor a comment", text));
+            return wrong(
+                fmt::format("\"{}\" is neither a section, nor KEY = VALUE, nor a comment", shown(text)));
         }
         const std::string_view key = trimmed(text.substr(0, equals));
         if (key.empty()) return wrong("the name of the key is missing before \"=\"");
         if (sections_.empty()) {
-            return wrong(fmt::format("\"{}\" stands before the first section; write {} above it", key,
+            return wrong(fmt::format("\"{}\" stands before the first section; write {} above it", shown(key),
                                      first_section_));
         }
         IniEntry entry{std::string(key), {}, place()};
         if (!unescape(trimmed(text.substr(equals + 1)), entry.value)) {
-            return wrong(fmt::format(
-                "{}: a backslash starts one of \\s \\t \\n \\r \\\\; write \\\\ for a plain one", key));
+            return wrong(
+                fmt::format("{}: a backslash starts one of \\s \\t \\n \\r \\\\; write \\\\ for a plain one",
+                            shown(key)));
         }
         sections_.back().entries.push_back(std::move(entry));
     }

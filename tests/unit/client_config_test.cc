@@ -153,6 +153,7 @@ TEST_CASE("a mistake in the configuration file is told with its line and the men
     refuse("[nbd0p1]\n", "the device is written [nbd0]");
     refuse("[nbd0\n", "\"]\" is missing");
     refuse("[nbd0]\nrubbish\n", "conf:2: \"rubbish\" is neither");
+    refuse("[nbd0]\n\x1b[2J\xc2\x9b\xff\xc3\xa4\n", "conf:2: \"?[2J??\xc3\xa4\" is neither");
     std::string many = "[nbd0]\n";
     for (int i = 0; i < 16; ++i) many += "server = h" + std::to_string(i) + ",x\n";
     CHECK(read(many).servers_of(0).size() == 16);

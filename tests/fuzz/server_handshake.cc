@@ -1,0 +1,121 @@
+// The server's half of the handshake against any client: what it says is always well-formed, each reply
+// belongs to the option that came, nothing grows, and it does not matter in what pieces the bytes arrive.
+#include "common/protocol/server_handshake.hh"
+
+#include "tests/fuzz/input.hh"
+#include "tests/unit/wire_bytes.hh"
+
+using namespace holdfast::nbd;
+using fuzz::check;
+using State = ServerHandshake::State;
+
+namespace {
+
+constexpr std::size_t greeting_size = 18;
+
+class Directory final : public ExportDirectory {
+public:
+    std::expected<std::vector<std::string>, Refusal> list() override {
+        return std::vector<std::string>{"disk", std::string(longest_string, 'n')};
+    }
+    std::expected<Offer, Refusal> look(std::string_view name) override {
+        judge_name(name);
+        if (name == "disk") return Offer{1 << 20, flag_send_flush | flag_send_fua, {512, 4096, 1 << 20}};
+        if (name.empty()) return Offer{4096, flag_read_only, {}};
+        return std::unexpected(Refusal{OptionReply::err_unknown, std::string(name) + ": no such export"});
+    }
+    std::expected<ClaimAnswer, Refusal> claim(const SessionRequest& request) override {
+        check(++claims == 1, "a session is claimed once");
+        if (const auto found = look(request.export_name); !found) return std::unexpected(found.error());
+        return ClaimAnswer{{0xb0}, "identity"};
+    }
+    std::expected<Offer, Refusal> open(std::string_view name) override {
+        check(opened.empty(), "no export is opened after one");
+        auto offer = look(name);
+        if (offer) opened = "opened " + std::string(name);
+        return offer;
+    }
+
+    int claims = 0;
+    std::string opened;
+
+private:
+    static void judge_name(std::string_view name) {
+        check(name.size() <= longest_string, "a name is at most 4096 bytes");
+        check(name.find('\0') == std::string_view::npos, "a name has no NUL");
+    }
+};
+
+std::uint64_t number(std::span<const std::uint8_t> bytes, std::size_t at, std::size_t size) {
+    return fuzz::Input(bytes.data() + at, bytes.size() - at).number(size);
+}
+
+// What was said to one option: replies with its number and right lengths, of which the last alone ends it.
+void check_replies(std::span<const std::uint8_t> said) {
+    bool over = false;
+    for (const std::uint64_t option = said.size() < 12 ? 0 : number(said, 8, 4); !said.empty();) {
+        check(said.size() >= sizeof(WireOptionReply), "a reply has a whole head");
+        check(number(said, 0, 8) == option_reply_magic, "a reply begins with its magic number");
+        check(number(said, 8, 4) == option, "the replies of one answer name one option");
+        check(!over, "nothing follows an ACK or an error");
+        const std::uint64_t type = number(said, 12, 4);
+        const std::uint64_t length = number(said, 16, 4);
+        over = type == static_cast<std::uint32_t>(OptionReply::ack) || (type & option_reply_error_bit) != 0;
+        check(length <= said.size() - sizeof(WireOptionReply), "a reply is as long as it says");
+        said = said.subspan(sizeof(WireOptionReply) + length);
+    }
+    check(over, "an answer ends with an ACK or an error");
+}
+
+struct Talk {
+    wire_bytes::Bytes said;
+    std::size_t taken = 0;
+    State state{};
+    std::string opened;
+
+    bool operator==(const Talk&) const = default;
+};
+
+// In pieces of at most `portion` bytes; the output is taken as soon as it is there, as the connection does.
+Talk talk(std::span<const std::uint8_t> bytes, std::size_t portion) {
+    Directory directory;
+    ServerHandshake machine(directory);
+    Talk talk;
+    talk.said = wire_bytes::drain(machine);
+    check(talk.said.size() == greeting_size, "the greeting comes first");
+    while (machine.wanted() > 0 && talk.taken < bytes.size()) {
+        check(machine.state() == State::running, "only a running machine wants bytes");
+        check(machine.wanted() <= 1 << 20, "no option is waited for that is longer than a mebibyte");
+        const std::size_t count = std::min({portion, machine.wanted(), bytes.size() - talk.taken});
+        machine.receive(bytes.subspan(talk.taken, count));
+        talk.taken += count;
+        const wire_bytes::Bytes said = wire_bytes::drain(machine);
+        check(said.size() <= 3 * longest_string, "an answer is bounded");
+        const bool by_export_name = machine.state() == State::transmission && !said.empty() &&
+                                    (said.size() == sizeof(WireExportReply) ||
+                                     said.size() == sizeof(WireExportReply) + export_reply_zeroes);
+        if (!said.empty() && !by_export_name) check_replies(said);
+        talk.said.insert(talk.said.end(), said.begin(), said.end());
+    }
+    check(machine.wanted() > 0 || machine.state() != State::running, "a running machine wants bytes");
+    talk.state = machine.state();
+    talk.opened = directory.opened;
+    if (talk.state == State::transmission) {
+        check(talk.opened == "opened " + machine.export_name(), "what is served is what was opened");
+        check((machine.offer().flags & flag_has_flags) != 0, "an offer has its flags");
+    } else {
+        check(talk.opened.empty(), "what was opened is served");
+    }
+    check(talk.state != State::failed || !machine.reason().empty(), "a failure has a reason");
+    return talk;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    fuzz::Input input(data, size);
+    const std::size_t portion = input.number(1) + 1;
+    const auto bytes = input.rest_bytes();
+    check(talk(bytes, SIZE_MAX) == talk(bytes, portion), "the pieces in which bytes arrive do not matter");
+    return 0;
+}
