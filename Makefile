@@ -140,7 +140,7 @@ build/selinux/.built: $(wildcard selinux/*.te selinux/*.if selinux/*.fc) Makefil
 
 # The fuzzers: libFuzzer's, so clang's, over the code that reads what others wrote. One archive, from which each takes what it
 # needs. Clang before 18 does not compile libstdc++'s <expected>.
-FUZZ_CXX ?= $(and $(shell command -v ccache),ccache )clang++-19
+FUZZ_CXX ?= $(if $(shell command -v ccache),ccache clang++-19,clang++-19)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.cc,%,$(wildcard tests/fuzz/*.cc))
 FUZZED := $(wildcard common/protocol/*.cc) $(addprefix common/linux/,format.cc ini.cc text_file.cc) \
     $(addprefix server/,access.cc address.cc config.cc config_keys.cc config_value.cc disk_identity.cc) \

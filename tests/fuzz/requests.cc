@@ -34,6 +34,8 @@ void check_served(const Request& request, const Offer& offer) {
     if (command == Command::trim) check((offer.flags & flag_send_trim) != 0, "a trim was offered");
     if (command == Command::write_zeroes)
         check((offer.flags & flag_send_write_zeroes) != 0, "zeroes were offered");
+    if (command == Command::block_status)
+        check(offer.block_status && request.length > 0, "a block status was negotiated, and is of something");
     if (command == Command::cache) check((offer.flags & flag_send_cache) != 0, "a cache was offered");
 }
 
@@ -47,7 +49,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     // What a server offers: powers of two, the maximum among them.
     offer.block_sizes.minimum = 1U << input.number(1) % 17;
     offer.block_sizes.maximum = std::max(offer.block_sizes.minimum, 1U << input.number(1) % 26);
-    const bool right_magic = input.flag();
+    const std::uint64_t bits = input.number(1);
+    const bool right_magic = (bits & 1) != 0;
+    offer.structured_replies = (bits & 2) != 0;
+    offer.block_status = (bits & 4) != 0;
 
     std::array<std::uint8_t, sizeof(WireRequest)> wire{};
     std::ranges::copy(input.bytes(wire.size()), wire.begin());

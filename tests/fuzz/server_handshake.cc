@@ -15,13 +15,15 @@ constexpr std::size_t greeting_size = 18;
 
 class Directory final : public ExportDirectory {
 public:
-    std::expected<std::vector<std::string>, Refusal> list() override {
-        return std::vector<std::string>{"disk", std::string(longest_string, 'n')};
+    std::expected<std::vector<ListedExport>, Refusal> list() override {
+        return std::vector<ListedExport>{{"disk", "words"}, {std::string(longest_string, 'n'), ""}};
     }
-    std::expected<Offer, Refusal> look(std::string_view name) override {
+    std::expected<OfferedExport, Refusal> look(std::string_view name) override {
         judge_name(name);
-        if (name == "disk") return Offer{1 << 20, flag_send_flush | flag_send_fua, {512, 4096, 1 << 20}};
-        if (name.empty()) return Offer{4096, flag_read_only, {}};
+        if (name == "disk")
+            return OfferedExport{{1 << 20, flag_send_flush | flag_send_fua, {512, 4096, 1 << 20}},
+                                 {"disk", "words"}};
+        if (name.empty()) return OfferedExport{{4096, flag_read_only, {}}, {"default", ""}};
         return std::unexpected(Refusal{OptionReply::err_unknown, std::string(name) + ": no such export"});
     }
     std::expected<ClaimAnswer, Refusal> claim(const SessionRequest& request) override {
@@ -29,7 +31,7 @@ public:
         if (const auto found = look(request.export_name); !found) return std::unexpected(found.error());
         return ClaimAnswer{{0xb0}, "identity"};
     }
-    std::expected<Offer, Refusal> open(std::string_view name) override {
+    std::expected<OfferedExport, Refusal> open(std::string_view name) override {
         check(opened.empty(), "no export is opened after one");
         auto offer = look(name);
         if (offer) opened = "opened " + std::string(name);
@@ -102,7 +104,11 @@ Talk talk(std::span<const std::uint8_t> bytes, std::size_t portion) {
     talk.opened = directory.opened;
     if (talk.state == State::transmission) {
         check(talk.opened == "opened " + machine.export_name(), "what is served is what was opened");
-        check((machine.offer().flags & flag_has_flags) != 0, "an offer has its flags");
+        const Offer& offer = machine.offer();
+        check((offer.flags & flag_has_flags) != 0, "an offer has its flags");
+        check(offer.structured_replies || !offer.block_status, "block status needs structured replies");
+        check(((offer.flags & flag_send_df) != 0) == offer.structured_replies,
+              "DF goes with structured replies");
     } else {
         check(talk.opened.empty(), "what was opened is served");
     }

@@ -353,6 +353,36 @@ def starttls(bench: Bench) -> None:
     serves(server)
 
 
+@test("CVE-2025-47711, CVE-2025-47712 (the status of very large ranges): every range is answered with what fits into it and into 32 bits")
+def large_block_status(bench: Bench) -> None:
+    size = 6 << 30
+    server = bench.serve(f"disk={bench.file('disk', size)}", f"odd={bench.file('odd', size - 512)}")
+    context = struct.pack(">I15s", 15, b"base:allocation")
+    for name, last in ((b"disk", size), (b"odd", size - 512)):
+        with dial(server) as link:
+            link.sendall(CLIENT_FLAGS + option(STRUCTURED) + option(10, struct.pack(">I", len(name)) + name + struct.pack(">I", 1) + context)
+                         + named(GO, name))
+            while (got := last_reply(link))[0] != GO:
+                assert got[0] in (STRUCTURED, 10) and got[1] in (ACK, 4), got
+            assert got[1] == ACK
+            for flags in (0, 8):
+                for offset, length in ((0, 0xFFFFFFFF), (0, 0xFFFFFE00), (512, 0xFFFFF000), (0, 0x80000000), (last - 512, 512),
+                                       (last - 0x80000000, 0x80000000), (last - 512, 513), (0, 0), (1 << 63, 0xFFFFFFFF)):
+                    link.sendall(struct.pack(">IHHQQI", 0x25609513, flags, 7, 9, offset, length))
+                    magic, done, kind, cookie, count = struct.unpack(">IHHQI", receive(link, 20))
+                    data = receive(link, count)
+                    assert (magic, done, cookie) == (0x668E33EF, 1, 9)
+                    if kind != 5:
+                        assert kind & 0x8000, kind
+                        continue
+                    extents = list(struct.iter_unpack(">II", data[4:]))
+                    assert 1 <= len(extents) <= 4096 and not (flags and len(extents) > 1)
+                    described = sum(extent[0] for extent in extents)
+                    assert all(extent[0] > 0 for extent in extents) and described <= last - offset
+                    assert not flags or described <= length
+    assert output("nbdinfo", "--size", server.uri("disk")).strip() == str(size)
+
+
 @test("CVE-2023-5215 (a size that becomes negative): our client attaches nothing of 2^63 bytes or more")
 def negative_size(bench: Bench) -> None:
     for size in (1 << 63, (1 << 64) - 1, (1 << 64) - 4096):
