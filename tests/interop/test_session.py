@@ -75,6 +75,12 @@ def write(cookie: int, offset: int, length: int, flags: int = 0) -> bytes:
     return struct.pack(">IHHQQI", 0x25609513, flags, 1, cookie, offset, length)
 
 
+def flush(link: socket.socket) -> bytes:
+    """The reply to a flush: 4 bytes of magic, 4 of the error, 8 of the cookie."""
+    link.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 3, 2, 0, 0))
+    return receive(link, 16)
+
+
 def wrote(link: socket.socket, cookie: int) -> bool:
     return receive(link, 16) == struct.pack(">IIQ", 0x67446698, 0, cookie)
 
@@ -133,8 +139,21 @@ def lost_flush_is_remembered(bench: Bench) -> None:
         # The old connection is fenced, and lets go of the volume; the new one must not find it as good as new.
         with enter(server, 2) as new:
             assert ended(old)
-            new.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 3, 2, 0, 0))
-            assert receive(new, 16)[:8] == eio, "a flush succeeded after a write that was lost"
+            assert flush(new)[:8] == eio, "a flush succeeded after a write that was lost"
+    wait_for(lambda: server.log().count("closed:") == 2, "the server to let go of the volume")
+    # Opened anew. The session is still told, one that begins now is not concerned, and who says nothing of a session is told
+    # until its connection ends.
+    with enter(server, 3) as again:
+        assert flush(again)[:8] == eio, "a flush succeeded after a write that was lost, once the volume had been closed"
+    with enter(server, 1, session=b"n" * 16) as other:
+        assert flush(other)[4:8] == bytes(4), "a session that began after the loss got its error"
+    with enter(server, None) as nameless:
+        assert flush(nameless)[:8] == eio, "a client without a session may have been there"
+        with enter(server, None) as beside:
+            assert flush(beside)[:8] == eio
+    wait_for(lambda: server.log().count("closed:") == 6, "both to leave")
+    with enter(server, None) as nameless:
+        assert flush(nameless)[4:8] == bytes(4), "it has been told"
 
 
 # --- what an old connection may hold back ---
