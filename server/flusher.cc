@@ -25,7 +25,11 @@ void Flusher::flush(DiskLosses& losses) {
         do {
             result = ::fdatasync(file_.get());
         } while (result != 0 && errno == EINTR);
-        if (result != 0) losses.add(errno);
+        if (result != 0) {
+            losses.add(errno);
+            // Not asked for its answer: what is new in it is told to file_ too.
+            (void)::fdatasync(writers_file_);
+        }
         lock.lock();
         done_ = number;
         busy_ = false;

@@ -75,7 +75,8 @@ void DiskLosses::told_nameless() {
 
 std::shared_ptr<DiskLosses> Losses::of(const std::string& identity, const std::string& name) {
     const std::lock_guard lock(mutex_);
-    // Disks that nobody uses and that have lost nothing: there are never more of the others than there are disks.
+    // Disks that nobody uses and that have lost nothing: there are never more of the others than there are
+    // disks.
     std::erase_if(disks_, [](const auto& one) { return one.second.use_count() == 1 && !one.second->any(); });
     std::shared_ptr<DiskLosses>& disk = disks_[identity];
     if (!disk) disk = std::make_shared<DiskLosses>(name);

@@ -45,8 +45,8 @@ private:
 // The losses of one disk. Safe to be called from any thread.
 class DiskLosses : public std::enable_shared_from_this<DiskLosses> {
 public:
-    // How many sessions are remembered that began after a loss. A session that is not remembered counts as one
-    // that was here before the first loss, which is safe.
+    // How many sessions are remembered that began after a loss. A session that is not remembered counts as
+    // one that was here before the first loss, which is safe.
     static constexpr std::size_t most_sessions = 1024;
 
     // `name` is for the log.
@@ -59,8 +59,9 @@ public:
 
     // A connection of a session. `first`: the session has had no connection before, to no server.
     [[nodiscard]] Writer begin(const nbd::Uuid& session, bool first);
-    // A connection without a session. All those of a disk are taken for one client, which comes and goes: a loss
-    // is its own while any of them is open that was there at the loss, and until one of them has been told.
+    // A connection without a session. All those of a disk are taken for one client, which comes and goes: a
+    // loss is its own while any of them is open that was there at the loss, and until one of them has been
+    // told.
     [[nodiscard]] Writer begin_nameless();
 
 private:

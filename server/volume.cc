@@ -122,6 +122,7 @@ Result<void> Volume::write(std::span<const std::uint8_t> from, std::uint64_t off
         if (count < 0 && durable) {
             const SysError error{errno, "pwritev2(RWF_DSYNC)"};
             losses_->add(error.code);
+            flusher_.flush(*losses_);  // which has the same news
             return std::unexpected(error);
         }
         if (count < 0) return sys_error("pwritev2");
@@ -135,8 +136,6 @@ Result<void> Volume::write(std::span<const std::uint8_t> from, std::uint64_t off
 void Volume::begin_writing(std::shared_ptr<DiskLosses> losses) {
     losses_ = std::move(losses);
     flusher_.flush(*losses_);
-    // The other open file is told the same, and would tell it to the first write with FUA.
-    (void)::fdatasync(fd());
 }
 
 void Volume::end_writing() {

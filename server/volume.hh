@@ -101,7 +101,9 @@ public:
 
 protected:
     explicit Volume(VolumeFiles files)
-        : file_(std::move(files.file)), direct_(files.direct), flusher_(std::move(files.for_flushes)) {}
+        : file_(std::move(files.file)),
+          direct_(files.direct),
+          flusher_(std::move(files.for_flushes), file_.get()) {}
 
     [[nodiscard]] int fd() const noexcept { return file_.get(); }
     // After everything that changes what is stored.

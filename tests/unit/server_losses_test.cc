@@ -41,11 +41,13 @@ TEST_CASE("a session that begins after the loss goes on, also when it reconnects
     CHECK_FALSE(disk->begin(session(3), false).check());
 }
 
-TEST_CASE("sessions are remembered up to a bound, and a forgotten one is told too much rather than too little") {
+TEST_CASE(
+    "sessions are remembered up to a bound, and a forgotten one is told too much rather than too little") {
     const auto disk = std::make_shared<DiskLosses>("/dev/x");
     disk->add(EIO);
     for (std::size_t i = 0; i <= DiskLosses::most_sessions; ++i) {
-        CHECK(disk->begin(session(static_cast<std::uint8_t>(i), static_cast<std::uint8_t>(i >> 8)), true).check());
+        CHECK(disk->begin(session(static_cast<std::uint8_t>(i), static_cast<std::uint8_t>(i >> 8)), true)
+                  .check());
     }
     CHECK_FALSE(disk->begin(session(0, 0), false).check());
     CHECK(disk->begin(session(1, 0), false).check());
