@@ -72,7 +72,7 @@ endif
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all check check-unit check-sanitize check-interop check-fuzz check-selinux check-vm check-long fuzz demo bench bench-outage install uninstall selinux install-selinux uninstall-selinux deps format lint clean help
+.PHONY: all check check-unit check-sanitize check-interop check-fuzz check-selinux check-vm check-long fuzz demo bench bench-vm bench-outage install uninstall selinux install-selinux uninstall-selinux deps format lint clean help
 
 all: $(BUILD)holdfast-client $(BUILD)holdfast-server ## the two programs, in build/
 
@@ -164,7 +164,7 @@ SANITIZED := $(foreach s,$(SANITIZERS),$(addprefix $(call dir_of,$(s)),holdfast-
 
 # What the two commands of the README need is installed first; with everything there this takes no time. The rest of the
 # run must come after it, also under -j: hence the order.
-ifneq ($(filter check check-long fuzz demo bench bench-outage,$(MAKECMDGOALS)),)
+ifneq ($(filter check check-long fuzz demo bench bench-vm bench-outage,$(MAKECMDGOALS)),)
 $(foreach f,$(sort $(COMMON) $(CLIENT) $(SERVER) $(UNIT) tests/bench/load.cc $(wildcard tests/fuzz/*.cc)),$(eval $(f): | deps))
 build/selinux/.built: | deps
 endif
@@ -201,6 +201,9 @@ demo: deps all ## a diskless Debian boots by PXE from a logical volume, survives
 
 bench: deps all $(BENCH_LOAD) ## our server beside nbd-server, nbdkit and qemu-nbd in one run (half an hour); ARGS=--help
 	@tests/bench/run $(ARGS)
+
+bench-vm: deps all ## the same between two virtual machines, beside nbdkit, NVMe/TCP and iSCSI (half an hour); ARGS=--help
+	@tests/bench/vm $(ARGS)
 
 bench-outage: deps all ## how soon a disk is back after an outage, beside nbd-client, NVMe/TCP and iSCSI (over an hour); ARGS=--help
 	@tests/bench/outage $(ARGS)

@@ -1,10 +1,12 @@
 """A run's results as text: the table of a terminal, the Markdown of the README. Pure."""
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import figures
-from figures import Results
+from figures import Bar, Results, Sample
 
 Rows = Sequence[Sequence[str]]
+# The ratio of ours to what it is held against, in "rate" or in "cpu"; None where there is none.
+Ratio = Callable[[dict[str, list[Sample]], str], float | None]
 
 
 def number(value: float | None, digits: int = 0) -> str:
@@ -25,8 +27,12 @@ def markdown(rows: Rows) -> str:
     return "\n".join([line(rows[0]), line(["---", *("---:" for _ in rows[0][1:])]), *map(line, rows[1:])])
 
 
-def rate_rows(results: Results) -> list[list[str]]:
-    rows = [["requests/s (CPU us a request)", *results.servers, "to the best peer"]]
+def to_best_peer(samples: dict[str, list[Sample]], which: str) -> float | None:
+    return figures.to_best_peer(samples, which, which == "rate")
+
+
+def rate_rows(results: Results, held_against: str = "the best peer", ratio: Ratio = to_best_peer) -> list[list[str]]:
+    rows = [["requests/s (CPU us a request)", *results.servers, f"to {held_against}"]]
     for name, samples in results.workloads.items():
         row = [name]
         for server in results.servers:
@@ -34,8 +40,7 @@ def rate_rows(results: Results) -> list[list[str]]:
             rate, cpu, load = (figures.median(taken, which) for which in ("rate", "cpu", "load"))
             full = "*" if load is not None and load > figures.LOAD_IS_FULL else ""
             row.append("-" if rate is None else f"{number(rate)}{full} ({number(cpu, 1)})")
-        rate_ratio, cpu_ratio = figures.to_best_peer(samples, "rate", True), figures.to_best_peer(samples, "cpu", False)
-        rows.append([*row, f"{number(rate_ratio, 2)} ({number(cpu_ratio, 2)})"])
+        rows.append([*row, f"{number(ratio(samples, 'rate'), 2)} ({number(ratio(samples, 'cpu'), 2)})"])
     return rows
 
 
@@ -94,50 +99,44 @@ def tables(results: Results) -> list[list[list[str]]]:
     return [rows for rows in made if rows]
 
 
-def notes(results: Results) -> list[str]:
+def readme_tables(results: Results) -> list[list[list[str]]]:
+    """Without the memory under load, which says little beside that of the idle connections."""
+    return [rows for rows in tables(results) if rows != memory_rows(results)]
+
+
+def notes(results: Results, shown: Sequence[Rows]) -> list[str]:
     """What a reader of the tables must know."""
     found = []
-    if any("*" in cell for rows in tables(results) for row in rows for cell in row):
-        found.append(f"*: the load's own threads were busy for over {figures.LOAD_IS_FULL:.0%} of the time: the server may be able to do more.")
+    if any("*" in cell for rows in shown for row in rows for cell in row):
+        found.append(f"*: what makes the load was itself busy for over {figures.LOAD_IS_FULL:.0%} of the time: the server may be able "
+                     "to do more.")
     if disturbance := figures.disturbance(results):
         found.append(disturbance)
     return found + results.failures
 
 
-def about(results: Results) -> str:
-    return "\n".join(f"{key}: {value}" for key, value in results.about.items())
+def terminal(results: Results, shown: Sequence[Rows], bars: Sequence[Bar]) -> str:
+    lines = [f"{'pass' if bar.met else 'MISS'}  {bar.text}" for bar in bars]
+    lines.append(f"{sum(bar.met for bar in bars)} of {len(bars)} bars are met.")
+    parts = [*map(columns, shown), "\n".join(lines), "\n".join(f"{key}: {value}" for key, value in results.about.items()),
+             "\n".join(notes(results, shown))]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def terminal(results: Results) -> str:
-    parts = [columns(rows) for rows in tables(results)]
-    found = figures.bars(results)
-    lines = [f"{'pass' if bar.met else 'MISS'}  {bar.text}" for bar in found]
-    lines.append(f"{sum(bar.met for bar in found)} of {len(found)} bars are met.")
-    parts += ["\n".join(lines), about(results)]
-    parts += ["\n".join(notes(results))] if notes(results) else []
-    return "\n\n".join(parts) + "\n"
-
-
-def readme(results: Results) -> str:
+def readme(results: Results, shown: Sequence[Rows], bars: Sequence[Bar]) -> str:
     """The README's section: the tables, where and when they were made, and where we lose."""
-    parts = [f"{results.about['date']}; {results.about['machine']}. Medians of {results.about['rounds']} rounds of "
-             f"{results.about['seconds']} s, all servers in turn: {results.about['versions']}."]
-    # Memory under load says little beside that of the idle connections, and is in build/bench/results.md.
-    shown = [rate_rows(results) if results.workloads else [], latency_rows(results), crowd_rows(results), idle_rows(results)]
-    parts += [markdown(rows) for rows in shown if rows]
-    if notes(results):
-        parts.append("\n".join(notes(results)))
-    missed = [bar for bar in figures.bars(results) if not bar.met]
-    met = len(figures.bars(results)) - len(missed)
-    parts.append(f"{met} of {met + len(missed)} bars are met." + (" Where we lose:" if missed else ""))
-    if missed:
-        parts.append("\n".join(f"- {bar.text}" for bar in missed))
-    return "\n\n".join(parts) + "\n"
+    about = results.about
+    missed = [bar for bar in bars if not bar.met]
+    parts = [f"{about['date']}; {about['machine']}. Medians of {about['rounds']} rounds of {about['seconds']} s, all servers in turn: "
+             f"{about['versions']}.",
+             *map(markdown, shown), "\n".join(notes(results, shown)),
+             f"{len(bars) - len(missed)} of {len(bars)} bars are met." + (" Where we lose:" if missed else ""),
+             "\n".join(f"- {bar.text}" for bar in missed)]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def full_markdown(results: Results, plots: Sequence[str]) -> str:
-    parts = ["# Holdfast beside its peers", about(results).replace("\n", "  \n"), *(markdown(rows) for rows in tables(results))]
-    parts += [f"![]({plot})" for plot in plots]
-    parts.append("\n".join(f"- {'met' if bar.met else '**missed**'}: {bar.text}" for bar in figures.bars(results)))
-    parts += ["\n".join(notes(results))] if notes(results) else []
-    return "\n\n".join(parts) + "\n"
+def full_markdown(results: Results, title: str, shown: Sequence[Rows], bars: Sequence[Bar], plots: Sequence[str]) -> str:
+    parts = [f"# {title}", "  \n".join(f"{key}: {value}" for key, value in results.about.items()), *map(markdown, shown),
+             *(f"![]({plot})" for plot in plots), "\n".join(f"- {'met' if bar.met else '**missed**'}: {bar.text}" for bar in bars),
+             "\n".join(notes(results, shown))]
+    return "\n\n".join(part for part in parts if part) + "\n"

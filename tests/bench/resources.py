@@ -1,6 +1,9 @@
-"""A whole server as the kernel sees it: its processes and their children, their CPU time, their memory, their threads."""
+"""A whole server as the kernel sees it: its processes and their children, their CPU time, their memory, their threads.
+And the machine that it runs on."""
 import contextlib
 import os
+import platform
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,3 +80,16 @@ class MachineTime:
         user, nice, system, _idle, _wait, interrupts, soft, stolen = (
             int(word) / TICKS for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
         return MachineTime(user + nice + system + interrupts + soft, stolen)
+
+
+def machine() -> str:
+    """What it is, in a line."""
+    models = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    return f"{os.cpu_count()} x {models[0] if models else platform.machine()}, {memory:.0f} GiB, Linux {platform.release()}"
+
+
+def first_line(*command: str) -> str:
+    """What a program says first, for versions; "?" where it says nothing."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.stdout.splitlines()[0].strip() if done.stdout.strip() else "?"
