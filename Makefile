@@ -221,7 +221,8 @@ install: $(INSTALLED_CLIENT) $(BUILD)holdfast-server ## into DESTDIR, below PREF
 	install -m 644 client/holdfast-client.conf.5 client/holdfast-devices.5 server/holdfast-server.conf.5 $(DESTDIR)$(MANDIR)/man5
 	install -m 644 README.md LICENSE client/client.conf.example $(DESTDIR)$(DOCDIR)
 	install -m 644 client/holdfast-client.bash-completion $(DESTDIR)$(COMPLETIONDIR)/holdfast-client
-	install -m 644 systemd/holdfast-until@.socket systemd/holdfast-until@.service $(DESTDIR)$(UNITDIR)
+	install -m 644 server/holdfast-server.bash-completion $(DESTDIR)$(COMPLETIONDIR)/holdfast-server
+	install -m 644 systemd/holdfast-until@.socket systemd/holdfast-until@.service systemd/holdfast-server.socket $(DESTDIR)$(UNITDIR)
 	$(foreach t,$(ENDINGS),ln -sf ../holdfast-until@.socket $(DESTDIR)$(UNITDIR)/sockets.target.wants/holdfast-until@$(t).socket;)
 	sed 's,/usr/sbin/holdfast-,$(SBINDIR)/holdfast-,' initramfs-hooks/hook > $(DESTDIR)$(INITRAMFSDIR)/hooks/holdfast
 	install -m 755 initramfs-hooks/local-top $(DESTDIR)$(INITRAMFSDIR)/scripts/local-top/holdfast
@@ -246,8 +247,8 @@ uninstall: ## removes what install put there
 	    $(DESTDIR)$(MANDIR)/man5/holdfast-client.conf.5 $(DESTDIR)$(MANDIR)/man5/holdfast-server.conf.5 \
 	    $(DESTDIR)$(MANDIR)/man5/holdfast-devices.5 \
 	    $(DESTDIR)$(DOCDIR)/README.md $(DESTDIR)$(DOCDIR)/LICENSE $(DESTDIR)$(DOCDIR)/client.conf.example \
-	    $(DESTDIR)$(COMPLETIONDIR)/holdfast-client \
-	    $(DESTDIR)$(UNITDIR)/holdfast-until@.socket $(DESTDIR)$(UNITDIR)/holdfast-until@.service \
+	    $(DESTDIR)$(COMPLETIONDIR)/holdfast-client $(DESTDIR)$(COMPLETIONDIR)/holdfast-server \
+	    $(DESTDIR)$(UNITDIR)/holdfast-server.socket $(DESTDIR)$(UNITDIR)/holdfast-until@.socket $(DESTDIR)$(UNITDIR)/holdfast-until@.service \
 	    $(foreach t,$(ENDINGS),$(DESTDIR)$(UNITDIR)/sockets.target.wants/holdfast-until@$(t).socket) \
 	    $(DESTDIR)$(INITRAMFSDIR)/hooks/holdfast \
 	    $(addprefix $(DESTDIR)$(INITRAMFSDIR)/scripts/,local-top/holdfast local-bottom/holdfast) \

@@ -54,18 +54,26 @@ std::expected<Network, std::string> parse_network(std::string_view text) {
     return Network{masked(*address, length), length};
 }
 
-std::expected<AccessList, AccessList::Mistake> AccessList::parse(std::string_view text) {
+std::expected<AccessList, std::vector<AccessList::Mistake>> AccessList::parse(std::string_view text) {
+    constexpr std::size_t most_mistakes = 100;  // of a file that is something else
     AccessList list;
-    unsigned number = 0;
-    while (!text.empty()) {
-        ++number;
+    std::vector<Mistake> mistakes;
+    for (unsigned number = 1; !text.empty(); ++number) {
         std::string_view line = take_line(text);
-        line = trimmed(line.substr(0, line.find('#')));
-        if (line.empty()) continue;
-        std::expected<Network, std::string> network = parse_network(line);
-        if (!network) return std::unexpected(Mistake{number, std::move(network.error())});
-        list.networks_.push_back(*network);
+        line = line.substr(0, line.find('#'));
+        while (!line.empty()) {
+            std::string_view words = take_until(line, ',');
+            for (std::string_view word = take_word(words); !word.empty(); word = take_word(words)) {
+                std::expected<Network, std::string> network = parse_network(word);
+                if (network) {
+                    list.networks_.push_back(*network);
+                } else if (mistakes.size() < most_mistakes) {
+                    mistakes.push_back({number, std::move(network.error())});
+                }
+            }
+        }
     }
+    if (!mistakes.empty()) return std::unexpected(std::move(mistakes));
     return list;
 }
 

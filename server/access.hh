@@ -31,9 +31,9 @@ public:
         std::string text;
     };
 
-    // One address or network a line; "#" starts a comment anywhere; empty lines are skipped. An empty list is
-    // valid.
-    [[nodiscard]] static std::expected<AccessList, Mistake> parse(std::string_view text);
+    // Addresses and networks, separated by white space, commas or ends of lines; "#" starts a comment
+    // anywhere. An empty list is valid. The error has every mistake (of a hundred), and at least one.
+    [[nodiscard]] static std::expected<AccessList, std::vector<Mistake>> parse(std::string_view text);
 
     [[nodiscard]] bool allows(const Address& address) const noexcept;
     [[nodiscard]] std::size_t size() const noexcept { return networks_.size(); }

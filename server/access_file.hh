@@ -3,7 +3,9 @@
 
 #include <expected>
 #include <string>
+#include <vector>
 
+#include "common/linux/ini.hh"
 #include "server/access.hh"
 
 namespace holdfast::server {
@@ -11,5 +13,9 @@ namespace holdfast::server {
 // The list in the file as it is now, or why there is none, beginning with the file and line. Whoever gets an
 // error lets nobody in.
 [[nodiscard]] std::expected<AccessList, std::string> read_access_file(const std::string& path);
+
+// Every mistake in the file as it is now, at its place. None where it cannot be read: that is no mistake in
+// it.
+[[nodiscard]] std::vector<Remark> mistakes_in_access_file(const std::string& path);
 
 }  // namespace holdfast::server

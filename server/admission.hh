@@ -22,11 +22,27 @@ public:
     // False when there are too many from this place. No address: a UNIX socket, which only the total bounds.
     [[nodiscard]] bool enter(const std::optional<Address>& from);
     void leave(const std::optional<Address>& from);
+    // How many are in it.
+    [[nodiscard]] std::uint32_t count() const;
 
 private:
     mutable std::mutex mutex_;
     std::uint32_t total_ = 0;
     std::map<Address, std::uint32_t> places_;
 };
+
+// How many connections there are from each place, from accept to close. The main thread's alone.
+class PlaceCounts {
+public:
+    // Counts one more, unless its place has `limit` of them. No address: a UNIX socket, which is not counted.
+    [[nodiscard]] bool enter(const std::optional<Address>& from, std::uint32_t limit);
+    void leave(const std::optional<Address>& from);
+
+private:
+    std::map<Address, std::uint32_t> places_;
+};
+
+// Whether it is this machine's own: 127.0.0.0/8 or ::1.
+[[nodiscard]] bool is_loopback(const Address& address) noexcept;
 
 }  // namespace holdfast::server

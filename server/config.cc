@@ -353,6 +353,9 @@ Config ConfigReader::finish() {
     const bool from_arguments = std::ranges::all_of(
         generic_.config.exports, [](const ExportConfig& one) { return one.place.file == command_line; });
     if (from_arguments) generic_.config.allowlist = true;
+    // The one at the default path is the service's own.
+    if (!from_arguments && generic_.config.statussocket_is_default)
+        generic_.config.statussocket = default_status_socket;
     if (from_arguments && generic_.config.exports.size() == 1) {
         for (Listen& listen : generic_.config.listens)
             listen.default_export = generic_.config.exports.front().name;

@@ -18,6 +18,8 @@
 
 namespace holdfast::server {
 
+inline constexpr std::string_view default_status_socket = "/run/holdfast-server/status.sock";
+
 // Where to listen: a host and port, or a UNIX socket.
 struct Endpoint {
     std::string host;        // empty: all addresses, IPv4 and IPv6
@@ -64,9 +66,10 @@ struct ExportConfig {
     CacheMode cache = CacheMode::writeback;
     bool sync = false;  // nbd-server's word for writes that are durable, whatever `cache` says
     bool rotational = false;
-    std::uint32_t maxconnections = 0;  // 0: no limit
-    std::chrono::seconds timeout{0};   // idle for longer: disconnected. 0: never
-    std::uint64_t filesize = 0;        // 0: the volume's own
+    std::uint32_t maxconnections = 0;       // 0: no limit
+    std::chrono::seconds timeout{0};        // idle for longer: disconnected. 0: never
+    std::chrono::seconds stalltimeout{60};  // takes nothing of a reply for longer: disconnected
+    std::uint64_t filesize = 0;             // 0: the volume's own
     VirtStyle virtstyle = VirtStyle::ip_literal;
     unsigned virt_prefix = 0;                            // gives meaning to cidr_hash
     std::uint16_t port = 0;                              // 0: no port of its own
@@ -87,8 +90,15 @@ struct Config {
     std::string group;
     bool allowlist = false;
     std::uint32_t maxconnections = 1024;  // all exports together
+    // From one IPv4 address or IPv6 /64 network. None: a quarter of maxconnections, and no limit to this
+    // machine's own clients, since a program here has 127.0.0.0/8 to come from and a proxy's clients all come
+    // from one address.
+    std::optional<std::uint32_t> maxperaddress;
     std::chrono::seconds handshaketimeout{10};
     std::chrono::seconds stoptimeout{30};
+    std::string statussocket;             // empty: none
+    bool statussocket_is_default = true;  // so that nobody insists on it
+    Place statussocket_place;             // gives meaning to one that is not
     std::vector<Listen> listens;
     std::vector<ExportConfig> exports;  // in the order of the files
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 
 #include "common/linux/text_file.hh"
 #include "server/access_file.hh"
@@ -74,23 +75,32 @@ LoadedConfig load_config(const Options& options) {
     return loaded;
 }
 
-std::vector<Remark> look_around(const Config& config) {
-    std::vector<Remark> remarks;
+Surroundings look_around(const Config& config) {
+    Surroundings found;
+    std::set<std::string_view> authfiles;
     for (const ExportConfig& one : config.exports) {
         struct stat status {};
-        if (!one.is_virtual() && one.filesize == 0 && ::stat(one.path.c_str(), &status) != 0) {
+        const bool named = !one.path.empty() && !one.is_virtual() && one.filesize == 0;
+        if (named && ::stat(one.path.c_str(), &status) != 0) {
             const SysError error{errno, "stat"};
-            remarks.push_back({one.place, fmt::format("[{}]: {}: {}; clients are refused until it is there",
-                                                      one.name, one.path, error.message())});
+            found.warnings.push_back(
+                {one.place, fmt::format("[{}]: {}: {}; clients are refused until it is there", one.name,
+                                        one.path, error.message())});
         }
-        if (one.authfile.empty()) continue;
-        const std::expected<AccessList, std::string> list = read_access_file(one.authfile);
-        if (!list) {
-            remarks.push_back({one.place, fmt::format("[{}]: {}; nobody may connect until this is mended",
-                                                      one.name, list.error())});
+        if (one.authfile.empty() || !authfiles.insert(one.authfile).second) continue;
+        std::vector<Remark> mistakes = mistakes_in_access_file(one.authfile);
+        for (Remark& mistake : mistakes) {
+            mistake.text += fmt::format("; nobody may connect to [{}] until this is mended", one.name);
+            found.mistakes.push_back(std::move(mistake));
+        }
+        if (!mistakes.empty()) continue;
+        if (const auto list = read_access_file(one.authfile); !list) {
+            found.warnings.push_back(
+                {one.place,
+                 fmt::format("[{}]: {}; nobody may connect until this is mended", one.name, list.error())});
         }
     }
-    return remarks;
+    return found;
 }
 
 }  // namespace holdfast::server

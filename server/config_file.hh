@@ -10,7 +10,7 @@
 namespace holdfast::server {
 
 struct LoadedConfig {
-    Config config;  // worth nothing when there are errors
+    Config config;  // when there are errors, only what could be read
     std::vector<Remark> errors;
     std::vector<Remark> warnings;
 };
@@ -18,8 +18,13 @@ struct LoadedConfig {
 // The configuration that these options ask for. Called at start and again for a reload.
 [[nodiscard]] LoadedConfig load_config(const Options& options);
 
-// What is not a mistake in the configuration but will refuse clients as things stand: devices and authfiles
-// that cannot be found. Looks at the file system, opens nothing.
-[[nodiscard]] std::vector<Remark> look_around(const Config& config);
+// What the files around the configuration will do to clients as things stand. The server starts all the same:
+// other exports are not concerned.
+struct Surroundings {
+    std::vector<Remark> mistakes;  // in authfiles: whoever wrote them meant something else
+    std::vector<Remark> warnings;  // devices, files and authfiles that are not there: they may come
+};
+// Of a configuration with mistakes, of what could be read of it. Looks at the file system, opens no volume.
+[[nodiscard]] Surroundings look_around(const Config& config);
 
 }  // namespace holdfast::server

@@ -19,6 +19,18 @@ constexpr std::string_view no_commands =
     "it runs no commands, and would serve without what this one prepares or checks; remove the key to allow "
     "that";
 
+constexpr std::size_t longest_socket_path = 107;
+
+void take_statussocket(Generic& g, ConfigValue& v) {
+    g.config.statussocket_is_default = false;
+    g.config.statussocket_place = v.place();
+    g.config.statussocket.clear();
+    if (v.text() == "none") return;
+    g.config.statussocket = v.absolute_path();
+    if (v.text().size() > longest_socket_path)
+        v.error("the path is longer than the 107 bytes that a UNIX socket may have");
+}
+
 constexpr GenericKey generic_table[] = {
     // nbd-server's
     {"allowlist", [](Generic& g, ConfigValue& v) { g.config.allowlist = v.boolean(); }},
@@ -54,7 +66,7 @@ constexpr GenericKey generic_table[] = {
          if (v.empty()) return;
          g.unixsock = v.absolute_path();
          g.unixsock_place = v.place();
-         if (g.unixsock.size() > 107)
+         if (g.unixsock.size() > longest_socket_path)
              v.error("the path is longer than the 107 bytes that a UNIX socket may have");
      }},
     {"user", [](Generic& g, ConfigValue& v) { g.config.user = v.text(); }},
@@ -65,6 +77,11 @@ constexpr GenericKey generic_table[] = {
      [](Generic& g, ConfigValue& v) {
          g.config.maxconnections = static_cast<std::uint32_t>(v.number(1, 30000));
      }},
+    {"maxperaddress",
+     [](Generic& g, ConfigValue& v) {
+         g.config.maxperaddress = static_cast<std::uint32_t>(v.number(1, 30000));
+     }},
+    {"statussocket", take_statussocket},
     {"stoptimeout",
      [](Generic& g, ConfigValue& v) { g.config.stoptimeout = std::chrono::seconds(v.number(1, 3600)); }},
 };
@@ -189,6 +206,8 @@ constexpr ExportKey export_table[] = {
     {"cache", take_cache},
     {"description", take_description},
     {"identity", take_identity},
+    {"stalltimeout",
+     [](ExportConfig& e, ConfigValue& v) { e.stalltimeout = std::chrono::seconds(v.number(1, 86'400)); }},
 };
 
 }  // namespace

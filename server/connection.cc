@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 
 #include "common/linux/log.hh"
@@ -21,10 +22,11 @@ void set_option(int socket, int level, int name, int value) {
     (void)::setsockopt(socket, level, name, &value, sizeof value);
 }
 
+constexpr int patience_ms = 60'000;
+
 // A client that lost its power says nothing. After a minute its connection is given up, so that it finds its
 // place free (maxconnections) when it is back.
 void set_tcp_options(int socket) {
-    constexpr int patience_ms = 60'000;
     set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
     set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, 30);
@@ -33,10 +35,18 @@ void set_tcp_options(int socket) {
     set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, patience_ms);
 }
 
-void set_idle_timeout(int socket, std::chrono::seconds timeout) {
+void set_timeout(int socket, int which, std::chrono::seconds timeout) {
     if (timeout.count() == 0) return;
     const timeval wait{.tv_sec = timeout.count(), .tv_usec = 0};
-    (void)::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    (void)::setsockopt(socket, SOL_SOCKET, which, &wait, sizeof wait);
+}
+
+// TCP gives up a peer that does not open its window, too, even one that answers all the same
+// (tcp_probe_timer): not before stalltimeout does.
+void set_stall_timeout(int socket, std::chrono::seconds timeout) {
+    set_timeout(socket, SO_SNDTIMEO, timeout);
+    set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT,
+               std::max(patience_ms, static_cast<int>(timeout.count()) * 1000 + 10'000));
 }
 
 // After SHUT_WR: whether the peer's kernel has yet to say that it has everything. Never on a UNIX socket.
@@ -164,7 +174,10 @@ bool Connection::shake_hands(ClientExports& exports, nbd::ServerHandshake& hands
 }
 
 void Connection::log_handshake_end(const std::string& why) const {
-    if (order_ == Order::serve) log::info(fmt::format("{}: handshake ended: {}", peer_.name, why));
+    if (order_ == Order::serve) {
+        context_.shared.stranger_log.write(log::Level::info,
+                                           fmt::format("{}: handshake ended: {}", peer_.name, why));
+    }
 }
 
 std::uint64_t Connection::transmit(ClientExports& exports, const nbd::Offer& offer) {
@@ -174,7 +187,8 @@ std::uint64_t Connection::transmit(ClientExports& exports, const nbd::Offer& off
     log::info(fmt::format("{} connected ({}, {}, {})", label, path_for_client(config, peer_.host),
                           size_text(offer.size),
                           (offer.flags & nbd::flag_read_only) != 0 ? "read-only" : "read-write"));
-    set_idle_timeout(socket_.get(), config.timeout);
+    set_timeout(socket_.get(), SO_RCVTIMEO, config.timeout);
+    set_stall_timeout(socket_.get(), config.stalltimeout);
     const auto loop = std::make_unique<RequestLoop>(socket_.get(), offer, opened, label, order_, sending_);
     const std::string why = loop->run();
     log::info(fmt::format("{} closed: {}", label, why));

@@ -102,13 +102,17 @@ Writer ClientExports::begin(const ExportConfig& config, const VolumeUse& use, bo
                         config.name, peer_.name, config.direct() ? "through" : "without"));
     }
     DiskLosses& losses = use.volume().losses();
-    return claimed ? losses.begin(claim_->session, claim_->first) : losses.begin_nameless();
+    return claimed ? losses.begin(claim_->session.id, claim_->first) : losses.begin_nameless();
 }
 
 // One connection may be refused again and again. An honest one is seldom refused more than once.
 void ClientExports::log_refusal(std::string_view text) {
     constexpr unsigned most_logged = 4;
-    log::write(++refusals_ <= most_logged ? log::Level::notice : log::Level::debug, text);
+    if (++refusals_ <= most_logged) {
+        shared_.stranger_log.write(log::Level::notice, text);
+    } else {
+        log::debug(text);
+    }
 }
 
 // The log gets the reason; the client is told what helps an honest one and no more.
@@ -142,6 +146,7 @@ ClientExports::Found ClientExports::find(std::string_view name) {
     const ExportConfig* found = wanted.empty() ? nullptr : config_->find(wanted);
     if (found == nullptr || !offers(*found)) return refuse_unknown(name);
     if (const std::optional<std::string> why = forbidden(*found)) {
+        shared_.statistics.turned_away(TurnedAway::not_allowed);
         return refuse(*found, OptionReply::err_unknown, *why, unknown_text(name));
     }
     return found;
@@ -188,7 +193,8 @@ std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::Session
     const bool first = request.generation == 1 && request.slot == 0;
     // Also when it is refused now and comes with a higher generation.
     if (!config.readonly) (void)use->volume().losses().begin(request.session, first);
-    claim_.emplace(&config, std::move(*identity), nullptr, std::move(*use), request.session, first, false);
+    claim_.emplace(&config, std::move(*identity), nullptr, std::move(*use),
+                   ConnectionFacts::Session{request.session, request.slot, request.generation}, first, false);
     auto place = shared_.sessions.claim({request.session, request.slot, config.name}, request.generation,
                                         line_.connection, peer_.name);
     if (!place) {
@@ -243,6 +249,12 @@ std::expected<void, VolumeRefusal> ClientExports::check_identity(const OpenExpor
         VolumeRefusal{false, fmt::format("{} was replaced while it was opened", opened.config().path)});
 }
 
+ConnectionFacts ClientExports::facts_of(const ExportConfig& config) const {
+    const bool claimed = claim_ && claim_->config == &config;
+    return {config.name, peer_.name, config.readonly, claimed ? std::optional(claim_->session) : std::nullopt,
+            std::chrono::system_clock::now()};
+}
+
 std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view name) {
     opened_.reset();
     const Found found = find(name);
@@ -252,6 +264,7 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
     if (const auto why = claimed ? out_of_session() : std::nullopt)
         return refuse(config, OptionReply::err_policy, *why, *why);
     if (!shared_.counts.enter(config.name, config.maxconnections)) {
+        shared_.statistics.turned_away(TurnedAway::export_connections);
         const std::string why = fmt::format("it has maxconnections = {} connections", config.maxconnections);
         return refuse(config, OptionReply::err_policy, why, why);
     }
@@ -263,7 +276,7 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
         return refuse(config, use.error());
     }
     Writer writer = begin(config, *use, claimed);
-    opened_.emplace(config, shared_.counts, std::move(*use), std::move(writer));
+    opened_.emplace(config, shared_, std::move(*use), std::move(writer), facts_of(config));
     const Result<VolumeTraits> traits = opened_->volume().traits();
     const std::expected<Offer, std::string> offer =
         traits ? make_offer(config, *traits) : std::unexpected(traits.error().message());

@@ -11,6 +11,8 @@
 
 #include "common/protocol/server_handshake.hh"
 #include "server/config.hh"
+#include "server/counters.hh"
+#include "server/log_limit.hh"
 #include "server/peer.hh"
 #include "server/sessions.hh"
 #include "server/volume_registry.hh"
@@ -42,6 +44,8 @@ struct Shared {
     VolumeRegistry volumes;
     ConnectionCounts counts;
     Sessions sessions;
+    Statistics statistics;
+    LogLimit stranger_log;  // for what is caused by clients who have no export
     nbd::Uuid boot_identity{};
 };
 
@@ -55,8 +59,13 @@ struct ClientLine {
 // The part of an export that is in use by one connection.
 class OpenExport {
 public:
-    OpenExport(const ExportConfig& config, ConnectionCounts& counts, VolumeUse use, Writer writer)
-        : config_(config), counts_(counts), use_(std::move(use)), writer_(std::move(writer)) {}
+    OpenExport(const ExportConfig& config, Shared& shared, VolumeUse use, Writer writer,
+               ConnectionFacts facts)
+        : config_(config),
+          counts_(shared.counts),
+          use_(std::move(use)),
+          writer_(std::move(writer)),
+          counted_connection_(shared.statistics, std::move(facts)) {}
     OpenExport(const OpenExport&) = delete;
     OpenExport& operator=(const OpenExport&) = delete;
     ~OpenExport() { leave_count(); }
@@ -70,6 +79,7 @@ public:
     [[nodiscard]] Volume& volume() const { return use_.volume(); }
     // For Volume::flush().
     [[nodiscard]] const Writer& writer() const { return writer_; }
+    [[nodiscard]] RequestCounters& counters() { return counted_connection_.counters; }
 
 private:
     const ExportConfig& config_;
@@ -77,6 +87,7 @@ private:
     bool counted_ = true;
     VolumeUse use_;
     Writer writer_;
+    Statistics::Connection counted_connection_;
 };
 
 class ClientExports final : public nbd::ExportDirectory {
@@ -111,7 +122,7 @@ private:
         // Taken into use before the older connections let go of it, so that it is not closed and opened in
         // between.
         VolumeUse use;
-        nbd::Uuid session;
+        ConnectionFacts::Session session;
         bool first;           // nobody has written in this session yet
         bool stands = false;  // every older connection has let go
     };
@@ -133,6 +144,7 @@ private:
     void log_refusal(std::string_view text);
     // Its writer, and a line in the log where the volume is open in another way than the export asks for.
     [[nodiscard]] Writer begin(const ExportConfig& config, const VolumeUse& use, bool claimed) const;
+    [[nodiscard]] ConnectionFacts facts_of(const ExportConfig& config) const;
     // These three of claim_. Logs whom it fenced.
     [[nodiscard]] std::expected<void, nbd::Refusal> wait_for_fence(const nbd::SessionRequest& request);
     // nullopt: this connection may use the export of its claim; otherwise why not.

@@ -40,7 +40,8 @@ std::unexpected<std::string> failure(const Endpoint& endpoint, const std::string
     return std::unexpected(fmt::format("cannot listen on {}: {}", to_string(endpoint), why));
 }
 
-std::expected<std::vector<Fd>, std::string> listen_on_inet(const Endpoint& endpoint) {
+std::expected<std::vector<Fd>, std::string> listen_on_inet(const Endpoint& endpoint,
+                                                           InheritedSockets& given) {
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
@@ -52,6 +53,11 @@ std::expected<std::vector<Fd>, std::string> listen_on_inet(const Endpoint& endpo
     const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, ::freeaddrinfo);
     std::vector<Fd> sockets;
     for (const addrinfo* one = addresses.get(); one != nullptr; one = one->ai_next) {
+        if (Fd inherited = given.claim(one->ai_addr, one->ai_addrlen)) {
+            sockets.push_back(std::move(inherited));
+            continue;
+        }
+        if (endpoint.host.empty() && given.covers(one->ai_addr)) continue;
         Result<Fd> socket = listen_at(*one);
         if (socket) {
             sockets.push_back(std::move(*socket));
@@ -74,12 +80,18 @@ bool is_alive(const sockaddr_un& address) {
 }
 
 std::expected<std::vector<Fd>, std::string> listen_on_unix(const Endpoint& endpoint,
-                                                           const std::optional<Identity>& owner) {
+                                                           const std::optional<Identity>& owner,
+                                                           InheritedSockets& given) {
+    std::vector<Fd> sockets;
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     const std::string& path = endpoint.unix_path;
     if (path.size() >= sizeof address.sun_path) return failure(endpoint, "the path is too long");
     std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    if (Fd inherited = given.claim(reinterpret_cast<const sockaddr*>(&address), sizeof address)) {
+        sockets.push_back(std::move(inherited));
+        return sockets;
+    }
     struct stat status {};
     if (::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) {
         if (is_alive(address)) return failure(endpoint, "another server listens there");
@@ -97,7 +109,6 @@ std::expected<std::vector<Fd>, std::string> listen_on_unix(const Endpoint& endpo
         return failure(endpoint, SysError{errno, "chown"}.message());
     }
     if (::listen(socket.get(), backlog) != 0) return failure(endpoint, SysError{errno, "listen"}.message());
-    std::vector<Fd> sockets;
     sockets.push_back(std::move(socket));
     return sockets;
 }
@@ -105,8 +116,10 @@ std::expected<std::vector<Fd>, std::string> listen_on_unix(const Endpoint& endpo
 }  // namespace
 
 std::expected<std::vector<Fd>, std::string> listen_on(const Endpoint& endpoint,
-                                                      const std::optional<Identity>& owner) {
-    return endpoint.unix_path.empty() ? listen_on_inet(endpoint) : listen_on_unix(endpoint, owner);
+                                                      const std::optional<Identity>& owner,
+                                                      InheritedSockets& given) {
+    return endpoint.unix_path.empty() ? listen_on_inet(endpoint, given)
+                                      : listen_on_unix(endpoint, owner, given);
 }
 
 }  // namespace holdfast::server

@@ -8,13 +8,16 @@
 #include "common/linux/fd.hh"
 #include "server/config.hh"
 #include "server/identity.hh"
+#include "server/inherited_sockets.hh"
 
 namespace holdfast::server {
 
 // Bound, listening, non-blocking sockets for an endpoint: more than one where it is a name with several
 // addresses, or all addresses. Resolves names, so it may block. A UNIX socket is given to `owner` where there
-// is one, with mode 0660; one that a dead server left is replaced. The error names the endpoint.
+// is one, with mode 0660; one that a dead server left is replaced. What the service manager
+// has given for an address is taken from `given` and not bound. The error names the endpoint.
 [[nodiscard]] std::expected<std::vector<Fd>, std::string> listen_on(const Endpoint& endpoint,
-                                                                    const std::optional<Identity>& owner);
+                                                                    const std::optional<Identity>& owner,
+                                                                    InheritedSockets& given);
 
 }  // namespace holdfast::server

@@ -13,8 +13,10 @@
 #include "server/daemon.hh"
 #include "server/disk_identity.hh"
 #include "server/identity.hh"
+#include "server/inherited_sockets.hh"
 #include "server/options.hh"
 #include "server/server.hh"
+#include "server/status_command.hh"
 
 namespace holdfast::server {
 namespace {
@@ -40,25 +42,27 @@ void print_identities(const Config& config) {
     }
 }
 
+void print_all(const std::vector<Remark>& remarks, std::string_view kind) {
+    for (const Remark& one : remarks)
+        print(stdout, fmt::format("{}: {}: {}", to_string(one.place), kind, one.text));
+}
+
 // Everything that can be said of the configuration, for a person or a script at a terminal.
 int check(const Options& options) {
-    const LoadedConfig loaded = load_config(options);
-    for (const Remark& one : loaded.errors)
-        print(stdout, fmt::format("{}: error: {}", to_string(one.place), one.text));
-    for (const Remark& one : loaded.warnings) {
-        print(stdout, fmt::format("{}: warning: {}", to_string(one.place), one.text));
-    }
-    if (!loaded.errors.empty()) {
-        print(stdout, fmt::format("{} mistakes; holdfast-server would not start", loaded.errors.size()));
-        return not_started;
-    }
-    for (const Remark& one : look_around(loaded.config)) {
-        print(stdout, fmt::format("{}: warning: {}", to_string(one.place), one.text));
-    }
+    LoadedConfig loaded = load_config(options);
+    const Surroundings around = look_around(loaded.config);
     const std::expected<std::optional<Identity>, std::string> identity =
         find_identity(loaded.config.user, loaded.config.group);
-    if (!identity) {
-        print(stdout, "error: " + identity.error());
+    if (!identity) loaded.errors.push_back({{options.config, 0}, identity.error()});
+    print_all(loaded.errors, "error");
+    print_all(around.mistakes, "error");
+    print_all(loaded.warnings, "warning");
+    print_all(around.warnings, "warning");
+    const std::size_t mistakes = loaded.errors.size() + around.mistakes.size();
+    if (mistakes != 0) {
+        print(stdout,
+              fmt::format("{} mistakes; holdfast-server would {}", mistakes,
+                          loaded.errors.empty() ? "let nobody in where it needs these files" : "not start"));
         return not_started;
     }
     print_identities(loaded.config);
@@ -80,14 +84,14 @@ int fail(std::string_view text) {
 }
 
 // Detached, bound, without privileges, announced: then it serves.
-int serve(const Options& options, Config config, Daemon& daemon) {
+int serve(const Options& options, Config config, InheritedSockets given, Daemon& daemon) {
     std::expected<std::optional<Identity>, std::string> identity = find_identity(config.user, config.group);
     if (!identity) {
         log::error(identity.error());
         return not_started;
     }
     const std::size_t export_count = config.exports.size();
-    Server server(options, std::move(config), *identity);
+    Server server(options, std::move(config), *identity, std::move(given));
     if (const auto prepared = server.prepare(); !prepared) return fail(prepared.error());
     PidFile pid_file;
     if (!options.pid_file.empty()) {
@@ -124,14 +128,18 @@ int start(const Options& options) {
         log::error(fmt::format("{} mistakes in the configuration; not started", loaded.errors.size()));
         return not_started;
     }
-    for (const Remark& one : look_around(loaded.config)) log::warning(to_string(one));
+    const Surroundings around = look_around(loaded.config);
+    for (const Remark& one : around.mistakes) log::warning(to_string(one));
+    for (const Remark& one : around.warnings) log::warning(to_string(one));
     ::signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
+    std::expected<InheritedSockets, std::string> given = InheritedSockets::take();
+    if (!given) return fail(given.error());
     Daemon daemon;
     if (!options.foreground) {
         if (const Result<void> detached = daemon.detach(); !detached) return fail(detached.error().message());
     }
-    return serve(options, std::move(loaded.config), daemon);
+    return serve(options, std::move(loaded.config), std::move(*given), daemon);
 }
 
 }  // namespace
@@ -139,6 +147,8 @@ int start(const Options& options) {
 
 int main(int count, char** arguments) {
     using namespace holdfast::server;
+    if (count > 1 && std::string_view(arguments[1]) == "status")
+        return status_command(count - 1, arguments + 1);
     const std::expected<Options, std::string> options = parse_options(count, arguments);
     if (!options) {
         print(stderr, fmt::format("{}: {}\nTry --help.", program, options.error()));

@@ -81,6 +81,7 @@ std::expected<Options, std::string> parse_options(int count, char* const* argume
 const char* usage() {
     return "usage: holdfast-server [--config FILE] [OPTION...]\n"
            "       holdfast-server --export NAME=PATH[,readonly] [--listen ADDR:PORT] [OPTION...]\n"
+           "       holdfast-server status [--json | --prometheus] [--socket PATH]\n"
            "\n"
            "Exports block devices and files over the network (NBD).\n"
            "\n"

@@ -25,6 +25,7 @@ RequestLoop::RequestLoop(int socket, const nbd::Offer& offer, OpenExport& opened
       config_(opened.config()),
       volume_(opened.volume()),
       writer_(opened.writer()),
+      counters_(opened.counters()),
       label_(std::move(label)),
       order_(order),
       sending_(sending),
@@ -53,6 +54,7 @@ std::string RequestLoop::run() {
 
 RequestLoop::Next RequestLoop::serve(const Request& request) {
     const nbd::Judgement judgement = nbd::judge(request, offer_);
+    counters_.taken_up();
     switch (judgement.verdict) {
         case nbd::Verdict::serve: break;
         case nbd::Verdict::refuse: return refuse(request, judgement);
@@ -99,6 +101,7 @@ RequestLoop::Next RequestLoop::block_status(const Request& request) {
     std::array<nbd::StatusExtent, nbd::most_extents> extents;
     const auto found = find_extents(volume_, request, offer_.block_sizes.minimum, extents);
     if (!found) return reply(request, std::unexpected(found.error()));
+    counters_.finished(request.command, request.length, true);
     std::array<std::uint8_t, nbd::longest_status_reply> bytes;
     return send(nbd::encode_status_reply(request, *found, bytes));
 }
@@ -109,6 +112,7 @@ RequestLoop::Next RequestLoop::read(const Request& request) {
     if (request.length > piece) return read_in_pieces(request);
     const std::span<std::uint8_t> data = buffer(request.length);
     if (const Result<void> done = volume_.read(data, request.offset); !done) return reply(request, done);
+    counters_.finished(request.command, request.length, true);
     return send(with_head(nbd::data_reply(request, offer_), data));
 }
 
@@ -134,11 +138,13 @@ RequestLoop::Next RequestLoop::read_in_chunks(const Request& request) {
         if (const Result<void> done = volume_.read(data, part.offset); !done) {
             log_failure(request, done.error());
             const ErrorCode error = nbd::error_of(request, done.error().code);
+            counters_.finished(request.command, 0, false);
             return send(nbd::error_reply_at(request, error, part.offset).bytes());
         }
         if (order_ == Order::fence) return ended_by_order();
         if (send(with_head(nbd::data_chunk(request, part), data), !part.last) == Next::end) return Next::end;
     }
+    counters_.finished(request.command, request.length, true);
     return Next::go_on;
 }
 
@@ -163,6 +169,7 @@ RequestLoop::Next RequestLoop::read_in_pieces(const Request& request) {
         }
         if (send(data, offset + piece < stop) == Next::end) return Next::end;
     }
+    counters_.finished(request.command, request.length, true);
     return Next::go_on;
 }
 
@@ -193,10 +200,12 @@ RequestLoop::Next RequestLoop::refuse(const Request& request, const nbd::Judgeme
     if (const Received got = receiver_.skip(judgement.payload_to_skip); got != Received::complete) {
         return ended_receiving(got, true);
     }
+    counters_.finished(request.command, 0, false);
     return send(nbd::error_reply(request, judgement.error, offer_).bytes());
 }
 
 RequestLoop::Next RequestLoop::reply(const Request& request, const Result<void>& outcome) {
+    counters_.finished(request.command, request.length, outcome.has_value());
     if (outcome) return send(nbd::success_reply(request, offer_).bytes());
     const ErrorCode error = nbd::error_of(request, outcome.error().code);
     // ENOTSUP is what a client that asks for fast zeroes wants to know.
@@ -209,6 +218,10 @@ RequestLoop::Next RequestLoop::send(std::span<const std::uint8_t> data, bool mor
     const Result<void> sent = send_all(socket_, data, more_follows);
     sending_ = false;
     if (!sent && order_ == Order::fence) return ended_by_order();
+    if (!sent && sent.error().code == EAGAIN) {
+        return end(fmt::format("its client took nothing of a reply for {} s (stalltimeout)",
+                               config_.stalltimeout.count()));
+    }
     if (!sent) return end("the link is lost: " + sent.error().message());
     return Next::go_on;
 }
@@ -229,7 +242,7 @@ RequestLoop::Next RequestLoop::ended_receiving(Received how, bool within_request
         case Received::complete: break;
         case Received::closed:
             return end(within_request ? "the link was closed within a request" : "the link was closed");
-        case Received::timed_out: return end(fmt::format("idle for {} s", config_.timeout.count()));
+        case Received::timed_out: return end(fmt::format("idle for {} s (timeout)", config_.timeout.count()));
         case Received::failed: break;
     }
     return end("the link is lost: " + SysError{error, "recv"}.message());

@@ -77,6 +77,7 @@ private:
     const ExportConfig& config_;
     Volume& volume_;
     const Writer& writer_;
+    RequestCounters& counters_;
     std::string label_;
     const std::atomic<Order>& order_;
     std::atomic<bool>& sending_;

@@ -12,9 +12,10 @@
 
 #include <algorithm>
 #include <array>
+#include <ctime>
+#include <map>
 
 #include "common/linux/log.hh"
-#include "common/linux/service_notice.hh"
 #include "server/boot_identity.hh"
 #include "server/config_file.hh"
 #include "server/listener.hh"
@@ -24,20 +25,23 @@ namespace {
 
 ListenScope scope_of(const Listen& listen) { return {listen.every_export, listen.default_export}; }
 
-void remove_unix_socket(const Endpoint& endpoint) {
+void remove_unix_socket(const Endpoint& endpoint, bool given) {
     // May not be permitted to the user that we have become; the next start replaces it.
-    if (!endpoint.unix_path.empty()) (void)::unlink(endpoint.unix_path.c_str());
+    if (!endpoint.unix_path.empty() && !given) (void)::unlink(endpoint.unix_path.c_str());
 }
 
 }  // namespace
 
-Server::Server(const Options& options, Config config, std::optional<Identity> identity)
+Server::Server(const Options& options, Config config, std::optional<Identity> identity,
+               InheritedSockets given)
     : options_(options),
       config_(std::make_shared<const Config>(std::move(config))),
-      identity_(std::move(identity)) {}
+      identity_(std::move(identity)),
+      given_(std::move(given)),
+      watchdog_(watchdog_interval()) {}
 
 Server::~Server() {
-    for (const Listener& one : listeners_) remove_unix_socket(one.endpoint);
+    for (const Listener& one : listeners_) remove_unix_socket(one.endpoint, one.given);
 }
 
 bool Server::watch(int fd) {
@@ -63,22 +67,53 @@ std::expected<void, std::string> Server::prepare() {
     shared_.boot_identity = boot_identity();
     std::expected<std::vector<Listener>, std::string> wanted = open_listeners(*config_);
     if (!wanted) return std::unexpected(wanted.error());
+    add_given(*config_, *wanted);
     take_over(std::move(*wanted));
+    return open_status();
+}
+
+std::expected<void, std::string> Server::open_status() {
+    if (config_->statussocket.empty()) return {};
+    const auto opened = status_.open(config_->statussocket, identity_, [this] { return report(); });
+    if (opened) {
+        if (!watch(status_.descriptor()))
+            return std::unexpected("epoll: " + SysError{errno, "status"}.message());
+        return {};
+    }
+    if (!config_->statussocket_is_default)
+        return std::unexpected(
+            to_string(Remark{config_->statussocket_place, "statussocket: " + opened.error()}));
+    // A second server on this machine, or one that is not root.
+    log::info(opened.error() + "; `holdfast-server status` will not reach this server");
     return {};
 }
 
-std::expected<std::vector<Server::Listener>, std::string> Server::open_listeners(const Config& config) const {
+std::expected<std::vector<Server::Listener>, std::string> Server::open_listeners(const Config& config) {
     std::vector<Listener> wanted;
     for (const Listen& listen : config.listens) {
         Listener one{listen.endpoint, scope_of(listen), {}};
         if (std::ranges::find(listeners_, listen.endpoint, &Listener::endpoint) == listeners_.end()) {
-            std::expected<std::vector<Fd>, std::string> sockets = listen_on(listen.endpoint, identity_);
+            const std::size_t given = given_.size();
+            std::expected<std::vector<Fd>, std::string> sockets =
+                listen_on(listen.endpoint, identity_, given_);
             if (!sockets) return std::unexpected(to_string(Remark{listen.place, sockets.error()}));
             one.sockets = std::move(*sockets);
+            one.given = given_.size() != given;
         }
         wanted.push_back(std::move(one));
     }
     return wanted;
+}
+
+void Server::add_given(const Config& config, std::vector<Listener>& wanted) {
+    const auto everything = std::ranges::find(config.listens, true, &Listen::every_export);
+    const std::string default_export =
+        everything == config.listens.end() ? std::string() : everything->default_export;
+    for (InheritedSockets::Socket& one : given_.take_rest()) {
+        Listener listener{std::move(one.endpoint), {true, default_export}, {}, true, false};
+        listener.sockets.push_back(std::move(one.fd));
+        wanted.push_back(std::move(listener));
+    }
 }
 
 // Nothing can fail from here on: sockets that stay are moved over, those that are not wanted any more are
@@ -88,19 +123,25 @@ void Server::take_over(std::vector<Listener> wanted) {
         const auto old = std::ranges::find(listeners_, one.endpoint, &Listener::endpoint);
         if (old != listeners_.end()) {
             one.sockets = std::move(old->sockets);
+            one.given = old->given;
             continue;
         }
         if (accepting_) {
             for (const Fd& socket : one.sockets) (void)watch(socket.get());
         }
-        log::info(fmt::format(
-            "listening on {}{}", to_string(one.endpoint),
-            one.scope.default_export.empty() ? "" : " (export " + one.scope.default_export + ")"));
+        log::info(
+            fmt::format("listening on {}{}{}", to_string(one.endpoint),
+                        one.scope.default_export.empty() ? "" : " (export " + one.scope.default_export + ")",
+                        one.given ? ", by a socket of the service manager's" : ""));
     }
-    for (const Listener& old : listeners_) {
+    for (Listener& old : listeners_) {
         if (old.sockets.empty()) continue;
+        if (!old.configured) {
+            wanted.push_back(std::move(old));
+            continue;
+        }
         log::info(fmt::format("no longer listening on {}", to_string(old.endpoint)));
-        remove_unix_socket(old.endpoint);
+        remove_unix_socket(old.endpoint, old.given);
     }
     listeners_ = std::move(wanted);
 }
@@ -113,6 +154,7 @@ Server::Outcome Server::run() {
         for (int i = 0; i < count; ++i) {
             const int fd = events[static_cast<std::size_t>(i)].data.fd;
             if (fd == changed_.get()) on_changed();
+            if (fd == status_.descriptor()) status_.turn();
             signalled |= fd == signals_.get();
             for (const Listener& one : listeners_) {
                 if (std::ranges::find(one.sockets, fd, &Fd::get) != one.sockets.end()) accept_from(one, fd);
@@ -128,7 +170,8 @@ Server::Outcome Server::run() {
 }
 
 int Server::milliseconds_to_wait() const {
-    Clock::time_point next = accept_again_;
+    Clock::time_point next = std::min(accept_again_, status_.deadline());
+    if (watchdog_ != Clock::duration::zero()) next = std::min(next, feed_at_);
     if (stop_ != Stop::not_yet) next = std::min(next, stop_deadline_);
     if (next == Clock::time_point::max()) return -1;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now());
@@ -138,6 +181,8 @@ int Server::milliseconds_to_wait() const {
 void Server::on_time() {
     const Clock::time_point now = Clock::now();
     if (accept_again_ <= now) hold_accepting(false);
+    status_.on_time(now);
+    feed_watchdog(now);
     if (stop_ == Stop::not_yet || now < stop_deadline_) return;
     switch (stop_) {
         case Stop::not_yet:
@@ -195,28 +240,42 @@ void Server::accept_from(const Listener& listener, int socket) {
     }
 }
 
-// To be turned away costs a stranger next to nothing, so it is worth one line a second and no more.
-void Server::log_turned_away(std::string_view text) {
-    const Clock::time_point now = Clock::now();
-    if (now < turned_away_quiet_until_) {
-        ++turned_away_unsaid_;
-        return;
-    }
-    log::warning(turned_away_unsaid_ == 0 ? std::string(text)
-                                          : fmt::format("{} ({} more before it)", text, turned_away_unsaid_));
-    turned_away_quiet_until_ = now + std::chrono::seconds(1);
-    turned_away_unsaid_ = 0;
+// From the loop, so that it says that the loop turns.
+void Server::feed_watchdog(Clock::time_point now) {
+    if (watchdog_ == Clock::duration::zero() || now < feed_at_) return;
+    feed_at_ = now + watchdog_;
+    manager_.tell("WATCHDOG=1");
+}
+
+void Server::turn_away(TurnedAway reason, std::string_view text) {
+    shared_.statistics.turned_away(reason);
+    shared_.stranger_log.write(log::Level::warning, text);
+}
+
+std::uint32_t Server::limit_of(const std::optional<Address>& from) const {
+    if (config_->maxperaddress) return *config_->maxperaddress;
+    if (from && is_loopback(*from)) return config_->maxconnections;
+    return std::max(1U, config_->maxconnections / 4);
 }
 
 void Server::begin(Fd socket, const sockaddr_storage& from, const Listener& listener) {
     Peer peer = peer_of(socket.get(), from);
     if (connections_.size() >= config_->maxconnections) {
-        return log_turned_away(fmt::format("{} refused: there are maxconnections = {} connections", peer.name,
-                                           config_->maxconnections));
+        return turn_away(TurnedAway::max_connections,
+                         fmt::format("{} refused: there are maxconnections = {} connections", peer.name,
+                                     config_->maxconnections));
+    }
+    const std::uint32_t limit = limit_of(peer.address);
+    if (!places_.enter(peer.address, limit)) {
+        return turn_away(
+            TurnedAway::max_per_address,
+            fmt::format("{} refused: there are {} connections from there (maxperaddress)", peer.name, limit));
     }
     if (!admission_.enter(peer.address)) {
-        return log_turned_away(fmt::format("{} refused: {} connections from there are still in the handshake",
-                                           peer.name, Admission::most_from_one_place));
+        places_.leave(peer.address);
+        return turn_away(TurnedAway::handshakes,
+                         fmt::format("{} refused: {} connections from there are still in the handshake",
+                                     peer.name, Admission::most_from_one_place));
     }
     const int changed = changed_.get();
     Connection::Context context{config_, shared_, admission_,
@@ -225,6 +284,7 @@ void Server::begin(Fd socket, const sockaddr_storage& from, const Listener& list
         connections_.emplace_back(std::move(socket), std::move(peer), listener.scope, std::move(context));
     if (const Result<void> started = made.start(); !started) {
         log::warning(fmt::format("{} refused: {}", made.peer().name, started.error().message()));
+        places_.leave(made.peer().address);
         connections_.pop_back();
     }
 }
@@ -232,7 +292,11 @@ void Server::begin(Fd socket, const sockaddr_storage& from, const Listener& list
 void Server::on_changed() {
     eventfd_t count = 0;
     (void)::eventfd_read(changed_.get(), &count);
-    connections_.remove_if([](const Connection& one) { return one.ended(); });
+    connections_.remove_if([this](const Connection& one) {
+        if (!one.ended()) return false;
+        places_.leave(one.peer().address);
+        return true;
+    });
     // After a shortage the clock decides.
     if (!accepting_ && stop_ == Stop::not_yet && accept_again_ == Clock::time_point::max() &&
         admission_.has_room()) {
@@ -252,7 +316,12 @@ void Server::on_signal() {
 }
 
 void Server::reload() {
-    notify_service_manager("RELOADING=1");
+    // The time is for Type=notify-reload, which must know this reload from the one before.
+    timespec now{};
+    (void)::clock_gettime(CLOCK_MONOTONIC, &now);
+    manager_.tell(fmt::format("RELOADING=1\nMONOTONIC_USEC={}",
+                              std::uint64_t{1'000'000} * static_cast<std::uint64_t>(now.tv_sec) +
+                                  static_cast<std::uint64_t>(now.tv_nsec) / 1000));
     LoadedConfig loaded = load_config(options_);
     for (const Remark& one : loaded.warnings) log::warning(to_string(one));
     for (const Remark& one : loaded.errors) log::error(to_string(one));
@@ -263,25 +332,28 @@ void Server::reload() {
     }
     if (!loaded.errors.empty() || !wanted) {
         log::error("the new configuration has mistakes; the old one stays in force");
-        return notify_service_manager(
-            "READY=1\nSTATUS=The new configuration has mistakes; the old one is in force.");
+        return manager_.tell("READY=1\nSTATUS=The new configuration has mistakes; the old one is in force.");
     }
     if (loaded.config.user != config_->user || loaded.config.group != config_->group) {
         log::warning("user and group change only with a restart");
     }
-    for (const Remark& one : look_around(loaded.config)) log::warning(to_string(one));
+    if (loaded.config.statussocket != config_->statussocket)
+        log::warning("statussocket changes only with a restart");
+    const Surroundings around = look_around(loaded.config);
+    for (const Remark& one : around.mistakes) log::warning(to_string(one));
+    for (const Remark& one : around.warnings) log::warning(to_string(one));
     take_over(std::move(*wanted));
     config_ = std::make_shared<const Config>(std::move(loaded.config));
     log::notice(fmt::format("configuration read again: {} exports", config_->exports.size()));
-    notify_service_manager(fmt::format("READY=1\nSTATUS=Serving {} exports.", config_->exports.size()));
+    manager_.tell(fmt::format("READY=1\nSTATUS=Serving {} exports.", config_->exports.size()));
 }
 
 void Server::begin_stop(const char* signal) {
     log::notice(fmt::format("stopping on {}: {} connections", signal, connections_.size()));
-    notify_service_manager("STOPPING=1");
+    manager_.tell("STOPPING=1");
     hold_accepting(true);
     for (Listener& one : listeners_) {
-        remove_unix_socket(one.endpoint);
+        remove_unix_socket(one.endpoint, one.given);
         one.sockets.clear();
     }
     constexpr std::chrono::seconds reply_patience{2};
@@ -289,6 +361,32 @@ void Server::begin_stop(const char* signal) {
     finish_by_ = Clock::now() + config_->stoptimeout;
     stop_deadline_ = std::min(Clock::now() + reply_patience, finish_by_);
     for (Connection& one : connections_) one.stop();
+}
+
+StatusReport Server::report() const {
+    StatusReport report;
+    report.version = HOLDFAST_VERSION;
+    report.pid = ::getpid();
+    report.stopping = stop_ != Stop::not_yet;
+    report.started = started_;
+    report.now = std::chrono::system_clock::now();
+    report.connections = connections_.size();
+    report.handshakes = admission_.count();
+    report.max_connections = config_->maxconnections;
+    Statistics::Snapshot figures = shared_.statistics.snapshot();
+    report.turned_away = figures.turned_away;
+    std::map<std::string_view, std::uint64_t> now;
+    for (const Statistics::ConnectionStatus& one : figures.connections) ++now[one.facts.export_name];
+    const auto add = [&](const std::string& name, const std::string& path, bool read_only) {
+        const Statistics::ExportStatus& one = figures.exports[name];
+        report.exports.push_back({name, path, read_only, now[name], one.connections, one.tally});
+    };
+    for (const ExportConfig& one : config_->exports) add(one.name, one.path, one.readonly);
+    for (const auto& [name, one] : figures.exports) {
+        if (config_->find(name) == nullptr) add(name, {}, false);
+    }
+    report.clients = std::move(figures.connections);
+    return report;
 }
 
 Server::Outcome Server::leave_stuck() const {

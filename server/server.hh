@@ -11,16 +11,20 @@
 #include <vector>
 
 #include "common/linux/fd.hh"
+#include "common/linux/service_notice.hh"
 #include "server/connection.hh"
 #include "server/identity.hh"
+#include "server/inherited_sockets.hh"
 #include "server/options.hh"
+#include "server/status_socket.hh"
 
 namespace holdfast::server {
 
 class Server {
 public:
-    // `options` say where the configuration is read again from, and must outlive the server.
-    Server(const Options& options, Config config, std::optional<Identity> identity);
+    // `options` say where the configuration is read again from, and must outlive the server. `given`: sockets
+    // to be used in place of those that the configuration would have bound, or besides them.
+    Server(const Options& options, Config config, std::optional<Identity> identity, InheritedSockets given);
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
     ~Server();
@@ -42,13 +46,19 @@ private:
         Endpoint endpoint;
         ListenScope scope;
         std::vector<Fd> sockets;
+        bool given = false;      // by the service manager, whose the path of a UNIX socket is
+        bool configured = true;  // otherwise only given, and it stays whatever the configuration says
     };
     using Clock = std::chrono::steady_clock;
 
     // The listeners that the configuration wants, with new sockets only for endpoints that `listeners_` does
     // not have: the others have none yet.
-    [[nodiscard]] std::expected<std::vector<Listener>, std::string> open_listeners(
-        const Config& config) const;
+    [[nodiscard]] std::expected<std::vector<Listener>, std::string> open_listeners(const Config& config);
+    // Those given ones that the configuration does not speak of: they serve every export.
+    void add_given(const Config& config, std::vector<Listener>& wanted);
+    [[nodiscard]] std::expected<void, std::string> open_status();
+    [[nodiscard]] StatusReport report() const;
+    [[nodiscard]] std::uint32_t limit_of(const std::optional<Address>& from) const;
     void take_over(std::vector<Listener> wanted);
     void accept_from(const Listener& listener, int socket);
     void begin(Fd socket, const sockaddr_storage& from, const Listener& listener);
@@ -58,7 +68,8 @@ private:
     void begin_stop(const char* signal);
     [[nodiscard]] Outcome leave_stuck() const;
     void hold_accepting(bool hold);
-    void log_turned_away(std::string_view text);
+    void turn_away(TurnedAway reason, std::string_view text);
+    void feed_watchdog(Clock::time_point now);
     [[nodiscard]] bool watch(int fd);
     [[nodiscard]] int milliseconds_to_wait() const;
     void on_time();
@@ -68,6 +79,7 @@ private:
     std::optional<Identity> identity_;
     Shared shared_;
     Admission admission_;
+    PlaceCounts places_;
     Fd epoll_;
     Fd signals_;
     Fd changed_;  // an eventfd: connections say that something about them has changed
@@ -76,8 +88,13 @@ private:
     bool accepting_ = true;
     Clock::time_point accept_again_ =
         Clock::time_point::max();  // gives meaning to !accepting_: after a shortage
-    Clock::time_point turned_away_quiet_until_{};
-    std::uint64_t turned_away_unsaid_ = 0;  // since the last line about it
+    InheritedSockets given_;       // until prepare()
+    // Opened once: later the way to it may be closed to us.
+    const ServiceManager manager_ = ServiceManager::of_this_process();
+    const Clock::duration watchdog_;  // how often it wants to hear of us; 0: never
+    Clock::time_point feed_at_{};     // gives meaning to a watchdog
+    const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
+    StatusSocket status_;
     // How far a stop has come.
     enum class Stop : std::uint8_t {
         not_yet,

@@ -2,12 +2,14 @@
 
 #include "server/socket_io.hh"
 
+#include <linux/sockios.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 namespace holdfast::server {
 namespace {
@@ -23,6 +25,16 @@ bool wait_until(int socket, short events, Deadline deadline) {
         if (ready > 0) return true;
         if (ready < 0 && errno != EINTR) return false;
     }
+}
+
+// After a send that timed out. The kernel wakes a sender only when a good part of its buffer is free again,
+// so a peer that takes little at a time is not one that takes nothing. True when less is waiting for it than
+// the last time.
+bool took_something(int socket, int& waiting) {
+    int now = 0;
+    if (::ioctl(socket, SIOCOUTQ, &now) != 0 || now >= waiting) return false;
+    waiting = now;
+    return true;
 }
 
 }  // namespace
@@ -85,10 +97,12 @@ std::uint64_t Receiver::unread() const {
 }
 
 Result<void> send_all(int socket, std::span<const std::uint8_t> data, bool more_follows) {
+    int waiting = std::numeric_limits<int>::max();
     while (!data.empty()) {
         const ssize_t count =
             ::send(socket, data.data(), data.size(), MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0));
         if (count < 0 && errno == EINTR) continue;
+        if (count < 0 && errno == EAGAIN && took_something(socket, waiting)) continue;
         if (count < 0) return sys_error("send");
         data = data.subspan(static_cast<std::size_t>(count));
     }

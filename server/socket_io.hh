@@ -39,6 +39,8 @@ private:
     std::span<const std::uint8_t> waiting_;  // the part of buffer_ that is not handed out yet
 };
 
+// EAGAIN where the socket has a SO_SNDTIMEO and the peer took nothing for as long (or for up to twice as
+// long).
 [[nodiscard]] Result<void> send_all(int socket, std::span<const std::uint8_t> data,
                                     bool more_follows = false);
 

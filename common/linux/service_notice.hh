@@ -2,6 +2,7 @@
 // be a dependency for twenty lines, and the protocol is promised to be stable.
 #pragma once
 
+#include <chrono>
 #include <string_view>
 
 #include "common/linux/fd.hh"
@@ -22,6 +23,10 @@ private:
     explicit ServiceManager(std::string_view path) noexcept;
     Fd socket_;
 };
+
+// How often it wants to hear "WATCHDOG=1" of this process (sd_watchdog_enabled(3)): half of the time after
+// which it acts. Zero: not at all.
+[[nodiscard]] std::chrono::microseconds watchdog_interval() noexcept;
 
 // The first of these, told one thing.
 void notify_service_manager(std::string_view state) noexcept;

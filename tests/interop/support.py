@@ -111,26 +111,28 @@ class Bench:
     def random_file(self, name: str, size: int) -> Path:
         return self.file(name, content=os.urandom(size))
 
-    def start(self, port: int, *command: str | Path) -> Server:
+    def start(self, port: int, *command: str | Path, environment: dict[str, str] | None = None,
+              descriptors: tuple[int, ...] = ()) -> Server:
         """Starts any server, and waits until its port answers."""
         log_file = self.folder / f"server-{len(self.servers)}.log"
         with log_file.open("wb") as log:
             process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                       env=ENVIRONMENT)
+                                       env=ENVIRONMENT | (environment or {}), pass_fds=descriptors)
         server = Server(process, port, log_file)
         self.servers.append(server)
         wait_for(lambda: answers(port) or process.poll() is not None, f"{command[0]} to listen")
         assert process.poll() is None, f"{command[0]} ended with {process.returncode}:\n{server.log()}"
         return server
 
-    def serve(self, *exports: str, config: str | None = None) -> Server:
+    def serve(self, *exports: str, config: str | None = None, environment: dict[str, str] | None = None) -> Server:
         """holdfast-server with `NAME=PATH[,readonly]` exports, or with a configuration in which @PORT@ is its port."""
         port = free_port()
         if config is None:
             words = [word for export in exports for word in ("--export", export)]
-            return self.start(port, self.server_program, "--foreground", "--listen", f"127.0.0.1:{port}", *words)
+            return self.start(port, self.server_program, "--foreground", "--listen", f"127.0.0.1:{port}", *words,
+                              environment=environment)
         path = self.file("server.conf", content=config.replace("@PORT@", str(port)).encode())
-        server = self.start(port, self.server_program, "--foreground", "--config", path)
+        server = self.start(port, self.server_program, "--foreground", "--config", path, environment=environment)
         # Its main port may answer a moment before those of its exports do.
         server.wait_for_log(" serves ")
         return server

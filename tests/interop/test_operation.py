@@ -77,6 +77,30 @@ def check(bench: Bench) -> None:
     output(bench.server_program, "--check", "--config", good)
 
 
+@test("--check finds the mistakes of all files at once: includedir, authfiles, paths, ports twice, an unknown user")
+def check_all_files(bench: Bench) -> None:
+    include = bench.folder / "conf.d"
+    include.mkdir()
+    allow = bench.file("allow", content=b"127.0.0.1\n127.0.0.1/64, nobody\n")
+    disk = bench.file("disk", MIB)
+    one = bench.file("conf.d/one.conf", content=f"[one]\nexportname = {disk}\nport = 12345\nauthfile = {allow}\n"
+                                                 "[generic]\n".encode())
+    two = bench.file("conf.d/two.conf", content=f"[two]\nexportname = disk\nstalltimeout = never\n[one]\nexportname = {disk}\n"
+                                                f"[three]\nexportname = {disk}\nport = 12345\nreadonly\n".encode())
+    main = bench.file("bad.conf", content=f"[generic]\nincludedir = {include}\nuser = nobody-of-this-name\nmaxperaddres = 3\n"
+                                          f"statussocket = here\n[late]\nexportname = {bench.folder}/late\n".encode())
+    text = output(bench.server_program, "--check", "--config", main, status=1)
+    for place in (f"{main}:4: error: maxperaddres: unknown key; did you mean maxperaddress?", f"{main}:5: error: statussocket",
+                  "error: user", f"{one}:5: error: ", f"{two}:2: error: exportname", f"{two}:3: error: stalltimeout",
+                  f"{two}:4: error: [one] again", f"{two}:6: error: [three]: port 12345", f"{two}:9: error: ",
+                  f"{allow}:2: error: \"127.0.0.1/64\"", f"{allow}:2: error: \"nobody\"",
+                  f"{main}:6: warning: [late]: {bench.folder}/late"):
+        assert place in text, f"{place} in:\n{text}"
+    # Only the list of clients is wrong: the server would start, and let nobody in.
+    good = bench.file("good.conf", content=f"[one]\nexportname = {disk}\nauthfile = {allow}\n".encode())
+    assert "let nobody in" in output(bench.server_program, "--check", "--config", good, status=1)
+
+
 @test("a key of nbd-server that does nothing here is named in a warning with its line")
 def classic_key(bench: Bench) -> None:
     config = bench.file("a.conf", content=f"[generic]\n[disk]\nexportname = {bench.file('disk', MIB)}\nsplice = true\n".encode())

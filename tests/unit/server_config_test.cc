@@ -197,6 +197,8 @@ TEST_CASE("the keys of an export are taken") {
     CHECK(export_with("cache = none\nsync = true").durable_writes());
     CHECK(export_with("rotational = true").rotational);
     CHECK(export_with("maxconnections = 3").maxconnections == 3);
+    CHECK(export_with("").stalltimeout.count() == 60);
+    CHECK(export_with("stalltimeout = 5").stalltimeout.count() == 5);
     CHECK(export_with("timeout = 90").timeout.count() == 90);
     CHECK(export_with("filesize = 1048576").filesize == 1048576);
     CHECK(export_with("port = 2000").port == 2000);
@@ -227,6 +229,11 @@ TEST_CASE("the keys of [generic] are taken") {
     CHECK(generic_with("maxconnections = 7").maxconnections == 7);
     CHECK(generic_with("handshaketimeout = 7").handshaketimeout.count() == 7);
     CHECK(generic_with("stoptimeout = 7").stoptimeout.count() == 7);
+    CHECK_FALSE(generic_with("").maxperaddress.has_value());
+    CHECK(generic_with("maxperaddress = 7").maxperaddress == 7U);
+    CHECK(generic_with("").statussocket == "/run/holdfast-server/status.sock");
+    CHECK(generic_with("statussocket = /run/s").statussocket == "/run/s");
+    CHECK(generic_with("statussocket = none").statussocket.empty());
     CHECK(endpoints(generic_with("port = 99")) == Texts{"all addresses, port 99"});
     CHECK(endpoints(generic_with("listenaddr =")) == Texts{"all addresses, port 10809"});
     CHECK(endpoints(generic_with("listenaddr = 10.0.0.1, ::1,[fe80::1] , box.example")) ==
@@ -504,4 +511,23 @@ TEST_CASE("%s in a path is the client's address, in the style that is asked for"
     config.virtstyle = VirtStyle::none;
     CHECK_FALSE(config.is_virtual());
     CHECK(path_for_client(config, "192.168.1.100") == "/export/%s");
+}
+
+TEST_CASE(
+    "a status socket is a path from the root that fits, or none; exports of the command line have none") {
+    for (const std::string& wrong :
+         {std::string("status.sock"), "/" + std::string(107, 's'), std::string()}) {
+        const Read result = read("[generic]\nstatussocket = " + wrong + "\n[a]\nexportname = /a\n");
+        CAPTURE(wrong);
+        CHECK(has(result.errors, 2, "statussocket"));
+    }
+    CHECK(read_arguments({"a=/a"}).config.statussocket.empty());
+}
+
+TEST_CASE("limits of zero and beyond all measure are mistakes") {
+    const Read result = read(
+        "[generic]\nmaxperaddress = 0\n[a]\nexportname = /a\nstalltimeout = 0\n[b]\nexportname = "
+        "/b\nstalltimeout = 86401\n");
+    CHECK(result.errors.size() == 3);
+    for (const unsigned line : {2U, 5U, 8U}) CHECK(has(result.errors, line, "is not a number from 1"));
 }

@@ -1,0 +1,236 @@
+"""Every limit of the server, and what a well-behaved client notices of those who run into them.
+
+Its latency is printed beside each; what is asserted is that all of its requests are answered, and rightly."""
+import os
+import random
+import socket
+import statistics
+import struct
+import threading
+import time
+from collections.abc import Callable
+
+from support import MIB, Bench, Server, output, test, wait_for
+from test_hostile import CLIENT_FLAGS, GREETING, go, option, receive
+
+CONFIG = """[generic]
+port = @PORT@
+listenaddr = 127.0.0.1
+statussocket = none
+{generic}
+[disk]
+exportname = {disk}
+{export}
+"""
+
+
+def serve(bench: Bench, generic: str = "", export: str = "") -> Server:
+    return bench.serve(config=CONFIG.format(generic=generic, export=export, disk=bench.random_file("disk", MIB)))
+
+
+def dial(server: Server, address: str = "127.0.0.1", window: int = 0) -> socket.socket:
+    """A greeted connection from this address of the loopback network."""
+    link = socket.socket()
+    link.settimeout(60)
+    if window:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+    link.bind((address, 0))
+    link.connect(("127.0.0.1", server.port))
+    assert len(receive(link, GREETING)) == GREETING, "turned away"
+    return link
+
+
+def enter(link: socket.socket) -> socket.socket:
+    link.sendall(CLIENT_FLAGS + go(b"disk"))
+    assert len(receive(link, 20 + 12 + 20)) == 52, "not let in"
+    return link
+
+
+def request(command: int, cookie: int, offset: int, length: int) -> bytes:
+    return struct.pack(">IHHQQI", 0x25609513, 0, command, cookie, offset, length)
+
+
+class Reader:
+    """The well-behaved client: reads small pieces one after the other, compares them, and notes how long each took."""
+
+    def __init__(self, bench: Bench, server: Server) -> None:
+        self.content = (bench.folder / "disk").read_bytes()
+        self.link = enter(dial(server, "127.0.0.9"))
+        self.latencies: list[float] = []
+        self.failure: Exception | None = None
+        self.enough = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self) -> None:
+        try:
+            while not (self.enough.is_set() and len(self.latencies) >= 100):
+                offset = random.randrange(255) * 4096
+                began = time.monotonic()
+                self.link.sendall(request(0, 1, offset, 4096))
+                answer = receive(self.link, 16 + 4096)
+                self.latencies.append(time.monotonic() - began)
+                assert answer == struct.pack(">IIQ", 0x67446698, 0, 1) + self.content[offset:offset + 4096]
+        except Exception as failure:  # told in the test's own thread
+            self.failure = failure
+
+
+def beside(bench: Bench, server: Server, what: str, attack: Callable[[], None]) -> None:
+    """Runs the attack beside the well-behaved client."""
+    reader = Reader(bench, server)
+    reader.thread.start()
+    try:
+        attack()
+    finally:
+        reader.enough.set()
+        reader.thread.join(60)
+    assert not reader.thread.is_alive() and reader.failure is None, f"beside {what}: {reader.failure!r}"
+    print(f"      beside {what}: {len(reader.latencies)} reads, median {statistics.median(reader.latencies) * 1e3:.2f} ms, "
+          f"longest {max(reader.latencies) * 1e3:.1f} ms")
+    reader.link.close()
+
+
+@test("beside clients that send rubbish, a well-behaved one has all of its answers")
+def rubbish(bench: Bench) -> None:
+    server = serve(bench)
+
+    def attack() -> None:
+        for i in range(200):
+            with dial(server) as link:
+                if i % 2:
+                    enter(link)
+                try:
+                    link.sendall(os.urandom(4096))
+                except OSError:
+                    pass
+
+    beside(bench, server, "rubbish", attack)
+    server.wait_for_log("the client sent something that is no request")
+    server.wait_for_log("handshake ended")
+
+
+@test("beside clients that stop in the middle, a well-behaved one has all of its answers, and they are dropped in time")
+def stops_in_the_middle(bench: Bench) -> None:
+    server = serve(bench, generic="handshaketimeout = 2", export="timeout = 2")
+
+    def attack() -> None:
+        links = []
+        for i in range(40):
+            link = dial(server)
+            if i % 2:
+                enter(link).sendall(request(1, 1, 0, 65536) + bytes(1000))
+            else:
+                link.sendall(CLIENT_FLAGS + option(7, b"x" * 10, length=100))
+            links.append(link)
+        for link in links:
+            receive(link, 1 << 20)  # until it is dropped
+
+    beside(bench, server, "clients that stop in the middle", attack)
+    server.wait_for_log("handshake ended")
+    server.wait_for_log("closed: idle for 2 s (timeout)")
+
+
+@test("beside a thousand connections from one address, others are let in and served: maxperaddress")
+def thousand_connections(bench: Bench) -> None:
+    server = serve(bench, generic="maxconnections = 200\nmaxperaddress = 50")
+    links = []
+
+    def attack() -> None:
+        for _ in range(1000):
+            try:
+                links.append(enter(dial(server)))
+            except (AssertionError, OSError):
+                pass
+
+    beside(bench, server, "a thousand connections", attack)
+    assert len(links) == 50, f"{len(links)} were let in"
+    server.wait_for_log("refused: there are 50 connections from there (maxperaddress)")
+    enter(dial(server, "127.0.0.10")).close()
+    # What is free again can be had again.
+    links.pop().close()
+
+    def let_in() -> bool:
+        try:
+            links.append(enter(dial(server)))
+        except (AssertionError, OSError):
+            return False
+        return True
+
+    wait_for(let_in, "the place of the one that left")
+
+
+@test("maxconnections bounds all addresses together, and this machine's own have no share by default")
+def max_connections(bench: Bench) -> None:
+    server = serve(bench, generic="maxconnections = 8")
+    links = [enter(dial(server)) for _ in range(8)]
+    for address in ("127.0.0.1", "127.0.0.11"):
+        try:
+            dial(server, address)
+        except (AssertionError, OSError):
+            continue
+        raise AssertionError("a ninth connection was greeted")
+    server.wait_for_log("refused: there are maxconnections = 8 connections")
+    for link in links:
+        link.close()
+
+
+@test("beside clients that say nothing, a well-behaved one has all of its answers: 32 handshakes from an address")
+def silent(bench: Bench) -> None:
+    server = serve(bench, generic="handshaketimeout = 3")
+
+    def attack() -> None:
+        links = []
+        for _ in range(100):
+            try:
+                links.append(dial(server))
+            except (AssertionError, OSError):
+                pass
+        assert len(links) >= 32, len(links)
+        for link in links:
+            receive(link, 1)
+
+    beside(bench, server, "clients that say nothing", attack)
+    server.wait_for_log("refused: 32 connections from there are still in the handshake")
+
+
+@test("beside clients that read nothing of what they asked for, a well-behaved one has all of its answers: stalltimeout")
+def reads_nothing(bench: Bench) -> None:
+    server = serve(bench, export="stalltimeout = 1")
+
+    def attack() -> None:
+        links = [enter(dial(server, window=4096)) for _ in range(8)]
+        for link in links:
+            link.sendall(b"".join(request(0, i, 0, MIB) for i in range(64)))
+        wait_for(lambda: server.log().count("took nothing of a reply for 1 s (stalltimeout)") == 8, "all to be cut off")
+        for link in links:
+            link.close()
+
+    beside(bench, server, "clients that read nothing", attack)
+
+
+@test("a client that takes its replies slowly is not cut off")
+def reads_slowly(bench: Bench) -> None:
+    server = serve(bench, export="stalltimeout = 2")
+    with enter(dial(server, window=4096)) as link:
+        link.sendall(b"".join(request(0, i, 0, MIB) for i in range(16)))
+        began, got = time.monotonic(), 0
+        while got < 8000:  # 1000 bytes a second, so few that the server's kernel does not wake it for them
+            time.sleep(0.1)
+            wanted = int((time.monotonic() - began) * 1000) - got
+            assert len(receive(link, wanted)) == wanted, "cut off"
+            got += wanted
+    assert "stalltimeout" not in server.log()
+
+
+@test("a flood of refusals leaves few lines in the log, and one says how many are missing")
+def flood_of_refusals(bench: Bench) -> None:
+    server = serve(bench)
+    refused = 0
+    while "were left out before it)" not in server.log():
+        with dial(server) as link:
+            link.sendall(CLIENT_FLAGS + go(b"nothere"))
+            receive(link, 20)
+        refused += 1
+        assert refused < 5000, "every refusal has its line"
+    lines = server.log().count("127.0.0.1:")
+    assert lines < refused, f"{lines} lines about {refused} refusals"
+    output("nbdinfo", "--size", server.uri("disk"))
