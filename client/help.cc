@@ -116,7 +116,8 @@ trying for 30 s, or rootdelay= where that is longer.
       --config FILE    read FILE instead of /etc/holdfast/client.conf; a mistake in it is an error
 )";
 
-constexpr std::string_view keep_network = R"(holdfast-client keep-network [--root FOLDER] [--init FILE] [--config FILE]
+constexpr std::string_view keep_network =
+    R"(holdfast-client keep-network [--root FOLDER] [--init FILE] [--config FILE]
 
 What the initramfs runs before the system starts. Finds the network interface that the root disk
 uses, and writes files below /run that make ifupdown, systemd-networkd and NetworkManager leave it
