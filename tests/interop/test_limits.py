@@ -234,3 +234,28 @@ def flood_of_refusals(bench: Bench) -> None:
     lines = server.log().count("127.0.0.1:")
     assert lines < refused, f"{lines} lines about {refused} refusals"
     output("nbdinfo", "--size", server.uri("disk"))
+
+
+@test("each export has its own list of clients, and LIST shows a client those that it may use and no other")
+def access(bench: Bench) -> None:
+    mine = bench.file("mine", content=b"127.0.0.2, 127.0.0.3   # two\n2001:db8::/32 127.1.0.0/16\n")
+    server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\nallowlist = true\nstatussocket = none\n"
+                                f"[all]\nexportname = {bench.file('disk', MIB)}\n"
+                                f"[mine]\nexportname = {bench.folder}/disk\nauthfile = {mine}\n"
+                                f"[nobody]\nexportname = {bench.folder}/disk\nauthfile = {bench.file('nobody')}\n")
+    for address, names in (("127.0.0.1", [b"all"]), ("127.0.0.2", [b"all", b"mine"]), ("127.0.0.3", [b"all", b"mine"]),
+                           ("127.1.2.3", [b"all", b"mine"]), ("127.0.0.23", [b"all"])):
+        with dial(server, address) as link:
+            link.sendall(CLIENT_FLAGS + option(3))
+            shown = []
+            while (head := struct.unpack(">QIII", receive(link, 20)))[2] == 2:  # SERVER, until ACK
+                shown.append(receive(link, head[3])[4:])
+            assert head[2] == 1 and shown == names, (address, shown)
+            # What is not for a client looks to it like what is not there.
+            answers = []
+            for name in (b"nobody", b"nosuch"):
+                link.sendall(go(name))
+                reply = struct.unpack(">QIII", receive(link, 20))
+                answers.append((reply[2], receive(link, reply[3]).replace(name, b"")))
+            assert answers[0] == answers[1], answers
+    server.wait_for_log("export nobody: 127.0.0.1:")
