@@ -59,6 +59,9 @@ def classic(lab: Lab) -> None:
     status, text = machine.run_status("holdfast-client attach 127.0.0.1,12345 --device nbd0")
     lab.require(status == 4, f"status {status}: {text}")
     machine.run("journalctl -u holdfast-server | grep /etc/nbd-server/allow")
+    # The status socket is in the unit's folder, and systemd watches over the server.
+    machine.run("holdfast-server status --json | grep '\"authfile\":[1-9]'")
+    machine.run("systemctl show -p WatchdogUSec --value holdfast-server | grep 2min")
     machine.write("/etc/nbd-server/allow", "127.0.0.0/8\n")
     machine.run("holdfast-client attach 127.0.0.1,12345 --device nbd0 && holdfast-client detach nbd0")
 
