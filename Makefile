@@ -40,7 +40,7 @@ ALL_LDFLAGS = $(LDFLAGS) -Wl,--gc-sections -Wl,-z,relro,-z,now -pthread
 NL_CFLAGS := -I/usr/include/libnl3
 NL_LIBS := -lnl-genl-3 -lnl-3
 CLIENT_LIBS := $(NL_LIBS) -lcap-ng
-SERVER_LIBS :=
+SERVER_LIBS := -lcap-ng -lseccomp
 
 V ?= 0
 ifeq ($(V),0)

@@ -3,18 +3,11 @@
 #include "server/block_volume.hh"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include <algorithm>
-#include <bit>
-#include <cstdlib>
-
-#include "common/linux/text_file.hh"
 
 namespace holdfast::server {
 namespace {
@@ -22,23 +15,6 @@ namespace {
 // The page: below it, the kernel would have to drop parts of cached pages, and devices discard no less
 // anyway.
 constexpr std::uint64_t granularity = 4096;
-
-// A limit of the device's queue; a partition has those of its disk. 0 where there is none to be read.
-std::uint64_t queue_limit(dev_t device, const char* name) {
-    for (const char* place : {"queue", "../queue"}) {
-        const std::string path =
-            fmt::format("/sys/dev/block/{}:{}/{}/{}", major(device), minor(device), place, name);
-        const Result<std::string> text = read_text_file(path, 4096);
-        if (text) return std::strtoull(text->c_str(), nullptr, 10);
-    }
-    return 0;
-}
-
-std::uint32_t preferred_block(std::uint64_t io_size) {
-    constexpr std::uint64_t most = 1U << 20;
-    if (io_size <= 4096 || io_size > most || !std::has_single_bit(io_size)) return 4096;
-    return static_cast<std::uint32_t>(io_size);
-}
 
 }  // namespace
 
@@ -52,14 +28,13 @@ Aligned whole_blocks(std::uint64_t offset, std::uint64_t length, std::uint64_t b
 Result<VolumeTraits> BlockVolume::traits() const {
     VolumeTraits traits;
     if (::ioctl(fd(), BLKGETSIZE64, &traits.size) != 0) return sys_error("ioctl(BLKGETSIZE64)");
-    traits.can_trim = queue_limit(device_, "discard_max_bytes") > 0;
+    traits.can_trim = can_discard_;
     if (always_waits()) {
         int logical = 0;
         if (::ioctl(fd(), BLKSSZGET, &logical) != 0) return sys_error("ioctl(BLKSSZGET)");
         traits.minimum_block = static_cast<std::uint32_t>(logical);
     }
-    traits.preferred_block =
-        std::max(preferred_block(queue_limit(device_, "minimum_io_size")), traits.minimum_block);
+    traits.preferred_block = std::max(preferred_block_, traits.minimum_block);
     return traits;
 }
 

@@ -1,22 +1,24 @@
 // A block device as a volume: its size may grow, and it discards and zeroes in whole blocks only.
 #pragma once
 
-#include <sys/types.h>
-
 #include "server/volume.hh"
 
 namespace holdfast::server {
 
 class BlockVolume final : public Volume {
 public:
-    BlockVolume(VolumeFiles files, dev_t device) : Volume(std::move(files)), device_(device) {}
+    explicit BlockVolume(OpenedDisk disk)
+        : Volume(std::move(disk.files), std::move(disk.facts.identity)),
+          can_discard_(disk.facts.can_discard),
+          preferred_block_(disk.facts.preferred_block) {}
 
     [[nodiscard]] Result<VolumeTraits> traits() const override;
     [[nodiscard]] Result<void> trim(std::uint64_t offset, std::uint64_t length) override;
     [[nodiscard]] Result<void> zero(std::uint64_t offset, std::uint64_t length, ZeroHow how) override;
 
 private:
-    dev_t device_;
+    bool can_discard_;
+    std::uint32_t preferred_block_;
 };
 
 // The part of a range that consists of whole blocks, and what is left before and after it.

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <memory>
 #include <set>
+#include <utility>
 
 #include "common/linux/text_file.hh"
 #include "server/access_file.hh"
@@ -36,34 +37,45 @@ Result<std::vector<std::string>> conf_files(const std::string& directory) {
     return names;
 }
 
-void read_included(ConfigReader& reader, const ConfigReader::IncludeDir& included) {
-    const Result<std::vector<std::string>> names = conf_files(included.path);
-    if (!names) {
-        return reader.add_error(included.place,
-                                fmt::format("includedir: {}: {}", included.path, names.error().message()));
-    }
-    for (const std::string& name : *names) {
-        const std::string path = included.path + "/" + name;
-        const Result<std::string> text = read_text_file(path, largest_config);
-        if (text) {
-            reader.add_included(path, *text);
-        } else {
-            reader.add_error({path, 0}, text.error().message());
-        }
-    }
+ConfigTexts::File read_file(const std::string& path) {
+    Result<std::string> text = read_text_file(path, largest_config);
+    if (!text) return {path, {}, text.error().message()};
+    return {path, std::move(*text), {}};
 }
 
 }  // namespace
 
-LoadedConfig load_config(const Options& options) {
+ConfigTexts read_config_files(const Options& options) {
+    ConfigTexts texts;
+    if (!options.reads_config()) return texts;
+    texts.files.push_back(read_file(options.config));
     ConfigReader reader;
-    if (options.reads_config()) {
-        const Result<std::string> text = read_text_file(options.config, largest_config);
-        if (text) {
-            reader.add_main(options.config, *text);
-            if (reader.includedir()) read_included(reader, *reader.includedir());
+    reader.add_main(options.config, texts.files.front().text);
+    if (!reader.includedir()) return texts;
+    const std::string& directory = reader.includedir()->path;
+    const Result<std::vector<std::string>> names = conf_files(directory);
+    if (!names) texts.directory_fault = names.error().message();
+    for (const std::string& name : names.value_or(std::vector<std::string>()))
+        texts.files.push_back(read_file(directory + "/" + name));
+    return texts;
+}
+
+LoadedConfig make_config(const Options& options, const ConfigTexts& texts) {
+    ConfigReader reader;
+    bool main = true;
+    for (const ConfigTexts::File& one : texts.files) {
+        const bool first = std::exchange(main, false);
+        if (!one.fault.empty()) {
+            reader.add_error({one.path, 0}, one.fault);
+        } else if (first) {
+            reader.add_main(one.path, one.text);
         } else {
-            reader.add_error({options.config, 0}, text.error().message());
+            reader.add_included(one.path, one.text);
+        }
+        if (first && reader.includedir() && !texts.directory_fault.empty()) {
+            const ConfigReader::IncludeDir& included = *reader.includedir();
+            reader.add_error(included.place,
+                             fmt::format("includedir: {}: {}", included.path, texts.directory_fault));
         }
     }
     for (const std::string& one : options.exports) reader.add_export_argument(one);
@@ -74,6 +86,8 @@ LoadedConfig load_config(const Options& options) {
     loaded.warnings = reader.warnings();
     return loaded;
 }
+
+LoadedConfig load_config(const Options& options) { return make_config(options, read_config_files(options)); }
 
 Surroundings look_around(const Config& config) {
     Surroundings found;

@@ -15,7 +15,23 @@ struct LoadedConfig {
     std::vector<Remark> warnings;
 };
 
-// The configuration that these options ask for. Called at start and again for a reload.
+// The files as they were read, before anything is made of them: the process that reads them (opener.hh) hands
+// them to the one that serves, and both make the same of them.
+struct ConfigTexts {
+    struct File {
+        std::string path;
+        std::string text;
+        std::string fault;  // not empty: it could not be read
+    };
+    std::vector<File> files;      // the main file, where one is read, and then those of its includedir
+    std::string directory_fault;  // not empty: why the includedir could not be read
+};
+
+[[nodiscard]] ConfigTexts read_config_files(const Options& options);
+// Pure.
+[[nodiscard]] LoadedConfig make_config(const Options& options, const ConfigTexts& texts);
+
+// The configuration that these options ask for: the two in one.
 [[nodiscard]] LoadedConfig load_config(const Options& options);
 
 // What the files around the configuration will do to clients as things stand. The server starts all the same:

@@ -56,7 +56,7 @@ Result<void> Daemon::ready() {
     return {};
 }
 
-Result<void> PidFile::write(const std::string& path) {
+Result<void> write_pid_file(const std::string& path) {
     const std::string draft = path + ".new";
     (void)::unlink(draft.c_str());
     const Fd file(::open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
@@ -65,12 +65,7 @@ Result<void> PidFile::write(const std::string& path) {
     if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
         return sys_error("write");
     if (::rename(draft.c_str(), path.c_str()) != 0) return sys_error("rename");
-    path_ = path;
     return {};
-}
-
-PidFile::~PidFile() {
-    if (!path_.empty()) (void)::unlink(path_.c_str());
 }
 
 }  // namespace holdfast::server

@@ -22,19 +22,8 @@ private:
     Fd to_parent_;
 };
 
-// A file with our process id, removed with the object where that is permitted.
-class PidFile {
-public:
-    PidFile() = default;
-    PidFile(const PidFile&) = delete;
-    PidFile& operator=(const PidFile&) = delete;
-    ~PidFile();
-
-    // Replaces what an earlier server left. Appears whole or not at all.
-    [[nodiscard]] Result<void> write(const std::string& path);
-
-private:
-    std::string path_;
-};
+// A file with our process id, for the opener to remove. Replaces what an earlier server left. Appears whole
+// or not at all.
+[[nodiscard]] Result<void> write_pid_file(const std::string& path);
 
 }  // namespace holdfast::server

@@ -7,8 +7,6 @@
 #include <algorithm>
 
 #include "common/linux/log.hh"
-#include "server/access_file.hh"
-#include "server/disk_identity.hh"
 
 namespace holdfast::server {
 
@@ -84,14 +82,11 @@ bool ClientExports::offers(const ExportConfig& config) const {
 std::optional<std::string> ClientExports::forbidden(const ExportConfig& config) const {
     // Who may use a UNIX socket is said by its owner and mode.
     if (config.authfile.empty() || !peer_.address) return std::nullopt;
-    const std::expected<AccessList, std::string> list = read_access_file(config.authfile);
-    if (!list) return list.error() + "; nobody is let in";
-    if (!list->allows(*peer_.address)) return "its address is not in " + config.authfile;
-    return std::nullopt;
+    return shared_.opener.forbidden(wanted(config));
 }
 
-VolumeRequest ClientExports::request_for(const ExportConfig& config) const {
-    return {path_for_client(config, peer_.host), !config.readonly, config.filesize, config.direct()};
+DiskWanted ClientExports::wanted(const ExportConfig& config) const {
+    return {config.name, peer_.host, !config.readonly, line_.deadline};
 }
 
 Writer ClientExports::begin(const ExportConfig& config, const VolumeUse& use, bool claimed) const {
@@ -167,7 +162,7 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::look(std::string_view 
     const Found found = find(name);
     if (!found) return std::unexpected(found.error());
     const ExportConfig& config = **found;
-    const std::expected<VolumeTraits, VolumeRefusal> traits = look_at_volume(request_for(config));
+    const std::expected<VolumeTraits, VolumeRefusal> traits = shared_.opener.look(wanted(config));
     if (!traits) return refuse(config, traits.error());
     const std::expected<Offer, std::string> offer = make_offer(config, *traits);
     if (!offer) return refuse(config, {false, offer.error()});
@@ -179,21 +174,14 @@ std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::Session
     const Found found = find(request.export_name);
     if (!found) return std::unexpected(found.error());
     const ExportConfig& config = **found;
-    const VolumeRequest wanted = request_for(config);
-    if (const auto created = create_missing_file(wanted); !created) return refuse(config, created.error());
-    Result<std::string> identity =
-        config.identity.empty() ? disk_identity(wanted.path) : Result<std::string>(config.identity);
-    if (!identity) {
-        const SysError& error = identity.error();
-        return refuse(config, {error.code == ENOENT, fmt::format("{}: {}", wanted.path, error.message())});
-    }
-    std::expected<VolumeUse, VolumeRefusal> use = shared_.volumes.acquire(wanted);
+    std::expected<VolumeUse, VolumeRefusal> use = shared_.volumes.acquire(shared_.opener, wanted(config));
     if (!use) return refuse(config, use.error());
+    std::string identity = config.identity.empty() ? use->volume().identity() : config.identity;
     // Another slot may have written before this one's first connection.
     const bool first = request.generation == 1 && request.slot == 0;
     // Also when it is refused now and comes with a higher generation.
     if (!config.readonly) (void)use->volume().losses().begin(request.session, first);
-    claim_.emplace(&config, std::move(*identity), nullptr, std::move(*use),
+    claim_.emplace(&config, std::move(identity), nullptr, std::move(*use),
                    ConnectionFacts::Session{request.session, request.slot, request.generation}, first, false);
     auto place = shared_.sessions.claim({request.session, request.slot, config.name}, request.generation,
                                         line_.connection, peer_.name);
@@ -243,8 +231,7 @@ std::optional<std::string> ClientExports::out_of_session() const {
 
 std::expected<void, VolumeRefusal> ClientExports::check_identity(const OpenExport& opened) const {
     if (!claim_->config->identity.empty()) return {};
-    const Result<std::string> identity = opened.volume().identity();
-    if (identity && *identity == claim_->identity) return {};
+    if (opened.volume().identity() == claim_->identity) return {};
     return std::unexpected(
         VolumeRefusal{false, fmt::format("{} was replaced while it was opened", opened.config().path)});
 }
@@ -270,7 +257,7 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
     }
     std::expected<VolumeUse, VolumeRefusal> use =
         claimed && claim_->use ? std::expected<VolumeUse, VolumeRefusal>(std::move(claim_->use))
-                               : shared_.volumes.acquire(request_for(config));
+                               : shared_.volumes.acquire(shared_.opener, wanted(config));
     if (!use) {
         shared_.counts.leave(config.name);
         return refuse(config, use.error());

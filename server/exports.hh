@@ -13,6 +13,7 @@
 #include "server/config.hh"
 #include "server/counters.hh"
 #include "server/log_limit.hh"
+#include "server/opener_link.hh"
 #include "server/peer.hh"
 #include "server/sessions.hh"
 #include "server/volume_registry.hh"
@@ -41,11 +42,12 @@ struct ListenScope {
 
 // What all connections of a server share.
 struct Shared {
-    VolumeRegistry volumes;
-    ConnectionCounts counts;
-    Sessions sessions;
-    Statistics statistics;
-    LogLimit stranger_log;  // for what is caused by clients who have no export
+    OpenerLink& opener;
+    VolumeRegistry volumes{};
+    ConnectionCounts counts{};
+    Sessions sessions{};
+    Statistics statistics{};
+    LogLimit stranger_log{};  // for what is caused by clients who have no export
     nbd::Uuid boot_identity{};
 };
 
@@ -133,7 +135,7 @@ private:
     [[nodiscard]] bool offers(const ExportConfig& config) const;
     // nullopt: it may; otherwise why not.
     [[nodiscard]] std::optional<std::string> forbidden(const ExportConfig& config) const;
-    [[nodiscard]] VolumeRequest request_for(const ExportConfig& config) const;
+    [[nodiscard]] DiskWanted wanted(const ExportConfig& config) const;
     [[nodiscard]] std::unexpected<nbd::Refusal> refuse(const ExportConfig& config, nbd::OptionReply reply,
                                                        std::string_view why, std::string_view told);
     [[nodiscard]] std::unexpected<nbd::Refusal> refuse(const ExportConfig& config,

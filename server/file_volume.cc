@@ -39,8 +39,10 @@ bool lacks_space(int file) {
 
 }  // namespace
 
-FileVolume::FileVolume(VolumeFiles files, bool writable)
-    : Volume(std::move(files)), writable_(writable), sparse_(lacks_space(fd())) {}
+FileVolume::FileVolume(OpenedDisk disk)
+    : Volume(std::move(disk.files), std::move(disk.facts.identity)),
+      writable_(disk.facts.writable),
+      sparse_(lacks_space(fd())) {}
 
 Result<VolumeTraits> FileVolume::traits() const {
     struct stat status {};

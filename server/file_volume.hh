@@ -7,7 +7,7 @@ namespace holdfast::server {
 
 class FileVolume final : public Volume {
 public:
-    FileVolume(VolumeFiles files, bool writable);
+    explicit FileVolume(OpenedDisk disk);
 
     [[nodiscard]] Result<VolumeTraits> traits() const override;
     [[nodiscard]] Result<void> trim(std::uint64_t offset, std::uint64_t length) override;

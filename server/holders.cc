@@ -104,11 +104,13 @@ bool has_open(const std::string& pid, const std::function<bool(const struct stat
     return found;
 }
 
-std::string process_with(const std::function<bool(const struct statx&)>& is_it) {
+std::string process_with(pid_t server, const std::function<bool(const struct statx&)>& is_it) {
     const std::string self = std::to_string(::getpid());
+    const std::string ours = std::to_string(server);
     std::string text;
     for_each_name("/proc", [&](const std::string& name) {
-        if (name.find_first_not_of("0123456789") != std::string::npos || name == self) return true;
+        if (name.find_first_not_of("0123456789") != std::string::npos || name == self || name == ours)
+            return true;
         if (has_open(name, is_it))
             text = fmt::format("open by process {} ({})", name, first_line("/proc/" + name + "/comm"));
         return text.empty();
@@ -133,7 +135,7 @@ std::string mount_point(const std::string& mountinfo, unsigned device_major, uns
     return {};
 }
 
-std::string holder_of_device(dev_t device) {
+std::string holder_of_device(dev_t device, pid_t server) {
     const std::string mountinfo = read_text_file("/proc/self/mountinfo", 16U << 20).value_or("");
     std::string point = mount_point(mountinfo, major(device), minor(device));
     if (point.empty()) point = mount_point_by_source(device);
@@ -141,14 +143,14 @@ std::string holder_of_device(dev_t device) {
     if (is_swap(device)) return "used as swap";
     std::string text = upper_device(device);
     if (!text.empty()) return text;
-    text = process_with([&](const struct statx& one) {
+    text = process_with(server, [&](const struct statx& one) {
         return S_ISBLK(one.stx_mode) && makedev(one.stx_rdev_major, one.stx_rdev_minor) == device;
     });
     return text.empty() ? "by whom cannot be found (another mount namespace, or the kernel itself)" : text;
 }
 
-std::string holder_of_file(const struct stat& file) {
-    const std::string text = process_with([&](const struct statx& one) {
+std::string holder_of_file(const struct stat& file, pid_t server) {
+    const std::string text = process_with(server, [&](const struct statx& one) {
         return makedev(one.stx_dev_major, one.stx_dev_minor) == file.st_dev && one.stx_ino == file.st_ino;
     });
     return text.empty() ? "locked by a process that cannot be seen from here" : text;

@@ -9,8 +9,9 @@
 namespace holdfast::server {
 
 // "mounted on /srv", "used as swap", "part of vg0-root (device mapper)", "open by process 123 (mkfs.ext4)".
-[[nodiscard]] std::string holder_of_device(dev_t device);
-[[nodiscard]] std::string holder_of_file(const struct stat& file);
+// Of this process and of `server` it is not asked what they have open.
+[[nodiscard]] std::string holder_of_device(dev_t device, pid_t server);
+[[nodiscard]] std::string holder_of_file(const struct stat& file, pid_t server);
 
 // The mount point of this device number in the text of /proc/self/mountinfo, its octal escapes undone; empty:
 // not mounted.

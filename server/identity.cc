@@ -11,7 +11,10 @@ namespace holdfast::server {
 
 std::expected<std::optional<Identity>, std::string> find_identity(const std::string& user,
                                                                   const std::string& group) {
-    if (user.empty() && group.empty()) return std::nullopt;
+    if (user.empty() && group.empty()) {
+        if (::geteuid() != 0 || ::getpwnam(default_user) == nullptr) return std::nullopt;
+        return find_identity(default_user, group);
+    }
     Identity identity{::getuid(), ::getgid(), user};
     if (!user.empty()) {
         const passwd* entry = ::getpwnam(user.c_str());

@@ -1,4 +1,4 @@
-// The user and group that the server runs as once its sockets are bound.
+// The user and group that the process that speaks to clients runs as.
 #pragma once
 
 #include <sys/types.h>
@@ -17,7 +17,11 @@ struct Identity {
     std::string user;  // empty: the user stays, and so do the supplementary groups
 };
 
-// Looks the names up; none where both are empty. A user without a group brings its own.
+// Whom root becomes where the configuration names nobody.
+inline constexpr const char* default_user = "holdfast-server";
+
+// Looks the names up. A user without a group brings its own. None where both are empty, and root finds no
+// default_user.
 [[nodiscard]] std::expected<std::optional<Identity>, std::string> find_identity(const std::string& user,
                                                                                 const std::string& group);
 

@@ -10,6 +10,7 @@
 #include "common/linux/log.hh"
 #include "common/linux/service_notice.hh"
 #include "server/config_file.hh"
+#include "server/confinement.hh"
 #include "server/daemon.hh"
 #include "server/disk_identity.hh"
 #include "server/identity.hh"
@@ -83,37 +84,62 @@ int fail(std::string_view text) {
     return not_started;
 }
 
+Result<void> give_up_privileges(const std::optional<Identity>& identity) {
+    if (Result<void> closed = close_way_to_privileges(); !closed) return closed;
+    if (identity) {
+        if (Result<void> became = become(*identity); !became) return became;
+    }
+    return drop_capabilities();
+}
+
+// Whom to become. A service manager may have done it already.
+std::expected<std::optional<Identity>, std::string> whom_to_become(const Config& config) {
+    auto identity = find_identity(config.user, config.group);
+    if (!identity) return identity;
+    if (*identity && ::geteuid() != 0 && (*identity)->uid != ::geteuid()) {
+        log::warning(fmt::format("user = {}: only root can become another user; the server stays user {}",
+                                 (*identity)->user, ::geteuid()));
+        identity->reset();
+    }
+    if (!*identity && ::geteuid() == 0) {
+        log::warning(
+            fmt::format("there is no user {}, and the configuration names none: the server stays root, "
+                        "though without root's privileges",
+                        default_user));
+    }
+    return identity;
+}
+
 // Detached, bound, without privileges, announced: then it serves.
 int serve(const Options& options, Config config, InheritedSockets given, Daemon& daemon) {
-    std::expected<std::optional<Identity>, std::string> identity = find_identity(config.user, config.group);
-    if (!identity) {
-        log::error(identity.error());
-        return not_started;
-    }
+    const std::expected<std::optional<Identity>, std::string> identity = whom_to_become(config);
+    if (!identity) return fail(identity.error());
     const std::size_t export_count = config.exports.size();
     Server server(options, std::move(config), *identity, std::move(given));
-    if (const auto prepared = server.prepare(); !prepared) return fail(prepared.error());
-    PidFile pid_file;
+    if (const auto prepared = server.prepare(!daemon.detached()); !prepared) return fail(prepared.error());
     if (!options.pid_file.empty()) {
-        const Result<void> written = pid_file.write(options.pid_file);
+        const Result<void> written = write_pid_file(options.pid_file);
         if (!written)
             return fail(fmt::format("--pid-file {}: {}", options.pid_file, written.error().message()));
     }
-    if (*identity) {
-        if (const Result<void> became = become(**identity); !became) {
-            return fail("cannot change to the user and group of the configuration: " +
-                        became.error().message());
-        }
-    }
+    if (const Result<void> given_up = give_up_privileges(*identity); !given_up)
+        return fail("cannot give up the privileges: " + given_up.error().message());
     if (daemon.detached()) {
         if (const Result<void> ready = daemon.ready(); !ready) return fail(ready.error().message());
         log::open(program, log::Sink::syslog, options.verbose ? log::Level::debug : log::Level::info);
     }
+    if (std::expected<Fd, std::string> refused_calls = confine_system_calls(); refused_calls) {
+        server.tell_of_calls(std::move(*refused_calls));
+    } else {
+        log::warning("the kernel takes no filter for system calls (" + refused_calls.error() +
+                     "); serving without one");
+    }
     log::notice(fmt::format("holdfast-server {} serves {} exports", HOLDFAST_VERSION, export_count));
     notify_service_manager(fmt::format("READY=1\nSTATUS=Serving {} exports.", export_count));
-    if (server.run() == Server::Outcome::clean) {
-        log::notice("stopped");
-        return good;
+    switch (server.run()) {
+        case Server::Outcome::clean: log::notice("stopped"); return good;
+        case Server::Outcome::bereft: return fail("stopped, without the process that opens the disks");
+        case Server::Outcome::stuck: break;
     }
     // Threads that are still in the disk cannot be joined, so nothing may be destroyed.
     ::_exit(left_stuck);

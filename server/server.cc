@@ -14,21 +14,19 @@
 #include <array>
 #include <ctime>
 #include <map>
+#include <set>
 
 #include "common/linux/log.hh"
 #include "server/boot_identity.hh"
 #include "server/config_file.hh"
+#include "server/confinement.hh"
 #include "server/listener.hh"
+#include "server/opener.hh"
 
 namespace holdfast::server {
 namespace {
 
 ListenScope scope_of(const Listen& listen) { return {listen.every_export, listen.default_export}; }
-
-void remove_unix_socket(const Endpoint& endpoint, bool given) {
-    // May not be permitted to the user that we have become; the next start replaces it.
-    if (!endpoint.unix_path.empty() && !given) (void)::unlink(endpoint.unix_path.c_str());
-}
 
 }  // namespace
 
@@ -40,9 +38,7 @@ Server::Server(const Options& options, Config config, std::optional<Identity> id
       given_(std::move(given)),
       watchdog_(watchdog_interval()) {}
 
-Server::~Server() {
-    for (const Listener& one : listeners_) remove_unix_socket(one.endpoint, one.given);
-}
+Server::~Server() { opener_.unlisten(true); }
 
 bool Server::watch(int fd) {
     epoll_event event{};
@@ -51,7 +47,7 @@ bool Server::watch(int fd) {
     return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-std::expected<void, std::string> Server::prepare() {
+std::expected<void, std::string> Server::prepare(bool keep_stderr) {
     sigset_t handled;
     ::sigemptyset(&handled);
     for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&handled, signal);
@@ -69,7 +65,22 @@ std::expected<void, std::string> Server::prepare() {
     if (!wanted) return std::unexpected(wanted.error());
     add_given(*config_, *wanted);
     take_over(std::move(*wanted));
-    return open_status();
+    if (auto opened = open_status(); !opened) return opened;
+    return start_opener(keep_stderr);
+}
+
+// After the sockets were bound, so that it knows which of them are to be removed at the end.
+std::expected<void, std::string> Server::start_opener(bool keep_stderr) {
+    std::set<std::string> bound;
+    for (const Listener& one : listeners_) {
+        if (!one.endpoint.unix_path.empty() && !one.given) bound.insert(one.endpoint.unix_path);
+    }
+    if (status_.descriptor() >= 0) bound.insert(config_->statussocket);
+    const Result<void> started =
+        Opener::start(opener_, {options_, *config_, identity_, std::move(bound), keep_stderr});
+    if (!started) return std::unexpected("the process that opens the disks: " + started.error().message());
+    if (!watch(opener_.fd())) return std::unexpected("epoll: " + SysError{errno, "opener"}.message());
+    return {};
 }
 
 std::expected<void, std::string> Server::open_status() {
@@ -90,12 +101,14 @@ std::expected<void, std::string> Server::open_status() {
 
 std::expected<std::vector<Server::Listener>, std::string> Server::open_listeners(const Config& config) {
     std::vector<Listener> wanted;
-    for (const Listen& listen : config.listens) {
+    for (std::size_t number = 0; number < config.listens.size(); ++number) {
+        const Listen& listen = config.listens[number];
         Listener one{listen.endpoint, scope_of(listen), {}};
         if (std::ranges::find(listeners_, listen.endpoint, &Listener::endpoint) == listeners_.end()) {
             const std::size_t given = given_.size();
+            // At a reload the rights for it are the opener's.
             std::expected<std::vector<Fd>, std::string> sockets =
-                listen_on(listen.endpoint, identity_, given_);
+                opener_ ? opener_.listen(number) : listen_on(listen.endpoint, identity_, given_);
             if (!sockets) return std::unexpected(to_string(Remark{listen.place, sockets.error()}));
             one.sockets = std::move(*sockets);
             one.given = given_.size() != given;
@@ -141,7 +154,6 @@ void Server::take_over(std::vector<Listener> wanted) {
             continue;
         }
         log::info(fmt::format("no longer listening on {}", to_string(old.endpoint)));
-        remove_unix_socket(old.endpoint, old.given);
     }
     listeners_ = std::move(wanted);
 }
@@ -155,6 +167,8 @@ Server::Outcome Server::run() {
             const int fd = events[static_cast<std::size_t>(i)].data.fd;
             if (fd == changed_.get()) on_changed();
             if (fd == status_.descriptor()) status_.turn();
+            if (fd == refused_calls_.get()) on_refused_calls();
+            if (fd == opener_.fd()) on_opener_gone();
             signalled |= fd == signals_.get();
             for (const Listener& one : listeners_) {
                 if (std::ranges::find(one.sockets, fd, &Fd::get) != one.sockets.end()) accept_from(one, fd);
@@ -166,7 +180,7 @@ Server::Outcome Server::run() {
         if (stop_ == Stop::cut_off && Clock::now() >= stop_deadline_ && !connections_.empty())
             return leave_stuck();
     }
-    return Outcome::clean;
+    return bereft_ ? Outcome::bereft : Outcome::clean;
 }
 
 int Server::milliseconds_to_wait() const {
@@ -310,7 +324,7 @@ void Server::on_signal() {
         if (info.ssi_signo == SIGHUP) {
             if (stop_ == Stop::not_yet) reload();
         } else if (stop_ == Stop::not_yet) {
-            begin_stop(info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
+            begin_stop(info.ssi_signo == SIGTERM ? "on SIGTERM" : "on SIGINT");
         }
     }
 }
@@ -322,12 +336,21 @@ void Server::reload() {
     manager_.tell(fmt::format("RELOADING=1\nMONOTONIC_USEC={}",
                               std::uint64_t{1'000'000} * static_cast<std::uint64_t>(now.tv_sec) +
                                   static_cast<std::uint64_t>(now.tv_nsec) / 1000));
-    LoadedConfig loaded = load_config(options_);
+    const std::expected<ConfigTexts, std::string> texts = opener_.reload();
+    LoadedConfig loaded;
+    if (texts) {
+        loaded = make_config(options_, *texts);
+    } else {
+        loaded.errors.push_back({{options_.config, 0}, texts.error()});
+    }
     for (const Remark& one : loaded.warnings) log::warning(to_string(one));
     for (const Remark& one : loaded.errors) log::error(to_string(one));
     std::expected<std::vector<Listener>, std::string> wanted;
     if (loaded.errors.empty()) {
         wanted = open_listeners(loaded.config);
+        // Connections that ask by the old configuration are refused from here on where the new one differs.
+        if (const auto done = wanted ? opener_.commit() : std::expected<void, std::string>(); !done)
+            wanted = std::unexpected(done.error());
         if (!wanted) log::error(wanted.error());
     }
     if (!loaded.errors.empty() || !wanted) {
@@ -339,23 +362,41 @@ void Server::reload() {
     }
     if (loaded.config.statussocket != config_->statussocket)
         log::warning("statussocket changes only with a restart");
-    const Surroundings around = look_around(loaded.config);
-    for (const Remark& one : around.mistakes) log::warning(to_string(one));
-    for (const Remark& one : around.warnings) log::warning(to_string(one));
+    for (const Remark& one : opener_.look_around()) log::warning(to_string(one));
     take_over(std::move(*wanted));
     config_ = std::make_shared<const Config>(std::move(loaded.config));
     log::notice(fmt::format("configuration read again: {} exports", config_->exports.size()));
     manager_.tell(fmt::format("READY=1\nSTATUS=Serving {} exports.", config_->exports.size()));
 }
 
-void Server::begin_stop(const char* signal) {
-    log::notice(fmt::format("stopping on {}: {} connections", signal, connections_.size()));
+void Server::tell_of_calls(Fd refused_calls) {
+    refused_calls_ = std::move(refused_calls);
+    if (refused_calls_) (void)watch(refused_calls_.get());
+}
+
+void Server::on_refused_calls() {
+    int number = 0;
+    while (::read(refused_calls_.get(), &number, sizeof number) == static_cast<ssize_t>(sizeof number)) {
+        log::error(fmt::format("the system call {} is not one that the server may use, and was refused",
+                               name_of_call(number)));
+    }
+}
+
+// Without it no disk could be opened any more. The service manager starts both again; until then, what is in
+// flight is finished as with every stop.
+void Server::on_opener_gone() {
+    (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, opener_.fd(), nullptr);
+    bereft_ = true;
+    log::error("the process that opens the disks has ended; the server cannot go on without it");
+    if (stop_ == Stop::not_yet) begin_stop("without it");
+}
+
+void Server::begin_stop(std::string_view why) {
+    log::notice(fmt::format("stopping {}: {} connections", why, connections_.size()));
     manager_.tell("STOPPING=1");
     hold_accepting(true);
-    for (Listener& one : listeners_) {
-        remove_unix_socket(one.endpoint, one.given);
-        one.sockets.clear();
-    }
+    for (Listener& one : listeners_) one.sockets.clear();
+    opener_.unlisten(false);
     constexpr std::chrono::seconds reply_patience{2};
     stop_ = Stop::replying;
     finish_by_ = Clock::now() + config_->stoptimeout;

@@ -15,6 +15,7 @@
 #include "server/connection.hh"
 #include "server/identity.hh"
 #include "server/inherited_sockets.hh"
+#include "server/opener_link.hh"
 #include "server/options.hh"
 #include "server/status_socket.hh"
 
@@ -31,12 +32,16 @@ public:
 
     // Binds every listener and takes over the signals. On return clients can connect, though nobody accepts
     // yet.
-    [[nodiscard]] std::expected<void, std::string> prepare();
+    // The disks' opener is forked, which keeps what the server gives up afterwards.
+    [[nodiscard]] std::expected<void, std::string> prepare(bool keep_stderr);
+    // Says in the log which system calls were refused (confinement.hh).
+    void tell_of_calls(Fd refused_calls);
 
     enum class Outcome : std::uint8_t {
-        clean,  // every connection was ended
-        stuck,  // some thread is still in the disk after the whole stoptimeout: the process must be left
-                // without it
+        clean,   // every connection was ended
+        stuck,   // some thread is still in the disk after the whole stoptimeout: the process must be left
+                 // without it
+        bereft,  // every connection was ended, because the opener had gone
     };
     // Until it is told to stop.
     [[nodiscard]] Outcome run();
@@ -57,6 +62,7 @@ private:
     // Those given ones that the configuration does not speak of: they serve every export.
     void add_given(const Config& config, std::vector<Listener>& wanted);
     [[nodiscard]] std::expected<void, std::string> open_status();
+    [[nodiscard]] std::expected<void, std::string> start_opener(bool keep_stderr);
     [[nodiscard]] StatusReport report() const;
     [[nodiscard]] std::uint32_t limit_of(const std::optional<Address>& from) const;
     void take_over(std::vector<Listener> wanted);
@@ -65,7 +71,9 @@ private:
     void on_signal();
     void on_changed();
     void reload();
-    void begin_stop(const char* signal);
+    void on_refused_calls();
+    void on_opener_gone();
+    void begin_stop(std::string_view why);
     [[nodiscard]] Outcome leave_stuck() const;
     void hold_accepting(bool hold);
     void turn_away(TurnedAway reason, std::string_view text);
@@ -77,12 +85,14 @@ private:
     const Options& options_;
     std::shared_ptr<const Config> config_;
     std::optional<Identity> identity_;
-    Shared shared_;
+    OpenerLink opener_;
+    Shared shared_{.opener = opener_};
     Admission admission_;
     PlaceCounts places_;
     Fd epoll_;
     Fd signals_;
     Fd changed_;  // an eventfd: connections say that something about them has changed
+    Fd refused_calls_;
     std::vector<Listener> listeners_;
     std::list<Connection> connections_;
     bool accepting_ = true;
@@ -103,6 +113,7 @@ private:
         cut_off,    // until the next deadline, threads may notice that their clients are gone
     };
     Stop stop_ = Stop::not_yet;
+    bool bereft_ = false;                // the opener has gone
     Clock::time_point stop_deadline_{};  // the next step; gives meaning to all but not_yet
     Clock::time_point finish_by_{};      // the end of `finishing`
 };

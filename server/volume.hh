@@ -53,6 +53,36 @@ struct ZeroHow {
     bool fast = false;       // only if that is faster than writing them
 };
 
+// What a path leads to, so that /dev/vg0/root and /dev/mapper/vg0-root are one.
+struct DiskKey {
+    dev_t device = 0;
+    ino_t inode = 0;  // 0 for a block device
+    bool writable = false;
+    bool direct = false;  // gives meaning to one that is not writable
+
+    auto operator<=>(const DiskKey&) const = default;
+};
+
+// What only who may look around in /sys can say of a disk: found out with the opening, and for a block device
+// the same for as long as it is open.
+struct DiskFacts {
+    bool block = false;  // a block device, otherwise a regular file
+    bool writable = false;
+    bool direct = false;                   // as VolumeFiles has it
+    bool can_discard = false;              // gives meaning to `block`
+    std::uint32_t preferred_block = 4096;  // a power of two
+    std::string identity;                  // see disk_identity.hh
+    std::string path;                      // for the log
+
+    bool operator==(const DiskFacts&) const = default;
+};
+
+// A disk that is open and taken into use.
+struct OpenedDisk {
+    VolumeFiles files;
+    DiskFacts facts;
+};
+
 class Volume {
 public:
     virtual ~Volume() = default;
@@ -62,7 +92,7 @@ public:
     // Of what is open, wherever its path may lead by now.
     [[nodiscard]] Result<struct stat> status() const;
     // Which disk it is, see disk_identity.hh.
-    [[nodiscard]] Result<std::string> identity() const;
+    [[nodiscard]] const std::string& identity() const noexcept { return identity_; }
     // The traits as they are now: an LV may have grown since.
     [[nodiscard]] virtual Result<VolumeTraits> traits() const = 0;
 
@@ -100,8 +130,9 @@ public:
     [[nodiscard]] Result<void> cache(std::uint64_t offset, std::uint64_t length) const;
 
 protected:
-    explicit Volume(VolumeFiles files)
+    Volume(VolumeFiles files, std::string identity)
         : file_(std::move(files.file)),
+          identity_(std::move(identity)),
           direct_(files.direct),
           flusher_(std::move(files.for_flushes), file_.get()) {}
 
@@ -113,6 +144,7 @@ protected:
 
 private:
     Fd file_;
+    std::string identity_;
     const bool direct_;
     Flusher flusher_;
     std::shared_ptr<DiskLosses> losses_ = std::make_shared<DiskLosses>("a volume");
@@ -125,24 +157,10 @@ struct VolumeRefusal {
     std::string text;     // for log and client, beginning with the path
 };
 
-// How a volume is to be opened.
-struct VolumeRequest {
-    std::string path;
-    bool writable = false;
-    std::uint64_t create_size = 0;  // not 0: a file that does not exist is made with this size
-    bool direct = false;            // around the page cache, with O_DIRECT
-};
+// A disk that was opened, as a volume.
+[[nodiscard]] std::unique_ptr<Volume> make_volume(OpenedDisk disk);
 
-// Makes the file where `create_size` asks for that and there is nothing yet. Not below /dev: a logical volume
-// that is not active is not to be replaced by a file in memory.
-[[nodiscard]] std::expected<void, VolumeRefusal> create_missing_file(const VolumeRequest& request);
-
-// Opens it for serving. A writable block device is opened O_EXCL, a writable file is locked, so that nobody
-// else who plays by the rules writes to it. The error is for log and client: what failed and, for a busy
-// volume, who holds it.
-[[nodiscard]] std::expected<std::unique_ptr<Volume>, VolumeRefusal> open_volume(const VolumeRequest& request);
-
-// Looks at its traits without taking it into use, and without changing or creating anything.
-[[nodiscard]] std::expected<VolumeTraits, VolumeRefusal> look_at_volume(const VolumeRequest& request);
+// Of what is open.
+[[nodiscard]] DiskKey key_of(const struct stat& status, bool writable, bool direct);
 
 }  // namespace holdfast::server

@@ -2,7 +2,6 @@
 
 #include "server/volume_registry.hh"
 
-#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <utility>
@@ -23,44 +22,25 @@ VolumeUse::~VolumeUse() {
     slot_->volume.reset();
 }
 
-VolumeRegistry::Key VolumeRegistry::key_of(const struct stat& status, const VolumeRequest& request) {
-    const bool direct = !request.writable && request.direct;
-    if (S_ISBLK(status.st_mode)) return Key{status.st_rdev, 0, request.writable, direct};
-    return Key{status.st_dev, status.st_ino, request.writable, direct};
-}
-
-std::expected<VolumeRegistry::Key, VolumeRefusal> VolumeRegistry::find_key(const VolumeRequest& request) {
-    struct stat status {};
-    if (::stat(request.path.c_str(), &status) != 0) {
-        const SysError error{errno, "stat"};
-        return std::unexpected(
-            VolumeRefusal{error.code == ENOENT, fmt::format("{}: {}", request.path, error.message())});
-    }
-    return key_of(status, request);
-}
-
 // The path may lead elsewhere since the key was found. A slot that held another volume than its key says
 // would give that one to whoever asks for the volume of the key.
-std::expected<std::unique_ptr<Volume>, VolumeRefusal> VolumeRegistry::open(const VolumeRequest& request,
-                                                                           const Key& key) {
-    std::expected<std::unique_ptr<Volume>, VolumeRefusal> opened = open_volume(request);
-    if (!opened) return opened;
-    const Result<struct stat> status = (*opened)->status();
-    if (!status || key_of(*status, request) != key) {
-        return std::unexpected(
-            VolumeRefusal{false, fmt::format("{} was replaced while it was opened", request.path)});
-    }
-    if (!request.writable) return opened;
-    const Result<std::string> identity = (*opened)->identity();
-    if (!identity) {
-        return std::unexpected(
-            VolumeRefusal{false, fmt::format("{}: {}", request.path, identity.error().message())});
-    }
-    (*opened)->begin_writing(losses_.of(*identity, request.path));
+std::expected<std::unique_ptr<Volume>, VolumeRefusal> VolumeRegistry::open(DiskSource& disks,
+                                                                           const DiskWanted& wanted,
+                                                                           const DiskKey& key) {
+    std::expected<OpenedDisk, VolumeRefusal> disk = disks.open(wanted);
+    if (!disk) return std::unexpected(disk.error());
+    const bool writable = disk->facts.writable;
+    const bool direct = disk->facts.direct;
+    const std::string path = disk->facts.path;
+    std::unique_ptr<Volume> opened = make_volume(std::move(*disk));
+    const Result<struct stat> status = opened->status();
+    if (!status || key_of(*status, writable, direct) != key)
+        return std::unexpected(VolumeRefusal{false, path + " was replaced while it was opened"});
+    if (writable) opened->begin_writing(losses_.of(opened->identity(), path));
     return opened;
 }
 
-std::shared_ptr<VolumeSlot> VolumeRegistry::slot_for(const Key& key) {
+std::shared_ptr<VolumeSlot> VolumeRegistry::slot_for(const DiskKey& key) {
     const std::lock_guard lock(mutex_);
     // Slots that nobody holds any more are forgotten here: there are never more than users.
     std::erase_if(slots_, [](const auto& one) { return one.second.use_count() == 1; });
@@ -69,14 +49,16 @@ std::shared_ptr<VolumeSlot> VolumeRegistry::slot_for(const Key& key) {
     return slot;
 }
 
-std::expected<VolumeUse, VolumeRefusal> VolumeRegistry::acquire(const VolumeRequest& request) {
-    if (const auto created = create_missing_file(request); !created) return std::unexpected(created.error());
-    const std::expected<Key, VolumeRefusal> key = find_key(request);
+std::expected<VolumeUse, VolumeRefusal> VolumeRegistry::acquire(DiskSource& disks, const DiskWanted& wanted) {
+    const std::expected<DiskKey, VolumeRefusal> key = disks.find(wanted);
     if (!key) return std::unexpected(key.error());
+    // The disk's side has a newer configuration than the connection.
+    if (key->writable != wanted.writable)
+        return std::unexpected(VolumeRefusal{false, "the configuration has just changed; connect again"});
     std::shared_ptr<VolumeSlot> slot = slot_for(*key);
     const std::lock_guard lock(slot->mutex);
     if (slot->users == 0) {
-        std::expected<std::unique_ptr<Volume>, VolumeRefusal> opened = open(request, *key);
+        std::expected<std::unique_ptr<Volume>, VolumeRefusal> opened = open(disks, wanted, *key);
         if (!opened) return std::unexpected(opened.error());
         slot->volume = std::move(*opened);
     }

@@ -7,9 +7,7 @@
 // of their reads and after each direct write.
 #pragma once
 
-#include <sys/types.h>
-
-#include <compare>
+#include <chrono>
 #include <expected>
 #include <map>
 #include <memory>
@@ -44,31 +42,39 @@ private:
     std::shared_ptr<VolumeSlot> slot_;
 };
 
+// What a client wants.
+struct DiskWanted {
+    std::string name;  // of the export
+    std::string host;  // the client's address, or "unix"
+    bool writable = false;
+    std::chrono::steady_clock::time_point deadline;  // it is waited for no longer than this
+};
+
+// Where disks come from: by the names of exports, and by what the configuration makes of them.
+class DiskSource {
+public:
+    virtual ~DiskSource() = default;
+    // Which disk it is. A file that is missing and may be made is made.
+    [[nodiscard]] virtual std::expected<DiskKey, VolumeRefusal> find(const DiskWanted& wanted) = 0;
+    [[nodiscard]] virtual std::expected<OpenedDisk, VolumeRefusal> open(const DiskWanted& wanted) = 0;
+};
+
 // Safe to be called from any thread. Must outlive all its uses' threads, not the uses themselves.
 class VolumeRegistry {
 public:
-    [[nodiscard]] std::expected<VolumeUse, VolumeRefusal> acquire(const VolumeRequest& request);
+    [[nodiscard]] std::expected<VolumeUse, VolumeRefusal> acquire(DiskSource& disks,
+                                                                  const DiskWanted& wanted);
 
 private:
-    // What the path leads to, so that /dev/vg0/root and /dev/mapper/vg0-root are one.
-    struct Key {
-        dev_t device = 0;
-        ino_t inode = 0;  // 0 for a block device
-        bool writable = false;
-        bool direct = false;  // gives meaning to one that is not writable
-
-        auto operator<=>(const Key&) const = default;
-    };
-    [[nodiscard]] static Key key_of(const struct stat& status, const VolumeRequest& request);
-    [[nodiscard]] static std::expected<Key, VolumeRefusal> find_key(const VolumeRequest& request);
     // Opened anew; refused where it is not what `key` says.
-    [[nodiscard]] std::expected<std::unique_ptr<Volume>, VolumeRefusal> open(const VolumeRequest& request,
-                                                                             const Key& key);
-    [[nodiscard]] std::shared_ptr<VolumeSlot> slot_for(const Key& key);
+    [[nodiscard]] std::expected<std::unique_ptr<Volume>, VolumeRefusal> open(DiskSource& disks,
+                                                                             const DiskWanted& wanted,
+                                                                             const DiskKey& key);
+    [[nodiscard]] std::shared_ptr<VolumeSlot> slot_for(const DiskKey& key);
 
     Losses losses_;
     std::mutex mutex_;
-    std::map<Key, std::shared_ptr<VolumeSlot>> slots_;
+    std::map<DiskKey, std::shared_ptr<VolumeSlot>> slots_;
 };
 
 }  // namespace holdfast::server

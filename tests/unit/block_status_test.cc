@@ -23,7 +23,7 @@ constexpr std::uint32_t hole = nbd::state_hole | nbd::state_zero;
 class Imagined final : public Volume {
 public:
     using Answer = std::function<Result<Extent>(std::uint64_t offset, std::uint64_t length)>;
-    explicit Imagined(Answer answer) : Volume(VolumeFiles{}), answer_(std::move(answer)) {}
+    explicit Imagined(Answer answer) : Volume(VolumeFiles{}, {}), answer_(std::move(answer)) {}
 
     [[nodiscard]] Result<VolumeTraits> traits() const override { return VolumeTraits{}; }
     [[nodiscard]] Result<void> trim(std::uint64_t, std::uint64_t) override { return {}; }
@@ -66,7 +66,7 @@ TEST_CASE("a file's holes are holes and zeroes, the rest is data") {
     const std::vector<std::uint8_t> data(part, 0xa5);
     REQUIRE(::pwrite(file.get(), data.data(), part, part) == part);
     const int raw = file.get();
-    FileVolume volume(VolumeFiles{std::move(file), Fd(), false}, true);
+    FileVolume volume({{std::move(file), Fd(), false}, DiskFacts()});
     CHECK(volume.may_have_holes());
     CHECK(*found(volume, 0, 4 * part) == Extents{{part, hole}, {part, 0}, {2 * part, hole}});
     CHECK(*found(volume, 0, 4 * part, nbd::cmd_flag_req_one) == Extents{{part, hole}});
@@ -91,7 +91,7 @@ TEST_CASE("a file that has all of its space is not asked for holes, until it is 
     const std::vector<std::uint8_t> data(65536, 0xa5);
     REQUIRE(::pwrite(file.get(), data.data(), data.size(), 0) == 65536);
     REQUIRE(::fsync(file.get()) == 0);
-    FileVolume volume(VolumeFiles{std::move(file), Fd(), false}, true);
+    FileVolume volume({{std::move(file), Fd(), false}, DiskFacts()});
     CHECK_FALSE(volume.may_have_holes());
     CHECK(volume.trim(0, 4096));
     CHECK(volume.may_have_holes());
@@ -100,7 +100,7 @@ TEST_CASE("a file that has all of its space is not asked for holes, until it is 
 TEST_CASE("what says nothing of its extents is all data") {
     class Plain final : public Volume {
     public:
-        Plain() : Volume(VolumeFiles{}) {}
+        Plain() : Volume(VolumeFiles{}, {}) {}
         [[nodiscard]] Result<VolumeTraits> traits() const override { return VolumeTraits{}; }
         [[nodiscard]] Result<void> trim(std::uint64_t, std::uint64_t) override { return {}; }
         [[nodiscard]] Result<void> zero(std::uint64_t, std::uint64_t, ZeroHow) override { return {}; }

@@ -13,6 +13,7 @@
 
 #include "server/admission.hh"
 #include "server/block_volume.hh"
+#include "server/disk_opening.hh"
 #include "server/exports.hh"
 #include "server/file_volume.hh"
 #include "server/holders.hh"
@@ -34,11 +35,37 @@ public:
     TemporaryFile& operator=(const TemporaryFile&) = delete;
     ~TemporaryFile() { ::unlink(path_); }
 
-    [[nodiscard]] VolumeRequest request(bool writable = true) const { return {path_, writable, 0}; }
+    [[nodiscard]] VolumeRequest request(bool writable = true) const { return {path_, writable}; }
 
 private:
     char path_[32] = "/tmp/holdfast-unit-XXXXXX";
 };
+
+// One disk, whatever it is called, opened by the test itself.
+class OwnDisk final : public DiskSource {
+public:
+    explicit OwnDisk(VolumeRequest request) : request_(std::move(request)) {}
+    std::expected<DiskKey, VolumeRefusal> find(const DiskWanted&) override {
+        if (const auto created = create_missing_file(request_); !created)
+            return std::unexpected(created.error());
+        return find_disk(request_);
+    }
+    std::expected<OpenedDisk, VolumeRefusal> open(const DiskWanted&) override { return open_disk(request_); }
+
+private:
+    VolumeRequest request_;
+};
+
+std::expected<VolumeUse, VolumeRefusal> acquire(VolumeRegistry& registry, const VolumeRequest& request) {
+    OwnDisk disk(request);
+    return registry.acquire(disk, {.name = {}, .host = {}, .writable = request.writable, .deadline = {}});
+}
+
+// Null where it cannot be opened.
+std::unique_ptr<Volume> opened(const VolumeRequest& request) {
+    std::expected<OpenedDisk, VolumeRefusal> disk = open_disk(request);
+    return disk ? make_volume(std::move(*disk)) : nullptr;
+}
 
 ExportConfig plain_export() {
     ExportConfig config;
@@ -151,28 +178,28 @@ TEST_CASE("a mount is found by its device number, its name decoded") {
 TEST_CASE("a file is opened once for all its users, and closed with the last") {
     const TemporaryFile file(1 << 16);
     VolumeRegistry registry;
-    std::expected<VolumeUse, VolumeRefusal> first = registry.acquire(file.request());
+    std::expected<VolumeUse, VolumeRefusal> first = acquire(registry, file.request());
     REQUIRE(first);
     {
-        const std::expected<VolumeUse, VolumeRefusal> second = registry.acquire(file.request());
+        const std::expected<VolumeUse, VolumeRefusal> second = acquire(registry, file.request());
         REQUIRE(second);
         CHECK(&second->volume() == &first->volume());
         // Another server would find it locked.
         VolumeRegistry other;
-        const std::expected<VolumeUse, VolumeRefusal> refused = other.acquire(file.request());
+        const std::expected<VolumeUse, VolumeRefusal> refused = acquire(other, file.request());
         REQUIRE_FALSE(refused.has_value());
         CHECK(refused.error().text.find("in use") != std::string::npos);
-        CHECK(other.acquire(file.request(false)).has_value());
+        CHECK(acquire(other, file.request(false)).has_value());
     }
     *first = VolumeUse();
     VolumeRegistry other;
-    CHECK(other.acquire(file.request()).has_value());
+    CHECK(acquire(other, file.request()).has_value());
 }
 
 TEST_CASE("a flush that failed once fails for who was there, and not for a session that begins then") {
     // Something that takes writes and cannot be synchronized.
     const auto null = [] { return Fd(::open("/dev/null", O_RDWR | O_CLOEXEC)); };
-    FileVolume volume({null(), null(), false}, true);
+    FileVolume volume({{null(), null(), false}, DiskFacts()});
     const Writer writer = volume.losses().begin({1}, true);
     CHECK(volume.flush(writer).error().code == EINVAL);
     CHECK(writer.check().error().code == EINVAL);
@@ -183,16 +210,16 @@ TEST_CASE("a flush that failed once fails for who was there, and not for a sessi
 
 TEST_CASE("flushes of many threads are each covered by an fdatasync that began after them") {
     const TemporaryFile file(1 << 16);
-    const auto volume = open_volume(file.request());
+    const std::unique_ptr<Volume> volume = opened(file.request());
     REQUIRE(volume);
-    const Writer writer = (*volume)->losses().begin_nameless();
+    const Writer writer = volume->losses().begin_nameless();
     std::atomic<int> failures = 0;
     std::vector<std::jthread> threads;
     for (unsigned number = 0; number < 8; ++number) {
         threads.emplace_back([&, number] {
             const std::uint8_t data[1] = {1};
             for (int round = 0; round < 20; ++round) {
-                if (!(*volume)->write(data, number, false) || !(*volume)->flush(writer)) ++failures;
+                if (!volume->write(data, number, false) || !volume->flush(writer)) ++failures;
             }
         });
     }
@@ -208,22 +235,22 @@ TEST_CASE(
     const auto looked = look_at_volume(request);
     REQUIRE(looked);
     CHECK(looked->minimum_block >= 512);
-    const auto volume = open_volume(request);
+    const std::unique_ptr<Volume> volume = opened(request);
     if (!volume) return;  // a file system that has no O_DIRECT
-    CHECK((*volume)->always_waits());
-    CHECK((*volume)->traits().value() == *looked);
+    CHECK(volume->always_waits());
+    CHECK(volume->traits().value() == *looked);
     const auto offer = make_offer(plain_export(), *looked);
     CHECK(offer->block_sizes.minimum == looked->minimum_block);
     CHECK(offer->size % looked->minimum_block == 0);
     CHECK(offer->size >= 1 << 16);
     alignas(data_alignment) std::uint8_t data[4096];
     std::memset(data, 0x5a, sizeof data);
-    CHECK((*volume)->write(data, 4096, false));
-    CHECK((*volume)->zero(8192, 4096, {}));
+    CHECK(volume->write(data, 4096, false));
+    CHECK(volume->zero(8192, 4096, {}));
     std::memset(data, 0, sizeof data);
-    CHECK((*volume)->read(data, 4096));
+    CHECK(volume->read(data, 4096));
     CHECK(data[4095] == 0x5a);
-    CHECK((*volume)->read(data, 8192));
+    CHECK(volume->read(data, 8192));
     CHECK(data[0] == 0);
 }
 
@@ -232,13 +259,13 @@ TEST_CASE("what is written to is open in one way at a time, and readers may have
     VolumeRequest direct = file.request();
     direct.direct = true;
     VolumeRegistry registry;
-    const auto first = registry.acquire(file.request());
-    const auto second = registry.acquire(direct);
+    const auto first = acquire(registry, file.request());
+    const auto second = acquire(registry, direct);
     REQUIRE(first);
     REQUIRE(second);
     CHECK(&first->volume() == &second->volume());
     direct.writable = false;
-    const auto reader = registry.acquire(direct);
+    const auto reader = acquire(registry, direct);
     if (reader) CHECK(reader->volume().always_waits());
 }
 
@@ -253,7 +280,8 @@ TEST_CASE("exports are listed only where that is allowed, and only those that th
     config->exports = {plain_export(), plain_export()};
     config->exports[1].name = "private";
     config->exports[1].authfile = "/tmp/holdfast-no-such-authfile";
-    Shared shared;
+    OpenerLink nobody;  // no line, so that the authfile cannot be read
+    Shared shared{.opener = nobody};
     const Peer peer{parse_address("10.0.0.1"), "10.0.0.1:1", "10.0.0.1"};
     struct Unfenced final : Fenceable {
         void fence() noexcept override {}
@@ -274,7 +302,8 @@ TEST_CASE("an export that a client may not have is to it as one that does not ex
     config->exports = {plain_export()};
     config->exports[0].name = "private";
     config->exports[0].authfile = "/tmp/holdfast-no-such-authfile";
-    Shared shared;
+    OpenerLink nobody;  // no line, so that the authfile cannot be read
+    Shared shared{.opener = nobody};
     const Peer peer{parse_address("10.0.0.1"), "10.0.0.1:1", "10.0.0.1"};
     struct Unfenced final : Fenceable {
         void fence() noexcept override {}
@@ -300,9 +329,11 @@ TEST_CASE("an export that a client may not have is to it as one that does not ex
 
 TEST_CASE("zeroes are made fast or not at all where that is asked for") {
     // No file system: it can be written to, and has no map of its blocks.
-    const auto null = [] { return VolumeFiles{Fd(::open("/dev/null", O_RDWR | O_CLOEXEC)), Fd(), false}; };
-    FileVolume slow(null(), true);
-    BlockVolume device(null(), 0);
+    const auto null = [] {
+        return OpenedDisk{{Fd(::open("/dev/null", O_RDWR | O_CLOEXEC)), Fd(), false}, {}};
+    };
+    FileVolume slow(null());
+    BlockVolume device(null());
     for (const bool may_unmap : {false, true}) {
         CHECK_FALSE(slow.zero(0, 8192, {may_unmap, true}).has_value());
         CHECK(device.zero(0, 8192, {may_unmap, true}).error().code == EOPNOTSUPP);
@@ -313,41 +344,41 @@ TEST_CASE("zeroes are made fast or not at all where that is asked for") {
 
 TEST_CASE("a volume is read ahead, also beyond its end") {
     const TemporaryFile file(1 << 20);
-    const auto volume = open_volume(file.request());
+    const std::unique_ptr<Volume> volume = opened(file.request());
     REQUIRE(volume);
-    CHECK((*volume)->cache(0, 1 << 20));
-    CHECK((*volume)->cache(100, 0));
-    CHECK((*volume)->cache(1 << 20, 1 << 20));
+    CHECK(volume->cache(0, 1 << 20));
+    CHECK(volume->cache(100, 0));
+    CHECK(volume->cache(1 << 20, 1 << 20));
 }
 
 TEST_CASE("a volume reads what was written, zeroes and trims, and ends with EIO") {
     const TemporaryFile file(1 << 16);
-    const auto volume = open_volume(file.request());
+    const std::unique_ptr<Volume> volume = opened(file.request());
     REQUIRE(volume);
     std::uint8_t data[4096];
     std::memset(data, 0xa5, sizeof data);
-    CHECK((*volume)->write(data, 100, false));
-    CHECK((*volume)->write(std::span(data).first(1), 65535, true));
-    CHECK((*volume)->flush((*volume)->losses().begin_nameless()));
-    CHECK((*volume)->zero(200, 50, {true, false}));
-    CHECK((*volume)->zero(300, 50, {false, false}));
-    CHECK((*volume)->trim(0, 100));
+    CHECK(volume->write(data, 100, false));
+    CHECK(volume->write(std::span(data).first(1), 65535, true));
+    CHECK(volume->flush(volume->losses().begin_nameless()));
+    CHECK(volume->zero(200, 50, {true, false}));
+    CHECK(volume->zero(300, 50, {false, false}));
+    CHECK(volume->trim(0, 100));
     std::uint8_t back[4096];
-    CHECK((*volume)->read(back, 100));
+    CHECK(volume->read(back, 100));
     for (std::size_t i = 0; i < sizeof back; ++i) {
         const bool zeroed = (i >= 100 && i < 150) || (i >= 200 && i < 250);
         CHECK(back[i] == (zeroed ? 0 : 0xa5));
     }
-    const Result<void> beyond = (*volume)->read(back, 65536 - 4095);
+    const Result<void> beyond = volume->read(back, 65536 - 4095);
     REQUIRE_FALSE(beyond.has_value());
     CHECK(beyond.error().code == EIO);
-    CHECK((*volume)->traits()->size == 1 << 16);
+    CHECK(volume->traits()->size == 1 << 16);
 }
 
 TEST_CASE(
     "what is neither a device nor a file is no volume, and a missing one is made only when it has a size") {
-    CHECK(open_volume({"/dev/null", true, 0}).error().text.find("neither") != std::string::npos);
-    CHECK_FALSE(open_volume({"/tmp", false, 0}).has_value());
+    CHECK(open_disk({"/dev/null", true}).error().text.find("neither") != std::string::npos);
+    CHECK_FALSE(open_disk({"/tmp", false}).has_value());
     CHECK_FALSE(create_missing_file({"/dev/holdfast-no-such-volume", true, 4096}).has_value());
     std::string path;
     {
@@ -355,9 +386,9 @@ TEST_CASE(
         path = file.request().path;
     }
     VolumeRegistry registry;
-    CHECK_FALSE(registry.acquire({path, true, 0}).has_value());
+    CHECK_FALSE(acquire(registry, {path, true}).has_value());
     CHECK(look_at_volume({path, true, 8192})->size == 8192);
     CHECK(::access(path.c_str(), F_OK) != 0);
-    CHECK(registry.acquire({path, true, 8192})->volume().traits()->size == 8192);
+    CHECK(acquire(registry, {path, true, 8192})->volume().traits()->size == 8192);
     ::unlink(path.c_str());
 }

@@ -17,7 +17,7 @@ BASE = ("udev", "kmod", "initramfs-tools", "iproute2", "dbus", "zstd", "procps",
 SYSTEMD = ("systemd-sysv",)
 SYSVINIT = ("sysvinit-core", "initscripts", "insserv", "orphan-sysvinit-scripts", "ifupdown", "isc-dhcp-client")
 # What our programs are linked to. A program that misses a library in an image is reported when its layer is made.
-OUR_LIBRARIES = ("libnl-3-200", "libnl-genl-3-200", "libcap-ng0")
+OUR_LIBRARIES = ("libnl-3-200", "libnl-genl-3-200", "libcap-ng0", "libseccomp2")
 KINDS: dict[str, tuple[str, ...]] = {
     "client": SYSTEMD,
     "sysv": SYSVINIT,

@@ -1,0 +1,82 @@
+// The opener: the process that keeps the server's privileges and does with them what the configuration says,
+// and nothing else. The process that speaks to clients has none (confinement.hh). It asks the opener for
+// exports by their names and gets descriptors. What paths those are, and whether they are opened for writing,
+// the opener's own copy of the configuration says, so that whoever has taken the server over gets what it
+// exports already and no more.
+//
+// Every request that may wait for a disk or a name server is answered by a process of its own: one that hangs
+// in open(2) holds up nobody. Not threads, since those could not be bounded by ending them, and would not be
+// separate from what they ask for.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "common/linux/fd.hh"
+#include "server/disk_opening.hh"
+#include "server/identity.hh"
+#include "server/opener_link.hh"
+#include "server/opener_wire.hh"
+#include "server/options.hh"
+
+namespace holdfast::server {
+
+// An answer in the making. `files` are sent along.
+struct OpenerAnswer {
+    Packer packed{OpenerStatus::done};
+    std::vector<Fd> files;
+};
+
+class Opener {
+public:
+    // How many requests may wait at once, in all and for one export.
+    static constexpr std::size_t most = 256;
+    static constexpr std::size_t most_for_one = 64;
+
+    struct Context {
+        const Options& options;            // where the configuration is read again from
+        Config config;                     // what is in force
+        std::optional<Identity> identity;  // whom UNIX sockets are given to
+        std::set<std::string> bound;       // the UNIX sockets that are there because of the server
+        bool keep_stderr = false;          // so that what a sanitizer says is seen
+    };
+    // Forks it, with signals ignored that a terminal or service manager sends to all of a service, and
+    // connects the server's end to it. Before there are threads.
+    [[nodiscard]] static Result<void> start(OpenerLink& link, Context context);
+
+    // `control` is a SOCK_SEQPACKET socket on which `server` asks.
+    Opener(Fd control, Context context, pid_t server);
+
+    // Until the server closes its end. Then the pid file that it left is removed.
+    void run();
+
+private:
+    // False at the end.
+    [[nodiscard]] bool take_message();
+    void handle(const OpenerRequest& request, Fd reply_to);
+    // In a process of its own, unless there are too many.
+    void answer_apart(const OpenerRequest& request, Fd reply_to, const OpenerAnswer* ready);
+    [[nodiscard]] OpenerAnswer answer(const OpenerRequest& request) const;
+    [[nodiscard]] OpenerAnswer listen(std::uint32_t number) const;
+    [[nodiscard]] VolumeRequest request_for(const ExportConfig& config, const std::string& host) const;
+    [[nodiscard]] OpenerAnswer reload();
+    void commit();
+    void remove_socket(std::string path);
+    void reap();
+    void remove_pid_file() const;
+
+    Fd control_;
+    const Options& options_;
+    Config config_;
+    std::optional<Config> next_;  // read, and not in force yet
+    std::optional<Identity> identity_;
+    pid_t server_;
+    std::set<std::string> bound_;             // the UNIX sockets that are to be removed in the end
+    std::map<pid_t, std::string> answering_;  // the processes that answer, with their exports
+};
+
+}  // namespace holdfast::server

@@ -1,0 +1,69 @@
+// The server's end of the line to its opener (opener.hh). May be used from any thread at once: every request
+// brings the socket on which it is answered.
+#pragma once
+
+#include <expected>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/linux/fd.hh"
+#include "server/opener_wire.hh"
+#include "server/volume_registry.hh"
+
+namespace holdfast::server {
+
+class OpenerLink final : public DiskSource {
+public:
+    OpenerLink() = default;
+    // `opener` is a child of this process.
+    void connect(Fd control, pid_t opener) {
+        control_ = std::move(control);
+        opener_ = opener;
+    }
+    // Whether it was connected.
+    explicit operator bool() const noexcept { return static_cast<bool>(control_); }
+    OpenerLink(const OpenerLink&) = delete;
+    OpenerLink& operator=(const OpenerLink&) = delete;
+    // Ends the opener, and waits until it has cleaned up.
+    ~OpenerLink() override;
+
+    // Becomes readable when the opener is gone, and never before.
+    [[nodiscard]] int fd() const noexcept { return control_.get(); }
+
+    // These wait for a disk, until the deadline at most.
+    [[nodiscard]] std::expected<DiskKey, VolumeRefusal> find(const DiskWanted& wanted) override;
+    [[nodiscard]] std::expected<OpenedDisk, VolumeRefusal> open(const DiskWanted& wanted) override;
+    [[nodiscard]] std::expected<VolumeTraits, VolumeRefusal> look(const DiskWanted& wanted);
+    // Whether the export's authfile lets the client in. nullopt: it does; otherwise why not.
+    [[nodiscard]] std::optional<std::string> forbidden(const DiskWanted& wanted);
+
+    // The configuration's files as they are now. What they say is in force, for the opener, after commit().
+    [[nodiscard]] std::expected<ConfigTexts, std::string> reload();
+    [[nodiscard]] std::expected<void, std::string> commit();
+    // Listening sockets for listener `number` of the configuration that was read last.
+    [[nodiscard]] std::expected<std::vector<Fd>, std::string> listen(std::size_t number);
+    // See server::look_around().
+    [[nodiscard]] std::vector<Remark> look_around();
+    // Removes the UNIX sockets of the listeners: nobody is accepted on them any more. With `all` also the
+    // others.
+    void unlisten(bool all);
+
+private:
+    struct Answer {
+        std::vector<std::uint8_t> bytes;  // behind the status, which was `done`
+        std::vector<Fd> files;
+    };
+    using Deadline = std::chrono::steady_clock::time_point;
+
+    [[nodiscard]] std::expected<Answer, VolumeRefusal> ask(const OpenerRequest& request, Deadline deadline);
+    // nullopt: busy.
+    [[nodiscard]] std::optional<std::expected<Answer, VolumeRefusal>> ask_once(const OpenerRequest& request,
+                                                                               Deadline deadline);
+    [[nodiscard]] std::expected<Answer, VolumeRefusal> ask(OpenerCall call, const DiskWanted& wanted);
+
+    Fd control_;
+    pid_t opener_ = -1;
+};
+
+}  // namespace holdfast::server

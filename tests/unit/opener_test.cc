@@ -1,0 +1,279 @@
+// What the server may ask of its opener, and what a server that has been taken over gets.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+#include <fstream>
+
+#include "server/opener.hh"
+
+using namespace holdfast;
+using namespace holdfast::server;
+
+namespace {
+
+// A folder of its own for a test, with the files of a configuration.
+class Folder {
+public:
+    Folder() { REQUIRE(::mkdtemp(path_) != nullptr); }
+    Folder(const Folder&) = delete;
+    Folder& operator=(const Folder&) = delete;
+    ~Folder() {
+        for (const std::string& name : names_) ::unlink(path(name).c_str());
+        ::rmdir(path_);
+    }
+
+    [[nodiscard]] std::string path(const std::string& name) const { return std::string(path_) + "/" + name; }
+    std::string write(const std::string& name, const std::string& text) {
+        names_.push_back(name);
+        std::ofstream(path(name)) << text;
+        return path(name);
+    }
+
+private:
+    char path_[32] = "/tmp/holdfast-opener-XXXXXX";
+    std::vector<std::string> names_;
+};
+
+// An opener in a process of its own, and our end of the line to it.
+struct Running {
+    explicit Running(const std::string& configuration) {
+        options.config = configuration;
+        options.config_given = true;
+        LoadedConfig loaded = load_config(options);
+        REQUIRE(loaded.errors.empty());
+        REQUIRE(Opener::start(link, {options, loaded.config, std::nullopt, {}, true}));
+    }
+    Options options;
+    OpenerLink link;
+};
+
+DiskWanted wanted(std::string name, std::string host = "127.0.0.1", bool writable = true) {
+    return {std::move(name), std::move(host), writable,
+            std::chrono::steady_clock::now() + std::chrono::minutes(1)};
+}
+
+struct Pair {
+    Fd ours;
+    Fd theirs;
+};
+
+Pair pair() {
+    int ends[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    return {Fd(ends[0]), Fd(ends[1])};
+}
+
+// What a sound server never sends: `descriptors` copies of `file` with it.
+void send(const OpenerLink& link, std::span<const std::uint8_t> bytes, const Fd& file,
+          std::size_t descriptors) {
+    iovec data{const_cast<std::uint8_t*>(bytes.data()), bytes.size()};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(8 * sizeof(int))> space{};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    if (descriptors > 0) {
+        message.msg_control = space.data();
+        message.msg_controllen = CMSG_SPACE(descriptors * sizeof(int));
+        cmsghdr* const head = CMSG_FIRSTHDR(&message);
+        head->cmsg_level = SOL_SOCKET;
+        head->cmsg_type = SCM_RIGHTS;
+        head->cmsg_len = CMSG_LEN(descriptors * sizeof(int));
+        const int number = file.get();
+        for (std::size_t i = 0; i < descriptors; ++i)
+            std::memcpy(CMSG_DATA(head) + i * sizeof number, &number, sizeof number);
+    }
+    REQUIRE(::sendmsg(link.fd(), &message, MSG_NOSIGNAL) >= 0);
+}
+
+// Whether anything came back before the opener closed the socket.
+bool answered(const OpenerLink& link, std::span<const std::uint8_t> bytes, std::size_t descriptors) {
+    auto [ours, theirs] = pair();
+    send(link, bytes, theirs, descriptors);
+    theirs.reset();
+    char byte = 0;
+    return ::read(ours.get(), &byte, 1) > 0;
+}
+
+std::vector<std::uint8_t> request(OpenerCall call, std::string name, std::string host = "127.0.0.1") {
+    return pack(OpenerRequest{call, 0, std::move(name), std::move(host)});
+}
+
+}  // namespace
+
+TEST_CASE("a request to the opener arrives as it was sent") {
+    const OpenerRequest one{OpenerCall::open, 7, "root", "2001:db8::1"};
+    CHECK(unpack_request(pack(one)) == one);
+    const OpenerRequest longest{OpenerCall::find, 0, std::string(4096, 'n'), "unix"};
+    CHECK(pack(longest).size() <= longest_opener_request);
+    CHECK(unpack_request(pack(longest)) == longest);
+}
+
+TEST_CASE("what is no request of ours is none: lengths, calls, hosts of which a path could be made") {
+    const std::vector<std::uint8_t> sound = request(OpenerCall::open, "root");
+    for (std::size_t size = 0; size < sound.size(); ++size)
+        CHECK_FALSE(unpack_request(std::span(sound).first(size)).has_value());
+    std::vector<std::uint8_t> bytes = sound;
+    bytes.push_back(0);
+    CHECK_FALSE(unpack_request(bytes).has_value());
+    for (const int call : {0, 10, 255}) {
+        bytes = sound;
+        bytes[0] = static_cast<std::uint8_t>(call);
+        CHECK_FALSE(unpack_request(bytes).has_value());
+    }
+    bytes = sound;
+    bytes[8] = bytes[9] = 0xff;  // a name of 65,535 bytes
+    CHECK_FALSE(unpack_request(bytes).has_value());
+    for (const char* host :
+         {"..", "../../etc/shadow", "127.0.0.1/..", "127.1", "::ffff:127.0.0.1", "unix ", "a"})
+        CHECK_FALSE(unpack_request(request(OpenerCall::open, "root", host)).has_value());
+}
+
+TEST_CASE("an answer with wrong lengths or values is none") {
+    Packer packed(OpenerStatus::done);
+    pack(packed, DiskFacts{.block = true,
+                           .writable = true,
+                           .can_discard = true,
+                           .preferred_block = 8192,
+                           .identity = "x",
+                           .path = "/x"});
+    const std::span<const std::uint8_t> whole = std::span(packed.bytes()).subspan(1);
+    Unpacker all(whole);
+    CHECK(unpack_facts(all)->preferred_block == 8192);
+    for (std::size_t size = 0; size < whole.size(); ++size) {
+        Unpacker part(whole.first(size));
+        CHECK_FALSE(unpack_facts(part).has_value());
+    }
+    for (const std::string& identity : {std::string(), std::string("a\nb"), std::string(256, 'i')}) {
+        Packer wrong(OpenerStatus::done);
+        pack(wrong, DiskFacts{.identity = identity, .path = {}});
+        Unpacker from(std::span(wrong.bytes()).subspan(1));
+        CHECK_FALSE(unpack_facts(from).has_value());
+    }
+    Packer texts(OpenerStatus::done);
+    pack(texts, ConfigTexts{{{"/a", "text", ""}, {"/b", "", "open: no"}}, "fault"});
+    Unpacker from(std::span(texts.bytes()).subspan(1));
+    const std::optional<ConfigTexts> back = unpack_texts(from);
+    REQUIRE(back);
+    CHECK(back->files.size() == 2);
+    CHECK(back->files[1].fault == "open: no");
+    Unpacker cut(std::span(texts.bytes()).subspan(1, texts.bytes().size() - 2));
+    CHECK_FALSE(unpack_texts(cut).has_value());
+}
+
+TEST_CASE("the opener opens what the configuration names, as the configuration says, and nothing else") {
+    Folder folder;
+    const std::string disk = folder.write("disk", std::string(8192, 'd'));
+    const std::string golden = folder.write("golden", std::string(4096, 'g'));
+    const std::string authfile = folder.write("clients", "192.0.2.0/24\n");
+    Running opener(folder.write("server.conf", "[disk]\nexportname = " + disk +
+                                                   "\n[golden]\nreadonly = true\nexportname = " + golden +
+                                                   "\nauthfile = " + authfile +
+                                                   "\n[own]\nexportname = " + folder.path("own-%s") + "\n"));
+    OpenerLink& link = opener.link;
+    const auto found = link.find(wanted("disk"));
+    REQUIRE(found);
+    CHECK(found->writable);
+    const auto opened = link.open(wanted("disk"));
+    REQUIRE(opened);
+    struct stat status {};
+    REQUIRE(::fstat(opened->files.file.get(), &status) == 0);
+    CHECK(key_of(status, true, false) == *found);
+    CHECK(::pwrite(opened->files.file.get(), "x", 1, 0) == 1);
+    CHECK(link.look(wanted("disk"))->size == 8192);
+
+    // Whatever the server says that it wants.
+    const auto read_only = link.open(wanted("golden", "127.0.0.1", true));
+    REQUIRE(read_only);
+    CHECK_FALSE(read_only->facts.writable);
+    CHECK(::pwrite(read_only->files.file.get(), "x", 1, 0) < 0);
+
+    for (const std::string& name :
+         {disk, std::string("/etc/passwd"), std::string("../disk"), std::string(), std::string("DISK")}) {
+        CHECK_FALSE(link.open(wanted(name)).has_value());
+        CHECK_FALSE(link.look(wanted(name)).has_value());
+    }
+    CHECK(link.open(wanted("own", "192.0.2.1")).error().absent);
+    CHECK_FALSE(link.open(wanted("own", "")).has_value());
+
+    CHECK_FALSE(link.forbidden(wanted("golden", "192.0.2.77")).has_value());
+    CHECK(link.forbidden(wanted("golden", "198.51.100.1")).value().find("not in " + authfile) !=
+          std::string::npos);
+}
+
+TEST_CASE("the opener goes by a new configuration when the server has taken it, and by none with mistakes") {
+    Folder folder;
+    const std::string disk = folder.write("disk", std::string(4096, 'd'));
+    const std::string file = folder.write("server.conf", "[old]\nexportname = " + disk + "\n");
+    Running opener(file);
+    OpenerLink& link = opener.link;
+    folder.write("server.conf", "[new]\nexportname = " + disk + "\n");
+    const auto texts = link.reload();
+    REQUIRE(texts);
+    CHECK(make_config(opener.options, *texts).config.find("new") != nullptr);
+    CHECK(link.find(wanted("old")).has_value());
+    CHECK_FALSE(link.find(wanted("new")).has_value());
+    CHECK(link.commit());
+    CHECK_FALSE(link.find(wanted("old")).has_value());
+    CHECK(link.find(wanted("new")).has_value());
+
+    folder.write("server.conf", "[newest]\nexportname = " + disk + "\nnonsense = 1\n");
+    CHECK_FALSE(make_config(opener.options, link.reload().value()).errors.empty());
+    CHECK(link.commit());
+    CHECK(link.find(wanted("new")).has_value());
+}
+
+TEST_CASE("what is no request gets no answer, and the opener goes on") {
+    Folder folder;
+    const std::string disk = folder.write("disk", std::string(4096, 'd'));
+    Running opener(folder.write("server.conf", "[disk]\nexportname = " + disk + "\n"));
+    OpenerLink& link = opener.link;
+    const std::vector<std::uint8_t> sound = request(OpenerCall::find, "disk");
+    CHECK(answered(link, sound, 1));
+    CHECK_FALSE(answered(link, sound, 0));
+    CHECK_FALSE(answered(link, sound, 2));
+    CHECK_FALSE(answered(link, sound, 8));
+    CHECK_FALSE(answered(link, std::vector<std::uint8_t>(65536, 1), 1));
+    CHECK_FALSE(answered(link, std::vector<std::uint8_t>(longest_opener_request + 1, 1), 1));
+    CHECK_FALSE(answered(link, std::vector<std::uint8_t>(1, 255), 1));
+    CHECK_FALSE(answered(link, request(OpenerCall::open, "disk", "../x"), 1));
+    // More listeners than there are.
+    CHECK_FALSE(link.listen(1).has_value());
+    CHECK_FALSE(link.listen(0xffffffff).has_value());
+    CHECK(link.find(wanted("disk")).has_value());
+}
+
+TEST_CASE("requests that wait are bounded, for one export and in all, and make room when they are given up") {
+    Folder folder;
+    const std::string disk = folder.write("disk", std::string(4096, 'd'));
+    // An answer that does not fit into a socket, and waits until it is read.
+    Running opener(folder.write("server.conf",
+                                "[disk]\nexportname = " + disk + "\n#" + std::string(1U << 20, '.') + "\n"));
+    OpenerLink& link = opener.link;
+    std::vector<Fd> unread;
+    const auto fill = [&](const std::string& name) {
+        for (std::size_t i = 0; i < Opener::most_for_one; ++i) {
+            auto [ours, theirs] = pair();
+            send(link, request(OpenerCall::reload, name), theirs, 1);
+            unread.push_back(std::move(ours));
+        }
+    };
+    const auto is_busy = [&](const std::string& name) {
+        auto [ours, theirs] = pair();
+        send(link, request(OpenerCall::find, name), theirs, 1);
+        theirs.reset();
+        std::uint8_t status = 0;
+        return ::read(ours.get(), &status, 1) == 1 && status == static_cast<std::uint8_t>(OpenerStatus::busy);
+    };
+    fill("x");
+    CHECK(is_busy("x"));
+    CHECK(link.find(wanted("disk")).has_value());
+    for (const char* name : {"y", "z", "0"}) fill(name);
+    CHECK(is_busy("disk"));
+    unread.clear();
+    CHECK(link.find(wanted("disk")).has_value());
+}
