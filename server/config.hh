@@ -94,6 +94,7 @@ struct Config {
     // machine's own clients, since a program here has 127.0.0.0/8 to come from and a proxy's clients all come
     // from one address.
     std::optional<std::uint32_t> maxperaddress;
+    std::uint64_t buffermemory = 256ULL << 20;  // bytes; all connections together, beyond their small pieces
     std::chrono::seconds handshaketimeout{10};
     std::chrono::seconds stoptimeout{30};
     std::string statussocket;             // empty: none

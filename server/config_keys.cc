@@ -71,6 +71,7 @@ constexpr GenericKey generic_table[] = {
      }},
     {"user", [](Generic& g, ConfigValue& v) { g.config.user = v.text(); }},
     // our own
+    {"buffermemory", [](Generic& g, ConfigValue& v) { g.config.buffermemory = v.number(0, 1ULL << 40); }},
     {"handshaketimeout",
      [](Generic& g, ConfigValue& v) { g.config.handshaketimeout = std::chrono::seconds(v.number(1, 3600)); }},
     {"maxconnections",

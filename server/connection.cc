@@ -13,6 +13,7 @@
 
 #include "common/linux/log.hh"
 #include "server/socket_io.hh"
+#include "server/thread.hh"
 
 namespace holdfast::server {
 namespace {
@@ -35,16 +36,13 @@ void set_tcp_options(int socket) {
     set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, patience_ms);
 }
 
-void set_timeout(int socket, int which, std::chrono::seconds timeout) {
-    if (timeout.count() == 0) return;
-    const timeval wait{.tv_sec = timeout.count(), .tv_usec = 0};
-    (void)::setsockopt(socket, SOL_SOCKET, which, &wait, sizeof wait);
-}
-
 // TCP gives up a peer that does not open its window, too, even one that answers all the same
 // (tcp_probe_timer): not before stalltimeout does.
 void set_stall_timeout(int socket, std::chrono::seconds timeout) {
-    set_timeout(socket, SO_SNDTIMEO, timeout);
+    if (timeout.count() != 0) {
+        const timeval wait{.tv_sec = timeout.count(), .tv_usec = 0};
+        (void)::setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+    }
     set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT,
                std::max(patience_ms, static_cast<int>(timeout.count()) * 1000 + 10'000));
 }
@@ -64,9 +62,6 @@ std::string size_text(std::uint64_t bytes) {
     return fmt::format("{} bytes", bytes);
 }
 
-// Threads do little on their stacks; the sanitizers make more of it.
-constexpr std::size_t stack_size = 512U << 10;
-
 }  // namespace
 
 Connection::Connection(Fd socket, Peer peer, ListenScope scope, Context context)
@@ -81,13 +76,9 @@ Connection::~Connection() {
 }
 
 Result<void> Connection::start() {
-    pthread_attr_t attributes;
-    int error = ::pthread_attr_init(&attributes);
-    if (error != 0) return std::unexpected(SysError{error, "pthread_attr_init"});
-    (void)::pthread_attr_setstacksize(&attributes, stack_size);
-    error = ::pthread_create(&thread_, &attributes, thread_main, this);
-    (void)::pthread_attr_destroy(&attributes);
-    if (error != 0) return std::unexpected(SysError{error, "pthread_create"});
+    const Result<pthread_t> started = start_thread(thread_main, this);
+    if (!started) return std::unexpected(started.error());
+    thread_ = *started;
     started_ = true;
     return {};
 }
@@ -187,12 +178,12 @@ std::uint64_t Connection::transmit(ClientExports& exports, const nbd::Offer& off
     log::info(fmt::format("{} connected ({}, {}, {})", label, path_for_client(config, peer_.host),
                           size_text(offer.size),
                           (offer.flags & nbd::flag_read_only) != 0 ? "read-only" : "read-write"));
-    set_timeout(socket_.get(), SO_RCVTIMEO, config.timeout);
     set_stall_timeout(socket_.get(), config.stalltimeout);
-    const auto loop = std::make_unique<RequestLoop>(socket_.get(), offer, opened, label, order_, sending_);
-    const std::string why = loop->run();
+    Transmission transmission(socket_.get(), offer, opened, context_.shared.buffer_memory, label, order_,
+                              sending_);
+    const std::string why = transmission.run();
     log::info(fmt::format("{} closed: {}", label, why));
-    return loop->unread();
+    return transmission.unread();
 }
 
 void Connection::leave_admission() {

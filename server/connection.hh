@@ -12,7 +12,7 @@
 #include "common/linux/fd.hh"
 #include "server/admission.hh"
 #include "server/exports.hh"
-#include "server/request_loop.hh"
+#include "server/transmission.hh"
 
 namespace holdfast::server {
 
@@ -36,12 +36,11 @@ public:
 
     // Starts the thread. Call once.
     [[nodiscard]] Result<void> start();
-    // From the main thread: the request that is being carried out is finished and answered, nothing more is
-    // taken up.
+    // From the main thread: what was taken up is finished and answered, nothing more is taken up.
     void stop() noexcept;
     // From the main thread: also whoever waits for the peer gives up. What is with the disk goes on.
     void abandon() noexcept;
-    // It is giving its client a reply, and the client has not taken all of it yet.
+    // It is giving its client replies, and the client has not taken all of them yet.
     [[nodiscard]] bool is_sending() const noexcept { return sending_; }
     // The thread has nothing more to do, and the destructor will not wait.
     [[nodiscard]] bool ended() const noexcept { return ended_; }

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "common/protocol/server_handshake.hh"
+#include "server/buffers.hh"
 #include "server/config.hh"
 #include "server/counters.hh"
 #include "server/log_limit.hh"
@@ -48,6 +49,7 @@ struct Shared {
     Sessions sessions{};
     Statistics statistics{};
     LogLimit stranger_log{};  // for what is caused by clients who have no export
+    Budget buffer_memory{};   // beyond what every connection has anyway
     nbd::Uuid boot_identity{};
 };
 
@@ -82,6 +84,7 @@ public:
     // For Volume::flush().
     [[nodiscard]] const Writer& writer() const { return writer_; }
     [[nodiscard]] RequestCounters& counters() { return counted_connection_.counters; }
+    [[nodiscard]] JobPool& jobs() const { return use_.jobs(); }
 
 private:
     const ExportConfig& config_;

@@ -36,7 +36,9 @@ Server::Server(const Options& options, Config config, std::optional<Identity> id
       config_(std::make_shared<const Config>(std::move(config))),
       identity_(std::move(identity)),
       given_(std::move(given)),
-      watchdog_(watchdog_interval()) {}
+      watchdog_(watchdog_interval()) {
+    shared_.buffer_memory.set_limit(config_->buffermemory);
+}
 
 Server::~Server() { opener_.unlisten(true); }
 
@@ -365,6 +367,7 @@ void Server::reload() {
     for (const Remark& one : opener_.look_around()) log::warning(to_string(one));
     take_over(std::move(*wanted));
     config_ = std::make_shared<const Config>(std::move(loaded.config));
+    shared_.buffer_memory.set_limit(config_->buffermemory);
     log::notice(fmt::format("configuration read again: {} exports", config_->exports.size()));
     manager_.tell(fmt::format("READY=1\nSTATUS=Serving {} exports.", config_->exports.size()));
 }

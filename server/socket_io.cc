@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 
 namespace holdfast::server {
@@ -27,73 +26,13 @@ bool wait_until(int socket, short events, Deadline deadline) {
     }
 }
 
-// After a send that timed out. The kernel wakes a sender only when a good part of its buffer is free again,
-// so a peer that takes little at a time is not one that takes nothing. True when less is waiting for it than
-// the last time.
+}  // namespace
+
 bool took_something(int socket, int& waiting) {
     int now = 0;
     if (::ioctl(socket, SIOCOUTQ, &now) != 0 || now >= waiting) return false;
     waiting = now;
     return true;
-}
-
-}  // namespace
-
-Received Receiver::fill(std::span<std::uint8_t> into, std::size_t& count) const {
-    for (;;) {
-        const ssize_t got = ::recv(socket_, into.data(), into.size(), 0);
-        if (got > 0) {
-            count = static_cast<std::size_t>(got);
-            return Received::complete;
-        }
-        if (got == 0) return Received::closed;
-        if (errno == EAGAIN || errno == EWOULDBLOCK) return Received::timed_out;
-        if (errno == ECONNRESET) return Received::closed;
-        if (errno != EINTR) return Received::failed;
-    }
-}
-
-Received Receiver::receive(std::span<std::uint8_t> into) {
-    while (!into.empty()) {
-        if (!waiting_.empty()) {
-            const std::size_t count = std::min(into.size(), waiting_.size());
-            std::memcpy(into.data(), waiting_.data(), count);
-            waiting_ = waiting_.subspan(count);
-            into = into.subspan(count);
-            continue;
-        }
-        const bool direct = into.size() >= buffer_.size();
-        std::size_t count = 0;
-        const Received got = fill(direct ? into : std::span<std::uint8_t>(buffer_), count);
-        if (got != Received::complete) return got;
-        if (direct) {
-            into = into.subspan(count);
-        } else {
-            waiting_ = std::span<const std::uint8_t>(buffer_).first(count);
-        }
-    }
-    return Received::complete;
-}
-
-Received Receiver::skip(std::uint64_t count) {
-    while (count > 0) {
-        if (waiting_.empty()) {
-            std::size_t got = 0;
-            const Received result = fill(buffer_, got);
-            if (result != Received::complete) return result;
-            waiting_ = std::span<const std::uint8_t>(buffer_).first(got);
-        }
-        const std::size_t part = std::min<std::uint64_t>(count, waiting_.size());
-        waiting_ = waiting_.subspan(part);
-        count -= part;
-    }
-    return Received::complete;
-}
-
-std::uint64_t Receiver::unread() const {
-    int queued = 0;
-    if (::ioctl(socket_, FIONREAD, &queued) != 0) queued = 0;
-    return waiting_.size() + static_cast<std::uint64_t>(std::max(queued, 0));
 }
 
 Result<void> send_all(int socket, std::span<const std::uint8_t> data, bool more_follows) {

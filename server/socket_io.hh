@@ -1,7 +1,6 @@
 // Whole sends and receives on a connected stream socket. Blocking; nothing here raises SIGPIPE.
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <span>
@@ -18,27 +17,10 @@ enum class Received : std::uint8_t {
     failed,     // errno says why
 };
 
-// Collects what is there in one system call, and hands it out in the pieces that the protocol has.
-class Receiver {
-public:
-    explicit Receiver(int socket) : socket_(socket) {}
-
-    // Fills `into`. Large pieces go there directly and not through the buffer.
-    [[nodiscard]] Received receive(std::span<std::uint8_t> into);
-    // Reads and throws away.
-    [[nodiscard]] Received skip(std::uint64_t count);
-    // How much of what has arrived is not handed out, here and in the kernel.
-    [[nodiscard]] std::uint64_t unread() const;
-
-private:
-    // One recv into `into`; at least one byte when complete.
-    [[nodiscard]] Received fill(std::span<std::uint8_t> into, std::size_t& count) const;
-
-    int socket_;
-    std::array<std::uint8_t, 32768> buffer_;
-    std::span<const std::uint8_t> waiting_;  // the part of buffer_ that is not handed out yet
-};
-
+// After a send that timed out (SO_SNDTIMEO). The kernel wakes a sender only when a good part of its buffer is free
+// again, so a peer that takes little at a time is not one that takes nothing. True when less is waiting for it than
+// `waiting`, which is set to what is.
+[[nodiscard]] bool took_something(int socket, int& waiting);
 // EAGAIN where the socket has a SO_SNDTIMEO and the peer took nothing for as long (or for up to twice as
 // long).
 [[nodiscard]] Result<void> send_all(int socket, std::span<const std::uint8_t> data,

@@ -20,6 +20,25 @@ Result<struct stat> Volume::status() const {
     return status;
 }
 
+// preadv2(2), RWF_NOWAIT: EAGAIN, or a short count, where the rest is not in the page cache. File systems
+// that live in memory only say EOPNOTSUPP, and never have anything to wait for.
+std::optional<Result<void>> Volume::try_read(std::span<std::uint8_t> into, std::uint64_t offset) const {
+    while (!into.empty() && !cannot_try_) {
+        const iovec place{into.data(), into.size()};
+        const ssize_t count = ::preadv2(fd(), &place, 1, static_cast<off_t>(offset), RWF_NOWAIT);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0 && errno == EOPNOTSUPP) {
+            cannot_try_ = true;
+            break;
+        }
+        // What else goes wrong, or the end of the volume, read() puts into words.
+        if (count <= 0) return std::nullopt;
+        into = into.subspan(static_cast<std::size_t>(count));
+        offset += static_cast<std::uint64_t>(count);
+    }
+    return read(into, offset);
+}
+
 Result<void> Volume::read(std::span<std::uint8_t> into, std::uint64_t offset) const {
     while (!into.empty()) {
         const ssize_t count = ::pread(fd(), into.data(), into.size(), static_cast<off_t>(offset));

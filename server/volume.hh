@@ -1,6 +1,6 @@
 // What an export's bytes are kept in: a block device or a file, behind the few things that NBD asks of it.
-// All of it blocks, and any number of threads may call it at once: the page cache is the one place where they
-// meet, so a flush by any of them covers what all of them have written.
+// All but try_read() blocks, and any number of threads may call it at once: the page cache is the one place
+// where they meet, so a flush by any of them covers what all of them have written.
 #pragma once
 
 #include <sys/stat.h>
@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -105,6 +106,10 @@ public:
     void end_writing();
     [[nodiscard]] DiskLosses& losses() const { return *losses_; }
 
+    // The same as read(), if that need not wait for a disk. nullopt: it would have to, and part of `into` may
+    // have been written to.
+    [[nodiscard]] std::optional<Result<void>> try_read(std::span<std::uint8_t> into,
+                                                       std::uint64_t offset) const;
     // The whole range or an error. EIO where the volume ends early.
     [[nodiscard]] Result<void> read(std::span<std::uint8_t> into, std::uint64_t offset) const;
     // With `durable`, on stable storage when it returns, or an error that is also noted as a loss: it may be
@@ -149,6 +154,7 @@ private:
     Flusher flusher_;
     std::shared_ptr<DiskLosses> losses_ = std::make_shared<DiskLosses>("a volume");
     std::atomic<bool> unflushed_ = false;  // changed since the last flush began
+    mutable std::atomic<bool> cannot_try_ = false;  // the file system does not know how not to wait
 };
 
 // Why a volume cannot be had.

@@ -18,6 +18,7 @@ VolumeUse::~VolumeUse() {
     const std::lock_guard lock(slot_->mutex);
     // Closed under the lock: who opens it next must not find it still busy with us.
     if (--slot_->users > 0) return;
+    slot_->jobs.reset();
     slot_->volume->end_writing();
     slot_->volume.reset();
 }
@@ -61,6 +62,7 @@ std::expected<VolumeUse, VolumeRefusal> VolumeRegistry::acquire(DiskSource& disk
         std::expected<std::unique_ptr<Volume>, VolumeRefusal> opened = open(disks, wanted, *key);
         if (!opened) return std::unexpected(opened.error());
         slot->volume = std::move(*opened);
+        slot->jobs = std::make_unique<JobPool>();
     }
     ++slot->users;
     return VolumeUse(slot);

@@ -14,6 +14,7 @@
 #include <mutex>
 #include <string>
 
+#include "server/jobs.hh"
 #include "server/volume.hh"
 
 namespace holdfast::server {
@@ -23,6 +24,7 @@ namespace holdfast::server {
 struct VolumeSlot {
     std::mutex mutex;
     std::unique_ptr<Volume> volume;  // set while users > 0
+    std::unique_ptr<JobPool> jobs;   // the threads that wait for it; set while users > 0
     std::size_t users = 0;
 };
 
@@ -36,6 +38,7 @@ public:
     ~VolumeUse();
 
     [[nodiscard]] Volume& volume() const { return *slot_->volume; }
+    [[nodiscard]] JobPool& jobs() const { return *slot_->jobs; }
     explicit operator bool() const { return slot_ != nullptr; }
 
 private:

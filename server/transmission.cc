@@ -1,0 +1,390 @@
+// Every request is judged by its numbers before a byte of memory or disk is touched for it.
+
+#include "server/transmission.hh"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "common/linux/log.hh"
+
+namespace holdfast::server {
+
+using nbd::Command;
+using nbd::Request;
+using nbd::WireRequest;
+using nbd::WireSimpleReply;
+
+namespace {
+
+// How many jobs a connection has at a time. More than threads, so that none of them waits for us.
+constexpr std::size_t most_jobs = 64;
+// A payload up to here is received with its request, and is copied when it is cut in two; above, it is
+// received where it is wanted.
+constexpr std::size_t small_payload = 16U << 10;
+static_assert(sizeof(WireRequest) + small_payload <= Input::size);
+// No request gets more memory than this at once.
+constexpr std::size_t largest_area = 4U << 20;
+constexpr std::size_t long_request_piece = 1U << 20;
+// After this time without a request, memory is given back.
+constexpr std::chrono::seconds patience{1};
+
+}  // namespace
+
+// A request that is with the volume's threads.
+class Transmission::Work final : public Job {
+public:
+    Work(const Requests& requests, const std::atomic<Order>& order, const Request& to_do,
+         std::span<std::uint8_t> memory)
+        : request(to_do), area(memory), requests_(requests), order_(order) {}
+
+    void work() noexcept override {
+        // Its client may have sent it again by now, to another connection.
+        if (order_ == Order::fence) return;
+        outcome = requests_.carry_out(request, area);
+    }
+
+    const Request request;
+    const std::span<std::uint8_t> area;
+    Result<void> outcome = std::unexpected(SysError{ECANCELED, "fenced"});
+
+private:
+    const Requests& requests_;
+    const std::atomic<Order>& order_;
+};
+
+std::span<std::uint8_t> Transmission::Payload::piece() const {
+    return area.first(std::min<std::uint64_t>(area.size(), request.length - done));
+}
+
+Transmission::Transmission(int socket, const nbd::Offer& offer, OpenExport& opened, Budget& budget,
+                           std::string label, const std::atomic<Order>& order, std::atomic<bool>& sending)
+    : socket_(socket),
+      offer_(offer),
+      config_(opened.config()),
+      order_(order),
+      sending_(sending),
+      requests_(offer, opened, std::move(label)),
+      buffers_(budget),
+      input_(socket, buffers_),
+      replies_(buffers_),
+      jobs_(opened.jobs()) {}
+
+Transmission::~Transmission() { drop_payload(); }
+
+std::string Transmission::run() {
+    const timeval wake{.tv_sec = patience.count(), .tv_usec = 0};
+    (void)::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &wake, sizeof wake);
+    for (;;) {
+        collect_jobs();
+        take_up();
+        if (!replies_.empty()) {
+            send_replies();
+        } else if (!ending_ || jobs_.outstanding() > 0) {
+            wait();
+        } else {
+            return why_;
+        }
+    }
+}
+
+// --- taking up ---
+
+void Transmission::take_up() {
+    held_back_ = false;
+    while (!ending_ && !replies_.full()) {
+        // What a stopping server has received but not taken up it leaves unanswered: to the client's kernel
+        // that is an outage, which it survives, and an error would not be. After a fence it must not be done:
+        // the client may have sent it again by then, and something newer after that.
+        if (order_ != Order::serve) return end_by_order();
+        const Taken taken = take_up_next();
+        held_back_ = taken == Taken::no_room;
+        if (taken != Taken::yes) return;
+    }
+}
+
+Transmission::Taken Transmission::take_up_next() {
+    if (payload_) return go_on_with_payload();
+    if (skip_) return go_on_skipping();
+    if (jobs_.outstanding() >= most_jobs) return Taken::no_room;
+    if (input_.bytes().size() < sizeof(WireRequest)) return Taken::incomplete;
+    const std::optional<Request> request = nbd::decode_request(input_.bytes().first<sizeof(WireRequest)>());
+    if (request) return serve(*request);
+    end("the client sent something that is no request");
+    return Taken::yes;
+}
+
+// Takes the request from the input, or leaves it there for another time.
+Transmission::Taken Transmission::serve(const Request& request) {
+    const nbd::Judgement judgement = nbd::judge(request, offer_);
+    switch (judgement.verdict) {
+        case nbd::Verdict::serve: break;
+        case nbd::Verdict::refuse:
+            input_.consume(sizeof(WireRequest));
+            skip_ = Skip{judgement.payload_to_skip, requests_.refuse(request, judgement.error)};
+            return Taken::yes;
+        case nbd::Verdict::disconnect:
+            end(request.command == static_cast<std::uint16_t>(Command::disconnect)
+                    ? "disconnected"
+                    : fmt::format("the client sent a request of {} bytes", request.length));
+            return Taken::yes;
+    }
+    const auto command = static_cast<Command>(request.command);
+    large_writes_ = command == Command::write && request.length > small_payload;
+    if (command == Command::read && request.length > 0) return read(request);
+    if (command == Command::write && request.length > 0) return write(request);
+    input_.consume(sizeof(WireRequest));
+    if (command == Command::read || command == Command::write) {
+        reply(request, {});
+    } else {
+        start_job(request, {});
+    }
+    return Taken::yes;
+}
+
+Transmission::Taken Transmission::read(const Request& request) {
+    const std::span<std::uint8_t> area =
+        request.length <= largest_area ? buffers_.take(request.length) : std::span<std::uint8_t>();
+    // What it could wait for are replies and jobs of its own.
+    if (area.empty() && (jobs_.outstanding() > 0 || !replies_.empty())) return Taken::no_room;
+    input_.consume(sizeof(WireRequest));
+    if (area.empty()) {
+        read_in_pieces(request);
+    } else if (requests_.waits_for_disk(request)) {
+        start_job(request, area);
+    } else if (const std::optional<Result<void>> tried = requests_.try_read(request, area)) {
+        reply(request, *tried, area);
+    } else {
+        start_job(request, area);
+    }
+    return Taken::yes;
+}
+
+// A simple reply says at its beginning whether all of the data can be read. So the whole range is read once
+// to know, which also brings it into the page cache, and then again piece by piece to be sent.
+void Transmission::read_in_pieces(const Request& request) {
+    const std::span<std::uint8_t> area = buffers_.take_most(long_request_piece);
+    if (area.empty()) return lose_link("there is no memory left for it");
+    const auto piece_at = [&](std::uint64_t done) {
+        return area.first(std::min<std::uint64_t>(area.size(), request.length - done));
+    };
+    for (std::uint64_t done = 0; done < request.length; done += area.size()) {
+        if (order_ == Order::fence) break;
+        if (const Result<void> got = requests_.read_piece(request, done, piece_at(done)); !got)
+            return reply(request, got, area);
+    }
+    if (order_ != Order::fence) {
+        const WireSimpleReply head = requests_.reply(request, {});
+        bool goes_on = send(nbd::bytes_of(head), true);
+        for (std::uint64_t done = 0; goes_on && done < request.length; done += area.size()) {
+            const std::span<std::uint8_t> piece = piece_at(done);
+            if (const Result<void> got = requests_.read_piece(request, done, piece); !got) {
+                requests_.log_failure(request, got.error());
+                lose_link("the volume failed within a reply that had promised success");
+                break;
+            }
+            goes_on = send(piece, done + piece.size() < request.length);
+        }
+    }
+    buffers_.give(area);
+}
+
+Transmission::Taken Transmission::write(const Request& request) {
+    const std::span<std::uint8_t> here = input_.bytes().subspan(sizeof(WireRequest));
+    if (!requests_.waits_for_disk(request)) {
+        if (here.size() >= request.length) {
+            const Result<void> outcome = requests_.carry_out(request, here.first(request.length));
+            input_.consume(sizeof(WireRequest) + request.length);
+            reply(request, outcome);
+            return Taken::yes;
+        }
+        if (request.length <= small_payload) return Taken::incomplete;
+    }
+    std::span<std::uint8_t> area =
+        request.length <= largest_area ? buffers_.take(request.length) : std::span<std::uint8_t>();
+    if (area.empty() && (jobs_.outstanding() > 0 || !replies_.empty())) return Taken::no_room;
+    if (area.empty()) area = buffers_.take_most(std::min<std::size_t>(request.length, long_request_piece));
+    if (area.empty()) {
+        lose_link("there is no memory left for it");
+        return Taken::yes;
+    }
+    input_.consume(sizeof(WireRequest));
+    payload_ = Payload{request, area};
+    return Taken::yes;
+}
+
+Transmission::Taken Transmission::go_on_with_payload() {
+    Payload& payload = *payload_;
+    const std::span<std::uint8_t> piece = payload.piece();
+    payload.filled += input_.move_to(piece.subspan(payload.filled));
+    if (payload.filled < piece.size()) return Taken::incomplete;
+    const Request request = payload.request;
+    const bool whole = piece.size() == request.length;
+    if (whole && requests_.waits_for_disk(request)) {
+        payload_.reset();
+        start_job(request, piece);
+        return Taken::yes;
+    }
+    const Result<void> outcome = requests_.write_piece(request, payload.done, piece);
+    payload.done += piece.size();
+    payload.filled = 0;
+    if (outcome && payload.done < request.length) return Taken::yes;
+    skip_ = Skip{request.length - payload.done, requests_.reply(request, outcome)};
+    drop_payload();
+    return Taken::yes;
+}
+
+Transmission::Taken Transmission::go_on_skipping() {
+    const std::size_t count = std::min<std::uint64_t>(skip_->left, input_.bytes().size());
+    input_.consume(count);
+    skip_->left -= count;
+    if (skip_->left > 0) return Taken::incomplete;
+    replies_.add(nbd::bytes_of(skip_->reply));
+    skip_.reset();
+    return Taken::yes;
+}
+
+void Transmission::drop_payload() {
+    if (payload_) buffers_.give(payload_->area);
+    payload_.reset();
+}
+
+// --- jobs and replies ---
+
+void Transmission::start_job(const Request& request, std::span<std::uint8_t> area) {
+    auto work = std::make_unique<Work>(requests_, order_, request, area);
+    if (jobs_.add(*work)) {
+        (void)work.release();  // collect_jobs() has it again
+        return;
+    }
+    work->work();
+    finish(*work);
+}
+
+void Transmission::finish(Work& work) { reply(work.request, work.outcome, work.area); }
+
+void Transmission::collect_jobs() {
+    for (Job* job : jobs_.take_done()) {
+        const std::unique_ptr<Work> work(static_cast<Work*>(job));
+        if (order_ == Order::fence) {
+            buffers_.give(work->area);
+        } else {
+            finish(*work);
+        }
+    }
+}
+
+// `area` is what the request had of the buffers.
+void Transmission::reply(const Request& request, const Result<void>& outcome, std::span<std::uint8_t> area) {
+    const WireSimpleReply head = requests_.reply(request, outcome);
+    if (outcome && request.command == static_cast<std::uint16_t>(Command::read)) {
+        replies_.add(nbd::bytes_of(head), area);
+    } else {
+        replies_.add(nbd::bytes_of(head));
+        buffers_.give(area);
+    }
+}
+
+void Transmission::send_replies() {
+    if (link_lost_) return replies_.clear();
+    sending_ = true;
+    const Result<void> sent = replies_.send(socket_);
+    sending_ = false;
+    if (!sent) lose_link("the link is lost: " + sent.error().message());
+}
+
+bool Transmission::send(std::span<const std::uint8_t> data, bool more_follows) {
+    sending_ = true;
+    const Result<void> sent = send_all(socket_, data, more_follows);
+    sending_ = false;
+    if (!sent) lose_link("the link is lost: " + sent.error().message());
+    return sent.has_value();
+}
+
+// --- waiting ---
+
+void Transmission::wait() {
+    if (jobs_.outstanding() > 0) return wait_for_job();
+    receive(true);
+}
+
+void Transmission::receive(bool may_wait) {
+    const std::span<std::uint8_t> ahead =
+        payload_ ? payload_->piece().subspan(payload_->filled) : std::span<std::uint8_t>();
+    // After a large write only the head of the next request is wanted here, so that its payload need not be
+    // copied.
+    const std::size_t most = large_writes_ && !skip_ ? sizeof(WireRequest) : Input::size;
+    std::size_t into_ahead = 0;
+    const Received got = input_.receive(ahead, most, may_wait, into_ahead);
+    const int error = errno;
+    if (got == Received::complete) {
+        if (payload_) payload_->filled += into_ahead;
+        return;
+    }
+    if (got == Received::timed_out) return may_wait ? wait_while_idle() : void();
+    if (order_ != Order::serve) return end_by_order();
+    if (got == Received::failed)
+        return lose_link("the link is lost: " + SysError{error, "recvmsg"}.message());
+    const bool within_request = payload_ || skip_ || !input_.bytes().empty();
+    end(within_request ? "the link was closed within a request" : "the link was closed");
+}
+
+// The client may send more meanwhile, if there is room for it.
+void Transmission::wait_for_job() {
+    if (!jobs_.begin_wait()) return;
+    const bool receives = !ending_ && !held_back_;
+    pollfd watched[] = {{ending_ ? -1 : socket_, static_cast<short>(receives ? POLLIN : 0), 0},
+                        {jobs_.event(), POLLIN, 0}};
+    const int ready = ::poll(watched, 2, -1);
+    jobs_.end_wait();
+    if (ready <= 0 || watched[0].revents == 0) return;
+    if (receives) return receive(false);
+    // It was closed in both directions, by its client, or because it is fenced.
+    if (order_ != Order::serve) return end_by_order();
+    lose_link("the link was closed");
+}
+
+// The memory is given back before a client is waited for that has nothing to say.
+void Transmission::wait_while_idle() {
+    const auto deadline = std::chrono::steady_clock::now() + config_.timeout - patience;
+    input_.close();
+    if (!buffers_.in_use()) {
+        buffers_.release();
+        replies_.release();
+    }
+    for (;;) {
+        int milliseconds = -1;
+        if (config_.timeout.count() > 0) {
+            const auto left =
+                std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+            if (left.count() <= 0) return lose_link(fmt::format("idle for {} s", config_.timeout.count()));
+            milliseconds = static_cast<int>(std::min<long long>(left.count(), 60'000));
+        }
+        pollfd one{socket_, POLLIN, 0};
+        if (::poll(&one, 1, milliseconds) > 0) return;
+    }
+}
+
+// --- ending ---
+
+// Jobs are still awaited, and answered.
+void Transmission::end(std::string why) {
+    if (!ending_) why_ = std::move(why);
+    ending_ = true;
+}
+
+void Transmission::lose_link(std::string why) {
+    if (order_ == Order::fence) return end_by_order();
+    end(std::move(why));
+    link_lost_ = true;
+}
+
+void Transmission::end_by_order() {
+    const bool fenced = order_ == Order::fence;
+    if (fenced) link_lost_ = true;
+    end(fenced ? "fenced, for a newer connection of its session" : "the server stops");
+}
+
+}  // namespace holdfast::server

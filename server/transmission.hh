@@ -1,0 +1,114 @@
+// The transmission phase of one connection, in its own thread: moves bytes and jobs. Whatever has been
+// received is taken up, what need not wait for a disk is done at once, what may have to is given to the
+// threads of the volume, and all replies that are ready go out in one send.
+//
+// There is no io_uring here. A request that is served from the page cache is a memory copy on either side;
+// what a ring would save are calls, and most of those are saved already, since a batch of requests is
+// received and answered by two. It would save the change of threads for requests that do wait for a disk.
+// Nobody has measured here how much that is. On the other side stand kernels where it is switched off, and a
+// second engine for those.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/protocol/transmission.hh"
+#include "server/buffers.hh"
+#include "server/exports.hh"
+#include "server/input.hh"
+#include "server/jobs.hh"
+#include "server/outbox.hh"
+#include "server/requests.hh"
+
+namespace holdfast::server {
+
+// What a connection is told from outside. Once it is not `serve`, no request is taken up any more.
+enum class Order : std::uint8_t {
+    serve,
+    stop,   // what was taken up is finished and answered
+    fence,  // of that, too, nothing more is done than what is with the disk
+};
+
+class Transmission {
+public:
+    // All of these must outlive it. `sending` is set while replies are given to the client.
+    Transmission(int socket, const nbd::Offer& offer, OpenExport& opened, Budget& budget, std::string label,
+                 const std::atomic<Order>& order, std::atomic<bool>& sending);
+    Transmission(const Transmission&) = delete;
+    Transmission& operator=(const Transmission&) = delete;
+    ~Transmission();
+
+    // Runs until the connection is to be closed, and says why, for the log. Nothing is with the disk any more
+    // then.
+    [[nodiscard]] std::string run();
+    // How much of what the client sent was not taken up.
+    [[nodiscard]] std::uint64_t unread() const { return input_.unread(); }
+
+private:
+    class Work;
+
+    // A write whose payload is received where it will be written from: all of it, or, when it is longer than
+    // the memory that there is, one piece after the other.
+    struct Payload {
+        nbd::Request request;
+        std::span<std::uint8_t> area;
+        std::size_t filled = 0;
+        std::uint64_t done = 0;  // what earlier pieces have written
+        [[nodiscard]] std::span<std::uint8_t> piece() const;
+    };
+    // A payload that nobody wants any more, and what is answered when it is over.
+    struct Skip {
+        std::uint64_t left;
+        nbd::WireSimpleReply reply;
+    };
+    enum class Taken : std::uint8_t {
+        yes,
+        incomplete,  // more of it must be received
+        no_room,     // replies must be sent, or jobs be done, to have memory for it
+    };
+
+    void take_up();
+    [[nodiscard]] Taken take_up_next();
+    [[nodiscard]] Taken serve(const nbd::Request& request);
+    [[nodiscard]] Taken read(const nbd::Request& request);
+    void read_in_pieces(const nbd::Request& request);
+    [[nodiscard]] Taken write(const nbd::Request& request);
+    [[nodiscard]] Taken go_on_with_payload();
+    [[nodiscard]] Taken go_on_skipping();
+    void drop_payload();
+    void start_job(const nbd::Request& request, std::span<std::uint8_t> area);
+    void finish(Work& work);
+    void collect_jobs();
+    void reply(const nbd::Request& request, const Result<void>& outcome, std::span<std::uint8_t> area = {});
+    void send_replies();
+    [[nodiscard]] bool send(std::span<const std::uint8_t> data, bool more_follows);
+    void wait();
+    void receive(bool may_wait);
+    void wait_for_job();
+    void wait_while_idle();
+    void end(std::string why);
+    void lose_link(std::string why);
+    void end_by_order();
+
+    int socket_;
+    const nbd::Offer& offer_;
+    const ExportConfig& config_;
+    const std::atomic<Order>& order_;
+    std::atomic<bool>& sending_;
+    Requests requests_;
+    Buffers buffers_;
+    Input input_;
+    Outbox replies_;
+    JobLane jobs_;
+    std::optional<Payload> payload_;
+    std::optional<Skip> skip_;
+    bool large_writes_ = false;  // the last request was a write with a large payload, and the next may be
+    bool held_back_ = false;     // nothing more is received until there is room for what is here
+    bool ending_ = false;        // nothing more is taken up
+    bool link_lost_ = false;     // nothing more is sent
+    std::string why_;            // gives meaning to ending_
+};
+
+}  // namespace holdfast::server
