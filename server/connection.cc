@@ -116,12 +116,13 @@ void Connection::run() {
         const Deadline deadline = std::chrono::steady_clock::now() + context_.config->handshaketimeout;
         ClientExports exports(context_.config, context_.shared, scope_, peer_,
                               {*this, socket_.get(), deadline});
-        nbd::ServerHandshake handshake(exports);
-        const bool served = shake_hands(exports, handshake, deadline);
+        std::optional<nbd::Offer> offer;
+        if (nbd::ServerHandshake handshake(exports); shake_hands(exports, handshake, deadline))
+            offer = handshake.offer();
         leave_admission();
         context_.changed();
         std::uint64_t unread = 0;
-        if (served) unread = transmit(exports, handshake.offer());
+        if (offer) unread = transmit(exports, *offer);
         exports.let_go(unread);  // before the farewell, which a successor need not wait for
         say_goodbye();
     }  // the volume is released here, which may take its time; the client need not wait for that

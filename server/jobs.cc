@@ -88,16 +88,6 @@ std::vector<Job*> JobLane::take_done() {
     return std::exchange(done_, {});
 }
 
-std::vector<Job*> JobLane::drop_queued() {
-    const std::lock_guard lock(pool_.mutex_);
-    if (!queued_.empty()) pool_.turns_.remove(this);
-    const std::vector<Job*> dropped(queued_.begin(), queued_.end());
-    queued_.clear();
-    pool_.queued_ -= dropped.size();
-    outstanding_ -= dropped.size();
-    return dropped;
-}
-
 bool JobLane::begin_wait() {
     const std::lock_guard lock(pool_.mutex_);
     waiting_ = done_.empty();

@@ -76,8 +76,6 @@ public:
     [[nodiscard]] std::size_t outstanding() const noexcept { return outstanding_; }
     // Those that are done, in the order in which they were.
     [[nodiscard]] std::vector<Job*> take_done();
-    // Those that had not begun: they never will.
-    [[nodiscard]] std::vector<Job*> drop_queued();
 
     // Before waiting: false when something is done already. Otherwise event() becomes readable as soon as
     // something is; end_wait() afterwards.

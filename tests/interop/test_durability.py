@@ -5,16 +5,28 @@ import subprocess
 import nbd
 from support import MIB, Bench, Server, output, test, wait_for
 
-CALL = re.compile(r"\b(pwritev2|fdatasync|sendto|sendmsg)\((.*)= \d+$", re.MULTILINE)
+# The time at which it began, the call, its arguments, how long it took.
+CALL = re.compile(r"^([\d.]+) (pwritev2|fdatasync|sendto|sendmsg)\((.*)= \d+ <([\d.]+)>$", re.MULTILINE)
+
+
+def calls_in_order(trace: str) -> list[str]:
+    """The calls of several threads: a reply where it begins, anything else where it ends, so that a reply that was early
+    by ever so little would stand before what it speaks of."""
+    calls = []
+    for began, name, words, took in CALL.findall(trace):
+        reply = name.startswith("send")
+        text = "reply" if reply else f"{name} durable" if "RWF_DSYNC" in words else name
+        calls.append((float(began) + (0 if reply else float(took)), text))
+    return [text for _, text in sorted(calls)]
 
 
 def traced(bench: Bench, server: Server, handle: nbd.NBD) -> list[str]:
-    """A write, a write with FUA and a flush: the calls that the connection's thread makes for them."""
+    """A write, a write with FUA and a flush: the calls that are made for them."""
     said = bench.folder / f"strace-{server.port}.log"
     trace = bench.folder / f"trace-{server.port}"
     with said.open("w") as log:
         # -ff: a file for each thread, so that no call is cut in two by another thread's.
-        strace = subprocess.Popen(["strace", "-ff", "-o", str(trace), "-e",
+        strace = subprocess.Popen(["strace", "-ff", "-ttt", "-T", "-o", str(trace), "-e",
                                    "trace=pwritev2,fdatasync,sendto,sendmsg", "-p", str(server.process.pid)], stderr=log)
     wait_for(lambda: "attached" in said.read_text() or strace.poll() is not None, "strace to attach")
     handle.pwrite(bytes(4096), 0)
@@ -25,10 +37,8 @@ def traced(bench: Bench, server: Server, handle: nbd.NBD) -> list[str]:
     server.process.kill()  # which ends strace, too
     server.process.wait()
     assert strace.wait(60) in (0, 1, 137, -9), said.read_text()
-    text = "".join(text for file in bench.folder.glob(f"{trace.name}.*") if "pwritev2" in (text := file.read_text()))
     # What follows the last reply belongs to the end of the connection.
-    calls = [f"{call[1]}{' durable' if 'RWF_DSYNC' in call[2] else ''}" for call in CALL.finditer(text)][:6]
-    return ["reply" if call.startswith("send") else call for call in calls]
+    return calls_in_order("".join(file.read_text() for file in bench.folder.glob(f"{trace.name}.*")))[:6]
 
 
 def configured(bench: Bench, *lines: str) -> Server:

@@ -1,0 +1,259 @@
+"""Many requests at a time: each gets its own answer, none waits for another's disk, client or memory."""
+import random
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support import MIB, Bench, Server, free_port, output, test, wait_for
+from test_hostile import CLIENT_FLAGS, dial, memory, receive
+from test_session import answer, claim, ended, enter
+
+FLUSH, FUA = 3, 1
+PAGE = 4096
+
+
+def request(command: int, cookie: int, offset: int = 0, length: int = 0, flags: int = 0) -> bytes:
+    return struct.pack(">IHHQQI", 0x25609513, flags, command, cookie, offset, length)
+
+
+def reply(link: socket.socket, wanted: dict[int, int]) -> tuple[int, bytes]:
+    """The next reply and its data; `wanted`: how many bytes follow the reply of a cookie."""
+    magic, error, cookie = struct.unpack(">IIQ", receive(link, 16))
+    assert (magic, error) == (0x67446698, 0), (hex(magic), error, cookie)
+    return cookie, receive(link, wanted[cookie])
+
+
+def tracer(bench: Bench, disk: Path, *inject: str, config: str = "") -> Server:
+    """Our server with calls that are delayed or fail, as strace's inject= says it."""
+    port = free_port()
+    path = bench.file("traced.conf", content=f"[generic]\nlistenaddr = 127.0.0.1\nport = {port}\n{config}"
+                                             f"[disk]\nexportname = {disk}\n".encode())
+    words = [word for one in inject for word in ("-e", f"inject={one}")]
+    return bench.start(port, "strace", "-D", "-f", "-q", "-o", bench.folder / "trace", "-E", "ASAN_OPTIONS=detect_leaks=0",
+                       "-e", "trace=" + ",".join(one.split(":")[0] for one in inject), *words, bench.server_program,
+                       "--foreground", "--config", path)
+
+
+@test("engine: reads and writes of every size in flight at once, small memory or large, each get their own answer")
+def mixed(bench: Bench) -> None:
+    size = 8 * MIB
+    for budget in (0, 256 * MIB):
+        disk = bench.random_file("disk", size)
+        shadow = bytearray(disk.read_bytes())
+        server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\nbuffermemory = {budget}\n"
+                                    f"[disk]\nexportname = {disk}\n")
+        source = random.Random(budget)
+        with enter(server, None) as link:
+            for _ in range(8):
+                # Each has a range of its own: what overlaps may happen in any order.
+                stop, out, wanted, expected = 0, b"", {}, {}
+                for cookie in range(60):
+                    length = source.choice((1, 511, 512, 4096, 4096, 4096, 16384, 65536, 131072, 131073, 400_000))
+                    offset = stop + source.choice((0, 0, 1, 4096))
+                    stop = offset + length
+                    if stop > size:
+                        break
+                    wanted[cookie] = 0
+                    expected[cookie] = b""
+                    if source.random() < 0.5:
+                        wanted[cookie] = length
+                        expected[cookie] = bytes(shadow[offset:stop])
+                        out += request(0, cookie, offset, length)
+                    else:
+                        data = source.randbytes(length)
+                        shadow[offset:stop] = data
+                        out += request(1, cookie, offset, length, source.choice((0, 0, FUA))) + data
+                    if source.random() < 0.05:
+                        wanted[cookie + 1000] = 0
+                        expected[cookie + 1000] = b""
+                        out += request(FLUSH, cookie + 1000)
+                exchange(link, out, wanted, expected)
+            wanted = {1: size}
+            exchange(link, request(0, 1, 0, size), wanted, {1: bytes(shadow)})
+        assert server.stop() == 0
+        assert disk.read_bytes() == shadow
+
+
+def exchange(link: socket.socket, out: bytes, wanted: dict[int, int], expected: dict[int, bytes]) -> None:
+    """Sends all of it and reads all answers, both at once: neither side may be made to wait for the other."""
+    got = bytearray()
+    total = sum(wanted.values()) + 16 * len(wanted)
+    link.setblocking(False)
+    end = time.monotonic() + 60
+    while len(got) < total:
+        assert time.monotonic() < end, f"{len(got)} of {total} bytes came"
+        readable, writable, _ = select.select([link], [link] if out else [], [], 1)
+        if readable:
+            more = link.recv(1 << 20)
+            assert more, "the server closed the link"
+            got += more
+        if writable:
+            out = out[link.send(out):]
+    link.setblocking(True)
+    at = 0
+    for _ in wanted:
+        magic, error, cookie = struct.unpack_from(">IIQ", got, at)
+        assert (magic, error) == (0x67446698, 0), (hex(magic), error, cookie)
+        data = bytes(got[at + 16:at + 16 + wanted[cookie]])
+        assert data == expected.pop(cookie), f"wrong data for {cookie}"
+        at += 16 + len(data)
+    assert not expected
+
+
+@test("engine: what was received together is answered together, in one send")
+def batches(bench: Bench) -> None:
+    server = bench.serve(f"disk={bench.random_file('disk', MIB)}")
+    with enter(server, None) as link:
+        said = bench.folder / "strace.log"
+        trace = bench.folder / "trace"
+        with said.open("w") as log:
+            strace = subprocess.Popen(["strace", "-f", "-o", str(trace), "-e", "trace=sendmsg,sendto", "-p",
+                                       str(server.process.pid)], stderr=log)
+        wait_for(lambda: "attached" in said.read_text() or strace.poll() is not None, "strace to attach")
+        server.signal(signal.SIGSTOP)
+        link.sendall(b"".join(request(0, cookie, cookie * PAGE, PAGE) for cookie in range(32)))
+        server.signal(signal.SIGCONT)
+        assert len(receive(link, 32 * (16 + PAGE))) == 32 * (16 + PAGE)
+    server.process.kill()
+    server.process.wait()
+    strace.wait(60)
+    sends = re.findall(r"send(?:msg|to)\(.* = (\d+)$", trace.read_text(), re.MULTILINE)
+    # The one that the server was stopped before may hold the first request alone.
+    assert len(sends) <= 2, sends
+
+
+@test("engine: a read that waits for the disk holds up neither reads from memory nor writes, and a flush holds up nobody")
+def slow_disk(bench: Bench) -> None:
+    server = tracer(bench, bench.random_file("disk", MIB), "fdatasync:delay_enter=2000000")
+    with enter(server, None) as link:
+        link.sendall(request(FLUSH, 1) + request(0, 2, 0, PAGE) + request(1, 3, 0, PAGE) + bytes(PAGE))
+        wanted = {1: 0, 2: PAGE, 3: 0}
+        order = [reply(link, wanted)[0] for _ in wanted]
+        assert order == [2, 3, 1], order
+        # One that comes while the disk is busy, too.
+        link.sendall(request(FLUSH, 1))
+        time.sleep(0.1)
+        link.sendall(request(0, 2, 0, PAGE))
+        order = [reply(link, wanted)[0] for _ in range(2)]
+        assert order == [2, 1], order
+
+
+@test("engine: many writes to stable storage are with the disk at once")
+def parallel(bench: Bench) -> None:
+    server = tracer(bench, bench.file("disk", MIB), "pwritev2:delay_enter=3000000")
+    with enter(server, None) as link:
+        link.sendall(b"".join(request(1, cookie, cookie * PAGE, PAGE, FUA) + bytes(PAGE) for cookie in range(16)))
+
+        def with_disk() -> int:
+            found = 0
+            for task in Path(f"/proc/{server.process.pid}/task").iterdir():
+                try:
+                    found += (task / "syscall").read_text().split()[0] == "328"
+                except OSError:
+                    pass  # the thread has ended
+            return found
+        wait_for(lambda: with_disk() == 16, "all of them to be in pwritev2")
+        assert {reply(link, dict.fromkeys(range(16), 0))[0] for _ in range(16)} == set(range(16))
+
+
+@test("engine: a fence awaits what is with the disk, and drops what has not begun")
+def fence_drops(bench: Bench) -> None:
+    disk = bench.file("disk", MIB)
+    server = tracer(bench, disk, "pwritev2:delay_enter=2000000")
+    with enter(server, 1) as old:
+        # More than there are threads.
+        old.sendall(b"".join(request(1, cookie, cookie * PAGE, PAGE, FUA) + b"\xaa" * PAGE for cookie in range(50)))
+        wait_for(lambda: len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) >= 34, "the volume's threads")
+        with dial(server) as new:
+            new.sendall(CLIENT_FLAGS + claim(2))
+            answer(new)
+            now = disk.read_bytes()
+            assert now[:32 * PAGE] == b"\xaa" * 32 * PAGE, "what was with the disk was not awaited"
+            assert now[32 * PAGE:] == bytes(MIB - 32 * PAGE), "what had not begun was done"
+            assert ended(old)
+
+
+@test("engine: a stop answers what was taken up, also what waits for the disk")
+def stop_answers(bench: Bench) -> None:
+    disk = bench.file("disk", MIB)
+    server = tracer(bench, disk, "pwritev2:delay_enter=2000000")
+    with enter(server, None) as link:
+        link.sendall(b"".join(request(1, cookie, cookie * PAGE, PAGE, FUA) + b"\xaa" * PAGE for cookie in range(40)))
+        wait_for(lambda: len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) >= 34, "the volume's threads")
+        assert server.stop() == 0
+        replies = receive(link, 1 << 20)
+        # All or most: the server may not have taken up the last ones.
+        cookies = {struct.unpack_from(">IIQ", replies, at)[2] for at in range(0, len(replies), 16)}
+        assert len(replies) % 16 == 0 and len(cookies) >= 32, len(cookies)
+    for cookie in cookies:
+        assert disk.read_bytes()[cookie * PAGE:(cookie + 1) * PAGE] == b"\xaa" * PAGE
+
+
+@contextmanager
+def connections(server: Server, count: int) -> Iterator[list[socket.socket]]:
+    links = [enter(server, None) for _ in range(count)]
+    try:
+        yield links
+    finally:
+        for link in links:
+            link.close()
+
+
+@test("engine: a client that asks and does not read stops nobody, and all of them together have the memory that is allowed")
+def no_readers(bench: Bench) -> None:
+    disk = bench.random_file("disk", 40 * MIB)
+    server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\nbuffermemory = {8 * MIB}\n"
+                                f"[disk]\nexportname = {disk}\n")
+    enter(server, None).close()
+    before = memory(server)
+    with connections(server, 40) as links:
+        for link in links:
+            link.sendall(b"".join(request(0, cookie, 0, 32 * MIB) for cookie in range(4)))
+        for link in links:  # each of them is being answered, so each has memory
+            receive(link, 16 + PAGE)
+        grown = memory(server) - before
+        # Each has its small piece, and all of them 8 MiB.
+        assert grown < 8 * MIB + 40 * (MIB // 2) or "build" != bench.build.name, f"grew by {grown / MIB:.1f} MiB"
+        assert output("nbdinfo", "--size", server.uri("disk")).strip() == str(40 * MIB)
+        output("nbdcopy", server.uri("disk"), bench.folder / "copy")
+        assert (bench.folder / "copy").read_bytes() == disk.read_bytes()
+        assert server.stop() == 0
+
+
+@test("engine: a connection that has been used and is idle costs 16 KiB")
+def idle_memory(bench: Bench) -> None:
+    server = bench.serve(f"disk={bench.random_file('disk', 8 * MIB)}")
+    with connections(server, 8):
+        pass
+    before = memory(server)
+    count = 200
+    with connections(server, count) as links:
+        for link in links:
+            out = request(0, 1, 0, MIB) + request(1, 2, 0, 131072) + bytes(131072)
+            link.sendall(out)
+            assert len(receive(link, 16 + MIB + 16)) == 32 + MIB
+        wait_for(lambda: (memory(server) - before) // count <= 16384 or bench.build.name != "build",
+                 f"{(memory(server) - before) // count} bytes a connection to become 16384", 20)
+        for link in links[:3]:  # and is as good as new
+            link.sendall(request(0, 1, 0, PAGE))
+            assert len(receive(link, 16 + PAGE)) == 16 + PAGE
+
+
+@test("engine: the idle timeout of an export holds, and a client with something to say is not idle")
+def idle_timeout(bench: Bench) -> None:
+    server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\n[disk]\ntimeout = 3\n"
+                                f"exportname = {bench.file('disk', MIB)}\n")
+    with enter(server, None) as link:
+        for _ in range(4):
+            time.sleep(1.2)
+            link.sendall(request(0, 1, 0, PAGE))
+            assert len(receive(link, 16 + PAGE)) == 16 + PAGE
+        assert ended(link)
+    server.wait_for_log("closed: idle for 3 s")
