@@ -4,6 +4,10 @@
 
 #include <sys/socket.h>
 
+#include <limits>
+
+#include "server/socket_io.hh"
+
 namespace holdfast::server {
 
 void Outbox::add(std::span<const std::uint8_t> head, std::span<const std::uint8_t> data) {
@@ -35,9 +39,11 @@ Result<void> Outbox::send(int socket) {
     message.msg_iov = pieces_.data();
     message.msg_iovlen = pieces_.size();
     Result<void> result;
+    int waiting = std::numeric_limits<int>::max();
     while (message.msg_iovlen > 0) {
         const ssize_t sent = ::sendmsg(socket, &message, MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR) continue;
+        if (sent < 0 && errno == EAGAIN && took_something(socket, waiting)) continue;
         if (sent < 0) {
             result = sys_error("sendmsg");
             break;

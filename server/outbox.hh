@@ -27,6 +27,7 @@ public:
     // the cache.
     [[nodiscard]] bool full() const { return replies_.size() >= most_replies || data_size_ >= most_data; }
     // All of it. Blocks until the client's end of the link has room. Empty afterwards, also after an error.
+    // EAGAIN as from send_all().
     [[nodiscard]] Result<void> send(int socket);
     void clear();
     // Gives its own memory back, too. Only when empty.

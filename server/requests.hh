@@ -6,8 +6,9 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
-#include "common/protocol/transmission.hh"
+#include "common/protocol/structured_reply.hh"
 #include "server/exports.hh"
 
 namespace holdfast::server {
@@ -34,9 +35,17 @@ public:
     [[nodiscard]] Result<void> write_piece(const nbd::Request& request, std::uint64_t done,
                                            std::span<const std::uint8_t> from) const;
 
-    // Logs a failure.
-    [[nodiscard]] nbd::WireSimpleReply reply(const nbd::Request& request, const Result<void>& outcome);
-    [[nodiscard]] nbd::WireSimpleReply refuse(const nbd::Request& request, nbd::ErrorCode error) const;
+    // What a block status is told: at least one extent.
+    [[nodiscard]] Result<std::vector<nbd::StatusExtent>> block_status(const nbd::Request& request) const;
+    // Whether all of it is known to be zeroes, so that a client with structured replies needs no data.
+    [[nodiscard]] bool is_hole(const nbd::Request& request, const nbd::Part& part) const;
+
+    // The reply, or of a read that was carried out, what comes before its data. Logs a failure.
+    [[nodiscard]] nbd::ReplyHead reply(const nbd::Request& request, const Result<void>& outcome);
+    // The end of a read that was answered with data up to `offset` and fails there. Logs it.
+    [[nodiscard]] nbd::ReplyHead reply_failed_at(const nbd::Request& request, const SysError& error,
+                                                 std::uint64_t offset);
+    [[nodiscard]] nbd::ReplyHead refuse(const nbd::Request& request, nbd::ErrorCode error) const;
     void log_failure(const nbd::Request& request, const SysError& error);
 
 private:

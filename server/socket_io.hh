@@ -17,9 +17,9 @@ enum class Received : std::uint8_t {
     failed,     // errno says why
 };
 
-// After a send that timed out (SO_SNDTIMEO). The kernel wakes a sender only when a good part of its buffer is free
-// again, so a peer that takes little at a time is not one that takes nothing. True when less is waiting for it than
-// `waiting`, which is set to what is.
+// After a send that timed out (SO_SNDTIMEO). The kernel wakes a sender only when a good part of its buffer is
+// free again, so a peer that takes little at a time is not one that takes nothing. True when less is waiting
+// for it than `waiting`, which is set to what is.
 [[nodiscard]] bool took_something(int socket, int& waiting);
 // EAGAIN where the socket has a SO_SNDTIMEO and the peer took nothing for as long (or for up to twice as
 // long).

@@ -13,9 +13,9 @@
 namespace holdfast::server {
 
 using nbd::Command;
+using nbd::ReplyHead;
 using nbd::Request;
 using nbd::WireRequest;
-using nbd::WireSimpleReply;
 
 namespace {
 
@@ -43,12 +43,17 @@ public:
     void work() noexcept override {
         // Its client may have sent it again by now, to another connection.
         if (order_ == Order::fence) return;
-        outcome = requests_.carry_out(request, area);
+        if (request.command == static_cast<std::uint16_t>(Command::block_status)) {
+            status = requests_.block_status(request);
+        } else {
+            outcome = requests_.carry_out(request, area);
+        }
     }
 
     const Request request;
     const std::span<std::uint8_t> area;
-    Result<void> outcome = std::unexpected(SysError{ECANCELED, "fenced"});
+    Result<void> outcome;
+    Result<std::vector<nbd::StatusExtent>> status;  // gives meaning to a block status
 
 private:
     const Requests& requests_;
@@ -64,6 +69,7 @@ Transmission::Transmission(int socket, const nbd::Offer& offer, OpenExport& open
     : socket_(socket),
       offer_(offer),
       config_(opened.config()),
+      counters_(opened.counters()),
       order_(order),
       sending_(sending),
       requests_(offer, opened, std::move(label)),
@@ -122,7 +128,8 @@ Transmission::Taken Transmission::serve(const Request& request) {
     switch (judgement.verdict) {
         case nbd::Verdict::serve: break;
         case nbd::Verdict::refuse:
-            input_.consume(sizeof(WireRequest));
+            take_from_input(request);
+            counters_.finished(request.command, 0, false);
             skip_ = Skip{judgement.payload_to_skip, requests_.refuse(request, judgement.error)};
             return Taken::yes;
         case nbd::Verdict::disconnect:
@@ -132,10 +139,9 @@ Transmission::Taken Transmission::serve(const Request& request) {
             return Taken::yes;
     }
     const auto command = static_cast<Command>(request.command);
-    large_writes_ = command == Command::write && request.length > small_payload;
     if (command == Command::read && request.length > 0) return read(request);
     if (command == Command::write && request.length > 0) return write(request);
-    input_.consume(sizeof(WireRequest));
+    take_from_input(request);
     if (command == Command::read || command == Command::write) {
         reply(request, {});
     } else {
@@ -144,14 +150,27 @@ Transmission::Taken Transmission::serve(const Request& request) {
     return Taken::yes;
 }
 
+// Its head; from here on it is this connection's work.
+void Transmission::take_from_input(const Request& request) {
+    input_.consume(sizeof(WireRequest));
+    counters_.taken_up();
+    const auto command = static_cast<Command>(request.command);
+    large_writes_ = command == Command::write && request.length > small_payload;
+}
+
 Transmission::Taken Transmission::read(const Request& request) {
     const std::span<std::uint8_t> area =
         request.length <= largest_area ? buffers_.take(request.length) : std::span<std::uint8_t>();
     // What it could wait for are replies and jobs of its own.
     if (area.empty() && (jobs_.outstanding() > 0 || !replies_.empty())) return Taken::no_room;
-    input_.consume(sizeof(WireRequest));
+    take_from_input(request);
+    const nbd::Part all{request.offset, request.length, true};
     if (area.empty()) {
-        read_in_pieces(request);
+        read_long(request);
+    } else if (requests_.is_hole(request, all)) {
+        counters_.finished(request.command, request.length, true);
+        replies_.add(nbd::hole_chunk(request, all).bytes());
+        buffers_.give(area);
     } else if (requests_.waits_for_disk(request)) {
         start_job(request, area);
     } else if (const std::optional<Result<void>> tried = requests_.try_read(request, area)) {
@@ -162,33 +181,62 @@ Transmission::Taken Transmission::read(const Request& request) {
     return Taken::yes;
 }
 
-// A simple reply says at its beginning whether all of the data can be read. So the whole range is read once
-// to know, which also brings it into the page cache, and then again piece by piece to be sent.
-void Transmission::read_in_pieces(const Request& request) {
+// Of a read that is longer than the memory that there is. Nothing else is under way meanwhile.
+void Transmission::read_long(const Request& request) {
     const std::span<std::uint8_t> area = buffers_.take_most(long_request_piece);
     if (area.empty()) return lose_link("there is no memory left for it");
+    if (nbd::may_fragment(request, offer_)) {
+        read_in_chunks(request, area);
+    } else {
+        read_in_pieces(request, area);
+    }
+    buffers_.give(area);
+}
+
+// A structured reply promises nothing before it is complete, so each piece is read and sent, and where one
+// fails, the reply says where.
+void Transmission::read_in_chunks(const Request& request, std::span<std::uint8_t> area) {
+    for (std::uint64_t done = 0; done < request.length;) {
+        const auto length =
+            static_cast<std::uint32_t>(std::min<std::uint64_t>(area.size(), request.length - done));
+        const nbd::Part part{request.offset + done, length, done + length == request.length};
+        if (order_ == Order::fence) return;
+        done += length;
+        if (requests_.is_hole(request, part)) {
+            if (!send(nbd::hole_chunk(request, part).bytes(), !part.last)) return;
+            continue;
+        }
+        if (const Result<void> got = requests_.read_piece(request, done - length, area.first(length)); !got) {
+            counters_.finished(request.command, 0, false);
+            return replies_.add(requests_.reply_failed_at(request, got.error(), part.offset).bytes());
+        }
+        if (!send(nbd::data_chunk(request, part).bytes(), true) || !send(area.first(length), !part.last))
+            return;
+    }
+    counters_.finished(request.command, request.length, true);
+}
+
+// A simple reply says at its beginning whether all of the data can be read. So the whole range is read once
+// to know, which also brings it into the page cache, and then again piece by piece to be sent.
+void Transmission::read_in_pieces(const Request& request, std::span<std::uint8_t> area) {
     const auto piece_at = [&](std::uint64_t done) {
         return area.first(std::min<std::uint64_t>(area.size(), request.length - done));
     };
     for (std::uint64_t done = 0; done < request.length; done += area.size()) {
-        if (order_ == Order::fence) break;
+        if (order_ == Order::fence) return;
         if (const Result<void> got = requests_.read_piece(request, done, piece_at(done)); !got)
-            return reply(request, got, area);
+            return reply(request, got);
     }
-    if (order_ != Order::fence) {
-        const WireSimpleReply head = requests_.reply(request, {});
-        bool goes_on = send(nbd::bytes_of(head), true);
-        for (std::uint64_t done = 0; goes_on && done < request.length; done += area.size()) {
-            const std::span<std::uint8_t> piece = piece_at(done);
-            if (const Result<void> got = requests_.read_piece(request, done, piece); !got) {
-                requests_.log_failure(request, got.error());
-                lose_link("the volume failed within a reply that had promised success");
-                break;
-            }
-            goes_on = send(piece, done + piece.size() < request.length);
+    bool goes_on = send(requests_.reply(request, {}).bytes(), true);
+    for (std::uint64_t done = 0; goes_on && done < request.length; done += area.size()) {
+        const std::span<std::uint8_t> piece = piece_at(done);
+        if (const Result<void> got = requests_.read_piece(request, done, piece); !got) {
+            requests_.log_failure(request, got.error());
+            return lose_link("the volume failed within a reply that had promised success");
         }
+        goes_on = send(piece, done + piece.size() < request.length);
     }
-    buffers_.give(area);
+    if (goes_on) counters_.finished(request.command, request.length, true);
 }
 
 Transmission::Taken Transmission::write(const Request& request) {
@@ -196,7 +244,8 @@ Transmission::Taken Transmission::write(const Request& request) {
     if (!requests_.waits_for_disk(request)) {
         if (here.size() >= request.length) {
             const Result<void> outcome = requests_.carry_out(request, here.first(request.length));
-            input_.consume(sizeof(WireRequest) + request.length);
+            take_from_input(request);
+            input_.consume(request.length);
             reply(request, outcome);
             return Taken::yes;
         }
@@ -210,7 +259,7 @@ Transmission::Taken Transmission::write(const Request& request) {
         lose_link("there is no memory left for it");
         return Taken::yes;
     }
-    input_.consume(sizeof(WireRequest));
+    take_from_input(request);
     payload_ = Payload{request, area};
     return Taken::yes;
 }
@@ -231,6 +280,7 @@ Transmission::Taken Transmission::go_on_with_payload() {
     payload.done += piece.size();
     payload.filled = 0;
     if (outcome && payload.done < request.length) return Taken::yes;
+    counters_.finished(request.command, request.length, outcome.has_value());
     skip_ = Skip{request.length - payload.done, requests_.reply(request, outcome)};
     drop_payload();
     return Taken::yes;
@@ -241,7 +291,7 @@ Transmission::Taken Transmission::go_on_skipping() {
     input_.consume(count);
     skip_->left -= count;
     if (skip_->left > 0) return Taken::incomplete;
-    replies_.add(nbd::bytes_of(skip_->reply));
+    replies_.add(skip_->reply.bytes());
     skip_.reset();
     return Taken::yes;
 }
@@ -263,7 +313,14 @@ void Transmission::start_job(const Request& request, std::span<std::uint8_t> are
     finish(*work);
 }
 
-void Transmission::finish(Work& work) { reply(work.request, work.outcome, work.area); }
+void Transmission::finish(Work& work) {
+    if (work.request.command != static_cast<std::uint16_t>(Command::block_status))
+        return reply(work.request, work.outcome, work.area);
+    if (!work.status) return reply(work.request, std::unexpected(work.status.error()));
+    counters_.finished(work.request.command, work.request.length, true);
+    std::array<std::uint8_t, nbd::longest_status_reply> bytes;
+    replies_.add(nbd::encode_status_reply(work.request, *work.status, bytes));
+}
 
 void Transmission::collect_jobs() {
     for (Job* job : jobs_.take_done()) {
@@ -278,13 +335,11 @@ void Transmission::collect_jobs() {
 
 // `area` is what the request had of the buffers.
 void Transmission::reply(const Request& request, const Result<void>& outcome, std::span<std::uint8_t> area) {
-    const WireSimpleReply head = requests_.reply(request, outcome);
-    if (outcome && request.command == static_cast<std::uint16_t>(Command::read)) {
-        replies_.add(nbd::bytes_of(head), area);
-    } else {
-        replies_.add(nbd::bytes_of(head));
-        buffers_.give(area);
-    }
+    counters_.finished(request.command, request.length, outcome.has_value());
+    const ReplyHead head = requests_.reply(request, outcome);
+    const bool has_data = outcome && request.command == static_cast<std::uint16_t>(Command::read);
+    replies_.add(head.bytes(), has_data ? area : std::span<std::uint8_t>());
+    if (!has_data) buffers_.give(area);
 }
 
 void Transmission::send_replies() {
@@ -292,15 +347,21 @@ void Transmission::send_replies() {
     sending_ = true;
     const Result<void> sent = replies_.send(socket_);
     sending_ = false;
-    if (!sent) lose_link("the link is lost: " + sent.error().message());
+    if (!sent) fail_to_send(sent.error());
 }
 
 bool Transmission::send(std::span<const std::uint8_t> data, bool more_follows) {
     sending_ = true;
     const Result<void> sent = send_all(socket_, data, more_follows);
     sending_ = false;
-    if (!sent) lose_link("the link is lost: " + sent.error().message());
+    if (!sent) fail_to_send(sent.error());
     return sent.has_value();
+}
+
+void Transmission::fail_to_send(const SysError& error) {
+    lose_link(error.code == EAGAIN ? fmt::format("its client took nothing of a reply for {} s (stalltimeout)",
+                                                 config_.stalltimeout.count())
+                                   : "the link is lost: " + error.message());
 }
 
 // --- waiting ---
@@ -359,7 +420,8 @@ void Transmission::wait_while_idle() {
         if (config_.timeout.count() > 0) {
             const auto left =
                 std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-            if (left.count() <= 0) return lose_link(fmt::format("idle for {} s", config_.timeout.count()));
+            if (left.count() <= 0)
+                return lose_link(fmt::format("idle for {} s (timeout)", config_.timeout.count()));
             milliseconds = static_cast<int>(std::min<long long>(left.count(), 60'000));
         }
         pollfd one{socket_, POLLIN, 0};

@@ -61,7 +61,7 @@ private:
     // A payload that nobody wants any more, and what is answered when it is over.
     struct Skip {
         std::uint64_t left;
-        nbd::WireSimpleReply reply;
+        nbd::ReplyHead reply;
     };
     enum class Taken : std::uint8_t {
         yes,
@@ -73,11 +73,14 @@ private:
     [[nodiscard]] Taken take_up_next();
     [[nodiscard]] Taken serve(const nbd::Request& request);
     [[nodiscard]] Taken read(const nbd::Request& request);
-    void read_in_pieces(const nbd::Request& request);
+    void read_long(const nbd::Request& request);
+    void read_in_pieces(const nbd::Request& request, std::span<std::uint8_t> area);
+    void read_in_chunks(const nbd::Request& request, std::span<std::uint8_t> area);
     [[nodiscard]] Taken write(const nbd::Request& request);
     [[nodiscard]] Taken go_on_with_payload();
     [[nodiscard]] Taken go_on_skipping();
     void drop_payload();
+    void take_from_input(const nbd::Request& request);
     void start_job(const nbd::Request& request, std::span<std::uint8_t> area);
     void finish(Work& work);
     void collect_jobs();
@@ -88,6 +91,7 @@ private:
     void receive(bool may_wait);
     void wait_for_job();
     void wait_while_idle();
+    void fail_to_send(const SysError& error);
     void end(std::string why);
     void lose_link(std::string why);
     void end_by_order();
@@ -95,6 +99,7 @@ private:
     int socket_;
     const nbd::Offer& offer_;
     const ExportConfig& config_;
+    RequestCounters& counters_;
     const std::atomic<Order>& order_;
     std::atomic<bool>& sending_;
     Requests requests_;

@@ -153,7 +153,7 @@ private:
     const bool direct_;
     Flusher flusher_;
     std::shared_ptr<DiskLosses> losses_ = std::make_shared<DiskLosses>("a volume");
-    std::atomic<bool> unflushed_ = false;  // changed since the last flush began
+    std::atomic<bool> unflushed_ = false;           // changed since the last flush began
     mutable std::atomic<bool> cannot_try_ = false;  // the file system does not know how not to wait
 };
 

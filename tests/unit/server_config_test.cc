@@ -227,6 +227,8 @@ TEST_CASE("the keys of [generic] are taken") {
     CHECK_FALSE(generic_with("").allowlist);
     CHECK(generic_with("user = nbd").user == "nbd");
     CHECK(generic_with("maxconnections = 7").maxconnections == 7);
+    CHECK(generic_with("").buffermemory == 256ULL << 20);
+    CHECK(generic_with("buffermemory = 7").buffermemory == 7);
     CHECK(generic_with("handshaketimeout = 7").handshaketimeout.count() == 7);
     CHECK(generic_with("stoptimeout = 7").stoptimeout.count() == 7);
     CHECK_FALSE(generic_with("").maxperaddress.has_value());
