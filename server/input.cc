@@ -24,7 +24,7 @@ Received Input::receive(std::span<std::uint8_t> ahead, std::size_t most, bool wa
         errno = ENOMEM;
         return Received::failed;
     }
-    // What is here is less than a request with a small payload.
+    // What is here is less than the head of a request.
     if (begin_ > 0) std::memmove(area_.data(), area_.data() + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;

@@ -21,10 +21,9 @@ namespace {
 
 // How many jobs a connection has at a time. More than threads, so that none of them waits for us.
 constexpr std::size_t most_jobs = 64;
-// A payload up to here is received with its request, and is copied when it is cut in two; above, it is
-// received where it is wanted.
+// After a write with a longer payload, the next payload is received where it is wanted, and not with its
+// request.
 constexpr std::size_t small_payload = 16U << 10;
-static_assert(sizeof(WireRequest) + small_payload <= Input::size);
 // No request gets more memory than this at once.
 constexpr std::size_t largest_area = 4U << 20;
 constexpr std::size_t long_request_piece = 1U << 20;
@@ -241,15 +240,12 @@ void Transmission::read_in_pieces(const Request& request, std::span<std::uint8_t
 
 Transmission::Taken Transmission::write(const Request& request) {
     const std::span<std::uint8_t> here = input_.bytes().subspan(sizeof(WireRequest));
-    if (!requests_.waits_for_disk(request)) {
-        if (here.size() >= request.length) {
-            const Result<void> outcome = requests_.carry_out(request, here.first(request.length));
-            take_from_input(request);
-            input_.consume(request.length);
-            reply(request, outcome);
-            return Taken::yes;
-        }
-        if (request.length <= small_payload) return Taken::incomplete;
+    if (!requests_.waits_for_disk(request) && here.size() >= request.length) {
+        take_from_input(request);
+        const Result<void> outcome = requests_.carry_out(request, here.first(request.length));
+        input_.consume(request.length);
+        reply(request, outcome);
+        return Taken::yes;
     }
     std::span<std::uint8_t> area =
         request.length <= largest_area ? buffers_.take(request.length) : std::span<std::uint8_t>();
