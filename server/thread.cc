@@ -2,6 +2,10 @@
 
 #include "server/thread.hh"
 
+#include <sys/mman.h>
+
+#include <cstdint>
+
 namespace holdfast::server {
 
 // The sanitizers make more of it than the code does.
@@ -17,6 +21,21 @@ Result<pthread_t> start_thread(void* (*main)(void*), void* argument) {
     (void)::pthread_attr_destroy(&attributes);
     if (error != 0) return std::unexpected(SysError{error, "pthread_create"});
     return thread;
+}
+
+void release_unused_stack() noexcept {
+    pthread_attr_t attributes;
+    if (::pthread_getattr_np(::pthread_self(), &attributes) != 0) return;
+    void* lowest = nullptr;
+    std::size_t size = 0;
+    (void)::pthread_attr_getstack(&attributes, &lowest, &size);
+    (void)::pthread_attr_destroy(&attributes);
+    constexpr std::uintptr_t page = 4096;
+    constexpr std::uintptr_t in_use = 1024;  // this frame, and those of what it calls
+    const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+    const auto from = reinterpret_cast<std::uintptr_t>(lowest);
+    const std::uintptr_t to = (here - in_use) & ~(page - 1);
+    if (to > from) (void)::madvise(lowest, to - from, MADV_DONTNEED);
 }
 
 }  // namespace holdfast::server

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "common/linux/log.hh"
+#include "server/thread.hh"
 
 namespace holdfast::server {
 
@@ -411,6 +412,8 @@ void Transmission::wait_while_idle() {
         buffers_.release();
         replies_.release();
     }
+    // The handshake reaches deeper down than the requests do.
+    release_unused_stack();
     for (;;) {
         int milliseconds = -1;
         if (config_.timeout.count() > 0) {
