@@ -64,6 +64,7 @@ void check_replies(std::span<const std::uint8_t> said) {
         const std::uint64_t length = number(said, 16, 4);
         over = type == static_cast<std::uint32_t>(OptionReply::ack) || (type & option_reply_error_bit) != 0;
         check(length <= said.size() - sizeof(WireOptionReply), "a reply is as long as it says");
+        check((type & option_reply_error_bit) == 0 || length <= longest_string, "an error's text is bounded");
         said = said.subspan(sizeof(WireOptionReply) + length);
     }
     check(over, "an answer ends with an ACK or an error");
