@@ -17,7 +17,7 @@ namespace {
 class Imagined final : public Volume {
 public:
     explicit Imagined(std::vector<std::uint64_t> lengths)
-        : Volume(VolumeFiles{}), lengths_(std::move(lengths)) {}
+        : Volume(VolumeFiles{}, ""), lengths_(std::move(lengths)) {}
 
     [[nodiscard]] Result<VolumeTraits> traits() const override { return VolumeTraits{}; }
     [[nodiscard]] Result<void> trim(std::uint64_t, std::uint64_t) override { return {}; }
