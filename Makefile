@@ -13,6 +13,7 @@ COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 # These two are read at fixed places, whatever PREFIX is.
 INITRAMFSDIR ?= /usr/share/initramfs-tools
 UNITDIR ?= /lib/systemd/system
+SYSUSERSDIR ?= /usr/lib/sysusers.d
 GENERATORDIR ?= /lib/systemd/system-generators
 INITDIR ?= /etc/init.d
 SELINUXDIR ?= /usr/share/selinux
@@ -216,7 +217,7 @@ deps: ## installs the Debian packages that building and testing need
 install: $(INSTALLED_CLIENT) $(BUILD)holdfast-server ## into DESTDIR, below PREFIX (default /usr)
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(DOCDIR) \
 	    $(DESTDIR)$(COMPLETIONDIR) $(DESTDIR)$(UNITDIR) $(DESTDIR)$(GENERATORDIR) $(DESTDIR)$(INITDIR) \
-	    $(DESTDIR)$(UNITDIR)/sockets.target.wants \
+	    $(DESTDIR)$(UNITDIR)/sockets.target.wants $(DESTDIR)$(SYSUSERSDIR) \
 	    $(DESTDIR)$(INITRAMFSDIR)/hooks $(addprefix $(DESTDIR)$(INITRAMFSDIR)/scripts/,local-top local-bottom)
 	install -s -m 755 $(INSTALLED_CLIENT) $(BUILD)holdfast-server $(DESTDIR)$(SBINDIR)
 	install -m 644 client/holdfast-client.8 server/holdfast-server.8 $(DESTDIR)$(MANDIR)/man8
@@ -242,6 +243,9 @@ install: $(INSTALLED_CLIENT) $(BUILD)holdfast-server ## into DESTDIR, below PREF
 	    chmod 755 $(DESTDIR)$(INITDIR)/$$script || exit; \
 	done
 	chmod 755 $(DESTDIR)$(INITRAMFSDIR)/hooks/holdfast
+	install -m 644 systemd/holdfast-server.sysusers $(DESTDIR)$(SYSUSERSDIR)/holdfast-server.conf
+	# The server's user, which its unit needs. Without systemd-sysusers the server stays root, and says what to do.
+	$(if $(DESTDIR),,! command -v systemd-sysusers >/dev/null || systemd-sysusers $(SYSUSERSDIR)/holdfast-server.conf)
 
 uninstall: ## removes what install put there
 	rm -f $(DESTDIR)$(SBINDIR)/holdfast-client $(DESTDIR)$(SBINDIR)/holdfast-server \
@@ -255,6 +259,7 @@ uninstall: ## removes what install put there
 	    $(DESTDIR)$(INITRAMFSDIR)/hooks/holdfast \
 	    $(addprefix $(DESTDIR)$(INITRAMFSDIR)/scripts/,local-top/holdfast local-bottom/holdfast) \
 	    $(DESTDIR)$(UNITDIR)/holdfast-server.service $(DESTDIR)$(UNITDIR)/holdfast@.service \
+	    $(DESTDIR)$(SYSUSERSDIR)/holdfast-server.conf \
 	    $(DESTDIR)$(UNITDIR)/holdfast-client.service $(DESTDIR)$(GENERATORDIR)/holdfast-generator \
 	    $(DESTDIR)$(INITDIR)/holdfast-client $(DESTDIR)$(INITDIR)/holdfast-server
 	-rmdir --ignore-fail-on-non-empty $(DESTDIR)$(DOCDIR)

@@ -168,6 +168,8 @@ def _make_boot_files(root: pathlib.Path, commands: Sequence[str], log: pathlib.P
     version = next((root / "lib/modules").iterdir()).name
     script = "\n".join([
         "set -eu", "mount -t proc proc \"$0/proc\"", "exec chroot \"$0\" sh -eu <<'LAB_COMMANDS'",
+        # The server's user, as `make install` without DESTDIR makes it.
+        "! command -v systemd-sysusers >/dev/null || systemd-sysusers",
         *commands, f"update-initramfs -c -k {version}", f"ln -sf boot/initrd.img-{version} /initrd.img",
         "LAB_COMMANDS"])
     process.output_of(["unshare", "--mount", "--propagation", "private", "sh", "-c", script, root], log=log)
