@@ -48,7 +48,7 @@ def opens_nothing(bench: Bench) -> None:
         f"[late]\nexportname = {late}\n").encode())
     trace = bench.folder / "trace"
     server = bench.start(port, "strace", "--follow-forks", "--output-separately", "--output", trace,
-                         "--trace", "%file,open_by_handle_at,execve,setsockopt", "--quiet=all",
+                         "--trace", "%file,open_by_handle_at,execve,setsockopt", "--quiet=all", "--env", "ASAN_OPTIONS=detect_leaks=0",
                          bench.server_program, "--foreground", "--config", config)
     server.wait_for_log(" serves ")
     handle = connect(server.uri("disk"))
