@@ -110,28 +110,55 @@ void* Connection::thread_main(void* self) {
     return nullptr;
 }
 
+void Connection::sleep() noexcept {
+    (void)::pthread_join(thread_, nullptr);
+    started_ = false;
+    dormant_ = false;
+}
+
 void Connection::run() {
+    if (!exports_) begin();
+    if (transmission_) {
+        const std::optional<std::string> why = transmission_->run();
+        if (!why) {
+            dormant_ = true;
+            // The last thing done with this: the main thread may join from here on.
+            context_.changed();
+            return;
+        }
+        log::info(fmt::format("{} closed: {}", label_, *why));
+    }
+    finish();
+}
+
+void Connection::begin() {
     set_tcp_options(socket_.get());
-    {
-        const Deadline deadline = std::chrono::steady_clock::now() + context_.config->handshaketimeout;
-        ClientExports exports(context_.config, context_.shared, scope_, peer_,
-                              {*this, socket_.get(), deadline});
-        std::optional<nbd::Offer> offer;
-        if (nbd::ServerHandshake handshake(exports); shake_hands(exports, handshake, deadline))
-            offer = handshake.offer();
-        leave_admission();
-        context_.changed();
-        std::uint64_t unread = 0;
-        if (offer) unread = transmit(exports, *offer);
-        exports.let_go(unread);  // before the farewell, which a successor need not wait for
-        say_goodbye();
-    }  // the volume is released here, which may take its time; the client need not wait for that
+    const Deadline deadline = std::chrono::steady_clock::now() + context_.config->handshaketimeout;
+    exports_.emplace(context_.config, context_.shared, scope_, peer_,
+                     ClientLine{*this, socket_.get(), deadline});
+    bool served = false;
+    if (nbd::ServerHandshake handshake(*exports_); shake_hands(handshake, deadline)) {
+        offer_ = handshake.offer();
+        served = true;
+    }
+    leave_admission();
+    context_.changed();
+    if (served) begin_transmission();
+}
+
+void Connection::finish() {
+    const std::uint64_t unread = transmission_ ? transmission_->unread() : 0;
+    transmission_.reset();
+    exports_->let_go(unread);  // before the farewell, which a successor need not wait for
+    say_goodbye();
+    // The volume is released here, which may take its time; the client need not wait for that.
+    exports_.reset();
     ended_ = true;
     // The last thing done with the context: the main thread may join from here on.
     context_.changed();
 }
 
-bool Connection::shake_hands(ClientExports& exports, nbd::ServerHandshake& handshake, Deadline deadline) {
+bool Connection::shake_hands(nbd::ServerHandshake& handshake, Deadline deadline) {
     using State = nbd::ServerHandshake::State;
     std::array<std::uint8_t, 4096> bytes;
     for (;;) {
@@ -162,7 +189,7 @@ bool Connection::shake_hands(ClientExports& exports, nbd::ServerHandshake& hands
         handshake.receive(std::span(bytes).first(count));
     }
     if (handshake.state() == State::failed) log_handshake_end(handshake.reason());
-    return handshake.state() == State::transmission && exports.opened() != nullptr;
+    return handshake.state() == State::transmission && exports_->opened() != nullptr;
 }
 
 void Connection::log_handshake_end(const std::string& why) const {
@@ -172,19 +199,16 @@ void Connection::log_handshake_end(const std::string& why) const {
     }
 }
 
-std::uint64_t Connection::transmit(ClientExports& exports, const nbd::Offer& offer) {
-    OpenExport& opened = *exports.opened();
+void Connection::begin_transmission() {
+    OpenExport& opened = *exports_->opened();
     const ExportConfig& config = opened.config();
-    std::string label = fmt::format("export {}: {}", config.name, peer_.name);
-    log::info(fmt::format("{} connected ({}, {}, {})", label, path_for_client(config, peer_.host),
-                          size_text(offer.size),
-                          (offer.flags & nbd::flag_read_only) != 0 ? "read-only" : "read-write"));
+    label_ = fmt::format("export {}: {}", config.name, peer_.name);
+    log::info(fmt::format("{} connected ({}, {}, {})", label_, path_for_client(config, peer_.host),
+                          size_text(offer_.size),
+                          (offer_.flags & nbd::flag_read_only) != 0 ? "read-only" : "read-write"));
     set_stall_timeout(socket_.get(), config.stalltimeout);
-    Transmission transmission(socket_.get(), offer, opened, context_.shared.buffer_memory, label, order_,
-                              sending_);
-    const std::string why = transmission.run();
-    log::info(fmt::format("{} closed: {}", label, why));
-    return transmission.unread();
+    transmission_ = std::make_unique<Transmission>(socket_.get(), offer_, opened,
+                                                   context_.shared.buffer_memory, label_, order_, sending_);
 }
 
 void Connection::leave_admission() {

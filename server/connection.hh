@@ -1,5 +1,6 @@
 // One client from accept to close, in a thread of its own: handshake under a deadline, then its requests.
-// A thread each and not one loop for all, because reading and writing files blocks.
+// A thread each and not one loop for all, because reading and writing files blocks. A client that is silent
+// for a while needs none: the connection sleeps until it has something to say.
 #pragma once
 
 #include <pthread.h>
@@ -7,6 +8,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/linux/fd.hh"
@@ -34,8 +36,14 @@ public:
     // Waits for the thread.
     ~Connection();
 
-    // Starts the thread. Call once.
+    // Starts the thread: at first, and when a sleeping connection has something to do.
     [[nodiscard]] Result<void> start();
+    // The client has had nothing to say for a while, and the thread has ended or is about to. Before
+    // anything else, the main thread calls sleep(), and then start() as soon as the socket is readable;
+    // stop(), abandon() and a fence make it so, too.
+    [[nodiscard]] bool is_dormant() const noexcept { return dormant_; }
+    void sleep() noexcept;
+    [[nodiscard]] int socket() const noexcept { return socket_.get(); }
     // From the main thread: what was taken up is finished and answered, nothing more is taken up.
     void stop() noexcept;
     // From the main thread: also whoever waits for the peer gives up. What is with the disk goes on.
@@ -52,11 +60,12 @@ private:
 
     static void* thread_main(void* self);
     void run();
+    // The handshake. Where transmission follows, there is one afterwards.
+    void begin();
     // Whether transmission follows.
-    [[nodiscard]] bool shake_hands(ClientExports& exports, nbd::ServerHandshake& handshake,
-                                   Deadline deadline);
-    // Returns how much of what the client sent was not taken up.
-    std::uint64_t transmit(ClientExports& exports, const nbd::Offer& offer);
+    [[nodiscard]] bool shake_hands(nbd::ServerHandshake& handshake, Deadline deadline);
+    void begin_transmission();
+    void finish();
     void leave_admission();
     void say_goodbye() noexcept;
     // A fence stays one.
@@ -72,7 +81,13 @@ private:
     bool admitted_ = true;
     std::atomic<Order> order_ = Order::serve;
     std::atomic<bool> sending_ = false;
+    std::atomic<bool> dormant_ = false;
     std::atomic<bool> ended_ = false;
+    // These are the thread's, whichever it is by now:
+    std::optional<ClientExports> exports_;
+    nbd::Offer offer_;
+    std::string label_;
+    std::unique_ptr<Transmission> transmission_;  // from the end of the handshake on
 };
 
 }  // namespace holdfast::server

@@ -171,6 +171,7 @@ Server::Outcome Server::run() {
             if (fd == status_.descriptor()) status_.turn();
             if (fd == refused_calls_.get()) on_refused_calls();
             if (fd == opener_.fd()) on_opener_gone();
+            if (const auto sleeping = sleeping_.find(fd); sleeping != sleeping_.end()) wake(sleeping);
             signalled |= fd == signals_.get();
             for (const Listener& one : listeners_) {
                 if (std::ranges::find(one.sockets, fd, &Fd::get) != one.sockets.end()) accept_from(one, fd);
@@ -186,7 +187,7 @@ Server::Outcome Server::run() {
 }
 
 int Server::milliseconds_to_wait() const {
-    Clock::time_point next = std::min(accept_again_, status_.deadline());
+    Clock::time_point next = std::min({accept_again_, wake_again_, status_.deadline()});
     if (watchdog_ != Clock::duration::zero()) next = std::min(next, feed_at_);
     if (stop_ != Stop::not_yet) next = std::min(next, stop_deadline_);
     if (next == Clock::time_point::max()) return -1;
@@ -197,6 +198,7 @@ int Server::milliseconds_to_wait() const {
 void Server::on_time() {
     const Clock::time_point now = Clock::now();
     if (accept_again_ <= now) hold_accepting(false);
+    if (wake_again_ <= now) wake_all();
     status_.on_time(now);
     feed_watchdog(now);
     if (stop_ == Stop::not_yet || now < stop_deadline_) return;
@@ -305,9 +307,38 @@ void Server::begin(Fd socket, const sockaddr_storage& from, const Listener& list
     }
 }
 
+// Without a thread, until its socket is readable.
+void Server::put_to_sleep(Connection& connection) {
+    connection.sleep();
+    sleeping_[connection.socket()] = &connection;
+    // Where it cannot be watched, it goes on as it was.
+    if (!watch(connection.socket())) wake(sleeping_.find(connection.socket()));
+}
+
+void Server::wake(Sleeping::iterator sleeping) {
+    Connection& one = *sleeping->second;
+    (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, one.socket(), nullptr);
+    if (const Result<void> started = one.start(); started) {
+        sleeping_.erase(sleeping);
+    } else {
+        if (wake_again_ == Clock::time_point::max())
+            log::warning(fmt::format("{}: {}; waiting a second", one.peer().name, started.error().message()));
+        wake_again_ = Clock::now() + std::chrono::seconds(1);
+    }
+}
+
+// There were no threads to be had for some of them. Those that have nothing to say fall asleep again.
+void Server::wake_all() {
+    wake_again_ = Clock::time_point::max();
+    for (auto next = sleeping_.begin(); next != sleeping_.end();) wake(next++);
+}
+
 void Server::on_changed() {
     eventfd_t count = 0;
     (void)::eventfd_read(changed_.get(), &count);
+    for (Connection& one : connections_) {
+        if (one.is_dormant()) put_to_sleep(one);
+    }
     connections_.remove_if([this](const Connection& one) {
         if (!one.ended()) return false;
         places_.leave(one.peer().address);

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <expected>
 #include <list>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -69,6 +70,11 @@ private:
     void accept_from(const Listener& listener, int socket);
     void begin(Fd socket, const sockaddr_storage& from, const Listener& listener);
     void on_signal();
+    // The connections that have no thread, by their sockets, which are watched.
+    using Sleeping = std::map<int, Connection*>;
+    void put_to_sleep(Connection& connection);
+    void wake(Sleeping::iterator sleeping);
+    void wake_all();
     void on_changed();
     void reload();
     void on_refused_calls();
@@ -95,6 +101,8 @@ private:
     Fd refused_calls_;
     std::vector<Listener> listeners_;
     std::list<Connection> connections_;
+    Sleeping sleeping_;
+    Clock::time_point wake_again_ = Clock::time_point::max();  // after there was no thread for one
     bool accepting_ = true;
     Clock::time_point accept_again_ =
         Clock::time_point::max();  // gives meaning to !accepting_: after a shortage

@@ -80,10 +80,11 @@ Transmission::Transmission(int socket, const nbd::Offer& offer, OpenExport& open
 
 Transmission::~Transmission() { drop_payload(); }
 
-std::string Transmission::run() {
+std::optional<std::string> Transmission::run() {
     const timeval wake{.tv_sec = patience.count(), .tv_usec = 0};
     (void)::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &wake, sizeof wake);
-    for (;;) {
+    dormant_ = false;
+    while (!dormant_) {
         collect_jobs();
         take_up();
         if (!replies_.empty()) {
@@ -94,6 +95,7 @@ std::string Transmission::run() {
             return why_;
         }
     }
+    return std::nullopt;
 }
 
 // --- taking up ---
@@ -412,6 +414,9 @@ void Transmission::wait_while_idle() {
         buffers_.release();
         replies_.release();
     }
+    // Whose time is limited needs somebody who looks at the clock.
+    dormant_ = config_.timeout.count() == 0 && !buffers_.in_use() && !skip_ && input_.bytes().empty();
+    if (dormant_) return;
     // The handshake reaches deeper down than the requests do.
     release_unused_stack();
     for (;;) {

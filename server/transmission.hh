@@ -41,8 +41,9 @@ public:
     ~Transmission();
 
     // Runs until the connection is to be closed, and says why, for the log. Nothing is with the disk any more
-    // then.
-    [[nodiscard]] std::string run();
+    // then. nullopt: the client has been silent for a while, no memory is held for it, and there is nothing
+    // to do until its socket is readable; then run() again, in whichever thread.
+    [[nodiscard]] std::optional<std::string> run();
     // How much of what the client sent was not taken up.
     [[nodiscard]] std::uint64_t unread() const { return input_.unread(); }
 
@@ -111,6 +112,7 @@ private:
     std::optional<Skip> skip_;
     bool large_writes_ = false;  // the last request was a write with a large payload, and the next may be
     bool held_back_ = false;     // nothing more is received until there is room for what is here
+    bool dormant_ = false;       // run() is left, to be called again
     bool ending_ = false;        // nothing more is taken up
     bool link_lost_ = false;     // nothing more is sent
     std::string why_;            // gives meaning to ending_

@@ -251,6 +251,43 @@ def idle_memory(bench: Bench) -> None:
             assert len(receive(link, 16 + PAGE)) == 16 + PAGE
 
 
+def threads(server: Server) -> int:
+    return len(list(Path(f"/proc/{server.process.pid}/task").iterdir()))
+
+
+@test("engine: a client that is silent costs no thread, and is served, fenced and let go of as before")
+def sleeping(bench: Bench) -> None:
+    server = bench.serve(f"disk={bench.file('disk', MIB)}")
+    most = threads(server)
+    count = 20
+    with connections(server, count) as links, enter(server, 1) as old:
+        def all_asleep() -> None:
+            wait_for(lambda: threads(server) <= most, f"{threads(server)} threads to become {most}", 20)
+
+        for again in range(2):
+            all_asleep()
+            for link in links:
+                link.sendall(request(0, again, 0, PAGE))
+                assert len(receive(link, 16 + PAGE)) == 16 + PAGE
+        all_asleep()
+        # A request that comes in pieces keeps it awake.
+        links[0].sendall(request(1, 7, 0, PAGE)[:20])
+        wait_for(lambda: threads(server) > most, "a thread")
+        time.sleep(1.5)
+        links[0].sendall(request(1, 7, 0, PAGE)[20:] + bytes(PAGE))
+        assert reply(links[0], {7: 0}) == (7, b"")
+        all_asleep()
+        with dial(server) as new:
+            new.sendall(CLIENT_FLAGS + claim(2))
+            answer(new)
+            assert ended(old)
+        links.pop().close()
+        wait_for(lambda: server.log().count("the link was closed") == 1, "the end of a sleeping connection")
+        all_asleep()
+        assert server.stop() == 0
+        assert all(ended(link) for link in links)
+
+
 @test("engine: the idle timeout of an export holds, and a client with something to say is not idle")
 def idle_timeout(bench: Bench) -> None:
     server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\n[disk]\ntimeout = 3\n"
