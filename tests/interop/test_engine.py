@@ -258,9 +258,8 @@ def threads(server: Server) -> int:
 @test("engine: a client that is silent costs no thread, and is served, fenced and let go of as before")
 def sleeping(bench: Bench) -> None:
     server = bench.serve(f"disk={bench.file('disk', MIB)}")
-    most = threads(server)
-    count = 20
-    with connections(server, count) as links, enter(server, 1) as old:
+    most = 2 if bench.build.name == "thread" else 1  # that sanitizer has a thread of its own
+    with connections(server, 20) as links, enter(server, 1) as old:
         def all_asleep() -> None:
             wait_for(lambda: threads(server) <= most, f"{threads(server)} threads to become {most}", 20)
 
