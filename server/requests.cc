@@ -53,6 +53,10 @@ std::optional<Result<void>> Requests::try_read(const Request& request, std::span
     return volume_.try_read(into, request.offset);
 }
 
+bool Requests::try_read(const Request& request, PagePipe& into) const {
+    return into.fill(volume_, request.offset, request.length);
+}
+
 Result<void> Requests::carry_out(const Request& request, std::span<std::uint8_t> data) const {
     switch (static_cast<Command>(request.command)) {
         case Command::read: return volume_.read(data, request.offset);

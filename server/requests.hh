@@ -10,6 +10,7 @@
 
 #include "common/protocol/structured_reply.hh"
 #include "server/exports.hh"
+#include "server/page_pipe.hh"
 
 namespace holdfast::server {
 
@@ -26,6 +27,8 @@ public:
     // A read whose data are all at hand; nullopt: they are not, it would have to wait.
     [[nodiscard]] std::optional<Result<void>> try_read(const nbd::Request& request,
                                                        std::span<std::uint8_t> into) const;
+    // A read whose data are at hand, and long enough to be sent from where they are.
+    [[nodiscard]] bool try_read(const nbd::Request& request, PagePipe& into) const;
     // A request that was judged good; blocks. `data`: for a read, where its data go, for a write, where they
     // are; both as long as the request.
     [[nodiscard]] Result<void> carry_out(const nbd::Request& request, std::span<std::uint8_t> data) const;

@@ -161,12 +161,17 @@ void Transmission::take_from_input(const Request& request) {
 }
 
 Transmission::Taken Transmission::read(const Request& request) {
+    const nbd::Part all{request.offset, request.length, true};
+    if (!requests_.is_hole(request, all) && requests_.try_read(request, pages_)) {
+        take_from_input(request);
+        send_pages(request);
+        return Taken::yes;
+    }
     const std::span<std::uint8_t> area =
         request.length <= largest_area ? buffers_.take(request.length) : std::span<std::uint8_t>();
     // What it could wait for are replies and jobs of its own.
     if (area.empty() && (jobs_.outstanding() > 0 || !replies_.empty())) return Taken::no_room;
     take_from_input(request);
-    const nbd::Part all{request.offset, request.length, true};
     if (area.empty()) {
         read_long(request);
     } else if (requests_.is_hole(request, all)) {
@@ -181,6 +186,17 @@ Transmission::Taken Transmission::read(const Request& request) {
         start_job(request, area);
     }
     return Taken::yes;
+}
+
+// Of a read whose data are in the pipe.
+void Transmission::send_pages(const Request& request) {
+    if (!replies_.empty()) send_replies();
+    if (link_lost_ || !send(requests_.reply(request, {}).bytes(), true)) return pages_.close();
+    sending_ = true;
+    const Result<void> sent = pages_.send(socket_, request.length);
+    sending_ = false;
+    if (!sent) return fail_to_send(sent.error());
+    counters_.finished(request.command, request.length, true);
 }
 
 // Of a read that is longer than the memory that there is. Nothing else is under way meanwhile.
@@ -410,6 +426,7 @@ void Transmission::wait_for_job() {
 void Transmission::wait_while_idle() {
     const auto deadline = std::chrono::steady_clock::now() + config_.timeout - patience;
     input_.close();
+    pages_.close();
     if (!buffers_.in_use()) {
         buffers_.release();
         replies_.release();

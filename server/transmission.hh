@@ -74,6 +74,7 @@ private:
     [[nodiscard]] Taken take_up_next();
     [[nodiscard]] Taken serve(const nbd::Request& request);
     [[nodiscard]] Taken read(const nbd::Request& request);
+    void send_pages(const nbd::Request& request);
     void read_long(const nbd::Request& request);
     void read_in_pieces(const nbd::Request& request, std::span<std::uint8_t> area);
     void read_in_chunks(const nbd::Request& request, std::span<std::uint8_t> area);
@@ -107,6 +108,7 @@ private:
     Buffers buffers_;
     Input input_;
     Outbox replies_;
+    PagePipe pages_;
     JobLane jobs_;
     std::optional<Payload> payload_;
     std::optional<Skip> skip_;

@@ -39,6 +39,29 @@ std::optional<Result<void>> Volume::try_read(std::span<std::uint8_t> into, std::
     return read(into, offset);
 }
 
+// Where memory is short, whole runs of pages go, and not one here and there. Who is wrong waits for a disk.
+bool Volume::is_in_memory(std::uint64_t offset, std::size_t length) const {
+    if (direct_ || cannot_try_) return false;
+    constexpr std::size_t step = 32U << 10;
+    for (std::size_t at = 0; at < length; at += std::min(step, std::max<std::size_t>(length - at - 1, 1))) {
+        std::uint8_t byte = 0;
+        const iovec place{&byte, 1};
+        if (::preadv2(fd(), &place, 1, static_cast<off_t>(offset + at), RWF_NOWAIT) != 1) return false;
+    }
+    return true;
+}
+
+bool Volume::splice(int pipe, std::uint64_t offset, std::size_t length) const {
+    auto from = static_cast<off64_t>(offset);
+    while (length > 0) {
+        const ssize_t count = ::splice(fd(), &from, pipe, nullptr, length, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        if (count < 0 && errno == EINTR) continue;
+        if (count <= 0) return false;
+        length -= static_cast<std::size_t>(count);
+    }
+    return true;
+}
+
 Result<void> Volume::read(std::span<std::uint8_t> into, std::uint64_t offset) const {
     while (!into.empty()) {
         const ssize_t count = ::pread(fd(), into.data(), into.size(), static_cast<off_t>(offset));

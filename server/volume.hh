@@ -110,6 +110,11 @@ public:
     // have been written to.
     [[nodiscard]] std::optional<Result<void>> try_read(std::span<std::uint8_t> into,
                                                        std::uint64_t offset) const;
+    // Whether the range seems to be in the page cache: looks at a byte here and there.
+    [[nodiscard]] bool is_in_memory(std::uint64_t offset, std::size_t length) const;
+    // Puts the pages of the range into a pipe, which has room for them. False: not all of them, or none; what
+    // is in the pipe then is nothing.
+    [[nodiscard]] bool splice(int pipe, std::uint64_t offset, std::size_t length) const;
     // The whole range or an error. EIO where the volume ends early.
     [[nodiscard]] Result<void> read(std::span<std::uint8_t> into, std::uint64_t offset) const;
     // With `durable`, on stable storage when it returns, or an error that is also noted as a loss: it may be

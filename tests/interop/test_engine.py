@@ -120,26 +120,53 @@ def exchange(link: socket.socket, out: bytes, wanted: dict[int, int], expected: 
     assert not expected
 
 
+@contextmanager
+def traced(bench: Bench, server: Server, calls: str) -> Iterator[Path]:
+    """What the server calls within, in the file afterwards; it is killed in the end."""
+    said, trace = bench.folder / "strace.log", bench.folder / "trace"
+    with said.open("w") as log:
+        strace = subprocess.Popen(["strace", "-f", "-o", str(trace), "-e", f"trace={calls}", "-p", str(server.process.pid)],
+                                  stderr=log)
+    wait_for(lambda: "attached" in said.read_text() or strace.poll() is not None, "strace to attach")
+    yield trace
+    server.process.kill()
+    server.process.wait()
+    strace.wait(60)
+
+
 @test("engine: what was received together is answered together, in one send")
 def batches(bench: Bench) -> None:
     server = bench.serve(f"disk={bench.random_file('disk', MIB)}")
-    with enter(server, None) as link:
-        said = bench.folder / "strace.log"
-        trace = bench.folder / "trace"
-        with said.open("w") as log:
-            strace = subprocess.Popen(["strace", "-f", "-o", str(trace), "-e", "trace=sendmsg,sendto", "-p",
-                                       str(server.process.pid)], stderr=log)
-        wait_for(lambda: "attached" in said.read_text() or strace.poll() is not None, "strace to attach")
+    with enter(server, None) as link, traced(bench, server, "sendmsg,sendto") as trace:
         server.signal(signal.SIGSTOP)
         link.sendall(b"".join(request(0, cookie, cookie * PAGE, PAGE) for cookie in range(32)))
         server.signal(signal.SIGCONT)
         assert len(receive(link, 32 * (16 + PAGE))) == 32 * (16 + PAGE)
-    server.process.kill()
-    server.process.wait()
-    strace.wait(60)
     sends = re.findall(r"send(?:msg|to)\(.* = (\d+)$", trace.read_text(), re.MULTILINE)
     # The one that the server was stopped before may hold the first request alone.
     assert len(sends) <= 2, sends
+
+
+@test("engine: a long read from the page cache is sent from there, and one of a file that has shrunk is an error")
+def spliced(bench: Bench) -> None:
+    disk = bench.random_file("disk", MIB)
+    server = bench.serve(f"disk={disk}")
+    content = disk.read_bytes()
+    places = ((0, 131072), (1, 131072), (4095, 65537), (MIB - 131072, 131072), (MIB - 32769, 32769), (5, 252 * 1024))
+    with enter(server, None) as link, traced(bench, server, "splice,preadv2,pread64") as trace:
+        # Together, so that they are sent between other replies.
+        link.sendall(b"".join(request(0, 2 * at, *place) + request(0, 2 * at + 1, at, 512) for at, place in enumerate(places)))
+        wanted = {2 * at: length for at, (_, length) in enumerate(places)} | {2 * at + 1: 512 for at in range(len(places))}
+        for _ in wanted.copy():
+            cookie, data = reply(link, wanted)
+            offset, length = places[cookie // 2] if cookie % 2 == 0 else (cookie // 2, 512)
+            assert data == content[offset:offset + length], f"{length} bytes at {offset}"
+        os.truncate(disk, MIB // 2)
+        link.sendall(request(0, 99, MIB // 2 - 65536, 131072))
+        assert struct.unpack(">IIQ", receive(link, 16)) == (0x67446698, 5, 99)
+    copied = re.findall(r"pread(?:v2|64)\(.* = (\d+)$", trace.read_text(), re.MULTILINE)
+    assert copied and max(int(count) for count in copied) <= 65536, copied
+    assert trace.read_text().count("splice(") >= 2 * len(places), "not spliced"
 
 
 @test("engine: a read that waits for the disk holds up neither reads from memory nor writes, and a flush holds up nobody")
