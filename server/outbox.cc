@@ -71,9 +71,10 @@ void Outbox::clear() {
 }
 
 void Outbox::release() {
-    heads_ = {};
-    replies_ = {};
-    pieces_ = {};
+    // (= {} would keep the memory.)
+    std::vector<std::uint8_t>().swap(heads_);
+    std::vector<Reply>().swap(replies_);
+    std::vector<iovec>().swap(pieces_);
 }
 
 }  // namespace holdfast::server

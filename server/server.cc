@@ -3,6 +3,7 @@
 #include "server/server.hh"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -187,7 +188,7 @@ Server::Outcome Server::run() {
 }
 
 int Server::milliseconds_to_wait() const {
-    Clock::time_point next = std::min({accept_again_, wake_again_, status_.deadline()});
+    Clock::time_point next = std::min({accept_again_, wake_again_, trim_again_, status_.deadline()});
     if (watchdog_ != Clock::duration::zero()) next = std::min(next, feed_at_);
     if (stop_ != Stop::not_yet) next = std::min(next, stop_deadline_);
     if (next == Clock::time_point::max()) return -1;
@@ -199,6 +200,11 @@ void Server::on_time() {
     const Clock::time_point now = Clock::now();
     if (accept_again_ <= now) hold_accepting(false);
     if (wake_again_ <= now) wake_all();
+    if (trim_again_ <= now) {
+        // What those that sleep do not use lies between what they do use, and would stay ours.
+        (void)::malloc_trim(0);
+        trim_again_ = Clock::time_point::max();
+    }
     status_.on_time(now);
     feed_watchdog(now);
     if (stop_ == Stop::not_yet || now < stop_deadline_) return;
@@ -310,6 +316,7 @@ void Server::begin(Fd socket, const sockaddr_storage& from, const Listener& list
 // Without a thread, until its socket is readable.
 void Server::put_to_sleep(Connection& connection) {
     connection.sleep();
+    if (trim_again_ == Clock::time_point::max()) trim_again_ = Clock::now() + std::chrono::seconds(1);
     sleeping_[connection.socket()] = &connection;
     // Where it cannot be watched, it goes on as it was.
     if (!watch(connection.socket())) wake(sleeping_.find(connection.socket()));

@@ -103,6 +103,7 @@ private:
     std::list<Connection> connections_;
     Sleeping sleeping_;
     Clock::time_point wake_again_ = Clock::time_point::max();  // after there was no thread for one
+    Clock::time_point trim_again_ = Clock::time_point::max();  // after one fell asleep: the heap
     bool accepting_ = true;
     Clock::time_point accept_again_ =
         Clock::time_point::max();  // gives meaning to !accepting_: after a shortage
