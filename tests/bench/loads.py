@@ -164,6 +164,17 @@ def run(workload: Fio | Nbdcopy, server: Server, disk: Path, seconds: float, fol
     return (fio if isinstance(workload, Fio) else nbdcopy)(workload, server, disk, seconds, folder)
 
 
+def settled_memory(pid: int, patience: float = 15) -> resources.Memory:
+    """When it has been the same for three seconds: a server gives back what it does not need a little later."""
+    before, since, ends = resources.memory(pid), time.monotonic(), time.monotonic() + patience
+    while time.monotonic() < min(since + 3, ends):
+        time.sleep(0.5)
+        now = resources.memory(pid)
+        if (now.whole, now.threads) != (before.whole, before.threads):
+            before, since = now, time.monotonic()
+    return before
+
+
 def crowd(program: Path, connections: int, server: Server, seconds: int) -> Crowd:
     """So many readers of one image; then what each costs when it is idle."""
     pid = server.process.pid
@@ -186,8 +197,7 @@ def crowd(program: Path, connections: int, server: Server, seconds: int) -> Crow
             seen = json.loads(line())
             watch.stop(seen["cpu_us"] / 1e6)
             watch.look()
-            time.sleep(1)  # for what a server gives back a little later
-            idle = resources.memory(pid)
+            idle = settled_memory(pid)
         finally:
             load.stdin.close()
             load.kill()
