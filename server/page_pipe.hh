@@ -1,5 +1,7 @@
 // A pipe that takes pages of the page cache from a volume to a socket, by splice(2), so that nobody copies
 // them. What is read is read before anything is sent, so a failure is known before a reply promises success.
+// A write that comes before the client has all of the reply may show in it. Until then its read is under way,
+// and of what overlaps it, a read may see either (NBD specification, "Ordering of messages and writes").
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // What an export's bytes are kept in: a block device or a file, behind the few things that NBD asks of it.
-// All but try_read() blocks, and any number of threads may call it at once: the page cache is the one place
-// where they meet, so a flush by any of them covers what all of them have written.
+// All but try_read() and is_in_memory() block, and any number of threads may call it at once: the page cache
+// is the one place where they meet, so a flush by any of them covers what all of them have written.
 #pragma once
 
 #include <sys/stat.h>
@@ -112,8 +112,8 @@ public:
                                                        std::uint64_t offset) const;
     // Whether the range seems to be in the page cache: looks at a byte here and there.
     [[nodiscard]] bool is_in_memory(std::uint64_t offset, std::size_t length) const;
-    // Puts the pages of the range into a pipe, which has room for them. False: not all of them, or none; what
-    // is in the pipe then is nothing.
+    // Puts the pages of the range into a pipe that has room for them. False: not all of them, and the pipe is
+    // to be thrown away.
     [[nodiscard]] bool splice(int pipe, std::uint64_t offset, std::size_t length) const;
     // The whole range or an error. EIO where the volume ends early.
     [[nodiscard]] Result<void> read(std::span<std::uint8_t> into, std::uint64_t offset) const;

@@ -85,6 +85,8 @@ def crowd_rows(results: Results) -> list[list[str]]:
 def idle_rows(results: Results) -> list[list[str]]:
     rows = [["connections: KiB of memory for one that is idle (threads in all)", *results.servers]]
     for count, samples in sorted(results.crowds.items()):
+        if count < 100:  # what the server gives back of its own outweighs what so few cost
+            continue
         row = [str(count)]
         for server in results.servers:
             idle, threads = (figures.median(samples.get(server, []), which) for which in ("idle", "threads"))
