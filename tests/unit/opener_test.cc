@@ -1,6 +1,8 @@
 // What the server may ask of its opener, and what a server that has been taken over gets.
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -125,9 +127,18 @@ TEST_CASE("what is no request of ours is none: lengths, calls, hosts of which a 
         bytes[0] = static_cast<std::uint8_t>(call);
         CHECK_FALSE(unpack_request(bytes).has_value());
     }
+    for (const std::size_t unused : {1, 2, 3}) {
+        bytes = sound;
+        bytes[unused] = 1;
+        CHECK_FALSE(unpack_request(bytes).has_value());
+    }
     bytes = sound;
     bytes[8] = bytes[9] = 0xff;  // a name of 65,535 bytes
     CHECK_FALSE(unpack_request(bytes).has_value());
+    bytes = request(OpenerCall::open, std::string(4096, 'n'), "");
+    bytes.push_back('n');
+    ++bytes[8];
+    CHECK_MESSAGE(!unpack_request(bytes).has_value(), "a name of 4,097 bytes");
     for (const char* host :
          {"..", "../../etc/shadow", "127.0.0.1/..", "127.1", "::ffff:127.0.0.1", "unix ", "a"})
         CHECK_FALSE(unpack_request(request(OpenerCall::open, "root", host)).has_value());
@@ -194,11 +205,14 @@ TEST_CASE("the opener opens what the configuration names, as the configuration s
 
     for (const std::string& name :
          {disk, std::string("/etc/passwd"), std::string("../disk"), std::string(), std::string("DISK")}) {
-        CHECK_FALSE(link.open(wanted(name)).has_value());
-        CHECK_FALSE(link.look(wanted(name)).has_value());
+        for (const auto& why : {link.open(wanted(name)).error(), link.find(wanted(name)).error(),
+                                link.look(wanted(name)).error()}) {
+            CHECK(why.absent);
+            CHECK(why.text == "there is no such export any more");
+        }
     }
     CHECK(link.open(wanted("own", "192.0.2.1")).error().absent);
-    CHECK_FALSE(link.open(wanted("own", "")).has_value());
+    CHECK(link.open(wanted("own", "")).error().text == "the client has no address");
 
     CHECK_FALSE(link.forbidden(wanted("golden", "192.0.2.77")).has_value());
     CHECK(link.forbidden(wanted("golden", "198.51.100.1")).value().find("not in " + authfile) !=
@@ -242,8 +256,8 @@ TEST_CASE("what is no request gets no answer, and the opener goes on") {
     CHECK_FALSE(answered(link, std::vector<std::uint8_t>(1, 255), 1));
     CHECK_FALSE(answered(link, request(OpenerCall::open, "disk", "../x"), 1));
     // More listeners than there are.
-    CHECK_FALSE(link.listen(1).has_value());
-    CHECK_FALSE(link.listen(0xffffffff).has_value());
+    CHECK(link.listen(1).error() == "there is no such listener");
+    CHECK(link.listen(0xffffffff).error() == "there is no such listener");
     CHECK(link.find(wanted("disk")).has_value());
 }
 
@@ -276,4 +290,25 @@ TEST_CASE("requests that wait are bounded, for one export and in all, and make r
     CHECK(is_busy("disk"));
     unread.clear();
     CHECK(link.find(wanted("disk")).has_value());
+}
+
+TEST_CASE("the opener's end is seen at once, although a process of it still answers") {
+    Folder folder;
+    const std::string disk = folder.write("disk", std::string(4096, 'd'));
+    // An answer that does not fit into a socket, as above.
+    Running opener(folder.write("server.conf",
+                                "[disk]\nexportname = " + disk + "\n#" + std::string(1U << 20, '.') + "\n"));
+    OpenerLink& link = opener.link;
+    auto [unread, theirs] = pair();
+    send(link, request(OpenerCall::reload, ""), theirs, 1);
+    theirs.reset();
+    CHECK(link.find(wanted("disk")).has_value());  // so that the request before it was taken up
+    pollfd gone{link.fd(), POLLIN, 0};
+    CHECK(::poll(&gone, 1, 0) == 0);
+    pid_t child = -1;
+    std::ifstream("/proc/thread-self/children") >> child;
+    REQUIRE(child > 0);
+    REQUIRE(::kill(child, SIGKILL) == 0);
+    CHECK(::poll(&gone, 1, 60'000) == 1);
+    CHECK(link.find(wanted("disk")).error().text == "the process that opens the disks gave no answer");
 }
