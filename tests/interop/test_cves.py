@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import nbd
 from support import MIB, Bench, Server, output, test
 from test_hostile import CLIENT_FLAGS, IHAVEOPT, dial, go, memory, option, receive, serves
 
@@ -66,8 +67,32 @@ def one_disk(bench: Bench) -> Server:
 
 # --- nbd-server ---
 
-@test("CVE-2005-3534, CVE-2011-0530 (requests longer than a buffer): none is carried out, no memory is taken for it")
+@test("CVE-2005-3534, and CVE-2011-0530, which is its return (a buffer of the longest request's size, with no room for the "
+      "reply's head): reads and writes around the size of any buffer are whole, longer ones are refused")
 def long_requests(bench: Bench) -> None:
+    content = os.urandom(MIB) * 34
+    server = bench.serve(f"disk={bench.file('disk', content=content)}")
+    handle = nbd.NBD()
+    handle.set_strict_mode(0)
+    handle.connect_uri(server.uri("disk"))
+    for size in (MIB, 4 * MIB, 32 * MIB):  # theirs; what one request gets of our memory; the longest that is served
+        for length in (size - 32, size - 16, size - 1, size, size + 1, size + 16):
+            if length <= 32 * MIB:
+                assert handle.pread(length, 512) == content[512:512 + length], length
+                handle.pwrite(content[512:512 + length], 512)
+                continue
+            for ask in (lambda: handle.pread(length, 512), lambda: handle.pwrite(content[512:512 + length], 512)):
+                try:
+                    ask()
+                    raise AssertionError(f"{length} bytes were served")
+                except nbd.Error:
+                    pass
+    handle.shutdown()
+    assert (bench.folder / "disk").read_bytes() == content
+
+
+@test("requests of up to 4 GiB, beyond the longest and beyond the end: none is carried out, no memory is taken for it")
+def endless_requests(bench: Bench) -> None:
     server = one_disk(bench)
     before = memory(server)
     for command in (0, 1, 4, 5, 6):
