@@ -82,6 +82,113 @@ def counts(bench: Bench) -> None:
     assert (disk["connections"], disk["connections_total"], disk["requests"]) == (0, 1, 10), disk
 
 
+def by_command(one: dict) -> dict[str, tuple[int, int, int]]:
+    """What there was: requests, errors, bytes."""
+    return {name: (each["requests"], each["errors"], each["bytes"]) for name, each in one["commands"].items() if each["requests"]}
+
+
+@test("each command is counted, however it is carried out, and refusals are errors")
+def every_command(bench: Bench) -> None:
+    disk = bench.file("disk", 8 * MIB)
+    server = bench.serve(config=CONFIG.format(socket=bench.folder / "status", disk=disk))
+    large = bytes(range(256)) * (5 * MIB // 256)
+    expected = [{}, {}]
+    for structured, counted in zip((True, False), expected):
+        handle = nbd.NBD()
+        handle.set_strict_mode(0)
+        handle.set_request_structured_replies(structured)
+        handle.add_meta_context("base:allocation")
+        handle.connect_uri(server.uri("disk"))
+        handle.pwrite(large, 0)                                  # in pieces
+        handle.pwrite(large[:65536], 0)                          # its payload apart
+        handle.pwrite(large[:512], 0)                            # from the input
+        handle.pwrite(large[:4096], 0, nbd.CMD_FLAG_FUA)         # by a thread of the volume
+        counted["write"] = (4, 0, 5 * MIB + 65536 + 512 + 4096)
+        for length in (512, 65536, 5 * MIB):                     # copied, from the page cache, in pieces
+            assert handle.pread(length, 0) == large[:length]
+        assert handle.pread(65536, 6 * MIB) == bytes(65536)      # a hole
+        counted["read"] = (4, 0, 512 + 65536 + 5 * MIB + 65536)
+        handle.trim(8192, 0)
+        handle.zero(4096, 0)
+        handle.cache(2048, 0)
+        handle.flush()
+        counted |= {"trim": (1, 0, 8192), "write_zeroes": (1, 0, 4096), "cache": (1, 0, 2048), "flush": (1, 0, 0)}
+        if structured:
+            handle.block_status(MIB, 0, lambda *_: 0)
+            counted["block_status"] = (1, 0, MIB)
+        for name, ask in (("read", lambda: handle.pread(512, 8 * MIB)), ("write", lambda: handle.pwrite(bytes(512), 8 * MIB)),
+                          ("trim", lambda: handle.trim(512, 8 * MIB)), ("write_zeroes", lambda: handle.zero(512, 8 * MIB)),
+                          ("cache", lambda: handle.cache(512, 8 * MIB))):
+            try:
+                ask()
+                raise AssertionError(f"a {name} behind the end succeeded")
+            except nbd.Error:
+                requests, errors, moved = counted[name]
+                counted[name] = requests + 1, errors + 1, moved
+        client, = json_status(bench)["clients"]
+        assert by_command(client) == counted, (by_command(client), counted)
+        assert client["in_flight"] == 0, client
+        handle.shutdown()
+        wait_for(lambda: not json_status(bench)["clients"], "the connection to be gone")
+    told = next(one for one in json_status(bench)["exports"] if one["name"] == "disk")
+    sums = {name: tuple(sum(one.get(name, (0, 0, 0))[i] for one in expected) for i in range(3)) for name in expected[0]}
+    assert by_command(told) == sums, (by_command(told), sums)
+    assert (told["connections"], told["connections_total"], told["in_flight"]) == (0, 2, 0), told
+    with dial(server) as link:
+        link.sendall(CLIENT_FLAGS + go(b"disk"))
+        receive(link, 20 + 12 + 20)
+        link.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 99, 1, 0, 0))
+        receive(link, 16)
+        client, = json_status(bench)["clients"]
+        assert by_command(client) == {"other": (1, 1, 0)}, client
+
+
+@test("clients that are turned away are counted by the limit that did it, beside how many there are")
+def turned_away(bench: Bench) -> None:
+    disk, nobody = bench.file("disk", MIB), bench.file("nobody", content=b"192.0.2.1\n")
+    config = CONFIG.replace("[disk]", "maxconnections = 36\nmaxperaddress = {most}\n[closed]\nexportname = {disk}\n"
+                            "authfile = {nobody}\n[one]\nexportname = {disk}\nmaxconnections = 1\n[disk]")
+    server = bench.serve(config=config.format(socket=bench.folder / "status", disk=disk, nobody=nobody, most=33))
+
+    def link_from(address: str, export: bytes = b"") -> socket.socket:
+        link = socket.create_connection(("127.0.0.1", server.port), timeout=60, source_address=(address, 0))
+        receive(link, 18)
+        if export:
+            link.sendall(CLIENT_FLAGS + go(export))
+            receive(link, 20)
+        return link
+
+    def now() -> tuple[dict[str, int], int, int]:
+        told = json_status(bench)
+        assert told["maxconnections"] == 36, told
+        return {name: count for name, count in told["turned_away"].items() if count}, told["connections"], told["handshakes"]
+
+    links = [link_from("127.0.0.2", b"one")]
+    wait_for(lambda: now() == ({}, 1, 0), "the first")
+    links.append(link_from("127.0.0.2", b"one"))
+    assert now() == ({"export_maxconnections": 1}, 2, 1), now()
+    links.pop().close()
+    links.append(link_from("127.0.0.3", b"closed"))
+    expected = {"export_maxconnections": 1, "authfile": 1}
+    wait_for(lambda: now() == (expected, 2, 1), "the refusal by the authfile")
+    links += [link_from("127.0.0.2") for _ in range(32)]
+    assert now() == (expected, 34, 33), now()
+    link_from("127.0.0.2").close()
+    expected["maxperaddress"] = 1
+    assert now() == (expected, 34, 33), now()
+    links.pop(0).close()
+    wait_for(lambda: now() == (expected, 33, 33), "the first to be gone")
+    link_from("127.0.0.2").close()
+    expected["handshakes"] = 1
+    assert now() == (expected, 33, 33), now()
+    links += [link_from("127.0.0.4") for _ in range(3)]
+    link_from("127.0.0.5").close()
+    expected["maxconnections"] = 1
+    assert now() == (expected, 36, 36), now()
+    for link in links:
+        link.close()
+
+
 @test("the status names a connection's session, and what is in flight")
 def session(bench: Bench) -> None:
     server = serve(bench)
