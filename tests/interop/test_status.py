@@ -1,5 +1,6 @@
 """What a running server tells of itself: to `holdfast-server status`, to Prometheus, to the service manager."""
 import json
+import os
 import re
 import signal
 import socket
@@ -141,6 +142,18 @@ def every_command(bench: Bench) -> None:
         receive(link, 16)
         client, = json_status(bench)["clients"]
         assert by_command(client) == {"other": (1, 1, 0)}, client
+    wait_for(lambda: not json_status(bench)["clients"], "the connection to be gone")
+    os.truncate(disk, 5 * MIB)  # so that the volume fails within a reply in pieces
+    handle = nbd.NBD()
+    handle.connect_uri(server.uri("disk"))
+    os.truncate(disk, 4 * MIB + 512)
+    try:
+        handle.pread(5 * MIB, 0)
+        raise AssertionError("what is not there was read")
+    except nbd.Error:
+        client, = json_status(bench)["clients"]
+        assert by_command(client) == {"read": (1, 1, 0)}, client
+    handle.shutdown()
 
 
 @test("clients that are turned away are counted by the limit that did it, beside how many there are")
