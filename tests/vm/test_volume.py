@@ -2,6 +2,7 @@
 
 from lab import Lab, test
 from lab.machine import Machine
+from test_service import require_confined_unit
 
 CONFIGURATION = """[generic]
 listenaddr = 127.0.0.1
@@ -21,18 +22,6 @@ def file_server(lab: Lab) -> Machine:
     return machine
 
 
-def _require_no_privileges(lab: Lab, machine: Machine) -> None:
-    """Of the process that serves, as the unit has started it; and of the unit, by the running system's own judgement."""
-    text = machine.run("cat /proc/$(systemctl show -p MainPID --value holdfast-server)/status")
-    now = {key: value.split() for key, value in (line.split(":", 1) for line in text.splitlines() if ":" in line)}
-    for key in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
-        lab.require(int(now[key][0], 16) == 0, f"{key} is {now[key]}")
-    lab.require("0" not in now["Uid"] + now["Gid"], f"it is root: {now['Uid']} {now['Gid']}")
-    lab.require(now["NoNewPrivs"] == ["1"] and now["Seccomp"] == ["2"], f"{now['NoNewPrivs']} {now['Seccomp']}")
-    machine.run("systemd-analyze security --threshold=20 --no-pager holdfast-server.service >/dev/null")
-    machine.run("! journalctl -u holdfast-server | grep 'system call'")
-
-
 @test("a mounted logical volume is refused, the log says where it is mounted, and it is served once unmounted")
 def mounted(lab: Lab) -> None:
     machine = file_server(lab)
@@ -41,7 +30,7 @@ def mounted(lab: Lab) -> None:
     lab.require(status == 4 and "/mnt" in text, f"status {status}: {text}")
     machine.run("journalctl -u holdfast-server | grep /dev/vg0/root | grep /mnt")
     machine.run("umount /mnt && holdfast-client attach 127.0.0.1,root --device nbd0 && mount /dev/nbd0 /mnt && test -e /mnt/held")
-    _require_no_privileges(lab, machine)
+    require_confined_unit(lab, machine)
     status, text = machine.run_status("mount /dev/vg0/root /srv")
     lab.require(status != 0, "the exported volume could be mounted on the server")
     machine.run("umount /mnt && holdfast-client detach nbd0")
