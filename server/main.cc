@@ -17,6 +17,7 @@
 #include "server/identity.hh"
 #include "server/inherited_sockets.hh"
 #include "server/options.hh"
+#include "server/selinux_domain.hh"
 #include "server/server.hh"
 #include "server/status_command.hh"
 
@@ -96,6 +97,22 @@ Result<void> give_up_privileges(const std::optional<Identity>& identity) {
     return drop_capabilities();
 }
 
+// With no way on where the policy forbids it: what is meant to be confined does not face the network
+// otherwise.
+std::expected<void, std::string> give_up_domain() {
+    const std::expected<ServingDomain, std::string> domain = enter_serving_domain();
+    if (!domain) {
+        return std::unexpected("SELinux does not let the server give up its domain (" + domain.error() +
+                               "); is the policy module holdfast_server whole?");
+    }
+    if (*domain == ServingDomain::unknown) {
+        log::warning(
+            "the policy module holdfast_server is older than this server, and has no domain of its own for "
+            "the process that speaks to clients; it stays in that of the other");
+    }
+    return {};
+}
+
 // Whom to become. A service manager may have done it already.
 std::expected<std::optional<Identity>, std::string> whom_to_become(const Config& config) {
     auto identity = find_identity(config.user, config.group);
@@ -128,6 +145,7 @@ int serve(const Options& options, Config config, InheritedSockets given, Daemon&
     }
     if (const Result<void> given_up = give_up_privileges(*identity); !given_up)
         return fail("cannot give up the privileges: " + given_up.error().message());
+    if (const auto given_up = give_up_domain(); !given_up) return fail(given_up.error());
     if (daemon.detached()) {
         if (const Result<void> ready = daemon.ready(); !ready) return fail(ready.error().message());
         log::open(program, log::Sink::syslog, options.verbose ? log::Level::debug : log::Level::info);

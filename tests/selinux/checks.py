@@ -340,8 +340,11 @@ OTHERS = """
     bootloader_t holdfast_client_exec_t file execute execute_no_trans
     initrc_t holdfast_server_t file write                               # sysvinit/holdfast-server: oom_score_adj
     initrc_t holdfast_server_runtime_t file open read unlink
+    initrc_t holdfast_server_net_t file write
     initrc_t holdfast_server_t process signal
+    initrc_t holdfast_server_net_t process signal
     init_t holdfast_server_t process signal sigkill
+    init_t holdfast_server_net_t process signal sigkill
     sysadm_t holdfast_server_unit_t service start stop reload status
     sysadm_t holdfast_client_unit_t service start stop reload status
     dpkg_script_t holdfast_server_unit_t service start stop reload
@@ -413,7 +416,7 @@ SERVER_NEVER = """
     init_t file open read                               # the state of other processes
     unconfined_t file open read
     self capability sys_admin sys_rawio sys_module mknod net_admin net_raw sys_ptrace ipc_lock fowner
-    self process ptrace execmem execstack execheap setexec setcurrent dyntransition
+    self process ptrace execmem execstack execheap setexec dyntransition
     memory_device_t chr_file open read write
     lvm_control_t chr_file open
     security_t file write
@@ -446,6 +449,86 @@ def server_confined(policies: Policies) -> None:
         assert access.whom("holdfast_server_t", "domain", "process", "transition") == set()
         changed = opened_for_writing(access, "holdfast_server_t")
         assert changed == {"holdfast_volume_t", "holdfast_server_runtime_t"}, f"the server writes to files of {changed}"
+
+
+SERVING_NEEDS = """
+    holdfast_server_t fd use
+    init_t fd use
+    holdfast_volume_t blk_file read write ioctl getattr
+    holdfast_volume_t file read write getattr
+    holdfast_server_t tcp_socket accept connect read write shutdown setopt getattr      # connect: AF_UNSPEC
+    holdfast_server_t unix_stream_socket accept read write shutdown getopt
+    holdfast_server_t unix_dgram_socket write
+    holdfast_server_t fifo_file write
+    self unix_stream_socket create read write
+    self unix_dgram_socket create connect write
+    self fifo_file read write
+    init_t unix_dgram_socket sendto
+    init_t unix_stream_socket write                     # a unit's standard error
+    syslogd_t unix_dgram_socket sendto
+    null_device_t chr_file open read write
+"""
+
+SERVING_NEVER = """
+    holdfast_volume_t blk_file open create lock setattr
+    holdfast_volume_t file open create unlink setattr append
+    holdfast_volume_t dir search add_name
+    holdfast_etc_t file open read
+    holdfast_server_runtime_t file open read write
+    holdfast_server_runtime_t sock_file create unlink
+    self tcp_socket create
+    self udp_socket create
+    self netlink_route_socket create
+    holdfast_server_t tcp_socket bind listen create
+    holdfast_server_t unix_stream_socket connectto bind listen create
+    holdfast_server_t process signal sigkill ptrace dyntransition transition
+    holdfast_server_t file open read write              # the opener in /proc
+    holdfast_server_exec_t file execute execute_no_trans entrypoint
+    self process ptrace execmem execstack execheap setexec setcurrent dyntransition setcap setrlimit
+    self capability chown dac_override dac_read_search net_bind_service setgid setpcap setuid sys_admin sys_rawio mknod sys_ptrace
+    etc_t file write
+    sysfs_t file open read
+    fixed_disk_device_t blk_file getattr open
+    shadow_t file open read
+    shell_exec_t file execute execute_no_trans
+    bin_t file execute_no_trans
+"""
+
+
+@test("the process that speaks to clients comes into a domain of its own, in which it may use what has been opened for it")
+def serving_needs(policies: Policies) -> None:
+    with policies.ask(policies.whole) as access:
+        must(access, "holdfast_server_t", """
+            self process setcurrent
+            holdfast_server_net_t process dyntransition
+            holdfast_server_net_t fd use
+            holdfast_server_net_t unix_stream_socket read write
+        """, True)
+        must(access, "holdfast_server_net_t", SERVING_NEEDS, True)
+        into = access.who("domain", "holdfast_server_net_t", "process", "dyntransition")
+        assert into == {"holdfast_server_t"}, f"who may move to holdfast_server_net_t: {into}"
+
+
+@test("the process that speaks to clients may open no disk and no file to write, make no socket of the network, and never go back")
+def serving_never(policies: Policies) -> None:
+    with policies.ask(policies.whole) as access:
+        must(access, "holdfast_server_net_t", SERVING_NEVER, False)
+        for kind, attribute, permission, expected in (
+            ("blk_file", "device_node", "open", set()),
+            ("blk_file", "device_node", "read", {"holdfast_volume_t"}),
+            ("blk_file", "device_node", "write", {"holdfast_volume_t"}),
+            ("tcp_socket", "port_type", "name_bind", set()),
+            ("tcp_socket", "port_type", "name_connect", set()),
+            ("udp_socket", "port_type", "name_bind", set()),
+            ("file", "file_type", "execute_no_trans", set()),
+            ("file", "file_type", "create", set()),
+            ("process", "domain", "transition", set()),
+            ("process", "domain", "dyntransition", set()),
+        ):
+            found = access.whom("holdfast_server_net_t", attribute, kind, permission)
+            assert found == expected, f"it may {permission} {kind} of {found}, not {expected}"
+        changed = opened_for_writing(access, "holdfast_server_net_t")
+        assert changed == set(), f"it opens files of {changed} for writing"
 
 
 @test("a boolean decides whether the server may look for the holders of a volume")
@@ -546,6 +629,7 @@ def interfaces(policies: Policies) -> None:
             holdfast_etc_t file write create
             holdfast_client_runtime_t file write unlink
             holdfast_server_t process signal sigkill
+            holdfast_server_net_t process signal sigkill
             holdfast_server_runtime_t file write unlink
             holdfast_volume_t file write create
         """, True)

@@ -20,6 +20,7 @@ from lab.layer import Image
 from lab.machine import Machine
 from lab.network import HOST
 from test_network import FILES
+from test_service import main_process, opener_of
 
 PACKAGES = ("selinux-policy-default", "policycoreutils", "selinux-utils")
 PROTECTION = "holdfast_client_protect"
@@ -187,6 +188,10 @@ def _is_alive_at_the_end(lab: Lab, made: Image, entry: bool) -> bool:
     return bool(machine.said(rf'survivor: .*"state":"attached".*"daemon_pid":{daemon},'))
 
 
+# What no rule of another module can grant.
+STAY = "(constrain (process (dyntransition)) (neq t2 holdfast_server_net_t))\n"
+FORBIDDEN = (("read", "/etc/shadow"), ("write", "/etc/holdfast/server.conf"), ("read", "/root/.bashrc"), ("read", "/dev/vda"),
+             ("write", "/dev/vg0/other"), ("bind", 10810), ("bind", 22), ("exec", "/bin/sh"), ("exec", "/usr/bin/perl"))
 SERVER_FILES = {
     "/etc/holdfast/server.conf": "[generic]\nlistenaddr = 127.0.0.1\nallowlist = true\n[root]\nexportname = /dev/vg0/workstation0\n",
     "/etc/udev/rules.d/70-holdfast-volumes.rules": (paths.REPOSITORY / "selinux/70-holdfast-volumes.rules.example").read_text(),
@@ -212,8 +217,9 @@ def _serves(lab: Lab, release: int) -> None:
     lab.require([label.split(":")[2] for label in labels.splitlines()] == ["fixed_disk_device_t", "holdfast_volume_t"], f"the labels: {labels}")
     machine.run("systemctl start holdfast-server && holdfast-client attach 127.0.0.1,root --device nbd0 && mkfs.ext4 -q /dev/nbd0 && "
                 "mount /dev/nbd0 /mnt && dd if=/dev/urandom of=/mnt/file bs=1M count=8 conv=fsync status=none", timeout=outages.PATIENCE)
-    server = int(machine.run("systemctl show -p MainPID --value holdfast-server"))
-    lab.require(domain_of(machine, server) == "holdfast_server_t", f"the server's domain: {domain_of(machine, server)}")
+    server = main_process(machine)
+    domains = [domain_of(machine, process) for process in (server, opener_of(machine, server))]
+    lab.require(domains == ["holdfast_server_net_t", "holdfast_server_t"], f"the domains of the server and its opener: {domains}")
     client = outages.status(machine)["daemon_pid"]
     lab.require(domain_of(machine, client) == "holdfast_client_t", f"the client's domain: {domain_of(machine, client)}")
     machine.run("systemctl reload holdfast-server && systemctl restart holdfast-server && md5sum /mnt/file && echo 3 >/proc/sys/vm/drop_caches && "
@@ -222,15 +228,30 @@ def _serves(lab: Lab, release: int) -> None:
     lab.require(not denied(machine), "denials:\n" + "\n".join(denied(machine)[:40]))
     _can_do_nothing_else(lab, machine)
     outages.kernel_errors(machine)
+    if release == 12:
+        _refuses_to_stay(lab, machine)
     machine.poweroff(timeout=outages.PATIENCE)
 
 
+def _refuses_to_stay(lab: Lab, machine: Machine) -> None:
+    """Where the policy does not let it out of its opener's domain, the server does not face the network in that."""
+    machine.write("/root/lab_stay.cil", STAY)
+    machine.run("semodule -i /root/lab_stay.cil", timeout=outages.PATIENCE)
+    status, text = machine.run_status("timeout 20 systemctl start holdfast-server; systemctl is-active holdfast-server")
+    lab.require("\nactive" not in f"\n{text}", f"it runs: {status}: {text}")
+    machine.run("journalctl -u holdfast-server | grep 'SELinux does not let the server give up its domain.*holdfast_server_net_t.*Permission denied'")
+    machine.run("systemctl stop holdfast-server; semodule -r lab_stay && systemctl start holdfast-server", timeout=outages.PATIENCE)
+    lab.require(domain_of(machine, main_process(machine)) == "holdfast_server_net_t", "it is not in its domain again")
+
+
 def _can_do_nothing_else(lab: Lab, machine: Machine) -> None:
-    """Root's rights and the server's domain: what succeeds, and what is denied."""
-    for attempt, expected in ((("write", "/dev/vg0/workstation0"), 0), (("read", "/etc/holdfast/server.conf"), 0), (("bind", 10809), 0),
-                              (("read", "/etc/shadow"), errno.EACCES), (("write", "/etc/holdfast/server.conf"), errno.EACCES),
-                              (("read", "/root/.bashrc"), errno.EACCES), (("read", "/dev/vda"), errno.EACCES),
-                              (("write", "/dev/vg0/other"), errno.EACCES), (("bind", 10810), errno.EACCES), (("bind", 22), errno.EACCES),
-                              (("exec", "/bin/sh"), errno.EACCES), (("exec", "/usr/bin/perl"), errno.EACCES)):
-        got = from_domain(machine, SYSTEM.format("holdfast_server_t"), *attempt)
-        lab.require(got == expected, f"{attempt}: {os.strerror(got)}, and not {os.strerror(expected)}")
+    """Root's rights and the server's domains, the opener's and that which faces the network: what succeeds, and what is denied."""
+    for attempt, opener, facing in ((("write", "/dev/vg0/workstation0"), 0, errno.EACCES),
+                                    (("read", "/dev/vg0/workstation0"), 0, errno.EACCES),
+                                    (("read", "/etc/holdfast/server.conf"), 0, errno.EACCES),
+                                    (("bind", 10809), 0, errno.EACCES),
+                                    (("read", "/etc/localtime"), 0, 0),
+                                    *(((what, path), errno.EACCES, errno.EACCES) for what, path in FORBIDDEN)):
+        for domain, expected in (("holdfast_server_t", opener), ("holdfast_server_net_t", facing)):
+            got = from_domain(machine, SYSTEM.format(domain), *attempt)
+            lab.require(got == expected, f"{domain}, {attempt}: {os.strerror(got)}, and not {os.strerror(expected)}")
