@@ -20,8 +20,8 @@ enum class ServingDomain {
     entered,  // for good
     unknown,  // the policy's module is older than this domain: nothing was done
 };
-// Moves the calling process. Before there are threads, since the kernel moves none with several, and after all
-// that is opened by a path. The error says what the policy forbids. (Tests have a folder in the place of
+// Moves the calling process. Before there are threads, since the kernel moves none with several, and after
+// all that is opened by a path. The error says what the policy forbids. (Tests have a folder in the place of
 // /proc.)
 [[nodiscard]] std::expected<ServingDomain, std::string> enter_serving_domain(const char* proc = "/proc");
 
