@@ -204,6 +204,8 @@ constexpr ExportKey export_table[] = {
     {"virtstyle", take_virtstyle},
     {"waitfile", take_waitfile},
     // our own
+    {"busypoll",
+     [](ExportConfig& e, ConfigValue& v) { e.busypoll = std::chrono::microseconds(v.number(0, 1000)); }},
     {"cache", take_cache},
     {"description", take_description},
     {"identity", take_identity},

@@ -11,6 +11,7 @@
 
 #include "common/protocol/server_handshake.hh"
 #include "server/buffers.hh"
+#include "server/busy_poll.hh"
 #include "server/config.hh"
 #include "server/counters.hh"
 #include "server/log_limit.hh"
@@ -50,6 +51,7 @@ struct Shared {
     Statistics statistics{};
     LogLimit stranger_log{};  // for what is caused by clients who have no export
     Budget buffer_memory{};   // beyond what every connection has anyway
+    PollSeats poll_seats{};
     nbd::Uuid boot_identity{};
 };
 

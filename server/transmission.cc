@@ -65,7 +65,8 @@ std::span<std::uint8_t> Transmission::Payload::piece() const {
 }
 
 Transmission::Transmission(int socket, const nbd::Offer& offer, OpenExport& opened, Budget& budget,
-                           std::string label, const std::atomic<Order>& order, std::atomic<bool>& sending)
+                           PollSeats& seats, std::string label, const std::atomic<Order>& order,
+                           std::atomic<bool>& sending)
     : socket_(socket),
       offer_(offer),
       config_(opened.config()),
@@ -76,7 +77,8 @@ Transmission::Transmission(int socket, const nbd::Offer& offer, OpenExport& open
       buffers_(budget),
       input_(socket, buffers_),
       replies_(buffers_),
-      jobs_(opened.jobs()) {}
+      jobs_(opened.jobs()),
+      busy_poll_(seats, opened.config().busypoll) {}
 
 Transmission::~Transmission() { drop_payload(); }
 
@@ -156,6 +158,7 @@ Transmission::Taken Transmission::serve(const Request& request) {
 void Transmission::take_from_input(const Request& request) {
     input_.consume(sizeof(WireRequest));
     counters_.taken_up();
+    ++just_taken_;
     const auto command = static_cast<Command>(request.command);
     large_writes_ = command == Command::write && request.length > small_payload;
 }
@@ -393,8 +396,13 @@ void Transmission::receive(bool may_wait) {
     // copied.
     const std::size_t most = large_writes_ && !skip_ ? sizeof(WireRequest) : Input::size;
     std::size_t into_ahead = 0;
+    if (just_taken_ > 1) busy_poll_.several();
+    const bool next_of_one = may_wait && just_taken_ == 1 && !payload_ && !skip_ && input_.bytes().empty();
+    if (next_of_one) busy_poll_.before_wait(socket_);
     const Received got = input_.receive(ahead, most, may_wait, into_ahead);
     const int error = errno;
+    if (next_of_one) busy_poll_.after_wait();
+    just_taken_ = 0;
     if (got == Received::complete) {
         if (payload_) payload_->filled += into_ahead;
         return;

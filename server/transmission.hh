@@ -16,6 +16,7 @@
 
 #include "common/protocol/transmission.hh"
 #include "server/buffers.hh"
+#include "server/busy_poll.hh"
 #include "server/exports.hh"
 #include "server/input.hh"
 #include "server/jobs.hh"
@@ -34,8 +35,8 @@ enum class Order : std::uint8_t {
 class Transmission {
 public:
     // All of these must outlive it. `sending` is set while replies are given to the client.
-    Transmission(int socket, const nbd::Offer& offer, OpenExport& opened, Budget& budget, std::string label,
-                 const std::atomic<Order>& order, std::atomic<bool>& sending);
+    Transmission(int socket, const nbd::Offer& offer, OpenExport& opened, Budget& budget, PollSeats& seats,
+                 std::string label, const std::atomic<Order>& order, std::atomic<bool>& sending);
     Transmission(const Transmission&) = delete;
     Transmission& operator=(const Transmission&) = delete;
     ~Transmission();
@@ -110,14 +111,16 @@ private:
     Outbox replies_;
     PagePipe pages_;
     JobLane jobs_;
+    BusyPoll busy_poll_;
     std::optional<Payload> payload_;
     std::optional<Skip> skip_;
-    bool large_writes_ = false;  // the last request was a write with a large payload, and the next may be
-    bool held_back_ = false;     // nothing more is received until there is room for what is here
-    bool dormant_ = false;       // run() is left, to be called again
-    bool ending_ = false;        // nothing more is taken up
-    bool link_lost_ = false;     // nothing more is sent
-    std::string why_;            // gives meaning to ending_
+    std::uint32_t just_taken_ = 0;  // requests, since something was received
+    bool large_writes_ = false;     // the last request was a write with a large payload, and the next may be
+    bool held_back_ = false;        // nothing more is received until there is room for what is here
+    bool dormant_ = false;          // run() is left, to be called again
+    bool ending_ = false;           // nothing more is taken up
+    bool link_lost_ = false;        // nothing more is sent
+    std::string why_;               // gives meaning to ending_
 };
 
 }  // namespace holdfast::server

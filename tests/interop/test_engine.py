@@ -325,3 +325,27 @@ def idle_timeout(bench: Bench) -> None:
             assert len(receive(link, 16 + PAGE)) == 16 + PAGE
         assert ended(link)
     server.wait_for_log("closed: idle for 3 s")
+
+
+def sleeps(server: Server) -> int:
+    """How often the threads that it has now have given up the processor to wait."""
+    return sum(int(line.split()[1]) for status in Path(f"/proc/{server.process.pid}/task").glob("*/status")
+               for line in status.read_text().splitlines() if line.startswith("voluntary_ctxt_switches"))
+
+
+@test("engine: a client that sends one request at a time, and is quick, is waited for without sleep: busypoll")
+def busy_poll(bench: Bench) -> None:
+    assert len(os.sched_getaffinity(0)) > 1, "this wants two processors: with one, nobody is waited for without sleep"
+    server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\n"
+                                f"[disk]\nexportname = {bench.random_file('disk', MIB)}\nbusypoll = 1000\n")
+    requests = 500
+    with enter(server, None) as link:
+        def mostly_without_sleep() -> bool:
+            before = sleeps(server)
+            for cookie in range(requests):
+                link.sendall(request(0, cookie, 0, 512))
+                reply(link, {cookie: 512})
+            return sleeps(server) - before < requests // 2
+
+        # Not at once where others have the processors.
+        wait_for(mostly_without_sleep, "requests to be waited for without sleep")
