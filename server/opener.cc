@@ -305,7 +305,7 @@ Result<void> Opener::start(OpenerLink& link, Context context) {
     ours.reset();
     for (const int signal : {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGPIPE}) ::signal(signal, SIG_IGN);
     (void)::prctl(PR_SET_NAME, "holdfast-opener");
-    // Nobody of the same user may look into it, or stop it.
+    // Nobody of the same user may look into it (ptrace(2), /proc/PID/mem).
     (void)::prctl(PR_SET_DUMPABLE, 0);
     const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
     for (const int standard :
