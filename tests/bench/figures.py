@@ -54,6 +54,8 @@ class Results:
     servers: list[str]  # in the order of the columns; what is neither ours nor a peer is another build of ours
     workloads: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
     crowds: dict[int, dict[str, list[Crowd]]] = field(default_factory=dict)  # by the number of connections
+    # Of loads with a missed bar: what a server, under this load or (where it says so) another, does most of the time.
+    profiles: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, object]:
@@ -67,7 +69,7 @@ class Results:
              for name, by_server in made["workloads"].items()},
             {int(count): {server: [Crowd(**sample) for sample in samples] for server, samples in by_server.items()}
              for count, by_server in made["crowds"].items()},
-            made["failures"])
+            made["profiles"], made["failures"])
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,14 @@ def bars(results: Results) -> list[Bar]:
 
 def missed_workloads(results: Results) -> list[str]:
     return [name for name, samples in results.workloads.items() if not all(bar.met for bar in workload_bars(name, samples))]
+
+
+def missed_crowds(results: Results) -> list[tuple[int, int]]:
+    """Numbers of connections at which ours is slower than with fewer, and how many fewer."""
+    rates = {count: median(samples.get(OURS, ()), "rate") or 0 for count, samples in sorted(results.crowds.items())}
+    missed = [bar.what for bar in crowd_bars(results.crowds) if not bar.met]
+    return [(count, max((fewer for fewer in rates if fewer < count), key=lambda fewer: rates[fewer])) for count in rates
+            if f"{count} connections: rate to that of fewer" in missed]
 
 
 def disturbance(results: Results) -> str:

@@ -20,13 +20,13 @@ def perf_works(folder: Path) -> bool:
     return recorded.returncode == 0 and any("%" in line for line in seen.stdout.splitlines())
 
 
-def profile(server: Server, load: Callable[[], object], folder: Path) -> str:
-    """While load() runs; the text says which of the two it is."""
+def profile(server: Server, load: Callable[[], object], folder: Path) -> list[str]:
+    """While load() runs: the function and its share of the server's CPU time, most first."""
     pids = ",".join(str(pid) for pid in resources.processes(server.process.pid))
     return with_perf(pids, load, folder) if perf_works(folder) else with_strace(pids, load, folder)
 
 
-def with_perf(pids: str, load: Callable[[], object], folder: Path) -> str:
+def with_perf(pids: str, load: Callable[[], object], folder: Path) -> list[str]:
     data = folder / "server.data"
     # Of processes and threads that are made meanwhile, too: that is perf's default.
     recording = subprocess.Popen(["perf", "record", "-q", "-F", "997", "-o", data, "-p", pids], stdout=subprocess.DEVNULL,
@@ -36,15 +36,15 @@ def with_perf(pids: str, load: Callable[[], object], folder: Path) -> str:
     finally:
         recording.terminate()
         recording.wait()
-    done = subprocess.run(["perf", "report", "-i", data, "--stdio", "--no-children", "--sort", "dso,symbol", "--percent-limit", "0.7"],
+    done = subprocess.run(["perf", "report", "-i", data, "--stdio", "--no-children", "--sort", "symbol", "--percent-limit", "0.7"],
                           capture_output=True, text=True)
-    # The last two columns belong to sampled branches, and are empty.
-    lines = [line.removesuffix("-").rstrip().removesuffix("-").rstrip() for line in map(str.rstrip, done.stdout.splitlines())
-             if line and not line.startswith("#")]
-    return "perf (samples of its CPU time)\n" + "\n".join(lines[:TOP])
+    # "  32.73%  [k] copy_folio_from_iter_atomic        -      -": what is sampled of branches is empty.
+    words = [line.split() for line in done.stdout.splitlines() if line and not line.startswith("#")]
+    return [f"{found[2].split('.')[0]} {found[0]}" for found in words if len(found) > 2][:TOP]
 
 
-def with_strace(pids: str, load: Callable[[], object], folder: Path) -> str:
+def with_strace(pids: str, load: Callable[[], object], folder: Path) -> list[str]:
+    """perf cannot be used here: its system calls, as strace -c counts them."""
     output = folder / "server.strace"
     counting = subprocess.Popen(["strace", "-c", "-f", "-o", output, *(word for pid in pids.split(",") for word in ("-p", pid))],
                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -53,4 +53,4 @@ def with_strace(pids: str, load: Callable[[], object], folder: Path) -> str:
     finally:
         counting.terminate()
         counting.wait()
-    return "perf cannot be used here; strace's count of its system calls\n" + "\n".join(output.read_text().splitlines()[:TOP])
+    return [f"{words[-1]}() {words[0]}%" for line in output.read_text().splitlines() if len(words := line.split()) > 4 and words[0][0].isdigit()][:TOP]

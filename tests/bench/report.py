@@ -14,7 +14,9 @@ def number(value: float | None, digits: int = 0) -> str:
 
 
 def columns(rows: Rows) -> str:
-    """The first column to the left, the others to the right."""
+    """The first column to the left, the others to the right; long texts in lines of their own."""
+    if any(len(cell) > 200 for row in rows for cell in row):
+        return "\n".join("\n    ".join(row) for row in rows)
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(width) if at == 0 else cell.rjust(width) for at, (cell, width) in enumerate(zip(row, widths))).rstrip()
                      for row in rows)
@@ -24,7 +26,8 @@ def markdown(rows: Rows) -> str:
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cells) + " |"
 
-    return "\n".join([line(rows[0]), line(["---", *("---:" for _ in rows[0][1:])]), *map(line, rows[1:])])
+    numbers = any(char.isdigit() for char in rows[-1][-1][:1]) or rows[-1][-1] == "-"
+    return "\n".join([line(rows[0]), line(["---", *("---:" if numbers else "---" for _ in rows[0][1:])]), *map(line, rows[1:])])
 
 
 def to_best_peer(samples: dict[str, list[Sample]], which: str) -> float | None:
@@ -95,15 +98,23 @@ def idle_rows(results: Results) -> list[list[str]]:
     return rows if len(rows) > 1 else []
 
 
+def profile_rows(results: Results, functions: int) -> list[list[str]]:
+    rows = [["where a bar is missed", "what the server does, and its share of the server's CPU time"]]
+    rows += [[f"{load}: {server}", ", ".join(found[:functions])] for load, by_server in results.profiles.items()
+             for server, found in by_server.items()]
+    return rows if len(rows) > 1 else []
+
+
 def tables(results: Results) -> list[list[list[str]]]:
     made = [rate_rows(results) if results.workloads else [], latency_rows(results), memory_rows(results), crowd_rows(results),
-            idle_rows(results)]
+            idle_rows(results), profile_rows(results, 20)]
     return [rows for rows in made if rows]
 
 
 def readme_tables(results: Results) -> list[list[list[str]]]:
-    """Without the memory under load, which says little beside that of the idle connections."""
-    return [rows for rows in tables(results) if rows != memory_rows(results)]
+    """Without the memory under load, which says little beside that of the idle connections, and with the beginning of profiles."""
+    whole = [rows for rows in tables(results) if rows not in (memory_rows(results), profile_rows(results, 20))]
+    return whole + [rows for rows in [profile_rows(results, 6)] if rows]
 
 
 def notes(results: Results, shown: Sequence[Rows]) -> list[str]:
