@@ -103,7 +103,7 @@ std::expected<void, std::string> give_up_domain() {
     const std::expected<ServingDomain, std::string> domain = enter_serving_domain();
     if (!domain) {
         return std::unexpected("SELinux does not let the server give up its domain (" + domain.error() +
-                               "); is the policy module holdfast_server whole?");
+                               "); is the policy module holdfast_server as new as this server?");
     }
     if (*domain == ServingDomain::unknown) {
         log::warning(

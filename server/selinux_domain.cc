@@ -36,7 +36,8 @@ std::expected<ServingDomain, std::string> enter_serving_domain(const char* proc)
     const Fd current(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
     if (!current) return failure("open");
     if (::write(current.get(), next.data(), next.size()) >= 0) return ServingDomain::entered;
-    // The text is no context of this policy's.
+    // The text is no context of this policy's. That is seen by who may move at all; a policy that enforces,
+    // with a module older than the domain, forbids that (setcurrent) before it looks where to.
     if (errno == EINVAL) return ServingDomain::unknown;
     return failure("write");
 }

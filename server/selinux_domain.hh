@@ -18,7 +18,7 @@ namespace holdfast::server {
 enum class ServingDomain {
     none,     // there is no SELinux, or the server was started unconfined: nothing was done
     entered,  // for good
-    unknown,  // the policy's module is older than this domain: nothing was done
+    unknown,  // the policy has no such domain, and forbids nothing, being permissive: nothing was done
 };
 // Moves the calling process. Before there are threads, since the kernel moves none with several, and after
 // all that is opened by a path. The error says what the policy forbids. (Tests have a folder in the place of
