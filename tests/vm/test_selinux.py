@@ -225,6 +225,12 @@ def _serves(lab: Lab, release: int) -> None:
     machine.run("systemctl reload holdfast-server && systemctl restart holdfast-server && md5sum /mnt/file && echo 3 >/proc/sys/vm/drop_caches && "
                 "cat /mnt/file >/dev/null", timeout=outages.PATIENCE)
     machine.run("umount /mnt && holdfast-client detach nbd0 && systemctl stop holdfast-server", timeout=outages.PATIENCE)
+    # By a socket of systemd's.
+    machine.write("/etc/systemd/system/holdfast-server.socket.d/here.conf", "[Socket]\nListenStream=\nListenStream=127.0.0.1:10809\n")
+    machine.run("systemctl daemon-reload && systemctl start holdfast-server.socket && holdfast-client attach 127.0.0.1,root --device nbd0 && "
+                "dd if=/dev/nbd0 of=/dev/null bs=64k count=4 iflag=direct status=none && holdfast-client detach nbd0", timeout=outages.PATIENCE)
+    lab.require(domain_of(machine, main_process(machine)) == "holdfast_server_net_t", "its domain when a socket has started it")
+    machine.run("systemctl stop holdfast-server.socket holdfast-server")
     lab.require(not denied(machine), "denials:\n" + "\n".join(denied(machine)[:40]))
     _can_do_nothing_else(lab, machine)
     outages.kernel_errors(machine)
