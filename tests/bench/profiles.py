@@ -38,8 +38,13 @@ def with_perf(pids: str, load: Callable[[], object], folder: Path) -> list[str]:
         recording.wait()
     done = subprocess.run(["perf", "report", "-i", data, "--stdio", "--no-children", "--sort", "symbol", "--percent-limit", "0.7"],
                           capture_output=True, text=True)
+    return top_of_report(done.stdout)
+
+
+def top_of_report(text: str) -> list[str]:
+    """Of perf report --sort symbol."""
     # "  32.73%  [k] copy_folio_from_iter_atomic        -      -": what is sampled of branches is empty.
-    words = [line.split() for line in done.stdout.splitlines() if line and not line.startswith("#")]
+    words = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
     return [f"{found[2].split('.')[0]} {found[0]}" for found in words if len(found) > 2][:TOP]
 
 

@@ -12,6 +12,10 @@ def ratio(samples: dict[str, list[Sample]], which: str) -> float | None:
     return ours / theirs if ours is not None and theirs else None
 
 
+def missed_workloads(results: Results) -> list[str]:
+    return [name for name in results.workloads if any(bar.what.startswith(f"{name}:") and not bar.met for bar in bars(results))]
+
+
 def bars(results: Results) -> list[Bar]:
     found = []
     for name, samples in results.workloads.items():

@@ -1,17 +1,21 @@
-"""The four that `vm` compares: those of the outages (outage_peers.py), with nbdkit in the place of nbd-client and nbd-server.
+"""The five that `vm` compares: those of the outages (outage_peers.py), with nbdkit in the place of nbd-client and nbd-server, and
+ours without the page cache besides: nvmet and LIO go to the device directly.
 
 nbdkit's export is attached by our client, so that the server alone is what differs. The RAM disks are alike: all of their
 pages are there, and each is as large as the others.
 """
+import dataclasses
+
 import outage_peers
 from outage_peers import ISCSI, NBD_DISK, NVME, SERVER, Peer
 
-PACKAGES = ("nbdkit", "nvme-cli", "open-iscsi", "fio")
+DIRECT_DISK = "/dev/ram3"
+PACKAGES = ("nbdkit", "nvme-cli", "open-iscsi", "fio", "linux-perf")
 CUSTOMISE = outage_peers.CUSTOMISE
-FILES = {path: text for path, text in outage_peers.FILES.items() if "holdfast" in path}
+FILES = {"/etc/holdfast/server.conf": f"[disk]\nexportname = {NBD_DISK}\n[direct]\nexportname = {DIRECT_DISK}\ncache = none\n"}
 
-PREPARE_SERVER = (outage_peers.PREPARE_SERVER
-                  + " && for disk in /dev/ram0 /dev/ram1 /dev/ram2; do dd if=/dev/zero of=$disk bs=1M count=64 conv=fsync status=none || exit; done")
+PREPARE_SERVER = (outage_peers.PREPARE_SERVER.replace("rd_nr=3", "rd_nr=4")
+                  + " && for disk in /dev/ram?; do dd if=/dev/zero of=$disk bs=1M count=64 conv=fsync status=none || exit; done")
 PREPARE_CLIENT = "modprobe nbd && modprobe nvme-tcp && modprobe iscsi_tcp"
 
 NBDKIT = Peer(
@@ -25,4 +29,7 @@ NBDKIT = Peer(
 
 
 def all_peers() -> tuple[Peer, ...]:
-    return outage_peers.holdfast(), NBDKIT, NVME, ISCSI
+    ours = outage_peers.holdfast()
+    direct = dataclasses.replace(ours, name="holdfast, cache=none", settings="the export has cache = none",
+                                 attach=ours.attach.replace("/disk ", "/direct "))
+    return ours, direct, NBDKIT, NVME, ISCSI
