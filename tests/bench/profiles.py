@@ -1,11 +1,16 @@
 """What stands in a server's way: perf's samples of all its threads under a load, or (where perf cannot) its system calls counted."""
+from __future__ import annotations
+
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import resources
-from support import Server
+
+if TYPE_CHECKING:  # its folder is on the path where servers of this machine are measured
+    from support import Server
 
 TOP = 20  # symbols, or system calls
 

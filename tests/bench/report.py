@@ -15,7 +15,7 @@ def number(value: float | None, digits: int = 0) -> str:
 
 def columns(rows: Rows) -> str:
     """The first column to the left, the others to the right; long texts in lines of their own."""
-    if any(len(cell) > 200 for row in rows for cell in row):
+    if any(len(cell) > 100 for row in rows for cell in row):
         return "\n".join("\n    ".join(row) for row in rows)
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(width) if at == 0 else cell.rjust(width) for at, (cell, width) in enumerate(zip(row, widths))).rstrip()

@@ -30,6 +30,6 @@ NBDKIT = Peer(
 
 def all_peers() -> tuple[Peer, ...]:
     ours = outage_peers.holdfast()
-    direct = dataclasses.replace(ours, name="holdfast, cache=none", settings="the export has cache = none",
+    direct = dataclasses.replace(ours, name="holdfast cache=none", settings="the export has cache = none",
                                  attach=ours.attach.replace("/disk ", "/direct "))
     return ours, direct, NBDKIT, NVME, ISCSI
