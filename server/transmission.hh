@@ -2,11 +2,13 @@
 // received is taken up, what need not wait for a disk is done at once, what may have to is given to the
 // threads of the volume, and all replies that are ready go out in one send.
 //
-// There is no io_uring here. A request that is served from the page cache is a memory copy on either side;
-// what a ring would save are calls, and most of those are saved already, since a batch of requests is
-// received and answered by two. It would save the change of threads for requests that do wait for a disk.
-// Nobody has measured here how much that is. On the other side stand kernels where it is switched off, and a
-// second engine for those.
+// There is no io_uring here. A request that is served from the page cache is a memory copy on either side,
+// and a batch of requests is received and answered by two calls. Measured beside this, a bare prototype with
+// a ring a connection, registered buffers and files and no checks (fio, loopback, Linux 6.18, medians of 3):
+// 4k reads at depth 32 on one connection 1.4 times as many at 0.7 of the CPU, since a batch of reads is one
+// call, too; the same on four connections, and 4k writes, 0.9 of ours; reads at depth 1 at 1.6 times the CPU.
+// For requests that wait for a disk, fio's threads cost 1.4 times the CPU of its ring, at the same rate. It
+// would not replace this engine, since there are kernels where it is switched off.
 #pragma once
 
 #include <atomic>
