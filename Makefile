@@ -208,7 +208,7 @@ demo: deps all ## a diskless Debian boots by PXE from a logical volume, survives
 bench: deps all $(BENCH_LOAD) ## our server beside nbd-server, nbdkit and qemu-nbd in one run (half an hour); ARGS=--help
 	@tests/bench/run $(ARGS)
 
-bench-vm: deps all ## the same between two virtual machines, beside nbdkit, NVMe/TCP and iSCSI (twenty minutes); ARGS=--help
+bench-vm: deps all ## the same between two virtual machines, beside nbdkit, NVMe/TCP and iSCSI (a quarter of an hour); ARGS=--help
 	@tests/bench/vm $(ARGS)
 
 bench-outage: deps all ## how soon a disk is back after an outage, beside nbd-client, NVMe/TCP and iSCSI (over an hour); ARGS=--help

@@ -54,7 +54,8 @@ class Results:
     servers: list[str]  # in the order of the columns; what is neither ours nor a peer is another build of ours
     workloads: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
     crowds: dict[int, dict[str, list[Crowd]]] = field(default_factory=dict)  # by the number of connections
-    # Of loads with a missed bar: what a server, under this load or (where it says so) another, does most of the time.
+    # Of loads with a missed bar, by what was looked at (a server, and its connections where that is not the load's own): the functions
+    # that take most of its time, most first.
     profiles: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
@@ -69,7 +70,7 @@ class Results:
              for name, by_server in made["workloads"].items()},
             {int(count): {server: [Crowd(**sample) for sample in samples] for server, samples in by_server.items()}
              for count, by_server in made["crowds"].items()},
-            made["profiles"], made["failures"])
+            made.get("profiles", {}), made["failures"])
 
 
 @dataclass(frozen=True)

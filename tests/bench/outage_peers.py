@@ -34,7 +34,12 @@ FILES = {
 }
 
 # What they all stand on.
-PREPARE_SERVER = f"modprobe brd rd_nr=3 rd_size=65536 && test -b {ISCSI_DISK}"
+def prepare_server(disks: int) -> str:
+    """RAM disks of 64 MiB, from /dev/ram0 on."""
+    return f"modprobe brd rd_nr={disks} rd_size=65536 && test -b /dev/ram{disks - 1}"
+
+
+PREPARE_SERVER = prepare_server(3)
 PREPARE_CLIENT = ("modprobe nbd && modprobe nvme-tcp && modprobe iscsi_tcp && modprobe cls_matchall && modprobe act_gact && "
                   "tc qdisc add dev eth0 clsact")
 
@@ -44,14 +49,14 @@ _GROUP = f"{_LIO}/iscsi/{TARGET}/tpgt_1"
 _ISCSI = f"iscsiadm -m node -T {TARGET} -p {SERVER}"
 
 
-def holdfast(options: str = "") -> Peer:
+def holdfast(options: str = "", export: str = "disk") -> Peer:
     """Ours; options are further words for `holdfast-client attach`."""
     return Peer(
         "holdfast", f"holdfast-client attach {options}".strip(), 10809,
         prepare="true",
         start="systemctl start holdfast-server",
         stop="systemctl stop holdfast-server",
-        attach=f"holdfast-client attach nbd://{SERVER}/disk --device nbd0 {options} >/run/attach.log 2>&1 || "
+        attach=f"holdfast-client attach nbd://{SERVER}/{export} --device nbd0 {options} >/run/attach.log 2>&1 || "
                "{ cat /run/attach.log; exit 1; }; echo /dev/nbd0",
         detach="holdfast-client detach --force nbd0")
 

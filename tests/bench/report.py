@@ -98,8 +98,8 @@ def idle_rows(results: Results) -> list[list[str]]:
     return rows if len(rows) > 1 else []
 
 
-def profile_rows(results: Results, functions: int) -> list[list[str]]:
-    rows = [["where a bar is missed", "what the server does, and its share of the server's CPU time"]]
+def profile_rows(results: Results, functions: int, share_of: str = "the server's CPU time") -> list[list[str]]:
+    rows = [["where a bar is missed", f"what the server does, and its share of {share_of}"]]
     rows += [[f"{load}: {server}", ", ".join(found[:functions])] for load, by_server in results.profiles.items()
              for server, found in by_server.items()]
     return rows if len(rows) > 1 else []

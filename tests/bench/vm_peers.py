@@ -14,7 +14,7 @@ PACKAGES = ("nbdkit", "nvme-cli", "open-iscsi", "fio", "linux-perf")
 CUSTOMISE = outage_peers.CUSTOMISE
 FILES = {"/etc/holdfast/server.conf": f"[disk]\nexportname = {NBD_DISK}\n[direct]\nexportname = {DIRECT_DISK}\ncache = none\n"}
 
-PREPARE_SERVER = (outage_peers.PREPARE_SERVER.replace("rd_nr=3", "rd_nr=4")
+PREPARE_SERVER = (outage_peers.prepare_server(4)
                   + " && for disk in /dev/ram?; do dd if=/dev/zero of=$disk bs=1M count=64 conv=fsync status=none || exit; done")
 PREPARE_CLIENT = "modprobe nbd && modprobe nvme-tcp && modprobe iscsi_tcp"
 
@@ -29,7 +29,5 @@ NBDKIT = Peer(
 
 
 def all_peers() -> tuple[Peer, ...]:
-    ours = outage_peers.holdfast()
-    direct = dataclasses.replace(ours, name="holdfast cache=none", settings="the export has cache = none",
-                                 attach=ours.attach.replace("/disk ", "/direct "))
-    return ours, direct, NBDKIT, NVME, ISCSI
+    direct = dataclasses.replace(outage_peers.holdfast(export="direct"), name="holdfast cache=none", settings="the export has cache = none")
+    return outage_peers.holdfast(), direct, NBDKIT, NVME, ISCSI

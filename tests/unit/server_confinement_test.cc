@@ -26,6 +26,7 @@ using namespace holdfast::server;
 
 namespace {
 
+// The sanitizers make calls of their own, and under them the server has no filter.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool without_filter = true;
 #else
