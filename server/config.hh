@@ -65,6 +65,7 @@ struct ExportConfig {
     bool trim = true;
     CacheMode cache = CacheMode::writeback;
     std::chrono::microseconds busypoll{100};  // how long a quick client is waited for without sleep. 0: never
+    std::chrono::microseconds coalesce{50};   // how long a request waits for others. 0: never
     bool sync = false;  // nbd-server's word for writes that are durable, whatever `cache` says
     bool rotational = false;
     std::uint32_t maxconnections = 0;       // 0: no limit

@@ -207,6 +207,8 @@ constexpr ExportKey export_table[] = {
     {"busypoll",
      [](ExportConfig& e, ConfigValue& v) { e.busypoll = std::chrono::microseconds(v.number(0, 1000)); }},
     {"cache", take_cache},
+    {"coalesce",
+     [](ExportConfig& e, ConfigValue& v) { e.coalesce = std::chrono::microseconds(v.number(0, 1000)); }},
     {"description", take_description},
     {"identity", take_identity},
     {"stalltimeout",

@@ -23,7 +23,7 @@ namespace {
 // How many jobs a connection has at a time. More than threads, so that none of them waits for us.
 constexpr std::size_t most_jobs = 64;
 // After a write with a longer payload, the next payload is received where it is wanted, and not with its
-// request.
+// request. Nor is it worth while to wait for more such requests.
 constexpr std::size_t small_payload = 16U << 10;
 // No request gets more memory than this at once.
 constexpr std::size_t largest_area = 4U << 20;
@@ -78,7 +78,8 @@ Transmission::Transmission(int socket, const nbd::Offer& offer, OpenExport& open
       input_(socket, buffers_),
       replies_(buffers_),
       jobs_(opened.jobs()),
-      busy_poll_(seats, opened.config().busypoll) {}
+      busy_poll_(seats, opened.config().busypoll),
+      coalescing_(socket, opened.config().coalesce) {}
 
 Transmission::~Transmission() { drop_payload(); }
 
@@ -160,7 +161,8 @@ void Transmission::take_from_input(const Request& request) {
     counters_.taken_up();
     ++just_taken_;
     const auto command = static_cast<Command>(request.command);
-    large_writes_ = command == Command::write && request.length > small_payload;
+    small_ = request.length <= small_payload;
+    large_writes_ = command == Command::write && !small_;
 }
 
 Transmission::Taken Transmission::read(const Request& request) {
@@ -399,7 +401,8 @@ void Transmission::receive(bool may_wait) {
     if (just_taken_ > 1) busy_poll_.several();
     const bool next_of_one = may_wait && just_taken_ == 1 && !payload_ && !skip_ && input_.bytes().empty();
     if (next_of_one) busy_poll_.before_wait(socket_);
-    const Received got = input_.receive(ahead, most, may_wait, into_ahead);
+    const bool several = may_wait && wait_for_several();
+    const Received got = input_.receive(ahead, most, may_wait && !several, into_ahead);
     const int error = errno;
     if (next_of_one) busy_poll_.after_wait();
     just_taken_ = 0;
@@ -407,7 +410,7 @@ void Transmission::receive(bool may_wait) {
         if (payload_) payload_->filled += into_ahead;
         return;
     }
-    if (got == Received::timed_out) return may_wait ? wait_while_idle() : void();
+    if (got == Received::timed_out) return may_wait && !several ? wait_while_idle() : void();
     if (order_ != Order::serve) return end_by_order();
     if (got == Received::failed)
         return lose_link("the link is lost: " + SysError{error, "recvmsg"}.message());
@@ -415,9 +418,18 @@ void Transmission::receive(bool may_wait) {
     end(within_request ? "the link was closed within a request" : "the link was closed");
 }
 
+// Says whether something is there to be received.
+bool Transmission::wait_for_several() {
+    coalescing_.took(just_taken_);
+    if (small_ && !payload_ && !skip_) return coalescing_.wait(sizeof(WireRequest));
+    coalescing_.off();
+    return false;
+}
+
 // The client may send more meanwhile, if there is room for it.
 void Transmission::wait_for_job() {
     if (!jobs_.begin_wait()) return;
+    coalescing_.off();
     const bool receives = !ending_ && !held_back_;
     pollfd watched[] = {{ending_ ? -1 : socket_, static_cast<short>(receives ? POLLIN : 0), 0},
                         {jobs_.event(), POLLIN, 0}};

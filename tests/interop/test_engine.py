@@ -333,6 +333,37 @@ def sleeps(server: Server) -> int:
                for line in status.read_text().splitlines() if line.startswith("voluntary_ctxt_switches"))
 
 
+@test("engine: small requests of a client that has many in flight are received and answered together: coalesce")
+def coalesce(bench: Bench) -> None:
+    server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\n"
+                                f"[disk]\nexportname = {bench.random_file('disk', MIB)}\nbusypoll = 0\ncoalesce = 1000\n")
+    rounds, at_a_time = 20, 6
+    wanted = dict.fromkeys(range(32), 512)
+    with enter(server, None) as link:
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def one_after_the_other(count: int) -> None:
+            for cookie in range(count):
+                link.sendall(request(0, cookie, 0, 512))
+                spin_until = time.perf_counter() + 40e-6
+                while time.perf_counter() < spin_until:
+                    pass
+            for _ in range(count):
+                reply(link, wanted)
+
+        def mostly_together() -> bool:
+            link.sendall(b"".join(request(0, cookie, 0, 512) for cookie in wanted))
+            for _ in wanted:
+                reply(link, wanted)
+            before = sleeps(server)
+            for _ in range(rounds):
+                one_after_the_other(at_a_time)
+            return sleeps(server) - before < rounds * at_a_time // 2
+
+        wait_for(mostly_together, "requests to be received together")
+        one_after_the_other(2)  # fewer than are waited for
+
+
 @test("engine: a client that sends one request at a time, and is quick, is waited for without sleep: busypoll")
 def busy_poll(bench: Bench) -> None:
     assert len(os.sched_getaffinity(0)) > 1, "this wants two processors: with one, nobody is waited for without sleep"

@@ -199,6 +199,8 @@ TEST_CASE("the keys of an export are taken") {
     CHECK(export_with("maxconnections = 3").maxconnections == 3);
     CHECK(export_with("").busypoll.count() == 100);
     CHECK(export_with("busypoll = 0").busypoll.count() == 0);
+    CHECK(export_with("").coalesce.count() == 50);
+    CHECK(export_with("coalesce = 0").coalesce.count() == 0);
     CHECK(export_with("").stalltimeout.count() == 60);
     CHECK(export_with("stalltimeout = 5").stalltimeout.count() == 5);
     CHECK(export_with("timeout = 90").timeout.count() == 90);
@@ -531,8 +533,9 @@ TEST_CASE(
 TEST_CASE("limits of zero and beyond all measure are mistakes") {
     const Read result = read(
         "[generic]\nmaxperaddress = 0\n[a]\nexportname = /a\nstalltimeout = 0\n[b]\nexportname = "
-        "/b\nstalltimeout = 86401\n[c]\nexportname = /c\nbusypoll = 1001\n");
-    CHECK(result.errors.size() == 4);
-    CHECK(has(result.errors, 11, "is not a number from 0 to 1000"));
+        "/b\nstalltimeout = 86401\n[c]\nexportname = /c\nbusypoll = 1001\n"
+        "coalesce = 1001\n");
+    CHECK(result.errors.size() == 5);
+    for (const unsigned line : {11U, 12U}) CHECK(has(result.errors, line, "is not a number from 0 to 1000"));
     for (const unsigned line : {2U, 5U, 8U}) CHECK(has(result.errors, line, "is not a number from 1"));
 }
