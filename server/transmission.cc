@@ -399,9 +399,11 @@ void Transmission::receive(bool may_wait) {
     const std::size_t most = large_writes_ && !skip_ ? sizeof(WireRequest) : Input::size;
     std::size_t into_ahead = 0;
     if (just_taken_ > 1) busy_poll_.several();
-    const bool next_of_one = may_wait && just_taken_ == 1 && !payload_ && !skip_ && input_.bytes().empty();
-    if (next_of_one) busy_poll_.before_wait(socket_);
+    // Before the busy poll, from which a low-water mark that is still set would hide what is there.
     const bool several = may_wait && wait_for_several();
+    const bool next_of_one =
+        may_wait && !several && just_taken_ == 1 && !payload_ && !skip_ && input_.bytes().empty();
+    if (next_of_one) busy_poll_.before_wait(socket_);
     const Received got = input_.receive(ahead, most, may_wait && !several, into_ahead);
     const int error = errno;
     if (next_of_one) busy_poll_.after_wait();

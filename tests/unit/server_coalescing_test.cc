@@ -140,7 +140,7 @@ TEST_CASE("coalescing: the socket is readable when so many requests are there, o
 
     std::jthread client([&] {
         for (std::uint32_t i = 0; i < CoalesceHabit::half; ++i) {
-            std::this_thread::sleep_for(1ms);
+            std::this_thread::sleep_for(1ms);  // so that each is a packet, and could wake the other side
             send_bytes(pair.client, each);
         }
     });
