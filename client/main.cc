@@ -9,6 +9,7 @@
 
 #include "client/commands.hh"
 #include "client/options.hh"
+#include "common/linux/standard_streams.hh"
 
 namespace holdfast::client {
 namespace {
@@ -50,4 +51,7 @@ ExitCode run(int argc, char** argv) {
 }  // namespace
 }  // namespace holdfast::client
 
-int main(int argc, char** argv) { return static_cast<int>(holdfast::client::run(argc, argv)); }
+int main(int argc, char** argv) {
+    if (!holdfast::open_standard_streams()) return static_cast<int>(holdfast::client::ExitCode::failure);
+    return static_cast<int>(holdfast::client::run(argc, argv));
+}

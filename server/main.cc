@@ -10,6 +10,7 @@
 
 #include "common/linux/log.hh"
 #include "common/linux/service_notice.hh"
+#include "common/linux/standard_streams.hh"
 #include "server/config_file.hh"
 #include "server/confinement.hh"
 #include "server/daemon.hh"
@@ -196,6 +197,7 @@ int start(const Options& options) {
 
 int main(int count, char** arguments) {
     using namespace holdfast::server;
+    if (!holdfast::open_standard_streams()) return not_started;
     if (count > 1 && std::string_view(arguments[1]) == "status")
         return status_command(count - 1, arguments + 1);
     const std::expected<Options, std::string> options = parse_options(count, arguments);
