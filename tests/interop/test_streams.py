@@ -62,3 +62,4 @@ def server_without_streams(bench: Bench) -> None:
                 started.kill()
         if not background:
             assert started.wait(timeout=60) == 0
+        wait_for(lambda: not pid_file.exists(), "the end of the server")
