@@ -71,7 +71,6 @@ constexpr const char* allowed[] = {
     "fadvise64",
     "readahead",
     "fstat",
-    "fstatfs",
     // descriptors and waiting. (fcntl cannot open anything.)
     "close",
     "close_range",
@@ -112,8 +111,6 @@ constexpr const char* allowed[] = {
     "get_robust_list",
     "set_tid_address",
     "sched_yield",
-    "sched_getaffinity",
-    "sched_setaffinity",
     "exit",
     "exit_group",
     // signals, clocks and who we are
@@ -143,7 +140,6 @@ constexpr const char* allowed[] = {
     "sysinfo",
     "uname",
     "getcpu",
-    "capget",
 };
 
 // The only requests of ioctl: sizes and discards of a device that is open, how much a socket holds.

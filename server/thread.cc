@@ -5,11 +5,29 @@
 #include <sys/mman.h>
 
 #include <cstdint>
+#include <memory>
 
 namespace holdfast::server {
+namespace {
 
 // The sanitizers make more of it than the code does.
 constexpr std::size_t stack_size = 512U << 10;
+
+// Address of the first frame; 0 in a thread that start_thread() has not started.
+thread_local std::uintptr_t first_frame = 0;
+
+struct Beginning {
+    void* (*main)(void*);
+    void* argument;
+};
+
+void* run_thread(void* given) {
+    const Beginning begin = *std::unique_ptr<Beginning>(static_cast<Beginning*>(given));
+    first_frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+    return begin.main(begin.argument);
+}
+
+}  // namespace
 
 Result<pthread_t> start_thread(void* (*main)(void*), void* argument) {
     pthread_attr_t attributes;
@@ -17,25 +35,25 @@ Result<pthread_t> start_thread(void* (*main)(void*), void* argument) {
     if (error != 0) return std::unexpected(SysError{error, "pthread_attr_init"});
     (void)::pthread_attr_setstacksize(&attributes, stack_size);
     pthread_t thread{};
-    error = ::pthread_create(&thread, &attributes, main, argument);
+    auto beginning = std::make_unique<Beginning>(Beginning{main, argument});
+    error = ::pthread_create(&thread, &attributes, run_thread, beginning.get());
     (void)::pthread_attr_destroy(&attributes);
     if (error != 0) return std::unexpected(SysError{error, "pthread_create"});
+    (void)beginning.release();  // the thread frees it
     return thread;
 }
 
+// pthread_getattr_np(3) would tell the lowest address, but asks for the thread's processors, too
+// (sched_getaffinity), which neither the filter of system calls nor the SELinux policy allows. Half the stack
+// below the first frame is surely the thread's own: above that frame is little more than its local storage.
 void release_unused_stack() noexcept {
-    pthread_attr_t attributes;
-    if (::pthread_getattr_np(::pthread_self(), &attributes) != 0) return;
-    void* lowest = nullptr;
-    std::size_t size = 0;
-    (void)::pthread_attr_getstack(&attributes, &lowest, &size);
-    (void)::pthread_attr_destroy(&attributes);
+    if (first_frame == 0) return;
     constexpr std::uintptr_t page = 4096;
     constexpr std::uintptr_t in_use = 1024;  // this frame, and those of what it calls
     const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
-    const auto from = reinterpret_cast<std::uintptr_t>(lowest);
+    const std::uintptr_t from = (first_frame - stack_size / 2) & ~(page - 1);
     const std::uintptr_t to = (here - in_use) & ~(page - 1);
-    if (to > from) (void)::madvise(lowest, to - from, MADV_DONTNEED);
+    if (to > from) (void)::madvise(reinterpret_cast<void*>(from), to - from, MADV_DONTNEED);
 }
 
 }  // namespace holdfast::server

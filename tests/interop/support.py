@@ -137,6 +137,11 @@ class Bench:
         server.wait_for_log(" serves ")
         return server
 
+    def check_calls(self) -> None:
+        """Fails when the filter of system calls had to refuse one: it and the SELinux policy know every call that serving takes."""
+        lines = [line for server in self.servers for line in server.log().splitlines() if "is not one that the server may use" in line]
+        assert not lines, "\n".join(lines)
+
     def end(self) -> None:
         for server in self.servers:
             if server.process.poll() is None:

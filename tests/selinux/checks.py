@@ -367,6 +367,7 @@ def others(policies: Policies) -> None:
 
 SERVER_NEEDS = """
     self capability dac_override dac_read_search chown net_bind_service setuid setgid
+    self process getsched                               # sched_getaffinity
     self tcp_socket create bind listen accept read write shutdown setopt getopt connect getattr
     self unix_stream_socket create bind listen accept read write
     self netlink_route_socket create bind nlmsg_read read write         # getaddrinfo
@@ -484,7 +485,7 @@ SERVING_NEVER = """
     holdfast_server_t process signal sigkill ptrace dyntransition transition
     holdfast_server_t file open read write              # the opener in /proc
     holdfast_server_exec_t file execute execute_no_trans entrypoint
-    self process ptrace execmem execstack execheap setexec setcurrent dyntransition setcap setrlimit
+    self process ptrace execmem execstack execheap setexec setcurrent dyntransition setcap setrlimit getsched setsched
     self capability chown dac_override dac_read_search net_bind_service setgid setpcap setuid sys_admin sys_rawio mknod sys_ptrace
     etc_t file write
     sysfs_t file open read
@@ -529,6 +530,44 @@ def serving_never(policies: Policies) -> None:
             assert found == expected, f"it may {permission} {kind} of {found}, not {expected}"
         changed = opened_for_writing(access, "holdfast_server_net_t")
         assert changed == set(), f"it opens files of {changed} for writing"
+
+
+# Calls that the filter of confinement.cc allows with any arguments, and what SELinux checks when they are made.
+CHECKED_CALLS = """
+    holdfast_server_t tcp_socket accept                 # accept accept4
+    holdfast_server_t tcp_socket connect                # connect
+    holdfast_server_t tcp_socket getattr                # getpeername getsockname
+    holdfast_server_t tcp_socket getopt setopt          # getsockopt setsockopt
+    holdfast_server_t tcp_socket shutdown               # shutdown
+    holdfast_server_t tcp_socket read                   # recvfrom recvmsg recvmmsg
+    holdfast_server_t tcp_socket write                  # sendto sendmsg sendmmsg
+    holdfast_volume_t blk_file read                     # read readv pread64 preadv preadv2 sendfile
+    holdfast_volume_t blk_file write                    # write writev pwrite64 pwritev pwritev2 copy_file_range fallocate
+    holdfast_volume_t blk_file getattr                  # fstat
+    self fifo_file read write                           # splice tee vmsplice
+    holdfast_server_t fd use                            # fcntl
+"""
+UNCHECKED_CALLS = """
+    lseek fsync fdatasync sync_file_range fadvise64 readahead
+    close close_range dup dup2 dup3 pipe2 poll ppoll select pselect6 epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2
+    eventfd2 signalfd4 timerfd_create timerfd_settime timerfd_gettime wait4 restart_syscall
+    brk munmap mremap madvise mincore mlock munlock
+    futex futex_waitv membarrier rseq set_robust_list get_robust_list set_tid_address sched_yield exit exit_group
+    rt_sigaction rt_sigprocmask rt_sigreturn rt_sigtimedwait rt_sigpending sigaltstack
+    clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time getrandom
+    getpid gettid getppid getuid geteuid getgid getegid getrusage getrlimit times sysinfo uname getcpu
+"""
+
+
+@test("each system call that the server's filter allows is one that SELinux does not check, or one that the policy allows")
+def filter_and_policy_agree(policies: Policies) -> None:
+    source = (ROOT / "server" / "confinement.cc").read_text()
+    allowed = re.findall(r'"(\w+)"', source.split("allowed[] = {")[1].split("};")[0])
+    known = {call for line in CHECKED_CALLS.splitlines() for call in line.partition("#")[2].split()} | set(UNCHECKED_CALLS.split())
+    assert len(allowed) > 50, "the list in confinement.cc was not found"
+    assert not (unknown := set(allowed) - known), f"say what SELinux checks when the server calls {', '.join(sorted(unknown))}"
+    with policies.ask(policies.whole) as access:
+        must(access, "holdfast_server_net_t", CHECKED_CALLS, True)
 
 
 @test("a boolean decides whether the server may look for the holders of a volume")

@@ -193,7 +193,7 @@ STAY = "(constrain (process (dyntransition)) (neq t2 holdfast_server_net_t))\n"
 FORBIDDEN = (("read", "/etc/shadow"), ("write", "/etc/holdfast/server.conf"), ("read", "/root/.bashrc"), ("read", "/dev/vda"),
              ("write", "/dev/vg0/other"), ("bind", 10810), ("bind", 22), ("exec", "/bin/sh"), ("exec", "/usr/bin/perl"))
 SERVER_FILES = {
-    "/etc/holdfast/server.conf": "[generic]\nlistenaddr = 127.0.0.1\nallowlist = true\n[root]\nexportname = /dev/vg0/workstation0\n",
+    "/etc/holdfast/server.conf": "[generic]\nlistenaddr = 127.0.0.1\nallowlist = true\n[root]\nexportname = /dev/vg0/workstation0\ntimeout = 600\n",
     "/etc/udev/rules.d/70-holdfast-volumes.rules": (paths.REPOSITORY / "selinux/70-holdfast-volumes.rules.example").read_text(),
 }
 
