@@ -54,4 +54,8 @@ Address network_of(const Address& address, unsigned length) noexcept {
     return masked(address, address.is_v4() ? length + mapped_bits : length);
 }
 
+Address place_of(const Address& address) noexcept {
+    return address.is_v4() ? address : network_of(address, 64);
+}
+
 }  // namespace holdfast::server

@@ -28,6 +28,9 @@ struct Address {
 [[nodiscard]] Address network_of(const Address& address, unsigned length) noexcept;
 // The same, with `bits` counted from the first of the 128.
 [[nodiscard]] Address masked(const Address& address, unsigned bits) noexcept;
+// What counts as one client where clients share something: an IPv4 address, or the /64 of an IPv6 address,
+// since an IPv6 host has all of it to come from.
+[[nodiscard]] Address place_of(const Address& address) noexcept;
 
 inline constexpr unsigned mapped_bits = 96;  // of an IPv4 address, what comes before it
 

@@ -3,12 +3,6 @@
 #include "server/admission.hh"
 
 namespace holdfast::server {
-namespace {
-
-// An IPv6 host has a whole /64 of addresses to come from.
-Address place_of(const Address& address) { return address.is_v4() ? address : network_of(address, 64); }
-
-}  // namespace
 
 bool Admission::has_room() const {
     const std::lock_guard lock(mutex_);

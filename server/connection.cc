@@ -207,9 +207,10 @@ void Connection::begin_transmission() {
                           size_text(offer_.size),
                           (offer_.flags & nbd::flag_read_only) != 0 ? "read-only" : "read-write"));
     set_stall_timeout(socket_.get(), config.stalltimeout);
-    transmission_ =
-        std::make_unique<Transmission>(socket_.get(), offer_, opened, context_.shared.buffer_memory,
-                                       context_.shared.poll_seats, label_, order_, sending_);
+    const std::string place = peer_.address ? to_string(place_of(*peer_.address)) : peer_.host;
+    transmission_ = std::make_unique<Transmission>(socket_.get(), offer_, opened,
+                                                   context_.shared.buffer_memory.borrower(config.name, place),
+                                                   context_.shared.poll_seats, label_, order_, sending_);
 }
 
 void Connection::leave_admission() {

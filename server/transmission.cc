@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cstring>
+#include <utility>
 
 #include "common/linux/log.hh"
 #include "server/thread.hh"
@@ -60,11 +62,15 @@ private:
     const std::atomic<Order>& order_;
 };
 
-std::span<std::uint8_t> Transmission::Payload::piece() const {
-    return area.first(std::min<std::uint64_t>(area.size(), request.length - done));
+std::size_t Transmission::Payload::size() const {
+    return std::min<std::uint64_t>(area.size(), request.length - done);
 }
 
-Transmission::Transmission(int socket, const nbd::Offer& offer, OpenExport& opened, Budget& budget,
+std::span<std::uint8_t> Transmission::Payload::window() const {
+    return area.first(std::min(committed, size())).subspan(filled);
+}
+
+Transmission::Transmission(int socket, const nbd::Offer& offer, OpenExport& opened, Budget::Borrower memory,
                            PollSeats& seats, std::string label, const std::atomic<Order>& order,
                            std::atomic<bool>& sending)
     : socket_(socket),
@@ -74,7 +80,8 @@ Transmission::Transmission(int socket, const nbd::Offer& offer, OpenExport& open
       order_(order),
       sending_(sending),
       requests_(offer, opened, std::move(label)),
-      buffers_(budget),
+      unit_(std::max<std::size_t>(Buffers::page, offer.block_sizes.minimum)),
+      buffers_(std::move(memory)),
       input_(socket, buffers_),
       replies_(buffers_),
       jobs_(opened.jobs()),
@@ -89,6 +96,7 @@ std::optional<std::string> Transmission::run() {
     dormant_ = false;
     while (!dormant_) {
         collect_jobs();
+        buffers_.share();
         take_up();
         if (!replies_.empty()) {
             send_replies();
@@ -206,7 +214,7 @@ void Transmission::send_pages(const Request& request) {
 
 // Of a read that is longer than the memory that there is. Nothing else is under way meanwhile.
 void Transmission::read_long(const Request& request) {
-    const std::span<std::uint8_t> area = buffers_.take_most(long_request_piece);
+    const std::span<std::uint8_t> area = buffers_.take_most(long_request_piece, unit_);
     if (area.empty()) return lose_link("there is no memory left for it");
     if (nbd::may_fragment(request, offer_)) {
         read_in_chunks(request, area);
@@ -271,39 +279,81 @@ Transmission::Taken Transmission::write(const Request& request) {
         reply(request, outcome);
         return Taken::yes;
     }
-    std::span<std::uint8_t> area =
-        request.length <= largest_area ? buffers_.take(request.length) : std::span<std::uint8_t>();
-    if (area.empty() && (jobs_.outstanding() > 0 || !replies_.empty())) return Taken::no_room;
-    if (area.empty()) area = buffers_.take_most(std::min<std::size_t>(request.length, long_request_piece));
-    if (area.empty()) {
+    const std::span<std::uint8_t> area =
+        buffers_.reserve(request.length <= largest_area ? request.length : long_request_piece);
+    const std::size_t committed = area.empty() ? 0 : buffers_.commit(area, 0);
+    if (committed == 0) {
+        buffers_.give(area);
+        if (jobs_.outstanding() > 0 || !replies_.empty()) return Taken::no_room;
         lose_link("there is no memory left for it");
         return Taken::yes;
     }
     take_from_input(request);
-    payload_ = Payload{request, area};
+    payload_ = Payload{
+        .request = request, .area = area, .committed = committed, .since = std::chrono::steady_clock::now()};
     return Taken::yes;
 }
 
 Transmission::Taken Transmission::go_on_with_payload() {
     Payload& payload = *payload_;
-    const std::span<std::uint8_t> piece = payload.piece();
-    payload.filled += input_.move_to(piece.subspan(payload.filled));
-    if (payload.filled < piece.size()) return Taken::incomplete;
-    const Request request = payload.request;
-    const bool whole = piece.size() == request.length;
-    if (whole && requests_.waits_for_disk(request)) {
-        payload_.reset();
-        start_job(request, piece);
-        return Taken::yes;
+    payload.filled += input_.move_to(payload.window());
+    if (!payload.window().empty()) {
+        const bool slow = buffers_.borrows() && std::chrono::steady_clock::now() - payload.since > patience;
+        if (slow) write_what_came();
+        return slow ? Taken::yes : Taken::incomplete;
     }
-    const Result<void> outcome = requests_.write_piece(request, payload.done, piece);
-    payload.done += piece.size();
-    payload.filled = 0;
-    if (outcome && payload.done < request.length) return Taken::yes;
-    counters_.finished(request.command, request.length, outcome.has_value());
-    skip_ = Skip{request.length - payload.done, requests_.reply(request, outcome)};
-    drop_payload();
+    if (payload.filled < payload.size()) return find_room_for_payload();
+    const Request request = payload.request;
+    if (payload.filled == request.length && requests_.waits_for_disk(request)) {
+        const std::span<std::uint8_t> area = payload.area;
+        payload_.reset();
+        start_job(request, area);
+    } else {
+        write_part(payload.filled);
+    }
     return Taken::yes;
+}
+
+// Where there is no memory for more of it, what is here is a piece.
+Transmission::Taken Transmission::find_room_for_payload() {
+    Payload& payload = *payload_;
+    const std::size_t before =
+        std::exchange(payload.committed, buffers_.commit(payload.area, payload.committed));
+    if (payload.committed > before) return Taken::yes;
+    const std::size_t whole = payload.filled - payload.filled % unit_;
+    if (whole == 0 && (jobs_.outstanding() > 0 || !replies_.empty())) return Taken::no_room;
+    if (whole == 0) {
+        lose_link("there is no memory left for it");
+    } else {
+        write_part(whole);
+    }
+    return Taken::yes;
+}
+
+// The first `length` bytes of the payload that is here: all of it, or whole units. The payload is over
+// afterwards when it was the last of it, or could not be written.
+void Transmission::write_part(std::size_t length) {
+    Payload& payload = *payload_;
+    const Request request = payload.request;
+    const Result<void> outcome =
+        length == 0 ? Result<void>()
+                    : requests_.write_piece(request, payload.done, payload.area.first(length));
+    payload.done += length;
+    payload.filled -= length;
+    payload.since = std::chrono::steady_clock::now();
+    if (outcome && payload.done < request.length) {
+        if (payload.filled > 0) std::memmove(payload.area.data(), &payload.area[length], payload.filled);
+        return;
+    }
+    counters_.finished(request.command, request.length, outcome.has_value());
+    skip_ = Skip{request.length - payload.done - payload.filled, requests_.reply(request, outcome)};
+    drop_payload();
+}
+
+// Of a client that is slow to send the payload that it announced. It goes on with as much memory as it needs.
+void Transmission::write_what_came() {
+    write_part(payload_->filled - payload_->filled % unit_);
+    if (payload_) payload_->committed = buffers_.shrink(payload_->area, payload_->filled);
 }
 
 Transmission::Taken Transmission::go_on_skipping() {
@@ -392,8 +442,7 @@ void Transmission::wait() {
 }
 
 void Transmission::receive(bool may_wait) {
-    const std::span<std::uint8_t> ahead =
-        payload_ ? payload_->piece().subspan(payload_->filled) : std::span<std::uint8_t>();
+    const std::span<std::uint8_t> ahead = payload_ ? payload_->window() : std::span<std::uint8_t>();
     // After a large write only the head of the next request is wanted here, so that its payload need not be
     // copied.
     const std::size_t most = large_writes_ && !skip_ ? sizeof(WireRequest) : Input::size;
@@ -435,7 +484,13 @@ void Transmission::wait_for_job() {
     const bool receives = !ending_ && !held_back_;
     pollfd watched[] = {{ending_ ? -1 : socket_, static_cast<short>(receives ? POLLIN : 0), 0},
                         {jobs_.event(), POLLIN, 0}};
-    const int ready = ::poll(watched, 2, -1);
+    // The disk may take for ever, and what is not in use meanwhile is others'.
+    int ready = ::poll(watched, 2,
+                       buffers_.borrows() ? static_cast<int>(patience / std::chrono::milliseconds(1)) : -1);
+    if (ready == 0) {
+        buffers_.release();
+        ready = ::poll(watched, 2, -1);
+    }
     jobs_.end_wait();
     if (ready <= 0 || watched[0].revents == 0) return;
     if (receives) return receive(false);
@@ -446,13 +501,12 @@ void Transmission::wait_for_job() {
 
 // The memory is given back before a client is waited for that has nothing to say.
 void Transmission::wait_while_idle() {
+    if (payload_ && order_ == Order::serve) write_what_came();
     const auto deadline = std::chrono::steady_clock::now() + config_.timeout - patience;
     input_.close();
     pages_.close();
-    if (!buffers_.in_use()) {
-        buffers_.release();
-        replies_.release();
-    }
+    buffers_.release();
+    replies_.release();
     // Whose time is limited needs somebody who looks at the clock.
     dormant_ = config_.timeout.count() == 0 && !buffers_.in_use() && !skip_ && input_.bytes().empty();
     if (dormant_) return;

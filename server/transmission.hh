@@ -38,8 +38,9 @@ enum class Order : std::uint8_t {
 class Transmission {
 public:
     // All of these must outlive it. `sending` is set while replies are given to the client.
-    Transmission(int socket, const nbd::Offer& offer, OpenExport& opened, Budget& budget, PollSeats& seats,
-                 std::string label, const std::atomic<Order>& order, std::atomic<bool>& sending);
+    Transmission(int socket, const nbd::Offer& offer, OpenExport& opened, Budget::Borrower memory,
+                 PollSeats& seats, std::string label, const std::atomic<Order>& order,
+                 std::atomic<bool>& sending);
     Transmission(const Transmission&) = delete;
     Transmission& operator=(const Transmission&) = delete;
     ~Transmission();
@@ -55,13 +56,18 @@ private:
     class Work;
 
     // A write whose payload is received where it will be written from: all of it, or, when it is longer than
-    // the memory that there is, one piece after the other.
+    // the memory that there is or slow to come, one piece after the other. A piece is whole blocks, always.
     struct Payload {
         nbd::Request request;
-        std::span<std::uint8_t> area;
-        std::size_t filled = 0;
-        std::uint64_t done = 0;  // what earlier pieces have written
-        [[nodiscard]] std::span<std::uint8_t> piece() const;
+        std::span<std::uint8_t> area;                   // reserved
+        std::size_t committed = 0;                      // of the area: may be touched
+        std::size_t filled = 0;                         // of what is committed
+        std::uint64_t done = 0;                         // what earlier pieces have written
+        std::chrono::steady_clock::time_point since{};  // this piece was begun
+        // How long the piece is, if it gets all the memory that it needs.
+        [[nodiscard]] std::size_t size() const;
+        // Where its next bytes go; empty where memory must be committed first.
+        [[nodiscard]] std::span<std::uint8_t> window() const;
     };
     // A payload that nobody wants any more, and what is answered when it is over.
     struct Skip {
@@ -84,6 +90,9 @@ private:
     void read_in_chunks(const nbd::Request& request, std::span<std::uint8_t> area);
     [[nodiscard]] Taken write(const nbd::Request& request);
     [[nodiscard]] Taken go_on_with_payload();
+    [[nodiscard]] Taken find_room_for_payload();
+    void write_part(std::size_t length);
+    void write_what_came();
     [[nodiscard]] Taken go_on_skipping();
     void drop_payload();
     void take_from_input(const nbd::Request& request);
@@ -110,6 +119,7 @@ private:
     const std::atomic<Order>& order_;
     std::atomic<bool>& sending_;
     Requests requests_;
+    const std::size_t unit_;  // bytes; a piece of a request is a multiple of it, or the last
     Buffers buffers_;
     Input input_;
     Outbox replies_;

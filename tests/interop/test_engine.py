@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from support import MIB, Bench, Server, free_port, output, test, wait_for
-from test_hostile import CLIENT_FLAGS, dial, memory, receive
-from test_session import answer, claim, ended, enter
+from test_hostile import CLIENT_FLAGS, dial, go, memory, receive
+from test_session import answer, claim, ended, enter, entered
 
 FLUSH, FUA = 3, 1
 PAGE = 4096
@@ -118,6 +118,81 @@ def exchange(link: socket.socket, out: bytes, wanted: dict[int, int], expected: 
         assert data == expected.pop(cookie), f"wrong data for {cookie}"
         at += 16 + len(data)
     assert not expected
+
+
+@test("engine: without the page cache and without memory to borrow, requests of any number of blocks are carried out in whole blocks")
+def whole_blocks(bench: Bench) -> None:
+    disk = bench.random_file("disk", 4 * MIB)
+    content = bytearray(disk.read_bytes())
+    server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\nbuffermemory = 0\n"
+                                f"[disk]\nexportname = {disk}\ncache = none\n")
+    with enter(server, None) as link, traced(bench, server, "pwritev2,pread64") as trace:
+        for pages in (1, 64, 65, 67, 99, 201, 257, 1023):
+            length, at = pages * PAGE, (1024 - pages) // 2 * PAGE
+            data = os.urandom(length)
+            content[at:at + length] = data
+            exchange(link, request(1, 1, at, length) + data, {1: 0}, {1: b""})
+            exchange(link, request(0, 2, at, length), {2: length}, {2: data})
+            # Beside others, which have the memory.
+            data = os.urandom(length)
+            content[at:at + length] = data
+            out = b"".join(request(1, cookie, at, length) + data for cookie in range(4))
+            exchange(link, out, dict.fromkeys(range(4), 0), dict.fromkeys(range(4), b""))
+    assert disk.read_bytes() == content
+    # Blocks of 512 bytes would do on most disks, and those of 4096 are the smallest on some.
+    calls = re.findall(r"(?:pread64|pwritev2)\(.*?(?:len=)?(\d+)\}?\]?(?:, 1)?, (\d+)(?:, 0)?(?:\)| <unf)", trace.read_text())
+    assert len(calls) > 60, trace.read_text()
+    assert all(int(number) % PAGE == 0 for call in calls for number in call), calls
+
+
+def write_sizes(trace: Path) -> list[int]:
+    return [int(count) for count in re.findall(r"pwritev2.* = (\d+)$", trace.read_text(), re.MULTILINE)]
+
+
+@test("engine: clients that announce writes and stall, or dribble, keep memory from no other export or address, nor for long from their own")
+def stalled_writers(bench: Bench) -> None:
+    """The others' writes of 1 MiB show it: where there is memory, the disk gets each of them whole."""
+    server = bench.serve(config="[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\nstatussocket = none\nbuffermemory = "
+                                f"{16 * MIB}\n" + "".join(
+                                    f"[{name}]\nexportname = {bench.file(name, 8 * MIB)}\ncache = none\n" for name in "ab"))
+
+    def enter_from(address: str, name: bytes) -> socket.socket:
+        link = socket.create_connection(("127.0.0.1", server.port), 60, (address, 0))
+        link.sendall(CLIENT_FLAGS + go(name))
+        receive(link, 18)
+        entered(link)
+        return link
+
+    links, dribbled = [], 0
+    with traced(bench, server, "pwritev2") as trace, enter_from("127.0.0.2", b"b") as other, \
+            enter_from("127.0.0.3", b"a") as same_export, enter_from("127.0.0.1", b"b") as same_address:
+        def gets_whole_writes(link: socket.socket, fill: bytes) -> bool:
+            before = len(write_sizes(trace))
+            exchange(link, request(1, 1, 4 * MIB, MIB) + fill * MIB, {1: 0}, {1: b""})
+            return MIB in write_sizes(trace)[before:]
+
+        for number in range(72):  # sends nothing, a good part, and all but the last byte
+            links.append(enter_from("127.0.0.1", b"a"))
+            links[-1].sendall(request(1, 1, 0, 4 * MIB) + bytes((0, MIB + 1, 2 * MIB - 1)[number % 3]))
+        # While they may still have it.
+        assert gets_whole_writes(other, b"o")
+        # What they have is taken back when they stall, and one that dribbles gets no more than it fills.
+        for link, fill in ((same_export, b"e"), (same_address, b"a")):
+            def whole_beside_dribbling() -> bool:
+                nonlocal dribbled
+                dribbled += 1
+                for one in links:
+                    one.sendall(b"d")
+                return gets_whole_writes(link, fill)
+            wait_for(whole_beside_dribbling, "memory for a whole write")
+        assert (bench.folder / "a").read_bytes()[4 * MIB:5 * MIB] == b"e" * MIB
+        # They are still served: the rest of their writes comes, and is written.
+        for number, link in enumerate(links[:3]):
+            link.sendall(b"r" * (4 * MIB - (0, MIB + 1, 2 * MIB - 1)[number] - dribbled))
+            assert receive(link, 16) == struct.pack(">IIQ", 0x67446698, 0, 1)
+        assert (bench.folder / "a").read_bytes()[4 * MIB - PAGE:4 * MIB] == b"r" * PAGE
+        for link in links:
+            link.close()
 
 
 @contextmanager
