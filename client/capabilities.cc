@@ -20,4 +20,10 @@ std::string keep_needed_capabilities(const FurtherNeeds& needs) {
     return code == 0 ? "" : "capng_apply failed with code " + std::to_string(code);
 }
 
+void give_up_capabilities() noexcept {
+    ::capng_clear(CAPNG_SELECT_BOTH);
+    // The bounding set needs CAP_SETPCAP. The other sets can always be emptied.
+    if (::capng_apply(CAPNG_SELECT_BOTH) != 0) (void)::capng_apply(CAPNG_SELECT_CAPS);
+}
+
 }  // namespace holdfast::client

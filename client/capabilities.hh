@@ -14,4 +14,7 @@ struct FurtherNeeds {
 // Gives up every other capability, also in the bounding set. Empty, or why it could not be done.
 [[nodiscard]] std::string keep_needed_capabilities(const FurtherNeeds& needs);
 
+// Gives up all capabilities of this process, also in the bounding set where it has the right to.
+void give_up_capabilities() noexcept;
+
 }  // namespace holdfast::client

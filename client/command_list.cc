@@ -8,12 +8,15 @@
 #include "client/commands.hh"
 #include "client/link.hh"
 #include "client/status.hh"
+#include "common/linux/json.hh"
 
 namespace holdfast::client {
 namespace {
 
-// A server that never ends its list is cut short here.
-constexpr std::size_t most_exports = 65'536;
+// How many bytes of names and descriptions are kept. The handshake limits the number of exports only.
+constexpr std::size_t most_text = 8 << 20;
+// For how long a server may take to name its exports.
+constexpr std::chrono::seconds list_patience{30};
 // For how long a server's exports are looked at, one connection for each.
 constexpr std::chrono::seconds details_patience{60};
 
@@ -25,19 +28,32 @@ struct Export {
     std::string problem;  // when looked at
 };
 
-std::expected<std::vector<Export>, LinkError> exports_of(const ServerAddress& server, Endpoint& used) {
+struct Listing {
+    std::vector<Export> exports;
+    std::size_t text = 0;      // bytes of all names and descriptions
+    std::size_t left_out = 0;  // exports for which there was no room
+
+    void take(std::string_view name, std::string_view description) {
+        text += name.size() + description.size();
+        if (text <= most_text)
+            exports.push_back({std::string(name), std::string(description), false, {}, {}});
+        else
+            ++left_out;
+    }
+};
+
+std::expected<Listing, LinkError> exports_of(const ServerAddress& server, Endpoint& used) {
     auto endpoints = resolve(server);
     if (!endpoints) return std::unexpected(endpoints.error());
     LinkError last{LinkFault::unreachable, "the name has no address"};
     for (const Endpoint& endpoint : *endpoints) {
-        std::vector<Export> exports;
-        const auto sink = [&exports](std::string_view name, std::string_view description) {
-            if (exports.size() < most_exports)
-                exports.push_back({std::string(name), std::string(description), false, {}, {}});
+        Listing listing;
+        const auto sink = [&listing](std::string_view name, std::string_view description) {
+            listing.take(name, description);
         };
-        auto link = make_link(endpoint, nbd::ClientHandshake(sink));
+        auto link = make_link(endpoint, nbd::ClientHandshake(sink), default_dead_after, list_patience);
         used = endpoint;
-        if (link) return exports;
+        if (link) return listing;
         last = link.error();
         last.text = LineText::of("{}: {}", endpoint.text, LineText(last.text));
     }
@@ -112,14 +128,17 @@ std::string as_json(const std::vector<Export>& exports) {
 
 ExitCode run_list(const ListOptions& options) {
     Endpoint endpoint;
-    auto exports = exports_of(options.server, endpoint);
-    if (!exports) {
-        complain(fmt::format("{}: {}", to_uri(options.server), exports.error().text));
-        return exports.error().fault == LinkFault::unreachable ? ExitCode::unreachable : ExitCode::refused;
+    auto listing = exports_of(options.server, endpoint);
+    if (!listing) {
+        complain(fmt::format("{}: {}", to_uri(options.server), listing.error().text));
+        return listing.error().fault == LinkFault::unreachable ? ExitCode::unreachable : ExitCode::refused;
     }
-    if (options.with_details) look_at_exports(endpoint, *exports);
-    say(options.json ? as_json(*exports) : as_text(*exports));
-    return ExitCode::ok;
+    if (options.with_details) look_at_exports(endpoint, listing->exports);
+    say(options.json ? as_json(listing->exports) : as_text(listing->exports));
+    if (listing->left_out == 0) return ExitCode::ok;
+    complain(fmt::format("{}: {} exports are left out: there is room for {} MiB of names and descriptions",
+                         to_uri(options.server), listing->left_out, most_text >> 20));
+    return ExitCode::failure;
 }
 
 }  // namespace holdfast::client

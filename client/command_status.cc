@@ -8,6 +8,7 @@
 #include "client/commands.hh"
 #include "client/control.hh"
 #include "client/network_handover.hh"
+#include "client/record.hh"
 #include "client/status.hh"
 #include "client/sysfs.hh"
 
@@ -31,7 +32,7 @@ DeviceStatus status_of(std::uint32_t index) {
     status.size = sysfs->size();
     status.block_size = sysfs->number("queue/logical_block_size").value_or(0);
     status.read_only = sysfs->number("ro").value_or(0) != 0;
-    status.identifier = sysfs->attribute("backend");
+    status.identifier = shortened(sysfs->attribute("backend"));
     const int code = answer.error().code;
     // EACCES: the folder is root's. A silent daemon is worth a word; a missing one is what `unattended` says.
     if (code == EACCES)

@@ -161,7 +161,7 @@ DeviceStatus Daemon::status() const {
     status.state = supervisor_->has_link() ? DeviceState::attached : DeviceState::reconnecting;
     status.server = target().uri;
     status.peer = target().endpoint.text;
-    status.identifier = record_.identifier;
+    status.identifier = shortened(record_.identifier);
     status.export_identity = live_.export_identity.view();
     status.session = live_.session_known ? "fenced" : "unknown";
     if (live_.boot_identity) status.boot_identity = hex(*live_.boot_identity).view();

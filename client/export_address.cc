@@ -611,7 +611,7 @@ std::string printable(std::string_view word) {
         const std::string_view rest = word.substr(at);
         const std::size_t length = utf8_length(rest);
         const std::size_t taken = length == 0 ? 1 : length;
-        if (length != 0 && !is_control(rest, length))
+        if (length != 0 && !is_hidden(rest, length))
             text += rest.substr(0, taken);
         else
             for (const char c : rest.substr(0, taken))

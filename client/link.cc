@@ -20,6 +20,11 @@
 namespace holdfast::client {
 namespace {
 
+using std::chrono::milliseconds;
+
+// How often one advance() sends or receives.
+constexpr int most_steps = 256;
+
 void set_option(int socket, int level, int option, int value) {
     // A socket without one of these still carries data; nothing better could be done about a refusal.
     [[maybe_unused]] const int result = ::setsockopt(socket, level, option, &value, sizeof value);
@@ -42,18 +47,18 @@ void prepare_tcp(int socket, std::chrono::seconds dead_after) {
 
 LineText failure_of(const char* call, int code) { return SysError{code, call}.text(); }
 
-// A server's words, with nothing in them that a terminal or a log could stumble over.
+// A server's words, every character of which shows itself.
 LineText printable_words(std::string_view words) {
     LineText text;
     while (!words.empty()) {
         const std::size_t length = utf8_length(words);
-        if (length == 0 || is_control(words, length)) {
-            text.add("\\x{:02x}", static_cast<unsigned>(static_cast<unsigned char>(words[0])));
-            words.remove_prefix(1);
-        } else {
-            text.append(words.substr(0, length));
-            words.remove_prefix(length);
-        }
+        const std::string_view sequence = words.substr(0, length == 0 ? 1 : length);
+        if (length != 0 && !is_hidden(words, length))
+            text.append(sequence);
+        else
+            for (const char byte : sequence)
+                text.add("\\x{:02x}", static_cast<unsigned>(static_cast<unsigned char>(byte)));
+        words.remove_prefix(sequence.size());
     }
     return text;
 }
@@ -182,7 +187,7 @@ void LinkAttempt::advance() {
         finish_connect();
         if (connecting_ || state_ != State::running) return;
     }
-    while (state_ == State::running) {
+    for (int steps = 0; state_ == State::running && steps < most_steps; ++steps) {
         const bool more = handshake_.output().empty() ? receive_some() : send_some();
         if (state_ != State::running) return;
         take_verdict();
@@ -234,12 +239,14 @@ std::expected<std::vector<Endpoint>, LinkError> resolve(const ServerAddress& ser
 }
 
 std::expected<Link, LinkError> make_link(const Endpoint& endpoint, const nbd::ClientHandshake& handshake,
-                                         std::chrono::seconds dead_after) {
+                                         std::chrono::seconds dead_after,
+                                         std::chrono::milliseconds patience) {
     const auto start = Clock::now();
     LinkAttempt attempt(endpoint, handshake, dead_after);
     while (attempt.state() == LinkAttempt::State::running) {
-        const auto end = start + (attempt.connecting() ? connect_patience : attempt_patience);
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()).count();
+        const auto end =
+            start + (attempt.connecting() ? std::min<milliseconds>(connect_patience, patience) : patience);
+        const auto left = std::chrono::ceil<milliseconds>(end - Clock::now()).count();
         pollfd entry{attempt.descriptor(), attempt.events(), 0};
         if (left <= 0)
             attempt.expire();

@@ -85,7 +85,8 @@ public:
     [[nodiscard]] int descriptor() const noexcept { return socket_.get(); }
     // POLLIN or POLLOUT: what to wait for while running.
     [[nodiscard]] short events() const noexcept;
-    // Does what can be done without waiting.
+    // Does some of what can be done without waiting. Returns also while the server goes on sending, so that
+    // the caller can look at its clock.
     void advance();
     // The attempt has taken too long.
     void expire();
@@ -115,9 +116,10 @@ private:
 // address.
 [[nodiscard]] std::expected<std::vector<Endpoint>, LinkError> resolve(const ServerAddress& server);
 
-// Blocks until the attempt is done, at most attempt_patience.
+// Blocks until the attempt is done, at most `patience`, also while the server goes on sending.
 [[nodiscard]] std::expected<Link, LinkError> make_link(const Endpoint& endpoint,
                                                        const nbd::ClientHandshake& handshake,
-                                                       std::chrono::seconds dead_after = default_dead_after);
+                                                       std::chrono::seconds dead_after = default_dead_after,
+                                                       std::chrono::milliseconds patience = attempt_patience);
 
 }  // namespace holdfast::client

@@ -234,6 +234,12 @@ std::string identifier_of(const nbd::Uuid& session) {
     return std::string(identifier_prefix) + std::string(hex(session).view());
 }
 
+std::string_view shortened(std::string_view identifier) noexcept {
+    constexpr std::size_t shown_digits = 8;
+    return session_in(identifier) ? identifier.substr(0, identifier_prefix.size() + shown_digits)
+                                  : identifier;
+}
+
 void add_lines(LiveLines& lines, const LiveState& live) {
     for (const auto& [key, field] : live_numbers) lines.add("{} {}\n", key, live.*field);
     for (const auto& [key, field] : live_small_numbers) lines.add("{} {}\n", key, live.*field);

@@ -77,6 +77,9 @@ struct KnownDevice {
 // The session's UUID in an identifier; empty for an identifier that is not ours.
 [[nodiscard]] std::optional<nbd::Uuid> session_in(std::string_view identifier) noexcept;
 [[nodiscard]] std::string identifier_of(const nbd::Uuid& session);
+// For reports: as much of an identifier of ours as tells sessions apart. Whoever knows the whole session can
+// fence its connections. Other identifiers are given back whole.
+[[nodiscard]] std::string_view shortened(std::string_view identifier) noexcept;
 
 // 32 lower case digits, and back.
 [[nodiscard]] FixedText<32> hex(const nbd::Uuid& uuid);

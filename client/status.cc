@@ -9,7 +9,7 @@
 #include <charconv>
 #include <utility>
 
-#include "common/linux/utf8.hh"
+#include "common/linux/json.hh"
 #include "common/protocol/constants.hh"
 
 namespace holdfast::client {
@@ -206,26 +206,6 @@ std::string to_json(const DeviceStatus& status) {
         json += fmt::format(",\"{}\":{}", key, json_string(status.*field));
     for (const auto& [key, field] : number_fields) json += fmt::format(",\"{}\":{}", key, status.*field);
     return json + "}";
-}
-
-std::string json_string(std::string_view text) {
-    std::string json = "\"";
-    while (!text.empty()) {
-        const std::size_t length = utf8_length(text);
-        const char c = text[0];
-        if (length == 0)
-            json += "\\ufffd";
-        else if (c == '"' || c == '\\')
-            json += {'\\', c};
-        else if (is_control(text, length))
-            // The code point of a C1 character is its second byte.
-            json +=
-                fmt::format("\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(text[length - 1])));
-        else
-            json += text.substr(0, length);
-        text.remove_prefix(length == 0 ? 1 : length);
-    }
-    return json + "\"";
 }
 
 std::string flag_words(std::uint64_t flags) {

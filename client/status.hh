@@ -24,7 +24,7 @@ struct DeviceStatus {
     DeviceState state = DeviceState::detached;
     LineText server;           // the URI of the server in use, or last in use
     LineText peer;             // its address
-    LineText identifier;       // BACKEND_IDENTIFIER
+    LineText identifier;       // BACKEND_IDENTIFIER, shortened where it holds a session
     LineText export_identity;  // what the server says that the disk is; empty: it does not say
     LineText session;        // "fenced": the server keeps old writes of this client out; "unknown": it cannot
     LineText boot_identity;  // of the server's machine, in hex; empty: it does not say
@@ -75,7 +75,6 @@ using StatusLines = FixedText<8192>;
 [[nodiscard]] std::string to_json(const DeviceStatus& status);
 
 // A string literal of JSON: quoted and escaped. Bytes that are no UTF-8 become U+FFFD.
-[[nodiscard]] std::string json_string(std::string_view text);
 
 // "HAS_FLAGS SEND_FLUSH ...", in the words of the protocol without their prefix.
 [[nodiscard]] std::string flag_words(std::uint64_t flags);

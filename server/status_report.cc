@@ -6,6 +6,7 @@
 
 #include <iterator>
 
+#include "common/linux/json.hh"
 #include "common/linux/utf8.hh"
 
 namespace holdfast::server {
@@ -18,15 +19,15 @@ void add(Text& text, fmt::format_string<Values...> format, Values&&... values) {
     fmt::format_to(std::back_inserter(text), format, std::forward<Values>(values)...);
 }
 
-// Goes through a text character by character: `shown` takes those that are one and no order to a terminal,
-// `control` the others' code points, U+FFFD for what is no UTF-8.
+// Goes through a text character by character: `shown` takes those that show themselves, `control` the others'
+// code points, U+FFFD for what is no UTF-8.
 void spell(std::string_view text, const auto& shown, const auto& control) {
     while (!text.empty()) {
         const std::size_t length = utf8_length(text);
         if (length == 0) {
             control(0xfffdU);
-        } else if (is_control(text, length)) {
-            control(static_cast<unsigned>(static_cast<unsigned char>(text[length - 1])));
+        } else if (is_hidden(text, length)) {
+            control(static_cast<unsigned>(code_point(text, length)));
         } else {
             shown(text.substr(0, length));
         }
@@ -39,18 +40,6 @@ Text plain(std::string_view name) {
     spell(
         name, [&](std::string_view shown) { text += shown; }, [&](unsigned) { text += '?'; });
     return text;
-}
-
-Text json(std::string_view name) {
-    Text text = "\"";
-    spell(
-        name,
-        [&](std::string_view shown) {
-            if (shown == "\"" || shown == "\\") text += '\\';
-            text += shown;
-        },
-        [&](unsigned code) { add(text, "\\u{:04x}", code); });
-    return text + "\"";
 }
 
 // A label's value: backslash, quote and newline have escapes, and the rest must be UTF-8.
@@ -82,13 +71,9 @@ std::int64_t seconds_between(StatusReport::Time from, StatusReport::Time to) {
     return std::chrono::duration_cast<std::chrono::seconds>(to - from).count();
 }
 
-Text uuid(const nbd::Uuid& id) {
-    Text text;
-    for (std::size_t i = 0; i < id.size(); ++i) {
-        if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
-        add(text, "{:02x}", id[i]);
-    }
-    return text;
+// Enough to tell sessions apart. Whoever knows the whole can fence the session's connections.
+Text short_id(const nbd::Uuid& id) {
+    return fmt::format("{:02x}{:02x}{:02x}{:02x}", id[0], id[1], id[2], id[3]);
 }
 
 Text size_text(std::uint64_t bytes) {
@@ -144,7 +129,7 @@ std::string to_text(const StatusReport& report) {
                 figures(client.tally));
             if (!client.facts.session) continue;
             const auto& session = *client.facts.session;
-            add(text, "        session {}, slot {}, generation {}\n", uuid(session.id), session.slot,
+            add(text, "        session {}, slot {}, generation {}\n", short_id(session.id), session.slot,
                 session.generation);
         }
     }
@@ -154,8 +139,8 @@ std::string to_text(const StatusReport& report) {
 std::string to_json(const StatusReport& report) {
     Text text;
     add(text, R"({{"version":{},"pid":{},"state":"{}","started":"{}","uptime_seconds":{},)",
-        json(report.version), report.pid, report.stopping ? "stopping" : "serving", time(report.started),
-        seconds_between(report.started, report.now));
+        json_string(report.version), report.pid, report.stopping ? "stopping" : "serving",
+        time(report.started), seconds_between(report.started, report.now));
     add(text, R"("connections":{},"handshakes":{},"maxconnections":{},"turned_away":{{)", report.connections,
         report.handshakes, report.max_connections);
     for (std::size_t i = 0; i < turned_away_reasons; ++i)
@@ -165,17 +150,17 @@ std::string to_json(const StatusReport& report) {
     for (std::size_t i = 0; i < report.exports.size(); ++i) {
         const StatusReport::Export& one = report.exports[i];
         add(text, R"({}{{"name":{},"path":{},"read_only":{},"connections":{},"connections_total":{},{}}})",
-            i == 0 ? "" : ",", json(one.name), one.path.empty() ? "null" : json(one.path), one.read_only,
-            one.connections, one.connections_total, json_tally(one.tally));
+            i == 0 ? "" : ",", json_string(one.name), one.path.empty() ? "null" : json_string(one.path),
+            one.read_only, one.connections, one.connections_total, json_tally(one.tally));
     }
     text += R"(],"clients":[)";
     for (std::size_t i = 0; i < report.clients.size(); ++i) {
         const auto& [facts, tally] = report.clients[i];
         add(text, R"({}{{"export":{},"peer":{},"read_only":{},"since":"{}","seconds":{},)", i == 0 ? "" : ",",
-            json(facts.export_name), json(facts.peer), facts.read_only, time(facts.since),
+            json_string(facts.export_name), json_string(facts.peer), facts.read_only, time(facts.since),
             seconds_between(facts.since, report.now));
         if (facts.session)
-            add(text, R"("session":"{}","slot":{},"generation":{},)", uuid(facts.session->id),
+            add(text, R"("session":"{}","slot":{},"generation":{},)", short_id(facts.session->id),
                 facts.session->slot, facts.session->generation);
         else
             text += R"("session":null,"slot":null,"generation":null,)";

@@ -40,7 +40,7 @@ std::string shown(std::string_view text) {
     while (!text.empty() && words.size() < longest) {
         const std::size_t length = utf8_length(text);
         const std::size_t taken = std::max<std::size_t>(length, 1);
-        words += length == 0 || is_control(text, length) ? "?" : text.substr(0, taken);
+        words += length == 0 || is_hidden(text, length) ? "?" : text.substr(0, taken);
         text.remove_prefix(taken);
     }
     return text.empty() ? words : words + "...";

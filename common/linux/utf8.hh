@@ -1,5 +1,5 @@
 // What of a text from the network is a character that may be shown: names come from servers, and a terminal
-// obeys more than letters. Pure.
+// obeys more than letters, and a person reads less than there is. Pure.
 #pragma once
 
 #include <cstddef>
@@ -25,19 +25,43 @@ namespace holdfast {
     return 4;
 }
 
-// The sequence of `length` bytes that starts `text` is an order to a terminal: C0, DEL, or C1, which some
-// take in UTF-8, too (U+009B begins an escape sequence).
-[[nodiscard]] constexpr bool is_control(std::string_view text, std::size_t length) noexcept {
+// The code point of the valid sequence of `length` bytes that starts `text`.
+[[nodiscard]] constexpr char32_t code_point(std::string_view text, std::size_t length) noexcept {
     const auto first = static_cast<unsigned char>(text[0]);
-    if (length == 1) return first < 0x20 || first == 0x7f;
-    return length == 2 && first == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0;
+    if (length == 1) return first;
+    char32_t code = first & (0x7fU >> length);
+    for (std::size_t at = 1; at < length; ++at)
+        code = code << 6 | (static_cast<unsigned char>(text[at]) & 0x3fU);
+    return code;
 }
 
-// A text that may be shown to a person: valid UTF-8, and no orders to a terminal in it.
+// First and last code points that show nothing of themselves, or change how the text around them is shown:
+// the orders to a terminal (C0, DEL, and C1, which some terminals take in UTF-8, too), the ends of lines and
+// paragraphs, the marks of direction, and what Unicode has renderers ignore (Default_Ignorable_Code_Point).
+struct CodePoints {
+    char32_t first, last;
+};
+inline constexpr CodePoints hidden_code_points[] = {
+    {0x0000, 0x001f}, {0x007f, 0x009f},   {0x00ad, 0x00ad},   {0x034f, 0x034f},   {0x061c, 0x061c},
+    {0x115f, 0x1160}, {0x17b4, 0x17b5},   {0x180b, 0x180f},   {0x200b, 0x200f},   {0x2028, 0x202e},
+    {0x2060, 0x206f}, {0x3164, 0x3164},   {0xfe00, 0xfe0f},   {0xfeff, 0xfeff},   {0xffa0, 0xffa0},
+    {0xfff0, 0xfffb}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
+};
+
+// The valid sequence of `length` bytes that starts `text` is one of these: two names that look the same would
+// be different, or a line would say something else than its letters.
+[[nodiscard]] constexpr bool is_hidden(std::string_view text, std::size_t length) noexcept {
+    const char32_t code = code_point(text, length);
+    for (const auto& [first, last] : hidden_code_points)
+        if (code >= first && code <= last) return true;
+    return false;
+}
+
+// A text that may be shown to a person: valid UTF-8, every character of which shows itself.
 [[nodiscard]] constexpr bool is_printable(std::string_view text) noexcept {
     while (!text.empty()) {
         const std::size_t length = utf8_length(text);
-        if (length == 0 || is_control(text, length)) return false;
+        if (length == 0 || is_hidden(text, length)) return false;
         text.remove_prefix(length);
     }
     return true;

@@ -1,6 +1,11 @@
 """What holdfast-client does without a kernel device: it lists exports, ours and those of others, and says what is wrong."""
 import json
 
+import socket
+import struct
+import subprocess
+import threading
+
 from support import MIB, Bench, free_port, nbd_server, output, test
 
 
@@ -34,3 +39,29 @@ def nobody(bench: Bench) -> None:
     done = output(bench.client_program, "list", f"127.0.0.1,{port}", status=5)
     assert "127.0.0.1" in done and str(port) in done, done
     assert "nbdx://" in output(bench.client_program, "list", "nbdx://nowhere/", status=2)
+
+
+@test("of a list that is too long the client keeps what it has room for, and says what it left out")
+def long_list(bench: Bench) -> None:
+    count, room = 4000, 8 * MIB
+    names = [f"{number:04}".ljust(4096, "x").encode() for number in range(count)]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def serve() -> None:
+            with listener.accept()[0] as link:
+                link.sendall(b"NBDMAGICIHAVEOPT" + struct.pack(">H", 3))
+                replies = [(2, struct.pack(">I", len(name)) + name) for name in names] + [(1, b"")]
+                link.sendall(b"".join(struct.pack(">QIII", 0x3e889045565a9, 3, kind, len(data)) + data for kind, data in replies))
+                while link.recv(4096):
+                    pass
+
+        server = threading.Thread(target=serve)
+        server.start()
+        done = subprocess.run([bench.client_program, "list", f"nbd://127.0.0.1:{listener.getsockname()[1]}/"], capture_output=True,
+                              text=True, timeout=120, check=False)
+        server.join()
+    kept = room // 4096
+    assert done.stdout.count("xxx... (4096 bytes)\n") == kept, len(done.stdout.splitlines())
+    assert f"{count - kept} exports are left out" in done.stderr and done.returncode == 1, (done.returncode, done.stderr[-300:])

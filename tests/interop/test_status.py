@@ -213,8 +213,11 @@ def session(bench: Bench) -> None:
         link.sendall(go(b"disk") + struct.pack(">IHHQQI", 0x25609513, 0, 1, 1, 0, 4096) + bytes(100))
         wait_for(lambda: any(one["in_flight"] for one in json_status(bench)["clients"]), "the half-sent write")
         client, = json_status(bench)["clients"]
-        assert (client["session"], client["slot"], client["generation"]) == (str(mine), 3, 7), client
-        assert f"session {mine}, slot 3, generation 7" in status(bench)
+        assert (client["session"], client["slot"], client["generation"]) == (mine.hex[:8], 3, 7), client
+        assert f"session {mine.hex[:8]}, slot 3, generation 7" in status(bench)
+        # Whoever knows the whole can fence the connection.
+        for words in ((), ("--json",), ("--prometheus",)):
+            assert mine.hex[8:] not in status(bench, *words).replace("-", "")
 
 
 @test("the status is had in Prometheus' format, by the command and by HTTP over the socket")

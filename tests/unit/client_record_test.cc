@@ -70,6 +70,12 @@ std::string both() {
 
 }  // namespace
 
+TEST_CASE("a report shows as much of an identifier as tells sessions apart") {
+    CHECK(shortened("holdfast:0123456789abcdef0123456789abcdef") == "holdfast:01234567");
+    CHECK(shortened("somebody else's") == "somebody else's");
+    CHECK(shortened("") == "");
+}
+
 TEST_CASE("a record and its live state are read back as they were written") {
     const auto known = read_known_device(both());
     REQUIRE(known);

@@ -2,8 +2,10 @@
 #include <doctest/doctest.h>
 
 #include "client/status.hh"
+#include "common/linux/json.hh"
 
 using namespace holdfast::client;
+using holdfast::json_string;
 
 namespace {
 

@@ -30,6 +30,9 @@ def _one_daemon(scene: Scene) -> int:
     daemons = scene.machine.run("for p in /proc/[0-9]*; do line=; read -r line <$p/cmdline; case $line in @holdfast*) "
                                 "echo ${p#/proc/};; esac; done 2>/dev/null; :").split()
     scene.lab.require(daemons == [str(pid)], f"status names the daemon {pid}, and there are {daemons}")
+    timers = scene.machine.run("cd /proc; for p in [0-9]*; do read -r name <$p/comm && [ \"$name\" = holdfast-timer ] && "
+                               "grep ^Cap $p/status; done 2>/dev/null; :").split()
+    scene.lab.require(timers[1::2] == ["0" * 16] * 5, f"the one holdfast-timer should have no capabilities: {timers}")
     return pid
 
 
