@@ -86,7 +86,7 @@ std::optional<std::string> ClientExports::forbidden(const ExportConfig& config) 
 }
 
 DiskWanted ClientExports::wanted(const ExportConfig& config) const {
-    return {config.name, peer_.host, !config.readonly, line_.deadline};
+    return {config.name, peer_.host, !config.readonly, line_.deadline, path_for_client(config, peer_.host)};
 }
 
 Writer ClientExports::begin(const ExportConfig& config, const VolumeUse& use, bool claimed) const {
@@ -262,9 +262,9 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
         shared_.counts.leave(config.name);
         return refuse(config, use.error());
     }
+    const Result<VolumeTraits> traits = use->traits();
     Writer writer = begin(config, *use, claimed);
     opened_.emplace(config, shared_, std::move(*use), std::move(writer), facts_of(config));
-    const Result<VolumeTraits> traits = opened_->volume().traits();
     const std::expected<Offer, std::string> offer =
         traits ? make_offer(config, *traits) : std::unexpected(traits.error().message());
     if (!offer) {

@@ -73,6 +73,12 @@ void send(const OpenerAnswer& answer, int socket, int flags) {
     }
 }
 
+// The requests that may hold each other up: those for an export, and otherwise those of a kind.
+std::string group_of(const OpenerRequest& request) {
+    return request.name.empty() ? fmt::format("{}", static_cast<unsigned>(request.call))
+                                : "export " + request.name;
+}
+
 }  // namespace
 
 Opener::Opener(Fd control, Context context, pid_t server)
@@ -170,22 +176,40 @@ void Opener::handle(const OpenerRequest& request, Fd reply_to) {
     }
 }
 
+std::optional<std::string> Opener::crowded(const OpenerRequest& request, const std::string& group) const {
+    const auto same = [&](const auto& one) { return one.second == group; };
+    const auto for_this = static_cast<std::size_t>(std::ranges::count_if(answering_, same));
+    if (for_this >= most_for_one) {
+        const ExportConfig* const config = config_.find(request.name);
+        return config == nullptr
+                   ? std::string("too many requests of this kind are waiting")
+                   : fmt::format("{} requests are waiting for {}{}{} already, which does not answer",
+                                 for_this, config->path, config->authfile.empty() ? "" : " or ",
+                                 config->authfile);
+    }
+    if (answering_.size() >= most && for_this > 0)
+        return "too many requests are waiting for the disks of other exports";
+    return std::nullopt;
+}
+
 void Opener::answer_apart(const OpenerRequest& request, Fd reply_to, const OpenerAnswer* ready) {
-    const auto for_this =
-        std::ranges::count_if(answering_, [&](const auto& one) { return one.second == request.name; });
-    if (answering_.size() >= most || for_this >= static_cast<std::ptrdiff_t>(most_for_one))
-        return send(refusal(OpenerStatus::busy, ""), reply_to.get(), MSG_DONTWAIT);
+    const std::string group = group_of(request);
+    if (const auto why = crowded(request, group))
+        return send(refusal(OpenerStatus::busy, *why), reply_to.get(), MSG_DONTWAIT);
     const pid_t child = ::fork();
     if (child < 0) {
         const std::string text = SysError{errno, "fork"}.message();
         return send(refusal(OpenerStatus::refused, text), reply_to.get(), MSG_DONTWAIT);
     }
     if (child > 0) {
-        answering_.emplace(child, request.name);
+        answering_.emplace(child, group);
         return;
     }
     // Whether the opener lives, the server sees by its end of this.
     control_.reset();
+    // A file system in user space or of the network that does not answer can be waited for for ever, and the
+    // wait be ended by a signal that kills. A disk cannot: such a process keeps its export's place.
+    (void)::alarm(static_cast<unsigned>(config_.handshaketimeout.count()) + 1);
     {
         const OpenerAnswer made = ready != nullptr ? OpenerAnswer() : answer(request);
         send(ready != nullptr ? *ready : made, reply_to.get(), 0);

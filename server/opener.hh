@@ -33,9 +33,10 @@ struct OpenerAnswer {
 
 class Opener {
 public:
-    // How many requests may wait at once, in all and for one export.
+    // How many requests may wait at once for one export, and in all. The total does not count against an
+    // export that has none waiting: others' disks that hang leave each export a place.
     static constexpr std::size_t most = 256;
-    static constexpr std::size_t most_for_one = 64;
+    static constexpr std::size_t most_for_one = 8;
 
     struct Context {
         const Options& options;            // where the configuration is read again from
@@ -58,8 +59,12 @@ private:
     // False at the end.
     [[nodiscard]] bool take_message();
     void handle(const OpenerRequest& request, Fd reply_to);
-    // In a process of its own, unless there are too many.
+    // In a process of its own, unless there are too many. It ends by itself when nobody waits any more, as
+    // far as the kernel lets it.
     void answer_apart(const OpenerRequest& request, Fd reply_to, const OpenerAnswer* ready);
+    // Why there is no place for one more; nullopt: there is.
+    [[nodiscard]] std::optional<std::string> crowded(const OpenerRequest& request,
+                                                     const std::string& group) const;
     [[nodiscard]] OpenerAnswer answer(const OpenerRequest& request) const;
     [[nodiscard]] OpenerAnswer listen(std::uint32_t number) const;
     [[nodiscard]] VolumeRequest request_for(const ExportConfig& config, const std::string& host) const;
@@ -76,7 +81,7 @@ private:
     std::optional<Identity> identity_;
     pid_t server_;
     std::set<std::string> bound_;             // the UNIX sockets that are to be removed in the end
-    std::map<pid_t, std::string> answering_;  // the processes that answer, with their exports
+    std::map<pid_t, std::string> answering_;  // the processes that answer, with their groups
 };
 
 }  // namespace holdfast::server

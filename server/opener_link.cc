@@ -28,21 +28,21 @@ std::unexpected<VolumeRefusal> no_answer() {
     return failure("the process that opens the disks gave no answer");
 }
 
-// Until there is something to read; false at the deadline.
-bool wait_for(int socket, Clock::time_point deadline) {
+// Until there is something to read, or room to write; false at the deadline.
+bool wait_for(int socket, short event, Clock::time_point deadline) {
     for (;;) {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
         const bool ever = deadline != Clock::time_point::max();
         constexpr std::int64_t longest = 3'600'000;
         const auto wait = static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, longest));
-        pollfd one{socket, POLLIN, 0};
+        pollfd one{socket, event, 0};
         const int count = ::poll(&one, 1, ever ? wait : -1);
         if (count > 0) return true;
         if (count == 0 && left.count() <= longest) return false;
     }
 }
 
-bool send_request(int control, const OpenerRequest& request, int reply_to) {
+bool send_request(int control, const OpenerRequest& request, int reply_to, Clock::time_point deadline) {
     std::vector<std::uint8_t> bytes = pack(request);
     iovec data{bytes.data(), bytes.size()};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> space{};
@@ -57,8 +57,10 @@ bool send_request(int control, const OpenerRequest& request, int reply_to) {
     head->cmsg_len = CMSG_LEN(sizeof reply_to);
     std::memcpy(CMSG_DATA(head), &reply_to, sizeof reply_to);
     for (;;) {
-        if (::sendmsg(control, &message, MSG_NOSIGNAL) >= 0) return true;
-        if (errno != EINTR) return false;
+        if (::sendmsg(control, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0) return true;
+        if (errno == EINTR) continue;
+        // An opener that takes nothing is not waited for beyond the deadline.
+        if (errno != EAGAIN || !wait_for(control, POLLOUT, deadline)) return false;
     }
 }
 
@@ -82,20 +84,20 @@ OpenerLink::~OpenerLink() {
     if (opener_ > 0) (void)::waitpid(opener_, nullptr, 0);
 }
 
-std::optional<std::expected<OpenerLink::Answer, VolumeRefusal>> OpenerLink::ask_once(
-    const OpenerRequest& request, Deadline deadline) {
+std::expected<OpenerLink::Answer, VolumeRefusal> OpenerLink::ask_once(const OpenerRequest& request,
+                                                                      Deadline deadline, std::string& busy) {
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         return failure(SysError{errno, "socketpair"}.message());
     const Fd from_opener(ends[0]);
     Fd reply_to(ends[1]);
-    if (!send_request(control_.get(), request, reply_to.get())) return no_answer();
+    if (!send_request(control_.get(), request, reply_to.get(), deadline)) return no_answer();
     reply_to.reset();
     Answer answer;
     std::array<std::uint8_t, 16384> piece;
     alignas(cmsghdr) std::array<char, CMSG_SPACE(most_files * sizeof(int))> space{};
     for (;;) {
-        if (!wait_for(from_opener.get(), deadline))
+        if (!wait_for(from_opener.get(), POLLIN, deadline))
             return failure("it could not be opened in time; its disk, or what its name leads to, hangs");
         iovec data{piece.data(), piece.size()};
         msghdr message{};
@@ -116,21 +118,23 @@ std::optional<std::expected<OpenerLink::Answer, VolumeRefusal>> OpenerLink::ask_
     if (answer.bytes.empty()) return no_answer();
     const auto status = static_cast<OpenerStatus>(answer.bytes.front());
     answer.bytes.erase(answer.bytes.begin());
-    switch (status) {
-        case OpenerStatus::done: return answer;
-        case OpenerStatus::busy: return std::nullopt;
-        case OpenerStatus::refused:
-        case OpenerStatus::absent: break;
-    }
-    Unpacker text(answer.bytes);
-    return std::unexpected(VolumeRefusal{status == OpenerStatus::absent, text.text()});
+    if (status == OpenerStatus::done) return answer;
+    const std::string text = Unpacker(answer.bytes).text();
+    if (status == OpenerStatus::busy) busy = text.empty() ? "too many requests are waiting" : text;
+    return std::unexpected(VolumeRefusal{status == OpenerStatus::absent, text});
 }
 
 std::expected<OpenerLink::Answer, VolumeRefusal> OpenerLink::ask(const OpenerRequest& request,
                                                                  Deadline deadline) {
-    for (;;) {
-        if (auto answer = ask_once(request, deadline)) return std::move(*answer);
-        if (Clock::now() >= deadline) return failure("too many requests are waiting for disks");
+    for (std::string known_busy;;) {
+        std::string busy;
+        std::expected<Answer, VolumeRefusal> answer = ask_once(request, deadline, busy);
+        const bool is_busy = !busy.empty();
+        if (is_busy) known_busy = std::move(busy);
+        // Whoever waited for a place until the deadline learns for what, also if the last answer was late.
+        const bool late = Clock::now() >= deadline;
+        if (late && !answer && !known_busy.empty()) return failure(std::move(known_busy));
+        if (!is_busy) return answer;
         constexpr int pause_ms = 20;
         (void)::poll(nullptr, 0, pause_ms);
     }

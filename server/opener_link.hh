@@ -57,9 +57,9 @@ private:
     using Deadline = std::chrono::steady_clock::time_point;
 
     [[nodiscard]] std::expected<Answer, VolumeRefusal> ask(const OpenerRequest& request, Deadline deadline);
-    // nullopt: busy.
-    [[nodiscard]] std::optional<std::expected<Answer, VolumeRefusal>> ask_once(const OpenerRequest& request,
-                                                                               Deadline deadline);
+    // `busy` is set, to the reason, where the request has to be repeated.
+    [[nodiscard]] std::expected<Answer, VolumeRefusal> ask_once(const OpenerRequest& request,
+                                                                Deadline deadline, std::string& busy);
     [[nodiscard]] std::expected<Answer, VolumeRefusal> ask(OpenerCall call, const DiskWanted& wanted);
 
     Fd control_;

@@ -49,7 +49,7 @@ enum class OpenerStatus : std::uint8_t {
     done,     // what was asked for follows
     refused,  // a text follows that says why
     absent,   // the same; there is nothing at the path
-    busy,     // as many requests as may be are waiting for their disks: ask again
+    busy,     // as many requests as may be are waiting: ask again. A text follows that says for what
 };
 
 // Puts values behind each other.

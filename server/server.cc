@@ -163,7 +163,7 @@ void Server::take_over(std::vector<Listener> wanted) {
 
 Server::Outcome Server::run() {
     std::array<epoll_event, 64> events;
-    while (stop_ == Stop::not_yet || !connections_.empty()) {
+    while (stop_ == Stop::not_yet || !connections_.empty() || !shared_.volumes.hanging().empty()) {
         const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), milliseconds_to_wait());
         bool signalled = false;
         for (int i = 0; i < count; ++i) {
@@ -181,8 +181,9 @@ Server::Outcome Server::run() {
         // Last, because a reload changes the listeners that the other events speak of.
         if (signalled) on_signal();
         on_time();
-        if (stop_ == Stop::cut_off && Clock::now() >= stop_deadline_ && !connections_.empty())
-            return leave_stuck();
+        if (stop_ == Stop::cut_off && Clock::now() >= stop_deadline_) {
+            if (!connections_.empty() || !shared_.volumes.hanging().empty()) return leave_stuck();
+        }
     }
     return bereft_ ? Outcome::bereft : Outcome::clean;
 }
@@ -191,6 +192,9 @@ int Server::milliseconds_to_wait() const {
     Clock::time_point next = std::min({accept_again_, wake_again_, trim_again_, status_.deadline()});
     if (watchdog_ != Clock::duration::zero()) next = std::min(next, feed_at_);
     if (stop_ != Stop::not_yet) next = std::min(next, stop_deadline_);
+    // Nobody says when an opening ends that no client waits for any more.
+    if (stop_ != Stop::not_yet && connections_.empty())
+        next = std::min(next, Clock::now() + std::chrono::milliseconds(20));
     if (next == Clock::time_point::max()) return -1;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now());
     return static_cast<int>(std::clamp<long long>(left.count(), 0, 60'000));
@@ -476,6 +480,8 @@ Server::Outcome Server::leave_stuck() const {
         log::error(fmt::format("{}: still has a request in the disk after {} s; leaving without it",
                                one.peer().name, config_->stoptimeout.count()));
     }
+    for (const std::string& one : shared_.volumes.hanging())
+        log::error(fmt::format("{}: the disk does not answer; leaving without it", one));
     return Outcome::stuck;
 }
 

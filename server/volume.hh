@@ -104,6 +104,8 @@ public:
     void begin_writing(std::shared_ptr<DiskLosses> losses);
     // Before it is closed: what was written and not flushed is flushed, so that a loss does not go unnoticed.
     void end_writing();
+    // Something was written since the last flush began.
+    [[nodiscard]] bool has_unflushed() const noexcept { return unflushed_; }
     [[nodiscard]] DiskLosses& losses() const { return *losses_; }
 
     // The same as read(), if that need not wait for a disk. nullopt: it would have to, and part of `into` may

@@ -261,7 +261,7 @@ TEST_CASE("what is no request gets no answer, and the opener goes on") {
     CHECK(link.find(wanted("disk")).has_value());
 }
 
-TEST_CASE("requests that wait are bounded, for one export and in all, and make room when they are given up") {
+TEST_CASE("requests that wait are bounded, and leave every export that has none waiting a place") {
     Folder folder;
     const std::string disk = folder.write("disk", std::string(4096, 'd'));
     // An answer that does not fit into a socket, and waits until it is read.
@@ -286,10 +286,33 @@ TEST_CASE("requests that wait are bounded, for one export and in all, and make r
     fill("x");
     CHECK(is_busy("x"));
     CHECK(link.find(wanted("disk")).has_value());
-    for (const char* name : {"y", "z", "0"}) fill(name);
-    CHECK(is_busy("disk"));
+    for (std::size_t i = 1; i < Opener::most / Opener::most_for_one; ++i) fill(std::to_string(i));
+    CHECK(link.find(wanted("disk")).has_value());
+    CHECK(link.find(wanted("disk")).has_value());
+    auto [one, theirs] = pair();
+    send(link, request(OpenerCall::reload, "late"), theirs, 1);
+    CHECK(is_busy("late"));
+    CHECK(is_busy("x"));
+    one.reset();
+    theirs.reset();
     unread.clear();
     CHECK(link.find(wanted("disk")).has_value());
+}
+
+TEST_CASE("a refusal for want of a place says which disk does not answer") {
+    Folder folder;
+    const std::string disk = folder.write("disk", std::string(4096, 'd'));
+    Running opener(folder.write("server.conf",
+                                "[disk]\nexportname = " + disk + "\n#" + std::string(1U << 20, '.') + "\n"));
+    std::vector<Pair> unread;
+    for (std::size_t i = 0; i < Opener::most_for_one; ++i) {
+        unread.push_back(pair());
+        send(opener.link, request(OpenerCall::reload, "disk"), unread.back().theirs, 1);
+    }
+    DiskWanted at_once = wanted("disk");
+    at_once.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    const std::string text = opener.link.find(at_once).error().text;
+    CHECK(text == "8 requests are waiting for " + disk + " already, which does not answer");
 }
 
 TEST_CASE("the opener's end is seen at once, although a process of it still answers") {

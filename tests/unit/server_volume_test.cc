@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <semaphore>
 
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <semaphore>
 #include <thread>
 #include <vector>
 
@@ -58,7 +60,36 @@ private:
 
 std::expected<VolumeUse, VolumeRefusal> acquire(VolumeRegistry& registry, const VolumeRequest& request) {
     OwnDisk disk(request);
-    return registry.acquire(disk, {.name = {}, .host = {}, .writable = request.writable, .deadline = {}});
+    return registry.acquire(disk, {.name = {},
+                                   .host = {},
+                                   .writable = request.writable,
+                                   .deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1),
+                                   .path = request.path});
+}
+
+// A disk whose opening waits until it is told to go on.
+class HangingDisk final : public DiskSource {
+public:
+    explicit HangingDisk(VolumeRequest request) : request_(std::move(request)) {}
+    std::expected<DiskKey, VolumeRefusal> find(const DiskWanted&) override { return find_disk(request_); }
+    std::expected<OpenedDisk, VolumeRefusal> open(const DiskWanted&) override {
+        begun.release();
+        go.acquire();
+        return open_disk(request_);
+    }
+    std::counting_semaphore<> begun{0};
+    std::counting_semaphore<> go{0};
+
+private:
+    VolumeRequest request_;
+};
+
+DiskWanted wanted(const VolumeRequest& request, std::chrono::milliseconds patience) {
+    return {.name = "disk",
+            .host = "unix",
+            .writable = request.writable,
+            .deadline = std::chrono::steady_clock::now() + patience,
+            .path = request.path};
 }
 
 // Null where it cannot be opened.
@@ -391,4 +422,28 @@ TEST_CASE(
     CHECK(::access(path.c_str(), F_OK) != 0);
     CHECK(acquire(registry, {path, true, 8192})->volume().traits()->size == 8192);
     ::unlink(path.c_str());
+}
+
+TEST_CASE(
+    "a disk whose opening hangs is waited for until the deadline, holds one thread, and no other disk") {
+    using namespace std::chrono_literals;
+    const TemporaryFile file(8192);
+    const TemporaryFile other(8192);
+    HangingDisk disk(file.request());
+    VolumeRegistry registry;
+    for (int i = 0; i < 3; ++i) {
+        const auto refused = registry.acquire(disk, wanted(file.request(), 1ms));
+        REQUIRE_FALSE(refused.has_value());
+        CHECK(refused.error().text ==
+              file.request().path + ": the disk does not answer (opening it timed out)");
+    }
+    disk.begun.acquire();
+    CHECK_MESSAGE(!disk.begun.try_acquire(), "only the first one opens");
+    CHECK(registry.hanging() == std::vector{file.request().path});
+    CHECK(acquire(registry, other.request()).has_value());
+    // One that still waits when the disk answers gets it, though another one's call has opened it.
+    disk.go.release(2);
+    const auto opened_late = registry.acquire(disk, wanted(file.request(), 1min));
+    REQUIRE(opened_late.has_value());
+    CHECK(opened_late->traits()->size == 8192);
 }
