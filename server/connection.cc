@@ -2,11 +2,14 @@
 
 #include "server/connection.hh"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -228,9 +231,13 @@ void Connection::say_goodbye() noexcept {
     // is fenced has nobody behind it who waits for one.
     for (int i = 0; order_ != Order::fence && i < 50 && awaits_acknowledgement(socket_.get()); ++i)
         (void)::poll(nullptr, 0, 10);
-    const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
-    (void)::connect(socket_.get(), &nobody, sizeof nobody);
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    (void)::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     (void)::shutdown(socket_.get(), SHUT_RDWR);  // a UNIX socket, which cannot be reset
+    // The last close resets a TCP connection then. Something else takes the descriptor's place, since other
+    // threads may still use its number. Without a descriptor to be had, the destructor closes.
+    if (const Fd nothing(::eventfd(0, EFD_CLOEXEC)); nothing)
+        (void)::dup3(nothing.get(), socket_.get(), O_CLOEXEC);
 }
 
 }  // namespace holdfast::server

@@ -72,7 +72,9 @@ private:
     void give_order_to_stop() noexcept;
     void log_handshake_end(const std::string& why) const;
 
-    Fd socket_;  // closed by the destructor: the main thread may shut it down until then
+    // The number is closed by the destructor: other threads may use it until then. The socket may be closed
+    // before, by the farewell.
+    Fd socket_;
     Peer peer_;
     ListenScope scope_;
     Context context_;

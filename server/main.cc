@@ -151,6 +151,8 @@ int serve(const Options& options, Config config, InheritedSockets given, Daemon&
         if (const Result<void> ready = daemon.ready(); !ready) return fail(ready.error().message());
         log::open(program, log::Sink::syslog, options.verbose ? log::Level::debug : log::Level::info);
     }
+    // Connected before the filter, which allows no connect(2).
+    const ServiceManager manager = ServiceManager::of_this_process();
     if (std::expected<Fd, std::string> refused_calls = confine_system_calls(); refused_calls) {
         server.tell_of_calls(std::move(*refused_calls));
     } else {
@@ -158,7 +160,7 @@ int serve(const Options& options, Config config, InheritedSockets given, Daemon&
                      "); serving without one");
     }
     log::notice(fmt::format("holdfast-server {} serves {} exports", HOLDFAST_VERSION, export_count));
-    notify_service_manager(fmt::format("READY=1\nSTATUS=Serving {} exports.", export_count));
+    manager.tell(fmt::format("READY=1\nSTATUS=Serving {} exports.", export_count));
     switch (server.run()) {
         case Server::Outcome::clean: log::notice("stopped"); return good;
         case Server::Outcome::bereft: return fail("stopped, without the process that opens the disks");

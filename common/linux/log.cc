@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -25,7 +26,7 @@ struct State {
     Sink sink = Sink::terminal;
     Level least = Level::info;
     Fd kmsg;
-    Fd socket;  // resident: a datagram socket, connected anew for each line
+    Fd socket;  // resident, syslog: a datagram socket, never connected
 };
 
 State& state() {
@@ -48,22 +49,30 @@ const char* level_word(Level level) {
 constexpr std::size_t longest_line = 960;
 
 // To a logger that may come and go, and may itself wait for the dead disk: what it does not take at once is
-// not for it.
-void send_to_logger(const State& log, int level, std::string_view text) {
-    struct stat entry {};
-    // A link is systemd's, and leads to the journal, which reads the kernel's log anyway.
-    if (::fstatat(AT_FDCWD, "log", &entry, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISSOCK(entry.st_mode)) return;
+// lost. The address goes with each line, since the server may not connect (server/confinement.cc).
+void send_to_logger(const State& log, const char* path, int level, std::string_view text) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, "log", 4);
-    if (::connect(log.socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return;
-    std::array<char, longest_line + 64> line;
-    const int head =
-        std::snprintf(line.data(), 64, "<%d>%.40s[%d]: ", LOG_DAEMON | level, log.program, ::getpid());
-    const auto start = static_cast<std::size_t>(head);
-    std::copy(text.begin(), text.end(), line.data() + start);
-    [[maybe_unused]] const ssize_t sent =
-        ::send(log.socket.get(), line.data(), start + text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    std::strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+    std::array<char, 64> head;
+    const int head_size = std::snprintf(head.data(), head.size(), "<%d>%.40s[%d]: ", LOG_DAEMON | level,
+                                        log.program, ::getpid());
+    iovec parts[] = {{head.data(), static_cast<std::size_t>(head_size)},
+                     {const_cast<char*>(text.data()), text.size()}};
+    msghdr message{};
+    message.msg_name = &address;
+    message.msg_namelen = sizeof address;
+    message.msg_iov = parts;
+    message.msg_iovlen = std::size(parts);
+    [[maybe_unused]] const ssize_t sent = ::sendmsg(log.socket.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+// "log" in the working folder. A link is systemd's, and leads to the journal, which reads the kernel's log
+// anyway.
+void send_to_logger_here(const State& log, int level, std::string_view text) {
+    struct stat entry {};
+    if (::fstatat(AT_FDCWD, "log", &entry, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(entry.st_mode))
+        send_to_logger(log, "log", level, text);
 }
 
 }  // namespace
@@ -73,10 +82,9 @@ void open(const char* program, Sink sink, Level least) {
     log.program = program;
     log.sink = sink;
     log.least = least;
-    if (sink == Sink::syslog) ::openlog(program, LOG_PID | LOG_NDELAY, LOG_DAEMON);
     if (sink == Sink::kernel || sink == Sink::resident)
         log.kmsg.reset(::open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NONBLOCK));
-    if (sink == Sink::resident)
+    if (sink == Sink::resident || sink == Sink::syslog)
         log.socket.reset(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
@@ -111,11 +119,8 @@ void write(Level level, std::string_view text) noexcept {
     std::transform(text.data(), text.data() + length, body,
                    [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c; });
     body[length] = '\n';
-    if (log.sink == Sink::syslog) {
-        ::syslog(number, "%.*s", static_cast<int>(length), body);
-        return;
-    }
-    if (log.sink == Sink::resident) send_to_logger(log, number, {body, length});
+    if (log.sink == Sink::syslog) return send_to_logger(log, "/dev/log", number, {body, length});
+    if (log.sink == Sink::resident) send_to_logger_here(log, number, {body, length});
     const bool to_kernel = log.sink == Sink::kernel || log.sink == Sink::resident;
     const int target = to_kernel && log.kmsg ? log.kmsg.get() : STDERR_FILENO;
     // Nothing can be done about a log that does not take its line.

@@ -14,7 +14,7 @@ enum class Level : std::uint8_t { error = 3, warning = 4, notice = 5, info = 6, 
 enum class Sink : std::uint8_t {
     terminal,  // stderr: "holdfast-server: warning: text"
     journal,   // stderr with sd-daemon(3) prefixes: "<4>text"
-    syslog,    // syslog(3)
+    syslog,    // /dev/log, as syslog(3) does it, but without waiting
     kernel,    // /dev/kmsg, for the initramfs: "<4>holdfast-client: text"
     resident,  // /dev/kmsg, from where systemd's journal takes it; and the socket "log" of the working folder
                // (/dev) where that is one of its own, as under System V init, whose loggers leave out what is

@@ -2,6 +2,8 @@
 import os
 import re
 import signal
+import socket
+import stat
 from pathlib import Path
 
 import nbd
@@ -140,3 +142,35 @@ def pid_file(bench: Bench) -> None:
     os.kill(pid, signal.SIGTERM)
     wait_for(lambda: not file.exists(), "the end of the pid file")
     wait_for(lambda: not Path(f"/proc/{pid}").exists(), "the end of the daemon")
+
+
+@test("a daemon's log reaches a logger that has started anew, though the daemon may connect to nothing")
+def logger_anew(bench: Bench) -> None:
+    disk, file, port = bench.file("disk", MIB), bench.folder / "pid", free_port()
+    dev = bench.folder / "dev"
+    dev.mkdir()
+    os.mknod(dev / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+
+    def logger() -> socket.socket:
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        made.settimeout(60)
+        made.bind(str(dev / "log"))
+        (dev / "log").chmod(0o666)
+        return made
+
+    def hears(text: bytes) -> None:
+        while text not in (line := log.recv(4096)):
+            pass
+        assert line.startswith(b"<30>holdfast-server["), line
+
+    with logger() as log:
+        output("unshare", "--mount", "sh", "-c", 'mount --bind "$1" /dev && shift && exec "$@"', "-", dev, bench.server_program,
+               "--export", f"disk={disk}", "--listen", f"127.0.0.1:{port}", "--pid-file", file)
+        connect(f"nbd://127.0.0.1:{port}/disk").shutdown()
+        hears(b"export disk: 127.0.0.1:")
+    (dev / "log").unlink()
+    with logger() as log:
+        connect(f"nbd://127.0.0.1:{port}/disk").shutdown()
+        hears(b"export disk: 127.0.0.1:")
+        os.kill(int(file.read_text()), signal.SIGTERM)
+        wait_for(lambda: not file.exists(), "the end of the daemon")

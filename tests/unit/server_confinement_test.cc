@@ -4,6 +4,9 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -181,6 +184,32 @@ TEST_CASE("every other call fails, and is told of") {
              {"fstatfs", SYS_fstatfs},
              {"setrlimit", SYS_setrlimit},
              {"a call of the future", 999},
+             {"connect", SYS_connect},
+             {"sendto an address", SYS_sendto, {-1, 0, 0, 0, path, 16}},
+             {"sendto by fast open", SYS_sendto, {-1, 0, 0, MSG_FASTOPEN, 0, 0}},
+             {"sendmsg by fast open", SYS_sendmsg, {-1, 0, MSG_FASTOPEN | MSG_NOSIGNAL}},
+             {"sendmmsg", SYS_sendmmsg},
+             {"setsockopt of a later connect", SYS_setsockopt, {-1, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 0, 0}},
+             {"setsockopt of the state", SYS_setsockopt, {-1, IPPROTO_TCP, TCP_REPAIR, 0, 0}},
+             {"setsockopt of a filter", SYS_setsockopt, {-1, SOL_SOCKET, SO_ATTACH_FILTER, 0, 0}},
+             {"setsockopt of a group", SYS_setsockopt, {-1, IPPROTO_IP, IP_ADD_MEMBERSHIP, 0, 0}},
+             {"fcntl of an owner", SYS_fcntl, {-1, F_SETOWN, ::getppid()}},
+             {"fcntl of an owner, the long way", SYS_fcntl, {-1, F_SETOWN_EX, 0}},
+             {"fcntl of a signal", SYS_fcntl, {-1, F_SETSIG, SIGKILL}},
+             {"fcntl of signals", SYS_fcntl, {-1, F_SETFL, O_ASYNC}},
+             {"fcntl of a lease", SYS_fcntl, {-1, F_SETLEASE, F_WRLCK}},
+             {"ioctl of signals", SYS_ioctl, {-1, FIOASYNC, 0}},
+             {"ioctl of an owner", SYS_ioctl, {-1, FIOSETOWN, 0}},
+             {"ioctl of a process group", SYS_ioctl, {-1, SIOCSPGRP, 0}},
+             {"tkill", SYS_tkill, {::getppid(), 0}},
+             {"rt_sigqueueinfo", SYS_rt_sigqueueinfo, {::getppid(), 0, 0}},
+             {"rt_tgsigqueueinfo", SYS_rt_tgsigqueueinfo, {::getppid(), ::getppid(), 0, 0}},
+             {"pidfd_send_signal", SYS_pidfd_send_signal},
+             {"timer_create", SYS_timer_create},
+             {"get_robust_list", SYS_get_robust_list, {::getppid(), 0, 0}},
+             {"io_uring_enter", SYS_io_uring_enter},
+             {"io_uring_register", SYS_io_uring_register},
+             {"socket to the log", SYS_socket, {AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0}},
              {"socket of the network", SYS_socket, {AF_INET, SOCK_STREAM, 0}},
              {"socket of the kernel's", SYS_socket, {AF_NETLINK, SOCK_RAW, 0}},
              {"socket to a service", SYS_socket, {AF_UNIX, SOCK_STREAM, 0}},
@@ -207,7 +236,6 @@ TEST_CASE("what serving needs is carried out") {
               SYS_mmap,
               {0, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0}},
              {"eventfd2", SYS_eventfd2, {0, 0}},
-             {"socket to the log", SYS_socket, {AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0}},
              {"getrandom", SYS_getrandom, {reinterpret_cast<long>(&byte), 1, 0}},
              {"prctl of a thread's name", SYS_prctl, {PR_SET_NAME, reinterpret_cast<long>("name")}},
          }) {
@@ -223,6 +251,9 @@ TEST_CASE("what serving needs is carried out") {
                              {"splice", SYS_splice, {-1, 0, -1, 0, 1, 0}},
                              {"recvmsg", SYS_recvmsg, {-1, 0, 0}},
                              {"sendmsg", SYS_sendmsg, {-1, 0, 0}},
+                             {"sendto, as send", SYS_sendto, {-1, 0, 0, MSG_NOSIGNAL, 0, 0}},
+                             {"an option of a socket", SYS_setsockopt, {-1, IPPROTO_TCP, TCP_NODELAY, 0, 0}},
+                             {"a pipe's size", SYS_fcntl, {-1, F_SETPIPE_SZ, 4096}},
                              {"accept4", SYS_accept4, {-1, 0, 0, 0}},
                              {"a device's size", SYS_ioctl, {-1, static_cast<long>(BLKGETSIZE64), 0}},
                              {"a device's discard", SYS_ioctl, {-1, BLKDISCARD, 0}}}) {
