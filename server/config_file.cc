@@ -7,12 +7,15 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <set>
 #include <utility>
 
 #include "common/linux/text_file.hh"
 #include "server/access_file.hh"
+#include "server/apart.hh"
 
 namespace holdfast::server {
 namespace {
@@ -45,18 +48,23 @@ ConfigTexts::File read_file(const std::string& path) {
 
 }  // namespace
 
-ConfigTexts read_config_files(const Options& options) {
+ConfigTexts read_config_files(const Options& options,
+                              const std::function<void(const std::string& path)>& on_path) {
+    const auto will_open = [&](const std::string& path) -> const std::string& {
+        if (on_path) on_path(path);
+        return path;
+    };
     ConfigTexts texts;
     if (!options.reads_config()) return texts;
-    texts.files.push_back(read_file(options.config));
+    texts.files.push_back(read_file(will_open(options.config)));
     ConfigReader reader;
     reader.add_main(options.config, texts.files.front().text);
     if (!reader.includedir()) return texts;
     const std::string& directory = reader.includedir()->path;
-    const Result<std::vector<std::string>> names = conf_files(directory);
+    const Result<std::vector<std::string>> names = conf_files(will_open(directory));
     if (!names) texts.directory_fault = names.error().message();
     for (const std::string& name : names.value_or(std::vector<std::string>()))
-        texts.files.push_back(read_file(directory + "/" + name));
+        texts.files.push_back(read_file(will_open(directory + "/" + name)));
     return texts;
 }
 
@@ -89,32 +97,62 @@ LoadedConfig make_config(const Options& options, const ConfigTexts& texts) {
 
 LoadedConfig load_config(const Options& options) { return make_config(options, read_config_files(options)); }
 
+namespace {
+
+// What is wrong with an export's path; empty: nothing.
+std::string fault_of_path(const std::string& path) {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) == 0) return {};
+    return fmt::format("{}: {}; clients are refused until it is there", path,
+                       SysError{errno, "stat"}.message());
+}
+
+struct Found {
+    std::vector<Remark> mistakes;
+    std::string fault;  // empty: none
+};
+
+Found look_at_authfile(const std::string& path) {
+    Found found;
+    found.mistakes = mistakes_in_access_file(path);
+    if (!found.mistakes.empty()) return found;
+    if (const auto list = read_access_file(path); !list)
+        found.fault = list.error() + "; nobody may connect until this is mended";
+    return found;
+}
+
+}  // namespace
+
 Surroundings look_around(const Config& config) {
-    Surroundings found;
+    constexpr std::chrono::seconds patience{5};
+    std::vector<std::function<Found()>> tasks;
+    std::vector<const ExportConfig*> exports;  // of the tasks
     std::set<std::string_view> authfiles;
     for (const ExportConfig& one : config.exports) {
-        struct stat status {};
-        const bool named = !one.path.empty() && !one.is_virtual() && one.filesize == 0;
-        if (named && ::stat(one.path.c_str(), &status) != 0) {
-            const SysError error{errno, "stat"};
-            found.warnings.push_back(
-                {one.place, fmt::format("[{}]: {}: {}; clients are refused until it is there", one.name,
-                                        one.path, error.message())});
+        if (!one.path.empty() && !one.is_virtual() && one.filesize == 0) {
+            tasks.emplace_back([path = one.path] { return Found{{}, fault_of_path(path)}; });
+            exports.push_back(&one);
         }
         if (one.authfile.empty() || !authfiles.insert(one.authfile).second) continue;
-        std::vector<Remark> mistakes = mistakes_in_access_file(one.authfile);
-        for (Remark& mistake : mistakes) {
-            mistake.text += fmt::format("; nobody may connect to [{}] until this is mended", one.name);
-            found.mistakes.push_back(std::move(mistake));
-        }
-        if (!mistakes.empty()) continue;
-        if (const auto list = read_access_file(one.authfile); !list) {
-            found.warnings.push_back(
-                {one.place,
-                 fmt::format("[{}]: {}; nobody may connect until this is mended", one.name, list.error())});
-        }
+        tasks.emplace_back([path = one.authfile] { return look_at_authfile(path); });
+        exports.push_back(&one);
     }
-    return found;
+    Surroundings around;
+    const std::vector<std::optional<Found>> results = do_apart(std::move(tasks), patience);
+    for (std::size_t i = 0; i < results.size(); ++i) {
+        const ExportConfig& one = *exports[i];
+        const Found found = results[i].value_or(Found{
+            {},
+            fmt::format("{}{}{}: no answer for {} s; clients are refused as long as that lasts", one.path,
+                        one.authfile.empty() ? "" : ", or ", one.authfile, patience.count())});
+        for (Remark mistake : found.mistakes) {
+            mistake.text += fmt::format("; nobody may connect to [{}] until this is mended", one.name);
+            around.mistakes.push_back(std::move(mistake));
+        }
+        if (!found.fault.empty())
+            around.warnings.push_back({one.place, fmt::format("[{}]: {}", one.name, found.fault)});
+    }
+    return around;
 }
 
 }  // namespace holdfast::server

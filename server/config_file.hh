@@ -1,6 +1,7 @@
 // Reads the configuration's files and hands their texts to the pure reader (config.hh).
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,9 @@ struct ConfigTexts {
     std::string directory_fault;  // not empty: why the includedir could not be read
 };
 
-[[nodiscard]] ConfigTexts read_config_files(const Options& options);
+// `on_path` is called with each path just before it is opened.
+[[nodiscard]] ConfigTexts read_config_files(const Options& options,
+                                            const std::function<void(const std::string& path)>& on_path = {});
 // Pure.
 [[nodiscard]] LoadedConfig make_config(const Options& options, const ConfigTexts& texts);
 
@@ -41,6 +44,7 @@ struct Surroundings {
     std::vector<Remark> warnings;  // devices, files and authfiles that are not there: they may come
 };
 // Of a configuration with mistakes, of what could be read of it. Looks at the file system, opens no volume.
+// Blocks for five seconds at most: paths that do not answer until then are warned of.
 [[nodiscard]] Surroundings look_around(const Config& config);
 
 }  // namespace holdfast::server

@@ -150,6 +150,7 @@ int serve(const Options& options, Config config, InheritedSockets given, Daemon&
     if (daemon.detached()) {
         if (const Result<void> ready = daemon.ready(); !ready) return fail(ready.error().message());
         log::open(program, log::Sink::syslog, options.verbose ? log::Level::debug : log::Level::info);
+        log::never_wait();
     }
     // Connected before the filter, which allows no connect(2).
     const ServiceManager manager = ServiceManager::of_this_process();
@@ -172,6 +173,7 @@ int serve(const Options& options, Config config, InheritedSockets given, Daemon&
 
 int start(const Options& options) {
     log::open(program, log::default_sink(), options.verbose ? log::Level::debug : log::Level::info);
+    log::never_wait();
     LoadedConfig loaded = load_config(options);
     for (const Remark& one : loaded.errors) log::error(to_string(one));
     for (const Remark& one : loaded.warnings) log::warning(to_string(one));
@@ -179,9 +181,6 @@ int start(const Options& options) {
         log::error(fmt::format("{} mistakes in the configuration; not started", loaded.errors.size()));
         return not_started;
     }
-    const Surroundings around = look_around(loaded.config);
-    for (const Remark& one : around.mistakes) log::warning(to_string(one));
-    for (const Remark& one : around.warnings) log::warning(to_string(one));
     ::signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
     share_one_heap();

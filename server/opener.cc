@@ -43,6 +43,11 @@ OpenerAnswer answer_with(const std::expected<T, VolumeRefusal>& value) {
     return answer;
 }
 
+using Clock = std::chrono::steady_clock;
+
+// How long the configuration's files may take to be read again.
+constexpr std::chrono::seconds reading_patience{10};
+
 // The descriptors go with the first byte. What does not fit is waited for, unless `flags` forbid it.
 void send(const OpenerAnswer& answer, int socket, int flags) {
     std::span<const std::uint8_t> rest = answer.packed.bytes();
@@ -96,11 +101,13 @@ void Opener::run() {
     ::sigprocmask(SIG_BLOCK, &ended, nullptr);
     const Fd signals(::signalfd(-1, &ended, SFD_CLOEXEC | SFD_NONBLOCK));
     for (;;) {
-        pollfd wait[2] = {{control_.get(), POLLIN, 0}, {signals.get(), POLLIN, 0}};
-        (void)::poll(wait, 2, -1);
+        std::vector<pollfd> wait{{control_.get(), POLLIN, 0}, {signals.get(), POLLIN, 0}};
+        for (const Reading& one : readings_) wait.push_back({one.from_reader.get(), POLLIN, 0});
+        (void)::poll(wait.data(), wait.size(), milliseconds_to_wait());
         signalfd_siginfo info{};
         while (::read(signals.get(), &info, sizeof info) > 0) continue;
         reap();
+        answer_readings(wait);
         if (wait[0].revents != 0 && !take_message()) break;
     }
     remove_pid_file();
@@ -151,17 +158,18 @@ void Opener::handle(const OpenerRequest& request, Fd reply_to) {
         case OpenerCall::open:
         case OpenerCall::look:
         case OpenerCall::admit:
-        case OpenerCall::look_around: return answer_apart(request, std::move(reply_to), nullptr);
-        case OpenerCall::reload: {
-            // Read here, to be remembered; answered apart, because it may be long.
-            const OpenerAnswer ready = reload();
-            return answer_apart(request, std::move(reply_to), &ready);
-        }
+        case OpenerCall::look_around:
+            if (has_place(request, reply_to)) answer_apart(request, std::move(reply_to), nullptr);
+            return;
+        case OpenerCall::reload:
+            if (has_place(request, reply_to)) begin_reload(request, std::move(reply_to));
+            return;
         case OpenerCall::listen: {
             const Config& wanted = next_ ? *next_ : config_;
             if (request.number >= wanted.listens.size() ||
                 wanted.listens[request.number].endpoint.unix_path.empty()) {
-                return answer_apart(request, std::move(reply_to), nullptr);
+                if (has_place(request, reply_to)) answer_apart(request, std::move(reply_to), nullptr);
+                return;
             }
             // Here, because what is bound has to be remembered; nothing of it waits.
             const OpenerAnswer made = listen(request.number);
@@ -176,37 +184,38 @@ void Opener::handle(const OpenerRequest& request, Fd reply_to) {
     }
 }
 
-std::optional<std::string> Opener::crowded(const OpenerRequest& request, const std::string& group) const {
-    const auto same = [&](const auto& one) { return one.second == group; };
-    const auto for_this = static_cast<std::size_t>(std::ranges::count_if(answering_, same));
+bool Opener::has_place(const OpenerRequest& request, const Fd& reply_to) const {
+    const std::string group = group_of(request);
+    const auto for_this = static_cast<std::size_t>(
+        std::ranges::count(readings_, group, &Reading::group) +
+        std::ranges::count_if(answering_, [&](const auto& one) { return one.second == group; }));
+    std::string why;
     if (for_this >= most_for_one) {
         const ExportConfig* const config = config_.find(request.name);
-        return config == nullptr
-                   ? std::string("too many requests of this kind are waiting")
-                   : fmt::format("{} requests are waiting for {}{}{} already, which does not answer",
-                                 for_this, config->path, config->authfile.empty() ? "" : " or ",
-                                 config->authfile);
+        why = config == nullptr
+                  ? std::string("too many requests of this kind are waiting")
+                  : fmt::format("{} requests are waiting for {}{}{} already, which does not answer", for_this,
+                                config->path, config->authfile.empty() ? "" : " or ", config->authfile);
+    } else if (answering_.size() + readings_.size() >= most && for_this > 0) {
+        why = "too many requests are waiting for the disks of other exports";
     }
-    if (answering_.size() >= most && for_this > 0)
-        return "too many requests are waiting for the disks of other exports";
-    return std::nullopt;
+    if (!why.empty()) send(refusal(OpenerStatus::busy, why), reply_to.get(), MSG_DONTWAIT);
+    return why.empty();
 }
 
 void Opener::answer_apart(const OpenerRequest& request, Fd reply_to, const OpenerAnswer* ready) {
-    const std::string group = group_of(request);
-    if (const auto why = crowded(request, group))
-        return send(refusal(OpenerStatus::busy, *why), reply_to.get(), MSG_DONTWAIT);
     const pid_t child = ::fork();
     if (child < 0) {
         const std::string text = SysError{errno, "fork"}.message();
         return send(refusal(OpenerStatus::refused, text), reply_to.get(), MSG_DONTWAIT);
     }
     if (child > 0) {
-        answering_.emplace(child, group);
+        answering_.emplace(child, group_of(request));
         return;
     }
     // Whether the opener lives, the server sees by its end of this.
     control_.reset();
+    readings_.clear();  // the sockets of other requests, which end where nobody has them any more
     // A file system in user space or of the network that does not answer can be waited for for ever, and the
     // wait be ended by a signal that kills. A disk cannot: such a process keeps its export's place.
     (void)::alarm(static_cast<unsigned>(config_.handshaketimeout.count()) + 1);
@@ -279,13 +288,106 @@ OpenerAnswer Opener::listen(std::uint32_t number) const {
     return answer;
 }
 
-OpenerAnswer Opener::reload() {
-    const ConfigTexts texts = read_config_files(options_);
-    LoadedConfig loaded = make_config(options_, texts);
+// What the reader sends: before a file or folder is opened its path, and at the end the texts.
+void Opener::begin_reload(const OpenerRequest& request, Fd reply_to) {
+    int ends[2] = {-1, -1};
+    const bool made = ::pipe2(ends, O_CLOEXEC) == 0;
+    Fd from_reader(ends[0]);
+    const Fd to_opener(ends[1]);
+    const pid_t child = made ? ::fork() : -1;
+    if (child < 0) {
+        const std::string text = SysError{errno, made ? "fork" : "pipe2"}.message();
+        return send(refusal(OpenerStatus::refused, text), reply_to.get(), MSG_DONTWAIT);
+    }
+    if (child > 0) {
+        (void)::fcntl(from_reader.get(), F_SETFL, O_NONBLOCK);
+        readings_.push_back({request,
+                             group_of(request),
+                             std::move(reply_to),
+                             child,
+                             std::move(from_reader),
+                             Clock::now() + reading_patience,
+                             {}});
+        return;
+    }
+    control_.reset();
+    reply_to.reset();
+    readings_.clear();
+    (void)::alarm(static_cast<unsigned>(reading_patience.count()) + 1);
+    const auto put = [&](const Packer& packed) {
+        for (std::span<const std::uint8_t> rest = packed.bytes(); !rest.empty();) {
+            const ssize_t count = ::write(to_opener.get(), rest.data(), rest.size());
+            if (count < 0) ::_exit(1);
+            rest = rest.subspan(static_cast<std::size_t>(count));
+        }
+    };
+    const ConfigTexts texts = read_config_files(options_, [&](const std::string& path) {
+        Packer step(OpenerStatus::busy);
+        step.text(path);
+        put(step);
+    });
+    Packer whole(OpenerStatus::done);
+    pack(whole, texts);
+    put(whole);
+    ::_exit(0);
+}
+
+bool Opener::go_on_reading(Reading& reading) const {
+    std::array<std::uint8_t, 65536> piece;
+    const ssize_t count = ::read(reading.from_reader.get(), piece.data(), piece.size());
+    if (count < 0 && (errno == EINTR || errno == EAGAIN)) return true;
+    if (count > 0) {
+        reading.bytes.insert(reading.bytes.end(), piece.begin(), piece.begin() + count);
+        return true;
+    }
+    return false;
+}
+
+int Opener::milliseconds_to_wait() const {
+    Clock::time_point next = Clock::time_point::max();
+    for (const Reading& one : readings_) next = std::min(next, one.deadline);
+    if (next == Clock::time_point::max()) return -1;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now());
+    return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 60'000));
+}
+
+// `readable` has the readings behind the first two. A reader that hangs and cannot be killed has a place
+// among the processes that answer, so that there are never many.
+void Opener::answer_readings(const std::vector<pollfd>& readable) {
+    std::size_t at = 2;
+    for (auto next = readings_.begin(); next != readings_.end();) {
+        const auto one = next++;
+        const bool ended = readable[at++].revents != 0 && !go_on_reading(*one);
+        if (!ended && Clock::now() < one->deadline) continue;
+        if (!ended) answering_.emplace(one->reader, one->group);
+        Reading done = std::move(*one);
+        readings_.erase(one);
+        // Answered apart, because it may be long.
+        const OpenerAnswer ready = take_over(done);
+        answer_apart(done.request, std::move(done.reply_to), &ready);
+    }
+}
+
+// Kept here for commit(), and handed to the server.
+OpenerAnswer Opener::take_over(const Reading& reading) {
     next_.reset();
+    Unpacker from(reading.bytes);
+    std::string path;
+    auto kind = from.number<std::uint8_t>();
+    for (; from.sound() && kind == static_cast<std::uint8_t>(OpenerStatus::busy);
+         kind = from.number<std::uint8_t>())
+        path = from.text();
+    std::optional<ConfigTexts> texts;
+    if (from.sound()) texts = unpack_texts(from);
+    if (!texts) {
+        return refusal(OpenerStatus::refused,
+                       fmt::format("{}: reading it took longer than {} s; does its file system answer?", path,
+                                   reading_patience.count()));
+    }
+    LoadedConfig loaded = make_config(options_, *texts);
     if (loaded.errors.empty()) next_ = std::move(loaded.config);
     OpenerAnswer answer;
-    pack(answer.packed, texts);
+    pack(answer.packed, *texts);
     return answer;
 }
 

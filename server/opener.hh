@@ -9,12 +9,16 @@
 // separate from what they ask for.
 #pragma once
 
+#include <poll.h>
 #include <sys/types.h>
 
+#include <chrono>
+#include <list>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "common/linux/fd.hh"
 #include "server/disk_opening.hh"
@@ -56,19 +60,36 @@ public:
     void run();
 
 private:
+    // A reload whose files are being read.
+    struct Reading {
+        OpenerRequest request;
+        std::string group;
+        Fd reply_to;
+        pid_t reader;
+        Fd from_reader;
+        std::chrono::steady_clock::time_point deadline;
+        std::vector<std::uint8_t> bytes;
+    };
+
     // False at the end.
     [[nodiscard]] bool take_message();
     void handle(const OpenerRequest& request, Fd reply_to);
-    // In a process of its own, unless there are too many. It ends by itself when nobody waits any more, as
+    // Has a process read the configuration's files: their file system may not answer.
+    void begin_reload(const OpenerRequest& request, Fd reply_to);
+    // Takes what that process has read. False at the end.
+    [[nodiscard]] bool go_on_reading(Reading& reading) const;
+    // Answers those that have come to their end, of the reader or of the time.
+    void answer_readings(const std::vector<pollfd>& readable);
+    [[nodiscard]] int milliseconds_to_wait() const;
+    // In a process of its own. It ends by itself when nobody waits any more, as
     // far as the kernel lets it.
     void answer_apart(const OpenerRequest& request, Fd reply_to, const OpenerAnswer* ready);
-    // Why there is no place for one more; nullopt: there is.
-    [[nodiscard]] std::optional<std::string> crowded(const OpenerRequest& request,
-                                                     const std::string& group) const;
+    // Whether there is a place for one more. Where not, answers so.
+    [[nodiscard]] bool has_place(const OpenerRequest& request, const Fd& reply_to) const;
     [[nodiscard]] OpenerAnswer answer(const OpenerRequest& request) const;
     [[nodiscard]] OpenerAnswer listen(std::uint32_t number) const;
     [[nodiscard]] VolumeRequest request_for(const ExportConfig& config, const std::string& host) const;
-    [[nodiscard]] OpenerAnswer reload();
+    [[nodiscard]] OpenerAnswer take_over(const Reading& reading);
     void commit();
     void remove_socket(std::string path);
     void reap();
@@ -80,7 +101,8 @@ private:
     std::optional<Config> next_;  // read, and not in force yet
     std::optional<Identity> identity_;
     pid_t server_;
-    std::set<std::string> bound_;             // the UNIX sockets that are to be removed in the end
+    std::set<std::string> bound_;  // the UNIX sockets that are to be removed in the end
+    std::list<Reading> readings_;
     std::map<pid_t, std::string> answering_;  // the processes that answer, with their groups
 };
 

@@ -20,6 +20,9 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t longest_answer = 256U << 20;
 constexpr std::size_t most_files = 64;
 
+constexpr const char* timed_out =
+    "it could not be opened in time; its disk, or what its name leads to, hangs";
+
 std::unexpected<VolumeRefusal> failure(std::string text) {
     return std::unexpected(VolumeRefusal{false, std::move(text)});
 }
@@ -31,7 +34,9 @@ std::unexpected<VolumeRefusal> no_answer() {
 // Until there is something to read, or room to write; false at the deadline.
 bool wait_for(int socket, short event, Clock::time_point deadline) {
     for (;;) {
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+        const auto now = Clock::now();
+        const auto left = deadline <= now ? std::chrono::milliseconds(0)
+                                          : std::chrono::ceil<std::chrono::milliseconds>(deadline - now);
         const bool ever = deadline != Clock::time_point::max();
         constexpr std::int64_t longest = 3'600'000;
         const auto wait = static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, longest));
@@ -81,47 +86,70 @@ void take_files(msghdr& message, std::vector<Fd>& files) {
 
 OpenerLink::~OpenerLink() {
     control_.reset();
-    if (opener_ > 0) (void)::waitpid(opener_, nullptr, 0);
+    constexpr int pause_ms = 10;
+    for (int i = 0; i < 200 && opener_ > 0; ++i) {
+        if (::waitpid(opener_, nullptr, WNOHANG) != 0) return;
+        (void)::poll(nullptr, 0, pause_ms);
+    }
 }
 
-std::expected<OpenerLink::Answer, VolumeRefusal> OpenerLink::ask_once(const OpenerRequest& request,
-                                                                      Deadline deadline, std::string& busy) {
+std::expected<OpenerQuestion, std::string> OpenerLink::begin(const OpenerRequest& request,
+                                                             Deadline deadline) {
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-        return failure(SysError{errno, "socketpair"}.message());
-    const Fd from_opener(ends[0]);
-    Fd reply_to(ends[1]);
-    if (!send_request(control_.get(), request, reply_to.get(), deadline)) return no_answer();
-    reply_to.reset();
-    Answer answer;
+        return std::unexpected(SysError{errno, "socketpair"}.message());
+    Fd from_opener(ends[0]);
+    const Fd reply_to(ends[1]);
+    if (!send_request(control_.get(), request, reply_to.get(), deadline))
+        return std::unexpected(no_answer().error().text);
+    return OpenerQuestion(std::move(from_opener));
+}
+
+std::optional<OpenerOutcome> OpenerQuestion::take() {
     std::array<std::uint8_t, 16384> piece;
     alignas(cmsghdr) std::array<char, CMSG_SPACE(most_files * sizeof(int))> space{};
     for (;;) {
-        if (!wait_for(from_opener.get(), POLLIN, deadline))
-            return failure("it could not be opened in time; its disk, or what its name leads to, hangs");
         iovec data{piece.data(), piece.size()};
         msghdr message{};
         message.msg_iov = &data;
         message.msg_iovlen = 1;
         message.msg_control = space.data();
         message.msg_controllen = space.size();
-        const ssize_t count = ::recvmsg(from_opener.get(), &message, MSG_CMSG_CLOEXEC);
+        const ssize_t count = ::recvmsg(from_opener_.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
         if (count < 0 && errno == EINTR) continue;
+        if (count < 0 && errno == EAGAIN) return std::nullopt;
         if (count < 0) return no_answer();
-        take_files(message, answer.files);
+        take_files(message, so_far_.files);
         if ((message.msg_flags & MSG_CTRUNC) != 0) return failure("there are too few descriptors");
         // Not before the end: then nobody else has what was opened.
-        if (count == 0) break;
-        answer.bytes.insert(answer.bytes.end(), piece.begin(), piece.begin() + count);
-        if (answer.bytes.size() > longest_answer) return no_answer();
+        if (count == 0) return finish();
+        so_far_.bytes.insert(so_far_.bytes.end(), piece.begin(), piece.begin() + count);
+        if (so_far_.bytes.size() > longest_answer) return no_answer();
     }
+}
+
+OpenerOutcome OpenerQuestion::finish() {
+    OpenerReply answer = std::move(so_far_);
     if (answer.bytes.empty()) return no_answer();
     const auto status = static_cast<OpenerStatus>(answer.bytes.front());
     answer.bytes.erase(answer.bytes.begin());
     if (status == OpenerStatus::done) return answer;
-    const std::string text = Unpacker(answer.bytes).text();
-    if (status == OpenerStatus::busy) busy = text.empty() ? "too many requests are waiting" : text;
-    return std::unexpected(VolumeRefusal{status == OpenerStatus::absent, text});
+    std::string text = Unpacker(answer.bytes).text();
+    was_busy_ = status == OpenerStatus::busy;
+    if (was_busy_ && text.empty()) text = "too many requests are waiting";
+    return std::unexpected(VolumeRefusal{status == OpenerStatus::absent, std::move(text)});
+}
+
+OpenerOutcome OpenerLink::ask_once(const OpenerRequest& request, Deadline deadline, std::string& busy) {
+    std::expected<OpenerQuestion, std::string> question = begin(request, deadline);
+    if (!question) return failure(std::move(question.error()));
+    for (;;) {
+        if (!wait_for(question->fd(), POLLIN, deadline)) return failure(timed_out);
+        std::optional<OpenerOutcome> answer = question->take();
+        if (!answer) continue;
+        if (question->was_busy()) busy = answer->error().text;
+        return std::move(*answer);
+    }
 }
 
 std::expected<OpenerLink::Answer, VolumeRefusal> OpenerLink::ask(const OpenerRequest& request,
@@ -141,7 +169,10 @@ std::expected<OpenerLink::Answer, VolumeRefusal> OpenerLink::ask(const OpenerReq
 }
 
 std::expected<OpenerLink::Answer, VolumeRefusal> OpenerLink::ask(OpenerCall call, const DiskWanted& wanted) {
-    return ask({call, 0, wanted.name, wanted.host}, wanted.deadline);
+    std::expected<Answer, VolumeRefusal> answer = ask({call, 0, wanted.name, wanted.host}, wanted.deadline);
+    if (!answer && answer.error().text == timed_out && !wanted.path.empty())
+        answer.error().text = wanted.path + ": " + answer.error().text;
+    return answer;
 }
 
 std::expected<DiskKey, VolumeRefusal> OpenerLink::find(const DiskWanted& wanted) {
@@ -178,8 +209,28 @@ std::optional<std::string> OpenerLink::forbidden(const DiskWanted& wanted) {
     return answer ? no_answer().error().text : answer.error().text;
 }
 
-std::expected<ConfigTexts, std::string> OpenerLink::reload() {
-    const std::expected<Answer, VolumeRefusal> answer = ask({OpenerCall::reload, 0, {}, {}}, Deadline::max());
+// At once, or not at all.
+std::expected<OpenerQuestion, std::string> OpenerLink::ask_reload() {
+    return begin({OpenerCall::reload, 0, {}, {}}, Deadline::min());
+}
+
+std::expected<OpenerQuestion, std::string> OpenerLink::ask_listen(std::size_t number) {
+    return begin({OpenerCall::listen, static_cast<std::uint32_t>(number), {}, {}}, Deadline::min());
+}
+
+std::expected<OpenerQuestion, std::string> OpenerLink::ask_commit() {
+    return begin({OpenerCall::commit, 0, {}, {}}, Deadline::min());
+}
+
+std::expected<OpenerQuestion, std::string> OpenerLink::ask_look_around() {
+    return begin({OpenerCall::look_around, 0, {}, {}}, Deadline::min());
+}
+
+void OpenerLink::unlisten(bool all) {
+    if (control_) (void)begin({OpenerCall::unlisten, all ? 1U : 0U, {}, {}}, Deadline::min());
+}
+
+std::expected<ConfigTexts, std::string> texts_of(const OpenerOutcome& answer) {
     if (!answer) return std::unexpected(answer.error().text);
     Unpacker from(answer->bytes);
     std::optional<ConfigTexts> texts = unpack_texts(from);
@@ -187,30 +238,21 @@ std::expected<ConfigTexts, std::string> OpenerLink::reload() {
     return std::move(*texts);
 }
 
-std::expected<void, std::string> OpenerLink::commit() {
-    const std::expected<Answer, VolumeRefusal> answer = ask({OpenerCall::commit, 0, {}, {}}, Deadline::max());
-    if (!answer) return std::unexpected(answer.error().text);
-    return {};
-}
-
-std::expected<std::vector<Fd>, std::string> OpenerLink::listen(std::size_t number) {
-    std::expected<Answer, VolumeRefusal> answer =
-        ask({OpenerCall::listen, static_cast<std::uint32_t>(number), {}, {}}, Deadline::max());
+std::expected<std::vector<Fd>, std::string> sockets_of(OpenerOutcome answer) {
     if (!answer) return std::unexpected(answer.error().text);
     if (answer->files.empty()) return std::unexpected(no_answer().error().text);
     return std::move(answer->files);
 }
 
-std::vector<Remark> OpenerLink::look_around() {
-    const std::expected<Answer, VolumeRefusal> answer =
-        ask({OpenerCall::look_around, 0, {}, {}}, Deadline::max());
+std::expected<void, std::string> done_of(const OpenerOutcome& answer) {
+    if (!answer) return std::unexpected(answer.error().text);
+    return {};
+}
+
+std::vector<Remark> remarks_of(const OpenerOutcome& answer) {
     if (!answer) return {};
     Unpacker from(answer->bytes);
     return unpack_remarks(from).value_or(std::vector<Remark>());
-}
-
-void OpenerLink::unlisten(bool all) {
-    (void)ask({OpenerCall::unlisten, all ? 1U : 0U, {}, {}}, Deadline::max());
 }
 
 }  // namespace holdfast::server

@@ -13,6 +13,34 @@
 
 namespace holdfast::server {
 
+// What the opener answered.
+struct OpenerReply {
+    std::vector<std::uint8_t> bytes;  // behind the status, which was `done`
+    std::vector<Fd> files;
+};
+
+// A request whose answer is awaited, by a loop or by a thread that waits.
+class OpenerQuestion {
+public:
+    OpenerQuestion() = default;
+    explicit OpenerQuestion(Fd from_opener) : from_opener_(std::move(from_opener)) {}
+
+    // To be watched for reading; then take().
+    [[nodiscard]] int fd() const noexcept { return from_opener_.get(); }
+    explicit operator bool() const noexcept { return static_cast<bool>(from_opener_); }
+    // Takes what is there, without waiting. nullopt: more is to come. Otherwise the whole answer, once.
+    [[nodiscard]] std::optional<std::expected<OpenerReply, VolumeRefusal>> take();
+    // The answer said that too many requests are waiting: ask again later.
+    [[nodiscard]] bool was_busy() const noexcept { return was_busy_; }
+
+private:
+    [[nodiscard]] std::expected<OpenerReply, VolumeRefusal> finish();
+
+    Fd from_opener_;
+    OpenerReply so_far_;
+    bool was_busy_ = false;
+};
+
 class OpenerLink final : public DiskSource {
 public:
     OpenerLink() = default;
@@ -25,7 +53,7 @@ public:
     explicit operator bool() const noexcept { return static_cast<bool>(control_); }
     OpenerLink(const OpenerLink&) = delete;
     OpenerLink& operator=(const OpenerLink&) = delete;
-    // Ends the opener, and waits until it has cleaned up.
+    // Ends the opener, and waits until it has cleaned up, for two seconds at most.
     ~OpenerLink() override;
 
     // Becomes readable when the opener is gone, and never before.
@@ -38,22 +66,20 @@ public:
     // Whether the export's authfile lets the client in. nullopt: it does; otherwise why not.
     [[nodiscard]] std::optional<std::string> forbidden(const DiskWanted& wanted);
 
+    // These do not wait. The error: the opener takes no requests.
     // The configuration's files as they are now. What they say is in force, for the opener, after commit().
-    [[nodiscard]] std::expected<ConfigTexts, std::string> reload();
-    [[nodiscard]] std::expected<void, std::string> commit();
+    [[nodiscard]] std::expected<OpenerQuestion, std::string> ask_reload();
     // Listening sockets for listener `number` of the configuration that was read last.
-    [[nodiscard]] std::expected<std::vector<Fd>, std::string> listen(std::size_t number);
+    [[nodiscard]] std::expected<OpenerQuestion, std::string> ask_listen(std::size_t number);
+    [[nodiscard]] std::expected<OpenerQuestion, std::string> ask_commit();
     // See server::look_around().
-    [[nodiscard]] std::vector<Remark> look_around();
+    [[nodiscard]] std::expected<OpenerQuestion, std::string> ask_look_around();
     // Removes the UNIX sockets of the listeners: nobody is accepted on them any more. With `all` also the
-    // others.
+    // others. Not answered.
     void unlisten(bool all);
 
 private:
-    struct Answer {
-        std::vector<std::uint8_t> bytes;  // behind the status, which was `done`
-        std::vector<Fd> files;
-    };
+    using Answer = OpenerReply;
     using Deadline = std::chrono::steady_clock::time_point;
 
     [[nodiscard]] std::expected<Answer, VolumeRefusal> ask(const OpenerRequest& request, Deadline deadline);
@@ -62,8 +88,20 @@ private:
                                                                 Deadline deadline, std::string& busy);
     [[nodiscard]] std::expected<Answer, VolumeRefusal> ask(OpenerCall call, const DiskWanted& wanted);
 
+    // Sends the request, waiting for room until the deadline.
+    [[nodiscard]] std::expected<OpenerQuestion, std::string> begin(const OpenerRequest& request,
+                                                                   Deadline deadline);
+
     Fd control_;
     pid_t opener_ = -1;
 };
+
+// What answers to the questions above mean; the error says why there is none that does.
+using OpenerOutcome = std::expected<OpenerReply, VolumeRefusal>;
+[[nodiscard]] std::expected<ConfigTexts, std::string> texts_of(const OpenerOutcome& answer);
+[[nodiscard]] std::expected<std::vector<Fd>, std::string> sockets_of(OpenerOutcome answer);
+[[nodiscard]] std::expected<void, std::string> done_of(const OpenerOutcome& answer);
+// Empty where there is no answer.
+[[nodiscard]] std::vector<Remark> remarks_of(const OpenerOutcome& answer);
 
 }  // namespace holdfast::server

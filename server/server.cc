@@ -102,16 +102,23 @@ std::expected<void, std::string> Server::open_status() {
     return {};
 }
 
-std::expected<std::vector<Server::Listener>, std::string> Server::open_listeners(const Config& config) {
+bool Server::has_listener(const Endpoint& endpoint) const {
+    return std::ranges::find(listeners_, endpoint, &Listener::endpoint) != listeners_.end();
+}
+
+std::expected<std::vector<Server::Listener>, std::string> Server::open_listeners(
+    const Config& config, std::map<std::size_t, std::vector<Fd>> bound) {
     std::vector<Listener> wanted;
     for (std::size_t number = 0; number < config.listens.size(); ++number) {
         const Listen& listen = config.listens[number];
         Listener one{listen.endpoint, scope_of(listen), {}};
-        if (std::ranges::find(listeners_, listen.endpoint, &Listener::endpoint) == listeners_.end()) {
+        // At a reload the rights for it are the opener's.
+        if (const auto ready = bound.find(number); ready != bound.end()) {
+            one.sockets = std::move(ready->second);
+        } else if (!has_listener(listen.endpoint)) {
             const std::size_t given = given_.size();
-            // At a reload the rights for it are the opener's.
             std::expected<std::vector<Fd>, std::string> sockets =
-                opener_ ? opener_.listen(number) : listen_on(listen.endpoint, identity_, given_);
+                listen_on(listen.endpoint, identity_, given_);
             if (!sockets) return std::unexpected(to_string(Remark{listen.place, sockets.error()}));
             one.sockets = std::move(*sockets);
             one.given = given_.size() != given;
@@ -163,15 +170,19 @@ void Server::take_over(std::vector<Listener> wanted) {
 
 Server::Outcome Server::run() {
     std::array<epoll_event, 64> events;
+    ask_look_around();
     while (stop_ == Stop::not_yet || !connections_.empty() || !shared_.volumes.hanging().empty()) {
         const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), milliseconds_to_wait());
         bool signalled = false;
+        bool reloading = false;
         for (int i = 0; i < count; ++i) {
             const int fd = events[static_cast<std::size_t>(i)].data.fd;
             if (fd == changed_.get()) on_changed();
             if (fd == status_.descriptor()) status_.turn();
             if (fd == refused_calls_.get()) on_refused_calls();
             if (fd == opener_.fd()) on_opener_gone();
+            if (look_around_ && fd == look_around_.fd()) on_look_around();
+            reloading |= reload_ && fd == reload_->fd();
             if (const auto sleeping = sleeping_.find(fd); sleeping != sleeping_.end()) wake(sleeping);
             signalled |= fd == signals_.get();
             for (const Listener& one : listeners_) {
@@ -180,6 +191,7 @@ Server::Outcome Server::run() {
         }
         // Last, because a reload changes the listeners that the other events speak of.
         if (signalled) on_signal();
+        if (reloading && reload_) on_reload();
         on_time();
         if (stop_ == Stop::cut_off && Clock::now() >= stop_deadline_) {
             if (!connections_.empty() || !shared_.volumes.hanging().empty()) return leave_stuck();
@@ -190,6 +202,9 @@ Server::Outcome Server::run() {
 
 int Server::milliseconds_to_wait() const {
     Clock::time_point next = std::min({accept_again_, wake_again_, trim_again_, status_.deadline()});
+    if (reload_) next = std::min(next, reload_->deadline());
+    // A log whose reader is slow is tried again.
+    if (log::catch_up()) next = std::min(next, Clock::now() + std::chrono::milliseconds(100));
     if (watchdog_ != Clock::duration::zero()) next = std::min(next, feed_at_);
     if (stop_ != Stop::not_yet) next = std::min(next, stop_deadline_);
     // Nobody says when an opening ends that no client waits for any more.
@@ -210,6 +225,9 @@ void Server::on_time() {
         trim_again_ = Clock::time_point::max();
     }
     status_.on_time(now);
+    if (reload_ && reload_->deadline() <= now)
+        end_reload(std::unexpected(fmt::format("the process that opens the disks gave no answer for {} s",
+                                               Reload::patience.count())));
     feed_watchdog(now);
     if (stop_ == Stop::not_yet || now < stop_deadline_) return;
     switch (stop_) {
@@ -366,52 +384,81 @@ void Server::on_signal() {
     signalfd_siginfo info{};
     while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
         if (info.ssi_signo == SIGHUP) {
-            if (stop_ == Stop::not_yet) reload();
+            if (stop_ == Stop::not_yet) begin_reload();
         } else if (stop_ == Stop::not_yet) {
             begin_stop(info.ssi_signo == SIGTERM ? "on SIGTERM" : "on SIGINT");
         }
     }
 }
 
-void Server::reload() {
+void Server::begin_reload() {
+    reload_again_ = reload_.has_value();
+    if (reload_) return;
     // The time is for Type=notify-reload, which must know this reload from the one before.
     timespec now{};
     (void)::clock_gettime(CLOCK_MONOTONIC, &now);
     manager_.tell(fmt::format("RELOADING=1\nMONOTONIC_USEC={}",
                               std::uint64_t{1'000'000} * static_cast<std::uint64_t>(now.tv_sec) +
                                   static_cast<std::uint64_t>(now.tv_nsec) / 1000));
-    const std::expected<ConfigTexts, std::string> texts = opener_.reload();
-    LoadedConfig loaded;
-    if (texts) {
-        loaded = make_config(options_, *texts);
+    reload_.emplace(options_, opener_, [this](const Endpoint& one) { return has_listener(one); });
+    if (auto begun = reload_->begin(); !begun) return end_reload(std::unexpected(begun.error()));
+    (void)watch(reload_->fd());
+}
+
+void Server::on_reload() {
+    bool asked = false;
+    if (auto outcome = reload_->go_on(asked)) return end_reload(std::move(*outcome));
+    if (asked) (void)watch(reload_->fd());
+}
+
+void Server::end_reload(std::expected<Reload::Result, std::string> outcome) {
+    reload_.reset();
+    if (outcome) {
+        for (const Remark& one : outcome->loaded.warnings) log::warning(to_string(one));
+        for (const Remark& one : outcome->loaded.errors) log::error(to_string(one));
     } else {
-        loaded.errors.push_back({{options_.config, 0}, texts.error()});
+        log::error(outcome.error());
     }
-    for (const Remark& one : loaded.warnings) log::warning(to_string(one));
-    for (const Remark& one : loaded.errors) log::error(to_string(one));
-    std::expected<std::vector<Listener>, std::string> wanted;
-    if (loaded.errors.empty()) {
-        wanted = open_listeners(loaded.config);
-        // Connections that ask by the old configuration are refused from here on where the new one differs.
-        if (const auto done = wanted ? opener_.commit() : std::expected<void, std::string>(); !done)
-            wanted = std::unexpected(done.error());
-        if (!wanted) log::error(wanted.error());
-    }
-    if (!loaded.errors.empty() || !wanted) {
+    if (outcome && outcome->loaded.errors.empty()) {
+        take_over(std::move(*outcome));
+    } else {
         log::error("the new configuration has mistakes; the old one stays in force");
-        return manager_.tell("READY=1\nSTATUS=The new configuration has mistakes; the old one is in force.");
+        manager_.tell("READY=1\nSTATUS=The new configuration has mistakes; the old one is in force.");
     }
-    if (loaded.config.user != config_->user || loaded.config.group != config_->group) {
+    if (std::exchange(reload_again_, false)) begin_reload();
+}
+
+void Server::take_over(Reload::Result result) {
+    std::expected<std::vector<Listener>, std::string> wanted =
+        open_listeners(result.loaded.config, std::move(result.sockets));
+    if (!wanted) return log::error(wanted.error());  // there is no listener without sockets by now
+    Config& loaded = result.loaded.config;
+    if (loaded.user != config_->user || loaded.group != config_->group) {
         log::warning("user and group change only with a restart");
     }
-    if (loaded.config.statussocket != config_->statussocket)
+    if (loaded.statussocket != config_->statussocket)
         log::warning("statussocket changes only with a restart");
-    for (const Remark& one : opener_.look_around()) log::warning(to_string(one));
     take_over(std::move(*wanted));
-    config_ = std::make_shared<const Config>(std::move(loaded.config));
+    config_ = std::make_shared<const Config>(std::move(loaded));
     shared_.buffer_memory.set_limit(config_->buffermemory);
     log::notice(fmt::format("configuration read again: {} exports", config_->exports.size()));
     manager_.tell(fmt::format("READY=1\nSTATUS=Serving {} exports.", config_->exports.size()));
+    ask_look_around();
+}
+
+void Server::ask_look_around() {
+    // Where the opener takes no requests, clients will learn as much.
+    if (auto question = opener_.ask_look_around()) {
+        look_around_ = std::move(*question);
+        (void)watch(look_around_.fd());
+    }
+}
+
+void Server::on_look_around() {
+    const std::optional<OpenerOutcome> answer = look_around_.take();
+    if (!answer) return;
+    look_around_ = OpenerQuestion();
+    for (const Remark& one : remarks_of(*answer)) log::warning(to_string(one));
 }
 
 void Server::tell_of_calls(Fd refused_calls) {
@@ -439,6 +486,7 @@ void Server::on_opener_gone() {
 void Server::begin_stop(std::string_view why) {
     log::notice(fmt::format("stopping {}: {} connections", why, connections_.size()));
     manager_.tell("STOPPING=1");
+    reload_.reset();
     hold_accepting(true);
     for (Listener& one : listeners_) one.sockets.clear();
     opener_.unlisten(false);

@@ -18,6 +18,7 @@
 #include "server/inherited_sockets.hh"
 #include "server/opener_link.hh"
 #include "server/options.hh"
+#include "server/reload.hh"
 #include "server/status_socket.hh"
 
 namespace holdfast::server {
@@ -58,8 +59,10 @@ private:
     using Clock = std::chrono::steady_clock;
 
     // The listeners that the configuration wants, with new sockets only for endpoints that `listeners_` does
-    // not have: the others have none yet.
-    [[nodiscard]] std::expected<std::vector<Listener>, std::string> open_listeners(const Config& config);
+    // not have: the others have none yet. At the start they are bound here, later they are in `bound`.
+    [[nodiscard]] std::expected<std::vector<Listener>, std::string> open_listeners(
+        const Config& config, std::map<std::size_t, std::vector<Fd>> bound = {});
+    [[nodiscard]] bool has_listener(const Endpoint& endpoint) const;
     // Those given ones that the configuration does not speak of: they serve every export.
     void add_given(const Config& config, std::vector<Listener>& wanted);
     [[nodiscard]] std::expected<void, std::string> open_status();
@@ -76,7 +79,13 @@ private:
     void wake(Sleeping::iterator sleeping);
     void wake_all();
     void on_changed();
-    void reload();
+    void begin_reload();
+    void on_reload();
+    void end_reload(std::expected<Reload::Result, std::string> outcome);
+    void take_over(Reload::Result result);
+    // What will refuse clients as things stand is looked for by the opener, and warned of when it answers.
+    void ask_look_around();
+    void on_look_around();
     void on_refused_calls();
     void on_opener_gone();
     void begin_stop(std::string_view why);
@@ -99,6 +108,9 @@ private:
     Fd signals_;
     Fd changed_;  // an eventfd: connections say that something about them has changed
     Fd refused_calls_;
+    std::optional<Reload> reload_;  // while one is going on
+    bool reload_again_ = false;     // gives meaning to `reload_`: the files may have changed since it began
+    OpenerQuestion look_around_;
     std::vector<Listener> listeners_;
     std::list<Connection> connections_;
     Sleeping sleeping_;

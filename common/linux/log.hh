@@ -28,6 +28,14 @@ void open(const char* program, Sink sink, Level least = Level::info);
 // journal where stderr is the journal's stream (JOURNAL_STREAM), else terminal.
 [[nodiscard]] Sink default_sink();
 
+// From here on no line waits for its reader, for a program with threads whose loop must not stand still.
+// Lines that are not taken at once are kept, up to 64 KiB, and sent before the next one; further lines are
+// dropped, and a line says how many. For the sinks terminal, journal and syslog; call it after open(), before
+// threads and before the process is confined. Allocates.
+void never_wait();
+// Sends lines that were kept. True: some are left, so call it again soon.
+bool catch_up() noexcept;
+
 // Never blocks for long, never fails loudly; control characters in `text` are replaced (names come from the
 // network).
 void write(Level level, std::string_view text) noexcept;

@@ -112,11 +112,12 @@ class Bench:
         return self.file(name, content=os.urandom(size))
 
     def start(self, port: int, *command: str | Path, environment: dict[str, str] | None = None,
-              descriptors: tuple[int, ...] = ()) -> Server:
-        """Starts any server, and waits until its port answers."""
+              descriptors: tuple[int, ...] = (), stderr: int | None = None) -> Server:
+        """Starts any server, and waits until its port answers. Its log goes to a file, or to `stderr`."""
         log_file = self.folder / f"server-{len(self.servers)}.log"
         with log_file.open("wb") as log:
-            process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log,
+                                       stderr=log if stderr is None else stderr,
                                        env=ENVIRONMENT | (environment or {}), pass_fds=descriptors)
         server = Server(process, port, log_file)
         self.servers.append(server)

@@ -1,6 +1,7 @@
 // What the server makes of the answers of an opener that is not sound: nothing.
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -73,9 +74,19 @@ auto ask_find(OpenerLink& link) { return link.find(wanted()); }
 auto ask_open(OpenerLink& link) { return link.open(wanted()); }
 auto ask_look(OpenerLink& link) { return link.look(wanted()); }
 auto ask_forbidden(OpenerLink& link) { return link.forbidden(wanted()); }
-auto ask_listen(OpenerLink& link) { return link.listen(0); }
-auto ask_reload(OpenerLink& link) { return link.reload(); }
-auto ask_look_around(OpenerLink& link) { return link.look_around(); }
+// Waits, as the loop of the server never does.
+OpenerOutcome whole_answer(std::expected<OpenerQuestion, std::string> question) {
+    REQUIRE(question.has_value());
+    for (;;) {
+        if (auto answer = question->take()) return std::move(*answer);
+        pollfd more{question->fd(), POLLIN, 0};
+        REQUIRE(::poll(&more, 1, 60'000) == 1);
+    }
+}
+
+auto ask_listen(OpenerLink& link) { return sockets_of(whole_answer(link.ask_listen(0))); }
+auto ask_reload(OpenerLink& link) { return texts_of(whole_answer(link.ask_reload())); }
+auto ask_look_around(OpenerLink& link) { return remarks_of(whole_answer(link.ask_look_around())); }
 
 template <class T>
 std::vector<std::uint8_t> done_with(const T& value) {
@@ -159,4 +170,25 @@ TEST_CASE("an opener that gives no answer in time is not waited for") {
     const Fd control(ends[1]);
     const std::string text = link.find(wanted(std::chrono::seconds(0))).error().text;
     CHECK(text.find("could not be opened in time") != std::string::npos);
+}
+
+TEST_CASE("a loop is not held up by an opener that takes no requests") {
+    int ends[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
+    OpenerLink link;
+    link.connect(Fd(ends[0]), -1);
+    const Fd control(ends[1]);
+    std::vector<OpenerQuestion> unanswered;
+    for (;;) {
+        std::expected<OpenerQuestion, std::string> question = link.ask_reload();
+        if (!question) {
+            CHECK(question.error() == no_answer);
+            break;
+        }
+        CHECK_FALSE(question->take().has_value());
+        unanswered.push_back(std::move(*question));
+        REQUIRE(unanswered.size() < 100'000);
+    }
+    link.unlisten(false);
+    CHECK(link.find(wanted(std::chrono::seconds(0))).error().text == no_answer);
 }
