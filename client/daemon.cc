@@ -91,9 +91,12 @@ Result<void> Daemon::prepare() {
                                   omit.error().text()));
     memory_ = MemoryUse::open();
     signs_ = ShutdownSigns::open();
-    domain_ = SelinuxDomain::open();
     ::signal(SIGCHLD, SIG_IGN);  // the timer's process is not waited for
     if (record_.policy.request_timeout.count() == 0) request_timer_ = RequestTimer::start(record_.index);
+    domain_ = SelinuxDomain::open({{state_file_->directory(), run_directory, "holdfast_client_runtime_t"},
+                                   {omit_ ? omit_->directory() : -1, "/run/sendsigs.omit.d", {}},
+                                   {sysfs_.directory(), "/sys/block", {}},
+                                   {request_timer_.descriptor(), "a pipe", {}}});
 
     sigset_t blocked;
     ::sigemptyset(&blocked);
@@ -449,9 +452,17 @@ void Daemon::arm_timer() noexcept {
     ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &value, nullptr);
 }
 
-void Daemon::mind_domain() {
-    switch (domain_.look()) {
-        case SelinuxDomain::Step::none: return;
+void Daemon::mind_domain(Clock::time_point now) {
+    SelinuxDomain::Step step = domain_.look(now);
+    if (step == SelinuxDomain::Step::ready) {
+        // The labelling may have passed over a record that was replaced meanwhile; in a folder with a label
+        // a new one has it, too.
+        save();
+        step = domain_.move();
+    }
+    switch (step) {
+        case SelinuxDomain::Step::none:
+        case SelinuxDomain::Step::ready: return;
         case SelinuxDomain::Step::moved:
             request_timer_.look();
             return log::notice(
@@ -459,6 +470,11 @@ void Daemon::mind_domain() {
         case SelinuxDomain::Step::forbidden:
             return log::warning(LineText::of("{}: SELinux does not let it into its domain; it stays {}",
                                              name(), domain_.context().view()));
+        case SelinuxDomain::Step::unlabelled:
+            return log::warning(
+                LineText::of("{}: stays in the SELinux domain kernel_t, because the label of {} is not set; "
+                             "install the policy modules of Holdfast and run restorecon -RF /run",
+                             name(), domain_.unlabelled()));
     }
 }
 
@@ -471,7 +487,7 @@ void Daemon::on_timer() {
         return resume_charge();
     }
     if (successor_) return;
-    mind_domain();
+    mind_domain(now);
     mind_shutdown(now);
     if (leaving_) return;
     mind_lease(now);

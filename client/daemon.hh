@@ -104,7 +104,7 @@ private:
     [[nodiscard]] bool device_is_ours() const noexcept;
     [[nodiscard]] nbd::SessionClaim next_claim() noexcept;
     [[nodiscard]] bool give_device_up(std::string_view reason);
-    void mind_domain();
+    void mind_domain(Clock::time_point now);
     void mind_shutdown(Clock::time_point now);
     void end_with_the_machine();
 

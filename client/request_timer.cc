@@ -20,11 +20,12 @@ using std::chrono::milliseconds;
 
 [[noreturn]] void keep_timer(const SysfsDevice& sysfs, int orders) {
     ::prctl(PR_SET_NAME, "holdfast-timer", 0, 0, 0);
-    SelinuxDomain domain = SelinuxDomain::open();
+    SelinuxDomain domain =
+        SelinuxDomain::open({{sysfs.directory(), "/sys/block", {}}, {orders, "a pipe", {}}});
     for (;;) {
         std::uint32_t timer = 0;
         if (::read(orders, &timer, sizeof timer) != sizeof timer) ::_exit(0);
-        [[maybe_unused]] const auto step = domain.look();
+        if (domain.look(SelinuxDomain::Clock::now()) == SelinuxDomain::Step::ready) (void)domain.move();
         if (timer == 0) continue;
         [[maybe_unused]] const auto written = sysfs.write("queue/io_timeout", FixedText<16>::of("{}", timer));
     }

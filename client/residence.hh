@@ -62,6 +62,8 @@ public:
     [[nodiscard]] Result<void> enter() noexcept;
     // Leaves it where it is another process's by now.
     void remove() noexcept;
+    // Of the folder. Stays the file's.
+    [[nodiscard]] int directory() const noexcept { return directory_.get(); }
 
 private:
     Fd directory_;

@@ -19,6 +19,8 @@ public:
     [[nodiscard]] Result<void> save(const LiveState& live) noexcept;
     // Unless it is another daemon's by now.
     void remove() noexcept;
+    // Of the folder. Stays the file's.
+    [[nodiscard]] int directory() const noexcept { return directory_.get(); }
     // The lines of the record, as they are in the file.
     [[nodiscard]] std::string_view unchanging() const noexcept { return unchanging_; }
 

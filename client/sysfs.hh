@@ -20,6 +20,9 @@ public:
     // ENOENT: there is no such device. `block` is /sys/block, or a copy of it for tests.
     [[nodiscard]] static Result<SysfsDevice> open(std::uint32_t index, const char* block = "/sys/block");
 
+    // Of the device's folder. Stays the device's.
+    [[nodiscard]] int directory() const noexcept { return directory_.get(); }
+
     // The text of an attribute without its newline, in the caller's memory. May be called after the seal,
     // like all that gives numbers and truth values.
     using Room = std::array<char, 256>;
