@@ -1,5 +1,6 @@
 """Further devices: the table, fstab's _netdev, the units of systemd, the init script of sysvinit, the order of the end."""
 
+import hashlib
 import pathlib
 import re
 
@@ -87,6 +88,89 @@ def root_is_left_alone(lab: Lab) -> None:
     _end(lab, machine, disk)
     lab.check_file_system(root)
     server.stop()
+
+
+# One volume is mounted at boot, the second has something on it in turn, the third is swap. On the other disk is a file system whose
+# user sendsigs spares.
+STACKED_FILES = {
+    "/etc/holdfast/devices": f"nbd1 {HOST} data\nnbd2 {HOST} held\n",
+    "/etc/fstab": "LABEL=holdfast-root / ext4 errors=remount-ro 0 1\n/dev/lab/data /data ext4 _netdev,nofail 0 0\n",
+}
+STACK = ("for n in 1 2; do holdfast-client attach --device nbd$n; done && pvcreate -q /dev/nbd1 && vgcreate -q lab /dev/nbd1 && "
+         "lvcreate -qqy -n data -L 48M lab && lvcreate -qqy -n under -L 32M lab && lvcreate -qqy -n swap -L 16M lab && "
+         "pvcreate -q /dev/nbd2 && vgcreate -q held /dev/nbd2 && lvcreate -qqy -n held -L 48M held && "
+         "mke2fs -q -t ext4 /dev/lab/data && mke2fs -q -t ext4 /dev/held/held && mkswap /dev/lab/swap")
+USE = ("dmsetup create top --table \"0 65536 linear /dev/lab/under 0\" && mke2fs -q -t ext4 /dev/mapper/top && mount /dev/mapper/top /top && "
+       "swapon /dev/lab/swap")
+# (device, where its file system begins on it and how long it is in MiB)
+VOLUMES = {"data": ("data", 1, 48), "top": ("data", 49, 32), "held": ("held", 1, 48)}
+
+
+@test("under sysvinit what lies on volumes of a further device is written and taken apart before the network goes, and what is still in "
+      "use keeps its network", timeout=900)
+def sysvinit_volumes(lab: Lab) -> None:
+    image = lab.image("sysv", 12, packages=("lvm2",), commands=["mkdir -p /data /top /held", "update-rc.d holdfast-client defaults"], files={
+        **STACKED_FILES, "/etc/network/interfaces.d/eth0": f"auto eth0\niface eth0 inet static\n  address {ADDRESS}/24\n"})
+    network, disks = lab.network(), {"data": lab.blank_disk(112, "data"), "held": lab.blank_disk(64, "held")}
+    server = serving.serve(lab, network, *(f"{name}={disk}" for name, disk in disks.items()))
+    machine = lab.boot("sysv", image, cards=[network.user_card()]).login()
+    machine.run("/etc/init.d/holdfast-client stop")
+    machine.run(STACK, timeout=outages.PATIENCE)
+    machine.run("/etc/init.d/holdfast-client stop && test ! -e /sys/block/nbd1/pid -a ! -e /sys/block/nbd2/pid", timeout=outages.PATIENCE)
+    machine.run("/etc/init.d/holdfast-client start && mountpoint -q /data", timeout=outages.PATIENCE)
+    machine.run(USE)
+    machine.run("mount /dev/held/held /held")
+    machine.start_command("cd /held && echo $$ >/run/sendsigs.omit.d/holder && exec sleep infinity")
+    machine.wait_until("test -s /run/sendsigs.omit.d/holder")
+    sums = _write_and_do_not_flush(machine)
+    machine.poweroff(timeout=outages.PATIENCE)
+    lab.require(machine.said("nbd1: detached"), "the device with the volumes was not detached")
+    lab.require(machine.said("nbd2 could not be detached; the network interfaces stay up"), "nothing was said of the device in use")
+    lab.require(not machine.said("given up|I/O error"), "the link was lost at the end")
+    server.stop()
+    _require_written(lab, disks, sums)
+
+
+@test("under systemd what lies on volumes of a further device is written and taken apart before the network goes", timeout=900, long=True)
+def systemd_volumes(lab: Lab) -> None:
+    image = lab.image("client", 12, packages=("lvm2",), commands=["mkdir -p /data /top /held", "systemctl enable --quiet systemd-networkd.service"],
+                      files={**STACKED_FILES,
+                             "/etc/systemd/network/10-eth0.network": f"[Match]\nName=eth0\n[Network]\nAddress={ADDRESS}/24\n"})
+    network, disks = lab.network(), {"data": lab.blank_disk(112, "data"), "held": lab.blank_disk(64, "held")}
+    server = serving.serve(lab, network, *(f"{name}={disk}" for name, disk in disks.items()))
+    machine = lab.boot("systemd", image, cards=[network.user_card()]).login()
+    machine.wait_until("systemctl is-active holdfast@nbd1 holdfast@nbd2", timeout=240)
+    machine.run(STACK.partition("done && ")[2], timeout=outages.PATIENCE)
+    # Neither has _netdev; nothing but the order of blk-availability.service is between them and the network's end.
+    machine.run(f"mount /dev/lab/data /data && mount /dev/held/held /held && {USE}")
+    sums = _write_and_do_not_flush(machine)
+    said = len(machine.console.text)
+    machine.poweroff(timeout=outages.PATIENCE)
+    _require_order(lab, re.findall(r"(?:Stopped|Unmounted) .*", machine.console.text[said:]),
+                   r"Stopped \S*blk-availability", r"Stopped \S*holdfast@nbd1", r"Stopped \S*systemd-networkd.service")
+    for device in ("nbd1", "nbd2"):
+        lab.require(machine.said(f"{device}: detached"), f"{device} was not detached")
+    lab.require(not machine.said("given up|I/O error"), "the link was lost at the end")
+    server.stop()
+    _require_written(lab, disks, sums)
+
+
+def _write_and_do_not_flush(machine: Machine) -> dict[str, str]:
+    """A file on each of the volumes, which is in memory only; its checksum."""
+    machine.run("sysctl -qw vm.dirty_writeback_centisecs=0 vm.dirty_expire_centisecs=360000 vm.dirty_background_ratio=90 vm.dirty_ratio=95")
+    return {name: machine.run(f"dd if=/dev/urandom of=/{name}/file bs=1M count=8 status=none && md5sum </{name}/file").split()[0]
+            for name in VOLUMES}
+
+
+def _require_written(lab: Lab, disks: dict[str, pathlib.Path], sums: dict[str, str]) -> None:
+    """Each volume has a clean file system and its file."""
+    for name, (disk, start, size) in VOLUMES.items():
+        volume, file = lab.blank_disk(size, f"volume-{name}"), lab.scratch / f"{name}-file"
+        process.output_of(["dd", f"if={disks[disk]}", f"of={volume}", "bs=1M", f"skip={start}", f"count={size}", "conv=notrunc", "status=none"])
+        lab.check_file_system(volume)
+        process.output_of(["debugfs", "-R", f"dump /file {file}", volume])
+        found = hashlib.md5(file.read_bytes()).hexdigest()
+        lab.require(found == sums[name], f"the file on {name} is not what was written")
 
 
 def _systemd(lab: Lab, release: int) -> None:
