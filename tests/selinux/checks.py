@@ -457,7 +457,7 @@ SERVING_NEEDS = """
     init_t fd use
     holdfast_volume_t blk_file read write ioctl getattr
     holdfast_volume_t file read write getattr
-    holdfast_server_t tcp_socket accept connect read write shutdown setopt getattr      # connect: AF_UNSPEC
+    holdfast_server_t tcp_socket accept read write shutdown setopt getattr
     holdfast_server_t unix_stream_socket accept read write shutdown getopt
     holdfast_server_t unix_dgram_socket write
     holdfast_server_t fifo_file write
@@ -480,7 +480,7 @@ SERVING_NEVER = """
     self tcp_socket create
     self udp_socket create
     self netlink_route_socket create
-    holdfast_server_t tcp_socket bind listen create
+    holdfast_server_t tcp_socket bind listen create connect
     holdfast_server_t unix_stream_socket connectto bind listen create
     holdfast_server_t process signal sigkill ptrace dyntransition transition
     holdfast_server_t file open read write              # the opener in /proc
@@ -535,17 +535,14 @@ def serving_never(policies: Policies) -> None:
 # Calls that the filter of confinement.cc allows with any arguments, and what SELinux checks when they are made.
 CHECKED_CALLS = """
     holdfast_server_t tcp_socket accept                 # accept accept4
-    holdfast_server_t tcp_socket connect                # connect
     holdfast_server_t tcp_socket getattr                # getpeername getsockname
-    holdfast_server_t tcp_socket getopt setopt          # getsockopt setsockopt
+    holdfast_server_t tcp_socket getopt                 # getsockopt
     holdfast_server_t tcp_socket shutdown               # shutdown
     holdfast_server_t tcp_socket read                   # recvfrom recvmsg recvmmsg
-    holdfast_server_t tcp_socket write                  # sendto sendmsg sendmmsg
-    holdfast_volume_t blk_file read                     # read readv pread64 preadv preadv2 sendfile
-    holdfast_volume_t blk_file write                    # write writev pwrite64 pwritev pwritev2 copy_file_range fallocate
+    holdfast_volume_t blk_file read                     # read readv pread64 preadv preadv2
+    holdfast_volume_t blk_file write                    # write writev pwrite64 pwritev pwritev2 fallocate
     holdfast_volume_t blk_file getattr                  # fstat
-    self fifo_file read write                           # splice tee vmsplice
-    holdfast_server_t fd use                            # fcntl
+    self fifo_file read write                           # splice
 """
 UNCHECKED_CALLS = """
     lseek fsync fdatasync sync_file_range fadvise64 readahead
