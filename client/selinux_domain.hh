@@ -33,7 +33,7 @@ using SecurityContext = FixedText<256>;
 class SelinuxDomain {
 public:
     using Clock = std::chrono::steady_clock;
-    static constexpr std::chrono::minutes patience{2};
+    static constexpr std::chrono::minutes patience{5};
     static constexpr std::size_t most_kept = 4;
 
     // A file that this process goes on using. The descriptor is the caller's, stays open, and may be -1: then

@@ -125,7 +125,7 @@ TEST_CASE("SELinux: a daemon of the initramfs does not move before its files hav
     CHECK(domain.look(at_boot) == Step::ready);
 }
 
-TEST_CASE("SELinux: a label that is not set after two minutes is reported once, and is waited for") {
+TEST_CASE("SELinux: a label that is not set after five minutes is reported once, and is waited for") {
     const Machine machine("kernel");
     SelinuxDomain domain = machine.domain();
     machine.label("run", "system_u:object_r:var_run_t:s0");
