@@ -327,17 +327,22 @@ void ConfigReader::make_listens() {
     }
 }
 
-// A volume that is written to is opened once: either through the page cache or around it.
+// A volume that is written to is opened once: either through the page cache or around it. An export that says
+// nothing of it follows one that does.
 void ConfigReader::check_cache_modes() {
     std::map<std::string_view, const ExportConfig*> writers;
     for (const ExportConfig& one : generic_.config.exports) {
-        if (one.readonly) continue;
+        if (one.readonly || !one.cache) continue;
         const ExportConfig& other = *writers.try_emplace(one.path, &one).first->second;
         if (one.direct() == other.direct()) continue;
         add_error(one.place,
                   fmt::format("[{}] and [{}] export {} both for writing, one with the page cache and one "
                               "without it (cache); let them agree",
                               other.name, one.name, one.path));
+    }
+    for (ExportConfig& one : generic_.config.exports) {
+        const auto other = one.readonly || one.cache ? writers.end() : writers.find(one.path);
+        if (other != writers.end()) one.cache = cache_mode(*other->second->direct(), false);
     }
 }
 

@@ -51,6 +51,11 @@ enum class CacheMode : std::uint8_t {
     writethrough,  // the page cache, and every write durable
     directsync,    // O_DIRECT, and every write durable
 };
+[[nodiscard]] std::string_view word_of(CacheMode mode) noexcept;
+[[nodiscard]] constexpr CacheMode cache_mode(bool direct, bool durable) noexcept {
+    if (direct) return durable ? CacheMode::directsync : CacheMode::none;
+    return durable ? CacheMode::writethrough : CacheMode::writeback;
+}
 
 struct ExportConfig {
     std::string name;
@@ -63,7 +68,9 @@ struct ExportConfig {
     bool flush = true;
     bool fua = true;
     bool trim = true;
-    CacheMode cache = CacheMode::writeback;
+    // Empty: `none` for a block device that is written to, otherwise `writeback`. Which of them, the opening
+    // of the disk says (VolumeRequest::direct).
+    std::optional<CacheMode> cache;
     std::chrono::microseconds busypoll{100};  // how long a quick client is waited for without sleep. 0: never
     std::chrono::microseconds coalesce{50};   // how long a request waits for others. 0: never
     bool sync = false;  // nbd-server's word for writes that are durable, whatever `cache` says
@@ -79,8 +86,11 @@ struct ExportConfig {
 
     // Whether different clients get different files.
     [[nodiscard]] bool is_virtual() const;
-    // Without the page cache.
-    [[nodiscard]] bool direct() const { return cache == CacheMode::none || cache == CacheMode::directsync; }
+    // Without the page cache. Empty like `cache`.
+    [[nodiscard]] std::optional<bool> direct() const {
+        if (!cache) return std::nullopt;
+        return cache == CacheMode::none || cache == CacheMode::directsync;
+    }
     // Every write is answered as if it had asked for FUA.
     [[nodiscard]] bool durable_writes() const {
         return sync || cache == CacheMode::writethrough || cache == CacheMode::directsync;

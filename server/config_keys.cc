@@ -109,19 +109,10 @@ void take_virtstyle(ExportConfig& e, ConfigValue& v) {
 }
 
 void take_cache(ExportConfig& e, ConfigValue& v) {
-    struct Word {
-        std::string_view word;
-        CacheMode mode;
-    };
-    static constexpr Word words[] = {
-        {"writeback", CacheMode::writeback},
-        {"none", CacheMode::none},
-        {"writethrough", CacheMode::writethrough},
-        {"directsync", CacheMode::directsync},
-    };
-    for (const Word& one : words) {
-        if (v.text() != one.word) continue;
-        e.cache = one.mode;
+    for (const CacheMode mode :
+         {CacheMode::writeback, CacheMode::none, CacheMode::writethrough, CacheMode::directsync}) {
+        if (v.text() != word_of(mode)) continue;
+        e.cache = mode;
         return;
     }
     v.error("\"" + v.text() + "\" is none of: writeback, none, writethrough, directsync" +
@@ -216,6 +207,16 @@ constexpr ExportKey export_table[] = {
 };
 
 }  // namespace
+
+std::string_view word_of(CacheMode mode) noexcept {
+    switch (mode) {
+        case CacheMode::writeback: return "writeback";
+        case CacheMode::none: return "none";
+        case CacheMode::writethrough: return "writethrough";
+        case CacheMode::directsync: break;
+    }
+    return "directsync";
+}
 
 std::span<const GenericKey> generic_keys() { return generic_table; }
 std::span<const ExportKey> export_keys() { return export_table; }

@@ -69,6 +69,7 @@ struct ConnectionFacts {
     std::string export_name;
     std::string peer;
     bool read_only = false;
+    std::string_view cache;          // the mode in which the disk is open
     std::optional<Session> session;  // of clients that have one
     std::chrono::system_clock::time_point since;
 };

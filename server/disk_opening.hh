@@ -2,6 +2,8 @@
 // paths to the kernel for a client's sake: it runs in the opener (opener.hh) only.
 #pragma once
 
+#include <optional>
+
 #include "server/volume.hh"
 
 namespace holdfast::server {
@@ -11,13 +13,18 @@ struct VolumeRequest {
     std::string path;
     bool writable = false;
     std::uint64_t create_size = 0;  // not 0: a file that does not exist is made with this size
-    bool direct = false;            // around the page cache, with O_DIRECT
-    pid_t server = -1;              // the process whose own descriptors do not count as a holder's
+    // Around the page cache, with O_DIRECT. Empty: where it is a block device that is written to, and clients
+    // can go on with requests of 512 bytes.
+    std::optional<bool> direct = false;
+    pid_t server = -1;  // the process whose own descriptors do not count as a holder's
 };
 
 // Makes the file where `create_size` asks for that and there is nothing yet. Not below /dev: a logical volume
 // that is not active is not to be replaced by a file in memory.
 [[nodiscard]] std::expected<void, VolumeRefusal> create_missing_file(const VolumeRequest& request);
+
+// Whether open_disk() goes around the page cache. The disk is not opened.
+[[nodiscard]] std::expected<bool, VolumeRefusal> find_direct(const VolumeRequest& request);
 
 // What is at the path; it is not opened.
 [[nodiscard]] std::expected<DiskKey, VolumeRefusal> find_disk(const VolumeRequest& request);

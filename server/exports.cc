@@ -91,10 +91,11 @@ DiskWanted ClientExports::wanted(const ExportConfig& config) const {
 
 Writer ClientExports::begin(const ExportConfig& config, const VolumeUse& use, bool claimed) const {
     if (config.readonly) return {};
-    if (use.volume().always_waits() != config.direct()) {
+    const bool direct = use.volume().always_waits();
+    if (config.direct().value_or(direct) != direct) {
         log::notice(
             fmt::format("export {}: {} is served {} the page cache, as other connections have it open",
-                        config.name, peer_.name, config.direct() ? "through" : "without"));
+                        config.name, peer_.name, direct ? "without" : "through"));
     }
     DiskLosses& losses = use.volume().losses();
     return claimed ? losses.begin(claim_->session.id, claim_->first) : losses.begin_nameless();
@@ -236,9 +237,14 @@ std::expected<void, VolumeRefusal> ClientExports::check_identity(const OpenExpor
         VolumeRefusal{false, fmt::format("{} was replaced while it was opened", opened.config().path)});
 }
 
-ConnectionFacts ClientExports::facts_of(const ExportConfig& config) const {
+ConnectionFacts ClientExports::facts_of(const ExportConfig& config, const Volume& volume) const {
     const bool claimed = claim_ && claim_->config == &config;
-    return {config.name, peer_.name, config.readonly, claimed ? std::optional(claim_->session) : std::nullopt,
+    const CacheMode mode = cache_mode(volume.always_waits(), config.durable_writes());
+    return {config.name,
+            peer_.name,
+            config.readonly,
+            word_of(mode),
+            claimed ? std::optional(claim_->session) : std::nullopt,
             std::chrono::system_clock::now()};
 }
 
@@ -264,7 +270,8 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
     }
     const Result<VolumeTraits> traits = use->traits();
     Writer writer = begin(config, *use, claimed);
-    opened_.emplace(config, shared_, std::move(*use), std::move(writer), facts_of(config));
+    const ConnectionFacts facts = facts_of(config, use->volume());
+    opened_.emplace(config, shared_, std::move(*use), std::move(writer), facts);
     const std::expected<Offer, std::string> offer =
         traits ? make_offer(config, *traits) : std::unexpected(traits.error().message());
     if (!offer) {

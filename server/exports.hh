@@ -151,7 +151,7 @@ private:
     void log_refusal(std::string_view text);
     // Its writer, and a line in the log where the volume is open in another way than the export asks for.
     [[nodiscard]] Writer begin(const ExportConfig& config, const VolumeUse& use, bool claimed) const;
-    [[nodiscard]] ConnectionFacts facts_of(const ExportConfig& config) const;
+    [[nodiscard]] ConnectionFacts facts_of(const ExportConfig& config, const Volume& volume) const;
     // These three of claim_. Logs whom it fenced.
     [[nodiscard]] std::expected<void, nbd::Refusal> wait_for_fence(const nbd::SessionRequest& request);
     // nullopt: this connection may use the export of its claim; otherwise why not.

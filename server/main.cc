@@ -15,6 +15,7 @@
 #include "server/confinement.hh"
 #include "server/daemon.hh"
 #include "server/disk_identity.hh"
+#include "server/disk_opening.hh"
 #include "server/identity.hh"
 #include "server/inherited_sockets.hh"
 #include "server/options.hh"
@@ -46,6 +47,18 @@ void print_identities(const Config& config) {
     }
 }
 
+// How each export is opened. Of a virtual one it depends on the client.
+void print_cache_modes(const Config& config) {
+    for (const ExportConfig& one : config.exports) {
+        if (one.is_virtual()) continue;
+        const auto direct = find_direct({one.path, !one.readonly, 0, one.direct()});
+        if (!direct) continue;
+        print(stdout,
+              fmt::format("[{}]: cache = {}{}", one.name, word_of(cache_mode(*direct, one.durable_writes())),
+                          one.cache ? "" : " (default)"));
+    }
+}
+
 void print_all(const std::vector<Remark>& remarks, std::string_view kind) {
     for (const Remark& one : remarks)
         print(stdout, fmt::format("{}: {}: {}", to_string(one.place), kind, one.text));
@@ -70,6 +83,7 @@ int check(const Options& options) {
         return not_started;
     }
     print_identities(loaded.config);
+    print_cache_modes(loaded.config);
     print(stdout, fmt::format("good: {} exports", loaded.config.exports.size()));
     return good;
 }

@@ -190,8 +190,9 @@ std::expected<OpenedDisk, VolumeRefusal> OpenerLink::open(const DiskWanted& want
     Unpacker from(answer->bytes);
     std::optional<DiskFacts> facts = unpack_facts(from);
     if (!facts || answer->files.size() != 2) return no_answer();
-    const bool direct = facts->direct;
-    return OpenedDisk{{std::move(answer->files[0]), std::move(answer->files[1]), direct}, std::move(*facts)};
+    VolumeFiles files{std::move(answer->files[0]), std::move(answer->files[1]), facts->direct,
+                      facts->volatile_cache};
+    return OpenedDisk{std::move(files), std::move(*facts)};
 }
 
 std::expected<VolumeTraits, VolumeRefusal> OpenerLink::look(const DiskWanted& wanted) {

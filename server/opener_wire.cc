@@ -118,6 +118,7 @@ void pack(Packer& to, const DiskFacts& facts) {
     to.number(std::uint8_t{facts.direct});
     to.number(std::uint8_t{facts.can_discard});
     to.number(facts.preferred_block);
+    to.number(std::uint8_t{facts.volatile_cache});
     to.text(facts.identity);
     to.text(facts.path);
 }
@@ -129,6 +130,7 @@ std::optional<DiskFacts> unpack_facts(Unpacker& from) {
     facts.direct = from.flag();
     facts.can_discard = from.flag();
     facts.preferred_block = from.number<std::uint32_t>();
+    facts.volatile_cache = from.flag();
     facts.identity = from.text();
     facts.path = from.text();
     if (!from.complete() || !std::has_single_bit(facts.preferred_block) || !is_identity(facts.identity))

@@ -124,9 +124,9 @@ std::string to_text(const StatusReport& report) {
             figures(one.tally));
         for (const auto& client : report.clients) {
             if (client.facts.export_name != one.name) continue;
-            add(text, "    {}{} since {}: {}\n", plain(client.facts.peer),
-                client.facts.read_only ? ", read-only," : "", time(client.facts.since, true),
-                figures(client.tally));
+            add(text, "    {}{}, cache {}, since {}: {}\n", plain(client.facts.peer),
+                client.facts.read_only ? ", read-only" : "", client.facts.cache,
+                time(client.facts.since, true), figures(client.tally));
             if (!client.facts.session) continue;
             const auto& session = *client.facts.session;
             add(text, "        session {}, slot {}, generation {}\n", short_id(session.id), session.slot,
@@ -156,9 +156,9 @@ std::string to_json(const StatusReport& report) {
     text += R"(],"clients":[)";
     for (std::size_t i = 0; i < report.clients.size(); ++i) {
         const auto& [facts, tally] = report.clients[i];
-        add(text, R"({}{{"export":{},"peer":{},"read_only":{},"since":"{}","seconds":{},)", i == 0 ? "" : ",",
-            json_string(facts.export_name), json_string(facts.peer), facts.read_only, time(facts.since),
-            seconds_between(facts.since, report.now));
+        add(text, R"({}{{"export":{},"peer":{},"read_only":{},"cache":"{}","since":"{}","seconds":{},)",
+            i == 0 ? "" : ",", json_string(facts.export_name), json_string(facts.peer), facts.read_only,
+            facts.cache, time(facts.since), seconds_between(facts.since, report.now));
         if (facts.session)
             add(text, R"("session":"{}","slot":{},"generation":{},)", short_id(facts.session->id),
                 facts.session->slot, facts.session->generation);

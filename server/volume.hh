@@ -36,8 +36,9 @@ inline constexpr std::size_t data_alignment = 4096;
 // A volume's open files.
 struct VolumeFiles {
     Fd file;
-    Fd for_flushes;       // the same, opened once more
-    bool direct = false;  // `file` is O_DIRECT
+    Fd for_flushes;              // the same, opened once more
+    bool direct = false;         // `file` is O_DIRECT
+    bool volatile_cache = true;  // the disk may lose what it has answered, see write_cache.hh
 };
 
 // A part of a volume that is all data, or all a hole, which reads as zeroes.
@@ -72,6 +73,7 @@ struct DiskFacts {
     bool direct = false;                   // as VolumeFiles has it
     bool can_discard = false;              // gives meaning to `block`
     std::uint32_t preferred_block = 4096;  // a power of two
+    bool volatile_cache = true;            // as VolumeFiles has it
     std::string identity;                  // see disk_identity.hh
     std::string path;                      // for the log
 
@@ -99,6 +101,9 @@ public:
 
     // O_DIRECT: no read or write is ever answered from memory, and data, offsets and lengths are aligned.
     [[nodiscard]] bool always_waits() const noexcept { return direct_; }
+    // Acknowledged writes are on stable storage although nobody has flushed: no volatile cache is in their
+    // way, neither the kernel's nor the disk's. Clients are told with the answer to their claim.
+    [[nodiscard]] bool writes_are_stable() const noexcept { return direct_ && !volatile_cache_; }
     // Who opens it says, before anything else, where its losses are noted; and that it is to be written to.
     // Whatever the kernel has not told anyone yet was lost by somebody who was here before, and is noted now.
     void begin_writing(std::shared_ptr<DiskLosses> losses);
@@ -146,6 +151,7 @@ protected:
         : file_(std::move(files.file)),
           identity_(std::move(identity)),
           direct_(files.direct),
+          volatile_cache_(files.volatile_cache),
           flusher_(std::move(files.for_flushes), file_.get()) {}
 
     [[nodiscard]] int fd() const noexcept { return file_.get(); }
@@ -158,6 +164,7 @@ private:
     Fd file_;
     std::string identity_;
     const bool direct_;
+    const bool volatile_cache_;
     Flusher flusher_;
     std::shared_ptr<DiskLosses> losses_ = std::make_shared<DiskLosses>("a volume");
     std::atomic<bool> unflushed_ = false;           // changed since the last flush began

@@ -12,7 +12,7 @@ from outage_peers import ISCSI, NBD_DISK, NVME, SERVER, Peer
 DIRECT_DISK = "/dev/ram3"
 PACKAGES = ("nbdkit", "nvme-cli", "open-iscsi", "fio", "linux-perf")
 CUSTOMISE = outage_peers.CUSTOMISE
-FILES = {"/etc/holdfast/server.conf": f"[disk]\nexportname = {NBD_DISK}\n[direct]\nexportname = {DIRECT_DISK}\ncache = none\n"}
+FILES = {"/etc/holdfast/server.conf": f"[disk]\nexportname = {NBD_DISK}\ncache = writeback\n[direct]\nexportname = {DIRECT_DISK}\ncache = none\n"}
 
 PREPARE_SERVER = (outage_peers.prepare_server(4)
                   + " && for disk in /dev/ram?; do dd if=/dev/zero of=$disk bs=1M count=64 conv=fsync status=none || exit; done")
@@ -29,5 +29,6 @@ NBDKIT = Peer(
 
 
 def all_peers() -> tuple[Peer, ...]:
+    cached = dataclasses.replace(outage_peers.holdfast(), settings="the export has cache = writeback")
     direct = dataclasses.replace(outage_peers.holdfast(export="direct"), name="holdfast cache=none", settings="the export has cache = none")
-    return outage_peers.holdfast(), direct, NBDKIT, NVME, ISCSI
+    return cached, direct, NBDKIT, NVME, ISCSI

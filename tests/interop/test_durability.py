@@ -1,6 +1,9 @@
 """What a reply promises: the system calls of the server, seen from outside, in their order; and the cache modes."""
+import contextlib
+import json
 import re
 import subprocess
+from collections.abc import Iterator
 
 import nbd
 from support import MIB, Bench, Server, output, test, wait_for
@@ -69,6 +72,48 @@ def stable_storage(bench: Bench) -> None:
         assert any(one & 0o3 and one & 0o40000 == direct for one in flags), f"{line}: {flags}"
         calls = traced(bench, server, handle)
         assert calls == wanted, f"{line}: {calls}"
+
+
+@contextlib.contextmanager
+def loop_device(path: str, sector: int) -> Iterator[str]:
+    """A block device over a file, with logical blocks of that size."""
+    device = output("losetup", "--find", "--show", "--sector-size", str(sector), path).strip()
+    try:
+        yield device
+    finally:
+        # Whoever still has it open is waited for by the kernel.
+        output("losetup", "--detach", device)
+
+
+@test("by default a disk that is written to is served without the page cache where its blocks allow it, all else with it")
+def default_mode(bench: Bench) -> None:
+    files = {sector: bench.file(f"disk-{sector}", MIB) for sector in (512, 4096)}
+    with loop_device(files[512], 512) as small, loop_device(files[4096], 4096) as large:
+        text = "\n".join([
+            "[generic]", "listenaddr = 127.0.0.1", "port = @PORT@", f"statussocket = {bench.folder / 'status'}", "[disk]", f"exportname = {small}", "[reader]",
+            f"exportname = {small}", "readonly = true", "[synchronous]", f"exportname = {small}", "sync = true", "[large]", f"exportname = {large}",
+            "[file]", f"exportname = {bench.file('file', MIB)}", ""])
+        server = bench.serve(config=text)
+        config = bench.folder / "modes.conf"
+        config.write_text(text.replace("@PORT@", str(server.port)))
+        wanted = {"disk": "none", "reader": "writeback", "synchronous": "directsync", "large": "writeback", "file": "writeback"}
+        said = output(bench.server_program, "--check", "--config", config)
+        for name, mode in wanted.items():
+            assert f"[{name}]: cache = {mode} (default)" in said.splitlines(), f"{name}: {said}"
+        for name, mode in wanted.items():
+            handle = nbd.NBD()
+            handle.connect_uri(server.uri(name))
+            client, = json.loads(output(bench.server_program, "status", "--json", "--socket", bench.folder / "status"))["clients"]
+            assert client["cache"] == mode, f"{name}: {client}"
+            # Nobody who has attached it with blocks of 512 is told of larger ones now.
+            assert handle.get_block_size(nbd.SIZE_MINIMUM) <= 512, name
+            if name != "reader":
+                handle.pwrite(b"x" * 512, 512)
+            assert len(handle.pread(512, 512)) == 512
+            handle.shutdown()
+            wait_for(lambda: not json.loads(output(bench.server_program, "status", "--json", "--socket", bench.folder / "status"))["clients"],
+                     "the connection to be gone")
+        server.stop()
 
 
 @test("without the page cache the smallest block is the disk's, and what is not aligned is refused without harm")

@@ -166,11 +166,15 @@ TEST_CASE("an answer with wrong lengths or values is none") {
                            .writable = true,
                            .can_discard = true,
                            .preferred_block = 8192,
+                           .volatile_cache = false,
                            .identity = "x",
                            .path = "/x"});
     const std::span<const std::uint8_t> whole = std::span(packed.bytes()).subspan(1);
     Unpacker all(whole);
-    CHECK(unpack_facts(all)->preferred_block == 8192);
+    const auto facts = unpack_facts(all);
+    REQUIRE(facts);
+    CHECK(facts->preferred_block == 8192);
+    CHECK_FALSE(facts->volatile_cache);
     for (std::size_t size = 0; size < whole.size(); ++size) {
         Unpacker part(whole.first(size));
         CHECK_FALSE(unpack_facts(part).has_value());

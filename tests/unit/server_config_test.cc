@@ -186,13 +186,14 @@ TEST_CASE("the keys of an export are taken") {
     CHECK_FALSE(export_with("trim = false").trim);
     CHECK(export_with("sync = true").durable_writes());
     CHECK_FALSE(export_with("sync = true").direct());
-    CHECK(export_with("rotational = false").cache == CacheMode::writeback);
+    CHECK_FALSE(export_with("rotational = false").cache);
+    CHECK(export_with("cache = writeback").direct() == false);
     CHECK_FALSE(export_with("cache = writeback").durable_writes());
-    CHECK(export_with("cache = none").direct());
+    CHECK(export_with("cache = none").direct() == true);
     CHECK_FALSE(export_with("cache = none").durable_writes());
     CHECK(export_with("cache = writethrough").durable_writes());
-    CHECK_FALSE(export_with("cache = writethrough").direct());
-    CHECK(export_with("cache = directsync").direct());
+    CHECK(export_with("cache = writethrough").direct() == false);
+    CHECK(export_with("cache = directsync").direct() == true);
     CHECK(export_with("cache = directsync").durable_writes());
     CHECK(export_with("cache = none\nsync = true").durable_writes());
     CHECK(export_with("rotational = true").rotational);
@@ -353,6 +354,29 @@ TEST_CASE("a cache mode is one of qemu's words, and the writers of a volume agre
     CHECK(has(two("cache = none", "cache = writeback").errors, 4, "[a] and [b] export /x both for writing"));
     CHECK(two("cache = none", "cache = directsync").errors.empty());
     CHECK(two("cache = none", "readonly = true").errors.empty());
+    CHECK(two("cache = writeback", "readonly = true\ncache = none").errors.empty());
+}
+
+TEST_CASE("an export that says nothing of the page cache follows a writer of the same volume that does") {
+    const auto modes = [](const std::string& first, const std::string& second) {
+        const Read result =
+            read("[a]\nexportname = /x\n" + first + "\n[b]\nexportname = /x\n" + second + "\n");
+        CHECK(result.errors.empty());
+        return std::pair(result.config.exports[0].cache, result.config.exports[1].cache);
+    };
+    CHECK(modes("", "") == std::pair(std::optional<CacheMode>{}, std::optional<CacheMode>{}));
+    CHECK(modes("", "cache = writeback").first == CacheMode::writeback);
+    CHECK(modes("cache = directsync", "").second == CacheMode::none);
+    CHECK(modes("cache = writethrough", "").second == CacheMode::writeback);
+    CHECK(!modes("", "readonly = true\ncache = none").first);
+    CHECK(!modes("cache = none", "readonly = true").second);
+}
+
+TEST_CASE("the words of the cache modes") {
+    CHECK(word_of(cache_mode(false, false)) == "writeback");
+    CHECK(word_of(cache_mode(true, false)) == "none");
+    CHECK(word_of(cache_mode(false, true)) == "writethrough");
+    CHECK(word_of(cache_mode(true, true)) == "directsync");
 }
 
 TEST_CASE("every key of nbd-server(5) is known") {

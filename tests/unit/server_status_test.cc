@@ -13,7 +13,8 @@ using namespace holdfast::server;
 namespace {
 
 ConnectionFacts facts(std::string name) {
-    return {std::move(name), "192.0.2.7:40000", false, std::nullopt, std::chrono::system_clock::time_point{}};
+    return {std::move(name), "192.0.2.7:40000", false,
+            "none",          std::nullopt,      std::chrono::system_clock::time_point{}};
 }
 
 bool contains(std::string_view text, std::string_view part) {

@@ -13,8 +13,9 @@ MIB = 1 << 20
 BAD = MIB
 BROKEN = "dmsetup create %s --table '0 2048 linear /dev/vg0/%s 0\n2048 128 error\n2176 30592 linear /dev/vg0/%s 2176'"
 SOUND, FAILING = "0 32768 linear /dev/vg0/%s 0", "0 32768 flakey /dev/vg0/%s 0 0 3600 1 error_writes"
-EXPORTS = {"good": "/dev/vg0/good", "broken": "/dev/mapper/broken", "direct": "/dev/mapper/direct\ncache = none",
-           "flaky": "/dev/mapper/flaky", "root": "/dev/mapper/root", "thin": "/dev/vg0/thin",
+CACHED = "\ncache = writeback"  # what is lost from the page cache, the disk has refused after the answer
+EXPORTS = {"good": "/dev/vg0/good", "broken": f"/dev/mapper/broken{CACHED}", "direct": "/dev/mapper/direct\ncache = none",
+           "flaky": f"/dev/mapper/flaky{CACHED}", "root": f"/dev/mapper/root{CACHED}", "thin": f"/dev/vg0/thin{CACHED}",
            "thindirect": "/dev/vg0/thindirect\ncache = none"}
 CONFIGURATION = f"[generic]\nlistenaddr = {SERVER},127.0.0.1\n" + "".join(
     f"[{name}]\nexportname = {path}\n" for name, path in EXPORTS.items())

@@ -10,7 +10,7 @@ SERVER = "10.77.0.2"
 # What the server's machine does at every boot. net.ifnames=0 is on its kernel command line.
 FILES = {
     "/etc/holdfast/server.conf": f"[generic]\nlistenaddr = {SERVER}\nallowlist = true\n[root]\nexportname = /dev/vdb\nsync = true\n"
-                                 "[first]\nexportname = /dev/vdc\n[second]\nexportname = /dev/vdd\n",
+                                 "[first]\nexportname = /dev/vdc\ncache = writeback\n[second]\nexportname = /dev/vdd\ncache = writeback\n",
     "/etc/systemd/system/lab-address.service": f"""[Unit]
 Before=holdfast-server.service
 [Service]
