@@ -182,6 +182,8 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
             "reached",
             uri, found->link.offer.size, configuration.block_size,
             found->link.offer.size - configuration.size));
+    hold_signals();
+    if (report.abandoned()) return std::unexpected(Failure{ExitCode::failure, "nobody waits any more"});
     auto index = connect_device(*netlink, configuration, found->link.socket.get());
     if (!index) return std::unexpected(index.error());
     const auto failed = [&](Netlink& connected, const SysError& error) {
@@ -189,6 +191,7 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
         return std::unexpected(
             Failure{ExitCode::failure, fmt::format("/dev/nbd{}: {}", *index, error.message())});
     };
+    if (report.abandoned() || was_to_end()) return failed(*netlink, SysError{EINTR, "attach"});
     auto sysfs = SysfsDevice::open(*index);
     if (!sysfs) return failed(*netlink, sysfs.error());
 

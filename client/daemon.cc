@@ -98,11 +98,7 @@ Result<void> Daemon::prepare() {
                                    {sysfs_.directory(), "/sys/block", {}},
                                    {request_timer_.descriptor(), "a pipe", {}}});
 
-    sigset_t blocked;
-    ::sigemptyset(&blocked);
-    for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE, SIGTSTP,
-                             SIGTTIN, SIGTTOU, SIGCHLD})
-        ::sigaddset(&blocked, number);
+    const sigset_t blocked = signals_of_others();
     if (::sigprocmask(SIG_SETMASK, &blocked, nullptr) != 0) return sys_error("sigprocmask");
     signals_.reset(::signalfd(-1, &blocked, SFD_CLOEXEC | SFD_NONBLOCK));
     timer_.reset(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));

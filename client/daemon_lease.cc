@@ -43,7 +43,12 @@ void Daemon::mind_lease(Clock::time_point now) {
 }
 
 void Daemon::tell_lease(DeviceStatus& status, Clock::time_point now) const {
-    if (!record_.lease) return;
+    if (!lease_) return;
+    if (!lease_->has_turn()) {
+        status.lease_problem = LineText::of("the DHCP lease of {} ({}) is renewed by another device's daemon",
+                                            record_.lease->interface, text_of(record_.lease->address));
+        return;
+    }
     status.interface = record_.lease->interface.view();
     status.address = text_of(record_.lease->address).view();
     status.lease_problem = live_.lease.problem;

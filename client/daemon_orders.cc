@@ -106,6 +106,7 @@ void Daemon::stand_back(std::size_t slot) {
     if (successor_) return caller.answer("error another daemon is about to take it over\n");
     successor_ = slot;
     successor_due_ = Clock::now() + successor_patience;
+    if (lease_) lease_->stand_back();
     if (attempt_) forget(attempt_->descriptor());
     attempt_.reset();
     candidate_.reset();

@@ -4,6 +4,8 @@
 #include "client/lease_keeper.hh"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
@@ -14,6 +16,8 @@
 #include <array>
 #include <cstring>
 
+#include "client/control.hh"
+
 namespace holdfast::client {
 namespace {
 
@@ -21,6 +25,8 @@ constexpr std::uint16_t client_port = 68;
 constexpr std::uint16_t server_port = 67;
 // Taken at once, at most: whoever fills the network with messages is not to keep the daemon from its link.
 constexpr int most_packets = 16;
+// Between two tries to get the turn.
+constexpr std::chrono::seconds pause_between_tries{5};
 
 sockaddr_in socket_address(Ipv4 address, std::uint16_t port) noexcept {
     sockaddr_in result{};
@@ -30,21 +36,25 @@ sockaddr_in socket_address(Ipv4 address, std::uint16_t port) noexcept {
     return result;
 }
 
-Result<Fd> open_socket(const LeaseRecord& record) {
+Result<Fd> open_socket() {
     Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!socket) return sys_error("socket");
     const int yes = 1;
-    const std::string_view name = record.interface;
     if (::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
         ::setsockopt(socket.get(), SOL_SOCKET, SO_BROADCAST, &yes, sizeof yes) != 0)
         return sys_error("setsockopt");
-    if (::setsockopt(socket.get(), SOL_SOCKET, SO_BINDTODEVICE, name.data(),
-                     static_cast<socklen_t>(name.size())) != 0)
-        return sys_error("setsockopt(SO_BINDTODEVICE)");
     const sockaddr_in own = socket_address(INADDR_ANY, client_port);
     if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0)
         return sys_error("bind to DHCP's port");
     return socket;
+}
+
+// A lock that is the process's own, and not its children's: it ends with the daemon.
+bool set_lock(const Fd& file, short kind) noexcept {
+    struct flock lock {};
+    lock.l_type = kind;
+    lock.l_whence = SEEK_SET;
+    return ::fcntl(file.get(), F_SETLK, &lock) == 0;
 }
 
 using Packet = std::array<std::uint8_t, 1500>;
@@ -94,14 +104,49 @@ Result<void> read_hardware_address(LeaseRecord& record) {
     return {};
 }
 
-LeaseKeeper::LeaseKeeper(const LeaseRecord& record) : record_(record), socket_(open_socket(record)) {}
+LeaseKeeper::LeaseKeeper(const LeaseRecord& record) : record_(record), socket_(open_socket()) {
+    const std::string path = fmt::format("{}/lease-{}", run_directory, record.interface);
+    turn_.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+}
 
 void LeaseKeeper::start(const LeaseState& state, std::uint64_t seed, Lease::Time now) noexcept {
+    seed_ = seed;
     lease_.emplace(record_, state, seed, now);
+    take_turn(now);
+}
+
+void LeaseKeeper::take_turn(Lease::Time now) noexcept {
+    if (has_turn_ || now < next_try_) return;
+    next_try_ = now + pause_between_tries;
+    if (turn_ && !set_lock(turn_, F_WRLCK)) {
+        has_waited_ = true;
+        return;
+    }
+    has_turn_ = true;
+    // Of the sockets at this port the kernel prefers the one that is bound to the interface. (Since Linux 5.7
+    // this takes no right; without it, answers from other interfaces are seen, too, and passed over.)
+    if (const std::string_view name = record_.interface; socket_)
+        (void)::setsockopt(socket_->get(), SOL_SOCKET, SO_BINDTODEVICE, name.data(),
+                           static_cast<socklen_t>(name.size()));
+    if (!has_waited_) return;
+    // The daemon before has renewed the lease, it is not known when: it is renewed at once where that is due
+    // by what is known here, and not taken as having run out.
+    LeaseState state = lease_->state();
+    const auto due = std::chrono::milliseconds{std::chrono::seconds{state.renew_after}};
+    const auto today = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch());
+    state.obtained_at = std::max(state.obtained_at, today - due);
+    lease_.emplace(record_, state, seed_, now);
+}
+
+void LeaseKeeper::stand_back() noexcept {
+    if (has_turn_ && turn_) (void)set_lock(turn_, F_UNLCK);
+    has_turn_ = false;
+    next_try_ = {};
 }
 
 Lease::Time LeaseKeeper::deadline() const noexcept {
-    return lease_ ? lease_->deadline() : Lease::Time::max();
+    if (!lease_) return Lease::Time::max();
+    return has_turn_ ? lease_->deadline() : next_try_;
 }
 
 Result<void> LeaseKeeper::send(const Lease::Send& message) noexcept {
@@ -129,6 +174,11 @@ Result<void> LeaseKeeper::send(const Lease::Send& message) noexcept {
 
 bool LeaseKeeper::advance(Lease::Time now) noexcept {
     if (!lease_) return false;
+    take_turn(now);
+    if (!has_turn_) {
+        drain();
+        return false;
+    }
     const bool had_problem = !lease_->state().problem.empty();
     bool renewed = false;
     if (socket_) {

@@ -3,6 +3,10 @@
 //
 // It is opened before the daemon's seal, with the right to that port; all else works without rights and after
 // the seal.
+//
+// Of several devices that are reached by one address each has a daemon, and one of these renews the lease: of
+// several sockets at one port the kernel gives an answer to one only. The turn is a lock on
+// /run/holdfast/lease-INTERFACE, which goes to another daemon when its holder ends.
 #pragma once
 
 #include <cstdint>
@@ -35,6 +39,10 @@ public:
     [[nodiscard]] bool advance(Lease::Time now) noexcept;
     // Throws away what has come.
     void drain() noexcept;
+    // Leaves the turn to another daemon, until advance() gets it again.
+    void stand_back() noexcept;
+    // Whether this daemon has the turn. Another one's renewals are not known here.
+    [[nodiscard]] bool has_turn() const noexcept { return has_turn_; }
     [[nodiscard]] std::optional<Lease::News> take_news() noexcept;
     // After start().
     [[nodiscard]] const LeaseState& state() const noexcept { return lease_->state(); }
@@ -42,9 +50,16 @@ public:
 private:
     [[nodiscard]] Result<void> send(const Lease::Send& message) noexcept;
 
+    void take_turn(Lease::Time now) noexcept;
+
     LeaseRecord record_;
     Result<Fd> socket_;
+    Fd turn_;  // empty: it could not be opened, and the turn is taken anyway
     std::optional<Lease> lease_;
+    std::uint64_t seed_ = 0;
+    bool has_turn_ = false;
+    bool has_waited_ = false;  // for another daemon, which had the turn
+    Lease::Time next_try_{};   // to get the turn
 };
 
 }  // namespace holdfast::client

@@ -79,6 +79,27 @@ void ProcessTitle::set(std::string_view title) noexcept {
 
 void close_inherited() noexcept { ::close_range(STDERR_FILENO + 1, ~0U, 0); }
 
+sigset_t signals_of_others() noexcept {
+    sigset_t set;
+    ::sigemptyset(&set);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE, SIGTSTP,
+                             SIGTTIN, SIGTTOU, SIGCHLD})
+        ::sigaddset(&set, number);
+    return set;
+}
+
+void hold_signals() noexcept {
+    const sigset_t held = signals_of_others();
+    ::sigprocmask(SIG_BLOCK, &held, nullptr);
+}
+
+bool was_to_end() noexcept {
+    sigset_t waiting;
+    if (::sigpending(&waiting) != 0) return false;
+    return std::ranges::any_of(std::array{SIGTERM, SIGINT, SIGHUP, SIGQUIT},
+                               [&](int number) { return ::sigismember(&waiting, number) == 1; });
+}
+
 void leave_terminal() noexcept {
     ::setsid();
     if (::chdir("/dev") != 0 && ::chdir("/") != 0) return;

@@ -2,6 +2,7 @@
 // never paged out, spared by what kills processes at shutdown.
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <cstddef>
@@ -31,6 +32,16 @@ private:
 // Closes what the command inherited besides the standard streams, before it opens anything: a shell's pipe or
 // a file on a disk would be held open for as long as the daemon lives.
 void close_inherited() noexcept;
+
+// The signals that a daemon does not obey: those that end or stop a process, from a terminal or from whoever
+// ends a session, a service, or all processes.
+[[nodiscard]] sigset_t signals_of_others() noexcept;
+
+// Keeps these waiting, from here until the daemon takes them in. For a process that connects a device: ended
+// in the middle, it would leave the device without a daemon.
+void hold_signals() noexcept;
+// One of them came since, and was to end this process.
+[[nodiscard]] bool was_to_end() noexcept;
 
 // A session of its own, /dev as its folder (no disk's, and where the log's socket is), standard streams to
 // /dev/null. Signals are the daemon's: Daemon::prepare().

@@ -5,6 +5,7 @@
 #include "client/shutdown_signs.hh"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utmp.h>
@@ -30,13 +31,18 @@ constexpr std::array targets{
 };
 constexpr const char* any_target = "holdfast/until/shutdown";
 
+Fd open_to_read(const Fd& directory, const char* name) noexcept {
+    return Fd(::openat(directory.get(), name, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+}
+
 // The beginning of a file as text; empty when it cannot be read.
 template <std::size_t room>
-std::string_view read_start(const Fd& directory, const char* name, std::array<char, room>& text) noexcept {
-    const Fd file(::openat(directory.get(), name, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+std::string_view read_start(const Fd& file, std::array<char, room>& text) noexcept {
     const ssize_t count = file ? ::read(file.get(), text.data(), text.size()) : 0;
     return {text.data(), count > 0 ? static_cast<std::size_t>(count) : 0};
 }
+
+std::size_t page_size() noexcept { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
 
 }  // namespace
 
@@ -50,6 +56,37 @@ const char* word_of(Ending ending) noexcept {
         case Ending::kexec: return "kexec";
     }
     return "?";
+}
+
+HeldPage& HeldPage::operator=(HeldPage&& other) noexcept {
+    std::swap(page_, other.page_);
+    std::swap(device_, other.device_);
+    std::swap(inode_, other.inode_);
+    return *this;
+}
+
+void HeldPage::let_go() noexcept {
+    if (page_ != nullptr) ::munmap(page_, page_size());
+    page_ = nullptr;
+}
+
+bool HeldPage::hold(const Fd& file) noexcept {
+    struct stat facts {};
+    if (!file || ::fstat(file.get(), &facts) != 0) return false;
+    if (page_ == nullptr || facts.st_dev != device_ || facts.st_ino != inode_) {
+        let_go();
+        // A file that is new was written a moment ago, and is in memory.
+        void* const page = ::mmap(nullptr, page_size(), PROT_READ, MAP_SHARED, file.get(), 0);
+        if (page == MAP_FAILED) return true;
+        page_ = page;
+        device_ = facts.st_dev;
+        inode_ = facts.st_ino;
+    }
+    unsigned char resident = 1;
+    if (::mincore(page_, page_size(), &resident) == 0 && (resident & 1U) == 0) return facts.st_size == 0;
+    // Once more each time: a file that was emptied and written again has another page.
+    (void)::mlock(page_, page_size());
+    return true;
 }
 
 ShutdownSigns ShutdownSigns::open(const char* run, const char* proc) {
@@ -81,9 +118,12 @@ Ending ShutdownSigns::missing_fifo() noexcept {
     return is_gone(any_target, targets.size()) ? ending : Ending::none;
 }
 
-Ending ShutdownSigns::runlevel() const noexcept {
+Ending ShutdownSigns::runlevel() noexcept {
+    const Fd file = open_to_read(run_, "utmp");
+    if (!utmp_.hold(file)) return Ending::none;
     std::array<char, sizeof(utmp) * 8> text;
-    for (std::string_view left = read_start(run_, "utmp", text); left.size() >= sizeof(utmp);
+    static_assert(sizeof text <= 4096, "within the page that is held");
+    for (std::string_view left = read_start(file, text); left.size() >= sizeof(utmp);
          left.remove_prefix(sizeof(utmp))) {
         utmp entry{};
         std::memcpy(&entry, left.data(), sizeof entry);
@@ -98,7 +138,7 @@ bool ShutdownSigns::in_systemd_shutdown() const noexcept {
     // Cut to 15 bytes by the kernel.
     constexpr std::string_view program = "systemd-shutdow";
     std::array<char, 32> text;
-    return read_start(proc_, "1/comm", text).starts_with(program);
+    return read_start(open_to_read(proc_, "1/comm"), text).starts_with(program);
 }
 
 Ending ShutdownSigns::look() noexcept {
@@ -112,7 +152,7 @@ Ending ShutdownSigns::look_closely() noexcept {
     const Ending ending = look();
     if (ending != Ending::unknown || !in_systemd_shutdown()) return ending;
     std::array<char, 256> text;
-    std::string_view words = read_start(proc_, "1/cmdline", text);
+    std::string_view words = read_start(open_to_read(proc_, "1/cmdline"), text);
     words.remove_prefix(std::min(words.find('\0') + 1, words.size()));
     for (const Target& target : targets)
         if (words.substr(0, words.find('\0')) == target.word) return target.ending;

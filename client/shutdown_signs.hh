@@ -7,10 +7,12 @@
 //             At the end: pid 1 has become systemd-shutdown.
 //   sysvinit  The runlevel in /run/utmp: init writes it before it runs the first script.
 //
-// All of it is in memory (tmpfs, the kernel), so a look never waits for a disk. May be used after the seal.
+// All of it is in memory: the kernel's, or a page of /run/utmp that is locked there, since what is in a tmpfs
+// may be swapped to the disk that is away. So a look never waits for a disk. May be used after the seal.
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "common/linux/fd.hh"
 
@@ -20,6 +22,26 @@ namespace holdfast::client {
 enum class Ending : std::uint8_t { none, unknown, power_off, reboot, halt, kexec };
 
 [[nodiscard]] const char* word_of(Ending ending) noexcept;
+
+// The first page of a file in a tmpfs, kept out of the swap space.
+class HeldPage {
+public:
+    HeldPage() = default;
+    HeldPage(HeldPage&& other) noexcept { *this = std::move(other); }
+    HeldPage& operator=(HeldPage&& other) noexcept;
+    ~HeldPage() { let_go(); }
+
+    // Holds the page of this file from now on, in the place of another. False where the page is not in
+    // memory: reading it would wait for a disk. The page's content is never touched here: the file may have
+    // shrunk.
+    [[nodiscard]] bool hold(const Fd& file) noexcept;
+
+private:
+    void let_go() noexcept;
+    void* page_ = nullptr;
+    std::uint64_t device_ = 0;  // whose page it is, like inode_
+    std::uint64_t inode_ = 0;
+};
 
 class ShutdownSigns {
 public:
@@ -34,12 +56,13 @@ public:
 private:
     [[nodiscard]] bool has_systemd() const noexcept;
     [[nodiscard]] Ending missing_fifo() noexcept;
-    [[nodiscard]] Ending runlevel() const noexcept;
+    [[nodiscard]] Ending runlevel() noexcept;
     [[nodiscard]] bool in_systemd_shutdown() const noexcept;
 
     Fd run_;
     Fd proc_;
     std::uint32_t seen_ = 0;  // a bit for each FIFO
+    HeldPage utmp_;
 };
 
 }  // namespace holdfast::client

@@ -213,6 +213,7 @@ CLIENT_NEEDS = """
     kernel_t system module_request
     kmod_t process transition                           # modprobe nbd
     var_run_t dir add_name write search
+    initrc_runtime_t file open read getattr map         # utmp
     initrc_runtime_t dir create add_name remove_name write search       # /run/sendsigs.omit.d
     node_t udp_socket node_bind
     device_t dir search open read

@@ -54,6 +54,8 @@ public:
         file.write(reinterpret_cast<const char*>(&entry), sizeof entry);
     }
 
+    std::filesystem::path utmp_file() const { return folder_ / "run/utmp"; }
+
 private:
     std::filesystem::path fifo(const char* name) const { return folder_ / "run/holdfast/until" / name; }
     std::filesystem::path folder_;
@@ -123,5 +125,40 @@ TEST_CASE("shutdown signs: under sysvinit it is the runlevel, and under systemd 
     machine.runlevel('6');
     CHECK(signs.look() == Ending::reboot);
     machine.boot_systemd();
+    CHECK(signs.look() == Ending::none);
+}
+
+namespace {
+
+// How many KiB of a file this process has locked in memory.
+long locked_of(const std::filesystem::path& file) {
+    std::ifstream maps("/proc/self/smaps");
+    bool its = false;
+    for (std::string line; std::getline(maps, line);) {
+        if (line.find(" " + file.string()) != std::string::npos) its = true;
+        if (its && line.starts_with("Locked:")) return std::stol(line.substr(7));
+    }
+    return 0;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "the page of the runlevel is kept out of the swap space, also of a file that is new or written again") {
+    const Machine machine;
+    ShutdownSigns signs = machine.signs();
+    CHECK(signs.look() == Ending::none);  // before the system has made it
+    machine.runlevel('2');
+    CHECK(signs.look() == Ending::none);
+    CHECK(locked_of(machine.utmp_file()) > 0);
+    machine.runlevel('6');  // emptied, and written again
+    CHECK(signs.look() == Ending::reboot);
+    CHECK(locked_of(machine.utmp_file()) > 0);
+    std::filesystem::remove(machine.utmp_file());
+    CHECK(signs.look() == Ending::none);
+    machine.runlevel('0');
+    CHECK(signs.look() == Ending::power_off);
+    CHECK(locked_of(machine.utmp_file()) > 0);
+    std::ofstream(machine.utmp_file(), std::ios::trunc).close();
     CHECK(signs.look() == Ending::none);
 }

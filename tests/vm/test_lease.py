@@ -72,7 +72,8 @@ def _disk_works(scene: Scene) -> None:
                       "echo 3 >/proc/sys/vm/drop_caches && cat /root/proof >/dev/null", timeout=PATIENCE)
 
 
-@test("a lease of a minute is renewed again and again, by one daemon and by the one that takes over from it", timeout=900)
+@test("a lease of a minute is renewed again and again, by one daemon, by the one that takes over from it, and by one of two devices' "
+      "daemons", timeout=900)
 def renewed(lab: Lab) -> None:
     scene, server = _boot(lab, 12)
     status = scene.status()
@@ -93,9 +94,33 @@ def renewed(lab: Lab) -> None:
     count = len(server.lines("renewing"))
     _wait_for_renewals(scene, before + 1)
     lab.require(len(server.lines("renewing")) > count, "the new daemon did not ask the server that it was told of")
+    _shared(scene, server)
     _address_is_there(scene)
     _disk_works(scene)
     scene.finish()
+
+
+def _shared(scene: Scene, server: DhcpServer) -> None:
+    """A second device by the same address: one daemon renews the lease, and gets the answers; when it dies, the other does."""
+    lab, machine = scene.lab, scene.machine
+    scene.stop_server()
+    scene.serve(f"root={scene.disk}", f"data={lab.blank_disk(4)}")
+    outages.wait_for_state(machine, "attached")
+    # It ends with an error, since there is no initramfs to hand back to.
+    machine.run_status(f"echo root=/dev/nbd1 nbdroot={BRIDGE_HOST},data,nbd1 ip=dhcp >/run/words; holdfast-client boot --cmdline /run/words",
+                       timeout=PATIENCE)
+    second = outages.wait_for_state(machine, "attached", device="nbd1")
+    lab.require("another device's daemon" in second["lease_problem"] and second["interface"] == "", f"the second device: {second}")
+    asked_all = len(server.lines("rebinding"))
+    status = _wait_for_renewals(scene, scene.status()["lease_renewals"] + 1)
+    lab.require(status["lease_problem"] == "" and len(server.lines("rebinding")) == asked_all,
+                f"the answers go to the other daemon: {status}, {server.lines('rebinding', 'renewing')}")
+    machine.run(f"kill -KILL {status['daemon_pid']}")
+    machine.wait_until("holdfast-client status nbd1 --json | grep -F '\"interface\":\"eth0\"'", timeout=PATIENCE)
+    machine.run("holdfast-client takeover nbd0", timeout=PATIENCE)
+    lab.require("another device's daemon" in scene.status()["lease_problem"], f"the first device afterwards: {scene.status()}")
+    machine.run("holdfast-client detach nbd1", timeout=PATIENCE)
+    machine.wait_until("holdfast-client status nbd0 --json | grep -F '\"lease_problem\":\"\"'", timeout=PATIENCE)
 
 
 @test("neither a refusal nor another address nor silence takes the address away; each is told once, and the lease is renewed in the "

@@ -96,6 +96,21 @@ def _adopted(scene: Scene, old: int) -> None:
     scene.progress()
 
 
+def _interrupted(scene: Scene) -> None:
+    """An attach that is ended once the kernel has the device leaves it detached, or with a daemon."""
+    machine = scene.machine
+    attach = f"holdfast-client attach {HOST},root --device nbd1 --read-only"
+    for _ in range(8):
+        machine.run(f"setsid {attach} >/run/interrupted 2>&1 & "
+                    "for n in 1 2 3 4 5 6 7 8 9; do for m in 1 2 3 4 5 6 7 8 9; do for l in 1 2 3 4 5 6 7 8 9; do "
+                    "for k in 1 2 3 4 5 6 7 8 9; do for i in 1 2 3 4 5 6 7 8 9; do [ -e /sys/block/nbd1/pid ] && break 5; "
+                    "done; done; done; done; done; kill -TERM -- -$!", timeout=PATIENCE)
+        machine.wait_until("! holdfast-client status nbd1 --json | grep -q unattended", timeout=60)
+        code, text = machine.run_status("holdfast-client detach nbd1", timeout=PATIENCE)
+        scene.lab.require(code in (0, 3), f"detach after an attach that was interrupted: status {code}: {text}; "
+                                          f"{machine.run('cat /run/interrupted')}")
+
+
 @test("a takeover under load replaces the daemon without an error, again and again, and the last one survives an outage",
       timeout=700)
 def under_load(lab: Lab) -> None:
@@ -119,6 +134,7 @@ def under_load(lab: Lab) -> None:
     scene.progress()
     status = scene.status()
     lab.require(status["attached_seconds"] > 0 and status["state"] == "attached", f"afterwards: {status}")
+    _interrupted(scene)
     code, text = scene.machine.run_status("holdfast-client takeover nbd7")
     lab.require(code == 3, f"takeover of a device that is not attached: status {code}: {text}")
     scene.finish()
