@@ -38,18 +38,17 @@ ExitCode run_keep_network(const KeepNetworkOptions& options) {
     const NetworkChoices choices = config ? config->network : NetworkChoices{};
     const std::vector<RootNetwork> networks = root_networks(folders);
     if (networks.empty()) return ExitCode::not_attached;
-    for (const RootNetwork& network : networks) {
-        if (network.interfaces.empty()) {
+    for (const RootNetwork& network : networks)
+        if (network.interfaces.empty())
             tell(fmt::format("nbd{}: its network interface is not known, so nothing is done to keep it",
                              network.device));
-            continue;
-        }
-        const Handover handover = hand_over(folders, network, choices);
-        for (const std::string& warning : handover.warnings) tell("warning: " + warning);
-        if (!handover.kept_from.empty())
+    const Handover handover = hand_over(folders, networks, choices);
+    for (const std::string& warning : handover.warnings) tell("warning: " + warning);
+    if (handover.kept_from.empty()) return ExitCode::ok;
+    for (const RootNetwork& network : networks)
+        if (!network.interfaces.empty())
             log::info(fmt::format("nbd{}: {} is kept from {}", network.device, joined(network.interfaces),
                                   joined(handover.kept_from)));
-    }
     return ExitCode::ok;
 }
 

@@ -93,15 +93,7 @@ std::optional<RootNetwork> network_of(const HandoverFolders& folders, std::uint3
     if (!text) return std::nullopt;
     const auto known = read_known_device(*text);
     if (!known || !known->record.carries_root) return std::nullopt;
-    const std::vector<Target>& targets = known->record.targets;
-    RootNetwork network;
-    network.device = index;
-    network.address =
-        source_towards(targets[std::min<std::size_t>(known->live.target, targets.size() - 1)].endpoint);
-    if (network.address.empty()) return network;
-    const std::string name = interface_with(network.address);
-    if (!name.empty() && name != "lo") add_with_lower(folders.interfaces, name, network.interfaces);
-    return network;
+    return network_towards(folders, *known);
 }
 
 // Makes the folders above it, too. Empty, or what failed.
@@ -170,6 +162,44 @@ std::string path_of_report(std::uint32_t device) {
     return fmt::format("{}/nbd{}.network", run_directory, device);
 }
 
+std::string joined(const std::vector<std::string>& words) {
+    std::string text;
+    for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+    return text;
+}
+
+// Keeps one of them from the interfaces, or warns of what it will do to them.
+void keep_from(NetworkOwner owner, const HandoverFolders& folders, const std::vector<std::string>& interfaces,
+               const std::vector<RunFile>& files, bool wanted, Handover& handover) {
+    if (files.empty()) return;
+    const std::string names = joined(interfaces);
+    const auto place = administrators_place(owner, folders.root, interfaces);
+    const auto warn = [&](const std::string& text) { handover.warnings.push_back(text); };
+    if (!wanted) {
+        if (place)
+            warn(
+                fmt::format("{} configures {}, which the root disk uses, and client.conf "
+                            "leaves it to {}: the root disk may be lost",
+                            *place, names, word_of(owner)));
+        return;
+    }
+    std::string failure;
+    for (const RunFile& file : files)
+        if (failure.empty()) failure = write_run_file(folders, file);
+    if (!failure.empty())
+        return warn(fmt::format("{} is not kept from {}: {}", word_of(owner), names, failure));
+    handover.kept_from.emplace_back(word_of(owner));
+    if (place && comes_before_ours(owner, *place))
+        warn(fmt::format(
+            "{} configures {}, which the root disk uses, and is read before {}: rename it, or the "
+            "root disk may be lost",
+            *place, names, network_file_name));
+    else if (place)
+        warn(fmt::format(
+            "{} configures {}, which the root disk uses: it is left as the initramfs configured it", *place,
+            names));
+}
+
 }  // namespace
 
 Init init_of(const std::string& root, const std::string& path) {
@@ -187,50 +217,52 @@ std::vector<RootNetwork> root_networks(const HandoverFolders& folders) {
     return networks;
 }
 
-Handover hand_over(const HandoverFolders& folders, const RootNetwork& network,
+Way way_to(const Endpoint& endpoint) {
+    Way way;
+    way.address = source_towards(endpoint);
+    if (!way.address.empty()) way.interface = interface_with(way.address);
+    return way;
+}
+
+RootNetwork network_towards(const HandoverFolders& folders, const KnownDevice& known,
+                            const std::function<Way(const Endpoint&)>& find_way) {
+    const std::vector<Target>& targets = known.record.targets;
+    RootNetwork network;
+    network.device = known.record.index;
+    const auto add = [&](const Way& way) {
+        if (!way.interface.empty() && way.interface != "lo")
+            add_with_lower(folders.interfaces, way.interface, network.interfaces);
+    };
+    const Way in_use =
+        find_way(targets[std::min<std::size_t>(known.live.target, targets.size() - 1)].endpoint);
+    network.address = in_use.address;
+    add(in_use);
+    for (const Target& target : targets) add(find_way(target.endpoint));
+    return network;
+}
+
+Handover hand_over(const HandoverFolders& folders, const std::vector<RootNetwork>& networks,
                    const NetworkChoices& choices) {
     Handover handover;
-    if (network.interfaces.empty()) return handover;
-    const std::string& name = network.interfaces.front();
+    std::vector<std::string> interfaces;
+    for (const RootNetwork& network : networks)
+        for (const std::string& name : network.interfaces)
+            if (std::ranges::find(interfaces, name) == interfaces.end()) interfaces.push_back(name);
+    if (interfaces.empty()) return handover;
     const Ifupdown ifupdown{excluded_interfaces(text_of(folders.root + "/etc/default/networking")),
                             ::access((folders.root + "/usr/share/ifupdown-ng").c_str(), F_OK) == 0};
     for (const NetworkOwner owner :
-         {NetworkOwner::ifupdown, NetworkOwner::networkd, NetworkOwner::network_manager}) {
-        const std::vector<RunFile> files = files_against(owner, folders.init, network.interfaces, ifupdown);
-        if (files.empty()) continue;
-        const auto place = administrators_place(owner, folders.root, network.interfaces);
-        if (!choices.keeps_from(owner)) {
-            if (place)
-                handover.warnings.push_back(
-                    fmt::format("{} configures {}, which the root disk uses, and client.conf "
-                                "leaves it to {}: the root disk may be lost",
-                                *place, name, word_of(owner)));
-            continue;
-        }
-        std::string failure;
-        for (const RunFile& file : files)
-            if (failure.empty()) failure = write_run_file(folders, file);
-        if (!failure.empty()) {
-            handover.warnings.push_back(
-                fmt::format("{} is not kept from {}: {}", word_of(owner), name, failure));
-            continue;
-        }
-        handover.kept_from.emplace_back(word_of(owner));
-        if (place && comes_before_ours(owner, *place))
-            handover.warnings.push_back(fmt::format(
-                "{} configures {}, which the root disk uses, and is read before {}: rename it, or the "
-                "root disk may be lost",
-                *place, name, network_file_name));
-        else if (place)
-            handover.warnings.push_back(fmt::format(
-                "{} configures {}, which the root disk uses: it is left as the initramfs configured it",
-                *place, name));
+         {NetworkOwner::ifupdown, NetworkOwner::networkd, NetworkOwner::network_manager})
+        keep_from(owner, folders, interfaces, files_against(owner, folders.init, interfaces, ifupdown),
+                  choices.keeps_from(owner), handover);
+    for (const RootNetwork& network : networks) {
+        if (network.interfaces.empty()) continue;
+        std::string report = fmt::format("{} ({})", joined(network.interfaces), network.address);
+        for (std::size_t i = 0; i < handover.kept_from.size(); ++i)
+            report += (i == 0 ? ", kept from " : ", ") + handover.kept_from[i];
+        const std::string failure = write_run_file(folders, {path_of_report(network.device), report + "\n"});
+        if (!failure.empty()) handover.warnings.push_back(failure);
     }
-    std::string report = fmt::format("{} ({})", name, network.address);
-    for (std::size_t i = 0; i < handover.kept_from.size(); ++i)
-        report += (i == 0 ? ", kept from " : ", ") + handover.kept_from[i];
-    const std::string failure = write_run_file(folders, {path_of_report(network.device), report + "\n"});
-    if (!failure.empty()) handover.warnings.push_back(failure);
     return handover;
 }
 

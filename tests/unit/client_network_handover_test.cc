@@ -1,0 +1,89 @@
+// What the hand-over of the network writes, into folders of the test's own.
+#include <doctest/doctest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "client/network_handover.hh"
+
+using namespace holdfast::client;
+
+namespace {
+
+class Folder {
+public:
+    Folder() {
+        std::string pattern = "/tmp/holdfast-handover-XXXXXX";
+        REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+        path_ = pattern;
+        std::filesystem::create_directories(path_ / "run");
+    }
+    ~Folder() { std::filesystem::remove_all(path_); }
+    Folder(const Folder&) = delete;
+    Folder& operator=(const Folder&) = delete;
+
+    HandoverFolders folders() const { return {path_ / "root", Init::systemd, path_ / "run", path_ / "net"}; }
+    std::string text(const std::string& file) const {
+        std::ostringstream text;
+        text << std::ifstream(path_ / file).rdbuf();
+        return text.str();
+    }
+    void make(const std::string& folder) const { std::filesystem::create_directories(path_ / folder); }
+
+private:
+    std::filesystem::path path_;
+};
+
+bool contains(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("two root devices on two interfaces: both are kept, whoever comes last") {
+    const Folder folder;
+    const Handover handover = hand_over(
+        folder.folders(), {{0, "10.0.0.1", {"eth0"}}, {1, "10.1.0.1", {"bond0", "eth1"}}}, NetworkChoices{});
+    CHECK(handover.warnings.empty());
+    CHECK(handover.kept_from.size() == 3);
+    CHECK(contains(folder.text("run/systemd/network/00-holdfast.network"), "Name=eth0 bond0 eth1\n"));
+    CHECK(contains(folder.text("run/holdfast/networking.env"), "EXCLUDE_INTERFACES=\"eth0 bond0 eth1\"\n"));
+    CHECK(contains(folder.text("run/NetworkManager/conf.d/holdfast.conf"),
+                   "interface-name:=eth0,interface-name:=bond0,interface-name:=eth1\n"));
+    CHECK(folder.text("run/network/ifstate") == "eth0=eth0\nbond0=bond0\neth1=eth1\n");
+    CHECK(folder.text("run/holdfast/nbd0.network") ==
+          "eth0 (10.0.0.1), kept from ifupdown, systemd-networkd, NetworkManager\n");
+    CHECK(folder.text("run/holdfast/nbd1.network") ==
+          "bond0, eth1 (10.1.0.1), kept from ifupdown, systemd-networkd, NetworkManager\n");
+}
+
+TEST_CASE("two root devices on one interface name it once") {
+    const Folder folder;
+    (void)hand_over(folder.folders(), {{0, "10.0.0.1", {"eth0"}}, {1, "10.0.0.1", {"eth0"}}},
+                    NetworkChoices{});
+    CHECK(contains(folder.text("run/systemd/network/00-holdfast.network"), "Name=eth0\n"));
+}
+
+TEST_CASE("the interface of a server that is not in use yet is kept, too, after that of the one in use") {
+    const Folder folder;
+    folder.make("net/bond0/lower_eth2");
+    KnownDevice known;
+    known.record.index = 4;
+    for (const char* where : {"a", "b", "c"}) {
+        Target target;
+        target.endpoint.text = where;
+        known.record.targets.push_back(target);
+    }
+    known.live.target = 1;
+    const RootNetwork network = network_towards(folder.folders(), known, [](const Endpoint& endpoint) {
+        if (endpoint.text == "a") return Way{"10.0.0.1", "bond0"};
+        if (endpoint.text == "b") return Way{"10.1.0.1", "eth1"};
+        return Way{};
+    });
+    CHECK(network.device == 4);
+    CHECK(network.address == "10.1.0.1");
+    CHECK(network.interfaces == std::vector<std::string>{"eth1", "bond0", "eth2"});
+}
