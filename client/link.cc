@@ -5,9 +5,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -63,6 +65,31 @@ LineText printable_words(std::string_view words) {
     return text;
 }
 
+// connect(2) knows no folder but the working one, of which a process with one thread has its own.
+int connect_in(const KeptFolder& kept, int socket, const sockaddr_un& address) noexcept {
+    if (::fchdir(kept.folder.get()) != 0) return -1;
+    const int result = ::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    const int code = errno;
+    [[maybe_unused]] const int back = ::fchdir(kept.working_folder.get());
+    errno = code;
+    return result;
+}
+
+int connect_to(const Endpoint& endpoint, int socket) noexcept {
+    const auto* const address = reinterpret_cast<const sockaddr*>(&endpoint.address);
+    if (endpoint.folder == nullptr) return ::connect(socket, address, endpoint.length);
+    sockaddr_un named{};
+    std::memcpy(&named, &endpoint.address, sizeof named);
+    sockaddr_un in_folder{};
+    in_folder.sun_family = AF_UNIX;
+    const char* const name = std::strrchr(named.sun_path, '/') + 1;
+    std::memcpy(in_folder.sun_path, name, std::strlen(name) + 1);
+    if (connect_in(*endpoint.folder, socket, in_folder) == 0) return 0;
+    // The folder may have been made anew, as a service's in /run is.
+    if (errno != ENOENT || endpoint.folder->instead_of_path) return -1;
+    return ::connect(socket, address, endpoint.length);
+}
+
 std::string endpoint_text(const sockaddr* address, socklen_t length, std::uint16_t port) {
     std::array<char, NI_MAXHOST> host;
     if (::getnameinfo(address, length, host.data(), host.size(), nullptr, 0, NI_NUMERICHOST) != 0) return "?";
@@ -83,6 +110,22 @@ Endpoint unix_endpoint(const std::string& path) {
 
 }  // namespace
 
+void keep_folder(Endpoint& endpoint, bool instead_of_path) {
+    if (endpoint.address.ss_family != AF_UNIX) return;
+    sockaddr_un address{};
+    std::memcpy(&address, &endpoint.address, sizeof address);
+    const std::string_view path(address.sun_path);
+    const std::size_t slash = path.rfind('/');
+    if (slash == std::string_view::npos) return;
+    const std::string folder(path.substr(0, std::max<std::size_t>(slash, 1)));
+    const auto open_folder = [](const char* name) {
+        return Fd(::open(name, O_PATH | O_DIRECTORY | O_CLOEXEC));
+    };
+    KeptFolder kept{open_folder(folder.c_str()), open_folder("/dev"), instead_of_path};
+    if (kept.folder && kept.working_folder)
+        endpoint.folder = std::make_shared<const KeptFolder>(std::move(kept));
+}
+
 LinkAttempt::LinkAttempt(const Endpoint& endpoint, const nbd::ClientHandshake& handshake,
                          std::chrono::seconds dead_after)
     : handshake_(handshake) {
@@ -93,8 +136,7 @@ LinkAttempt::LinkAttempt(const Endpoint& endpoint, const nbd::ClientHandshake& h
         return;
     }
     if (family != AF_UNIX) prepare_tcp(socket_.get(), dead_after);
-    const auto* address = reinterpret_cast<const sockaddr*>(&endpoint.address);
-    if (::connect(socket_.get(), address, endpoint.length) == 0) {
+    if (connect_to(endpoint, socket_.get()) == 0) {
         connecting_ = false;
         advance();
         return;

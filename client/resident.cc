@@ -22,12 +22,18 @@ FurtherNeeds needs_of(const DeviceRecord& record) {
     return {.any_file = std::ranges::any_of(record.targets, is_unix_socket), .reboot = record.carries_root};
 }
 
+// After switch_root, and while the root disk is away, the path of a UNIX socket is none to go.
+DeviceRecord with_folders(DeviceRecord record) {
+    for (Target& target : record.targets) keep_folder(target.endpoint, record.carries_root);
+    return record;
+}
+
 }  // namespace
 
 Resident::Resident(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live)
     : index_(record.index),
       needs_(needs_of(record)),
-      daemon_(std::move(netlink), std::move(sysfs), std::move(record), live) {}
+      daemon_(std::move(netlink), std::move(sysfs), with_folders(std::move(record)), live) {}
 
 Result<void> Resident::prepare(ProcessTitle& title, Home home) {
     leave_terminal();
