@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -165,8 +166,11 @@ void take_value(std::string_view key, const std::string& value, NetworkAnswer& a
 
 bool in_initramfs(const BootFiles& files) {
     struct statfs root {};
-    return ::statfs(files.root.c_str(), &root) == 0 &&
-           (root.f_type == TMPFS_MAGIC || root.f_type == RAMFS_MAGIC);
+    if (::statfs(files.root.c_str(), &root) != 0 ||
+        (root.f_type != TMPFS_MAGIC && root.f_type != RAMFS_MAGIC))
+        return false;
+    const auto is_there = [&](const char* file) { return ::access((files.root + file).c_str(), F_OK) == 0; };
+    return is_there("/etc/initrd-release") || is_there("/conf/initramfs.conf");
 }
 
 std::expected<std::string, std::string> read_command_line(const BootFiles& files) {

@@ -25,7 +25,8 @@ struct BootFiles {
     std::string root = "/";
 };
 
-// The root file system is still the kernel's own (tmpfs or ramfs): what runs here runs in the initramfs.
+// The root file system is in memory (tmpfs or ramfs), and has the mark of an initramfs: /etc/initrd-release
+// (systemd, dracut) or /conf/initramfs.conf (initramfs-tools). A system may have its root in memory, too.
 bool in_initramfs(const BootFiles& files);
 
 // The kernel command line, without its newline. The error names file and reason.

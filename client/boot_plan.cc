@@ -66,6 +66,7 @@ constexpr std::array option_table{
     OptionRow{"block-size", OptionMeaning::choice, "block-size"},
     OptionRow{"bs", OptionMeaning::choice, "block-size"},
     OptionRow{"b", OptionMeaning::choice, "block-size"},
+    OptionRow{"wait", OptionMeaning::choice, "wait"},
     OptionRow{"dead-after", OptionMeaning::choice, "dead-after"},
     OptionRow{"probe", OptionMeaning::choice, "probe"},
     OptionRow{"lost-cache", OptionMeaning::choice, "lost-cache"},
@@ -114,10 +115,10 @@ std::expected<void, std::string> read_option(std::string_view option, ReadOption
     name = name.substr(0, equals);
     const auto row = std::ranges::find(option_table, name, &OptionRow::name);
     if (row == option_table.end())
-        return std::unexpected{
-            fmt::format("'{}' is neither a device (nbd0) nor an option (ro, rw, timeout=, dead-after=, "
-                        "probe=, connections=, lost-cache=, shutdown-timeout=, lease=, block-size=)",
-                        printable(option))};
+        return std::unexpected{fmt::format(
+            "'{}' is neither a device (nbd0) nor an option (ro, rw, timeout=, wait=, "
+            "dead-after=, probe=, connections=, lost-cache=, shutdown-timeout=, lease=, block-size=)",
+            printable(option))};
     switch (row->meaning) {
         case OptionMeaning::read_only: read.options.read_only = true; break;
         case OptionMeaning::read_write: read.options.read_only = false; break;
@@ -486,9 +487,10 @@ std::expected<BootPlan, BootError> make_boot_plan(const BootRequest& request,
     const NbdDevice device = choose_device(claims, plan.warnings);
     plan.device_index = device.index;
     choose_root(request, device, plan);
+    const seconds said = plan.options.wait.value_or(least_patience);
     plan.options = over(plan.options, config.choices_for(device.index));
-    plan.patience =
-        request.patience.value_or(std::max(plan.options.wait.value_or(least_patience), least_patience));
+    const seconds usual = std::max(plan.options.wait.value_or(least_patience), least_patience);
+    plan.patience = std::max(request.patience.value_or(usual), said);
     return plan;
 }
 

@@ -126,8 +126,10 @@ Choices over(const Choices& above, const Choices& below) {
     return both;
 }
 
-Policy policy_of(const Choices& choices) {
-    Policy policy;
+Policy policy_of(const Choices& choices) { return changed(Policy{}, choices); }
+
+Policy changed(const Policy& before, const Choices& choices) {
+    Policy policy = before;
     policy.request_timeout = choices.timeout.value_or(policy.request_timeout);
     policy.dead_after = choices.dead_after.value_or(policy.dead_after);
     policy.probe_interval = choices.probe.value_or(policy.probe_interval);

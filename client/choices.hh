@@ -41,6 +41,8 @@ struct Choices {
 
 // With Policy's own values where nothing was chosen.
 [[nodiscard]] Policy policy_of(const Choices& choices);
+// With those of another policy.
+[[nodiscard]] Policy changed(const Policy& policy, const Choices& choices);
 
 // One line, in the words of the choices: "timeout 0 s, dead-after 15 s, ...".
 [[nodiscard]] std::string describe(const Policy& policy);

@@ -69,7 +69,7 @@ std::expected<AttachRequest, std::string> request_for(const AttachOptions& optio
     request.search.patience = choices.wait.value_or(request.search.patience);
     request.policy = policy_of(choices);
     const BootFiles files;
-    // By hand in the initramfs's shell, or from a script there. (A system may have its root in memory, too.)
+    // By hand in the initramfs's shell, or from a script there.
     request.carries_root = !options.service && in_initramfs(files);
     // A further disk is reached by an address that somebody looks after already, so this is for who asks for
     // it there.

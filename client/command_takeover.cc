@@ -15,7 +15,7 @@ ExitCode take_over_all(ProcessTitle& title) {
     ExitCode code = ExitCode::not_attached;
     for (const std::uint32_t index : nbd_devices()) {
         if (!is_ours(index)) continue;
-        const ExitCode one = take_over(index, title, notes);
+        const ExitCode one = take_over(index, {}, title, notes);
         if (code == ExitCode::not_attached || code == ExitCode::ok) code = one;
     }
     if (code == ExitCode::not_attached) complain("takeover: holdfast-client has attached no device");
@@ -26,7 +26,8 @@ ExitCode take_over_all(ProcessTitle& title) {
 
 ExitCode run_takeover(const TakeoverOptions& options, ProcessTitle& title) {
     close_inherited();
-    return options.index ? take_over(*options.index, title, notes) : take_over_all(title);
+    if (!options.index) return take_over_all(title);
+    return take_over(*options.index, {options.servers, options.choices, options.only_check}, title, notes);
 }
 
 }  // namespace holdfast::client

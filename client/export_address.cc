@@ -583,14 +583,12 @@ std::string to_uri(const ServerAddress& address) {
 }
 
 std::optional<NbdDevice> parse_nbd_device(std::string_view word) {
-    // 20 bits of minor number, 5 of them for the partitions (drivers/block/nbd.c, max_part=16).
-    constexpr std::uint32_t most_devices = 32767;
     constexpr std::uint32_t most_partitions = 255;
     if (word.starts_with("/dev/")) word.remove_prefix(5);
     if (!word.starts_with("nbd")) return {};
     word.remove_prefix(3);
     const std::size_t p = word.find('p');
-    const auto index = device_number(word.substr(0, p), most_devices);
+    const auto index = device_number(word.substr(0, p), most_devices - 1);
     if (!index) return {};
     if (p == std::string_view::npos) return NbdDevice{.index = *index, .partition = 0};
     const auto partition = device_number(word.substr(p + 1), most_partitions);

@@ -36,6 +36,9 @@ struct ServerAddress {
     bool operator==(const ServerAddress&) const = default;
 };
 
+// The kernel's minor numbers have 20 bits, 5 of them for the partitions (drivers/block/nbd.c, max_part=16).
+inline constexpr std::uint32_t most_devices = 32768;
+
 // A whole disk nbdN, or a partition nbdNpM of it.
 struct NbdDevice {
     std::uint32_t index = 0;

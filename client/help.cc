@@ -15,6 +15,7 @@ constexpr std::string_view overview = R"(holdfast-client: block devices over the
   holdfast-client detach DEVICE [--force]        let go of it
   holdfast-client status [DEVICE] [--json]       what is attached, and how it is
   holdfast-client takeover [DEVICE]              replace its daemon by this program
+  holdfast-client takeover DEVICE --server ...   ... and give it other servers, or another policy
   holdfast-client resize DEVICE                  look whether the export has grown, and grow it
   holdfast-client devices [FILE] [--check]       the table of further devices
   holdfast-client list SERVER [--long] [--json]  the exports of a server
@@ -74,11 +75,17 @@ and its link is down.
   -j, --json   one object for DEVICE, an array without
 )";
 
-constexpr std::string_view takeover = R"(holdfast-client takeover [DEVICE]
+constexpr std::string_view takeover = R"(holdfast-client takeover [DEVICE] [OPTION]...
 
 Replaces the daemon of a device, or of every attached one, by this program, without a pause for
 those who use the device. The old daemon leaves when the new one is in charge; where that fails,
-it stays.
+it stays. With an option, the new daemon keeps DEVICE in another way from then on, until it is
+detached. New servers are asked first; one that has another disk is refused, and nothing changes.
+
+  -s, --server EXPORT      the server of the disk from now on; several times, in order of preference
+      --dead-after SECONDS, --probe SECONDS, --lost-cache WHAT, --shutdown-timeout SECONDS
+                           as for attach
+  -n, --dry-run            only ask the servers, and say what would be done
 )";
 
 constexpr std::string_view resize = R"(holdfast-client resize DEVICE

@@ -219,15 +219,50 @@ Read<std::optional<Words>> read_plain(const Words& words) {
     return scanner.rest();
 }
 
+// The options of a takeover that change something.
+Read<void> take_change(TakeoverOptions& options, const Found& found) {
+    switch (found.letter) {
+        case 's': {
+            auto server = parse_server_address(found.value);
+            if (!server) return unexpected(server.error());
+            options.servers.push_back(std::move(*server));
+            return {};
+        }
+        case dead_after: return take_choice(options.choices, "dead-after", found.value);
+        case probe: return take_choice(options.choices, "probe", found.value);
+        case lost_cache: return take_choice(options.choices, "lost-cache", found.value);
+        case shutdown_timeout: return take_choice(options.choices, "shutdown-timeout", found.value);
+        case 'n': options.only_check = true; return {};
+        default: return unexpected(found.error);
+    }
+}
+
 Read<Command> read_takeover(const Words& words) {
-    const auto rest = read_plain(words);
-    if (!rest) return unexpected(rest.error());
-    if (!*rest) return HelpOptions{"takeover"};
-    if ((*rest)->empty()) return TakeoverOptions{};
-    if ((*rest)->size() > 1) return unexpected(too_many(**rest, 1));
-    const auto index = read_device((*rest)->front());
+    static constexpr option table[] = {{"server", required_argument, nullptr, 's'},
+                                       {"dead-after", required_argument, nullptr, dead_after},
+                                       {"probe", required_argument, nullptr, probe},
+                                       {"lost-cache", required_argument, nullptr, lost_cache},
+                                       {"shutdown-timeout", required_argument, nullptr, shutdown_timeout},
+                                       {"dry-run", no_argument, nullptr, 'n'},
+                                       {"help", no_argument, nullptr, 'h'},
+                                       {}};
+    TakeoverOptions options;
+    Scanner scanner(words, ":s:nh", table);
+    bool changes = false;
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        if (found.letter == 'h') return HelpOptions{"takeover"};
+        if (const auto taken = take_change(options, found); !taken) return unexpected(taken.error());
+        changes = true;
+    }
+    const Words rest = scanner.rest();
+    if (rest.size() > 1) return unexpected(too_many(rest, 1));
+    if (rest.empty() && changes)
+        return unexpected("takeover: these options are for one device: name it, for example /dev/nbd0");
+    if (rest.empty()) return options;
+    const auto index = read_device(rest[0]);
     if (!index) return unexpected(index.error());
-    return TakeoverOptions{*index};
+    options.index = *index;
+    return options;
 }
 
 Read<Command> read_resize(const Words& words) {
@@ -354,15 +389,11 @@ constexpr CommandReader readers[] = {
 }  // namespace
 
 Read<std::uint32_t> read_device(std::string_view word) {
-    // The kernel has 20 bits for a minor number, some of which count partitions.
-    constexpr std::uint32_t largest_index = (1U << 20) - 1;
-    std::uint32_t value = 0;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    const bool number = error == std::errc{} && end == word.data() + word.size() && !word.empty();
-    const auto device = number ? std::optional(NbdDevice{value, 0}) : parse_nbd_device(word);
-    if (!device || device->index > largest_index)
-        return unexpected(
-            fmt::format("{}: this is no nbd device; say /dev/nbd0, nbd0 or 0", printable(word)));
+    const bool number = !word.empty() && word.find_first_not_of("0123456789") == std::string_view::npos;
+    const auto device = parse_nbd_device(number ? fmt::format("nbd{}", word) : std::string(word));
+    if (!device)
+        return unexpected(fmt::format("{}: this is no nbd device; say /dev/nbd0, nbd0 or 0, up to {}",
+                                      printable(word), most_devices - 1));
     if (device->partition != 0)
         return unexpected(
             fmt::format("{}: this is a partition; name the disk, nbd{}", printable(word), device->index));

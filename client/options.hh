@@ -36,7 +36,10 @@ struct StatusOptions {
 };
 
 struct TakeoverOptions {
-    std::optional<std::uint32_t> index;  // empty: every device that is attached
+    std::optional<std::uint32_t> index;  // empty: every device that is attached, and nothing is changed
+    std::vector<ServerAddress> servers;  // from now on; empty: those that it has
+    Choices choices;                     // over the policy that it has
+    bool only_check = false;
 };
 
 struct ResizeOptions {

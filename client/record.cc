@@ -17,8 +17,6 @@ using std::chrono::milliseconds;
 
 constexpr std::string_view identifier_prefix = "holdfast:";
 constexpr std::string_view version_line = "holdfast-record 1";
-// More addresses than this are no list of servers.
-constexpr std::size_t most_targets = 256;
 
 template <class Number>
 std::optional<Number> number_in(std::string_view text) noexcept {

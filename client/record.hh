@@ -21,7 +21,10 @@ namespace holdfast::client {
 // Points of time on CLOCK_MONOTONIC, which all processes of one boot share.
 using Monotonic = std::chrono::milliseconds;
 
-// What does not change for as long as the device is attached.
+// More addresses than this are no list of servers.
+inline constexpr std::size_t most_targets = 256;
+
+// What does not change for as long as one daemon has the device.
 struct DeviceRecord {
     std::uint32_t index = 0;
     std::string identifier;  // BACKEND_IDENTIFIER; "holdfast:" and the session's UUID in hex

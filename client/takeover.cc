@@ -16,6 +16,8 @@
 
 #include "client/control.hh"
 #include "client/kernel_module.hh"
+#include "client/link_health.hh"
+#include "client/new_targets.hh"
 #include "client/record.hh"
 #include "client/resident.hh"
 #include "client/state_file.hh"
@@ -36,7 +38,14 @@ Failure failure(std::uint32_t index, std::string_view text) {
 
 bool nobody_listens(const SysError& error) { return error.code == ENOENT || error.code == ECONNREFUSED; }
 
-std::expected<KnownDevice, Failure> known_from_file(std::uint32_t index) {
+// From the daemon's answer, or where there is none from the file.
+std::expected<KnownDevice, Failure> known_from_file(std::uint32_t index,
+                                                    const std::string* answer = nullptr) {
+    if (answer != nullptr) {
+        auto known = read_known_device(*answer);
+        if (!known) return std::unexpected(failure(index, "its daemon's record: " + known.error()));
+        return std::move(*known);
+    }
     const auto text = read_state_file(index);
     if (!text)
         return std::unexpected(
@@ -72,62 +81,165 @@ std::expected<Fd, Failure> take_turn(std::uint32_t index) {
     return file;
 }
 
+// A device, and who is in charge of it, before anything is changed.
+struct Predecessor {
+    std::optional<TakeoverCall> call;  // empty: its daemon has died
+    KnownDevice known;
+    SysfsDevice sysfs;
+};
+
+std::expected<Predecessor, Failure> find_predecessor(std::uint32_t index) {
+    auto call = TakeoverCall::begin(index, daemon_patience);
+    if (!call && !nobody_listens(call.error()))
+        return std::unexpected(failure(index, "its daemon: " + call.error().message()));
+    auto known = known_from_file(index, call ? &call->record() : nullptr);
+    if (!known) return std::unexpected(known.error());
+    auto sysfs = device_of(*known, index);
+    if (!sysfs) return std::unexpected(sysfs.error());
+    Predecessor predecessor{std::nullopt, std::move(*known), std::move(*sysfs)};
+    if (call) predecessor.call = std::move(*call);
+    return predecessor;
+}
+
+// What a takeover does about the link, where the servers are changed.
+struct ServerChange {
+    Target before;  // in use so far
+    std::uint32_t before_index = 0;
+    std::uint32_t first = 0;  // to be used now
+    bool keeps_link = false;  // both are the same
+};
+
+// Makes the record what it is to be from now on. Empty: the servers stay as they are.
+std::expected<std::optional<ServerChange>, Failure> apply(const TakeoverChanges& changes, Predecessor& device,
+                                                          const Notes& notes) {
+    KnownDevice& known = device.known;
+    known.record.policy = changed(known.record.policy, changes.choices);
+    if (changes.servers.empty()) return std::nullopt;
+    if (!device.call)
+        return std::unexpected(
+            failure(known.record.index, fmt::format("its daemon has died; run `holdfast-client takeover "
+                                                    "nbd{}` first, and then give it other servers",
+                                                    known.record.index)));
+    auto found = find_new_targets(changes.servers, known, device.sysfs.writes() > 0, notes);
+    if (!found)
+        return std::unexpected(Failure{
+            found.error().code,
+            fmt::format("/dev/nbd{}: {}; nothing is changed", known.record.index, found.error().text)});
+    ServerChange change{known.record.targets[known.live.target], known.live.target, found->first,
+                        found->keeps_link};
+    known.record.targets = std::move(found->targets);
+    known.live.target = change.first;
+    return change;
+}
+
+std::string describe(const DeviceRecord& record) {
+    std::string servers;
+    for (const Target& target : record.targets)
+        servers +=
+            fmt::format("{}{} ({})", servers.empty() ? "" : ", then ", target.uri, target.endpoint.text);
+    return fmt::format("nbd{}: servers {}; {}", record.index, servers, describe(record.policy));
+}
+
+// Ends the link to the server before. What that one still holds of it must not reach the disk after what the
+// next server is sent: a server that fences is told so, with a claim and without a new link. May be used
+// after the seal.
+void leave_server(const ServerChange& change, const DeviceRecord& record, LiveState& live, Fd& link) {
+    const bool stays = change.keeps_link && live.target == change.before_index;
+    live.target = change.first;
+    if (stays) return;
+    if (link) shut_down(link.get());
+    link.reset();
+    const nbd::SessionClaim claim{session_in(record.identifier).value_or(nbd::Uuid{}), 0, ++live.generation};
+    const auto fenced =
+        make_link(change.before.endpoint,
+                  nbd::ClientHandshake(nbd::ClientHandshake::Goal::info, change.before.export_name, claim),
+                  record.policy.dead_after);
+    if (fenced && fenced->session) return;
+    log::warning(LineText::of("nbd{}: {} was not made to give up what it still holds of the old link: {}",
+                              record.index, change.before.uri,
+                              fenced ? LineText("it does not fence") : fenced.error().text));
+}
+
+// The dialogue with the old daemon, which leaves at its end. The error is what it stays for. `manager`: of
+// the service that the new daemon has joined, or nullptr. May be used after the seal.
+Result<TakeoverCall::Handed> take_from(TakeoverCall& call, const ServiceManager* manager) {
+    auto handed = call.take(daemon_patience);
+    if (!handed) return handed;
+    // Before the old one leaves: a service ends with its main process.
+    if (manager != nullptr) manager->tell(FixedText<32>::of("MAINPID={}", ::getpid()));
+    const auto confirmed = call.confirm(daemon_patience);
+    if (confirmed) return handed;
+    if (manager != nullptr) manager->tell(FixedText<32>::of("MAINPID={}", call.daemon()));
+    return std::unexpected(confirmed.error());
+}
+
 // The child. A service keeps its daemon: who takes its place goes where it is.
-std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, ProcessTitle& title,
-                                          Report& report) {
+std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, const TakeoverChanges& changes,
+                                          ProcessTitle& title, Report& report) {
     auto turn = take_turn(index);
     if (!turn) return std::unexpected(turn.error());
     auto netlink = open_netlink();
     if (!netlink) return std::unexpected(failure(index, netlink.error()));
-    auto call = TakeoverCall::begin(index, daemon_patience);
-    if (!call && !nobody_listens(call.error()))
-        return std::unexpected(failure(index, "its daemon: " + call.error().message()));
-    const auto answered =
-        call ? read_known_device(call->record()) : std::expected<KnownDevice, std::string>{};
-    if (call && !answered) return std::unexpected(failure(index, "its daemon's record: " + answered.error()));
-    auto known = call ? std::expected<KnownDevice, Failure>(*answered) : known_from_file(index);
-    if (!known) return std::unexpected(known.error());
-    auto sysfs = device_of(*known, index);
-    if (!sysfs) return std::unexpected(sysfs.error());
+    auto device = find_predecessor(index);
+    if (!device) return std::unexpected(device.error());
+    const auto notes = [&](std::string_view line, bool is_error) {
+        is_error ? report.error(line) : report.note(line);
+    };
+    const auto change = apply(changes, *device, notes);
+    if (!change) return std::unexpected(change.error());
 
-    LiveState live = known->live;
-    const pid_t before = call ? call->daemon() : 0;
-    const bool joined = home == Home::system && before > 0 && join_service_of(before);
+    std::optional<TakeoverCall> call = std::move(device->call);
+    LiveState live = device->known.live;
+    const DeviceRecord record = device->known.record;
+    const LineText news =
+        changes.servers.empty() && changes.choices == Choices{} ? LineText() : LineText(describe(record));
+    const bool joined = home == Home::system && call && call->daemon() > 0 && join_service_of(call->daemon());
     const ServiceManager manager = ServiceManager::of_the_system();
-    Resident resident(std::move(*netlink), std::move(*sysfs), std::move(known->record), live);
+    Resident resident(std::move(*netlink), std::move(device->sysfs), std::move(device->known.record), live);
     if (auto prepared = resident.prepare(title, joined ? Home::service : home); !prepared)
         return std::unexpected(failure(index, prepared.error().message()));
     Daemon& daemon = resident.seal();
     Fd link;
     if (call) {
-        auto handed = call->take(daemon_patience);
-        // Before the old one leaves: a service ends with its main process.
-        if (handed && joined) manager.tell(FixedText<32>::of("MAINPID={}", ::getpid()));
-        const auto confirmed = handed ? call->confirm(daemon_patience) : Result<void>{};
-        if (!handed || !confirmed) {
-            if (handed && joined) manager.tell(FixedText<32>::of("MAINPID={}", before));
+        auto handed = take_from(*call, joined ? &manager : nullptr);
+        if (!handed) {
             daemon.abandon();
-            report.error(LineText::of("/dev/nbd{}: its daemon stays: {}", index,
-                                      (handed ? confirmed.error() : handed.error()).text()));
+            report.error(LineText::of("/dev/nbd{}: its daemon stays: {}", index, handed.error().text()));
             report.failed(ExitCode::failure);
             return {};
         }
         take_lines(live, handed->lines);
         link = std::move(handed->link);
     }
+    if (*change) leave_server(**change, record, live, link);
     daemon.take_charge(std::move(link), live);
     daemon.announce();
     turn->reset();
     log::notice(LineText::of("nbd{}: {}", index,
                              call ? "taken over from the daemon before" : "adopted: its daemon had died"));
+    if (!news.empty()) log::notice(news);
     report.ready(index, live.size);
     report.close();
     daemon.run();
     return {};
 }
 
-std::expected<Ready, ExitCode> run(std::uint32_t index, Home home, ProcessTitle& title, const Notes& notes) {
-    return run_in_background([&](Report& report) { return stay_instead(index, home, title, report); }, notes);
+std::expected<Ready, ExitCode> run(std::uint32_t index, Home home, const TakeoverChanges& changes,
+                                   ProcessTitle& title, const Notes& notes) {
+    return run_in_background(
+        [&](Report& report) { return stay_instead(index, home, changes, title, report); }, notes);
+}
+
+// Asks the servers, and leaves everything as it is.
+ExitCode check_changes(std::uint32_t index, const TakeoverChanges& changes, const Notes& notes) {
+    auto device = find_predecessor(index);
+    const auto change = device ? apply(changes, *device, notes) : std::unexpected(device.error());
+    if (!change) {
+        notes(change.error().text, true);
+        return change.error().code;
+    }
+    notes(describe(device->known.record), false);
+    return ExitCode::ok;
 }
 
 }  // namespace
@@ -143,7 +255,8 @@ bool is_orphan(std::uint32_t index) {
     return !answer && nobody_listens(answer.error());
 }
 
-ExitCode take_over(std::uint32_t index, ProcessTitle& title, const Notes& notes) {
+ExitCode take_over(std::uint32_t index, const TakeoverChanges& changes, ProcessTitle& title,
+                   const Notes& notes) {
     const auto sysfs = SysfsDevice::open(index);
     if (!sysfs || !sysfs->connected()) {
         notes(fmt::format("/dev/nbd{}: not attached", index), true);
@@ -153,7 +266,8 @@ ExitCode take_over(std::uint32_t index, ProcessTitle& title, const Notes& notes)
         notes(fmt::format("/dev/nbd{}: another program has attached it", index), true);
         return ExitCode::failure;
     }
-    const auto ready = run(index, Home::system, title, notes);
+    if (changes.only_check) return check_changes(index, changes, notes);
+    const auto ready = run(index, Home::system, changes, title, notes);
     return ready ? ExitCode::ok : ready.error();
 }
 
@@ -180,7 +294,7 @@ std::expected<Ready, ExitCode> adopt(std::uint32_t index, const std::vector<Serv
                     "/dev/nbd{}: attached already, and its daemon has died; a new one takes its place", index)
               : fmt::format("/dev/nbd{}: attached already; its daemon becomes this service's", index),
           false);
-    return run(index, home, title, notes);
+    return run(index, home, {}, title, notes);
 }
 
 }  // namespace holdfast::client

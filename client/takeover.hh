@@ -7,15 +7,25 @@
 #include <vector>
 
 #include "client/background.hh"
+#include "client/choices.hh"
 #include "client/exit_code.hh"
 #include "client/export_address.hh"
 #include "client/residence.hh"
 
 namespace holdfast::client {
 
+// What is to be otherwise from now on; nothing, as it is made.
+struct TakeoverChanges {
+    std::vector<ServerAddress> servers;  // empty: those that the device has
+    Choices choices;                     // over the policy that it has
+    bool only_check = false;             // ask the servers and say what would be done
+};
+
 // Returns when the new daemon is in charge (ok), or with what failed already said through `notes`: then
-// whoever was in charge still is.
-[[nodiscard]] ExitCode take_over(std::uint32_t index, ProcessTitle& title, const Notes& notes);
+// whoever was in charge still is, and nothing is changed. New servers are asked before that for at most
+// attempt_patience each; one that answers and may not carry the device is a refusal.
+[[nodiscard]] ExitCode take_over(std::uint32_t index, const TakeoverChanges& changes, ProcessTitle& title,
+                                 const Notes& notes);
 
 // The device is connected, by a holdfast-client, and no daemon answers for it.
 [[nodiscard]] bool is_orphan(std::uint32_t index);

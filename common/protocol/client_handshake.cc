@@ -42,7 +42,7 @@ std::span<const std::uint8_t> bytes_of_text(std::string_view text) noexcept {
 
 ClientHandshake::ClientHandshake(Goal goal, std::string_view export_name,
                                  std::optional<SessionClaim> claim) noexcept
-    : goal_(goal), claim_(goal == Goal::go ? claim : std::nullopt) {
+    : goal_(goal), claim_(goal != Goal::list ? claim : std::nullopt) {
     if (export_name.size() > name_.size()) {
         fail("the export's name is longer than 4096 bytes");
         return;

@@ -44,8 +44,9 @@ public:
     using ListSink = std::function<void(std::string_view name, std::string_view description)>;
 
     // `export_name` is copied. A name over longest_string makes a machine that has failed. A claim is made
-    // with the goal go only, before GO; a server that does not know it is entered all the same, and session()
-    // says so.
+    // before GO or INFO; a server that does not know it is asked all the same, and session() says so. With
+    // INFO, a claim of a session of one's own asks which disk the export is, and one of a session that is in
+    // use fences its connections without making a new one.
     ClientHandshake(Goal goal, std::string_view export_name, std::optional<SessionClaim> claim = {}) noexcept;
     ClientHandshake(ListSink sink) noexcept;
 

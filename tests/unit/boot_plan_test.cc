@@ -279,6 +279,14 @@ TEST_CASE("a configuration file does not make a machine with a disk of its own a
     CHECK_FALSE(request->has_value());
 }
 
+TEST_CASE("wait= of an nbdroot= word lengthens the wait like rootdelay=") {
+    CHECK(plan_of("nbdroot=a,b,wait=90").patience == seconds{90});
+    CHECK(plan_of("nbdroot=a,b,wait=5").patience == seconds{30});
+    CHECK(plan_of("nbdroot=a,b,wait=90 rootdelay=40").patience == seconds{90});
+    CHECK(plan_of("nbdroot=a,b,wait=40 rootdelay=90").patience == seconds{90});
+    CHECK(plan_of("nbdroot=a,b,wait=50", {}, "[defaults]\nwait = 40\n").patience == seconds{50});
+}
+
 TEST_CASE("rootdelay= lengthens the wait, never shortens it") {
     CHECK(plan_of("nbdroot=a,b rootdelay=5").patience == seconds{30});
     CHECK(plan_of("nbdroot=a,b rootdelay=90").patience == seconds{90});

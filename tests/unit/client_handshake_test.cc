@@ -542,10 +542,18 @@ TEST_CASE("what was said to the claim does not count against the replies to GO")
                        "the server's answer does not end: too many replies");
 }
 
-TEST_CASE("who only looks makes no claim, and a name that cannot be claimed is not asked for") {
+TEST_CASE("who only looks may claim, and is told which disk it is") {
+    const Outcome outcome =
+        run(Goal::info, greeting + claim_answer + reply(info, 3, info_export) + reply(info, 1), SIZE_MAX,
+            "root", claim);
+    CHECK(outcome.state == State::done);
+    CHECK(outcome.output == flags_said + claim_said +
+                                option(info, hex("00000004") + text("root") + hex("0001 0003")) + abort_said);
+    CHECK(outcome.identity == "lvm:Xy12");
+}
+
+TEST_CASE("a name that cannot be claimed is not asked for") {
     using namespace std::string_view_literals;
-    CHECK(run(Goal::info, greeting, SIZE_MAX, "root", claim).output ==
-          flags_said + option(info, hex("00000004") + text("root") + hex("0001 0003")));
     const Outcome outcome = claimed(greeting, "ro\0t"sv);
     CHECK(outcome.state == State::failed);
     CHECK(outcome.text == "the export's name has a NUL in it");

@@ -151,6 +151,21 @@ TEST_CASE("the other commands take what they document") {
     CHECK(read_as<StatusOptions>({"status", "/dev/nbd1", "--json"}).json);
     CHECK(!read_as<TakeoverOptions>({"takeover"}).index);
     CHECK(read_as<TakeoverOptions>({"takeover", "nbd2"}).index == 2U);
+    CHECK(read_as<TakeoverOptions>({"takeover", "nbd2"}).servers.empty());
+    const auto change =
+        read_as<TakeoverOptions>({"takeover", "nbd2", "--server", "nbd://a/x", "-s", "nbd://b:1/x",
+                                  "--dead-after", "20", "--lost-cache", "fail", "--dry-run"});
+    REQUIRE(change.servers.size() == 2);
+    CHECK(to_uri(change.servers[1]) == "nbd://b:1/x");
+    CHECK(change.choices.dead_after == std::chrono::seconds{20});
+    CHECK(change.choices.lost_cache == LostCache::fail);
+    CHECK(!change.choices.probe);
+    CHECK(change.only_check);
+    refuse({"takeover", "--server", "nbd://a/x"}, "name it");
+    refuse({"takeover", "--dry-run"}, "name it");
+    refuse({"takeover", "nbd0", "--server", "nbdx://a/x"}, "nbdx");
+    refuse({"takeover", "nbd0", "--dead-after", "1"}, "3 to 3600");
+    refuse({"takeover", "nbd0", "--block-size", "512"}, "--block-size");
     CHECK(read_as<ResizeOptions>({"resize", "/dev/nbd3"}).index == 3U);
     const auto list = read_as<ListOptions>({"list", "-lj", "nbd://server"});
     CHECK(list.with_details);
@@ -176,6 +191,8 @@ TEST_CASE("a device is a number, a name or a path of a whole disk") {
     CHECK(read_device("0") == 0U);
     CHECK(read_device("nbd15") == 15U);
     CHECK(read_device("/dev/nbd4") == 4U);
+    CHECK(read_device("32767") == 32767U);
+    for (const char* word : {"32768", "40000", "nbd40000", "99999999999"}) CHECK(!read_device(word));
     for (const char* word :
          {"", "nbd", "/dev/nbd", "-1", "nbd0p1", "sda", "0x1", "99999999999", "1048576", "nbd 1"})
         CHECK(!read_device(word));

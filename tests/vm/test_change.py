@@ -1,0 +1,58 @@
+"""Other servers for an attached root disk: asked first, taken under load, remembered by every daemon after."""
+
+import outages
+import serving
+from lab import Lab, test
+from lab.network import HOST
+from outages import PATIENCE
+
+SECOND, WRONG = serving.PORT + 1, serving.PORT + 2
+
+
+@test("a root disk under load moves to another server for good, and to none that has another disk", timeout=900)
+def moved(lab: Lab) -> None:
+    scene = outages.start(lab, 12)
+    machine = scene.machine
+    serving.serve(lab, scene.host, f"root={lab.copy(scene.image)}", port=WRONG, name="wrong-server")
+    second = serving.serve(lab, scene.host, f"root={scene.disk}", port=SECOND, name="second-server")
+
+    def uri(port: int) -> str:
+        return f"nbd://{HOST}:{port}/root"
+
+    def takeover(words: str) -> tuple[int, str]:
+        return machine.run_status(f"holdfast-client takeover nbd0 {words}", timeout=PATIENCE)
+
+    before = scene.status()
+    for words, status, said in ((f"--server {uri(WRONG)}", 4, "another disk"), (f"--server {uri(SECOND)} --server {uri(WRONG)}", 4, "another disk"),
+                                (f"--server {uri(SECOND)} --dry-run", 0, uri(SECOND)), (f"--server {uri(1)}", 5, "no server could be asked")):
+        code, text = takeover(words)
+        lab.require(code == status and said in text, f"takeover {words}: status {code}: {text}")
+        now = scene.status()
+        lab.require((now["daemon_pid"], now["server"], now["reconnects"]) == (before["daemon_pid"], before["server"], before["reconnects"]),
+                    f"takeover {words} has changed something: {now}")
+
+    code, text = takeover(f"--server {uri(SECOND)} --dead-after 20")
+    lab.require(code == 0, f"takeover: status {code}: {text}")
+    scene.progress()
+    scene.stop_server()  # for good
+    scene.server = second
+    _has_moved(scene, uri(SECOND), "at once")
+    lab.require(machine.run("dmesg | grep -c 'was not made to give up'; :").strip() == "0", "the first server was not fenced")
+
+    lab.require(takeover("")[0] == 0, "a later takeover")
+    _has_moved(scene, uri(SECOND), "after a later takeover")
+    machine.run(f"kill -KILL {scene.status()['daemon_pid']}")
+    lab.require(takeover("")[0] == 0, "a takeover of a device whose daemon has died")
+    _has_moved(scene, uri(SECOND), "after the daemon's death")
+    scene.port = SECOND
+    scene.kill_server()
+    scene.serve()
+    scene.progress()
+    _has_moved(scene, uri(SECOND), "after an outage")
+    scene.finish()
+
+
+def _has_moved(scene: outages.Scene, uri: str, when: str) -> None:
+    scene.progress()
+    status = outages.wait_for_state(scene.machine, "attached")
+    scene.lab.require(status["server"] == uri and status["servers"] == 1, f"{when}: {status}")
