@@ -1,6 +1,8 @@
 // A block device as a volume: its size may grow, and it discards and zeroes in whole blocks only.
 #pragma once
 
+#include <atomic>
+
 #include "server/volume.hh"
 
 namespace holdfast::server {
@@ -10,6 +12,7 @@ public:
     explicit BlockVolume(OpenedDisk disk)
         : Volume(std::move(disk.files), std::move(disk.facts.identity)),
           can_discard_(disk.facts.can_discard),
+          can_zero_fast_(disk.facts.can_zero_fast),
           preferred_block_(disk.facts.preferred_block) {}
 
     [[nodiscard]] Result<VolumeTraits> traits() const override;
@@ -17,7 +20,11 @@ public:
     [[nodiscard]] Result<void> zero(std::uint64_t offset, std::uint64_t length, ZeroHow how) override;
 
 private:
+    // Whole blocks. The old content may be gone as soon as this is called.
+    [[nodiscard]] Result<void> zero_blocks(std::uint64_t offset, std::uint64_t length, bool unmap);
+
     bool can_discard_;
+    std::atomic<bool> can_zero_fast_;  // cleared when the device refuses what its limits promised
     std::uint32_t preferred_block_;
 };
 

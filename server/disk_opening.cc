@@ -110,6 +110,8 @@ DiskFacts facts_of(const struct stat& status) {
     facts.block = S_ISBLK(status.st_mode);
     if (!facts.block) return facts;
     facts.can_discard = queue_limit(status.st_rdev, "discard_max_bytes") > 0;
+    // Not "write_zeroes_unmap_max_bytes": without it the device still zeroes by itself.
+    facts.can_zero_fast = queue_limit(status.st_rdev, "write_zeroes_max_bytes") > 0;
     facts.preferred_block = preferred_block(queue_limit(status.st_rdev, "minimum_io_size"));
     facts.volatile_cache = may_lose_writes(status.st_rdev);
     return facts;

@@ -71,6 +71,8 @@ Result<void> FileVolume::trim(std::uint64_t offset, std::uint64_t length) {
 Result<void> FileVolume::zero(std::uint64_t offset, std::uint64_t length, ZeroHow how) {
     if (length == 0) return {};
     sparse_.store(true, std::memory_order_relaxed);
+    // A network file system may drop the pages before it is told that the server cannot do it.
+    if (const Result<void> written = write_out(offset, length); !written) return written;
     const int change = how.may_unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
     const bool done = change_space(fd(), change, offset, length);
     note_change();

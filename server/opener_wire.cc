@@ -117,6 +117,7 @@ void pack(Packer& to, const DiskFacts& facts) {
     to.number(std::uint8_t{facts.writable});
     to.number(std::uint8_t{facts.direct});
     to.number(std::uint8_t{facts.can_discard});
+    to.number(std::uint8_t{facts.can_zero_fast});
     to.number(facts.preferred_block);
     to.number(std::uint8_t{facts.volatile_cache});
     to.text(facts.identity);
@@ -129,6 +130,7 @@ std::optional<DiskFacts> unpack_facts(Unpacker& from) {
     facts.writable = from.flag();
     facts.direct = from.flag();
     facts.can_discard = from.flag();
+    facts.can_zero_fast = from.flag();
     facts.preferred_block = from.number<std::uint32_t>();
     facts.volatile_cache = from.flag();
     facts.identity = from.text();

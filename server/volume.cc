@@ -134,6 +134,18 @@ Result<void> Volume::cache(std::uint64_t offset, std::uint64_t length) const {
     return {};
 }
 
+// ESPIPE: a character device, which has no page cache.
+Result<void> Volume::write_out(std::uint64_t offset, std::uint64_t length) const {
+    constexpr unsigned all =
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    for (;;) {
+        const int result =
+            ::sync_file_range(fd(), static_cast<off64_t>(offset), static_cast<off64_t>(length), all);
+        if (result == 0 || errno == ESPIPE) return {};
+        if (errno != EINTR) return sys_error("sync_file_range");
+    }
+}
+
 Result<void> Volume::write_zeroes(std::uint64_t offset, std::uint64_t length) {
     alignas(data_alignment) static std::uint8_t zeroes[256 << 10];  // never written to
     while (length > 0) {

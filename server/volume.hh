@@ -72,6 +72,7 @@ struct DiskFacts {
     bool writable = false;
     bool direct = false;                   // as VolumeFiles has it
     bool can_discard = false;              // gives meaning to `block`
+    bool can_zero_fast = false;            // the device has a command for it; gives meaning to `block`
     std::uint32_t preferred_block = 4096;  // a power of two
     bool volatile_cache = true;            // as VolumeFiles has it
     std::string identity;                  // see disk_identity.hh
@@ -157,6 +158,9 @@ protected:
     [[nodiscard]] int fd() const noexcept { return file_.get(); }
     // After everything that changes what is stored.
     void note_change() noexcept;
+    // Writes out what the page cache holds of the range. To be called before anything that makes the kernel
+    // drop those pages although the range may keep its content. Blocks. An error: a write may be lost.
+    [[nodiscard]] Result<void> write_out(std::uint64_t offset, std::uint64_t length) const;
     // The slow way to zero, which works everywhere.
     [[nodiscard]] Result<void> write_zeroes(std::uint64_t offset, std::uint64_t length);
 

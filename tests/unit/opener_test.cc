@@ -165,6 +165,7 @@ TEST_CASE("an answer with wrong lengths or values is none") {
     pack(packed, DiskFacts{.block = true,
                            .writable = true,
                            .can_discard = true,
+                           .can_zero_fast = true,
                            .preferred_block = 8192,
                            .volatile_cache = false,
                            .identity = "x",
