@@ -4,7 +4,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
+#include <cerrno>
 
 #include "common/linux/log.hh"
 #include "server/block_status.hh"
@@ -21,13 +23,24 @@ namespace {
 // Below this, looking for a hole costs more than it saves.
 constexpr std::uint64_t least_hole = 64U << 10;
 
+// The errno of a request that was given up. No disk says it.
+constexpr int given_up = ECANCELED;
+
+// From `offset` to a multiple of Requests::piece: one to two pieces, so that none is a mere remainder.
+std::uint64_t piece_length(std::uint64_t offset, std::uint64_t left) {
+    const std::uint64_t end = (offset + 2 * Requests::piece - 1) / Requests::piece * Requests::piece;
+    return std::min(left, end - offset);
+}
+
 }  // namespace
 
-Requests::Requests(const nbd::Offer& offer, const OpenExport& opened, std::string label)
+Requests::Requests(const nbd::Offer& offer, const OpenExport& opened, const std::atomic<Order>& order,
+                   std::string label)
     : offer_(offer),
       config_(opened.config()),
       volume_(opened.volume()),
       writer_(opened.writer()),
+      order_(order),
       label_(std::move(label)) {}
 
 bool Requests::is_durable(const Request& request) const {
@@ -63,25 +76,43 @@ Result<void> Requests::carry_out(const Request& request, std::span<std::uint8_t>
         case Command::write: return volume_.write(data, request.offset, is_durable(request));
         case Command::flush: return volume_.flush(writer_);
         case Command::trim:
-        case Command::write_zeroes: return change_range(request);
-        case Command::cache: return volume_.cache(request.offset, request.length);
+        case Command::write_zeroes:
+        case Command::cache: return change_range(request);
         case Command::disconnect:
         case Command::block_status: break;
     }
     return std::unexpected(SysError{EINVAL, "a command that is not offered"});
 }
 
+// One call for all of a range of up to 4 GiB could take minutes, and neither a fence nor a stop waits so long.
 Result<void> Requests::change_range(const Request& request) const {
-    if (request.length == 0) return {};
+    for (std::uint64_t done = 0; done < request.length;) {
+        if (done > 0 && order_ != Order::serve)
+            return std::unexpected(SysError{given_up, "a fence or a stop came in the middle"});
+        const std::uint64_t length = piece_length(request.offset + done, request.length - done);
+        if (const Result<void> changed = change_piece(request, done, length); !changed) return changed;
+        done += length;
+    }
+    const bool changes = request.command != static_cast<std::uint16_t>(Command::cache) && request.length > 0;
+    if (!changes || !is_durable(request)) return {};
+    return volume_.flush(writer_);
+}
+
+Result<void> Requests::change_piece(const Request& request, std::uint64_t done, std::uint64_t length) const {
+    const std::uint64_t offset = request.offset + done;
+    const auto command = static_cast<Command>(request.command);
+    if (command == Command::cache) return volume_.cache(offset, length);
+    if (command == Command::trim) return volume_.trim(offset, length);
     // Without trim nothing is unmapped: the administrator may want the space to stay reserved.
     const bool may_unmap =
         (request.flags & nbd::cmd_flag_no_hole) == 0 && (offer_.flags & nbd::flag_send_trim) != 0;
-    const bool fast = (request.flags & nbd::cmd_flag_fast_zero) != 0;
-    const Result<void> done = request.command == static_cast<std::uint16_t>(Command::trim)
-                                  ? volume_.trim(request.offset, request.length)
-                                  : volume_.zero(request.offset, request.length, {may_unmap, fast});
-    if (!done || !is_durable(request)) return done;
-    return volume_.flush(writer_);
+    // Whoever is refused fast zeroes is promised that nothing was changed.
+    const bool fast = (request.flags & nbd::cmd_flag_fast_zero) != 0 && done == 0;
+    return volume_.zero(offset, length, {may_unmap, fast});
+}
+
+bool Requests::was_given_up(const Result<void>& outcome) {
+    return !outcome && outcome.error().code == given_up;
 }
 
 Result<void> Requests::read_piece(const Request& request, std::uint64_t done,

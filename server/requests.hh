@@ -2,6 +2,7 @@
 // those are the transmission's.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -14,12 +15,20 @@
 
 namespace holdfast::server {
 
+// What a connection is told from outside. Once it is not `serve`, no request is taken up any more.
+enum class Order : std::uint8_t {
+    serve,
+    stop,   // what was taken up is finished and answered, unless it can be given up (see below)
+    fence,  // of that, too, nothing more is done than what is with the disk
+};
+
 // Of one connection. What carries out may be called from any thread; what makes replies, from the
 // connection's only.
 class Requests {
 public:
     // All of these must outlive it.
-    Requests(const nbd::Offer& offer, const OpenExport& opened, std::string label);
+    Requests(const nbd::Offer& offer, const OpenExport& opened, const std::atomic<Order>& order,
+             std::string label);
 
     // Whether the client waits for the disk and not only for the page cache. A read may have to, too:
     // try_read() tells.
@@ -29,9 +38,14 @@ public:
                                                        std::span<std::uint8_t> into) const;
     // A read whose data are at hand, and long enough to be sent from where they are.
     [[nodiscard]] bool try_read(const nbd::Request& request, PagePipe& into) const;
+    // Long requests that carry no data (zeroes, trim, cache) are carried out in pieces of this length, at
+    // multiples of it, and are given up between two of them when the connection is told to stop or fenced.
+    static constexpr std::uint64_t piece = 32U << 20;
     // A request that was judged good; blocks. `data`: for a read, where its data go, for a write, where they
     // are; both as long as the request.
     [[nodiscard]] Result<void> carry_out(const nbd::Request& request, std::span<std::uint8_t> data) const;
+    // The request was given up in the middle: it must not be answered, its client sends it again.
+    [[nodiscard]] static bool was_given_up(const Result<void>& outcome);
     // A part of it, `done` bytes after its beginning.
     [[nodiscard]] Result<void> read_piece(const nbd::Request& request, std::uint64_t done,
                                           std::span<std::uint8_t> into) const;
@@ -54,11 +68,14 @@ public:
 private:
     [[nodiscard]] bool is_durable(const nbd::Request& request) const;
     [[nodiscard]] Result<void> change_range(const nbd::Request& request) const;
+    [[nodiscard]] Result<void> change_piece(const nbd::Request& request, std::uint64_t done,
+                                            std::uint64_t length) const;
 
     const nbd::Offer& offer_;
     const ExportConfig& config_;
     Volume& volume_;
     const Writer& writer_;
+    const std::atomic<Order>& order_;
     const std::string label_;
     std::uint64_t failures_ = 0;
 };

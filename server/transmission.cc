@@ -79,7 +79,7 @@ Transmission::Transmission(int socket, const nbd::Offer& offer, OpenExport& open
       counters_(opened.counters()),
       order_(order),
       sending_(sending),
-      requests_(offer, opened, std::move(label)),
+      requests_(offer, opened, order, std::move(label)),
       unit_(std::max<std::size_t>(Buffers::page, offer.block_sizes.minimum)),
       buffers_(std::move(memory)),
       input_(socket, buffers_),
@@ -384,6 +384,10 @@ void Transmission::start_job(const Request& request, std::span<std::uint8_t> are
 }
 
 void Transmission::finish(Work& work) {
+    if (Requests::was_given_up(work.outcome)) {
+        counters_.finished(work.request.command, 0, false);
+        return buffers_.give(work.area);
+    }
     if (work.request.command != static_cast<std::uint16_t>(Command::block_status))
         return reply(work.request, work.outcome, work.area);
     if (!work.status) return reply(work.request, std::unexpected(work.status.error()));

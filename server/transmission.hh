@@ -28,13 +28,6 @@
 
 namespace holdfast::server {
 
-// What a connection is told from outside. Once it is not `serve`, no request is taken up any more.
-enum class Order : std::uint8_t {
-    serve,
-    stop,   // what was taken up is finished and answered
-    fence,  // of that, too, nothing more is done than what is with the disk
-};
-
 class Transmission {
 public:
     // All of these must outlive it. `sending` is set while replies are given to the client.

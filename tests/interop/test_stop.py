@@ -5,7 +5,7 @@ import struct
 import threading
 import time
 
-from support import MIB, Bench, Server, test
+from support import MIB, Bench, Server, free_port, test, wait_for
 from test_hostile import CLIENT_FLAGS, dial, go, receive
 
 
@@ -62,3 +62,22 @@ def half_write(bench: Bench) -> None:
         assert server.stop() == 0
         assert time.monotonic() - began < 20
         assert receive(link, 1) == b""
+
+
+@test("a stop does not wait for the rest of a long request without data, and leaves it unanswered")
+def long_zeroes(bench: Bench) -> None:
+    port = free_port()
+    trace = bench.folder / "trace"
+    # Every call takes a quarter of a second, so that 4 GiB in pieces take half a minute, and in one call are answered at once.
+    server = bench.start(port, "strace", "-D", "-f", "-q", "-o", trace, "-E", "ASAN_OPTIONS=detect_leaks=0", "-e", "trace=fallocate",
+                         "-e", "inject=fallocate:delay_enter=250000", bench.server_program, "--foreground", "--listen",
+                         f"127.0.0.1:{port}", "--export", f"disk={bench.file('disk', 4096 * MIB)}")
+    with transmission(server) as link:
+        calls = trace.read_text().count("fallocate(")
+        link.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 6, 7, 0, 0xfffff000) + struct.pack(">IHHQQI", 0x25609513, 0, 3, 8, 0, 0))
+        wait_for(lambda: trace.read_text().count("fallocate(") > calls, "the zeroes to begin")
+        assert server.stop() == 0
+        calls = trace.read_text().count("fallocate(") - calls
+        assert calls < 100, f"{calls} of 128 pieces were still done"
+        replies = receive(link, 1 << 20)
+        assert replies in (b"", struct.pack(">IIQ", 0x67446698, 0, 8)), f"given up, it was answered all the same: {replies!r}"
