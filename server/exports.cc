@@ -98,7 +98,7 @@ Writer ClientExports::begin(const ExportConfig& config, const VolumeUse& use, bo
                         config.name, peer_.name, direct ? "without" : "through"));
     }
     DiskLosses& losses = use.volume().losses();
-    return claimed ? losses.begin(claim_->session.id, claim_->first) : losses.begin_nameless();
+    return claimed ? losses.begin(claim_->session.id, claim_->first) : losses.begin_nameless(peer_.host);
 }
 
 // One connection may be refused again and again. An honest one is seldom refused more than once.

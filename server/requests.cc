@@ -144,6 +144,7 @@ ReplyHead Requests::reply(const Request& request, const Result<void>& outcome) {
     if (outcome) return has_data ? nbd::data_reply(request, offer_) : nbd::success_reply(request, offer_);
     if (has_data && nbd::may_fragment(request, offer_))
         return reply_failed_at(request, outcome.error(), request.offset);
+    if (request.command == static_cast<std::uint16_t>(Command::flush)) writer_.told();
     const ErrorCode error = nbd::error_of(request, outcome.error().code);
     // ENOTSUP is what a client that asks for fast zeroes wants to know.
     if (error != ErrorCode::enotsup) log_failure(request, outcome.error());

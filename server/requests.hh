@@ -64,6 +64,8 @@ public:
                                                  std::uint64_t offset);
     [[nodiscard]] nbd::ReplyHead refuse(const nbd::Request& request, nbd::ErrorCode error) const;
     void log_failure(const nbd::Request& request, const SysError& error);
+    // For the delivery of what a failed flush tells.
+    [[nodiscard]] const Writer& writer() const { return writer_; }
 
 private:
     [[nodiscard]] bool is_durable(const nbd::Request& request) const;

@@ -92,6 +92,7 @@ std::expected<void, std::string> Server::open_status() {
     if (opened) {
         if (!watch(status_.descriptor()))
             return std::unexpected("epoll: " + SysError{errno, "status"}.message());
+        keep_losses();
         return {};
     }
     if (!config_->statussocket_is_default)
@@ -100,6 +101,15 @@ std::expected<void, std::string> Server::open_status() {
     // A second server on this machine, or one that is not root.
     log::info(opened.error() + "; `holdfast-server status` will not reach this server");
     return {};
+}
+
+// Beside the status socket, since that is in /run and only one server has it.
+void Server::keep_losses() {
+    const std::string path = config_->statussocket + ".losses";
+    const Result<void> kept = shared_.volumes.losses().keep_in(path, shared_.boot_identity);
+    if (kept) return;
+    log::warning(fmt::format("{}: {}; lost writes are forgotten when the server is restarted", path,
+                             kept.error().message()));
 }
 
 bool Server::has_listener(const Endpoint& endpoint) const {

@@ -66,6 +66,7 @@ private:
     // Those given ones that the configuration does not speak of: they serve every export.
     void add_given(const Config& config, std::vector<Listener>& wanted);
     [[nodiscard]] std::expected<void, std::string> open_status();
+    void keep_losses();
     [[nodiscard]] std::expected<void, std::string> start_opener(bool keep_stderr);
     [[nodiscard]] StatusReport report() const;
     [[nodiscard]] std::uint32_t limit_of(const std::optional<Address>& from) const;

@@ -3,7 +3,9 @@
 #include "server/transmission.hh"
 
 #include <fmt/format.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -32,6 +34,19 @@ constexpr std::size_t largest_area = 4U << 20;
 constexpr std::size_t long_request_piece = 1U << 20;
 // After this time without a request, memory is given back.
 constexpr std::chrono::seconds patience{1};
+
+bool is_local(int socket) {
+    int domain = AF_UNIX;
+    socklen_t length = sizeof domain;
+    (void)::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &length);
+    return domain == AF_UNIX;
+}
+
+// Whether the peer's kernel has everything that was sent; of a link that was lost, never.
+bool all_received(int socket) {
+    int left = 0;
+    return ::ioctl(socket, SIOCOUTQ, &left) == 0 && left == 0;
+}
 
 }  // namespace
 
@@ -88,7 +103,11 @@ Transmission::Transmission(int socket, const nbd::Offer& offer, OpenExport& open
       busy_poll_(seats, opened.config().busypoll),
       coalescing_(socket, opened.config().coalesce) {}
 
-Transmission::~Transmission() { drop_payload(); }
+Transmission::~Transmission() {
+    // A UNIX socket cannot tell what its peer read from what was thrown away when the peer closed it.
+    if (!is_local(socket_)) settle_losses();
+    drop_payload();
+}
 
 std::optional<std::string> Transmission::run() {
     const timeval wake{.tv_sec = patience.count(), .tv_usec = 0};
@@ -152,6 +171,7 @@ Transmission::Taken Transmission::serve(const Request& request) {
             return Taken::yes;
     }
     const auto command = static_cast<Command>(request.command);
+    if (command == Command::flush) settle_losses();
     if (command == Command::read && request.length > 0) return read(request);
     if (command == Command::write && request.length > 0) return write(request);
     take_from_input(request);
@@ -531,6 +551,12 @@ void Transmission::wait_while_idle() {
 }
 
 // --- ending ---
+
+void Transmission::settle_losses() {
+    const Writer& writer = requests_.writer();
+    if (!writer.awaits_delivery() || link_lost_ || !replies_.empty() || !all_received(socket_)) return;
+    writer.delivered();
+}
 
 // Jobs are still awaited, and answered.
 void Transmission::end(std::string why) {

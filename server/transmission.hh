@@ -101,6 +101,8 @@ private:
     void wait_for_job();
     void wait_while_idle();
     void fail_to_send(const SysError& error);
+    // Where the client has received that writes were lost, it is told no more, also on its next connection.
+    void settle_losses();
     void end(std::string why);
     void lose_link(std::string why);
     void end_by_order();

@@ -83,8 +83,9 @@ Result<void> Volume::write(std::span<const std::uint8_t> from, std::uint64_t off
         if (count < 0 && errno == EINTR) continue;
         if (count < 0 && durable) {
             const SysError error{errno, "pwritev2(RWF_DSYNC)"};
-            losses_->add(error.code);
-            flusher_.flush(*losses_);  // which has the same news
+            // ENOSPC and the like wrote nothing, so nothing is lost. But the error may be that of an earlier
+            // write, or of the disk's cache: whether something is lost, a flush tells.
+            flusher_.flush(*losses_);
             return std::unexpected(error);
         }
         if (count < 0) return sys_error("pwritev2");
@@ -97,7 +98,9 @@ Result<void> Volume::write(std::span<const std::uint8_t> from, std::uint64_t off
 
 void Volume::begin_writing(std::shared_ptr<DiskLosses> losses) {
     losses_ = std::move(losses);
+    const std::uint64_t before = losses_->count();
     flusher_.flush(*losses_);
+    if (losses_->count() > before) losses_->concerns_strangers();
 }
 
 void Volume::end_writing() {

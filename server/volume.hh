@@ -125,12 +125,11 @@ public:
     [[nodiscard]] bool splice(int pipe, std::uint64_t offset, std::size_t length) const;
     // The whole range or an error. EIO where the volume ends early.
     [[nodiscard]] Result<void> read(std::span<std::uint8_t> into, std::uint64_t offset) const;
-    // With `durable`, on stable storage when it returns, or an error that is also noted as a loss: it may be
-    // that of an earlier write.
+    // With `durable`, on stable storage when it returns, or an error; after one, the volume is flushed, and
+    // what that finds lost is noted.
     [[nodiscard]] Result<void> write(std::span<const std::uint8_t> from, std::uint64_t offset, bool durable);
     // Everything that was written before, by anyone, is on stable storage when it returns, and nothing of
-    // what `writer` may have written was lost since it began. Whoever has once been told of a loss is told
-    // again: Linux reports it once and then forgets it, and we must not.
+    // what `writer` may have written was lost since it began, or since it was told.
     [[nodiscard]] Result<void> flush(const Writer& writer);
     // Gives the space back where that is possible; what is read there later is undefined. Never fails for not
     // being able.

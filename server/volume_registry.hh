@@ -95,6 +95,7 @@ public:
     // most; `disks` must outlive the registry. The error names the disk that does not answer.
     [[nodiscard]] std::expected<VolumeUse, VolumeRefusal> acquire(DiskSource& disks,
                                                                   const DiskWanted& wanted);
+    [[nodiscard]] Losses& losses() { return losses_; }
 
     // The names of the volumes that are being opened or examined now. Beyond every caller's deadline, those
     // whose disk does not answer.

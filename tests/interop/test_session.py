@@ -126,36 +126,6 @@ def in_order(log: str, *texts: str) -> None:
     assert -1 not in places and places == sorted(places), f"{texts} at {places} in:\n{log}"
 
 
-@test("a write to stable storage that failed is still known when its client comes again and flushes")
-def lost_flush_is_remembered(bench: Bench) -> None:
-    port = free_port()
-    server = bench.start(port, "strace", "-D", "-f", "-q", "-o", bench.folder / "trace", "-E", "ASAN_OPTIONS=detect_leaks=0",
-                         "-e", "trace=pwritev2", "-e", "inject=pwritev2:error=EIO:when=1", bench.server_program, "--foreground",
-                         "--listen", f"127.0.0.1:{port}", "--export", f"disk={bench.file('disk', MIB)}")
-    eio = struct.pack(">II", 0x67446698, 5)
-    with enter(server, 1) as old:
-        old.sendall(write(1, 0, 4096, FUA) + OLD * 4096)
-        assert receive(old, 16)[:8] == eio
-        # The old connection is fenced, and lets go of the volume; the new one must not find it as good as new.
-        with enter(server, 2) as new:
-            assert ended(old)
-            assert flush(new)[:8] == eio, "a flush succeeded after a write that was lost"
-    wait_for(lambda: server.log().count("closed:") == 2, "the server to let go of the volume")
-    # Opened anew. The session is still told, one that begins now is not concerned, and who says nothing of a session is told
-    # until its connection ends.
-    with enter(server, 3) as again:
-        assert flush(again)[:8] == eio, "a flush succeeded after a write that was lost, once the volume had been closed"
-    with enter(server, 1, session=b"n" * 16) as other:
-        assert flush(other)[4:8] == bytes(4), "a session that began after the loss got its error"
-    with enter(server, None) as nameless:
-        assert flush(nameless)[:8] == eio, "a client without a session may have been there"
-        with enter(server, None) as beside:
-            assert flush(beside)[:8] == eio
-    wait_for(lambda: server.log().count("closed:") == 6, "both to leave")
-    with enter(server, None) as nameless:
-        assert flush(nameless)[4:8] == bytes(4), "it has been told"
-
-
 # --- what an old connection may hold back ---
 
 def overwritten_while_half_received(server: Server, with_session: bool, length: int, sent: int) -> bytes:

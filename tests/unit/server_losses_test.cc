@@ -1,7 +1,13 @@
-// Who hears of a lost write, and who need not.
+// Who hears of a lost write, and who need not; and what the next server process knows of it.
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 
 #include "server/losses.hh"
 
@@ -12,9 +18,48 @@ namespace {
 
 nbd::Uuid session(std::uint8_t first, std::uint8_t second = 0) { return {first, second}; }
 
+constexpr nbd::Uuid this_boot{7};
+
+// A folder of its own for a test, gone afterwards.
+class Folder {
+public:
+    Folder() { REQUIRE(::mkdtemp(path_) != nullptr); }
+    Folder(const Folder&) = delete;
+    Folder& operator=(const Folder&) = delete;
+    ~Folder() { std::filesystem::remove_all(path_); }
+    [[nodiscard]] std::string record() const { return std::string(path_) + "/losses"; }
+    [[nodiscard]] std::string bytes() const {
+        std::ifstream file(record(), std::ios::binary);
+        return {std::istreambuf_iterator<char>(file), {}};
+    }
+    void set_bytes(const std::string& bytes) const {
+        std::ofstream(record(), std::ios::binary | std::ios::trunc) << bytes;
+    }
+
+private:
+    char path_[32] = "/tmp/holdfast-unit-XXXXXX";
+};
+
+// What a server process knows of a disk.
+struct Process {
+    explicit Process(const Folder& folder, const nbd::Uuid& boot = this_boot) {
+        REQUIRE(losses.keep_in(folder.record(), boot));
+    }
+    std::shared_ptr<DiskLosses> disk(const std::string& identity = "disk") {
+        return losses.of(identity, "/dev/x");
+    }
+    Losses losses;
+};
+
+void tell(const Writer& writer) {
+    CHECK_FALSE(writer.check());
+    writer.told();
+    CHECK(writer.check());
+}
+
 }  // namespace
 
-TEST_CASE("a loss is told to a session on every connection, also when it comes back after all have left") {
+TEST_CASE("a loss is told to a session on every connection, until it is known that the session received it") {
     Losses losses;
     const auto disk = losses.of("disk", "/dev/x");
     { const Writer before = disk->begin(session(1), true); }
@@ -23,9 +68,22 @@ TEST_CASE("a loss is told to a session on every connection, also when it comes b
     for (int i = 0; i < 2; ++i) {
         const Writer again = losses.of("disk", "/dev/x")->begin(session(1), false);
         CHECK(again.check().error().code == EIO);
-        CHECK(again.check().error().code == EIO);
+        CHECK(again.check().error().code == EIO);  // the reply is not on its way yet
+        CHECK_FALSE(again.awaits_delivery());
+        tell(again);
+        CHECK(again.awaits_delivery());
     }
+    const Writer beside = disk->begin(session(1), false);
+    const Writer last = disk->begin(session(1), false);
+    tell(last);
+    last.delivered();
+    CHECK_FALSE(last.awaits_delivery());
+    CHECK(disk->begin(session(1), false).check());
+    CHECK_FALSE(beside.check());  // which has still to be told on its own
     CHECK(losses.of("another", "/dev/y")->begin(session(1), false).check());
+    disk->add(EIO);
+    CHECK_FALSE(last.check());
+    CHECK_FALSE(disk->begin(session(1), false).check());
 }
 
 TEST_CASE("a session that begins after the loss goes on, also when it reconnects, until the next loss") {
@@ -42,29 +100,151 @@ TEST_CASE("a session that begins after the loss goes on, also when it reconnects
 }
 
 TEST_CASE(
-    "sessions are remembered up to a bound, and a forgotten one is told too much rather than too little") {
+    "clients are remembered up to a bound, and a forgotten one is told too much rather than too little") {
     const auto disk = std::make_shared<DiskLosses>("/dev/x");
     disk->add(EIO);
-    for (std::size_t i = 0; i <= DiskLosses::most_sessions; ++i) {
+    CHECK(disk->begin_nameless("10.0.0.1").check());
+    for (std::size_t i = 0; i < DiskLosses::most_clients; ++i) {
         CHECK(disk->begin(session(static_cast<std::uint8_t>(i), static_cast<std::uint8_t>(i >> 8)), true)
                   .check());
     }
+    CHECK_FALSE(disk->begin_nameless("10.0.0.1").check());
     CHECK_FALSE(disk->begin(session(0, 0), false).check());
-    CHECK(disk->begin(session(1, 0), false).check());
+    CHECK(disk->begin(session(255, 3), false).check());
 }
 
-TEST_CASE("clients without a session hear of a loss at least once, and as long as one of them stays") {
+TEST_CASE(
+    "clients without a session are known by their hosts: who was there is told, who comes later is not") {
+    const auto disk = std::make_shared<DiskLosses>("/dev/x");
+    { const Writer left_before = disk->begin_nameless("10.0.0.1"); }
+    const Writer first = disk->begin_nameless("10.0.0.2");
+    const Writer second = disk->begin_nameless("10.0.0.2");
+    disk->add(EIO);
+    CHECK(disk->begin_nameless("10.0.0.3").check());
+    tell(first);
+    tell(second);
+    CHECK_FALSE(disk->begin_nameless("10.0.0.2").check());  // it may not have received it
+    first.delivered();
+    CHECK(disk->begin_nameless("10.0.0.2").check());
+    CHECK_FALSE(disk->begin_nameless("10.0.0.1").check());
+}
+
+TEST_CASE("what was lost before this server was started may be of clients that it has never seen") {
     const auto disk = std::make_shared<DiskLosses>("/dev/x");
     disk->add(EIO);
-    { const Writer never_asks = disk->begin_nameless(); }
-    {
-        const Writer first = disk->begin_nameless();
-        CHECK_FALSE(first.check());
-        const Writer second = disk->begin_nameless();
-        CHECK_FALSE(second.check());
-        CHECK_FALSE(first.check());
-    }
-    CHECK(disk->begin_nameless().check());
+    disk->concerns_strangers();
+    const Writer stranger = disk->begin_nameless("10.0.0.1");
+    tell(stranger);
+    stranger.delivered();
+    CHECK(disk->begin_nameless("10.0.0.1").check());
+    CHECK_FALSE(disk->begin_nameless("unix").check());
+    CHECK(disk->begin(session(1), true).check());
 }
 
-TEST_CASE("who cannot write has lost nothing") { CHECK(Writer().check()); }
+TEST_CASE("the next process knows what the last one did: who is still to be told, and who is not") {
+    const Folder folder;
+    {
+        Process process(folder);
+        const auto disk = process.disk();
+        const Writer told = disk->begin(session(1), true);
+        const Writer untold = disk->begin(session(2), true);
+        const Writer host = disk->begin_nameless("10.0.0.1");
+        (void)process.disk("another")->begin(session(2), true);
+        disk->add(ENOSPC);
+        CHECK(disk->begin(session(3), true).check());
+        tell(told);
+        told.delivered();
+        tell(untold);  // on its way when the process ends
+    }
+    for (int restart = 0; restart < 3; ++restart) {
+        Process process(folder);
+        const auto disk = process.disk();
+        CHECK(disk->begin(session(1), false).check());
+        CHECK(disk->begin(session(2), false).check().error().code == ENOSPC);
+        CHECK(disk->begin(session(3), false).check());
+        CHECK_FALSE(disk->begin(session(4), false).check());  // an older one that was away meanwhile
+        CHECK(disk->begin(session(5), true).check());
+        CHECK_FALSE(disk->begin_nameless("10.0.0.1").check());
+        CHECK(disk->begin_nameless("10.0.0.2").check());
+        CHECK(process.disk("another")->begin(session(2), false).check());
+    }
+    Process process(folder);
+    const Writer untold = process.disk()->begin(session(2), false);
+    tell(untold);
+    untold.delivered();
+    CHECK(Process(folder).disk()->begin(session(2), false).check());
+}
+
+TEST_CASE("another boot of the machine begins without losses") {
+    const Folder folder;
+    Process(folder).disk()->add(EIO);
+    CHECK_FALSE(Process(folder).disk()->begin(session(1), false).check());
+    CHECK(Process(folder, {8}).disk()->begin(session(1), false).check());
+}
+
+TEST_CASE("a record that was torn in the middle of a write is a loss of every disk, and keeps what it knew") {
+    const Folder folder;
+    {
+        Process process(folder);
+        process.disk()->add(ENOSPC);
+        process.disk()->add(ENOSPC);
+    }
+    const std::string whole = folder.bytes();
+    const auto loss_of = [&](const std::string& identity) {
+        Process process(folder);
+        const Result<void> found = process.disk(identity)->begin(session(1), false).check();
+        CHECK(process.disk(identity)->begin(session(2), true).check());
+        return found ? 0 : found.error().code;
+    };
+    CHECK(loss_of("another") == 0);
+    for (const std::size_t at : {std::size_t{20}, LossRecord::half + 20}) {
+        std::string torn = whole;
+        torn[at] = static_cast<char>(torn[at] + 1);
+        folder.set_bytes(torn);
+        CHECK(loss_of("another") == EIO);
+        CHECK(loss_of("disk") == ENOSPC);
+        CHECK(loss_of("another") == EIO);  // the process after the next knows it, too
+    }
+    folder.set_bytes("some other content");
+    CHECK(loss_of("another") == EIO);
+    folder.set_bytes("");
+    CHECK(loss_of("another") == 0);
+}
+
+TEST_CASE("a process that was replaced while it hung in a disk writes to a record that nobody reads") {
+    const Folder folder;
+    Process old(folder);
+    const auto disk = old.disk();
+    const auto another = old.disk("another");
+    Process process(folder);
+    process.disk()->add(ENOSPC);
+    another->add(EIO);
+    CHECK(Process(folder).disk()->begin(session(1), false).check().error().code == ENOSPC);
+}
+
+TEST_CASE("a record has a bounded length: a disk that has no place in it counts as one that lost writes") {
+    const Folder folder;
+    Process process(folder);
+    const std::size_t many = LossRecord::half / 250 + 10;
+    for (std::size_t i = 0; i < many; ++i)
+        process.disk(std::string(246, 'x') + std::to_string(1000 + i))->add(EIO);
+    CHECK(folder.bytes().size() <= 2 * LossRecord::half);
+    CHECK_FALSE(Process(folder).disk("no such disk")->begin(session(1), false).check());
+}
+
+TEST_CASE("a record is made only in a folder that is there, and never through a link that somebody planted") {
+    const Folder folder;
+    Losses losses;
+    CHECK_FALSE(losses.keep_in(folder.record() + "/x/losses", this_boot));
+    const std::string victim = folder.record() + ".victim";
+    std::ofstream(victim) << "content";
+    REQUIRE(::symlink(victim.c_str(), (folder.record() + ".new").c_str()) == 0);
+    CHECK(losses.keep_in(folder.record(), this_boot));
+    CHECK(std::filesystem::file_size(victim) == 7);
+    CHECK(std::filesystem::is_regular_file(std::filesystem::symlink_status(folder.record())));
+}
+
+TEST_CASE("who cannot write has lost nothing") {
+    CHECK(Writer().check());
+    CHECK_FALSE(Writer().awaits_delivery());
+}

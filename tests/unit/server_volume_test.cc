@@ -239,11 +239,29 @@ TEST_CASE("a flush that failed once fails for who was there, and not for a sessi
     CHECK(volume.flush(later).error().code == EINVAL);  // which loses something once more
 }
 
+TEST_CASE("a write to stable storage that fails loses nothing where a flush succeeds after it") {
+    const TemporaryFile file(1 << 16);
+    const auto disk = [&](const char* flushed) {
+        return OpenedDisk{{Fd(::open("/dev/full", O_RDWR | O_CLOEXEC)),
+                           Fd(::open(flushed, O_RDONLY | O_CLOEXEC)), false},
+                          DiskFacts()};
+    };
+    const std::uint8_t data[512] = {};
+    FileVolume full(disk(file.request().path.c_str()));
+    const Writer other = full.losses().begin({1}, true);
+    CHECK_FALSE(full.write(data, 0, true));
+    CHECK(full.flush(other));
+    FileVolume broken(disk("/dev/null"));
+    const Writer writer = broken.losses().begin({1}, true);
+    CHECK_FALSE(broken.write(data, 0, true));
+    CHECK(writer.check().error().code == EINVAL);
+}
+
 TEST_CASE("flushes of many threads are each covered by an fdatasync that began after them") {
     const TemporaryFile file(1 << 16);
     const std::unique_ptr<Volume> volume = opened(file.request());
     REQUIRE(volume);
-    const Writer writer = volume->losses().begin_nameless();
+    const Writer writer = volume->losses().begin_nameless("unix");
     std::atomic<int> failures = 0;
     std::vector<std::jthread> threads;
     for (unsigned number = 0; number < 8; ++number) {
@@ -390,7 +408,7 @@ TEST_CASE("a volume reads what was written, zeroes and trims, and ends with EIO"
     std::memset(data, 0xa5, sizeof data);
     CHECK(volume->write(data, 100, false));
     CHECK(volume->write(std::span(data).first(1), 65535, true));
-    CHECK(volume->flush(volume->losses().begin_nameless()));
+    CHECK(volume->flush(volume->losses().begin_nameless("unix")));
     CHECK(volume->zero(200, 50, {true, false}));
     CHECK(volume->zero(300, 50, {false, false}));
     CHECK(volume->trim(0, 100));

@@ -62,11 +62,11 @@ def errors(lab: Lab) -> None:
 
     # The device-mapper's error target: through the page cache the flush tells, around it the write itself.
     expect("broken", f"read:{BAD}:4096", "EIO", "write:0:4096", "ok", "flush", "ok", f"fua:{BAD}:4096", "EIO")
-    expect("broken", f"write:{BAD}:4096", "ok", "flush", "EIO", "flush", "EIO", "read:0:4096", "ok", "write:0:4096", "ok", "flush", "EIO")
+    expect("broken", f"write:{BAD}:4096", "ok", "flush", "EIO", "flush", "ok", "read:0:4096", "ok", "write:0:4096", "ok", "flush", "ok")
     expect("direct", f"read:{BAD}:4096", "EIO", f"write:{BAD}:4096", "EIO", "write:0:4096", "ok", "flush", "ok")
     expect("good", "write:0:65536", "ok", "flush", "ok", "fua:0:512", "ok")
 
-    # Writes fail for a while. Who was there then is not told that all is well, when it is again.
+    # Writes fail for a while. Each connection that was there then is told once, also when all is well again.
     healed = lab.scratch / "healed"
     failing = lab.scratch / "failing"
     held = network.spawn(["/usr/bin/python3", PROGRAM, f"nbd://{SERVER}/flaky", "write:0:4096", "flush", "write:4096:4096", f"wait:{failing}",
@@ -81,8 +81,8 @@ def errors(lab: Lab) -> None:
     healed.touch()
     lab.require(held.wait(60) == 0, held.text())
     told = [line.rpartition(" ")[2] for line in held.text().splitlines()]
-    lab.require(told == ["ok", "ok", "ok", "ok", "EIO", "ok", "ok", "EIO", "ok", "EIO"], held.text())
-    machine.run("journalctl -u holdfast-server | grep '/dev/mapper/flaky: what was written to it may be lost'")
+    lab.require(told == ["ok", "ok", "ok", "ok", "EIO", "ok", "ok", "ok", "ok", "ok"], held.text())
+    machine.run("journalctl -u holdfast-server | grep '/dev/mapper/flaky: acknowledged writes may be lost'")
     expect("flaky", "write:65536:4096", "ok", "flush", "ok")
 
     # The server dies before anyone has been told; the session that comes back is, and one that begins then is not.
@@ -93,9 +93,10 @@ def errors(lab: Lab) -> None:
     machine.wait_until("test $(dmsetup info -c --noheadings -o open root) = 0 || systemctl is-active holdfast-server")
     _switch(machine, "root", SOUND)
     machine.run("systemctl reset-failed holdfast-server; systemctl start holdfast-server")
-    for _ in range(2):
-        status, text = machine.run_status("dd if=/dev/zero of=/dev/nbd0 bs=4k count=1 oflag=direct conv=notrunc status=none && sync /dev/nbd0")
-        lab.require(status != 0 and "rror" in text, f"a flush succeeded after the server had lost writes: {status}: {text}")
+    flushed = "dd if=/dev/zero of=/dev/nbd0 bs=4k count=1 oflag=direct conv=notrunc status=none && sync /dev/nbd0"
+    status, text = machine.run_status(flushed)
+    lab.require(status != 0 and "rror" in text, f"a flush succeeded after the server had lost writes: {status}: {text}")
+    machine.run(flushed)
     machine.run("holdfast-client detach --force nbd0 && holdfast-client attach 127.0.0.1,root --device nbd0 && "
                 "dd if=/dev/zero of=/dev/nbd0 bs=4k count=1 oflag=direct conv=notrunc,fsync status=none && holdfast-client detach nbd0")
 
@@ -105,6 +106,6 @@ def errors(lab: Lab) -> None:
     lab.require("ENOSPC" in found and set(found) <= {"ok", "ENOSPC"} and found[-1] == "ok", f"thindirect: {found}")
     found = _asked(network, "thin", *fill, "flush", "flush", "read:0:4096")
     # The first flush has the page cache's error, later ones may have that of a flush which the pool itself refuses.
-    lab.require(set(found[:-3]) == {"ok"} and found[-3] == "EIO" and found[-2] in ("EIO", "ENOSPC") and found[-1] == "ok", f"thin: {found}")
+    lab.require(set(found[:-3]) == {"ok"} and found[-3] == "EIO" and found[-2] in ("ok", "EIO", "ENOSPC") and found[-1] == "ok", f"thin: {found}")
     expect("good", "write:0:65536", "ok", "flush", "ok")
     machine.poweroff()
