@@ -346,6 +346,17 @@ void ConfigReader::check_cache_modes() {
     }
 }
 
+void ConfigReader::check_flush() {
+    for (const ExportConfig& one : generic_.config.exports) {
+        if (one.flush || one.readonly) continue;
+        warnings_.push_back(
+            {one.place,
+             fmt::format("[{}]: flush = false: clients take a write for durable when it is answered, so each "
+                         "one waits for the disk; flush = true is faster and as safe",
+                         one.name)});
+    }
+}
+
 Config ConfigReader::finish() {
     if (generic_.config.exports.empty() && errors_.empty()) {
         const std::string file = generic_place_ ? generic_place_->file : std::string("the configuration");
@@ -353,6 +364,7 @@ Config ConfigReader::finish() {
     }
     make_listens();
     check_cache_modes();
+    check_flush();
     // Who names exports on the command line has nothing to hide from who connects, and one export needs no
     // name.
     const bool from_arguments = std::ranges::all_of(

@@ -91,9 +91,10 @@ struct ExportConfig {
         if (!cache) return std::nullopt;
         return cache == CacheMode::none || cache == CacheMode::directsync;
     }
-    // Every write is answered as if it had asked for FUA.
+    // Every write is answered as if it had asked for FUA. So it must be where no flush is offered: Linux then
+    // takes the disk for one without a volatile cache.
     [[nodiscard]] bool durable_writes() const {
-        return sync || cache == CacheMode::writethrough || cache == CacheMode::directsync;
+        return sync || !flush || cache == CacheMode::writethrough || cache == CacheMode::directsync;
     }
 };
 
@@ -162,6 +163,7 @@ private:
     void add_export(ExportConfig made);
     void make_listens();
     void check_cache_modes();
+    void check_flush();
     void add_listen(Listen listen);
 
     Generic generic_;

@@ -33,7 +33,7 @@ Result<void> Writer::check() const {
     const std::uint64_t count = state_->disk->count_;
     if (count <= state_->settled) return {};
     raise(state_->found, count);
-    return std::unexpected(SysError{state_->disk->last_error_, "a write or flush, now or earlier"});
+    return state_->disk->since(state_->settled);
 }
 
 void Writer::told() const {
@@ -76,6 +76,11 @@ void DiskLosses::add(int error) {
         fmt::format("{}: acknowledged writes may be lost: {}; each client that may have written them is told "
                     "once, by a FLUSH that fails",
                     name_, SysError{error, "write or flush"}.message()));
+}
+
+Result<void> DiskLosses::since(std::uint64_t before) const {
+    if (count_ <= before) return {};
+    return std::unexpected(SysError{last_error_, "a write or flush, now or earlier"});
 }
 
 void DiskLosses::concerns_strangers() {

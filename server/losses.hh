@@ -76,6 +76,8 @@ public:
 
     [[nodiscard]] bool any() const { return count_ > 0; }
     [[nodiscard]] std::uint64_t count() const { return count_; }
+    // The error of the last loss, if there was one since count() was `before`.
+    [[nodiscard]] Result<void> since(std::uint64_t before) const;
 
     // A connection of a session. `first`: the session has had no connection before, to no server.
     [[nodiscard]] Writer begin(const nbd::Uuid& session, bool first);

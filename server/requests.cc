@@ -84,7 +84,8 @@ Result<void> Requests::carry_out(const Request& request, std::span<std::uint8_t>
     return std::unexpected(SysError{EINVAL, "a command that is not offered"});
 }
 
-// One call for all of a range of up to 4 GiB could take minutes, and neither a fence nor a stop waits so long.
+// One call for all of a range of up to 4 GiB could take minutes, and neither a fence nor a stop waits so
+// long.
 Result<void> Requests::change_range(const Request& request) const {
     for (std::uint64_t done = 0; done < request.length;) {
         if (done > 0 && order_ != Order::serve)
@@ -95,7 +96,7 @@ Result<void> Requests::change_range(const Request& request) const {
     }
     const bool changes = request.command != static_cast<std::uint16_t>(Command::cache) && request.length > 0;
     if (!changes || !is_durable(request)) return {};
-    return volume_.flush(writer_);
+    return volume_.flush_now();
 }
 
 Result<void> Requests::change_piece(const Request& request, std::uint64_t done, std::uint64_t length) const {

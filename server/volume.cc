@@ -117,6 +117,13 @@ Result<void> Volume::flush(const Writer& writer) {
     return writer.check();
 }
 
+Result<void> Volume::flush_now() {
+    const std::uint64_t before = losses_->count();
+    unflushed_ = false;
+    flusher_.flush(*losses_);
+    return losses_->since(before);
+}
+
 Result<Extent> Volume::extent_at(std::uint64_t /*offset*/, std::uint64_t length) const {
     return Extent{length, false};
 }
@@ -139,8 +146,7 @@ Result<void> Volume::cache(std::uint64_t offset, std::uint64_t length) const {
 
 // ESPIPE: a character device, which has no page cache.
 Result<void> Volume::write_out(std::uint64_t offset, std::uint64_t length) const {
-    constexpr unsigned all =
-        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    constexpr unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
     for (;;) {
         const int result =
             ::sync_file_range(fd(), static_cast<off64_t>(offset), static_cast<off64_t>(length), all);

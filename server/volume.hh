@@ -131,6 +131,8 @@ public:
     // Everything that was written before, by anyone, is on stable storage when it returns, and nothing of
     // what `writer` may have written was lost since it began, or since it was told.
     [[nodiscard]] Result<void> flush(const Writer& writer);
+    // The same, for whoever has to know of its own writes only: an error is one that this flush found.
+    [[nodiscard]] Result<void> flush_now();
     // Gives the space back where that is possible; what is read there later is undefined. Never fails for not
     // being able.
     [[nodiscard]] virtual Result<void> trim(std::uint64_t offset, std::uint64_t length) = 0;

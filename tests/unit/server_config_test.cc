@@ -346,6 +346,10 @@ TEST_CASE("what is harmless to leave out is a warning with its place") {
 }
 
 TEST_CASE("a cache mode is one of qemu's words, and the writers of a volume agree on the page cache") {
+    CHECK(has(with_export_lines("flush = false").warnings, 2, "[root]: flush = false: clients take a write"));
+    CHECK(with_export_lines("flush = false\nreadonly = true").warnings.empty());
+    CHECK(export_with("flush = false").durable_writes());
+    CHECK_FALSE(export_with("flush = true").durable_writes());
     CHECK(has(with_export_lines("cache = unsafe").errors, 4, "a flush is always honoured"));
     CHECK(has(with_export_lines("cache =").errors, 4, "none of: writeback, none"));
     const auto two = [](const std::string& first, const std::string& second) {
