@@ -100,8 +100,7 @@ STACK = ("for n in 1 2; do holdfast-client attach --device nbd$n; done && pvcrea
          "lvcreate -qqy -n data -L 48M lab && lvcreate -qqy -n under -L 32M lab && lvcreate -qqy -n swap -L 16M lab && "
          "pvcreate -q /dev/nbd2 && vgcreate -q held /dev/nbd2 && lvcreate -qqy -n held -L 48M held && "
          "mke2fs -q -t ext4 /dev/lab/data && mke2fs -q -t ext4 /dev/held/held && mkswap /dev/lab/swap")
-USE = ("dmsetup create top --table \"0 65536 linear /dev/lab/under 0\" && mke2fs -q -t ext4 /dev/mapper/top && mount /dev/mapper/top /top && "
-       "swapon /dev/lab/swap")
+USE = ("dmsetup create top --table \"0 65536 linear /dev/lab/under 0\" && mke2fs -q -t ext4 /dev/mapper/top && mount /dev/mapper/top /top")
 # (device, where its file system begins on it and how long it is in MiB)
 VOLUMES = {"data": ("data", 1, 48), "top": ("data", 49, 32), "held": ("held", 1, 48)}
 
@@ -118,8 +117,7 @@ def sysvinit_volumes(lab: Lab) -> None:
     machine.run(STACK, timeout=outages.PATIENCE)
     machine.run("/etc/init.d/holdfast-client stop && test ! -e /sys/block/nbd1/pid -a ! -e /sys/block/nbd2/pid", timeout=outages.PATIENCE)
     machine.run("/etc/init.d/holdfast-client start && mountpoint -q /data", timeout=outages.PATIENCE)
-    machine.run(USE)
-    machine.run("mount /dev/held/held /held")
+    machine.run(f"{USE} && swapon /dev/lab/swap && mount /dev/held/held /held")
     machine.start_command("cd /held && echo $$ >/run/sendsigs.omit.d/holder && exec sleep infinity")
     machine.wait_until("test -s /run/sendsigs.omit.d/holder")
     sums = _write_and_do_not_flush(machine)
@@ -141,7 +139,7 @@ def systemd_volumes(lab: Lab) -> None:
     machine = lab.boot("systemd", image, cards=[network.user_card()]).login()
     machine.wait_until("systemctl is-active holdfast@nbd1 holdfast@nbd2", timeout=240)
     machine.run(STACK.partition("done && ")[2], timeout=outages.PATIENCE)
-    # Neither has _netdev; nothing but the order of blk-availability.service is between them and the network's end.
+    # None has _netdev; nothing but the order of blk-availability.service is between them and the network's end.
     machine.run(f"mount /dev/lab/data /data && mount /dev/held/held /held && {USE}")
     sums = _write_and_do_not_flush(machine)
     said = len(machine.console.text)
