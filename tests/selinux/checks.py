@@ -241,7 +241,7 @@ CLIENT_NEEDS = """
     proc_t file open read                               # cmdline, swaps
     cgroup_t file open write
     cgroup_t dir search
-    initrc_runtime_t file open read                     # utmp
+    initrc_runtime_t file open read map                 # utmp
     init_t file open read                               # /proc/1/comm
     init_t dir search
     init_runtime_t dir search                           # /run/systemd
