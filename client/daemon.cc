@@ -91,6 +91,7 @@ Result<void> Daemon::prepare() {
                                   omit.error().text()));
     memory_ = MemoryUse::open();
     signs_ = ShutdownSigns::open();
+    proof_ = DiskProof::open(record_.index);
     ::signal(SIGCHLD, SIG_IGN);  // the timer's process is not waited for
     if (record_.policy.request_timeout.count() == 0) request_timer_ = RequestTimer::start(record_.index);
     domain_ = SelinuxDomain::open({{state_file_->directory(), run_directory, "holdfast_client_runtime_t"},
@@ -131,7 +132,9 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
     live_.link_up = static_cast<bool>(link_);
     if (link_) {
         supervisor_ = Supervisor(timing, servers, live_.target, seed(), now);
-        received_ = health_of(link_.get()).value_or(LinkHealth{}).received;
+        const LinkHealth health = health_of(link_.get()).value_or(LinkHealth{});
+        received_ = health.received;
+        acknowledged_before_ = health.acknowledged;
         if (auto watched = watch(link_.get(), EPOLLRDHUP, tag_link); !watched)
             log::warning(LineText::of("{}: {}", name(), watched.error().text()));
     } else {
@@ -318,6 +321,8 @@ std::optional<LinkEvent> Daemon::offer_link() {
     const bool is_new = candidate_.has_value();
     DeviceChange change;
     change.socket = is_new ? candidate_->socket.get() : link_.get();
+    // Before the kernel can send the first request on it.
+    if (is_new) acknowledged_before_ = health_of(*change.socket).value_or(LinkHealth{}).acknowledged;
     if (auto done = netlink_.reconfigure(record_.index, record_.identifier, change); !done) {
         note_failure(done.error().text());
         // A device that was disconnected while somebody has it open keeps its name, and takes no link ever

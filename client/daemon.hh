@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "client/control.hh"
+#include "client/disk_proof.hh"
 #include "client/lease_keeper.hh"
 #include "client/link.hh"
 #include "client/link_health.hh"
@@ -106,6 +107,7 @@ private:
     [[nodiscard]] bool give_device_up(std::string_view reason);
     void mind_domain(Clock::time_point now);
     void mind_shutdown(Clock::time_point now);
+    [[nodiscard]] DiskEvidence evidence(Clock::time_point now) noexcept;
     void end_with_the_machine();
 
     // The DHCP lease, in daemon_lease.cc.
@@ -139,6 +141,7 @@ private:
 
     Fd link_;                     // the socket that the kernel was given; shut down while waiting
     std::uint64_t received_ = 0;  // bytes on it at the last look
+    std::uint64_t acknowledged_before_ = 0;  // bytes on it when the kernel was given it
     std::optional<LinkAttempt> attempt_;
     std::optional<Link> candidate_;  // while attaching
     bool candidate_lost_cache_ = false;
@@ -171,6 +174,7 @@ private:
 
     ShutdownBound shutdown_;
     ShutdownSigns signs_;
+    DiskProof proof_;
     SelinuxDomain domain_;
 
     ToldErrors told_;

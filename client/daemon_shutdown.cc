@@ -38,9 +38,29 @@ int command_for(Ending ending) noexcept {
 
 }  // namespace
 
+// `proving` alone says nothing: an idle disk stays there after a reconnect, and so does a link that the
+// kernel never adopts because it has another one. Neither does a link that is down, if the kernel has
+// another.
+DiskEvidence Daemon::evidence(Clock::time_point now) noexcept {
+    if (supervisor_->state() == LinkState::attached) return DiskEvidence::works;
+    switch (proof_.look(sysfs_.totals().requests, now)) {
+        case DiskProof::Verdict::answers: return DiskEvidence::works;
+        case DiskProof::Verdict::pending: return DiskEvidence::unknown;
+        case DiskProof::Verdict::silent: break;
+        case DiskProof::Verdict::failed:
+            return supervisor_->has_link() ? DiskEvidence::works : DiskEvidence::away;
+    }
+    // A server that is merely slow has got requests on this link. A UNIX socket does not count what it sent.
+    const auto health = health_of(link_.get());
+    const bool has_requests = health ? health->acknowledged > acknowledged_before_ : sysfs_.in_flight() > 0;
+    return supervisor_->has_link() && has_requests ? DiskEvidence::works : DiskEvidence::away;
+}
+
 void Daemon::mind_shutdown(Clock::time_point now) {
     const bool going_down = signs_.look() != Ending::none;
-    switch (shutdown_.look(supervisor_->state() == LinkState::attached, going_down, now)) {
+    const bool proved = going_down && !shutdown_.is_off();
+    const DiskEvidence known = proved ? evidence(now) : DiskEvidence::works;
+    switch (shutdown_.look(known, going_down, now)) {
         case ShutdownBound::Step::none: return;
         case ShutdownBound::Step::began:
             log::warning(

@@ -26,6 +26,7 @@ std::optional<LinkHealth> health_of(int socket) noexcept {
         return std::nullopt;
     LinkHealth health;
     health.received = info.tcpi_bytes_received;
+    health.acknowledged = info.tcpi_bytes_acked;
     health.round_trip = milliseconds{info.tcpi_rtt / 1000};
     health.last_acknowledgement = milliseconds{info.tcpi_last_ack_recv};
     // Data that was sent again, or questions to a closed window, which count only while no answer comes.

@@ -10,7 +10,8 @@
 namespace holdfast::client {
 
 struct LinkHealth {
-    std::uint64_t received = 0;  // bytes, since the connection was made
+    std::uint64_t received = 0;      // bytes, since the connection was made
+    std::uint64_t acknowledged = 0;  // bytes that were sent and that the peer's machine has acknowledged
     std::chrono::milliseconds round_trip{0};
     // For how long something that was sent, and sent again, has not been acknowledged by the peer's machine;
     // 0 when nothing waits for that. A server that is slow, or stopped, still has its machine acknowledge.

@@ -12,14 +12,17 @@ std::chrono::seconds ShutdownBound::grace() const noexcept {
     return std::min(limit_ / 3, longest);
 }
 
-ShutdownBound::Step ShutdownBound::look(bool working, bool going_down, Time now) noexcept {
-    if (limit_.count() == 0 || given_up_) return Step::none;
-    if (working || !going_down) {
+ShutdownBound::Step ShutdownBound::look(DiskEvidence evidence, bool going_down, Time now) noexcept {
+    if (is_off() || given_up_) return Step::none;
+    if (evidence == DiskEvidence::works || !going_down) {
         since_.reset();
+        told_ = false;
         return Step::none;
     }
-    if (!since_) {
-        since_ = now;
+    if (!since_) since_ = now;
+    if (evidence == DiskEvidence::unknown) return Step::none;
+    if (!told_) {
+        told_ = true;
         return Step::began;
     }
     if (now - *since_ < patience()) return Step::none;

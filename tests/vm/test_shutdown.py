@@ -4,7 +4,9 @@ in time."""
 import time
 
 import outages
+import serving
 from lab import Lab, test
+from lab.network import HOST
 
 BOUND = 30
 # An emulated machine takes its time for what it does by itself, before and after.
@@ -123,3 +125,50 @@ def every_way(lab: Lab) -> None:
         scene.server.stop()
         lab.check_file_system(scene.disk)
         outages.verify_on_host(lab, scene.disk, acked)
+
+
+# Stops for longer than the bound of its disks, and shows at its end that the console still told everything.
+SLOW_STOP = """[Unit]
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/true
+ExecStop=/bin/sh -c 'sleep 40; echo "slow-stop: ended" >/dev/kmsg'
+TimeoutStopSec=120
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@test("a shutdown that takes longer than the bound gives up no disk that works, idle after a reconnect or adopted from a server that "
+      "does not fence, and the one whose server is gone")
+def idle_disks(lab: Lab) -> None:
+    image = lab.image("client", 12, files={"/etc/systemd/system/slow-stop.service": SLOW_STOP},
+                      commands=["systemctl enable slow-stop"])
+    network = lab.network()
+    idle = lab.blank_disk(16)
+    ours = serving.serve(lab, network, f"idle={idle}", f"gone={lab.blank_disk(16)}")
+    name = serving.serve_with("nbdkit", lab, network, lab.blank_disk(16), 10810)
+    machine = lab.boot("client", image, disks=[lab.copy(image)], cards=[network.user_card()]).login()
+    machine.run("modprobe nbd; ip link set eth0 up; ip address add 10.0.2.15/24 dev eth0; dmesg -n 7")
+    for device, export in (("nbd0", f"{HOST},idle"), ("nbd1", f"{HOST},10810,{name}"), ("nbd2", f"{HOST},gone")):
+        machine.run(f"holdfast-client attach --shutdown-timeout 24 --device {device} {export}")
+    # The kernel keeps the connection of the daemon that dies; the one of the daemon that follows is never used.
+    machine.run(f"kill -KILL {outages.status(machine, 'nbd1')['daemon_pid']}")
+    outages.wait_for_state(machine, "unattended", device="nbd1")
+    machine.run(f"holdfast-client attach --device nbd1 {HOST},10810,{name}")
+    ours.stop()
+    for device in ("nbd0", "nbd2"):
+        outages.wait_for_state(machine, "reconnecting", device=device)
+    serving.serve(lab, network, f"idle={idle}", name="holdfast-server-again")
+    outages.wait_for_state(machine, "attached", device="nbd0")
+    for device in ("nbd0", "nbd1"):
+        status = outages.status(machine, device)
+        lab.require(status["adopted"] == 0 and status["state"] == "attached", f"nothing uses it, and it was proved before: {status}")
+    machine.start_command("systemctl poweroff")
+    machine.expect("nbd2: " + GOES_DOWN, timeout=outages.PATIENCE)
+    machine.expect("nbd2: " + GIVEN_UP, timeout=outages.PATIENCE)
+    machine.expect("slow-stop: ended", timeout=outages.PATIENCE)
+    machine.wait_exit(timeout=outages.PATIENCE)
+    for device in ("nbd0", "nbd1"):
+        lab.require(not machine.said(f"{device}: (given up|the machine goes down)"), f"{device} works, and was given up or waited for")
