@@ -134,6 +134,7 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
         supervisor_ = Supervisor(timing, servers, live_.target, seed(), now);
         const LinkHealth health = health_of(link_.get()).value_or(LinkHealth{});
         received_ = health.received;
+        silence_.restart();
         acknowledged_before_ = health.acknowledged;
         if (auto watched = watch(link_.get(), EPOLLRDHUP, tag_link); !watched)
             log::warning(LineText::of("{}: {}", name(), watched.error().text()));
@@ -173,7 +174,7 @@ void Daemon::dispatch(std::uint64_t tag) {
         case tag_link:
             // An event of a link before this one may still be in the batch.
             if (supervisor_->has_link() && !successor_ && is_dead(link_.get()))
-                lose_link(cause_of_death(link_.get()));
+                lose_link(cause_of_death(link_.get(), record_.policy.dead_after));
             return;
         case tag_attempt: return on_attempt_event();
         case tag_probe: return on_probe_event();
@@ -216,7 +217,8 @@ std::optional<LinkEvent> Daemon::carry_out(LinkAction action) {
 void Daemon::on_kernel_event() {
     if (!netlink_.take_link_dead(record_.index) || successor_) return;
     // The event may be for the link that is in use, or come late for the one before it.
-    if (supervisor_->has_link() && link_ && is_dead(link_.get())) lose_link(cause_of_death(link_.get()));
+    if (supervisor_->has_link() && link_ && is_dead(link_.get()))
+        lose_link(cause_of_death(link_.get(), record_.policy.dead_after));
     if (leaving_) return;
     // Nobody receives on it any more.
     if (!supervisor_->has_link() && link_) purge(link_.get());
@@ -341,6 +343,7 @@ std::optional<LinkEvent> Daemon::offer_link() {
 void Daemon::welcome_link() {
     const Clock::time_point now = Clock::now();
     link_ = std::move(candidate_->socket);
+    silence_.restart();
     received_ = health_of(link_.get()).value_or(LinkHealth{}).received;
     if (auto watched = watch(link_.get(), EPOLLRDHUP, tag_link); !watched)
         log::warning(LineText::of("{}: {}", name(), watched.error().text()));
@@ -383,14 +386,14 @@ std::optional<LinkEvent> Daemon::look_at_link() {
     if (looks_++ % thorough_every == 0 && !device_is_ours()) return LinkEvent::leave;
     stall_.see(in_flight, answered, now);
     live_.longest_stall = std::max(live_.longest_stall, stall_.longest(now));
-    if (!idle && (!health || health->unanswered.count() == 0)) mind_request_timer(now);
+    const milliseconds unanswered = health ? silence_.see(*health, now) : milliseconds{0};
+    if (!idle && unanswered.count() == 0) mind_request_timer(now);
     if (!health) return std::nullopt;
     received_ = health->received;
-    if (is_unanswered(*health)) {
-        live_.last_error =
-            LineText::of("{}: no acknowledgement for {}", target().uri, in_tenths(health->unanswered));
+    if (is_too_long(unanswered)) {
+        live_.last_error = LineText::of("{}: no acknowledgement for {}", target().uri, in_tenths(unanswered));
         log::warning(LineText::of("{}: the link to {} is given up: no acknowledgement for {}", name(),
-                                  target().uri, in_tenths(health->unanswered)));
+                                  target().uri, in_tenths(unanswered)));
         return LinkEvent::link_lost;
     }
     return std::nullopt;
@@ -413,11 +416,11 @@ void Daemon::mind_request_timer(Clock::time_point now) {
 
 // A server that does not fence may still take what the link has carried so far, so there its death must be
 // beyond doubt.
-bool Daemon::is_unanswered(const LinkHealth& health) {
+bool Daemon::is_too_long(milliseconds unanswered) const noexcept {
     const milliseconds limit =
         live_.session_known ? suspect_after
                             : std::max<milliseconds>(record_.policy.dead_after - seconds{1}, suspect_after);
-    return health.unanswered >= limit;
+    return unanswered >= limit;
 }
 
 bool Daemon::device_is_ours() const noexcept { return sysfs_.may_be(record_.identifier); }
@@ -509,10 +512,11 @@ void Daemon::on_timer() {
     }
     if (supervisor_->state() == LinkState::proving) {
         const auto health = health_of(link_.get());
-        if (is_dead(link_.get())) return lose_link(cause_of_death(link_.get()));
+        if (is_dead(link_.get())) return lose_link(cause_of_death(link_.get(), record_.policy.dead_after));
         // A UNIX socket does not tell; LINK_DEAD would lead back to here.
         if (!health || health->received > received_) return tell(LinkEvent::used);
-        if (is_unanswered(*health)) return lose_link("its machine does not acknowledge any more");
+        if (is_too_long(silence_.see(*health, now)))
+            return lose_link("its machine does not acknowledge any more");
         if (!device_is_ours()) return tell(LinkEvent::leave);
     }
     tell(LinkEvent::deadline);

@@ -90,7 +90,7 @@ private:
     [[nodiscard]] std::optional<LinkEvent> look_at_link();
     void mind_request_timer(Clock::time_point now);
     void mind_growth(Clock::time_point now);
-    [[nodiscard]] bool is_unanswered(const LinkHealth& health);
+    [[nodiscard]] bool is_too_long(std::chrono::milliseconds unanswered) const noexcept;
     void cut_link();
     void note_failure(const LineText& reason);
     void lose_link(const LineText& reason);
@@ -139,13 +139,14 @@ private:
     nbd::Uuid session_{};
     std::optional<Supervisor> supervisor_;  // once in charge
 
-    Fd link_;                     // the socket that the kernel was given; shut down while waiting
-    std::uint64_t received_ = 0;  // bytes on it at the last look
+    Fd link_;                                // the socket that the kernel was given; shut down while waiting
+    std::uint64_t received_ = 0;             // bytes on it at the last look
     std::uint64_t acknowledged_before_ = 0;  // bytes on it when the kernel was given it
     std::optional<LinkAttempt> attempt_;
     std::optional<Link> candidate_;  // while attaching
     bool candidate_lost_cache_ = false;
     StallWatch stall_;
+    SilenceWatch silence_;  // on link_
     RequestTimer request_timer_;
     SysfsDevice::Totals totals_;  // at the last look
     std::uint32_t looks_ = 0;

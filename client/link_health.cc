@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstddef>
 
 #include "common/linux/result.hh"
@@ -29,9 +30,29 @@ std::optional<LinkHealth> health_of(int socket) noexcept {
     health.acknowledged = info.tcpi_bytes_acked;
     health.round_trip = milliseconds{info.tcpi_rtt / 1000};
     health.last_acknowledgement = milliseconds{info.tcpi_last_ack_recv};
-    // Data that was sent again, or questions to a closed window, which count only while no answer comes.
-    if (info.tcpi_retransmits > 1 || info.tcpi_probes > 2) health.unanswered = health.last_acknowledgement;
+    health.retransmits = info.tcpi_retransmits;
+    health.probes = info.tcpi_probes;
+    health.backoff = info.tcpi_backoff;
+    health.retransmit_timeout = milliseconds{info.tcpi_rto / 1000};
     return health;
+}
+
+milliseconds SilenceWatch::see(const LinkHealth& health, Time now) noexcept {
+    // A probe of a closed window is due now and then anyway; two in a row may be lost.
+    constexpr std::uint32_t most_probes = 2;
+    const bool lost = health.retransmits > 1;
+    if (!lost && health.probes <= most_probes) {
+        since_.reset();
+        return milliseconds{0};
+    }
+    // After the segment's first timeout the second, twice as long, began, and so on: t + 2t + ... of which
+    // the last has not run out. The timeout of probes is not doubled in place.
+    constexpr std::uint32_t most_doublings = 16;
+    const auto single = health.retransmit_timeout / (1 << std::min(health.backoff, most_doublings));
+    const milliseconds at_least = lost ? health.retransmit_timeout - single : 2 * health.retransmit_timeout;
+    const Time then = now - std::min(at_least, health.last_acknowledgement);
+    since_ = std::min(since_.value_or(then), then);
+    return std::min(std::chrono::duration_cast<milliseconds>(now - *since_), health.last_acknowledgement);
 }
 
 bool is_dead(int socket) noexcept {
@@ -39,19 +60,20 @@ bool is_dead(int socket) noexcept {
     return ::poll(&entry, 1, 0) > 0;
 }
 
-LineText cause_of_death(int socket) {
+LineText cause_of_death(int socket, std::chrono::seconds dead_after) {
     int code = 0;
     socklen_t length = sizeof code;
     if (::getsockopt(socket, SOL_SOCKET, SO_ERROR, &code, &length) == 0 && code != 0)
         return SysError{code, "the connection broke"}.text();
-    // The kernel's driver may have taken the error before us. A connection that the peer closed has heard
-    // from it just now.
+    // The kernel's driver may have taken the error before us. An idle link that the peer closed or reset has
+    // been silent between two keepalives only (prepare_tcp), one that timed out until the last of them.
     tcp_info info{};
     length = sizeof info;
-    constexpr std::uint32_t long_silence_ms = 3000;
+    const milliseconds long_silence =
+        std::max<milliseconds>(dead_after - std::chrono::seconds{2}, dead_after / 2);
     constexpr std::uint8_t tcp_close = 7;  // <net/tcp_states.h>, which programs cannot include
     if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 && info.tcpi_state == tcp_close &&
-        info.tcpi_last_ack_recv >= long_silence_ms)
+        milliseconds{info.tcpi_last_ack_recv} >= long_silence)
         return LineText::of("the server's machine has not answered for {} s", info.tcpi_last_ack_recv / 1000);
     return "the server closed the connection";
 }

@@ -13,19 +13,40 @@ struct LinkHealth {
     std::uint64_t received = 0;      // bytes, since the connection was made
     std::uint64_t acknowledged = 0;  // bytes that were sent and that the peer's machine has acknowledged
     std::chrono::milliseconds round_trip{0};
-    // For how long something that was sent, and sent again, has not been acknowledged by the peer's machine;
-    // 0 when nothing waits for that. A server that is slow, or stopped, still has its machine acknowledge.
-    std::chrono::milliseconds unanswered{0};
     std::chrono::milliseconds last_acknowledgement{
         0};  // how long ago the last one came, of data or of a keepalive
+    // What was sent again without an answer. A server that is slow, or stopped, still has its machine
+    // acknowledge.
+    std::uint32_t retransmits = 0;  // of the oldest unacknowledged segment, in a row
+    std::uint32_t probes = 0;       // of a closed window, unanswered, in a row
+    std::uint32_t backoff = 0;      // how often the timeout was doubled since the last answer
+    std::chrono::milliseconds retransmit_timeout{0};  // doubled already, as `backoff` says
 };
 // Empty for what is no TCP socket.
 [[nodiscard]] std::optional<LinkHealth> health_of(int socket) noexcept;
 
+// For how long a peer's machine has left data unacknowledged. Pure.
+//
+// Counts from the first segment that got no acknowledgement, not from the last acknowledgement: before that
+// segment, an idle link was silent with good reason. The kernel does not tell when it was sent, so the time
+// is what the doubled retransmission timeouts have taken at least, and the watch's own time from then on.
+class SilenceWatch {
+public:
+    using Time = std::chrono::steady_clock::time_point;
+
+    // 0: nothing was sent again in vain. Never longer than the real silence.
+    [[nodiscard]] std::chrono::milliseconds see(const LinkHealth& health, Time now) noexcept;
+    // Another link is watched from here on.
+    void restart() noexcept { since_.reset(); }
+
+private:
+    std::optional<Time> since_;
+};
+
 // The socket has ended or failed, by either side.
 [[nodiscard]] bool is_dead(int socket) noexcept;
-// Why, for the log; takes the socket's pending error.
-[[nodiscard]] LineText cause_of_death(int socket);
+// Why, for the log; takes the socket's pending error. `dead_after`: as the link was prepared with.
+[[nodiscard]] LineText cause_of_death(int socket, std::chrono::seconds dead_after);
 // Nothing that was sent waits to be acknowledged, or to be sent.
 [[nodiscard]] bool all_sent(int socket) noexcept;
 
