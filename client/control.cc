@@ -277,14 +277,25 @@ Result<TakeoverCall::Handed> TakeoverCall::take(std::chrono::milliseconds patien
 }
 
 Result<void> TakeoverCall::confirm(std::chrono::milliseconds patience) noexcept {
-    if (auto sent = send_order(socket_.get(), Order::mine); !sent) return sent;
+    return claim_device(socket_.get(), patience);
+}
+
+Result<void> claim_device(int socket, std::chrono::milliseconds patience) noexcept {
+    if (auto sent = send_order(socket, Order::mine); !sent) return sent;
     std::array<char, 16> buffer;
     iovec part{buffer.data(), buffer.size()};
     msghdr message{};
     message.msg_iov = &part;
     message.msg_iovlen = 1;
-    const auto count = receive_until(socket_.get(), message, std::chrono::steady_clock::now() + patience);
-    if (!count) return std::unexpected(count.error());
+    auto count = receive_until(socket, message, std::chrono::steady_clock::now() + patience);
+    if (!count) {
+        // "go" may have been sent after all: this process may have been stopped meanwhile. From here on the
+        // kernel refuses it to the sender, who then stays; what it has taken before is still there.
+        ::shutdown(socket, SHUT_RD);
+        const ssize_t left = ::recv(socket, buffer.data(), buffer.size(), MSG_DONTWAIT);
+        if (left <= 0) return std::unexpected(count.error());
+        count = static_cast<std::size_t>(left);
+    }
     if (std::string_view(buffer.data(), *count) != "go\n")
         return std::unexpected(SysError{ECONNRESET, "receive from the daemon"});
     return {};

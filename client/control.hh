@@ -88,6 +88,10 @@ private:
 // ETIMEDOUT: it did not answer in time. ECONNRESET: it ended without an answer.
 [[nodiscard]] Result<std::string> ask(std::uint32_t index, Order order, std::chrono::milliseconds patience);
 
+// The last step of a takeover: sends "mine" and waits for "go". Exactly one daemon is in charge afterwards:
+// after an error the old one, which then cannot send "go" any more. May be called after the seal.
+[[nodiscard]] Result<void> claim_device(int socket, std::chrono::milliseconds patience) noexcept;
+
 // A new daemon's end of a takeover.
 class TakeoverCall {
 public:

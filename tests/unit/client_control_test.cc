@@ -67,3 +67,21 @@ TEST_CASE("an answer arrives whole, and the connection ends") {
     CHECK(::recv(pair.caller.get(), text, sizeof text, 0) == 0);
     CHECK(!pair.connection.socket);
 }
+
+TEST_CASE("takeover: a go that was sent in time counts, also where it is read after the deadline") {
+    Pair pair;
+    pair.connection.reply("go\n", {}, -1);
+    CHECK(claim_device(pair.caller.get(), std::chrono::milliseconds{0}));
+}
+
+TEST_CASE("takeover: after the deadline no go can be sent any more, so the old daemon stays in charge") {
+    Pair pair;
+    const auto claimed = claim_device(pair.caller.get(), std::chrono::milliseconds{0});
+    REQUIRE(!claimed);
+    CHECK(claimed.error().code == ETIMEDOUT);
+    std::optional<Order> order;
+    CHECK(pair.connection.receive(order) == Outcome::order);
+    CHECK(order == Order::mine);
+    pair.connection.reply("go\n", {}, -1);
+    CHECK(!pair.connection.socket);
+}
