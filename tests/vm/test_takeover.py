@@ -99,12 +99,11 @@ def _adopted(scene: Scene, old: int) -> None:
 def _interrupted(scene: Scene) -> None:
     """An attach that is ended once the kernel has the device leaves it detached, or with a daemon."""
     machine = scene.machine
-    attach = f"holdfast-client attach {HOST},root --device nbd1 --read-only"
+    setsid = f"setsid holdfast-client attach {HOST},root --device nbd1 --read-only >/run/interrupted 2>&1"
     for _ in range(8):
-        machine.run(f"setsid {attach} >/run/interrupted 2>&1 & "
-                    "for n in 1 2 3 4 5 6 7 8 9; do for m in 1 2 3 4 5 6 7 8 9; do for l in 1 2 3 4 5 6 7 8 9; do "
-                    "for k in 1 2 3 4 5 6 7 8 9; do for i in 1 2 3 4 5 6 7 8 9; do [ -e /sys/block/nbd1/pid ] && break 5; "
-                    "done; done; done; done; done; kill -TERM -- -$!", timeout=PATIENCE)
+        # In a shell without job control, so that the session has the number of the job. It may have ended by itself.
+        machine.run(f"sh -c '{setsid} & while kill -0 $! && ! [ -e /sys/block/nbd1/pid ]; do :; done; kill -TERM -- -$!; :' 2>/dev/null",
+                    timeout=PATIENCE)
         machine.wait_until("! holdfast-client status nbd1 --json | grep -q unattended", timeout=60)
         code, text = machine.run_status("holdfast-client detach nbd1", timeout=PATIENCE)
         scene.lab.require(code in (0, 3), f"detach after an attach that was interrupted: status {code}: {text}; "
