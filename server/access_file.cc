@@ -16,7 +16,11 @@ constexpr std::size_t largest = 4U << 20;
 std::expected<AccessList, std::string> read_access_file(const std::string& path) {
     const Result<std::string> text = read_text_file(path, largest);
     if (!text) return std::unexpected(fmt::format("authfile {}: {}", path, text.error().message()));
-    std::expected<AccessList, std::vector<AccessList::Mistake>> list = AccessList::parse(*text);
+    return parse_access_file(path, *text);
+}
+
+std::expected<AccessList, std::string> parse_access_file(const std::string& path, std::string_view text) {
+    std::expected<AccessList, std::vector<AccessList::Mistake>> list = AccessList::parse(text);
     if (list) return std::move(*list);
     const AccessList::Mistake& first = list.error().front();
     return std::unexpected(fmt::format("authfile {}:{}: {}", path, first.line, first.text));

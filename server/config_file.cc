@@ -97,6 +97,25 @@ LoadedConfig make_config(const Options& options, const ConfigTexts& texts) {
 
 LoadedConfig load_config(const Options& options) { return make_config(options, read_config_files(options)); }
 
+ConfigTexts read_access_files(const Config& config) {
+    constexpr std::chrono::seconds patience{2};
+    std::set<std::string> paths;
+    for (const ExportConfig& one : config.exports) {
+        if (!one.authfile.empty()) paths.insert(one.authfile);
+    }
+    std::vector<std::function<ConfigTexts::File()>> tasks;
+    for (const std::string& path : paths) tasks.emplace_back([path] { return read_file(path); });
+    const auto results = do_apart(std::move(tasks), patience);
+    ConfigTexts texts;
+    auto path = paths.begin();
+    for (const auto& one : results) {
+        const ConfigTexts::File none{*path, {}, fmt::format("no answer for {} s", patience.count())};
+        texts.files.push_back(one.value_or(none));
+        ++path;
+    }
+    return texts;
+}
+
 namespace {
 
 // What is wrong with an export's path; empty: nothing.

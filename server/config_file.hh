@@ -37,6 +37,10 @@ struct ConfigTexts {
 // The configuration that these options ask for: the two in one.
 [[nodiscard]] LoadedConfig load_config(const Options& options);
 
+// All authfiles, as they are now: `path`, and `text` or `fault`. Blocks for two seconds at most; a file that
+// does not answer until then has that for its fault.
+[[nodiscard]] ConfigTexts read_access_files(const Config& config);
+
 // What the files around the configuration will do to clients as things stand. The server starts all the same:
 // other exports are not concerned.
 struct Surroundings {

@@ -75,7 +75,6 @@ Connection::Connection(Fd socket, Peer peer, ListenScope scope, Context context)
 
 Connection::~Connection() {
     if (started_) ::pthread_join(thread_, nullptr);
-    leave_admission();
 }
 
 Result<void> Connection::start() {
@@ -119,8 +118,90 @@ void Connection::sleep() noexcept {
     dormant_ = false;
 }
 
+bool Connection::begin(Verdicts verdicts) {
+    set_tcp_options(socket_.get());
+    deadline_ = std::chrono::steady_clock::now() + context_.config->handshaketimeout;
+    const bool judged = !verdicts.allows_everything();
+    exports_.emplace(context_.config, context_.shared, scope_, peer_, std::move(verdicts),
+                     ClientLine{*this, socket_.get(), deadline_});
+    if (judged && !exports_->has_any()) {
+        context_.shared.statistics.turned_away(TurnedAway::not_allowed);
+        context_.shared.stranger_log.write(log::Level::notice,
+                                           fmt::format("{} refused: {}", peer_.name, exports_->why_none()));
+        return false;
+    }
+    handshake_ = std::make_unique<nbd::ServerHandshake>(*exports_, nbd::ServerHandshake::Calls::by_proceed);
+    return true;
+}
+
+Connection::Turn Connection::turn() {
+    using State = nbd::ServerHandshake::State;
+    std::array<std::uint8_t, 4096> bytes;
+    // A client that sends without end has the others' turns between.
+    for (int pieces = 0; pieces < 16; ++pieces) {
+        while (!handshake_->output().empty()) {
+            const std::span<const std::uint8_t> output = handshake_->output();
+            const ssize_t sent =
+                ::send(socket_.get(), output.data(), output.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+            if (sent < 0 && errno == EINTR) continue;
+            if (sent < 0 && errno == EAGAIN) return Turn::writes;
+            if (sent < 0) {
+                log_handshake_end("the link is lost");
+                return Turn::over;
+            }
+            handshake_->sent(static_cast<std::size_t>(sent));
+        }
+        if (handshake_->state() == State::failed) log_handshake_end(handshake_->reason());
+        if (handshake_->state() != State::running) return Turn::leaves;
+        if (handshake_->waits_for()) return Turn::calls;
+        const std::size_t wanted = std::min(handshake_->wanted(), bytes.size());
+        const ssize_t count = ::recv(socket_.get(), bytes.data(), wanted, MSG_DONTWAIT);
+        if (count < 0 && (errno == EINTR || errno == EAGAIN)) return Turn::reads;
+        if (count <= 0) {
+            // A client that was refused, or only looked whether the port answers, goes without a word: no
+            // news.
+            if (count == 0) log::debug(fmt::format("{}: left the handshake", peer_.name));
+            if (count < 0) log_handshake_end("the link is lost");
+            return Turn::over;
+        }
+        handshake_->receive(std::span(bytes).first(static_cast<std::size_t>(count)));
+    }
+    return handshake_->output().empty() && !handshake_->waits_for() ? Turn::reads : Turn::writes;
+}
+
+std::string Connection::called_export() const { return exports_->name_of(*handshake_->waits_for()); }
+
+bool Connection::start_call() {
+    phase_ = Phase::calling;
+    const Result<void> started = start();
+    if (started) return true;
+    log::warning(fmt::format("{} refused: {}", peer_.name, started.error().message()));
+    return false;
+}
+
+void Connection::end() {
+    handshake_.reset();
+    exports_.reset();
+    ended_ = true;
+}
+
+void Connection::log_timeout() const {
+    log_handshake_end(fmt::format("not finished after {} s", context_.config->handshaketimeout.count()));
+}
+
+void Connection::log_pushed_out() const {
+    context_.shared.statistics.turned_away(TurnedAway::handshakes);
+    log_handshake_end("too many clients are in the handshake, and of its network most");
+}
+
 void Connection::run() {
-    if (!exports_) begin();
+    if (!transmission_) {
+        const bool goes_on = !carry_out_call();
+        phase_ = goes_on ? Phase::back : Phase::served;
+        context_.changed();
+        // The main thread may join from here on.
+        if (goes_on) return;
+    }
     if (transmission_) {
         const std::optional<std::string> why = transmission_->run();
         if (!why) {
@@ -134,19 +215,28 @@ void Connection::run() {
     finish();
 }
 
-void Connection::begin() {
-    set_tcp_options(socket_.get());
-    const Deadline deadline = std::chrono::steady_clock::now() + context_.config->handshaketimeout;
-    exports_.emplace(context_.config, context_.shared, scope_, peer_,
-                     ClientLine{*this, socket_.get(), deadline});
-    bool served = false;
-    if (nbd::ServerHandshake handshake(*exports_); shake_hands(handshake, deadline)) {
-        offer_ = handshake.offer();
-        served = true;
+bool Connection::carry_out_call() {
+    using State = nbd::ServerHandshake::State;
+    handshake_->proceed();
+    if (handshake_->state() != State::transmission) return false;
+    if (send_rest() && exports_->opened() != nullptr) {
+        offer_ = handshake_->offer();
+        begin_transmission();
     }
-    leave_admission();
-    context_.changed();
-    if (served) begin_transmission();
+    handshake_.reset();
+    return true;
+}
+
+bool Connection::send_rest() {
+    while (!handshake_->output().empty()) {
+        const Result<std::size_t> sent = send_some_until(socket_.get(), handshake_->output(), deadline_);
+        if (!sent) {
+            log_handshake_end(sent.error().message());
+            return false;
+        }
+        handshake_->sent(*sent);
+    }
+    return true;
 }
 
 void Connection::finish() {
@@ -159,40 +249,6 @@ void Connection::finish() {
     ended_ = true;
     // The last thing done with the context: the main thread may join from here on.
     context_.changed();
-}
-
-bool Connection::shake_hands(nbd::ServerHandshake& handshake, Deadline deadline) {
-    using State = nbd::ServerHandshake::State;
-    std::array<std::uint8_t, 4096> bytes;
-    for (;;) {
-        while (!handshake.output().empty()) {
-            const Result<std::size_t> sent = send_some_until(socket_.get(), handshake.output(), deadline);
-            if (!sent) {
-                log_handshake_end(sent.error().message());
-                return false;
-            }
-            handshake.sent(*sent);
-        }
-        if (handshake.state() != State::running) break;
-        std::size_t count = 0;
-        const std::size_t wanted = std::min(handshake.wanted(), bytes.size());
-        const Received got =
-            receive_some_until(socket_.get(), std::span(bytes).first(wanted), deadline, count);
-        if (got != Received::complete) {
-            // A client that was refused, or only looked whether the port answers, goes without a word: no
-            // news.
-            if (got == Received::closed) log::debug(fmt::format("{}: left the handshake", peer_.name));
-            if (got == Received::timed_out) {
-                log_handshake_end(
-                    fmt::format("not finished after {} s", context_.config->handshaketimeout.count()));
-            }
-            if (got == Received::failed) log_handshake_end("the link is lost");
-            return false;
-        }
-        handshake.receive(std::span(bytes).first(count));
-    }
-    if (handshake.state() == State::failed) log_handshake_end(handshake.reason());
-    return handshake.state() == State::transmission && exports_->opened() != nullptr;
 }
 
 void Connection::log_handshake_end(const std::string& why) const {
@@ -214,12 +270,6 @@ void Connection::begin_transmission() {
     transmission_ = std::make_unique<Transmission>(socket_.get(), offer_, opened,
                                                    context_.shared.buffer_memory.borrower(config.name, place),
                                                    context_.shared.poll_seats, label_, order_, sending_);
-}
-
-void Connection::leave_admission() {
-    if (!admitted_) return;
-    admitted_ = false;
-    context_.admission.leave(peer_.address);
 }
 
 // Everything that was sent is let arrive; then the connection is reset, and not only closed. A client may be

@@ -1,5 +1,6 @@
-// One client from accept to close, in a thread of its own: handshake under a deadline, then its requests.
-// A thread each and not one loop for all, because reading and writing files blocks. A client that is silent
+// One client from accept to close: handshake under a deadline, then its requests.
+// The handshake is the main thread's (lobby.hh), except what may wait for a disk. Requests have a thread for
+// each connection and not one loop for all, because reading and writing files blocks. A client that is silent
 // for a while needs none: the connection sleeps until it has something to say.
 #pragma once
 
@@ -12,7 +13,8 @@
 #include <string>
 
 #include "common/linux/fd.hh"
-#include "server/admission.hh"
+#include "common/protocol/server_handshake.hh"
+#include "server/access_table.hh"
 #include "server/exports.hh"
 #include "server/transmission.hh"
 
@@ -20,13 +22,11 @@ namespace holdfast::server {
 
 class Connection final : private Fenceable {
 public:
-    // What the connection is given. `shared` and `admission` must outlive it. `changed` is called from its
-    // thread when the handshake is over and when all is over. The peer has been admitted: the connection
-    // leaves the admission.
+    // What the connection is given. `shared` must outlive it. `changed` is called from its thread when a call
+    // of the handshake is over and when all is over.
     struct Context {
         std::shared_ptr<const Config> config;
         Shared& shared;
-        Admission& admission;
         std::function<void()> changed;
     };
 
@@ -36,7 +36,36 @@ public:
     // Waits for the thread.
     ~Connection();
 
-    // Starts the thread: at first, and when a sleeping connection has something to do.
+    // The handshake, from the main thread, which never waits in these. begin() comes first; false: there is
+    // no export that this client may have, which it has logged.
+    [[nodiscard]] bool begin(Verdicts verdicts);
+    enum class Turn : std::uint8_t {
+        reads,   // when the socket is readable, again
+        writes,  // when the socket is writable, again
+        calls,   // start_call(), and then phase()
+        leaves,  // the socket is to be closed when the client has what was sent
+        over,    // end()
+    };
+    // Does what can be done without waiting.
+    [[nodiscard]] Turn turn();
+    // Gives meaning to `calls`: the export that is asked for.
+    [[nodiscard]] std::string called_export() const;
+    // Starts a thread that carries out what may wait. Logs why it cannot.
+    [[nodiscard]] bool start_call();
+    enum class Phase : std::uint8_t {
+        handshake,
+        calling,  // a thread works for the handshake
+        back,     // it has ended; sleep(), and then turn() again
+        served,   // the thread goes on with requests, or has come to the end
+    };
+    [[nodiscard]] Phase phase() const noexcept { return phase_; }
+    // The handshake has come to nothing: ended() from here on. Not while a thread works for it.
+    void end();
+    void log_handshake_end(const std::string& why) const;
+    void log_timeout() const;
+    void log_pushed_out() const;
+
+    // Starts the thread of a sleeping connection that has something to do.
     [[nodiscard]] Result<void> start();
     // The client has had nothing to say for a while, and the thread has ended or is about to. Before
     // anything else, the main thread calls sleep(), and then start() as soon as the socket is readable;
@@ -60,17 +89,14 @@ private:
 
     static void* thread_main(void* self);
     void run();
-    // The handshake. Where transmission follows, there is one afterwards.
-    void begin();
-    // Whether transmission follows.
-    [[nodiscard]] bool shake_hands(nbd::ServerHandshake& handshake, Deadline deadline);
+    // False: the handshake goes on in the main thread.
+    [[nodiscard]] bool carry_out_call();
+    [[nodiscard]] bool send_rest();
     void begin_transmission();
     void finish();
-    void leave_admission();
     void say_goodbye() noexcept;
     // A fence stays one.
     void give_order_to_stop() noexcept;
-    void log_handshake_end(const std::string& why) const;
 
     // The number is closed by the destructor: other threads may use it until then. The socket may be closed
     // before, by the farewell.
@@ -80,13 +106,15 @@ private:
     Context context_;
     pthread_t thread_{};
     bool started_ = false;
-    bool admitted_ = true;
+    Deadline deadline_{};  // of the handshake
+    std::atomic<Phase> phase_ = Phase::handshake;
     std::atomic<Order> order_ = Order::serve;
     std::atomic<bool> sending_ = false;
     std::atomic<bool> dormant_ = false;
     std::atomic<bool> ended_ = false;
     // These are the thread's, whichever it is by now:
     std::optional<ClientExports> exports_;
+    std::unique_ptr<nbd::ServerHandshake> handshake_;  // until transmission
     nbd::Offer offer_;
     std::string label_;
     std::unique_ptr<Transmission> transmission_;  // from the end of the handshake on

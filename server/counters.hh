@@ -78,7 +78,7 @@ struct ConnectionFacts {
 enum class TurnedAway : std::uint8_t {
     max_connections,  // the server's
     max_per_address,
-    handshakes,          // too many of its address
+    handshakes,          // too many are in the handshake, and most of its network
     export_connections,  // the export's maxconnections
     not_allowed,         // by the authfile
 };

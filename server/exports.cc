@@ -28,6 +28,12 @@ void ConnectionCounts::leave(const std::string& name) {
     if (--found->second == 0) counts_.erase(found);
 }
 
+std::uint32_t ConnectionCounts::count(std::string_view name) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = counts_.find(name);
+    return found == counts_.end() ? 0 : found->second;
+}
+
 std::string printable(std::string_view name) {
     constexpr std::size_t longest = 100;
     std::string text(name.substr(0, longest));
@@ -68,21 +74,41 @@ std::expected<Offer, std::string> make_offer(const ExportConfig& config, const V
 }
 
 ClientExports::ClientExports(std::shared_ptr<const Config> config, Shared& shared, ListenScope scope,
-                             Peer peer, ClientLine line)
+                             Peer peer, Verdicts verdicts, ClientLine line)
     : config_(std::move(config)),
       shared_(shared),
       scope_(std::move(scope)),
       peer_(std::move(peer)),
-      line_(line) {}
+      verdicts_(std::move(verdicts)),
+      line_(line) {
+    for (const ExportConfig& one : config_->exports) {
+        if (offers(one) && !verdicts_.forbidden(one.authfile)) visible_.push_back(&one);
+    }
+}
 
 bool ClientExports::offers(const ExportConfig& config) const {
     return scope_.every_export || config.name == scope_.default_export;
 }
 
-std::optional<std::string> ClientExports::forbidden(const ExportConfig& config) const {
-    // Who may use a UNIX socket is said by its owner and mode.
-    if (config.authfile.empty() || !peer_.address) return std::nullopt;
-    return shared_.opener.forbidden(wanted(config));
+const ExportConfig* ClientExports::visible(std::string_view name) const {
+    const std::string_view wanted = name.empty() ? std::string_view(scope_.default_export) : name;
+    const auto found = std::ranges::find_if(
+        visible_, [&](const ExportConfig* one) { return !wanted.empty() && one->name == wanted; });
+    return found == visible_.end() ? nullptr : *found;
+}
+
+std::string ClientExports::name_of(std::string_view name) const {
+    const ExportConfig* const found = visible(name);
+    return found == nullptr ? std::string() : found->name;
+}
+
+std::string ClientExports::why_none() const {
+    for (const ExportConfig& one : config_->exports) {
+        if (!offers(one)) continue;
+        if (const auto why = verdicts_.forbidden(one.authfile))
+            return fmt::format("there is no export for it; export {}: {}", one.name, *why);
+    }
+    return "there is no export for it";
 }
 
 DiskWanted ClientExports::wanted(const ExportConfig& config) const {
@@ -137,15 +163,15 @@ std::unexpected<Refusal> ClientExports::refuse(const ExportConfig& config, const
                   refusal.text);
 }
 
+// What the log says is found out after the verdict, so that a client cannot tell by the time it takes.
 ClientExports::Found ClientExports::find(std::string_view name) {
+    if (const ExportConfig* const found = visible(name)) return found;
     const std::string_view wanted = name.empty() ? std::string_view(scope_.default_export) : name;
-    const ExportConfig* found = wanted.empty() ? nullptr : config_->find(wanted);
-    if (found == nullptr || !offers(*found)) return refuse_unknown(name);
-    if (const std::optional<std::string> why = forbidden(*found)) {
-        shared_.statistics.turned_away(TurnedAway::not_allowed);
-        return refuse(*found, OptionReply::err_unknown, *why, unknown_text(name));
-    }
-    return found;
+    const ExportConfig* const hidden = wanted.empty() ? nullptr : config_->find(wanted);
+    if (hidden == nullptr || !offers(*hidden)) return refuse_unknown(name);
+    shared_.statistics.turned_away(TurnedAway::not_allowed);
+    return refuse(*hidden, OptionReply::err_unknown, verdicts_.forbidden(hidden->authfile).value_or(""),
+                  unknown_text(name));
 }
 
 // Not logged: a client that may not list is not one that means harm, and many ask.
@@ -153,9 +179,7 @@ std::expected<std::vector<nbd::ListedExport>, Refusal> ClientExports::list() {
     if (!config_->allowlist)
         return std::unexpected(Refusal{OptionReply::err_policy, "the exports may not be listed here"});
     std::vector<nbd::ListedExport> exports;
-    for (const ExportConfig& one : config_->exports) {
-        if (offers(one) && !forbidden(one)) exports.push_back({one.name, one.description});
-    }
+    for (const ExportConfig* one : visible_) exports.push_back({one->name, one->description});
     return exports;
 }
 
@@ -193,6 +217,7 @@ std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::Session
     }
     claim_->place = std::move(*place);
     if (const auto stands = wait_for_fence(request); !stands) return std::unexpected(stands.error());
+    if (peer_.address) shared_.known_clients.add(*peer_.address);
     return nbd::ClaimAnswer{shared_.boot_identity, claim_->identity};
 }
 
@@ -256,7 +281,14 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
     const bool claimed = claim_ && claim_->config == &config;
     if (const auto why = claimed ? out_of_session() : std::nullopt)
         return refuse(config, OptionReply::err_policy, *why, *why);
+    if (!shared_.counts.enter(ConnectionCounts::all, config_->maxconnections)) {
+        shared_.statistics.turned_away(TurnedAway::max_connections);
+        const std::string why =
+            fmt::format("there are maxconnections = {} connections", config_->maxconnections);
+        return refuse(config, OptionReply::err_policy, why, why);
+    }
     if (!shared_.counts.enter(config.name, config.maxconnections)) {
+        shared_.counts.leave(ConnectionCounts::all);
         shared_.statistics.turned_away(TurnedAway::export_connections);
         const std::string why = fmt::format("it has maxconnections = {} connections", config.maxconnections);
         return refuse(config, OptionReply::err_policy, why, why);
@@ -266,6 +298,7 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
                                : shared_.volumes.acquire(shared_.opener, wanted(config));
     if (!use) {
         shared_.counts.leave(config.name);
+        shared_.counts.leave(ConnectionCounts::all);
         return refuse(config, use.error());
     }
     const Result<VolumeTraits> traits = use->traits();

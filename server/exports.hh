@@ -8,8 +8,11 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/protocol/server_handshake.hh"
+#include "server/access_table.hh"
+#include "server/admission.hh"
 #include "server/buffers.hh"
 #include "server/busy_poll.hh"
 #include "server/config.hh"
@@ -28,9 +31,12 @@ public:
     // Counts one more, unless there are `limit` already (0: no limit).
     [[nodiscard]] bool enter(const std::string& name, std::uint32_t limit);
     void leave(const std::string& name);
+    [[nodiscard]] std::uint32_t count(std::string_view name) const;
+    // In place of an export's name: all of the server's connections that have one.
+    static constexpr const char* all = "";
 
 private:
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::map<std::string, std::uint32_t, std::less<>> counts_;
 };
 
@@ -48,6 +54,7 @@ struct Shared {
     VolumeRegistry volumes{};
     ConnectionCounts counts{};
     Sessions sessions{};
+    KnownClients known_clients{};
     Statistics statistics{};
     LogLimit stranger_log{};  // for what is caused by clients who have no export
     Budget buffer_memory{};   // beyond what every connection has anyway
@@ -78,7 +85,9 @@ public:
 
     // It is not counted any more, though the volume is still held.
     void leave_count() {
-        if (std::exchange(counted_, false)) counts_.leave(config_.name);
+        if (!std::exchange(counted_, false)) return;
+        counts_.leave(config_.name);
+        counts_.leave(ConnectionCounts::all);
     }
 
     [[nodiscard]] const ExportConfig& config() const { return config_; }
@@ -101,7 +110,14 @@ class ClientExports final : public nbd::ExportDirectory {
 public:
     // `config` is kept; `shared` and what `line` names must outlive this.
     ClientExports(std::shared_ptr<const Config> config, Shared& shared, ListenScope scope, Peer peer,
-                  ClientLine line);
+                  Verdicts verdicts, ClientLine line);
+
+    // Whether there is an export that this client may have. Where there is none: why, for the log.
+    [[nodiscard]] bool has_any() const { return !visible_.empty(); }
+    [[nodiscard]] std::string why_none() const;
+    // The export's own name, for one that a client may have; "" is the default export of the listener.
+    [[nodiscard]] std::string name_of(std::string_view name) const;
+    [[nodiscard]] bool is_refused_at_once(std::string_view name) override { return visible(name) == nullptr; }
 
     [[nodiscard]] std::expected<std::vector<nbd::ListedExport>, nbd::Refusal> list() override;
     [[nodiscard]] std::expected<nbd::OfferedExport, nbd::Refusal> look(std::string_view name) override;
@@ -138,8 +154,8 @@ private:
     // have is to the client as if there were none, so that nobody learns of exports that are not for him.
     [[nodiscard]] Found find(std::string_view name);
     [[nodiscard]] bool offers(const ExportConfig& config) const;
-    // nullopt: it may; otherwise why not.
-    [[nodiscard]] std::optional<std::string> forbidden(const ExportConfig& config) const;
+    // nullptr: the client may have no export of this name. Costs the same whether there is one or not.
+    [[nodiscard]] const ExportConfig* visible(std::string_view name) const;
     [[nodiscard]] DiskWanted wanted(const ExportConfig& config) const;
     [[nodiscard]] std::unexpected<nbd::Refusal> refuse(const ExportConfig& config, nbd::OptionReply reply,
                                                        std::string_view why, std::string_view told);
@@ -163,7 +179,9 @@ private:
     Shared& shared_;
     ListenScope scope_;
     Peer peer_;
+    Verdicts verdicts_;
     ClientLine line_;
+    std::vector<const ExportConfig*> visible_;  // what the client may have, by listener and authfiles
     unsigned refusals_ = 0;
     std::optional<OpenExport> opened_;
     std::optional<Claim> claim_;

@@ -19,7 +19,6 @@
 #include <utility>
 
 #include "common/linux/text_file.hh"
-#include "server/access_file.hh"
 #include "server/listener.hh"
 
 namespace holdfast::server {
@@ -157,7 +156,7 @@ void Opener::handle(const OpenerRequest& request, Fd reply_to) {
         case OpenerCall::find:
         case OpenerCall::open:
         case OpenerCall::look:
-        case OpenerCall::admit:
+        case OpenerCall::authfiles:
         case OpenerCall::look_around:
             if (has_place(request, reply_to)) answer_apart(request, std::move(reply_to), nullptr);
             return;
@@ -240,6 +239,11 @@ OpenerAnswer Opener::answer(const OpenerRequest& request) const {
         pack(answer.packed, around.mistakes);
         return answer;
     }
+    if (request.call == OpenerCall::authfiles) {
+        OpenerAnswer answer;
+        pack(answer.packed, read_access_files(config_));
+        return answer;
+    }
     const ExportConfig* const config = config_.find(request.name);
     if (config == nullptr) return refusal(OpenerStatus::absent, "there is no such export any more");
     if (request.host.empty()) return refusal(OpenerStatus::refused, "the client has no address");
@@ -259,17 +263,10 @@ OpenerAnswer Opener::answer(const OpenerRequest& request) const {
             return answer;
         }
         case OpenerCall::look: return answer_with(look_at_volume(disk));
-        case OpenerCall::admit: {
-            const std::optional<Address> address = parse_address(request.host);
-            if (config->authfile.empty() || !address) return {};
-            const std::expected<AccessList, std::string> list = read_access_file(config->authfile);
-            if (!list) return refusal(OpenerStatus::refused, list.error() + "; nobody is let in");
-            if (list->allows(*address)) return {};
-            return refusal(OpenerStatus::refused, "its address is not in " + config->authfile);
-        }
         case OpenerCall::reload:
         case OpenerCall::listen:
         case OpenerCall::commit:
+        case OpenerCall::authfiles:
         case OpenerCall::look_around:
         case OpenerCall::unlisten: break;
     }

@@ -204,12 +204,6 @@ std::expected<VolumeTraits, VolumeRefusal> OpenerLink::look(const DiskWanted& wa
     return *traits;
 }
 
-std::optional<std::string> OpenerLink::forbidden(const DiskWanted& wanted) {
-    const std::expected<Answer, VolumeRefusal> answer = ask(OpenerCall::admit, wanted);
-    if (answer && answer->bytes.empty()) return std::nullopt;
-    return answer ? no_answer().error().text : answer.error().text;
-}
-
 // At once, or not at all.
 std::expected<OpenerQuestion, std::string> OpenerLink::ask_reload() {
     return begin({OpenerCall::reload, 0, {}, {}}, Deadline::min());
@@ -225,6 +219,10 @@ std::expected<OpenerQuestion, std::string> OpenerLink::ask_commit() {
 
 std::expected<OpenerQuestion, std::string> OpenerLink::ask_look_around() {
     return begin({OpenerCall::look_around, 0, {}, {}}, Deadline::min());
+}
+
+std::expected<OpenerQuestion, std::string> OpenerLink::ask_authfiles() {
+    return begin({OpenerCall::authfiles, 0, {}, {}}, Deadline::min());
 }
 
 void OpenerLink::unlisten(bool all) {

@@ -63,9 +63,6 @@ public:
     [[nodiscard]] std::expected<DiskKey, VolumeRefusal> find(const DiskWanted& wanted) override;
     [[nodiscard]] std::expected<OpenedDisk, VolumeRefusal> open(const DiskWanted& wanted) override;
     [[nodiscard]] std::expected<VolumeTraits, VolumeRefusal> look(const DiskWanted& wanted);
-    // Whether the export's authfile lets the client in. nullopt: it does; otherwise why not.
-    [[nodiscard]] std::optional<std::string> forbidden(const DiskWanted& wanted);
-
     // These do not wait. The error: the opener takes no requests.
     // The configuration's files as they are now. What they say is in force, for the opener, after commit().
     [[nodiscard]] std::expected<OpenerQuestion, std::string> ask_reload();
@@ -74,6 +71,8 @@ public:
     [[nodiscard]] std::expected<OpenerQuestion, std::string> ask_commit();
     // See server::look_around().
     [[nodiscard]] std::expected<OpenerQuestion, std::string> ask_look_around();
+    // The authfiles of all exports, see read_access_files().
+    [[nodiscard]] std::expected<OpenerQuestion, std::string> ask_authfiles();
     // Removes the UNIX sockets of the listeners: nobody is accepted on them any more. With `all` also the
     // others. Not answered.
     void unlisten(bool all);

@@ -20,7 +20,7 @@ enum class OpenerCall : std::uint8_t {
     find = 1,     // which disk the export is; a file that is missing and may be made is made
     open,         // its descriptor and facts
     look,         // its traits; nothing is taken into use or changed
-    admit,        // whether the export's authfile has the client's address
+    authfiles,    // the texts of all authfiles, as they are now
     reload,       // reads the configuration again, answers its texts and keeps what they say for `commit`
     listen,       // the sockets of listener `number`, of the configuration that was read last
     commit,       // from now on the configuration that was read last is in force

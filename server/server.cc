@@ -60,7 +60,8 @@ std::expected<void, std::string> Server::prepare(bool keep_stderr) {
     epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
     signals_.reset(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK));
     changed_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!epoll_ || !signals_ || !changed_ || !watch(signals_.get()) || !watch(changed_.get())) {
+    if (!epoll_ || !signals_ || !changed_ || !watch(signals_.get()) || !watch(changed_.get()) ||
+        !lobby_.open() || !watch(lobby_.descriptor())) {
         return std::unexpected("epoll: " + SysError{errno, "setting up"}.message());
     }
     shared_.boot_identity = boot_identity();
@@ -185,9 +186,15 @@ Server::Outcome Server::run() {
         const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), milliseconds_to_wait());
         bool signalled = false;
         bool reloading = false;
+        bool changed = false;
         for (int i = 0; i < count; ++i) {
             const int fd = events[static_cast<std::size_t>(i)].data.fd;
+            changed |= fd == changed_.get();
             if (fd == changed_.get()) on_changed();
+            if (fd == lobby_.descriptor()) lobby_.turn();
+            if (authfiles_ && fd == authfiles_.fd()) {
+                if (const std::optional<OpenerOutcome> answer = authfiles_.take()) on_authfiles(*answer);
+            }
             if (fd == status_.descriptor()) status_.turn();
             if (fd == refused_calls_.get()) on_refused_calls();
             if (fd == opener_.fd()) on_opener_gone();
@@ -203,6 +210,7 @@ Server::Outcome Server::run() {
         if (signalled) on_signal();
         if (reloading && reload_) on_reload();
         on_time();
+        if (lobby_.take_ended() || changed) remove_ended();
         if (stop_ == Stop::cut_off && Clock::now() >= stop_deadline_) {
             if (!connections_.empty() || !shared_.volumes.hanging().empty()) return leave_stuck();
         }
@@ -211,7 +219,8 @@ Server::Outcome Server::run() {
 }
 
 int Server::milliseconds_to_wait() const {
-    Clock::time_point next = std::min({accept_again_, wake_again_, trim_again_, status_.deadline()});
+    Clock::time_point next = std::min(
+        {accept_again_, wake_again_, trim_again_, status_.deadline(), lobby_.deadline(), authfiles_by_});
     if (reload_) next = std::min(next, reload_->deadline());
     // A log whose reader is slow is tried again.
     if (log::catch_up()) next = std::min(next, Clock::now() + std::chrono::milliseconds(100));
@@ -235,6 +244,9 @@ void Server::on_time() {
         trim_again_ = Clock::time_point::max();
     }
     status_.on_time(now);
+    lobby_.on_time(now);
+    if (authfiles_by_ <= now)
+        on_authfiles(std::unexpected(VolumeRefusal{false, "the authfiles could not be read in time"}));
     if (reload_ && reload_->deadline() <= now)
         end_reload(std::unexpected(fmt::format("the process that opens the disks gave no answer for {} s",
                                                Reload::patience.count())));
@@ -276,9 +288,15 @@ void Server::hold_accepting(bool hold) {
 }
 
 void Server::accept_from(const Listener& listener, int socket) {
+    constexpr std::chrono::milliseconds pause{20};
     // A few at a time, so that signals are not kept waiting by a storm.
     for (int i = 0; i < 16; ++i) {
-        if (!admission_.has_room()) return hold_accepting(true);
+        if (!lobby_.make_room(Clock::now())) {
+            // Those in the handshake have just come. They are soon through, or can be told from others.
+            hold_accepting(true);
+            accept_again_ = Clock::now() + pause;
+            return;
+        }
         sockaddr_storage from{};
         socklen_t length = sizeof from;
         Fd accepted(::accept4(socket, reinterpret_cast<sockaddr*>(&from), &length, SOCK_CLOEXEC));
@@ -287,9 +305,13 @@ void Server::accept_from(const Listener& listener, int socket) {
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-            log::warning("accept: " + SysError{errno, "accept4"}.message() + "; waiting a second");
+            const SysError error{errno, "accept4"};
+            // Someone in the handshake has a descriptor that a client may need more.
+            if (lobby_.make_room(Clock::now(), true)) return;
+            log::warning("accept: " + error.message() + "; waiting a second");
             hold_accepting(true);
             accept_again_ = Clock::now() + std::chrono::seconds(1);
+            return;
         }
         // Everything else is about this one client, or means that there is none.
         if (errno != ECONNABORTED && errno != EINTR) return;
@@ -316,7 +338,7 @@ std::uint32_t Server::limit_of(const std::optional<Address>& from) const {
 
 void Server::begin(Fd socket, const sockaddr_storage& from, const Listener& listener) {
     Peer peer = peer_of(socket.get(), from);
-    if (connections_.size() >= config_->maxconnections) {
+    if (shared_.counts.count(ConnectionCounts::all) >= config_->maxconnections) {
         return turn_away(TurnedAway::max_connections,
                          fmt::format("{} refused: there are maxconnections = {} connections", peer.name,
                                      config_->maxconnections));
@@ -327,22 +349,40 @@ void Server::begin(Fd socket, const sockaddr_storage& from, const Listener& list
             TurnedAway::max_per_address,
             fmt::format("{} refused: there are {} connections from there (maxperaddress)", peer.name, limit));
     }
-    if (!admission_.enter(peer.address)) {
-        places_.leave(peer.address);
-        return turn_away(TurnedAway::handshakes,
-                         fmt::format("{} refused: {} connections from there are still in the handshake",
-                                     peer.name, Admission::most_from_one_place));
-    }
+    const bool known = peer.address && shared_.known_clients.has(*peer.address);
+    // Who may use a UNIX socket is said by its owner and mode.
+    const bool judged =
+        !peer.address || std::ranges::all_of(config_->exports, &std::string::empty, &ExportConfig::authfile);
     const int changed = changed_.get();
-    Connection::Context context{config_, shared_, admission_,
-                                [changed] { (void)::eventfd_write(changed, 1); }};
+    Connection::Context context{config_, shared_, [changed] { (void)::eventfd_write(changed, 1); }};
     Connection& made =
         connections_.emplace_back(std::move(socket), std::move(peer), listener.scope, std::move(context));
-    if (const Result<void> started = made.start(); !started) {
-        log::warning(fmt::format("{} refused: {}", made.peer().name, started.error().message()));
-        places_.leave(made.peer().address);
-        connections_.pop_back();
-    }
+    lobby_.enter(made, known, judged, Clock::now() + config_->handshaketimeout);
+    if (!judged) ask_authfiles();
+}
+
+void Server::ask_authfiles() {
+    constexpr std::chrono::seconds patience{5};
+    if (authfiles_ || lobby_.unjudged() == 0) return;
+    asked_at_ = lobby_.admission().next();
+    std::expected<OpenerQuestion, std::string> question = opener_.ask_authfiles();
+    if (!question) return on_authfiles(std::unexpected(VolumeRefusal{false, question.error()}));
+    authfiles_ = std::move(*question);
+    authfiles_by_ = Clock::now() + patience;
+    (void)watch(authfiles_.fd());
+}
+
+// One answer for all who came before the question. Who came later waits for the next one, so that a change in
+// an authfile counts from the next connection on.
+void Server::on_authfiles(const OpenerOutcome& answer) {
+    authfiles_ = OpenerQuestion();
+    authfiles_by_ = Clock::time_point::max();
+    const std::expected<ConfigTexts, std::string> files = texts_of(answer);
+    if (!files) shared_.stranger_log.write(log::Level::warning, "the authfiles: " + files.error());
+    // Without files nobody is let in where one is asked for.
+    access_ = AccessTable::make(files.value_or(ConfigTexts()), access_.get());
+    lobby_.judge(asked_at_, [this](const Address& client) { return access_->judge(client); });
+    ask_authfiles();
 }
 
 // Without a thread, until its socket is readable.
@@ -378,16 +418,15 @@ void Server::on_changed() {
     for (Connection& one : connections_) {
         if (one.is_dormant()) put_to_sleep(one);
     }
+    lobby_.take_back();
+}
+
+void Server::remove_ended() {
     connections_.remove_if([this](const Connection& one) {
-        if (!one.ended()) return false;
+        if (!one.ended() || lobby_.has(one)) return false;
         places_.leave(one.peer().address);
         return true;
     });
-    // After a shortage the clock decides.
-    if (!accepting_ && stop_ == Stop::not_yet && accept_again_ == Clock::time_point::max() &&
-        admission_.has_room()) {
-        hold_accepting(false);
-    }
 }
 
 void Server::on_signal() {
@@ -505,6 +544,7 @@ void Server::begin_stop(std::string_view why) {
     finish_by_ = Clock::now() + config_->stoptimeout;
     stop_deadline_ = std::min(Clock::now() + reply_patience, finish_by_);
     for (Connection& one : connections_) one.stop();
+    lobby_.end_all();
 }
 
 StatusReport Server::report() const {
@@ -515,7 +555,7 @@ StatusReport Server::report() const {
     report.started = started_;
     report.now = std::chrono::system_clock::now();
     report.connections = connections_.size();
-    report.handshakes = admission_.count();
+    report.handshakes = lobby_.admission().count();
     report.max_connections = config_->maxconnections;
     Statistics::Snapshot figures = shared_.statistics.snapshot();
     report.turned_away = figures.turned_away;

@@ -16,6 +16,7 @@
 #include "server/connection.hh"
 #include "server/identity.hh"
 #include "server/inherited_sockets.hh"
+#include "server/lobby.hh"
 #include "server/opener_link.hh"
 #include "server/options.hh"
 #include "server/reload.hh"
@@ -73,6 +74,10 @@ private:
     void take_over(std::vector<Listener> wanted);
     void accept_from(const Listener& listener, int socket);
     void begin(Fd socket, const sockaddr_storage& from, const Listener& listener);
+    // Without a table the client waits until the authfiles have been read, after it came.
+    void ask_authfiles();
+    void on_authfiles(const OpenerOutcome& answer);
+    void remove_ended();
     void on_signal();
     // The connections that have no thread, by their sockets, which are watched.
     using Sleeping = std::map<int, Connection*>;
@@ -103,8 +108,12 @@ private:
     std::optional<Identity> identity_;
     OpenerLink opener_;
     Shared shared_{.opener = opener_};
-    Admission admission_;
+    Lobby lobby_;
     PlaceCounts places_;
+    std::shared_ptr<const AccessTable> access_;  // as it was read last; null before
+    OpenerQuestion authfiles_;                   // while they are being read
+    Admission::Ticket asked_at_ = 0;             // gives meaning to `authfiles_`: who came before is judged
+    Clock::time_point authfiles_by_ = Clock::time_point::max();  // the same: their deadline
     Fd epoll_;
     Fd signals_;
     Fd changed_;  // an eventfd: connections say that something about them has changed

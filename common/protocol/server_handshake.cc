@@ -58,7 +58,8 @@ std::optional<InfoRequest> decode_info_request(std::span<const std::uint8_t> dat
 
 }  // namespace
 
-ServerHandshake::ServerHandshake(ExportDirectory& directory) : directory_(directory), element_(longest_kept) {
+ServerHandshake::ServerHandshake(ExportDirectory& directory, Calls calls)
+    : directory_(directory), calls_(calls), element_(sizeof(be32)) {
     put(bytes_of(WireGreeting{nbdmagic, ihaveopt, flag_fixed_newstyle | flag_no_zeroes}));
 }
 
@@ -73,18 +74,26 @@ void ServerHandshake::sent(std::size_t count) noexcept {
     sent_ = 0;
 }
 
-std::size_t ServerHandshake::wanted() const noexcept { return state_ == State::running ? need_ - have_ : 0; }
+std::size_t ServerHandshake::wanted() const noexcept {
+    return state_ == State::running && !waits_for_ ? need_ - have_ : 0;
+}
 
 void ServerHandshake::receive(std::span<const std::uint8_t> bytes) {
-    while (state_ == State::running && !bytes.empty()) {
+    while (state_ == State::running && !bytes.empty() && !waits_for_) {
         const auto taken = bytes.first(std::min(bytes.size(), need_ - have_));
         if (step_ != Step::option_skipped)
             std::ranges::copy(taken, element_.begin() + static_cast<std::ptrdiff_t>(have_));
         have_ += taken.size();
         bytes = bytes.subspan(taken.size());
         // Data may be empty: then there is nothing to wait for. A head never is, so this ends.
-        while (state_ == State::running && have_ == need_) understand();
+        while (state_ == State::running && have_ == need_ && !waits_for_) understand();
     }
+}
+
+void ServerHandshake::proceed() {
+    if (!waits_for_) return;
+    waits_for_.reset();
+    carry_out();
 }
 
 // --- the elements, one after the other ---
@@ -93,6 +102,8 @@ void ServerHandshake::expect(Step step, std::size_t length) {
     step_ = step;
     need_ = length;
     have_ = 0;
+    // Only what a client really sends takes memory, up to longest_kept.
+    if (step != Step::option_skipped && element_.size() < length) element_.resize(length);
 }
 
 void ServerHandshake::fail(std::string reason) {
@@ -142,6 +153,40 @@ void ServerHandshake::on_option_head() {
 }
 
 void ServerHandshake::on_option_data() {
+    if (calls_ == Calls::by_proceed) {
+        const std::optional<std::string> name = name_in_option();
+        if (name && !directory_.is_refused_at_once(*name)) {
+            waits_for_ = name;
+            return;
+        }
+    }
+    carry_out();
+}
+
+// The export that the option asks for. nullopt where it is malformed, and asks for none.
+std::optional<std::string> ServerHandshake::name_in_option() const {
+    const auto data = std::span(element_).first(length_);
+    switch (static_cast<Option>(option_)) {
+        case Option::export_name: return std::string(text_of(data));
+        case Option::session:
+            if (const auto request = decode_session_request(data); request && !claimed_)
+                return std::string(request->export_name);
+            return std::nullopt;
+        case Option::list_meta_context:
+        case Option::set_meta_context: {
+            const bool set = static_cast<Option>(option_) == Option::set_meta_context;
+            const auto request = decode_meta_context_request(data, set ? MetaOption::set : MetaOption::list);
+            return request && structured_replies_ ? std::optional(std::string(request->export_name))
+                                                  : std::nullopt;
+        }
+        default: {
+            const auto request = decode_info_request(data);
+            return request ? std::optional(std::string(request->name)) : std::nullopt;
+        }
+    }
+}
+
+void ServerHandshake::carry_out() {
     switch (static_cast<Option>(option_)) {
         case Option::export_name: return on_export_name();  // ends the negotiation either way
         case Option::session: on_session(); break;

@@ -51,6 +51,8 @@ struct OfferedExport {
 class ExportDirectory {
 public:
     virtual ~ExportDirectory() = default;
+    // Whether look(), claim() and open() refuse this name without waiting for anything.
+    [[nodiscard]] virtual bool is_refused_at_once(std::string_view /*name*/) { return false; }
     // The exports that this client may know of, or why it may know none. That the default export of a port
     // has the name "", too, is not listed.
     [[nodiscard]] virtual std::expected<std::vector<ListedExport>, Refusal> list() = 0;
@@ -73,13 +75,21 @@ public:
         failed,        // the client broke the protocol, or was refused by EXPORT_NAME: send the output, close
     };
 
+    // Whether receive() calls what may wait, or leaves that to proceed().
+    enum class Calls : std::uint8_t { at_once, by_proceed };
+
     // `directory` must outlive the machine.
-    explicit ServerHandshake(ExportDirectory& directory);
+    explicit ServerHandshake(ExportDirectory& directory, Calls calls = Calls::at_once);
 
     [[nodiscard]] std::span<const std::uint8_t> output() const noexcept;
     void sent(std::size_t count) noexcept;
     [[nodiscard]] std::size_t wanted() const noexcept;
     void receive(std::span<const std::uint8_t> bytes);
+
+    // With Calls::by_proceed: an option has come whole that asks for this export, and nothing more is wanted
+    // before proceed(), which may block.
+    [[nodiscard]] const std::optional<std::string>& waits_for() const noexcept { return waits_for_; }
+    void proceed();
 
     [[nodiscard]] State state() const noexcept { return state_; }
     // Valid in transmission.
@@ -106,6 +116,8 @@ private:
     void on_client_flags();
     void on_option_head();
     void on_option_data();
+    [[nodiscard]] std::optional<std::string> name_in_option() const;
+    void carry_out();
     void on_option_skipped();
     void on_export_name();
     void on_list();
@@ -123,6 +135,8 @@ private:
     void put_context(std::uint32_t id);
 
     ExportDirectory& directory_;
+    const Calls calls_;
+    std::optional<std::string> waits_for_;
     State state_ = State::running;
     Offer offer_;
     std::string export_name_;

@@ -70,8 +70,8 @@ def opens_nothing(bench: Bench) -> None:
     os.kill(pid, signal.SIGTERM)
     assert server.process.wait(60) == 0, server.log()
     assert "system call" not in server.log(), server.log()
-    # The threads of connections are known by what they set their sockets to. What follows the accepting of clients:
-    threads = [path for path in bench.folder.glob("trace.*") if "TCP_NODELAY" in path.read_text()]
+    # The threads of connections are known by what they set their sockets to.
+    threads = [path for path in bench.folder.glob("trace.*") if "SO_SNDTIMEO" in path.read_text()]
     assert threads, "no thread of a connection was traced"
     for path in threads:
         opened = [line for line in path.read_text().splitlines() if re.search(r"open|stat", line) and "AT_EMPTY_PATH" not in line

@@ -315,15 +315,16 @@ class Opens:
 def early_open(bench: Bench) -> None:
     disk, allow = bench.file("disk", MIB), bench.file("allow", content=b"127.0.0.1\n")
     server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\nallowlist = true\n[disk]\nauthfile = {allow}\n"
-                                f"exportname = {disk}\n")
+                                f"exportname = {disk}\n[other]\nexportname = {bench.file('other', MIB)}\n")
     opens = Opens(disk)
     try:
-        links = [dial(server) for _ in range(8)]
+        links = [dial(server) for _ in range(4)]
         for link in links[:4]:
             link.sendall(CLIENT_FLAGS + option(LIST) + option(99) + named(GO, b"nowhere"))
             for _ in range(3):
                 last_reply(link)
         allow.write_text("127.0.0.2\n")
+        links += [dial(server) for _ in range(2)]
         links[4].sendall(CLIENT_FLAGS + named(GO, b"disk"))
         assert last_reply(links[4])[1] in (POLICY, UNKNOWN)
         links[4].sendall(named(INFO, b"disk") + option(SESSION, bytes(24) + b"disk"))
@@ -332,6 +333,7 @@ def early_open(bench: Bench) -> None:
         assert receive(links[5], 1) == b""
         assert opens.count() == 0, "the disk was opened for clients that did not get it"
         allow.write_text("127.0.0.1\n")
+        links.append(dial(server))
         links[6].sendall(CLIENT_FLAGS + named(GO, b"disk"))
         assert last_reply(links[6])[1] == ACK
         assert opens.count() > 0, "the disk was not seen to be opened"

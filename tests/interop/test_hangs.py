@@ -105,6 +105,24 @@ def blames_the_disk(bench: Bench) -> None:
         assert answer_to_go(server, b"disk")[0] == ACK
 
 
+@test("exports that hang, however many ask for them, leave another export's clients a place")
+def many_hang(bench: Bench) -> None:
+    names = [f"hang{i}" for i in range(6)]
+    with HangingDisk(bench.folder / "dead", MIB) as hang:
+        hang.hang = {LOOKUP}
+        config = CONFIG.format(disk=bench.file("disk", MIB), hang=hang.path, timeout=3600)
+        server = bench.serve(config=config + "".join(f"[{name}]\nexportname = {hang.path}\n" for name in names))
+        links = []
+        for name in names:
+            for _ in range(70):
+                links.append(dial(server))
+                links[-1].sendall(CLIENT_FLAGS + go(name.encode()))
+        hang.wait_for_hanging(LOOKUP)
+        assert answer_to_go(server, b"disk")[0] == ACK
+        for link in links:
+            link.close()
+
+
 @test("the server serves, and ends, while its opener does not run, and while nobody reads its log")
 def stopped_opener_and_full_log(bench: Bench) -> None:
     reader, writer = os.pipe()

@@ -425,7 +425,7 @@ def hostile(bench: Bench) -> None:
 def no_access(bench: Bench) -> None:
     allow = bench.file("allow", content=b"127.0.0.1\n")
     server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\n[disk]\nauthfile = {allow}\n"
-                                f"exportname = {bench.file('disk', MIB)}\n")
+                                f"exportname = {bench.file('disk', MIB)}\n[other]\nexportname = {bench.file('other', MIB)}\n")
     with enter(server, 1) as link:
         allow.write_text("10.0.0.1\n")
         assert refused(server, 2) == UNKNOWN  # as if there were no such export

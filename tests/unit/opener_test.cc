@@ -11,6 +11,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "server/access_table.hh"
 #include "server/opener.hh"
 
 using namespace holdfast;
@@ -235,9 +236,14 @@ TEST_CASE("the opener opens what the configuration names, as the configuration s
     CHECK(link.open(wanted("own", "192.0.2.1")).error().absent);
     CHECK(link.open(wanted("own", "")).error().text == "the client has no address");
 
-    CHECK_FALSE(link.forbidden(wanted("golden", "192.0.2.77")).has_value());
-    CHECK(link.forbidden(wanted("golden", "198.51.100.1")).value().find("not in " + authfile) !=
-          std::string::npos);
+    const auto authfiles = texts_of(whole_answer(link.ask_authfiles()));
+    REQUIRE(authfiles.has_value());
+    REQUIRE(authfiles->files.size() == 1);
+    CHECK(authfiles->files[0].path == authfile);
+    const auto table = AccessTable::make(*authfiles, nullptr);
+    CHECK_FALSE(table->judge(*parse_address("192.0.2.77")).forbidden(authfile).has_value());
+    CHECK(table->judge(*parse_address("198.51.100.1")).forbidden(authfile) ==
+          "its address is not in " + authfile);
 }
 
 TEST_CASE("the opener goes by a new configuration when the server has taken it, and by none with mistakes") {

@@ -19,6 +19,7 @@ constexpr std::uint32_t unsup = 0x80000001, invalid = 0x80000003, unknown = 0x80
 // Has "root" and a default export; "private" is refused by policy. Notes what was opened and looked at.
 class Directory final : public ExportDirectory {
 public:
+    bool is_refused_at_once(std::string_view name) override { return name == "hidden"; }
     std::expected<std::vector<ListedExport>, Refusal> list() override {
         if (secret) return std::unexpected(Refusal{OptionReply::err_policy, "a secret"});
         std::vector<ListedExport> exports;
@@ -651,4 +652,56 @@ TEST_CASE("a client that sends garbage does no harm") {
         }
         run(bytes, 1 + random() % 50);
     }
+}
+
+TEST_CASE("a machine whose calls wait for proceed() says the same, and calls nothing before") {
+    for (const Dialogue& dialogue : dialogues()) {
+        const Outcome at_once = run(dialogue.bytes);
+        Directory directory;
+        ServerHandshake machine(directory, ServerHandshake::Calls::by_proceed);
+        CHECK(drain(machine) == greeting);
+        Bytes output;
+        for (std::span<const std::uint8_t> rest(dialogue.bytes); machine.state() == State::running;) {
+            if (machine.waits_for()) {
+                CHECK(machine.wanted() == 0);
+                const std::size_t before =
+                    directory.opened.size() + directory.looked.size() + directory.claimed.size();
+                machine.receive(rest);
+                CHECK(directory.opened.size() + directory.looked.size() + directory.claimed.size() == before);
+                machine.proceed();
+                CHECK_FALSE(machine.waits_for().has_value());
+            } else {
+                const std::size_t count = std::min(machine.wanted(), rest.size());
+                REQUIRE(count > 0);
+                machine.receive(rest.first(count));
+                rest = rest.subspan(count);
+            }
+            output = output + drain(machine);
+        }
+        CHECK(output == at_once.output);
+        CHECK(machine.state() == at_once.state);
+        CHECK(directory.opened == at_once.opened);
+        CHECK(directory.looked == at_once.looked);
+        CHECK(directory.claimed == at_once.claimed);
+    }
+}
+
+TEST_CASE("an option is waited with for the export that it names, and not where that is refused at once") {
+    const auto waits_for = [](const Bytes& one_option, bool structured_replies = true) {
+        Directory directory;
+        ServerHandshake machine(directory, ServerHandshake::Calls::by_proceed);
+        (void)drain(machine);
+        feed(machine, client_flags + (structured_replies ? option(structured) : Bytes()) + one_option,
+             SIZE_MAX);
+        return machine.waits_for();
+    };
+    for (const Bytes& one :
+         {option(go, asking_for("root")), option(info, asking_for("root")), option(export_name, text("root")),
+          claiming("root"), option(set_meta, queries("root")), option(list_meta, queries("root"))})
+        CHECK(waits_for(one) == "root");
+    CHECK(waits_for(option(go, asking_for(""))) == "");
+    for (const Bytes& one : {option(go, asking_for("hidden")), option(export_name, text("hidden")),
+                             claiming("hidden"), option(go, hex("00")), option(list), option(starttls)})
+        CHECK_FALSE(waits_for(one).has_value());
+    CHECK_FALSE(waits_for(option(set_meta, queries("root")), false).has_value());
 }

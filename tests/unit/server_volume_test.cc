@@ -179,21 +179,6 @@ TEST_CASE("connections are counted up to the limit, and a place becomes free aga
     CHECK(counts.enter("a", 2));
 }
 
-TEST_CASE("handshakes are bounded by place and in all") {
-    Admission admission;
-    const Address one = *parse_address("10.0.0.1");
-    for (std::uint32_t i = 0; i < Admission::most_from_one_place; ++i) CHECK(admission.enter(one));
-    CHECK_FALSE(admission.enter(one));
-    CHECK(admission.enter(*parse_address("10.0.0.2")));
-    admission.leave(one);
-    CHECK(admission.enter(one));
-    const Address neighbour = *parse_address("2001:db8::1");
-    for (std::uint32_t i = 0; i < Admission::most_from_one_place; ++i) CHECK(admission.enter(neighbour));
-    CHECK_FALSE(admission.enter(*parse_address("2001:db8::2:2")));
-    CHECK(admission.enter(*parse_address("2001:db8:0:1::2")));
-    while (admission.has_room()) CHECK(admission.enter(std::nullopt));
-}
-
 TEST_CASE("a mount is found by its device number, its name decoded") {
     const std::string table =
         "21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
@@ -329,21 +314,22 @@ TEST_CASE("exports are listed only where that is allowed, and only those that th
     config->exports = {plain_export(), plain_export()};
     config->exports[1].name = "private";
     config->exports[1].authfile = "/tmp/holdfast-no-such-authfile";
-    OpenerLink nobody;  // no line, so that the authfile cannot be read
+    OpenerLink nobody;  // no line: nothing is asked of it
     Shared shared{.opener = nobody};
     const Peer peer{parse_address("10.0.0.1"), "10.0.0.1:1", "10.0.0.1"};
+    const Verdicts no_file_read = AccessTable::make({}, nullptr)->judge(*peer.address);
     struct Unfenced final : Fenceable {
         void fence() noexcept override {}
     } connection;
     const ClientLine line{connection, -1, {}};
-    const auto refused = ClientExports(config, shared, {true, {}}, peer, line).list();
+    const auto refused = ClientExports(config, shared, {true, {}}, peer, no_file_read, line).list();
     REQUIRE_FALSE(refused.has_value());
     CHECK(refused.error().reply == nbd::OptionReply::err_policy);
     config->allowlist = true;
     config->exports[0].description = "of host 7";
-    CHECK(ClientExports(config, shared, {true, {}}, peer, line).list() ==
+    CHECK(ClientExports(config, shared, {true, {}}, peer, no_file_read, line).list() ==
           std::vector<nbd::ListedExport>{{"root", "of host 7"}});
-    CHECK(ClientExports(config, shared, {false, "private"}, peer, line).list().value().empty());
+    CHECK(ClientExports(config, shared, {false, "private"}, peer, no_file_read, line).list().value().empty());
 }
 
 TEST_CASE("an export that a client may not have is to it as one that does not exist") {
@@ -351,15 +337,16 @@ TEST_CASE("an export that a client may not have is to it as one that does not ex
     config->exports = {plain_export()};
     config->exports[0].name = "private";
     config->exports[0].authfile = "/tmp/holdfast-no-such-authfile";
-    OpenerLink nobody;  // no line, so that the authfile cannot be read
+    OpenerLink nobody;  // no line: nothing is asked of it
     Shared shared{.opener = nobody};
     const Peer peer{parse_address("10.0.0.1"), "10.0.0.1:1", "10.0.0.1"};
+    const Verdicts no_file_read = AccessTable::make({}, nullptr)->judge(*peer.address);
     struct Unfenced final : Fenceable {
         void fence() noexcept override {}
     } connection;
     const ClientLine line{connection, -1, {}};
     const auto told = [&](const ListenScope& scope, std::string_view name) {
-        ClientExports exports(config, shared, scope, peer, line);
+        ClientExports exports(config, shared, scope, peer, no_file_read, line);
         const auto looked = exports.look(name);
         const auto opened = exports.open(name);
         const auto claimed = exports.claim({{}, 0, 1, name});
