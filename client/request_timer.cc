@@ -4,6 +4,7 @@
 #include "client/request_timer.hh"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -62,6 +63,11 @@ RequestTimer RequestTimer::start(std::uint32_t index) {
     if (!sysfs) ::_exit(1);
     // The attribute is root's own file: writing to it takes no capability.
     give_up_capabilities();
+    // An attach holds signals back while it connects the device. This process is to end with those at a
+    // shutdown.
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
     keep_timer(*sysfs, orders);
 }
 
