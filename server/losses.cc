@@ -32,6 +32,9 @@ Result<void> Writer::check() const {
     if (!state_) return {};
     const std::uint64_t count = state_->disk->count_;
     if (count <= state_->settled) return {};
+    // One host may be several clients without a session, but a session is one client.
+    if (state_->session) raise(state_->settled, state_->disk->settled_for(state_->client));
+    if (count <= state_->settled) return {};
     raise(state_->found, count);
     return state_->disk->since(state_->settled);
 }
@@ -140,10 +143,17 @@ void DiskLosses::settle(const std::string& client, std::uint64_t number) {
     keep();
 }
 
-Writer DiskLosses::make_writer(std::string client, std::uint64_t settled) {
+std::uint64_t DiskLosses::settled_for(const std::string& client) const {
+    const std::lock_guard lock(mutex_);
+    const auto known = clients_.find(client);
+    return known == clients_.end() ? 0 : known->second;
+}
+
+Writer DiskLosses::make_writer(std::string client, std::uint64_t settled, bool session) {
     auto state = std::make_unique<Writer::State>();
     state->disk = shared_from_this();
     state->client = std::move(client);
+    state->session = session;
     state->settled = state->found = state->delivered = settled;
     return Writer(std::move(state));
 }
@@ -153,11 +163,11 @@ Writer DiskLosses::begin(const nbd::Uuid& session, bool first) {
     std::string client = word_of(session);
     const std::lock_guard lock(mutex_);
     if (const auto known = clients_.find(client); known != clients_.end())
-        return make_writer(std::move(client), known->second);
-    if (!first || count_ == 0) return make_writer(std::move(client), 0);
+        return make_writer(std::move(client), known->second, true);
+    if (!first || count_ == 0) return make_writer(std::move(client), 0, true);
     remember(client, count_);
     keep();
-    return make_writer(std::move(client), count_);
+    return make_writer(std::move(client), count_, true);
 }
 
 // Every host that may have written is remembered, so that one that comes first after a loss is not told of
@@ -166,11 +176,11 @@ Writer DiskLosses::begin_nameless(const std::string& host) {
     std::string client = "host-" + host;
     const std::lock_guard lock(mutex_);
     if (const auto known = clients_.find(client); known != clients_.end())
-        return make_writer(std::move(client), known->second);
+        return make_writer(std::move(client), known->second, false);
     const std::uint64_t settled = concerns_strangers_ ? 0 : count_.load();
     remember(client, settled);
     keep();
-    return make_writer(std::move(client), settled);
+    return make_writer(std::move(client), settled, false);
 }
 
 std::shared_ptr<DiskLosses> Losses::of(const std::string& identity, const std::string& name) {

@@ -47,6 +47,7 @@ private:
     struct State {
         std::shared_ptr<DiskLosses> disk;
         std::string client;
+        bool session = false;                      // what its other connections received, it has received
         std::atomic<std::uint64_t> settled = 0;    // the losses up to this number do not concern it any more
         std::atomic<std::uint64_t> found = 0;      // by check()
         std::atomic<std::uint64_t> delivered = 0;  // of what was told
@@ -92,7 +93,9 @@ private:
     void restore(std::string_view state);
     void keep() const;
     void settle(const std::string& client, std::uint64_t number);
-    [[nodiscard]] Writer make_writer(std::string client, std::uint64_t settled);
+    [[nodiscard]] Writer make_writer(std::string client, std::uint64_t settled, bool session);
+    // Locks mutex_.
+    [[nodiscard]] std::uint64_t settled_for(const std::string& client) const;
 
     const std::string name_;
     const std::string identity_;

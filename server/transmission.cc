@@ -171,7 +171,7 @@ Transmission::Taken Transmission::serve(const Request& request) {
             return Taken::yes;
     }
     const auto command = static_cast<Command>(request.command);
-    if (command == Command::flush) settle_losses();
+    settle_losses();
     if (command == Command::read && request.length > 0) return read(request);
     if (command == Command::write && request.length > 0) return write(request);
     take_from_input(request);
