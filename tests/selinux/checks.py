@@ -462,6 +462,7 @@ SERVING_NEEDS = """
     holdfast_server_t unix_stream_socket accept read write shutdown getopt
     holdfast_server_t unix_dgram_socket write
     holdfast_server_t fifo_file write
+    holdfast_server_runtime_t file write                # the record of losses, which is open already
     self unix_stream_socket create read write
     self unix_dgram_socket create connect write
     self fifo_file read write
@@ -476,7 +477,7 @@ SERVING_NEVER = """
     holdfast_volume_t file open create unlink setattr append
     holdfast_volume_t dir search add_name
     holdfast_etc_t file open read
-    holdfast_server_runtime_t file open read write
+    holdfast_server_runtime_t file open read append create unlink
     holdfast_server_runtime_t sock_file create unlink
     self tcp_socket create
     self udp_socket create
@@ -626,6 +627,8 @@ LABELS = """
     /run/holdfast-server.pid                        f   holdfast_server_runtime_t
     /run/holdfast-server.pid.new                    f   holdfast_server_runtime_t
     /run/holdfast-server.sock                       s   holdfast_server_runtime_t
+    /run/holdfast-server/losses                     f   holdfast_server_runtime_t
+    /run/holdfast/lease-eth0                        f   holdfast_client_runtime_t
     /dev/nbd0                                       b   fixed_disk_device_t
     /etc/passwd                                     f   etc_t
     /usr/sbin/sshd                                  f   sshd_exec_t
