@@ -7,8 +7,11 @@
 
 #include "client/commands.hh"
 #include "client/control.hh"
+#include "client/link.hh"
 #include "client/network_handover.hh"
+#include "client/pause.hh"
 #include "client/record.hh"
+#include "client/state_file.hh"
 #include "client/status.hh"
 #include "client/sysfs.hh"
 
@@ -16,6 +19,22 @@ namespace holdfast::client {
 namespace {
 
 constexpr std::chrono::seconds patience{5};
+
+// What anybody may read. A daemon that has just been replaced publishes its own file a moment later.
+void take_public_file(DeviceStatus& status, std::string_view backend) {
+    constexpr int most_readings = 10;
+    for (int reading = 0; reading < most_readings; ++reading) {
+        const auto file = read_public_file(status.index);
+        const auto now = std::chrono::duration_cast<Monotonic>(Clock::now().time_since_epoch());
+        if (file) take_public_lines(status, file->text, file->alive, now);
+        if (file && file->alive) return;
+        if (!file && (file.error().code != ENOENT || !session_in(backend))) break;
+        pause_for(std::chrono::milliseconds{100});
+    }
+    if (status.state == DeviceState::unattended) return;
+    status.partial = true;
+    status.last_error = "only root may ask its daemon";
+}
 
 DeviceStatus status_of(std::uint32_t index) {
     DeviceStatus status;
@@ -26,29 +45,42 @@ DeviceStatus status_of(std::uint32_t index) {
     if (answer) {
         status = from_lines(*answer);
         status.network = describe_handover(index);
-        return status;
+        // An answer that was cut, or of another version: it is attached, or the kernel would say so.
+        if (status.state != DeviceState::detached) return status;
+        status = {};
+        status.index = index;
     }
-    status.state = DeviceState::unattended;
+    const std::string backend = sysfs->attribute("backend");
+    const int code = answer ? 0 : answer.error().code;
+    const bool ours = session_in(backend).has_value();
+    status.state =
+        !ours || code == ENOENT || code == ECONNREFUSED ? DeviceState::unattended : DeviceState::unknown;
+    if (ours && code == EACCES) take_public_file(status, backend);
     status.size = sysfs->size();
     status.block_size = sysfs->number("queue/logical_block_size").value_or(0);
     status.read_only = sysfs->number("ro").value_or(0) != 0;
-    status.identifier = shortened(sysfs->attribute("backend"));
-    const int code = answer.error().code;
-    // EACCES: the folder is root's. A silent daemon is worth a word; a missing one is what `unattended` says.
-    if (code == EACCES)
-        status.last_error = "only root may ask its daemon";
-    else if (code != ENOENT && code != ECONNREFUSED)
-        status.last_error = answer.error().message();
+    status.identifier = shortened(backend);
+    if (status.state == DeviceState::unknown && code != EACCES)
+        status.last_error = answer ? "its daemon's answer is not understood; is it of another version?"
+                                   : answer.error().text();
     return status;
 }
 
 ExitCode code_of(DeviceState state) {
     switch (state) {
-        case DeviceState::attached:
-        case DeviceState::unattended: return ExitCode::ok;
+        case DeviceState::attached: return ExitCode::ok;
         case DeviceState::reconnecting: return ExitCode::link_down;
+        case DeviceState::unattended:
+        case DeviceState::unknown: return ExitCode::unknown;
         case DeviceState::detached: break;
     }
+    return ExitCode::not_attached;
+}
+
+// Of several devices: what is wrong goes before what is not known, and that before what is well.
+ExitCode worse_of(ExitCode one, ExitCode other) {
+    for (const ExitCode code : {ExitCode::link_down, ExitCode::unknown, ExitCode::ok})
+        if (one == code || other == code) return code;
     return ExitCode::not_attached;
 }
 
@@ -64,7 +96,7 @@ ExitCode print_all(bool json) {
     for (const std::uint32_t index : nbd_devices()) {
         const DeviceStatus status = status_of(index);
         if (status.state == DeviceState::detached) continue;
-        if (code != ExitCode::link_down) code = code_of(status.state);
+        code = worse_of(code, code_of(status.state));
         text += text.empty() ? "" : json ? ",\n " : "\n";
         text += json ? to_json(status) : to_text(status);
     }

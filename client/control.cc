@@ -1,4 +1,4 @@
-// The socket's folder is closed to all but root; the peer's credentials are looked at all the same.
+// The socket is closed to all but root; the peer's credentials are checked anyway.
 
 #include "client/control.hh"
 
@@ -126,6 +126,16 @@ std::optional<Order> read_order(std::string_view line) noexcept {
     return std::nullopt;
 }
 
+Result<void> make_run_directory() {
+    if (::mkdir(run_directory, 0755) != 0 && errno != EEXIST) return sys_error("mkdir /run/holdfast");
+    // Made by an older version, or under another umask.
+    struct stat found {};
+    if (::stat(run_directory, &found) != 0) return sys_error("stat /run/holdfast");
+    if ((found.st_mode & 07777) != 0755 && ::chmod(run_directory, 0755) != 0)
+        return sys_error("chmod /run/holdfast");
+    return {};
+}
+
 ControlConnection::Outcome ControlConnection::receive(std::optional<Order>& order) noexcept {
     const ssize_t count = ::recv(socket.get(), text.data() + length, text.size() - length, MSG_DONTWAIT);
     if (count < 0) return errno == EAGAIN || errno == EINTR ? Outcome::more : Outcome::closed;
@@ -169,7 +179,7 @@ void ControlConnection::reply(std::string_view first, std::string_view second, i
 }
 
 Result<ControlServer> ControlServer::open(std::uint32_t index) {
-    if (::mkdir(run_directory, 0700) != 0 && errno != EEXIST) return sys_error("mkdir /run/holdfast");
+    if (auto made = make_run_directory(); !made) return std::unexpected(made.error());
     ControlServer server;
     server.directory_.reset(::open(run_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!server.directory_) return sys_error("open /run/holdfast");

@@ -33,6 +33,9 @@ namespace holdfast::client {
 inline constexpr const char* run_directory = "/run/holdfast";
 inline constexpr std::size_t longest_order = 32;
 
+// Everybody may look into it, for the public files; all others in it are closed to all but root.
+[[nodiscard]] Result<void> make_run_directory();
+
 enum class Order : std::uint8_t {
     status,         // answered with status.hh's lines
     detach,         // the device is idle and flushed: disconnect it and leave
@@ -65,7 +68,7 @@ struct ControlConnection {
 // The daemon's end. Keeps the folder's descriptor, so that it can take its socket away after switch_root.
 class ControlServer {
 public:
-    // Makes the folder (0700) and the socket (0600), under a name that nobody calls yet.
+    // Makes the folder (0755) and the socket (0600), under a name that nobody calls yet.
     [[nodiscard]] static Result<ControlServer> open(std::uint32_t index);
     // Gives it the device's name, in the place of whatever has that: from here on, callers come.
     [[nodiscard]] Result<void> publish() noexcept;

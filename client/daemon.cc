@@ -36,6 +36,8 @@ constexpr milliseconds suspect_after{2000};
 // How often a link is looked at on which something goes on, and one on which nothing does.
 constexpr milliseconds busy_look{1000};
 constexpr milliseconds idle_look{3000};
+// How often the public file shows that the daemon is awake, if anything wakes it; the supervisor does.
+constexpr seconds heartbeat_interval{5};
 // So many links in a row that the kernel finds invalid: the device takes none any more.
 constexpr std::uint32_t most_refusals = 3;
 
@@ -83,6 +85,9 @@ Result<void> Daemon::prepare() {
     auto file = StateFile::open(record_);
     if (!file) return std::unexpected(file.error());
     state_file_ = std::move(*file);
+    auto public_file = PublicFile::open(record_.index);
+    if (!public_file) return std::unexpected(public_file.error());
+    public_file_ = std::move(*public_file);
     auto omit = OmitFile::open(record_.index);
     if (omit)
         omit_ = std::move(*omit);
@@ -157,11 +162,31 @@ void Daemon::announce() noexcept {
 void Daemon::save() noexcept {
     if (auto saved = state_file_->save(live_); !saved)
         log::warning(LineText::of("{}: its record: {}", name(), saved.error().text()));
+    publish();
+}
+
+void Daemon::publish() noexcept {
+    const Clock::time_point now = Clock::now();
+    DeviceStatus known = status();
+    // The supervisor learns of a new link after this.
+    known.state = live_.link_up ? DeviceState::attached : DeviceState::reconnecting;
+    const auto lines = public_lines(known, since_boot(now), live_.link_changed_at);
+    if (auto done = public_file_->publish(lines); !done)
+        log::warning(LineText::of("{}: its public state: {}", name(), done.error().text()));
+    heartbeat_ = now;
+}
+
+void Daemon::beat() noexcept {
+    const Clock::time_point now = Clock::now();
+    if (now - heartbeat_ < heartbeat_interval) return;
+    public_file_->beat(heartbeat_line(since_boot(now)));
+    heartbeat_ = now;
 }
 
 void Daemon::run() noexcept {
     while (!leaving_) {
         arm_timer();
+        beat();
         std::array<epoll_event, 8> events{};
         const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), -1);
         for (int i = 0; i < count && !leaving_; ++i) dispatch(events[static_cast<std::size_t>(i)].data.u64);

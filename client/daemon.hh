@@ -129,6 +129,8 @@ private:
     [[nodiscard]] Result<void> watch(int descriptor, std::uint32_t events, std::uint64_t tag) noexcept;
     void forget(int descriptor) noexcept;
     void save() noexcept;
+    void publish() noexcept;
+    void beat() noexcept;
     [[nodiscard]] const Target& target() const noexcept { return record_.targets[live_.target]; }
     [[nodiscard]] FixedText<16> name() const { return FixedText<16>::of("nbd{}", record_.index); }
 
@@ -167,6 +169,8 @@ private:
     std::optional<ControlServer> control_;
     std::optional<OmitFile> omit_;
     std::optional<StateFile> state_file_;
+    std::optional<PublicFile> public_file_;
+    Clock::time_point heartbeat_{};  // the last one
     MemoryUse memory_;
     std::optional<LeaseKeeper> lease_;  // where the record names one
     std::array<ControlConnection, 4> callers_;

@@ -128,6 +128,7 @@ void Daemon::resume_charge() {
     const bool up = supervisor_->has_link() && link_ && !is_dead(link_.get());
     if (!up && link_) shut_down(link_.get());
     take_charge(up ? std::move(link_) : Fd{}, live_);
+    save();
 }
 
 bool Daemon::detach(bool forced, LineText& failure) {
@@ -150,6 +151,7 @@ bool Daemon::detach(bool forced, LineText& failure) {
 void Daemon::leave_files() {
     if (device_is_ours()) log::notice(LineText::of("{}: leaving", name()));
     state_file_->remove();
+    public_file_->remove();
     control_->remove();
     if (omit_) omit_->remove();
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <utility>
 
 namespace holdfast::client {
 namespace {
@@ -41,7 +42,7 @@ constexpr std::size_t read_size = 4096;
 DiskProof DiskProof::open(std::uint32_t index, const char* folder) {
     DiskProof proof;
     proof.folder_.reset(::open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    proof.name_ = FixedText<16>::of("nbd{}", index);
+    proof.name_ = "nbd" + std::to_string(index);
     return proof;
 }
 
@@ -61,10 +62,8 @@ void DiskProof::start(Time now) noexcept {
     if (!folder_ || ::pipe2(ends.data(), O_CLOEXEC) != 0) return;
     Fd reading(ends[0]);
     const Fd writing(ends[1]);
-    std::array<char, 17> name{};
-    name_.view().copy(name.data(), name.size() - 1);
     const pid_t child = ::fork();
-    if (child == 0) read_device(folder_.get(), name.data(), writing.get());
+    if (child == 0) read_device(folder_.get(), name_.c_str(), writing.get());
     if (child < 0) return;
     failed_ = false;
     answer_ = std::move(reading);

@@ -9,9 +9,9 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "common/linux/fd.hh"
-#include "common/linux/fixed_text.hh"
 
 namespace holdfast::client {
 
@@ -38,9 +38,9 @@ private:
     void start(Time now) noexcept;
 
     Fd folder_;
-    FixedText<16> name_;  // "nbd0"
-    Fd answer_;           // the pipe from the child, while it exists
-    Time began_{};        // of the read that `answer_` waits for; else of the last one
+    std::string name_;  // "nbd0"
+    Fd answer_;         // the pipe from the child, while it exists
+    Time began_{};      // of the read that `answer_` waits for; else of the last one
     std::optional<std::uint64_t> completed_;
     std::optional<Time> answered_;  // when the device was seen to answer last
     bool failed_ = false;           // the last read

@@ -12,6 +12,7 @@ enum class ExitCode : int {
     unreachable = 5,   // no server could be reached
     busy = 6,          // the device is attached already (attach), or in use (detach)
     link_down = 7,     // status: the device is attached, its link is down and the daemon is at work on it
+    unknown = 8,       // status: whether the link is up is not known (unattended, unknown)
 };
 
 }  // namespace holdfast::client

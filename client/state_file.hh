@@ -1,10 +1,12 @@
-// /run/holdfast/nbdN.state: the device's record, for who takes the place of a daemon that died.
+// /run/holdfast/nbdN.state: the device's record, for who takes the place of a daemon that died. And
+// /run/holdfast/nbdN.status: how its link is, for everybody.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 
+#include "client/control.hh"
 #include "client/record.hh"
 #include "common/linux/fd.hh"
 #include "common/linux/result.hh"
@@ -31,6 +33,33 @@ private:
     std::string draft_;       // "nbd0.state.new"
     std::string unchanging_;  // the record's lines
 };
+
+// The public file (status.hh). Its writer holds a write lock on it, which only root can take, so that a
+// reader can tell whether the daemon lives; whether it is awake tells the heartbeat.
+class PublicFile {
+public:
+    // Opens the folder, which is there already, and writes nothing yet.
+    [[nodiscard]] static Result<PublicFile> open(std::uint32_t index, const char* folder = run_directory);
+    // Replaces the file, whole or not at all. May be called after the seal, like all that follows.
+    [[nodiscard]] Result<void> publish(std::string_view lines) noexcept;
+    // Writes the heartbeat over the one before, of the same length.
+    void beat(std::string_view line) noexcept;
+    // Unless it is another daemon's by now.
+    void remove() noexcept;
+
+private:
+    Fd directory_;
+    Fd file_;            // that was published last, locked
+    std::string name_;   // "nbd0.status"
+    std::string draft_;  // "nbd0.status.new"
+};
+
+struct PublicReading {
+    std::string text;
+    bool alive = false;
+};
+// ENOENT: there is none.
+[[nodiscard]] Result<PublicReading> read_public_file(std::uint32_t index, const char* folder = run_directory);
 
 // The text of the file. ENOENT: there is none.
 [[nodiscard]] Result<std::string> read_state_file(std::uint32_t index);

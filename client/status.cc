@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <utility>
@@ -16,10 +17,9 @@ namespace holdfast::client {
 namespace {
 
 constexpr std::array state_words{
-    std::pair{DeviceState::detached, "detached"},
-    std::pair{DeviceState::attached, "attached"},
-    std::pair{DeviceState::reconnecting, "reconnecting"},
-    std::pair{DeviceState::unattended, "unattended"},
+    std::pair{DeviceState::detached, "detached"},         std::pair{DeviceState::attached, "attached"},
+    std::pair{DeviceState::reconnecting, "reconnecting"}, std::pair{DeviceState::unattended, "unattended"},
+    std::pair{DeviceState::unknown, "unknown"},
 };
 
 struct TextField {
@@ -81,12 +81,17 @@ void add_one_line(StatusLines& lines, std::string_view text) {
         lines.append(c == '\n' || c == '\r' ? std::string_view(" ") : std::string_view(&c, 1));
 }
 
+DeviceState state_in(std::string_view word) {
+    for (const auto& [state, candidate] : state_words)
+        if (word == candidate) return state;
+    // Of another version of the program.
+    return DeviceState::unknown;
+}
+
 void take_field(DeviceStatus& status, std::string_view key, std::string_view value) {
     if (key == "index") status.index = static_cast<std::uint32_t>(number_in(value));
     if (key == "read_only") status.read_only = value == "1";
-    if (key == "state")
-        for (const auto& [state, word] : state_words)
-            if (value == word) status.state = state;
+    if (key == "state") status.state = state_in(value);
     for (const auto& [name, field] : text_fields)
         if (key == name) status.*field = value;
     for (const auto& [name, field] : number_fields)
@@ -146,6 +151,20 @@ DeviceStatus from_lines(std::string_view lines) {
     return status;
 }
 
+namespace {
+
+bool has_daemon(DeviceState state) {
+    return state == DeviceState::attached || state == DeviceState::reconnecting;
+}
+
+// In the public file, too.
+bool is_public(std::string_view key) {
+    return key == "server" || key == "link_seconds" || key == "reconnects" || key == "daemon_pid" ||
+           key == "size" || key == "block_size" || key == "last_error";
+}
+
+}  // namespace
+
 std::string to_text(const DeviceStatus& status) {
     std::string text = fmt::format("/dev/nbd{}: {}", status.index, word_of(status.state));
     const auto row = [&text](const char* key, const std::string& value) {
@@ -154,19 +173,28 @@ std::string to_text(const DeviceStatus& status) {
     switch (status.state) {
         case DeviceState::detached: return text + "\n";
         case DeviceState::attached:
-            text += fmt::format(" for {}", duration_words(status.attached_seconds));
+            // The public file knows since when the link is up, not since when the device is attached.
+            text += status.partial ? fmt::format(", link up for {}", duration_words(status.link_seconds))
+                                   : fmt::format(" for {}", duration_words(status.attached_seconds));
             break;
         case DeviceState::reconnecting:
             text += fmt::format(", link down for {}", duration_words(status.link_seconds));
             break;
         case DeviceState::unattended: text += " (connected, but no holdfast-client watches it)"; break;
+        case DeviceState::unknown:
+            text += " (connected, but its daemon does not say whether the link is up)";
+            break;
     }
     if (!status.server.empty())
         row("server", status.peer.empty() ? std::string(status.server.view())
                                           : fmt::format("{} ({})", status.server, status.peer));
     row("size", fmt::format("{} ({} bytes), blocks of {}{}", size_words(status.size), status.size,
                             status.block_size, status.read_only ? ", read-only" : ""));
-    if (status.state != DeviceState::unattended) {
+    if (status.partial && status.daemon_pid != 0) {
+        row("reconnects", std::to_string(status.reconnects));
+        row("daemon", fmt::format("pid {}", status.daemon_pid));
+    }
+    if (!status.partial && has_daemon(status.state)) {
         row("flags", flag_words(status.flags));
         row("disk", status.export_identity.empty()
                         ? "known by its size and flags only: the server does not say which disk it is"
@@ -199,12 +227,58 @@ std::string to_text(const DeviceStatus& status) {
     return text + "\n";
 }
 
+HeartbeatLine heartbeat_line(std::chrono::milliseconds now) {
+    return HeartbeatLine::of("heartbeat {:014}\n", now.count());
+}
+
+PublicLines public_lines(const DeviceStatus& status, std::chrono::milliseconds now,
+                         std::chrono::milliseconds link_changed_at) {
+    PublicLines lines(heartbeat_line(now).view());
+    lines.add("state {}\nlink_changed {}\nreconnects {}\ndaemon_pid {}\nserver ", word_of(status.state),
+              link_changed_at.count(), status.reconnects, status.daemon_pid);
+    lines.append(status.server.view());
+    lines.append("\n");
+    return lines;
+}
+
+void take_public_lines(DeviceStatus& status, std::string_view lines, bool alive,
+                       std::chrono::milliseconds now) {
+    // The daemon writes it every few seconds, and seldom waits longer than an attempt to connect takes.
+    constexpr std::chrono::milliseconds heartbeat_lasts{30'000};
+    const std::uint64_t time = static_cast<std::uint64_t>(now.count());
+    std::uint64_t heartbeat = 0;
+    status.partial = true;
+    status.state = DeviceState::unknown;
+    while (!lines.empty()) {
+        const std::string_view line = lines.substr(0, lines.find('\n'));
+        lines.remove_prefix(std::min(line.size() + 1, lines.size()));
+        const std::size_t blank = std::min(line.find(' '), line.size());
+        const std::string_view key = line.substr(0, blank);
+        const std::string_view value = line.substr(std::min(blank + 1, line.size()));
+        if (key == "heartbeat") heartbeat = number_in(value);
+        if (key == "link_changed") status.link_seconds = (time - std::min(time, number_in(value))) / 1000;
+        if (key == "state" || key == "reconnects" || key == "daemon_pid" || key == "server")
+            take_field(status, key, value);
+    }
+    if (!alive) {
+        status.state = DeviceState::unattended;
+        status.daemon_pid = 0;
+        return;
+    }
+    const std::uint64_t age = time - std::min(time, heartbeat);
+    if (std::chrono::milliseconds{age} < heartbeat_lasts) return;
+    status.state = DeviceState::unknown;
+    status.last_error = LineText::of("its daemon has given no sign of life for {} s", age / 1000);
+}
+
 std::string to_json(const DeviceStatus& status) {
     std::string json = fmt::format(R"({{"device":"/dev/nbd{}","state":{},"read_only":{})", status.index,
                                    json_string(word_of(status.state)), status.read_only);
     for (const auto& [key, field] : text_fields)
-        json += fmt::format(",\"{}\":{}", key, json_string(status.*field));
-    for (const auto& [key, field] : number_fields) json += fmt::format(",\"{}\":{}", key, status.*field);
+        if (!status.partial || is_public(key))
+            json += fmt::format(",\"{}\":{}", key, json_string(status.*field));
+    for (const auto& [key, field] : number_fields)
+        if (!status.partial || is_public(key)) json += fmt::format(",\"{}\":{}", key, status.*field);
     return json + "}";
 }
 

@@ -2,6 +2,7 @@
 // JSON. Pure: no I/O, no clock.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -16,12 +17,16 @@ enum class DeviceState : std::uint8_t {
     attached,      // the link is up
     reconnecting,  // the link is down; the daemon is at work on it
     unattended,    // the kernel has it connected, and no daemon of ours watches it
+    unknown,       // the kernel has it connected, and its daemon could not be asked, or does not answer
 };
 
-// `state` gives the rest its meaning: unattended knows size and block size only, detached nothing.
+// `state` gives the rest its meaning: unattended and unknown know size and block size only, detached nothing.
 struct DeviceStatus {
     std::uint32_t index = 0;
     DeviceState state = DeviceState::detached;
+    // Read from the public file: of the numbers and texts only those of that file have a meaning. Not in the
+    // lines between daemon and command.
+    bool partial = false;
     LineText server;           // the URI of the server in use, or last in use
     LineText peer;             // its address
     LineText identifier;       // BACKEND_IDENTIFIER, shortened where it holds a session
@@ -68,6 +73,17 @@ struct DeviceStatus {
 using StatusLines = FixedText<8192>;
 [[nodiscard]] StatusLines to_lines(const DeviceStatus& status);
 [[nodiscard]] DeviceStatus from_lines(std::string_view lines);
+
+// The public file, /run/holdfast/nbdN.status: for whoever may not ask the daemon. Holds no secret. Its first
+// line is the daemon's heartbeat, a time of CLOCK_MONOTONIC in milliseconds, of a length that never changes.
+using PublicLines = FixedText<1024>;
+using HeartbeatLine = FixedText<32>;
+[[nodiscard]] HeartbeatLine heartbeat_line(std::chrono::milliseconds now);
+[[nodiscard]] PublicLines public_lines(const DeviceStatus& status, std::chrono::milliseconds now,
+                                       std::chrono::milliseconds link_changed_at);
+// What such a file proves. `alive`: its writer lives. Sets the state, and what else the file knows.
+void take_public_lines(DeviceStatus& status, std::string_view lines, bool alive,
+                       std::chrono::milliseconds now);
 
 // For a person. Ends with a newline.
 [[nodiscard]] std::string to_text(const DeviceStatus& status);

@@ -71,8 +71,8 @@ std::expected<SysfsDevice, Failure> device_of(const KnownDevice& known, std::uin
 
 // One at a time: of two that found the daemon dead, or left to them, both would act.
 std::expected<Fd, Failure> take_turn(std::uint32_t index) {
-    if (::mkdir(run_directory, 0700) != 0 && errno != EEXIST)
-        return std::unexpected(failure(index, sys_error("mkdir /run/holdfast").error().message()));
+    if (const auto made = make_run_directory(); !made)
+        return std::unexpected(failure(index, made.error().message()));
     const std::string path = fmt::format("{}/nbd{}.lock", run_directory, index);
     Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (!file) return std::unexpected(failure(index, sys_error("open its lock").error().message()));

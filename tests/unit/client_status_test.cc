@@ -5,6 +5,7 @@
 #include "common/linux/json.hh"
 
 using namespace holdfast::client;
+using namespace std::chrono_literals;
 using holdfast::json_string;
 
 namespace {
@@ -41,8 +42,8 @@ TEST_CASE("the lines between daemon and command are read back as the same status
     DeviceStatus status = some_status();
     CHECK(from_lines(to_lines(status)) == status);
     status.read_only = true;
-    for (const DeviceState state :
-         {DeviceState::detached, DeviceState::attached, DeviceState::reconnecting, DeviceState::unattended}) {
+    for (const DeviceState state : {DeviceState::detached, DeviceState::attached, DeviceState::reconnecting,
+                                    DeviceState::unattended, DeviceState::unknown}) {
         status.state = state;
         CHECK(from_lines(to_lines(status)) == status);
     }
@@ -60,7 +61,7 @@ TEST_CASE("an error text of several lines stays one line of the protocol") {
 TEST_CASE("lines that are unknown, empty or malformed change nothing") {
     CHECK(from_lines("") == DeviceStatus{});
     CHECK(from_lines("\n\nnew_field 7\nsize\nsize x\n") == DeviceStatus{});
-    CHECK(from_lines("state flying\n").state == DeviceState::detached);
+    CHECK(from_lines("state flying\n").state == DeviceState::unknown);
 }
 
 TEST_CASE("a person reads state, server, size and the last error") {
@@ -90,8 +91,62 @@ TEST_CASE("a device without link, without daemon, or not attached says so in its
     CHECK(contains(to_text(status), "/dev/nbd3: reconnecting, link down for 1 min 1 s\n"));
     status.state = DeviceState::unattended;
     CHECK(contains(to_text(status), "no holdfast-client watches it"));
+    status.state = DeviceState::unknown;
+    CHECK(contains(to_text(status), "/dev/nbd3: unknown (connected, but its daemon does not say"));
+    CHECK_FALSE(contains(to_text(status), "session"));
     status.state = DeviceState::detached;
     CHECK(to_text(status) == "/dev/nbd3: detached\n");
+}
+
+TEST_CASE("the public file says how the link is, and since when, to whoever may not ask the daemon") {
+    DeviceStatus status = some_status();
+    status.state = DeviceState::reconnecting;
+    status.daemon_pid = 77;
+    const auto lines = public_lines(status, 1000s, 940s);
+    CHECK(lines.view().starts_with("heartbeat 00000001000000\nstate reconnecting\n"));
+    // Nothing by which somebody could take the disk.
+    for (const std::string_view secret :
+         {status.session.view(), status.identifier.view(), status.boot_identity.view()})
+        CHECK_FALSE((!secret.empty() && contains(std::string(lines.view()), secret)));
+    DeviceStatus read;
+    take_public_lines(read, lines, true, 1010s);
+    CHECK(read.state == DeviceState::reconnecting);
+    CHECK(read.link_seconds == 70);
+    CHECK(read.server == status.server);
+    CHECK(read.reconnects == status.reconnects);
+    CHECK(read.daemon_pid == 77);
+    // What the file does not know is not there, rather than 0.
+    CHECK(contains(to_json(read), R"("state":"reconnecting")"));
+    CHECK(contains(to_json(read), R"("link_seconds":70)"));
+    CHECK_FALSE(contains(to_json(read), "in_flight"));
+    CHECK_FALSE(contains(to_text(read), "session"));
+}
+
+TEST_CASE("a public file whose daemon is dead, or has not moved for long, says nothing of the link") {
+    const auto lines = public_lines(some_status(), 1000s, 940s);
+    DeviceStatus read;
+    SUBCASE("dead") {
+        take_public_lines(read, lines, false, 1001s);
+        CHECK(read.state == DeviceState::unattended);
+    }
+    SUBCASE("hung") {
+        take_public_lines(read, lines, true, 1029s);
+        CHECK(read.state == DeviceState::attached);
+        take_public_lines(read, lines, true, 1030s);
+        CHECK(read.state == DeviceState::unknown);
+        CHECK(read.last_error == "its daemon has given no sign of life for 30 s");
+        // Awake again.
+        const std::string later = std::string(heartbeat_line(1029s)) +
+                                  std::string(lines.view().substr(heartbeat_line(0s).view().size()));
+        take_public_lines(read, later, true, 1030s);
+        CHECK(read.state == DeviceState::attached);
+    }
+    SUBCASE("nonsense") {
+        take_public_lines(read, "heartbeat x\nstate flying\nstate", true, 1s);
+        CHECK(read.state == DeviceState::unknown);
+        take_public_lines(read, "", true, 1s);
+        CHECK(read.state == DeviceState::unknown);
+    }
 }
 
 TEST_CASE("JSON has every field, and strings that need it are escaped") {

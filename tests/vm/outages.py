@@ -95,9 +95,10 @@ def verify_on_host(lab: Lab, disk: pathlib.Path, acked: list[dict[str, int]]) ->
 
 
 def status(machine: Machine, device: str = "nbd0") -> dict:
-    """What `holdfast-client status --json` says; 7 is its exit status while the link is down."""
+    """What `holdfast-client status --json` says; 7 is its exit status while the link is down, 8 where
+    nobody knows."""
     code, text = machine.run_status(f"holdfast-client status {device} --json", timeout=PATIENCE)
-    if code not in (0, 7):
+    if code not in (0, 7, 8):
         raise process.Failure(f"holdfast-client status exited with {code}: {text}")
     return json.loads(text)
 
