@@ -59,6 +59,13 @@ nbd::Uuid random_session() {
     return session;
 }
 
+Failure attached_already(std::uint32_t index, const SysfsDevice& sysfs) {
+    return {ExitCode::busy, fmt::format("/dev/nbd{}: attached already (by process {}); detach it first with "
+                                        "`holdfast-client detach nbd{}`, or "
+                                        "take another device",
+                                        index, sysfs.attribute("pid"), index)};
+}
+
 Failure connect_failure(const SysError& error, const DeviceConfiguration& configuration) {
     const std::string device =
         configuration.index ? fmt::format("/dev/nbd{}", *configuration.index) : "an nbd device";
@@ -77,12 +84,7 @@ Failure connect_failure(const SysError& error, const DeviceConfiguration& config
         return {
             ExitCode::busy,
             fmt::format("{}: another program has it open; close it there, or take another device", device)};
-    return {
-        ExitCode::busy,
-        fmt::format(
-            "{}: attached already (by process {}); detach it first with `holdfast-client detach nbd{}`, or "
-            "take another device",
-            device, sysfs->attribute("pid"), *configuration.index)};
+    return attached_already(*configuration.index, *sysfs);
 }
 
 std::expected<std::uint32_t, Failure> connect_device(Netlink& netlink,
@@ -239,10 +241,18 @@ AttachOutcome when_attached(const AttachRequest& request, const Ready& ready, co
 AttachOutcome attach(const AttachRequest& request, ProcessTitle& title, const Notes& notes) {
     if (request.index &&
         (request.home == Home::service ? is_ours(*request.index) : is_orphan(*request.index))) {
-        const auto ready = adopt(*request.index, request.search.servers, request.home, title, notes);
+        const auto ready =
+            adopt(*request.index, request.search.servers, request.chosen, request.home, title, notes);
         return ready ? AttachOutcome{ExitCode::ok, ready->index, ready->daemon}
                      : AttachOutcome{ready.error(), *request.index, 0};
     }
+    // No server can change that, so none is asked, or waited for.
+    if (request.index)
+        if (const auto sysfs = SysfsDevice::open(*request.index); sysfs && sysfs->connected()) {
+            const Failure failure = attached_already(*request.index, *sysfs);
+            notes(failure.text, true);
+            return {failure.code, *request.index, 0};
+        }
     const auto ready =
         run_in_background([&](Report& report) { return attach_and_stay(request, title, report); }, notes);
     if (!ready) return {ready.error(), 0, 0};

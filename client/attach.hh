@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "client/background.hh"
+#include "client/choices.hh"
 #include "client/exit_code.hh"
 #include "client/lease.hh"
 #include "client/policy.hh"
@@ -22,6 +23,7 @@ struct AttachRequest {
     SearchRequest search;
     std::optional<std::uint32_t> index;  // empty: the kernel picks
     Policy policy;
+    Choices chosen;                    // what the policy is made of, of which adoption says what it ignores
     std::vector<GrantedLease> leases;  // that of the address by which the server is reached is renewed
     bool read_only = false;
     bool carries_root = false;  // the root file system is to be on it

@@ -68,6 +68,7 @@ std::expected<AttachRequest, std::string> request_for(const AttachOptions& optio
     request.search.block_size = choices.block_size;
     request.search.patience = choices.wait.value_or(request.search.patience);
     request.policy = policy_of(choices);
+    request.chosen = choices;
     const BootFiles files;
     // By hand in the initramfs's shell, or from a script there.
     request.carries_root = !options.service && in_initramfs(files);

@@ -141,7 +141,7 @@ ExitCode disconnect(std::uint32_t index, bool force, const SysfsDevice& sysfs) {
     if (!answer) {
         const int code = answer.error().code;
         if (code == ENOENT || code == ECONNREFUSED) return disconnect_without_daemon(index, force, sysfs);
-        complain(fmt::format("{}: its daemon: {}", path_of(index), answer.error().message()));
+        complain(fmt::format("{}: {}", path_of(index), describe_failure(index, answer.error())));
         return ExitCode::failure;
     }
     if (*answer == "ok\n") return ExitCode::ok;

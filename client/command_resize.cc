@@ -25,7 +25,8 @@ ExitCode run_resize(const ResizeOptions& options) {
     }
     const auto answer = ask(options.index, Order::resize, patience);
     if (!answer) {
-        complain(fmt::format("/dev/nbd{}: its daemon: {}", options.index, answer.error().message()));
+        complain(
+            fmt::format("/dev/nbd{}: {}", options.index, describe_failure(options.index, answer.error())));
         return ExitCode::failure;
     }
     std::string_view words = *answer;

@@ -62,7 +62,7 @@ DeviceStatus status_of(std::uint32_t index) {
     status.identifier = shortened(backend);
     if (status.state == DeviceState::unknown && code != EACCES)
         status.last_error = answer ? "its daemon's answer is not understood; is it of another version?"
-                                   : answer.error().text();
+                                   : LineText(describe_failure(index, answer.error()));
     return status;
 }
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -126,6 +127,17 @@ std::optional<Order> read_order(std::string_view line) noexcept {
     return std::nullopt;
 }
 
+LineText growth_answer(const Result<void>& done, std::uint64_t wanted, std::uint64_t present) {
+    if (!done)
+        return LineText::of("error the kernel refused {} bytes: {}; the device still has {}\n", wanted,
+                            done.error().text(), present);
+    if (present < wanted)
+        return LineText::of(
+            "error the export was seen to have {} bytes, and the new link offers no more than {}\n", wanted,
+            present);
+    return LineText::of("ok {}\n", present);
+}
+
 Result<void> make_run_directory() {
     if (::mkdir(run_directory, 0755) != 0 && errno != EEXIST) return sys_error("mkdir /run/holdfast");
     // Made by an older version, or under another umask.
@@ -236,6 +248,25 @@ Result<std::string> ask(std::uint32_t index, Order order, std::chrono::milliseco
     if (!socket) return std::unexpected(socket.error());
     if (auto sent = send_order(socket->get(), order); !sent) return std::unexpected(sent.error());
     return receive_answer(socket->get(), false, patience);
+}
+
+std::string describe_failure(std::uint32_t index, const SysError& error) {
+    if (error.code != ETIMEDOUT) return "its daemon: " + error.message();
+    // Of the process that called listen().
+    ucred peer{};
+    socklen_t length = sizeof peer;
+    const auto socket = call(index, std::chrono::milliseconds{100});
+    if (!socket || ::getsockopt(socket->get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.pid <= 0)
+        return fmt::format(
+            "its daemon does not answer; end it (its name is holdfast-nbd{}), and give the device another "
+            "one with "
+            "`holdfast-client takeover nbd{}`",
+            index, index);
+    return fmt::format(
+        "its daemon, process {}, does not answer; end it with `kill -KILL {}`, and give the device another "
+        "one "
+        "with `holdfast-client takeover nbd{}`",
+        peer.pid, peer.pid, index);
 }
 
 Result<TakeoverCall> TakeoverCall::begin(std::uint32_t index, std::chrono::milliseconds patience) {

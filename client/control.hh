@@ -50,6 +50,9 @@ enum class Order : std::uint8_t {
 // A whole line without its newline.
 [[nodiscard]] std::optional<Order> read_order(std::string_view line) noexcept;
 
+// The answer to `resize` of a device that was to grow to `wanted` bytes, and has `present` now.
+[[nodiscard]] LineText growth_answer(const Result<void>& done, std::uint64_t wanted, std::uint64_t present);
+
 // What has come of one order.
 struct ControlConnection {
     Fd socket;
@@ -86,6 +89,10 @@ private:
     FixedText<48> first_name_;  // until it is published
     ino_t inode_ = 0;
 };
+
+// The reason why an order came to nothing, for the person who gave it. Where the daemon does not answer: its
+// process, and the way to another daemon.
+[[nodiscard]] std::string describe_failure(std::uint32_t index, const SysError& error);
 
 // A command's end: sends the order and gives the whole answer. ENOENT or ECONNREFUSED: no daemon lives.
 // ETIMEDOUT: it did not answer in time. ECONNRESET: it ended without an answer.

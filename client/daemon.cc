@@ -253,8 +253,23 @@ void Daemon::on_kernel_event() {
 void Daemon::lose_link(const LineText& reason) {
     if (!device_is_ours()) return tell(LinkEvent::leave);
     live_.last_error = LineText::of("{}: {}", target().uri, reason);
-    log::warning(LineText::of("{}: the link to {} is down: {}", name(), target().uri, reason));
+    log_link(log::Level::warning,
+             LineText::of("{}: the link to {} is down: {}", name(), target().uri, reason));
     tell(LinkEvent::link_lost);
+}
+
+void Daemon::log_link(log::Level level, const LineText& line) {
+    if (log_limit_.admit(Clock::now()))
+        log::write(level, line);
+    else
+        left_out_ = line;
+}
+
+void Daemon::mind_log(Clock::time_point now) {
+    if (const auto summary = log_limit_.due(now))
+        log::warning(
+            LineText::of("{}: {} more lines about its link in the last {} s, of which the last is: {}",
+                         name(), summary->lines, summary->during.count(), left_out_));
 }
 
 void Daemon::cut_link() {
@@ -339,7 +354,7 @@ std::optional<LinkEvent> Daemon::judge_attempt() {
 void Daemon::note_failure(const LineText& reason) {
     live_.last_error = LineText::of("{}: {}", target().uri, reason);
     if (told_.is_new(live_.target, reason))
-        log::warning(LineText::of("{}: {}; trying again", name(), live_.last_error));
+        log_link(log::Level::warning, LineText::of("{}: {}; trying again", name(), live_.last_error));
 }
 
 std::optional<LinkEvent> Daemon::offer_link() {
@@ -377,8 +392,8 @@ void Daemon::welcome_link() {
     live_.link_changed_at = since_boot(now);
     live_.link_up = true;
     ++live_.reconnects;
-    log::notice(LineText::of("{}: the link to {} is up again after {}", name(), target().uri,
-                             in_tenths(live_.last_outage)));
+    log_link(log::Level::notice, LineText::of("{}: the link to {} is up again after {}", name(), target().uri,
+                                              in_tenths(live_.last_outage)));
     if (candidate_lost_cache_) {
         ++live_.cache_lost;
         log::error(LineText::of(
@@ -395,7 +410,8 @@ void Daemon::welcome_link() {
     candidate_.reset();
     end_probe(now);
     wanted_size_ = size > live_.size ? size : 0;
-    if (wanted_size_ == 0) answer_resize(growth_caller_, LineText::of("ok {}\n", live_.size));
+    // For this link it was made.
+    if (wanted_size_ == 0) answer_resize(growth_caller_, growth_answer({}, growth_tried_, live_.size));
     save();
 }
 
@@ -417,8 +433,9 @@ std::optional<LinkEvent> Daemon::look_at_link() {
     received_ = health->received;
     if (is_too_long(unanswered)) {
         live_.last_error = LineText::of("{}: no acknowledgement for {}", target().uri, in_tenths(unanswered));
-        log::warning(LineText::of("{}: the link to {} is given up: no acknowledgement for {}", name(),
-                                  target().uri, in_tenths(unanswered)));
+        log_link(log::Level::warning,
+                 LineText::of("{}: the link to {} is given up: no acknowledgement for {}", name(),
+                              target().uri, in_tenths(unanswered)));
         return LinkEvent::link_lost;
     }
     return std::nullopt;
@@ -517,6 +534,7 @@ void Daemon::on_timer() {
     }
     if (successor_) return;
     mind_domain(now);
+    mind_log(now);
     mind_shutdown(now);
     if (leaving_) return;
     mind_lease(now);

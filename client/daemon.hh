@@ -16,6 +16,7 @@
 #include "client/lease_keeper.hh"
 #include "client/link.hh"
 #include "client/link_health.hh"
+#include "client/log_limit.hh"
 #include "client/netlink.hh"
 #include "client/record.hh"
 #include "client/request_timer.hh"
@@ -29,6 +30,7 @@
 #include "client/supervisor.hh"
 #include "client/sysfs.hh"
 #include "client/told.hh"
+#include "common/linux/log.hh"
 
 namespace holdfast::client {
 
@@ -94,6 +96,9 @@ private:
     void cut_link();
     void note_failure(const LineText& reason);
     void lose_link(const LineText& reason);
+    // Logs a line that a link brings which may come and go many times a minute.
+    void log_link(log::Level level, const LineText& line);
+    void mind_log(Clock::time_point now);
 
     // The look at the export on a connection of its own.
     void start_probe(Clock::time_point now);
@@ -101,7 +106,7 @@ private:
     void judge_probe(Clock::time_point now, bool expired);
 
     void answer_resize(std::optional<std::size_t>& caller, const LineText& answer);
-    void grow_to(std::uint64_t size);
+    [[nodiscard]] Result<void> grow_to(std::uint64_t size);
     [[nodiscard]] bool device_is_ours() const noexcept;
     [[nodiscard]] nbd::SessionClaim next_claim() noexcept;
     [[nodiscard]] bool give_device_up(std::string_view reason);
@@ -183,6 +188,8 @@ private:
     SelinuxDomain domain_;
 
     ToldErrors told_;
+    LogLimit log_limit_;  // of what the link brings
+    LineText left_out_;   // the last line that it left out
     bool leaving_ = false;
 };
 

@@ -1,6 +1,7 @@
 // The daemon's look at the export, on a connection of its own: for the health of an idle link, and for the
 // size.
 
+#include <errno.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -111,21 +112,29 @@ void Daemon::mind_growth(Clock::time_point now) {
     const bool clear =
         sysfs_.in_flight() == 0 || (age > longest_request_timer && stall_.age(now).count() == 0);
     if (!kernel_has_it || !clear || is_dead(link_.get())) return;
-    grow_to(std::exchange(wanted_size_, 0));
-    answer_resize(growth_caller_, LineText::of("ok {}\n", live_.size));
+    const std::uint64_t size = std::exchange(wanted_size_, 0);
+    const auto grown = grow_to(size);
+    answer_resize(growth_caller_, growth_answer(grown, size, live_.size));
 }
 
-void Daemon::grow_to(std::uint64_t size) {
-    if (size <= live_.size) return;
+Result<void> Daemon::grow_to(std::uint64_t size) {
+    if (size <= live_.size) return {};
     DeviceChange change;
     change.size = size;
     if (auto done = netlink_.reconfigure(record_.index, record_.identifier, change); !done) {
-        log::warning(LineText::of("{}: it could not be made to grow: {}", name(), done.error().text()));
-        return;
+        log::warning(LineText::of("{}: could not be enlarged: {}", name(), done.error().text()));
+        return done;
+    }
+    // The kernel answers a reconfiguration before it has looked at all of it.
+    if (const std::uint64_t now = sysfs_.size(); now != 0 && now < size) {
+        log::warning(LineText::of("{}: could not be enlarged: the kernel gives it {} bytes, not {}", name(),
+                                  now, size));
+        return std::unexpected(SysError{EINVAL, "set the size"});
     }
     log::notice(LineText::of("{}: grown from {} to {} bytes", name(), live_.size, size));
     live_.size = size;
     save();
+    return {};
 }
 
 }  // namespace holdfast::client

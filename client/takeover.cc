@@ -14,6 +14,7 @@
 #include <string>
 #include <utility>
 
+#include "client/adoption.hh"
 #include "client/control.hh"
 #include "client/kernel_module.hh"
 #include "client/link_health.hh"
@@ -91,7 +92,7 @@ struct Predecessor {
 std::expected<Predecessor, Failure> find_predecessor(std::uint32_t index) {
     auto call = TakeoverCall::begin(index, daemon_patience);
     if (!call && !nobody_listens(call.error()))
-        return std::unexpected(failure(index, "its daemon: " + call.error().message()));
+        return std::unexpected(failure(index, describe_failure(index, call.error())));
     auto known = known_from_file(index, call ? &call->record() : nullptr);
     if (!known) return std::unexpected(known.error());
     auto sysfs = device_of(*known, index);
@@ -272,16 +273,15 @@ ExitCode take_over(std::uint32_t index, const TakeoverChanges& changes, ProcessT
 }
 
 std::expected<Ready, ExitCode> adopt(std::uint32_t index, const std::vector<ServerAddress>& servers,
-                                     Home home, ProcessTitle& title, const Notes& notes) {
+                                     const Choices& chosen, Home home, ProcessTitle& title,
+                                     const Notes& notes) {
     const auto known = known_from_file(index);
     if (!known) {
         notes(known.error().text, true);
         return std::unexpected(known.error().code);
     }
     const auto names_it = [&](const ServerAddress& server) {
-        return std::ranges::any_of(known->record.targets, [uri = to_uri(server)](const Target& target) {
-            return target.uri == uri;
-        });
+        return is_known(server, known->record.targets);
     };
     if (!servers.empty() && !std::ranges::any_of(servers, names_it)) {
         notes(fmt::format("/dev/nbd{}: attached already, to {}", index,
@@ -289,6 +289,8 @@ std::expected<Ready, ExitCode> adopt(std::uint32_t index, const std::vector<Serv
               true);
         return std::unexpected(ExitCode::busy);
     }
+    for (const std::string& ignored : ignored_by_adoption(servers, chosen, known->record))
+        notes(fmt::format("/dev/nbd{}: {}", index, ignored), false);
     notes(is_orphan(index)
               ? fmt::format(
                     "/dev/nbd{}: attached already, and its daemon has died; a new one takes its place", index)

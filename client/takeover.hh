@@ -34,9 +34,11 @@ struct TakeoverChanges {
 [[nodiscard]] bool is_ours(std::uint32_t index);
 
 // The same as take_over() for a device whose daemon has died, or is to be a service's. Where `servers` are
-// named, it must be known to be attached to one of them.
+// named, it must be known to be attached to one of them. The device stays as it was attached: `notes` says
+// which of the other servers and of `chosen` are ignored.
 [[nodiscard]] std::expected<Ready, ExitCode> adopt(std::uint32_t index,
-                                                   const std::vector<ServerAddress>& servers, Home home,
-                                                   ProcessTitle& title, const Notes& notes);
+                                                   const std::vector<ServerAddress>& servers,
+                                                   const Choices& chosen, Home home, ProcessTitle& title,
+                                                   const Notes& notes);
 
 }  // namespace holdfast::client

@@ -1,5 +1,6 @@
 // The orders that the daemon takes, and how it reads them.
 #include <doctest/doctest.h>
+#include <errno.h>
 #include <sys/socket.h>
 
 #include <string>
@@ -84,4 +85,14 @@ TEST_CASE("takeover: after the deadline no go can be sent any more, so the old d
     CHECK(order == Order::mine);
     pair.connection.reply("go\n", {}, -1);
     CHECK(!pair.connection.socket);
+}
+
+TEST_CASE("resize: ok is said of a device that has grown, and the reason of one that has not") {
+    CHECK(growth_answer({}, 2048, 2048) == "ok 2048\n");
+    CHECK(growth_answer({}, 2048, 4096) == "ok 4096\n");
+    const holdfast::LineText refused =
+        growth_answer(std::unexpected(holdfast::SysError{EPERM, "RECONFIGURE"}), 2048, 1024);
+    CHECK(refused.view().starts_with("error the kernel refused 2048 bytes: RECONFIGURE: "));
+    CHECK(refused.view().ends_with("; the device still has 1024\n"));
+    CHECK(growth_answer({}, 2048, 1024).view().starts_with("error "));
 }
