@@ -164,7 +164,7 @@ def _works(lab: Lab, scene: outages.Scene) -> None:
 STAGES = ("/dev/nbd0 is attached", "Begin: Running /scripts/init-bottom", "SELinux:  policy capability")
 STAGES_SYSTEMD = (*STAGES, "Successfully loaded SELinux policy", "Relabell?ed /|in its SELinux domain", "Queued start job for default target",
                   r"Reached target local-fs\.target", r"Reached target sysinit\.target")
-STAGES_SYSVINIT = (*STAGES, "INIT: version", "Activating", "in its SELinux domain")
+STAGES_SYSVINIT = (*STAGES, "INIT: version", "in its SELinux domain", "Activating swap", "Entering runlevel")
 BOOTS = int(os.environ.get("HOLDFAST_BOOTS", "3"))
 
 
