@@ -115,6 +115,39 @@ DeviceConfiguration configuration_for(const AttachRequest& request, const Found&
     return configuration;
 }
 
+// A device whose largest request was lowered for a server.
+struct LimitedDevice {
+    std::uint32_t index = 0;
+    std::uint64_t before = 0;  // queue/max_sectors_kb as it was; 0: nothing had to be changed
+};
+
+LimitedDevice limit_device(std::uint32_t index, const SysfsDevice& sysfs, std::uint64_t request_limit) {
+    const std::uint64_t before = sysfs.largest_request();
+    if (before <= request_limit || !sysfs.limit_requests(request_limit)) return {index, 0};
+    return {index, before / 1024};
+}
+
+// Before the connection nothing uses the device, and on Linux 6.11 and later the change would wait for
+// requests in flight. The unused device that is found first is the one that the kernel picks. Where that is
+// another, or comes to be with the connection, settle_in_time() sets the limit.
+std::optional<LimitedDevice> limit_before_connection(std::optional<std::uint32_t> wanted,
+                                                     std::uint64_t request_limit) {
+    const auto candidates = wanted ? std::vector{*wanted} : nbd_devices();
+    for (const std::uint32_t index : candidates)
+        if (const auto sysfs = SysfsDevice::open(index); sysfs && !sysfs->connected())
+            return limit_device(index, *sysfs, request_limit);
+    return std::nullopt;
+}
+
+// queue/max_sectors_kb of the connected device as it was before it was lowered, or as it is where that is
+// still to come; 0 where it suits the server.
+std::uint64_t limit_to_restore(const std::optional<LimitedDevice>& limited, std::uint32_t index,
+                               const SysfsDevice& sysfs, std::uint64_t request_limit) {
+    if (limited && limited->index == index && limited->before != 0) return limited->before;
+    const std::uint64_t now = sysfs.largest_request();
+    return now > request_limit ? now / 1024 : 0;
+}
+
 Monotonic now_since_boot() { return std::chrono::duration_cast<Monotonic>(Clock::now().time_since_epoch()); }
 
 // The lease of the address from which the link goes out, if it is one of these.
@@ -157,6 +190,7 @@ LiveState live_for(const DeviceConfiguration& configuration, const Found& found)
         live.boot_identity = found.link.session->boot_identity;
         live.export_identity = found.link.session->export_identity;
     }
+    live.request_limit = found.request_limit;
     live.link_changed_at = now_since_boot();
     return live;
 }
@@ -186,6 +220,7 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
             found->link.offer.size - configuration.size));
     hold_signals();
     if (report.abandoned()) return std::unexpected(Failure{ExitCode::failure, "nobody waits any more"});
+    const auto limited = limit_before_connection(configuration.index, found->request_limit);
     auto index = connect_device(*netlink, configuration, found->link.socket.get());
     if (!index) return std::unexpected(index.error());
     const auto failed = [&](Netlink& connected, const SysError& error) {
@@ -198,6 +233,7 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
     if (!sysfs) return failed(*netlink, sysfs.error());
 
     LiveState live = live_for(configuration, *found);
+    live.sectors_before = limit_to_restore(limited, *index, *sysfs, live.request_limit);
     const auto lease = lease_of(request.leases, found->link.socket.get(), report);
     if (lease) live.lease = lease->state;
     Fd link = std::move(found->link.socket);
@@ -214,7 +250,7 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
     daemon.announce();
     log::write(request.notes_on_console ? log::Level::debug : log::Level::notice,
                LineText::of("nbd{}: attached to {}, {} bytes", *index, uri, live.size));
-    report.ready(*index, live.size);
+    report.ready(*index, live.size, live.request_limit);
     report.close();
     daemon.run();
     return {};
@@ -225,8 +261,8 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
 // A device that is not ready is not left behind: nobody uses it yet.
 AttachOutcome when_attached(const AttachRequest& request, const Ready& ready, const Notes& notes) {
     const std::uint32_t index = ready.index;
-    const bool own_timer = request.policy.request_timeout.count() == 0;
-    const std::string problem = settle_in_time(index, ready.size, own_timer, notes);
+    const Settings settings{ready.size, ready.request_limit, request.policy.request_timeout.count() == 0};
+    const std::string problem = settle_in_time(index, settings, notes);
     if (problem.empty()) return {ExitCode::ok, index, ready.daemon};
     notes(problem, true);
     if (const auto answer = ask(index, Order::detach_forced, detach_patience); !answer || *answer != "ok\n")

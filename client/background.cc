@@ -57,14 +57,15 @@ std::expected<Ready, ExitCode> hear_child(int pipe, const Notes& notes) {
     for (std::string line; reader.next(line);) {
         unsigned index = 0;
         unsigned long long size = 0;
+        unsigned long long limit = 0;
         int daemon = 0;
         int code = 0;
         if (line.starts_with("note ")) notes(std::string_view(line).substr(5), false);
         if (line.starts_with("error ")) notes(std::string_view(line).substr(6), true);
         if (std::sscanf(line.c_str(), "failed %d", &code) == 1)
             return std::unexpected(static_cast<ExitCode>(code));
-        if (std::sscanf(line.c_str(), "ready %u %llu %d", &index, &size, &daemon) == 3)
-            return Ready{index, size, daemon};
+        if (std::sscanf(line.c_str(), "ready %u %llu %llu %d", &index, &size, &limit, &daemon) == 4)
+            return Ready{index, size, limit, daemon};
     }
     notes("the process that was to become the daemon has died", true);
     return std::unexpected(ExitCode::failure);

@@ -22,6 +22,7 @@ using BackgroundWork = std::function<std::expected<void, Failure>(Report& report
 struct Ready {
     std::uint32_t index = 0;
     std::uint64_t size = 0;
+    std::uint64_t request_limit = 0;  // bytes; 0: nothing to be done
     pid_t daemon = 0;
 };
 

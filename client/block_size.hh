@@ -1,4 +1,5 @@
-// Which logical block size and which size the kernel's device gets, from what the server offers. Pure.
+// Which logical block size, which size and which largest request the kernel's device gets, from what the
+// server offers. Pure.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,17 @@ namespace holdfast::client {
 [[nodiscard]] std::expected<std::uint32_t, std::string> choose_block_size(const nbd::BlockSizes& offered,
                                                                           std::optional<std::uint32_t> wanted,
                                                                           std::uint32_t page_size);
+
+// The largest request, in bytes, that suits a server which takes no more than `maximum`: whole blocks, and
+// whole KiB, in which the kernel counts (queue/max_sectors_kb). At most 32 MiB, the kernel's own limit; may
+// be 0.
+[[nodiscard]] std::uint32_t whole_requests(std::uint32_t maximum, std::uint32_t block_size) noexcept;
+
+// The same, for the attachment of a device. The error says that the kernel cannot be held to so small a
+// maximum. Reads and writes alone are meant: what carries no data (trim, zeroes) may be longer.
+[[nodiscard]] std::expected<std::uint32_t, std::string> choose_request_limit(const nbd::BlockSizes& offered,
+                                                                             std::uint32_t block_size,
+                                                                             std::uint32_t page_size);
 
 // The largest size of whole blocks within `size`. Beyond them lies what no block device of this block size
 // can reach.

@@ -98,7 +98,7 @@ Result<void> Daemon::prepare() {
     signs_ = ShutdownSigns::open();
     proof_ = DiskProof::open(record_.index);
     ::signal(SIGCHLD, SIG_IGN);  // the timer's process is not waited for
-    if (record_.policy.request_timeout.count() == 0) request_timer_ = RequestTimer::start(record_.index);
+    request_timer_ = RequestTimer::start(record_.index, record_.policy.request_timeout.count() == 0);
     domain_ = SelinuxDomain::open({{state_file_->directory(), run_directory, "holdfast_client_runtime_t"},
                                    {omit_ ? omit_->directory() : -1, "/run/sendsigs.omit.d", {}},
                                    {sysfs_.directory(), "/sys/block", {}},
@@ -146,6 +146,7 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
     } else {
         supervisor_ = Supervisor::without_link(timing, servers, live_.target, seed(), now);
     }
+    mind_request_size(false);
     end_probe(now);
     take_lease(seed(), now);
 }
@@ -406,6 +407,8 @@ void Daemon::welcome_link() {
         live_.boot_identity = candidate_->session->boot_identity;
         live_.export_identity = candidate_->session->export_identity;
     }
+    live_.request_limit = whole_requests(candidate_->offer.block_sizes.maximum, record_.block_size);
+    mind_request_size(false);
     const std::uint64_t size = whole_blocks(candidate_->offer.size, record_.block_size);
     candidate_.reset();
     end_probe(now);
@@ -425,6 +428,7 @@ std::optional<LinkEvent> Daemon::look_at_link() {
     supervisor_->look_every(idle ? idle_look : busy_look);
     constexpr std::uint32_t thorough_every = 8;
     if (looks_++ % thorough_every == 0 && !device_is_ours()) return LinkEvent::leave;
+    mind_request_size(in_flight == 0);
     stall_.see(in_flight, answered, now);
     live_.longest_stall = std::max(live_.longest_stall, stall_.longest(now));
     const milliseconds unanswered = health ? silence_.see(*health, now) : milliseconds{0};
@@ -439,6 +443,21 @@ std::optional<LinkEvent> Daemon::look_at_link() {
         return LinkEvent::link_lost;
     }
     return std::nullopt;
+}
+
+// Anybody may raise queue/max_sectors_kb, udev and tuned do. `empty`: nothing larger than the kernel's limit
+// of today is on its way any more.
+void Daemon::mind_request_size(bool empty) {
+    const std::uint64_t now = sysfs_.largest_request();
+    if (now == 0) return;
+    live_.largest_request = empty ? now : std::max(live_.largest_request, now);
+    const bool too_large = live_.request_limit != 0 && now > live_.request_limit;
+    if (too_large) request_timer_.set_largest_request(live_.request_limit / 1024);
+    if (too_large && !std::exchange(told_of_size_, too_large))
+        log::warning(LineText::of(
+            "{}: queue/max_sectors_kb is {}, and the server takes requests of at most {} KiB; lowering it",
+            name(), now / 1024, live_.request_limit / 1024));
+    told_of_size_ = too_large;
 }
 
 // A server that is slow, or that answers nothing for now, should not fill the kernel's log.

@@ -91,6 +91,7 @@ private:
     void welcome_link();
     [[nodiscard]] std::optional<LinkEvent> look_at_link();
     void mind_request_timer(Clock::time_point now);
+    void mind_request_size(bool empty);
     void mind_growth(Clock::time_point now);
     [[nodiscard]] bool is_too_long(std::chrono::milliseconds unanswered) const noexcept;
     void cut_link();
@@ -157,6 +158,7 @@ private:
     RequestTimer request_timer_;
     SysfsDevice::Totals totals_;  // at the last look
     std::uint32_t looks_ = 0;
+    bool told_of_size_ = false;       // queue/max_sectors_kb was over the server's maximum at the last look
     std::uint32_t refusals_ = 0;      // by the kernel, of a link, in a row
     std::uint64_t wanted_size_ = 0;   // the export's, where the device is to grow to it; 0: it is not
     std::uint64_t growth_tried_ = 0;  // the size for which a new link was made last

@@ -145,6 +145,8 @@ bool Daemon::detach(bool forced, LineText& failure) {
                             : release_stuck(netlink_, record_.index, record_.identifier);
     if (!done) failure = done.error().text();
     if (done) log::notice(LineText::of("{}: detached", name()));
+    // For whom the device serves next.
+    if (done && live_.sectors_before != 0) request_timer_.set_largest_request(live_.sectors_before);
     return done.has_value();
 }
 

@@ -73,6 +73,9 @@ constexpr std::array live_numbers{
     LiveNumber{"size", &LiveState::size},
     LiveNumber{"reconnects", &LiveState::reconnects},
     LiveNumber{"cache_lost", &LiveState::cache_lost},
+    LiveNumber{"request_limit", &LiveState::request_limit},
+    LiveNumber{"largest_request", &LiveState::largest_request},
+    LiveNumber{"sectors_before", &LiveState::sectors_before},
 };
 struct LiveSmallNumber {
     std::string_view key;

@@ -49,7 +49,11 @@ struct LiveState {
     std::uint64_t reconnects = 0;
     std::uint64_t cache_lost =
         0;  // how often a server's machine restarted while writes may have been unflushed
-    Monotonic link_changed_at{0};  // when the link came up, or went down
+    std::uint64_t request_limit =
+        0;  // bytes; the server in use takes no larger reads and writes. 0: not known
+    std::uint64_t largest_request = 0;  // bytes; what the kernel has on its way may be so large
+    std::uint64_t sectors_before = 0;   // queue/max_sectors_kb before it was lowered; 0: it was not
+    Monotonic link_changed_at{0};       // when the link came up, or went down
     std::chrono::milliseconds last_outage{0};
     std::chrono::milliseconds longest_outage{0};
     std::chrono::milliseconds longest_stall{0};

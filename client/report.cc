@@ -15,8 +15,8 @@ using ReportLine = FixedText<8192>;
 void Report::note(std::string_view line) const { send(ReportLine::of("note {}\n", line)); }
 void Report::error(std::string_view line) const { send(ReportLine::of("error {}\n", line)); }
 void Report::failed(ExitCode code) const { send(ReportLine::of("failed {}\n", static_cast<int>(code))); }
-void Report::ready(std::uint32_t index, std::uint64_t size) const {
-    send(ReportLine::of("ready {} {} {}\n", index, size, ::getpid()));
+void Report::ready(std::uint32_t index, std::uint64_t size, std::uint64_t request_limit) const {
+    send(ReportLine::of("ready {} {} {} {}\n", index, size, request_limit, ::getpid()));
 }
 
 bool Report::abandoned() const {

@@ -1,7 +1,7 @@
 // What the child process that becomes the daemon tells the command that started it, over a pipe.
 //
-// One line for each thing that the command should say, and at the end "ready INDEX SIZE PID" or "failed
-// CODE". May be used after the seal.
+// One line for each thing that the command should say, and at the end "ready INDEX SIZE LIMIT PID"
+// or "failed CODE". May be used after the seal.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,8 @@ public:
     void note(std::string_view line) const;
     void error(std::string_view line) const;
     void failed(ExitCode code) const;
-    void ready(std::uint32_t index, std::uint64_t size) const;
+    // `request_limit`: bytes; 0 where the device has its limit already.
+    void ready(std::uint32_t index, std::uint64_t size, std::uint64_t request_limit) const;
     void close() { pipe_.reset(); }
     // Nobody waits for the device any more: the command was ended.
     [[nodiscard]] bool abandoned() const;

@@ -19,19 +19,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-[[noreturn]] void keep_timer(const SysfsDevice& sysfs, int orders) {
-    ::prctl(PR_SET_NAME, "holdfast-timer", 0, 0, 0);
-    SelinuxDomain domain =
-        SelinuxDomain::open({{sysfs.directory(), "/sys/block", {}}, {orders, "a pipe", {}}});
-    for (;;) {
-        std::uint32_t timer = 0;
-        if (::read(orders, &timer, sizeof timer) != sizeof timer) ::_exit(0);
-        if (domain.look(SelinuxDomain::Clock::now()) == SelinuxDomain::Step::ready) (void)domain.move();
-        if (timer == 0) continue;
-        [[maybe_unused]] const auto written = sysfs.write("queue/io_timeout", FixedText<16>::of("{}", timer));
-    }
-}
-
 }  // namespace
 
 milliseconds request_timer_for(milliseconds latency) noexcept {
@@ -42,8 +29,24 @@ milliseconds request_timer_for(milliseconds latency) noexcept {
     return longest_request_timer;
 }
 
-RequestTimer RequestTimer::start(std::uint32_t index) {
+void RequestTimer::keep(const SysfsDevice& sysfs, int orders) {
+    ::prctl(PR_SET_NAME, "holdfast-timer", 0, 0, 0);
+    SelinuxDomain domain =
+        SelinuxDomain::open({{sysfs.directory(), "/sys/block", {}}, {orders, "a pipe", {}}});
+    for (;;) {
+        Setting setting;
+        if (::read(orders, &setting, sizeof setting) != sizeof setting) ::_exit(0);
+        if (domain.look(SelinuxDomain::Clock::now()) == SelinuxDomain::Step::ready) (void)domain.move();
+        if (setting.attribute == Attribute::none) continue;
+        const char* const name =
+            setting.attribute == Attribute::io_timeout ? "queue/io_timeout" : "queue/max_sectors_kb";
+        [[maybe_unused]] const auto written = sysfs.write(name, FixedText<16>::of("{}", setting.value));
+    }
+}
+
+RequestTimer RequestTimer::start(std::uint32_t index, bool own_timer) {
     RequestTimer timer;
+    timer.own_timer_ = own_timer;
     std::array<int, 2> ends{};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0) return timer;
     const Fd reading(ends[0]);
@@ -61,27 +64,31 @@ RequestTimer RequestTimer::start(std::uint32_t index) {
     ::close_range(orders + 1, ~0U, 0);
     const auto sysfs = SysfsDevice::open(index);
     if (!sysfs) ::_exit(1);
-    // The attribute is root's own file: writing to it takes no capability.
+    // The attributes are root's own files: writing to them takes no capability.
     give_up_capabilities();
     // An attach holds signals back while it connects the device. This process is to end with those at a
     // shutdown.
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    keep_timer(*sysfs, orders);
+    keep(*sysfs, orders);
 }
 
 void RequestTimer::set(milliseconds timer) noexcept {
     // Also where nobody reads it any more: it is not tried again each time.
     current_ = timer;
-    order(static_cast<std::uint32_t>(timer.count()));
+    if (own_timer_) order({Attribute::io_timeout, static_cast<std::uint32_t>(timer.count())});
 }
 
-void RequestTimer::look() noexcept { order(0); }
+void RequestTimer::set_largest_request(std::uint64_t kib) noexcept {
+    order({Attribute::max_sectors_kb, static_cast<std::uint32_t>(kib)});
+}
 
-void RequestTimer::order(std::uint32_t number) noexcept {
+void RequestTimer::look() noexcept { order({}); }
+
+void RequestTimer::order(Setting setting) noexcept {
     if (orders_) [[maybe_unused]]
-        const ssize_t count = ::write(orders_.get(), &number, sizeof number);
+        const ssize_t count = ::write(orders_.get(), &setting, sizeof setting);
 }
 
 }  // namespace holdfast::client

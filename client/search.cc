@@ -64,6 +64,11 @@ bool Search::try_target(Found& found, std::size_t number) {
         note_failure(ExitCode::refused, fmt::format("{}: {}", where, block_size.error()));
         return false;
     }
+    const auto request_limit = choose_request_limit(link->offer.block_sizes, *block_size, page);
+    if (!request_limit) {
+        note_failure(ExitCode::refused, fmt::format("{}: {}", where, request_limit.error()));
+        return false;
+    }
     if (whole_blocks(link->offer.size, *block_size) == 0) {
         note_failure(ExitCode::refused, fmt::format("{}: the export has {} bytes, not one whole block of {}",
                                                     where, link->offer.size, *block_size));
@@ -73,6 +78,7 @@ bool Search::try_target(Found& found, std::size_t number) {
     found.generation = generation_;
     found.link = std::move(*link);
     found.block_size = *block_size;
+    found.request_limit = *request_limit;
     return true;
 }
 

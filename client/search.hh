@@ -27,6 +27,7 @@ struct Found {
     Link link;
     std::uint32_t generation = 0;  // that the server was told
     std::uint32_t block_size = 0;
+    std::uint32_t request_limit = 0;  // bytes; the server takes no larger reads and writes
 };
 
 // Blocks: one attempt at each address in turn, round after round. Failures are told through `report` as they

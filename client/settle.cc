@@ -35,12 +35,28 @@ constexpr seconds node_patience{10};
 constexpr seconds read_notice{10};
 constexpr seconds read_patience{60};
 
+// A server that gets larger requests than it takes answers EINVAL, which the file system sees as EIO.
+std::string limit_requests(std::uint32_t index, std::uint64_t bytes) {
+    if (bytes == 0) return {};
+    const auto sysfs = SysfsDevice::open(index);
+    if (!sysfs) return fmt::format("/dev/nbd{}: {}", index, sysfs.error().message());
+    const auto limited = sysfs->limit_requests(bytes);
+    if (limited) return {};
+    return fmt::format(
+        "/dev/nbd{}: the server takes requests of at most {} bytes, and queue/max_sectors_kb cannot be set: "
+        "{}",
+        index, bytes, limited.error().message());
+}
+
 // The kernel looks for partitions when the device is opened first after its size was set; nothing else makes
 // it do so.
-std::string settle_device(std::uint32_t index, std::uint64_t size, bool own_timer) {
+std::string settle_device(std::uint32_t index, const Settings& settings) {
     const std::string path = fmt::format("/dev/nbd{}", index);
+    const std::uint64_t size = settings.size;
+    // Before it is opened. Where the device was there before its connection, it has the limit already.
+    if (std::string problem = limit_requests(index, settings.request_limit); !problem.empty()) return problem;
     // Without it a reconnect is slower to bring back what was in flight, no more.
-    if (own_timer)
+    if (settings.own_timer)
         if (const auto sysfs = SysfsDevice::open(index)) [[maybe_unused]]
             const auto written =
                 sysfs->write("queue/io_timeout", fmt::format("{}", shortest_request_timer.count()));
@@ -67,7 +83,7 @@ std::string settle_device(std::uint32_t index, std::uint64_t size, bool own_time
 
 }  // namespace
 
-std::string settle_in_time(std::uint32_t index, std::uint64_t size, bool own_timer, const Notes& notes) {
+std::string settle_in_time(std::uint32_t index, const Settings& settings, const Notes& notes) {
     std::array<int, 2> ends{};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0) return SysError{errno, "pipe"}.message();
     const Fd reading(ends[0]);
@@ -75,7 +91,7 @@ std::string settle_in_time(std::uint32_t index, std::uint64_t size, bool own_tim
     const pid_t child = ::fork();
     if (child < 0) return SysError{errno, "fork"}.message();
     if (child == 0) {
-        const std::string text = settle_device(index, size, own_timer) + "\n";
+        const std::string text = settle_device(index, settings) + "\n";
         ::_exit(::write(writing.get(), text.data(), text.size()) < 0 ? 1 : 0);
     }
     writing.reset();

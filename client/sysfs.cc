@@ -12,6 +12,8 @@
 #include <charconv>
 #include <memory>
 
+#include "common/linux/fixed_text.hh"
+
 namespace holdfast::client {
 namespace {
 
@@ -91,6 +93,16 @@ Result<void> SysfsDevice::write(const char* name, std::string_view text) const n
     if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
         return sys_error("write");
     return {};
+}
+
+std::uint64_t SysfsDevice::largest_request() const noexcept {
+    return number("queue/max_sectors_kb").value_or(0) * 1024;
+}
+
+Result<void> SysfsDevice::limit_requests(std::uint64_t bytes) const noexcept {
+    const std::uint64_t now = largest_request();
+    if (now != 0 && now <= bytes) return {};
+    return write("queue/max_sectors_kb", FixedText<24>::of("{}", bytes / 1024));
 }
 
 bool SysfsDevice::may_be(std::string_view identifier) const noexcept {

@@ -34,6 +34,13 @@ public:
     // since Linux 6.11): never from the process that must bring the link back.
     [[nodiscard]] Result<void> write(const char* name, std::string_view text) const noexcept;
 
+    // The largest read or write that the kernel makes for the device, in bytes (queue/max_sectors_kb); 0: not
+    // known.
+    [[nodiscard]] std::uint64_t largest_request() const noexcept;
+    // Lowers it to `bytes`, which is a multiple of 1024 and not below a page, where it is larger. Waits like
+    // write().
+    [[nodiscard]] Result<void> limit_requests(std::uint64_t bytes) const noexcept;
+
     // The kernel has the device connected: its `pid` attribute is there.
     [[nodiscard]] bool connected() const noexcept { return number("pid").has_value(); }
     [[nodiscard]] std::uint64_t size() const noexcept { return number("size").value_or(0) * 512; }

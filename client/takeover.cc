@@ -219,7 +219,7 @@ std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, const 
     log::notice(LineText::of("nbd{}: {}", index,
                              call ? "taken over from the daemon before" : "adopted: its daemon had died"));
     if (!news.empty()) log::notice(news);
-    report.ready(index, live.size);
+    report.ready(index, live.size, 0);
     report.close();
     daemon.run();
     return {};

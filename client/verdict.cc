@@ -3,8 +3,11 @@
 
 #include "client/verdict.hh"
 
+#include <algorithm>
 #include <array>
 #include <utility>
+
+#include "client/block_size.hh"
 
 namespace holdfast::client {
 namespace {
@@ -17,6 +20,13 @@ constexpr std::array needed_flags{
     std::pair{nbd::flag_send_write_zeroes, "write-zeroes"},
 };
 
+// The kernel sends what it has on its way again as it is: to lower its limit now would not split it. What the
+// server before took at most is no more than it could be asked for.
+std::uint64_t largest_to_come(const LiveState& live) {
+    if (live.request_limit == 0) return live.largest_request;
+    return std::min(live.largest_request, live.request_limit);
+}
+
 LineText flaw_of_offer(const nbd::Offer& offer, const DeviceRecord& record, const LiveState& live) {
     if (offer.size < live.size)
         return LineText::of("the export has {} bytes now, the device needs {}", offer.size, live.size);
@@ -25,6 +35,12 @@ LineText flaw_of_offer(const nbd::Offer& offer, const DeviceRecord& record, cons
     if (offer.block_sizes.minimum > record.block_size)
         return LineText::of("the server takes no requests under {} bytes now, the device's blocks have {}",
                             offer.block_sizes.minimum, record.block_size);
+    if (whole_requests(offer.block_sizes.maximum, record.block_size) < largest_to_come(live))
+        return LineText::of(
+            "the server takes no requests over {} bytes now, the device may have some of {} on their way; "
+            "raise "
+            "the server's maximum block size",
+            offer.block_sizes.maximum, largest_to_come(live));
     for (const auto& [flag, word] : needed_flags)
         if ((record.server_flags & flag) != 0 && (offer.flags & flag) == 0)
             return LineText::of("the server no longer offers {}, which the device uses", word);

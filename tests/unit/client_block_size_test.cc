@@ -1,10 +1,13 @@
 // Which block size a device gets, at the edges of what server and kernel take.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "client/block_size.hh"
 
 using holdfast::client::choose_block_size;
+using holdfast::client::choose_request_limit;
 using holdfast::client::whole_blocks;
+using holdfast::client::whole_requests;
 using holdfast::nbd::BlockSizes;
 
 namespace {
@@ -43,6 +46,30 @@ TEST_CASE("a person's block size is taken when the server takes it, and refused 
         CHECK(chosen.error().find(std::to_string(wrong)) != std::string::npos);
     }
     CHECK(!choose_block_size(with_minimum(4096), 512, page));
+}
+
+TEST_CASE("requests are whole blocks and whole KiB, no larger than the server's maximum and the kernel's") {
+    CHECK(whole_requests(64U << 10, 512) == 64U << 10);
+    CHECK(whole_requests((64U << 10) + 512, 512) == 64U << 10);
+    CHECK(whole_requests((64U << 10) + 1, 512) == 64U << 10);
+    CHECK(whole_requests(66U << 10, 4096) == 64U << 10);
+    CHECK(whole_requests(1000, 512) == 0);
+    CHECK(whole_requests(32U << 20, 512) == 32U << 20);
+    CHECK(whole_requests(UINT32_MAX, 512) == 32U << 20);  // no maximum
+}
+
+TEST_CASE(
+    "a server is used whose maximum the kernel can be held to, and one below a page is refused with both") {
+    CHECK(choose_request_limit({1, 4096, 64U << 10}, 512, page) == 64U << 10);
+    CHECK(choose_request_limit({512, 4096, 4096}, 512, page) == page);
+    CHECK(choose_request_limit({1, 4096, UINT32_MAX}, 4096, page) == 32U << 20);
+    for (const std::uint32_t too_small : {512U, 2048U, 4095U}) {
+        const auto chosen = choose_request_limit({1, 512, too_small}, 512, page);
+        REQUIRE(!chosen);
+        CHECK(chosen.error().find(fmt::format("over {} bytes", too_small)) != std::string::npos);
+        CHECK(chosen.error().find("up to 4096") != std::string::npos);
+    }
+    CHECK(!choose_request_limit({1, 4096, 32U << 10}, 512, 64U << 10));  // large pages
 }
 
 TEST_CASE("what does not fill a block is left out of the size") {

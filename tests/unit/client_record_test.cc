@@ -47,6 +47,9 @@ LiveState some_state() {
     live.export_identity = "LVM-abc";
     live.reconnects = 5;
     live.cache_lost = 1;
+    live.request_limit = 64U << 10;
+    live.largest_request = 128U << 10;
+    live.sectors_before = 1280;
     live.link_changed_at = Monotonic{99};
     live.last_outage = milliseconds{1500};
     live.longest_outage = milliseconds{2500};

@@ -23,7 +23,7 @@ public:
     Folder(const Folder&) = delete;
     Folder& operator=(const Folder&) = delete;
     ~Folder() {
-        for (const char* name : {"/pid", "/backend"}) {
+        for (const char* name : {"/pid", "/backend", "/queue/max_sectors_kb", "/queue"}) {
             ::unlink((device() + name).c_str());
             ::rmdir((device() + name).c_str());
         }
@@ -36,9 +36,8 @@ public:
         REQUIRE(::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
     }
     // An attribute that is there and cannot be read: a folder, which also root cannot read.
-    void put_unreadable(const char* name) const {
-        REQUIRE(::mkdir((device() + "/" + name).c_str(), 0755) == 0);
-    }
+    void put_unreadable(const char* name) const { put_folder(name); }
+    void put_folder(const char* name) const { REQUIRE(::mkdir((device() + "/" + name).c_str(), 0755) == 0); }
     [[nodiscard]] SysfsDevice open() const {
         auto sysfs = SysfsDevice::open(0, path_.c_str());
         REQUIRE(sysfs);
@@ -70,4 +69,20 @@ TEST_CASE("a device whose attributes cannot be read just now is not taken for de
     folder.put_unreadable("pid");
     folder.put_unreadable("backend");
     CHECK(sysfs.may_be("ours"));
+}
+
+TEST_CASE("the largest request is lowered where it is larger, and never raised") {
+    const Folder folder;
+    const SysfsDevice sysfs = folder.open();
+    CHECK(sysfs.largest_request() == 0);
+    CHECK(!sysfs.limit_requests(64U << 10));  // not known is not limited
+    folder.put_folder("queue");
+    folder.put("queue/max_sectors_kb", "128\n");
+    CHECK(sysfs.largest_request() == 128U << 10);
+    REQUIRE(sysfs.limit_requests(1U << 20));
+    CHECK(sysfs.attribute("queue/max_sectors_kb") == "128");
+    folder.put("queue/max_sectors_kb",
+               "");  // the kernel replaces a value, a file keeps what is not written over
+    REQUIRE(sysfs.limit_requests(64U << 10));
+    CHECK(sysfs.attribute("queue/max_sectors_kb") == "64");
 }

@@ -81,6 +81,29 @@ TEST_CASE("a server whose smallest request is larger than the device's blocks is
     CHECK(says(judged(offer), "4096"));
 }
 
+TEST_CASE("a server that takes smaller requests than may be on their way is refused, and no other") {
+    LiveState live = its_state();
+    live.largest_request = 128U << 10;
+    live.request_limit = 32U << 20;
+    const auto with_maximum = [&live](std::uint32_t maximum) {
+        nbd::Offer offer = the_same();
+        offer.block_sizes.maximum = maximum;
+        return judge(offer, the_server(), a_device(), live, true);
+    };
+    CHECK(with_maximum(1U << 20).refusal.empty());
+    CHECK(with_maximum(128U << 10).refusal.empty());
+    CHECK(says(with_maximum(64U << 10), "no requests over 65536 bytes now"));
+    CHECK(says(with_maximum(64U << 10), "131072"));
+    // Somebody had raised the kernel's limit over the server's: the same server is taken again.
+    live.request_limit = 64U << 10;
+    CHECK(with_maximum(64U << 10).refusal.empty());
+    CHECK(!with_maximum(32U << 10).refusal.empty());
+    // A record of an older version names no limit.
+    live.request_limit = 0;
+    CHECK(!with_maximum(64U << 10).refusal.empty());
+    CHECK(with_maximum(128U << 10).refusal.empty());
+}
+
 TEST_CASE(
     "another disk is refused, and so is a server that cannot say which disk it has, once that is known") {
     SessionFacts other = the_server();

@@ -1,0 +1,64 @@
+"""A server that takes small requests only, and answers EINVAL to larger ones, is never sent any."""
+
+import outages
+from lab import Lab, test
+from lab.network import HOST, Network
+from lab.process import Service
+
+PORT = 10810
+LIMIT = "/sys/block/nbd0/queue/max_sectors_kb"
+
+
+def _serve(lab: Lab, network: Network, maximum: str) -> Service:
+    disk = lab.scratch / "strict"
+    if not disk.exists():
+        disk.touch()
+        with disk.open("r+b") as file:
+            file.truncate(32 << 20)
+    server = network.spawn(["nbdkit", "-f", "-i", "127.0.0.1", "-p", str(PORT), "--filter=blocksize-policy", "file", str(disk),
+                            "blocksize-minimum=512", "blocksize-preferred=512", f"blocksize-maximum={maximum}", "blocksize-error-policy=error"],
+                           name=f"nbdkit-{maximum}")
+    network.wait_for_port(PORT)
+    return server
+
+
+@test("no request is larger than the server's maximum: not at the attachment, not when somebody raises the limit, not after a reconnect")
+def strict(lab: Lab) -> None:
+    network = lab.network()
+    server = _serve(lab, network, "64K")
+    machine = lab.boot("client", outages.image(lab, 12), cards=[network.user_card()]).login()
+    machine.run("ip link set eth0 up && ip address add 10.0.2.15/24 dev eth0 && modprobe nbd")
+    before = machine.run(f"cat {LIMIT}").strip()
+    lab.require(int(before) > 64, f"the kernel's own limit is {before} KiB: this shows nothing")
+
+    machine.run(f"holdfast-client attach {HOST},{PORT} --device nbd0", timeout=outages.PATIENCE)
+    # Requests of 1 MiB, which the kernel splits at its limit.
+    copy = ("dd if=/dev/urandom of=/run/data bs=1M count=4 status=none && dd if=/run/data of=/dev/nbd0 bs=1M oflag=direct conv=fsync status=none "
+            "&& dd if=/dev/nbd0 bs=1M count=4 iflag=direct status=none | cmp - /run/data")
+    machine.run(copy, timeout=outages.PATIENCE)
+    lab.require(machine.run(f"cat {LIMIT}").strip() == "64", f"the limit is {machine.run(f'cat {LIMIT}')}")
+    # Zeroes and discards carry no data, and are not held to it.
+    machine.run("blkdiscard -o 8M -l 8M /dev/nbd0", timeout=outages.PATIENCE)
+
+    machine.run(f"echo 512 >{LIMIT}")
+    machine.wait_until(f"grep -x 64 {LIMIT}", timeout=outages.PATIENCE)
+    machine.run("dmesg | grep 'nbd0: queue/max_sectors_kb is 512'")
+    machine.run(copy, timeout=outages.PATIENCE)
+
+    # What is on its way may have 64 KiB: this one waits for a server that takes it.
+    server.kill()
+    server = _serve(lab, network, "32K")
+    machine.wait_until("holdfast-client status nbd0 --json | grep 'no requests over 32768 bytes now'", timeout=outages.PATIENCE)
+    server.kill()
+    server = _serve(lab, network, "64K")
+    machine.run(copy, timeout=outages.PATIENCE)
+    outages.wait_for_state(machine, "attached")
+    outages.kernel_errors(machine)
+
+    machine.run("holdfast-client detach nbd0", timeout=outages.PATIENCE)
+    machine.wait_until(f"grep -x {before} {LIMIT}", timeout=outages.PATIENCE)
+    server.kill()
+    _serve(lab, network, "2K")
+    status, text = machine.run_status(f"holdfast-client attach {HOST},{PORT} --device nbd0", timeout=outages.PATIENCE)
+    lab.require(status != 0 and "no requests over 2048 bytes" in text, f"a maximum below a page: {status}, {text}")
+    machine.poweroff()
