@@ -187,6 +187,7 @@ LiveState live_for(const DeviceConfiguration& configuration, const Found& found)
     live.generation = found.generation;
     live.session_known = found.link.session.has_value();
     if (found.link.session) {
+        live.writes_stable = found.link.session->writes_stable;
         live.boot_identity = found.link.session->boot_identity;
         live.export_identity = found.link.session->export_identity;
     }

@@ -403,6 +403,7 @@ void Daemon::welcome_link() {
             name()));
     }
     live_.session_known = candidate_->session.has_value();
+    live_.writes_stable = candidate_->session && writes_stay_stable(live_, *candidate_->session);
     if (candidate_->session) {
         live_.boot_identity = candidate_->session->boot_identity;
         live_.export_identity = candidate_->session->export_identity;

@@ -77,6 +77,7 @@ using IdentityText = FixedText<256>;
 struct SessionFacts {
     nbd::Uuid boot_identity{};
     IdentityText export_identity;
+    bool writes_stable = false;  // acknowledged writes survive a power cut of the server's machine
 };
 
 // A socket in transmission (goal go), or one that has told what was asked (info, list).

@@ -10,7 +10,7 @@ namespace holdfast::client {
 // What to do when a server's machine has restarted, and with it writes may be gone that it had acknowledged
 // and nobody had flushed yet; the next flush succeeds all the same.
 enum class LostCache : std::uint8_t {
-    go_on,  // say so, and carry on: a journalling file system flushed what it relies on
+    go_on,  // report it, and carry on: mostly nothing is lost (holdfast-client(8))
     fail,   // give the device up, so that its file system gets errors and stops
 };
 

@@ -247,6 +247,7 @@ void add_lines(LiveLines& lines, const LiveState& live) {
     for (const auto& [key, field] : live_durations) lines.add("{} {}\n", key, (live.*field).count());
     lines.add("session_known {}\n", live.session_known ? 1 : 0);
     lines.add("link_up {}\n", live.link_up ? 1 : 0);
+    lines.add("writes_stable {}\n", live.writes_stable ? 1 : 0);
     if (live.boot_identity) lines.add("boot_identity {}\n", hex(*live.boot_identity));
     lines.add("export_identity {}\n", live.export_identity);
     lines.add("last_error {}\n", live.last_error);
@@ -265,6 +266,7 @@ bool take_line(LiveState& live, std::string_view line) noexcept {
     for (const auto& [name, field] : live_durations)
         if (key == name) return live.*field = milliseconds{number_in<std::int64_t>(line).value_or(0)}, true;
     if (key == "link_up") return live.link_up = line == "1", true;
+    if (key == "writes_stable") return live.writes_stable = line == "1", true;
     if (key == "session_known") return live.session_known = line == "1", true;
     if (key == "boot_identity") return live.boot_identity = read_uuid(line), true;
     if (key == "export_identity") return live.export_identity = line, true;

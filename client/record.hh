@@ -44,6 +44,8 @@ struct LiveState {
     std::uint32_t generation = 0;  // the last one that a server was told
     bool session_known = false;    // the server in use knows the session option
     bool link_up = false;
+    bool writes_stable =
+        false;  // what the server acknowledged survives a power cut of its machine, by its word
     std::optional<nbd::Uuid> boot_identity;
     IdentityText export_identity;  // empty: no server has told one
     std::uint64_t reconnects = 0;

@@ -65,9 +65,14 @@ Verdict judge(const nbd::Offer& offer, const std::optional<SessionFacts>& sessio
     verdict.refusal = flaw_of_identity(session, live);
     if (verdict.refusal.empty()) verdict.refusal = flaw_of_offer(offer, record, live);
     const bool writable = (record.server_flags & nbd::flag_read_only) == 0;
-    verdict.cache_lost =
-        writable && written && session && live.boot_identity && session->boot_identity != *live.boot_identity;
+    verdict.cache_lost = writable && written && !live.writes_stable && session && live.boot_identity &&
+                         session->boot_identity != *live.boot_identity;
     return verdict;
+}
+
+bool writes_stay_stable(const LiveState& live, const SessionFacts& session) {
+    const bool same_boot = live.boot_identity && *live.boot_identity == session.boot_identity;
+    return session.writes_stable && (!same_boot || live.writes_stable);
 }
 
 }  // namespace holdfast::client

@@ -16,4 +16,8 @@ struct Verdict {
 [[nodiscard]] Verdict judge(const nbd::Offer& offer, const std::optional<SessionFacts>& session,
                             const DeviceRecord& record, const LiveState& live, bool written);
 
+// Whether a restart of the server's machine will lose nothing, from this session on: it says so, and so did
+// every session before it in the same boot, whose writes may not have been flushed.
+[[nodiscard]] bool writes_stay_stable(const LiveState& live, const SessionFacts& session);
+
 }  // namespace holdfast::client

@@ -43,6 +43,7 @@ LiveState some_state() {
     live.generation = 4'000'000'000;
     live.session_known = true;
     live.link_up = true;
+    live.writes_stable = true;
     live.boot_identity = nbd::Uuid{9, 8, 7};
     live.export_identity = "LVM-abc";
     live.reconnects = 5;

@@ -129,3 +129,29 @@ TEST_CASE("a machine that restarted is noticed where it could have lost a write"
     unknown.boot_identity.reset();
     CHECK_FALSE(judge(the_same(), restarted, a_device(), unknown, true).cache_lost);
 }
+
+TEST_CASE(
+    "a machine that restarted has lost nothing where its writes were stable when they were acknowledged") {
+    SessionFacts restarted = the_server();
+    restarted.boot_identity = nbd::Uuid{2};
+    LiveState live = its_state();
+    live.writes_stable = true;
+    CHECK_FALSE(judge(the_same(), restarted, a_device(), live, true).cache_lost);
+    live.writes_stable = false;
+    restarted.writes_stable = true;  // of what comes after the restart
+    CHECK(judge(the_same(), restarted, a_device(), live, true).cache_lost);
+}
+
+TEST_CASE("writes are stable when every session of this boot of the server has said so") {
+    SessionFacts session = the_server();
+    LiveState live = its_state();
+    CHECK_FALSE(client::writes_stay_stable(live, session));
+    live.writes_stable = true;
+    CHECK_FALSE(client::writes_stay_stable(live, session));
+    session.writes_stable = true;
+    CHECK(client::writes_stay_stable(live, session));
+    live.writes_stable = false;  // what an earlier session wrote may still be in the page cache
+    CHECK_FALSE(client::writes_stay_stable(live, session));
+    session.boot_identity = nbd::Uuid{2};
+    CHECK(client::writes_stay_stable(live, session));
+}
