@@ -57,8 +57,9 @@ void Lobby::turn() {
         // One that another's event has ended is not there any more.
         const auto guest = guests_.find(events[static_cast<std::size_t>(i)].data.fd);
         if (guest == guests_.end()) continue;
-        if (guest->second.state == State::talking) step(guest);
-        if (guest->second.state == State::leaving) drain(guest);
+        const State state = guest->second.state;
+        if (state == State::talking) step(guest);
+        if (state == State::leaving) drain(guest);
     }
 }
 
