@@ -113,6 +113,7 @@ struct Config {
     std::string statussocket;             // empty: none
     bool statussocket_is_default = true;  // so that nobody insists on it
     Place statussocket_place;             // gives meaning to one that is not
+    bool strict = false;  // a mistake in a file of the includedir keeps the server from starting
     std::vector<Listen> listens;
     std::vector<ExportConfig> exports;  // in the order of the files
 

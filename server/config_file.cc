@@ -116,12 +116,41 @@ ConfigTexts read_access_files(const Config& config) {
     return texts;
 }
 
+LoadedConfig make_config_for_start(const Options& options, ConfigTexts texts) {
+    LoadedConfig loaded = make_config(options, texts);
+    const LoadedConfig whole = loaded;
+    std::vector<Remark> skipped;
+    // Files that are left out may have hidden mistakes of others, but each turn has fewer files.
+    while (!loaded.errors.empty() && !loaded.config.strict) {
+        std::set<std::string> faulty;
+        for (const Remark& one : loaded.errors) faulty.insert(one.place.file);
+        if (!texts.files.empty()) faulty.erase(texts.files.front().path);  // the main file is not left out
+        skipped.insert(skipped.end(), loaded.errors.begin(), loaded.errors.end());
+        if (std::erase_if(texts.files, [&](const auto& one) { return faulty.contains(one.path); }) == 0)
+            return whole;
+        loaded = make_config(options, texts);
+    }
+    loaded.skipped = std::move(skipped);
+    return loaded;
+}
+
+LoadedConfig load_config_for_start(const Options& options) {
+    return make_config_for_start(options, read_config_files(options));
+}
+
 namespace {
 
 // What is wrong with an export's path; empty: nothing.
-std::string fault_of_path(const std::string& path) {
+std::string fault_of_path(const std::string& path, std::uint64_t filesize) {
     struct stat status {};
-    if (::stat(path.c_str(), &status) == 0) return {};
+    if (::stat(path.c_str(), &status) == 0) {
+        const auto size = static_cast<std::uint64_t>(status.st_size);
+        if (!S_ISREG(status.st_mode) || size >= filesize) return {};
+        return fmt::format(
+            "{} has {} bytes, fewer than filesize = {}; clients are refused until it is larger", path, size,
+            filesize);
+    }
+    if (errno == ENOENT && filesize != 0) return {};  // it is made when the first client comes
     return fmt::format("{}: {}; clients are refused until it is there", path,
                        SysError{errno, "stat"}.message());
 }
@@ -148,8 +177,10 @@ Surroundings look_around(const Config& config) {
     std::vector<const ExportConfig*> exports;  // of the tasks
     std::set<std::string_view> authfiles;
     for (const ExportConfig& one : config.exports) {
-        if (!one.path.empty() && !one.is_virtual() && one.filesize == 0) {
-            tasks.emplace_back([path = one.path] { return Found{{}, fault_of_path(path)}; });
+        if (!one.path.empty() && !one.is_virtual()) {
+            tasks.emplace_back([path = one.path, size = one.filesize] {
+                return Found{{}, fault_of_path(path, size)};
+            });
             exports.push_back(&one);
         }
         if (one.authfile.empty() || !authfiles.insert(one.authfile).second) continue;

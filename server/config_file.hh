@@ -13,6 +13,7 @@ namespace holdfast::server {
 struct LoadedConfig {
     Config config;  // when there are errors, only what could be read
     std::vector<Remark> errors;
+    std::vector<Remark> skipped;  // mistakes in files of the includedir that were left out, see load_config()
     std::vector<Remark> warnings;
 };
 
@@ -36,6 +37,11 @@ struct ConfigTexts {
 
 // The configuration that these options ask for: the two in one.
 [[nodiscard]] LoadedConfig load_config(const Options& options);
+// The same for a start, after which clients of all exports wait: files of the includedir with mistakes are
+// left out, unless [generic] says `strict`, or nothing would be left. A mistake anywhere else is an error.
+[[nodiscard]] LoadedConfig load_config_for_start(const Options& options);
+// Pure.
+[[nodiscard]] LoadedConfig make_config_for_start(const Options& options, ConfigTexts texts);
 
 // All authfiles, as they are now: `path`, and `text` or `fault`. Blocks for two seconds at most; a file that
 // does not answer until then has that for its fault.

@@ -57,6 +57,7 @@ constexpr GenericKey generic_table[] = {
              "the oldstyle handshake is gone from every NBD server; give the export a port instead");
      }},
     {"port", [](Generic& g, ConfigValue& v) { g.port = v.port(); }},
+    {"strict", [](Generic& g, ConfigValue& v) { g.config.strict = v.boolean(); }},
     {"splice",
      [](Generic&, ConfigValue& v) { v.warn_not_needed("it changes only how nbd-server copies data"); }},
     {"tlsonly", [](Generic&, ConfigValue& v) { v.refuse_if_true(no_tls); }},

@@ -194,6 +194,14 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::look(std::string_view 
     return nbd::OfferedExport{*offer, {config.name, config.description}};
 }
 
+DisksInUse::Use ClientExports::disk_use(const ExportConfig& config, const VolumeUse& use,
+                                        const nbd::Uuid* session) const {
+    // Connections from one address that name no session may be those of one client.
+    std::string client = "address " + peer_.host;
+    if (session != nullptr) client.assign(session->begin(), session->end());
+    return {use.key(), path_for_client(config, peer_.host), std::move(client), config.readonly};
+}
+
 // Everything that can refuse for other reasons comes before the older connections are cut off.
 std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::SessionRequest& request) {
     const Found found = find(request.export_name);
@@ -201,6 +209,9 @@ std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::Session
     const ExportConfig& config = **found;
     std::expected<VolumeUse, VolumeRefusal> use = shared_.volumes.acquire(shared_.opener, wanted(config));
     if (!use) return refuse(config, use.error());
+    const DisksInUse::Use disk = disk_use(config, *use, &request.session);
+    if (const auto why = config.is_virtual() ? std::nullopt : shared_.disks.conflict(config.name, disk))
+        return refuse(config, OptionReply::err_policy, *why, *why);
     std::string identity = config.identity.empty() ? use->volume().identity() : config.identity;
     // Another slot may have written before this one's first connection.
     const bool first = request.generation == 1 && request.slot == 0;
@@ -302,9 +313,15 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
         return refuse(config, use.error());
     }
     const Result<VolumeTraits> traits = use->traits();
+    DisksInUse::Use disk = disk_use(config, *use, claimed ? &claim_->session.id : nullptr);
+    if (const auto why = config.is_virtual() ? std::nullopt : shared_.disks.enter(config.name, disk)) {
+        shared_.counts.leave(config.name);
+        shared_.counts.leave(ConnectionCounts::all);
+        return refuse(config, OptionReply::err_policy, *why, *why);
+    }
     Writer writer = begin(config, *use, claimed);
     const ConnectionFacts facts = facts_of(config, use->volume());
-    opened_.emplace(config, shared_, std::move(*use), std::move(writer), facts);
+    opened_.emplace(config, shared_, std::move(*use), std::move(writer), facts, std::move(disk));
     const std::expected<Offer, std::string> offer =
         traits ? make_offer(config, *traits) : std::unexpected(traits.error().message());
     if (!offer) {

@@ -17,6 +17,7 @@
 #include "server/busy_poll.hh"
 #include "server/config.hh"
 #include "server/counters.hh"
+#include "server/disks_in_use.hh"
 #include "server/log_limit.hh"
 #include "server/opener_link.hh"
 #include "server/peer.hh"
@@ -53,6 +54,7 @@ struct Shared {
     OpenerLink& opener;
     VolumeRegistry volumes{};
     ConnectionCounts counts{};
+    DisksInUse disks{};
     Sessions sessions{};
     KnownClients known_clients{};
     Statistics statistics{};
@@ -72,10 +74,13 @@ struct ClientLine {
 // The part of an export that is in use by one connection.
 class OpenExport {
 public:
+    // `disk_use` was entered in shared.disks, unless the export is virtual.
     OpenExport(const ExportConfig& config, Shared& shared, VolumeUse use, Writer writer,
-               ConnectionFacts facts)
+               ConnectionFacts facts, DisksInUse::Use disk_use)
         : config_(config),
           counts_(shared.counts),
+          disks_(shared.disks),
+          disk_use_(std::move(disk_use)),
           use_(std::move(use)),
           writer_(std::move(writer)),
           counted_connection_(shared.statistics, std::move(facts)) {}
@@ -88,6 +93,7 @@ public:
         if (!std::exchange(counted_, false)) return;
         counts_.leave(config_.name);
         counts_.leave(ConnectionCounts::all);
+        if (!config_.is_virtual()) disks_.leave(config_.name, disk_use_);
     }
 
     [[nodiscard]] const ExportConfig& config() const { return config_; }
@@ -100,6 +106,8 @@ public:
 private:
     const ExportConfig& config_;
     ConnectionCounts& counts_;
+    DisksInUse& disks_;
+    const DisksInUse::Use disk_use_;
     bool counted_ = true;
     VolumeUse use_;
     Writer writer_;
@@ -157,6 +165,9 @@ private:
     // nullptr: the client may have no export of this name. Costs the same whether there is one or not.
     [[nodiscard]] const ExportConfig* visible(std::string_view name) const;
     [[nodiscard]] DiskWanted wanted(const ExportConfig& config) const;
+    // `session`: null where the client has named none.
+    [[nodiscard]] DisksInUse::Use disk_use(const ExportConfig& config, const VolumeUse& use,
+                                           const nbd::Uuid* session) const;
     [[nodiscard]] std::unexpected<nbd::Refusal> refuse(const ExportConfig& config, nbd::OptionReply reply,
                                                        std::string_view why, std::string_view told);
     [[nodiscard]] std::unexpected<nbd::Refusal> refuse(const ExportConfig& config,

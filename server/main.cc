@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <set>
+#include <string>
 
 #include "common/linux/log.hh"
 #include "common/linux/service_notice.hh"
@@ -67,6 +69,7 @@ void print_all(const std::vector<Remark>& remarks, std::string_view kind) {
 // Everything that can be said of the configuration, for a person or a script at a terminal.
 int check(const Options& options) {
     LoadedConfig loaded = load_config(options);
+    const bool starts = load_config_for_start(options).errors.empty();
     const Surroundings around = look_around(loaded.config);
     const std::expected<std::optional<Identity>, std::string> identity =
         find_identity(loaded.config.user, loaded.config.group);
@@ -77,9 +80,10 @@ int check(const Options& options) {
     print_all(around.warnings, "warning");
     const std::size_t mistakes = loaded.errors.size() + around.mistakes.size();
     if (mistakes != 0) {
-        print(stdout,
-              fmt::format("{} mistakes; holdfast-server would {}", mistakes,
-                          loaded.errors.empty() ? "let nobody in where it needs these files" : "not start"));
+        print(stdout, fmt::format("{} mistakes; holdfast-server would {}", mistakes,
+                                  loaded.errors.empty() ? "let nobody in where it needs these files"
+                                  : starts && identity  ? "start without these files of the includedir"
+                                                        : "not start"));
         return not_started;
     }
     print_identities(loaded.config);
@@ -188,8 +192,15 @@ int serve(const Options& options, Config config, InheritedSockets given, Daemon&
 int start(const Options& options) {
     log::open(program, log::default_sink(), options.verbose ? log::Level::debug : log::Level::info);
     log::never_wait();
-    LoadedConfig loaded = load_config(options);
+    LoadedConfig loaded = load_config_for_start(options);
     for (const Remark& one : loaded.errors) log::error(to_string(one));
+    std::set<std::string> skipped;
+    for (const Remark& one : loaded.skipped) {
+        log::error(to_string(one));
+        skipped.insert(one.place.file);
+    }
+    for (const std::string& one : skipped)
+        log::error(fmt::format("{}: skipped; its exports are not served until it is mended", one));
     for (const Remark& one : loaded.warnings) log::warning(to_string(one));
     if (!loaded.errors.empty()) {
         log::error(fmt::format("{} mistakes in the configuration; not started", loaded.errors.size()));

@@ -44,13 +44,14 @@ OpenerAnswer answer_with(const std::expected<T, VolumeRefusal>& value) {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr std::size_t most_files = 64;  // with one answer
+
 // How long the configuration's files may take to be read again.
 constexpr std::chrono::seconds reading_patience{10};
 
 // The descriptors go with the first byte. What does not fit is waited for, unless `flags` forbid it.
 void send(const OpenerAnswer& answer, int socket, int flags) {
     std::span<const std::uint8_t> rest = answer.packed.bytes();
-    constexpr std::size_t most_files = 64;
     alignas(cmsghdr) std::array<char, CMSG_SPACE(most_files * sizeof(int))> control{};
     const std::size_t count = std::min(answer.files.size(), most_files);
     for (bool first = true; !rest.empty(); first = false) {
@@ -280,6 +281,11 @@ OpenerAnswer Opener::listen(std::uint32_t number) const {
     std::expected<std::vector<Fd>, std::string> sockets =
         listen_on(wanted.listens[number].endpoint, identity_, none);
     if (!sockets) return refusal(OpenerStatus::refused, sockets.error());
+    if (sockets->size() > most_files) {
+        return refusal(OpenerStatus::refused,
+                       fmt::format("{} has {} addresses; at most {} can be listened on",
+                                   to_string(wanted.listens[number].endpoint), sockets->size(), most_files));
+    }
     OpenerAnswer answer;
     answer.files = std::move(*sockets);
     return answer;

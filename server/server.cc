@@ -489,10 +489,24 @@ void Server::take_over(Reload::Result result) {
         log::warning("statussocket changes only with a restart");
     take_over(std::move(*wanted));
     config_ = std::make_shared<const Config>(std::move(loaded));
+    warn_of_old_disks();
     shared_.buffer_memory.set_limit(config_->buffermemory);
     log::notice(fmt::format("configuration read again: {} exports", config_->exports.size()));
     manager_.tell(fmt::format("READY=1\nSTATUS=Serving {} exports.", config_->exports.size()));
     ask_look_around();
+}
+
+void Server::warn_of_old_disks() const {
+    for (const ExportConfig& one : config_->exports) {
+        if (one.is_virtual()) continue;
+        const DisksInUse::Others others = shared_.disks.others_than(one.name, one.path);
+        if (others.connections == 0) continue;
+        log::warning(
+            fmt::format("export {}: {} connection(s) still use {}; if {} is another disk, clients are "
+                        "refused until those "
+                        "have ended",
+                        one.name, others.connections, others.path, one.path));
+    }
 }
 
 void Server::ask_look_around() {
@@ -561,13 +575,16 @@ StatusReport Server::report() const {
     report.turned_away = figures.turned_away;
     std::map<std::string_view, std::uint64_t> now;
     for (const Statistics::ConnectionStatus& one : figures.connections) ++now[one.facts.export_name];
-    const auto add = [&](const std::string& name, const std::string& path, bool read_only) {
+    const auto add = [&](const std::string& name, const std::string& path, bool read_only, bool is_virtual) {
         const Statistics::ExportStatus& one = figures.exports[name];
-        report.exports.push_back({name, path, read_only, now[name], one.connections, one.tally});
+        const DisksInUse::Others others = shared_.disks.others_than(name, path);
+        report.exports.push_back({name, path, read_only, now[name], one.connections, one.tally,
+                                  path.empty() || is_virtual ? std::string() : others.path,
+                                  others.connections});
     };
-    for (const ExportConfig& one : config_->exports) add(one.name, one.path, one.readonly);
+    for (const ExportConfig& one : config_->exports) add(one.name, one.path, one.readonly, one.is_virtual());
     for (const auto& [name, one] : figures.exports) {
-        if (config_->find(name) == nullptr) add(name, {}, false);
+        if (config_->find(name) == nullptr) add(name, {}, false, false);
     }
     report.clients = std::move(figures.connections);
     return report;

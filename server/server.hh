@@ -91,6 +91,8 @@ private:
     void take_over(Reload::Result result);
     // What will refuse clients as things stand is looked for by the opener, and warned of when it answers.
     void ask_look_around();
+    // Exports whose connections use another path than the configuration now names.
+    void warn_of_old_disks() const;
     void on_look_around();
     void on_refused_calls();
     void on_opener_gone();

@@ -122,6 +122,9 @@ std::string to_text(const StatusReport& report) {
         add(text, "\nexport {} ({}): {} connections, {} since the start; {}\n", plain(one.name),
             one.path.empty() ? "removed" : plain(one.path), one.connections, one.connections_total,
             figures(one.tally));
+        if (!one.old_path.empty())
+            add(text, "    waits for {} connections that still use {}\n", one.old_connections,
+                plain(one.old_path));
         for (const auto& client : report.clients) {
             if (client.facts.export_name != one.name) continue;
             add(text, "    {}{}, cache {}, since {}: {}\n", plain(client.facts.peer),
@@ -149,9 +152,11 @@ std::string to_json(const StatusReport& report) {
     text += R"(},"exports":[)";
     for (std::size_t i = 0; i < report.exports.size(); ++i) {
         const StatusReport::Export& one = report.exports[i];
-        add(text, R"({}{{"name":{},"path":{},"read_only":{},"connections":{},"connections_total":{},{}}})",
+        add(text,
+            R"({}{{"name":{},"path":{},"old_path":{},"old_connections":{},"read_only":{},"connections":{},"connections_total":{},{}}})",
             i == 0 ? "" : ",", json_string(one.name), one.path.empty() ? "null" : json_string(one.path),
-            one.read_only, one.connections, one.connections_total, json_tally(one.tally));
+            one.old_path.empty() ? "null" : json_string(one.old_path), one.old_connections, one.read_only,
+            one.connections, one.connections_total, json_tally(one.tally));
     }
     text += R"(],"clients":[)";
     for (std::size_t i = 0; i < report.clients.size(); ++i) {

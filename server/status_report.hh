@@ -22,6 +22,8 @@ struct StatusReport {
         std::uint64_t connections = 0;        // now
         std::uint64_t connections_total = 0;  // since the start
         Tally tally;
+        std::string old_path{};             // not empty: connections still use this one
+        std::uint64_t old_connections = 0;  // gives meaning to `old_path`: how many
     };
     using Time = std::chrono::system_clock::time_point;
 

@@ -210,7 +210,10 @@ std::shared_ptr<VolumeSlot> VolumeRegistry::slot_for(const DiskKey& key) {
     // Slots that nobody holds any more are forgotten here: there are never more than users.
     std::erase_if(slots_, [](const auto& one) { return one.second.use_count() == 1; });
     std::shared_ptr<VolumeSlot>& slot = slots_[key];
-    if (!slot) slot = std::make_shared<VolumeSlot>();
+    if (!slot) {
+        slot = std::make_shared<VolumeSlot>();
+        slot->key = key;
+    }
     return slot;
 }
 

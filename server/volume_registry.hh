@@ -39,6 +39,7 @@ struct VolumeSlot {
     Call call = Call::none;
     bool flushing = false;  // the last user has left, and its thread flushes; a new user is let in meanwhile
     std::string name;       // for messages: the path that it was opened by
+    DiskKey key;            // set once, when the slot is made
 };
 
 // The right to use an open volume. The last one closes it, when it is destroyed; that may block on the disk.
@@ -57,6 +58,7 @@ public:
     [[nodiscard]] JobPool& jobs() const { return *slot_->jobs; }
     // As they were when the volume was acquired.
     [[nodiscard]] const Result<VolumeTraits>& traits() const { return traits_; }
+    [[nodiscard]] const DiskKey& key() const { return slot_->key; }
     explicit operator bool() const { return slot_ != nullptr; }
 
 private:

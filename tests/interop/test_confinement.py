@@ -18,9 +18,9 @@ def status(pid: int) -> dict[str, str]:
 
 def opener_of(server: Server) -> int:
     """The one child of the server that is there all the time."""
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-    assert len(children) == 1, children
-    return int(children[0])
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+    wait_for(lambda: len(children.read_text().split()) == 1, "the opener")  # the port answers a moment before
+    return int(children.read_text())
 
 
 def is_sanitized(bench: Bench) -> bool:

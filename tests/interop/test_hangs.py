@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hanging_disk import FSYNC, LOOKUP, OPEN, HangingDisk
 from support import MIB, Bench, Server, free_port, output, test, wait_for
+from test_confinement import opener_of
 from test_hostile import CLIENT_FLAGS, dial, go, receive
 from test_session import reply
 
@@ -132,7 +133,7 @@ def stopped_opener_and_full_log(bench: Bench) -> None:
     server = bench.start(port, bench.server_program, "--foreground", "--listen", f"127.0.0.1:{port}", "--export",
                          f"disk={bench.file('disk', MIB)}", stderr=writer)
     os.close(writer)
-    opener = int(Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text())
+    opener = opener_of(server)
     with dial(server) as link:
         link.sendall(CLIENT_FLAGS + go(b"disk"))
         assert len(receive(link, 20 + 12 + 20)) == 52

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 from support import MIB, Bench, Server, output, test, wait_for
+from test_confinement import opener_of
 from test_hostile import CLIENT_FLAGS, GREETING, go, option, receive
 
 CONFIG = """[generic]
@@ -234,7 +235,7 @@ def no_oracle(bench: Bench) -> None:
     server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\nallowlist = true\nstatussocket = none\n"
                                 f"[mine]\nexportname = {disk}\nauthfile = {mine}\n"
                                 f"[hidden]\nexportname = {disk}\nauthfile = {other}\n")
-    opener = int(open(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read())
+    opener = opener_of(server)
     with dial(server, "127.0.0.2") as link:
         link.sendall(CLIENT_FLAGS)
         os.kill(opener, signal.SIGSTOP)  # whoever asks it now waits

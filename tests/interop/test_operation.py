@@ -2,6 +2,7 @@
 import errno
 import signal
 import socket
+import struct
 import threading
 
 import nbd
@@ -139,6 +140,66 @@ def reload(bench: Bench) -> None:
     assert refused(server.uri("first"))
     handle.pwrite(b"still here", 0)
     assert handle.pread(10, 0) == b"still here"
+
+
+@test("an export whose disk is another after a reload is refused until the connections to the old one have ended")
+def other_disk(bench: Bench) -> None:
+    first, second = bench.random_file("first", MIB), bench.random_file("second", MIB)
+    image, next_image = bench.random_file("image", MIB), bench.random_file("next", MIB)
+    sock = bench.folder / "status"
+    server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\nstatussocket = {sock}\n"
+                                f"[disk]\nexportname = {first}\n[golden]\nexportname = {image}\nreadonly = true\n")
+    handle, reader = connect(server.uri("disk")), connect(server.uri("golden"))
+    config = bench.folder / "server.conf"
+    config.write_text(config.read_text().replace(str(first), str(second)).replace(str(image), str(next_image)))
+    server.signal(signal.SIGHUP)
+    server.wait_for_log(f"export disk: 1 connection(s) still use {first}")
+    server.wait_for_log("configuration read again")
+    assert refused(server.uri("disk"))
+    server.wait_for_log(f"{second} is another disk than the one that was exported before; 1 connection still uses that ({first})")
+    assert f"waits for 1 connections that still use {first}" in output(bench.server_program, "status", "--socket", sock)
+    # Of read-only disks, who has the old one is not given the new one beside it, and others are.
+    assert refused(server.uri("golden"))
+    with socket.socket() as other:
+        other.settimeout(60)
+        other.bind(("127.0.0.2", 0))
+        other.connect(("127.0.0.1", server.port))
+        other.sendall(struct.pack(">IQII", 3, 0x49484156454F5054, 1, 6) + b"golden" + struct.pack(">IHHQQI", 0x25609513, 0, 0, 1, 0, 512))
+        got = b""
+        while len(got) < 18 + 10 + 16 + 512:
+            more = other.recv(4096)
+            assert more, got
+            got += more
+        assert got[-512:] == next_image.read_bytes()[:512]
+    handle.pwrite(b"to the old disk", 0)
+    handle.shutdown()
+    reader.shutdown()
+    wait_for(lambda: not refused(server.uri("disk")), "the old connection to be gone")
+    fresh = connect(server.uri("disk"))
+    assert fresh.pread(MIB, 0) == second.read_bytes()
+    assert first.read_bytes()[:15] == b"to the old disk"
+
+
+@test("a mistake in a file of the includedir keeps its exports away and no other, unless the configuration is strict")
+def skipped_file(bench: Bench) -> None:
+    (bench.folder / "more").mkdir()
+    bench.file("more/good.conf", content=f"[good]\nexportname = {bench.file('disk', MIB)}\n".encode())
+    bad = bench.file("more/bad.conf", content=f"[bad]\nexportname = {bench.folder}/disk\nreadonli = true\n".encode())
+    server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\nincludedir = {bench.folder}/more\n"
+                                f"[large]\nexportname = {bench.folder}/disk\nfilesize = {2 * MIB}\n")
+    assert not refused(server.uri("good")) and refused(server.uri("bad"))
+    server.wait_for_log(f"{bad}:3: readonli: unknown key")
+    server.wait_for_log(f"{bad}: skipped; its exports are not served until it is mended")
+    server.wait_for_log(f"{bench.folder}/disk has {MIB} bytes, fewer than filesize = {2 * MIB}")
+    config = bench.folder / "server.conf"
+    assert "would start without these files" in output(bench.server_program, "--check", "--config", config, status=1)
+    # A reload leaves all as it was.
+    server.signal(signal.SIGHUP)
+    server.wait_for_log("the old one stays in force")
+    assert not refused(server.uri("good"))
+    config.write_text(config.read_text().replace("[large]", "strict = true\n[large]"))
+    assert "would not start" in output(bench.server_program, "--check", "--config", config, status=1)
+    output(bench.server_program, "--foreground", "--config", config, status=1)
 
 
 @test("a bad new configuration is reported, and the old one stays")

@@ -87,6 +87,14 @@ Pair pair() {
     return {Fd(ends[0]), Fd(ends[1])};
 }
 
+// Into `theirs`, nothing can be sent before `ours` is read or closed.
+Pair full_pair() {
+    Pair made = pair();
+    const std::array<char, 4096> bytes{};
+    while (::send(made.theirs.get(), bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) continue;
+    return made;
+}
+
 // What a sound server never sends: `descriptors` copies of `file` with it.
 void send(const OpenerLink& link, std::span<const std::uint8_t> bytes, const Fd& file,
           std::size_t descriptors) {
@@ -291,17 +299,17 @@ TEST_CASE("what is no request gets no answer, and the opener goes on") {
 TEST_CASE("requests that wait are bounded, and leave every export that has none waiting a place") {
     Folder folder;
     const std::string disk = folder.write("disk", std::string(4096, 'd'));
-    // An answer that does not fit into a socket, and waits until it is read.
     Running opener(folder.write("server.conf",
-                                "[disk]\nexportname = " + disk + "\n#" + std::string(1U << 20, '.') + "\n"));
+                                "[generic]\nhandshaketimeout = 3600\n[disk]\nexportname = " + disk + "\n"));
     OpenerLink& link = opener.link;
     std::vector<Fd> unread;
+    const auto ask = [&](const std::string& name) {
+        auto [ours, theirs] = full_pair();
+        send(link, request(OpenerCall::find, name), theirs, 1);
+        unread.push_back(std::move(ours));
+    };
     const auto fill = [&](const std::string& name) {
-        for (std::size_t i = 0; i < Opener::most_for_one; ++i) {
-            auto [ours, theirs] = pair();
-            send(link, request(OpenerCall::reload, name), theirs, 1);
-            unread.push_back(std::move(ours));
-        }
+        for (std::size_t i = 0; i < Opener::most_for_one; ++i) ask(name);
     };
     const auto is_busy = [&](const std::string& name) {
         auto [ours, theirs] = pair();
@@ -316,12 +324,9 @@ TEST_CASE("requests that wait are bounded, and leave every export that has none 
     for (std::size_t i = 1; i < Opener::most / Opener::most_for_one; ++i) fill(std::to_string(i));
     CHECK(link.find(wanted("disk")).has_value());
     CHECK(link.find(wanted("disk")).has_value());
-    auto [one, theirs] = pair();
-    send(link, request(OpenerCall::reload, "late"), theirs, 1);
+    ask("late");
     CHECK(is_busy("late"));
     CHECK(is_busy("x"));
-    one.reset();
-    theirs.reset();
     unread.clear();
     CHECK(link.find(wanted("disk")).has_value());
 }
@@ -330,11 +335,11 @@ TEST_CASE("a refusal for want of a place says which disk does not answer") {
     Folder folder;
     const std::string disk = folder.write("disk", std::string(4096, 'd'));
     Running opener(folder.write("server.conf",
-                                "[disk]\nexportname = " + disk + "\n#" + std::string(1U << 20, '.') + "\n"));
+                                "[generic]\nhandshaketimeout = 3600\n[disk]\nexportname = " + disk + "\n"));
     std::vector<Pair> unread;
     for (std::size_t i = 0; i < Opener::most_for_one; ++i) {
-        unread.push_back(pair());
-        send(opener.link, request(OpenerCall::reload, "disk"), unread.back().theirs, 1);
+        unread.push_back(full_pair());
+        send(opener.link, request(OpenerCall::find, "disk"), unread.back().theirs, 1);
     }
     DiskWanted at_once = wanted("disk");
     at_once.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);

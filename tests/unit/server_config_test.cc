@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "server/config.hh"
+#include "server/config_file.hh"
 #include "server/config_keys.hh"
 
 using namespace holdfast::server;
@@ -566,4 +567,37 @@ TEST_CASE("limits of zero and beyond all measure are mistakes") {
     CHECK(result.errors.size() == 5);
     for (const unsigned line : {11U, 12U}) CHECK(has(result.errors, line, "is not a number from 0 to 1000"));
     for (const unsigned line : {2U, 5U, 8U}) CHECK(has(result.errors, line, "is not a number from 1"));
+}
+
+TEST_CASE(
+    "at a start, a file of the includedir with a mistake is left out, and the other exports are served") {
+    Options options;
+    options.config = "/main";
+    ConfigTexts texts;
+    texts.files = {{"/main", "[generic]\nincludedir = /d\n[one]\nexportname = /one\n", ""},
+                   {"/d/a.conf", "[two]\nexportname = /two\n", ""},
+                   {"/d/b.conf", "[three]\nexportname = /three\nreadonli = true\n", ""},
+                   {"/d/c.conf", "[one]\nexportname = /again\n", ""},
+                   {"/d/d.conf", "", "open: Permission denied"}};
+    const LoadedConfig loaded = make_config_for_start(options, texts);
+    CHECK(loaded.errors.empty());
+    REQUIRE(loaded.config.exports.size() == 2);
+    CHECK(loaded.config.find("one")->path == "/one");
+    CHECK(loaded.config.find("two") != nullptr);
+    REQUIRE(loaded.skipped.size() == 3);
+    CHECK(loaded.skipped[0].place == Place{"/d/b.conf", 3});
+    CHECK(loaded.skipped[1].place.file == "/d/c.conf");
+    CHECK(loaded.skipped[2].place.file == "/d/d.conf");
+    // As a reload and --check see it.
+    CHECK(make_config(options, texts).errors.size() == 3);
+
+    texts.files[0].text = "[generic]\nincludedir = /d\nstrict = true\n[one]\nexportname = /one\n";
+    CHECK(make_config_for_start(options, texts).errors.size() == 3);
+    // A mistake in the main file is none of an included one's.
+    texts.files[0].text = "[generic]\nincludedir = /d\n[one]\nexportnam = /one\n";
+    CHECK_FALSE(make_config_for_start(options, texts).errors.empty());
+    // Nothing is left.
+    texts.files[0].text = "[generic]\nincludedir = /d\n";
+    texts.files = {texts.files[0], texts.files[2]};
+    CHECK_FALSE(make_config_for_start(options, texts).errors.empty());
 }

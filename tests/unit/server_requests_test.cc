@@ -52,7 +52,8 @@ struct Served {
         slot->volume = std::make_unique<NotingVolume>();
         slot->users = 1;
         volume = static_cast<NotingVolume*>(slot->volume.get());
-        opened.emplace(config, shared, VolumeUse(std::move(slot)), Writer(), ConnectionFacts{});
+        opened.emplace(config, shared, VolumeUse(std::move(slot)), Writer(), ConnectionFacts{},
+                       DisksInUse::Use{});
         requests.emplace(offer, *opened, order, "test");
     }
     Result<void> carry_out(nbd::Command command, std::uint64_t offset, std::uint32_t length, int flags = 0) {
@@ -76,7 +77,8 @@ struct Served {
 
 }  // namespace
 
-TEST_CASE("long zeroes and trims are done in pieces that cover the range, and only the first may be refused") {
+TEST_CASE(
+    "long zeroes and trims are done in pieces that cover the range, and only the first may be refused") {
     Served served;
     using Calls = std::vector<NotingVolume::Call>;
     REQUIRE(served.carry_out(nbd::Command::write_zeroes, 32 * MIB - 512, 80 * MIB, nbd::cmd_flag_fast_zero));
