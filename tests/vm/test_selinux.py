@@ -302,7 +302,8 @@ def _can_do_nothing_else(lab: Lab, machine: Machine) -> None:
                                     (("read", "/dev/vg0/workstation0"), 0, errno.EACCES),
                                     (("read", "/etc/holdfast/server.conf"), 0, errno.EACCES),
                                     (("bind", 10809), 0, errno.EACCES),
-                                    (("read", "/etc/localtime"), 0, 0),
+                                    (("read", "/etc/passwd"), 0, errno.EACCES),
+                                    (("read", "/dev/null"), 0, 0),
                                     *(((what, path), errno.EACCES, errno.EACCES) for what, path in FORBIDDEN)):
         for domain, expected in (("holdfast_server_t", opener), ("holdfast_server_net_t", facing)):
             got = from_domain(machine, SYSTEM.format(domain), *attempt)
