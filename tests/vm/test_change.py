@@ -4,17 +4,30 @@ import outages
 import serving
 from lab import Lab, test
 from lab.network import HOST
+from lab.process import Service
 from outages import PATIENCE
 
 SECOND, WRONG = serving.PORT + 1, serving.PORT + 2
 
 
-@test("a root disk under load moves to another server for good, and to none that has another disk", timeout=900)
+def _serve(scene: outages.Scene, *ports: int) -> Service:
+    """One server of the disk, which nobody else may open beside it, at these ports."""
+    words = [word for port in ports for word in ("--listen", f"127.0.0.1:{port}")]
+    service = scene.host.spawn([scene.lab.build / "holdfast-server", "--foreground", *words, "--export", f"root={scene.disk}"],
+                               name=f"server-at-{'-'.join(map(str, ports))}")
+    for port in ports:
+        scene.host.wait_for_port(port)
+    return service
+
+
+@test("a root disk under load moves to another port for good, and to none that has another disk", timeout=900)
 def moved(lab: Lab) -> None:
     scene = outages.start(lab, 12)
     machine = scene.machine
     serving.serve(lab, scene.host, f"root={lab.copy(scene.image)}", port=WRONG, name="wrong-server")
-    second = serving.serve(lab, scene.host, f"root={scene.disk}", port=SECOND, name="second-server")
+    scene.stop_server()
+    scene.server = _serve(scene, serving.PORT, SECOND)
+    scene.progress()
 
     def uri(port: int) -> str:
         return f"nbd://{HOST}:{port}/root"
@@ -34,9 +47,9 @@ def moved(lab: Lab) -> None:
     code, text = takeover(f"--server {uri(SECOND)} --dead-after 20")
     lab.require(code == 0, f"takeover: status {code}: {text}")
     scene.progress()
-    scene.stop_server()  # for good
-    scene.server = second
-    _has_moved(scene, uri(SECOND), "at once")
+    scene.stop_server()
+    scene.server = _serve(scene, SECOND)  # the first port is gone for good
+    _has_moved(scene, uri(SECOND), "at the new port alone")
     lab.require(machine.run("dmesg | grep -c 'was not made to give up'; :").strip() == "0", "the first server was not fenced")
 
     lab.require(takeover("")[0] == 0, "a later takeover")
@@ -44,10 +57,9 @@ def moved(lab: Lab) -> None:
     machine.run(f"kill -KILL {scene.status()['daemon_pid']}")
     lab.require(takeover("")[0] == 0, "a takeover of a device whose daemon has died")
     _has_moved(scene, uri(SECOND), "after the daemon's death")
-    scene.port = SECOND
     scene.kill_server()
+    scene.port = SECOND
     scene.serve()
-    scene.progress()
     _has_moved(scene, uri(SECOND), "after an outage")
     scene.finish()
 
