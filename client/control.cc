@@ -156,6 +156,10 @@ ControlConnection::Outcome ControlConnection::receive(std::optional<Order>& orde
     const std::string_view so_far(text.data(), length);
     const std::size_t end = so_far.find('\n');
     if (end == std::string_view::npos) return length == text.size() ? Outcome::malformed : Outcome::more;
+    // A caller that has given up was told, or told its user, that nothing was done: what it ordered of a
+    // daemon that was stopped, or slow, must not be done later.
+    pollfd peer{socket.get(), 0, 0};
+    if (::poll(&peer, 1, 0) > 0 && (peer.revents & POLLHUP) != 0) return Outcome::closed;
     order = read_order(so_far.substr(0, end));
     return order ? Outcome::order : Outcome::malformed;
 }

@@ -60,7 +60,8 @@ struct ControlConnection {
     std::size_t length = 0;
 
     enum class Outcome : std::uint8_t { more, order, closed, malformed };
-    // Reads what is there, without waiting. `order` is set when the outcome is `order`.
+    // Reads what is there, without waiting. `order` is set when the outcome is `order`. An order of a caller
+    // that has left is none.
     Outcome receive(std::optional<Order>& order) noexcept;
     // Sends what fits without waiting, and closes.
     void answer(std::string_view reply) noexcept;

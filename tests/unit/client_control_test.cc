@@ -60,6 +60,17 @@ TEST_CASE("a caller that sends too much, nonsense, or nothing is found out") {
     CHECK(!order);
 }
 
+TEST_CASE("an order of a caller that has given up is not obeyed later") {
+    for (const Order late : {Order::detach, Order::detach_forced, Order::resize}) {
+        Pair pair;
+        std::optional<Order> order;
+        pair.say(std::string(word_of(late)) + "\n");
+        pair.caller.reset();
+        CHECK(pair.connection.receive(order) == Outcome::closed);
+        CHECK(!order);
+    }
+}
+
 TEST_CASE("an answer arrives whole, and the connection ends") {
     Pair pair;
     pair.connection.answer("ok\n");
