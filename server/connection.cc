@@ -28,13 +28,17 @@ void set_option(int socket, int level, int name, int value) {
 
 constexpr int patience_ms = 60'000;
 
+void set_keepalive(int socket, int idle, int interval) {
+    set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, idle);
+    set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, interval);
+}
+
 // A client that lost its power says nothing. After a minute its connection is given up, so that it finds its
 // place free (maxconnections) when it is back.
 void set_tcp_options(int socket) {
     set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
     set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, 30);
-    set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, 10);
+    set_keepalive(socket, 30, 10);
     set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, 3);
     set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, patience_ms);
 }
@@ -105,6 +109,30 @@ void Connection::abandon() noexcept {
 void Connection::fence() noexcept {
     order_ = Order::fence;
     (void)::shutdown(socket_.get(), SHUT_RDWR);
+}
+
+// The kernels talk to each other, whatever hangs here: a machine that has booted since answers a keepalive
+// with a reset, one that is dead does not answer. Everything else, data included, is acknowledged, too. The
+// kernel counts time in ticks of up to 10 ms.
+Connection::PeerState Connection::look_for_peer(std::chrono::steady_clock::time_point since) noexcept {
+    using std::chrono::milliseconds;
+    pollfd hang_up{socket_.get(), 0, 0};
+    (void)::poll(&hang_up, 1, 0);
+    if ((hang_up.revents & (POLLHUP | POLLERR)) != 0) return PeerState::gone;
+    tcp_info info{};
+    socklen_t length = sizeof info;
+    // A UNIX socket, whose other end is a process of this machine.
+    if (::getsockopt(socket_.get(), IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return PeerState::answers;
+    if (info.tcpi_state == TCP_CLOSE) return PeerState::gone;
+    if (!looked_for_.exchange(true)) set_keepalive(socket_.get(), 1, 1);
+    constexpr milliseconds tick{10};
+    const auto asked_for = std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - since);
+    if (milliseconds{info.tcpi_last_ack_recv} + 2 * tick > asked_for) return PeerState::silent;
+    return milliseconds{info.tcpi_last_data_recv} < idle_bound ? PeerState::answers : PeerState::sleeps;
+}
+
+void Connection::look_no_more() noexcept {
+    if (looked_for_.exchange(false)) set_keepalive(socket_.get(), 30, 10);
 }
 
 void* Connection::thread_main(void* self) {

@@ -84,8 +84,10 @@ public:
     [[nodiscard]] const Peer& peer() const noexcept { return peer_; }
 
 private:
-    // From the thread of the connection that takes its place.
+    // From the thread of the connection that takes its place, or would.
     void fence() noexcept override;
+    [[nodiscard]] PeerState look_for_peer(std::chrono::steady_clock::time_point since) noexcept override;
+    void look_no_more() noexcept override;
 
     static void* thread_main(void* self);
     void run();
@@ -112,6 +114,7 @@ private:
     std::atomic<bool> sending_ = false;
     std::atomic<bool> dormant_ = false;
     std::atomic<bool> ended_ = false;
+    std::atomic<bool> looked_for_ = false;  // its peer is asked often whether it is there
     // These are the thread's, whichever it is by now:
     std::optional<ClientExports> exports_;
     std::unique_ptr<nbd::ServerHandshake> handshake_;  // until transmission

@@ -203,7 +203,8 @@ DisksInUse::Use ClientExports::disk_use(const ExportConfig& config, const Volume
 }
 
 // Everything that can refuse for other reasons comes before the older connections are cut off.
-std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::SessionRequest& request) {
+std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::SessionRequest& request,
+                                                              const std::optional<nbd::HostRequest>& host) {
     const Found found = find(request.export_name);
     if (!found) return std::unexpected(found.error());
     const ExportConfig& config = **found;
@@ -212,6 +213,9 @@ std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::Session
     const DisksInUse::Use disk = disk_use(config, *use, &request.session);
     if (const auto why = config.is_virtual() ? std::nullopt : shared_.disks.conflict(config.name, disk))
         return refuse(config, OptionReply::err_policy, *why, *why);
+    std::optional<HostClaim> of_host = host_claim(config, use->volume(), host);
+    const std::uint32_t host_flags =
+        (of_host ? nbd::host_fenced : 0) | (use->volume().writes_are_stable() ? nbd::writes_stable : 0);
     std::string identity = config.identity.empty() ? use->volume().identity() : config.identity;
     // Another slot may have written before this one's first connection.
     const bool first = request.generation == 1 && request.slot == 0;
@@ -219,17 +223,26 @@ std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::Session
     if (!config.readonly) (void)use->volume().losses().begin(request.session, first);
     claim_.emplace(&config, std::move(identity), nullptr, std::move(*use),
                    ConnectionFacts::Session{request.session, request.slot, request.generation}, first, false);
-    auto place = shared_.sessions.claim({request.session, request.slot, config.name}, request.generation,
-                                        line_.connection, peer_.name);
+    auto place = shared_.sessions.claim({{request.session, request.slot, config.name},
+                                         request.generation,
+                                         line_.connection,
+                                         peer_.name,
+                                         std::move(of_host)},
+                                        line_.socket, line_.deadline);
     if (!place) {
-        const std::string why = fmt::format("its generation is {}, and {} of this session was here already",
-                                            request.generation, place.error());
+        const std::string why = place.error().text(request.generation);
         return refuse(config, OptionReply::err_policy, why, why);
     }
     claim_->place = std::move(*place);
     if (const auto stands = wait_for_fence(request); !stands) return std::unexpected(stands.error());
     if (peer_.address) shared_.known_clients.add(*peer_.address);
-    return nbd::ClaimAnswer{shared_.boot_identity, claim_->identity};
+    return nbd::ClaimAnswer{shared_.boot_identity, claim_->identity, host_flags};
+}
+
+std::optional<HostClaim> ClientExports::host_claim(const ExportConfig& config, const Volume& volume,
+                                                   const std::optional<nbd::HostRequest>& host) const {
+    if (!host || config.readonly) return std::nullopt;
+    return HostClaim{{volume.identity(), host->host}, host->boot, host->attachment, peer_.host};
 }
 
 std::expected<void, Refusal> ClientExports::wait_for_fence(const nbd::SessionRequest& request) {
@@ -238,17 +251,21 @@ std::expected<void, Refusal> ClientExports::wait_for_fence(const nbd::SessionReq
     const Fence outcome = claim_->place->wait(line_.socket, line_.deadline);
     const auto waited = std::chrono::steady_clock::now() - began;
     for (const FencedConnection& one : claim_->place->fenced_by_this()) {
+        const std::string successor =
+            one.other_session ? "is a newer attachment of its machine and has its place"
+                              : fmt::format("took its place in the session, with generation {} after {}",
+                                            request.generation, one.generation);
         log::notice(fmt::format(
-            "export {}: {} fenced: {} took its place in the session, with generation {} after {}; waited "
-            "{:.3f} s for what it had with the disk, {} bytes of its requests are thrown away",
-            claim_->config->name, one.peer, peer_.name, request.generation, one.generation,
+            "export {}: {} fenced: {} {}; waited {:.3f} s for what it had with the disk, {} bytes of its "
+            "requests are thrown away",
+            claim_->config->name, one.peer, peer_.name, successor,
             std::chrono::duration<double>(waited).count(), one.unread));
     }
     const char* why = "";
     switch (outcome) {
         case Fence::stands: claim_->stands = true; return {};
         case Fence::overtaken:
-            why = "a newer connection of its session came while it waited for an older one";
+            why = "a newer connection of its session or machine came while it waited for an older one";
             break;
         case Fence::late: why = "an older connection of its session is still busy with the disk"; break;
         case Fence::left:
@@ -262,7 +279,7 @@ std::expected<void, Refusal> ClientExports::wait_for_fence(const nbd::SessionReq
 // A claim that came to nothing is no reason to let its connection in without one.
 std::optional<std::string> ClientExports::out_of_session() const {
     if (!claim_->stands) return "its session was refused";
-    if (claim_->place->fenced()) return "a newer connection of its session has its place";
+    if (claim_->place->fenced()) return "a newer connection of its session or machine has its place";
     return std::nullopt;
 }
 

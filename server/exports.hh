@@ -131,7 +131,7 @@ public:
     [[nodiscard]] std::expected<nbd::OfferedExport, nbd::Refusal> look(std::string_view name) override;
     // May wait until the deadline, or until its client is gone.
     [[nodiscard]] std::expected<nbd::ClaimAnswer, nbd::Refusal> claim(
-        const nbd::SessionRequest& request) override;
+        const nbd::SessionRequest& request, const std::optional<nbd::HostRequest>& host) override;
     // Of a connection that has made a claim, the export of the claim belongs to its session and is had only
     // while the fence stands. Any other export does not, and with it the connection leaves the session.
     [[nodiscard]] std::expected<nbd::OfferedExport, nbd::Refusal> open(std::string_view name) override;
@@ -179,6 +179,9 @@ private:
     // Its writer, and a line in the log where the volume is open in another way than the export asks for.
     [[nodiscard]] Writer begin(const ExportConfig& config, const VolumeUse& use, bool claimed) const;
     [[nodiscard]] ConnectionFacts facts_of(const ExportConfig& config, const Volume& volume) const;
+    // What the client says of its host, where that is of any use: who reads only fences nobody.
+    [[nodiscard]] std::optional<HostClaim> host_claim(const ExportConfig& config, const Volume& volume,
+                                                      const std::optional<nbd::HostRequest>& host) const;
     // These three of claim_. Logs whom it fenced.
     [[nodiscard]] std::expected<void, nbd::Refusal> wait_for_fence(const nbd::SessionRequest& request);
     // nullopt: this connection may use the export of its claim; otherwise why not.

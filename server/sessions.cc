@@ -2,6 +2,7 @@
 
 #include "server/sessions.hh"
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 
@@ -10,24 +11,142 @@
 
 namespace holdfast::server {
 
-std::expected<std::unique_ptr<SessionPlace>, std::uint32_t> Sessions::claim(SessionKey key,
-                                                                            std::uint32_t generation,
-                                                                            Fenceable& connection,
-                                                                            std::string peer) {
-    const std::lock_guard lock(mutex_);
-    const auto [found, first] = slots_.try_emplace(key);
-    Slot& slot = found->second;
-    if (!first && generation <= slot.generation) return std::unexpected(slot.generation);
-    if (!first && slot.places.empty()) idle_[key.export_name].erase(slot.idle);
-    slot.generation = generation;
-    for (SessionPlace* older : slot.places) {
-        older->fenced_ = true;
-        older->connection_.fence();
+std::string ClaimRefusal::text(std::uint32_t claimed) const {
+    switch (why) {
+        case Why::generation:
+            return fmt::format("its generation is {}, and {} of this session was here already", claimed,
+                               generation);
+        case Why::attachment: return "its machine has attached the device anew since; this session is over";
+        case Why::superseded:
+            return "its session was superseded by a newer attachment with the same host identity; detach it "
+                   "with --force, and if another machine has taken its place, give both a DMI UUID, a "
+                   "hardware address or a machine-id of their own";
+        case Why::other_alive:
+            return fmt::format(
+                "another machine with the same host identity has the disk and answers ({}); detach it there, "
+                "and give both machines a DMI UUID, a hardware address or a machine-id of their own",
+                peer);
+        case Why::left: return "its claim was given up while its machine's older connection was looked for";
+        case Why::late: return "its machine's older connection was not known to be gone in time";
     }
-    std::unique_ptr<SessionPlace> place(
-        new SessionPlace(*this, std::move(key), generation, connection, std::move(peer)));
+    return {};
+}
+
+// What speaks against the claim, whoever else is there.
+std::optional<ClaimRefusal> Sessions::flaw_of(const Claimant& claimant) const {
+    using Why = ClaimRefusal::Why;
+    if (const auto found = slots_.find(claimant.key); found != slots_.end()) {
+        if (found->second.superseded) return ClaimRefusal{Why::superseded, 0, {}};
+        if (claimant.generation <= found->second.generation)
+            return ClaimRefusal{Why::generation, found->second.generation, {}};
+    }
+    if (!claimant.host) return std::nullopt;
+    const auto found = hosts_.find(claimant.host->key);
+    if (found == hosts_.end() || found->second.session == claimant.key.session) return std::nullopt;
+    const Host& host = found->second;
+    if (host.boot == claimant.host->boot)
+        return claimant.host->attachment > host.attachment
+                   ? std::nullopt
+                   : std::optional(ClaimRefusal{Why::attachment, 0, {}});
+    if (std::ranges::find(host.superseded_boots, claimant.host->boot) != host.superseded_boots.end())
+        return ClaimRefusal{Why::superseded, 0, {}};
+    return std::nullopt;
+}
+
+// Connections of another boot: of this machine before it was reset, or of another machine that has the same
+// identity by accident. At the claimant's own address, one that sends nothing may be a proxy's, which
+// acknowledges for a client that is gone.
+Sessions::Rival Sessions::look_for_rival(const Claimant& claimant,
+                                         std::chrono::steady_clock::time_point since, std::string& peer) {
+    if (!claimant.host) return Rival::none;
+    const auto found = hosts_.find(claimant.host->key);
+    if (found == hosts_.end()) return Rival::none;
+    Rival rival = Rival::none;
+    for (SessionPlace* const one : found->second.places) {
+        if (one->fenced_ || one->host_->boot == claimant.host->boot) continue;
+        using PeerState = Fenceable::PeerState;
+        const PeerState state = one->connection_.look_for_peer(since);
+        const bool same_address = one->host_->address == claimant.host->address;
+        if (state == PeerState::answers || (state == PeerState::sleeps && !same_address)) {
+            peer = one->peer_;
+            rival = Rival::alive;
+        } else if (state == PeerState::silent && rival == Rival::none &&
+                   std::chrono::steady_clock::now() - since < silence_) {
+            rival = Rival::unknown;
+        }
+    }
+    if (rival != Rival::alive) return rival;
+    for (SessionPlace* const one : found->second.places) one->connection_.look_no_more();
+    return rival;
+}
+
+void Sessions::fence(SessionPlace& place) {
+    place.fenced_ = true;
+    place.connection_.fence();
+}
+
+std::unique_ptr<SessionPlace> Sessions::take(const Claimant& claimant) {
+    const auto [found, first] = slots_.try_emplace(claimant.key);
+    Slot& slot = found->second;
+    if (!first && slot.places.empty()) idle_[claimant.key.export_name].erase(slot.idle);
+    slot.generation = claimant.generation;
+    for (SessionPlace* const older : slot.places) fence(*older);
+    std::unique_ptr<SessionPlace> place(new SessionPlace(*this, claimant.key, claimant.generation,
+                                                         claimant.connection, claimant.peer, claimant.host));
     slot.places.push_back(place.get());
+    if (claimant.host) enter_host(*claimant.host, *place);
     return place;
+}
+
+void Sessions::enter_host(const HostClaim& claim, SessionPlace& place) {
+    Host& host = hosts_[claim.key];
+    if (host.used != 0 && host.boot != claim.boot) {
+        host.superseded_boots.push_back(host.boot);
+        if (host.superseded_boots.size() > most_boots)
+            host.superseded_boots.erase(host.superseded_boots.begin());
+    }
+    for (SessionPlace* const older : host.places) {
+        if (older->key_.session == place.key_.session) continue;
+        slots_.find(older->key_)->second.superseded = true;
+        if (!older->fenced_) fence(*older);
+    }
+    host.session = place.key_.session;
+    host.boot = claim.boot;
+    host.attachment = claim.attachment;
+    host.used = ++claims_;
+    host.places.push_back(&place);
+    forget_oldest_host(claim.key.disk);
+}
+
+// Every older connection of the slot, and of the host's other sessions, has let go.
+bool Sessions::stands(const SessionPlace& place) const {
+    if (slots_.find(place.key_)->second.places.front() != &place) return false;
+    if (!place.host_) return true;
+    for (const SessionPlace* const one : hosts_.find(place.host_->key)->second.places) {
+        if (one == &place) break;
+        if (one->key_.session != place.key_.session) return false;
+    }
+    return true;
+}
+
+Sessions::Claimed Sessions::claim(const Claimant& claimant, int socket, Deadline deadline) {
+    using Why = ClaimRefusal::Why;
+    constexpr int between_looks_ms = 50;
+    const auto began = std::chrono::steady_clock::now();
+    for (;;) {
+        {
+            const std::lock_guard lock(mutex_);
+            if (auto flaw = flaw_of(claimant)) return std::unexpected(std::move(*flaw));
+            std::string peer;
+            const Rival rival = look_for_rival(claimant, began, peer);
+            if (rival == Rival::none) return take(claimant);
+            if (rival == Rival::alive) return std::unexpected(ClaimRefusal{Why::other_alive, 0, peer});
+        }
+        if (std::chrono::steady_clock::now() >= deadline)
+            return std::unexpected(ClaimRefusal{Why::late, 0, {}});
+        pollfd watched{socket, POLLRDHUP, 0};
+        if (::poll(&watched, 1, between_looks_ms) > 0) return std::unexpected(ClaimRefusal{Why::left, 0, {}});
+    }
 }
 
 std::size_t Sessions::size() const {
@@ -35,8 +154,37 @@ std::size_t Sessions::size() const {
     return slots_.size();
 }
 
+std::size_t Sessions::hosts() const {
+    const std::lock_guard lock(mutex_);
+    return hosts_.size();
+}
+
+// Hosts of one disk stand side by side in the map.
+void Sessions::forget_oldest_host(const std::string& disk) {
+    std::size_t count = 0;
+    auto oldest = hosts_.end();
+    for (auto one = hosts_.lower_bound({disk, {}}); one != hosts_.end() && one->first.disk == disk; ++one) {
+        if (!one->second.places.empty()) continue;
+        ++count;
+        if (oldest == hosts_.end() || one->second.used < oldest->second.used) oldest = one;
+    }
+    if (count > most_hosts) hosts_.erase(oldest);
+}
+
+void Sessions::leave_host(SessionPlace& place) {
+    Host& host = hosts_.find(place.host_->key)->second;
+    std::erase(host.places, &place);
+    if (host.places.empty()) return forget_oldest_host(place.host_->key.disk);
+    SessionPlace& newest = *host.places.back();
+    if (newest.key_.session == place.key_.session) return;
+    if (place.fenced_)
+        newest.fenced_by_this_.push_back({place.peer_, place.generation_, place.unread_, true});
+    if (newest.let_go_) (void)::eventfd_write(newest.let_go_.get(), 1);
+}
+
 void Sessions::let_go(SessionPlace& place) {
     const std::lock_guard lock(mutex_);
+    if (place.host_) leave_host(place);
     Slot& slot = slots_.find(place.key_)->second;
     std::erase(slot.places, &place);
     if (slot.places.empty()) {
@@ -76,7 +224,7 @@ SessionPlace::Fence SessionPlace::wait(int socket, Deadline deadline) {
         {
             const std::lock_guard lock(sessions_.mutex_);
             if (fenced_) return Fence::overtaken;
-            if (sessions_.slots_.find(key_)->second.places.front() == this) return Fence::stands;
+            if (sessions_.stands(*this)) return Fence::stands;
             if (!let_go_) let_go_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
             if (!let_go_) return Fence::failed;
         }

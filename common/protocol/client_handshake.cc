@@ -13,6 +13,7 @@ namespace holdfast::nbd {
 namespace {
 
 constexpr std::uint32_t longest_reply = 64 << 10;
+constexpr const char* wrong_type = "the server's reply is of a type that does not answer the option";
 constexpr std::uint32_t most_info_replies = 64;
 
 // "Block size constraints": what is wrong with them, or nullptr. The preferred size may be below 512: no harm
@@ -106,8 +107,10 @@ void ClientHandshake::proceed(Then then) noexcept {
             // A server that does not fence is no reason to be without the disk.
             if (asked_ == Option::session && refusal_ == OptionReply::err_unsup) {
                 boot_identity_.reset();
+                host_answer_.reset();
                 return ask_for_export();
             }
+            if (asked_ == Option::host && refusal_ == OptionReply::err_unsup) return ask_for_session();
             // The specification's way back where a server does not know GO.
             if (goal_ == Goal::go && asked_ == Option::go && refusal_ == OptionReply::err_unsup)
                 return ask_by_export_name();
@@ -132,6 +135,7 @@ void ClientHandshake::understand() noexcept {
         case Step::export_reply: return on_export_reply();
         case Step::reply_head: return on_reply_head();
         case Step::session_answer: return on_session_answer();
+        case Step::host_answer: return on_host_answer();
         case Step::info_type: return on_info_type();
         case Step::info_export: {
             // The type is known by now; the rest of the struct is what EXPORT_NAME is answered with.
@@ -186,18 +190,26 @@ void ClientHandshake::on_reply_head() noexcept {
         return length == 0 ? on_acknowledged() : fail("the server's NBD_REP_ACK carries data");
     if (++replies_ > (listing ? most_listed_exports : most_info_replies))
         return fail("the server's answer does not end: too many replies");
-    const bool claiming = asked_ == Option::session;
-    if (type != (listing ? OptionReply::server : claiming ? OptionReply::session : OptionReply::info))
-        return fail("the server's reply is of a type that does not answer the option");
-    if (claiming) {
-        if (boot_identity_) return fail("the server answered the session twice");
-        if (length > longest_session_answer) return fail("the server's answer to the session is malformed");
-        return expect(Step::session_answer, length);
-    }
+    if (asked_ == Option::session) return on_claim_reply(type, length);
+    if (asked_ == Option::host || type != (listing ? OptionReply::server : OptionReply::info))
+        return fail(wrong_type);
     const std::size_t head_length = listing ? sizeof(be32) : sizeof(be16);
     if (length < head_length) return fail("the server's reply is too short");
     reply_left_ = length - head_length;
     expect(listing ? Step::list_name_length : Step::info_type, head_length);
+}
+
+// One reply for the session, and then one for the host where that was named.
+void ClientHandshake::on_claim_reply(OptionReply type, std::uint32_t length) noexcept {
+    if (type == OptionReply::session) {
+        if (boot_identity_) return fail("the server answered the session twice");
+        if (length > longest_session_answer) return fail("the server's answer to the session is malformed");
+        return expect(Step::session_answer, length);
+    }
+    if (type != OptionReply::host || !host_known_ || !boot_identity_) return fail(wrong_type);
+    if (host_answer_) return fail("the server answered the host twice");
+    if (length > longest_host_answer) return fail("the server's answer to the host is malformed");
+    expect(Step::host_answer, length);
 }
 
 void ClientHandshake::on_error_reply(OptionReply type, std::uint32_t length) noexcept {
@@ -209,8 +221,13 @@ void ClientHandshake::on_error_reply(OptionReply type, std::uint32_t length) noe
 
 void ClientHandshake::on_acknowledged() noexcept {
     if (asked_ == Option::list) return finish(State::done);
+    if (asked_ == Option::host) {
+        host_known_ = true;
+        return ask_for_session();
+    }
     if (asked_ == Option::session) {
         if (!boot_identity_) return fail("the server accepted the session without answering it");
+        if (host_known_ && !host_answer_) return fail("the server accepted the host without answering it");
         return ask_for_export();
     }
     if (!export_given_) return fail("the server accepted the export without saying its size");
@@ -226,6 +243,12 @@ void ClientHandshake::on_session_answer() noexcept {
     boot_identity_ = answer->boot_identity;
     std::ranges::copy(answer->export_identity, export_identity_.begin());
     export_identity_length_ = answer->export_identity.size();
+    proceed(Then::next_reply);
+}
+
+void ClientHandshake::on_host_answer() noexcept {
+    host_answer_ = decode_host_answer(std::span(element_).first(need_));
+    if (!host_answer_) return fail("the server's answer to the host is malformed");
     proceed(Then::next_reply);
 }
 
@@ -300,14 +323,25 @@ void ClientHandshake::put_option(Option option, std::size_t length) noexcept {
 }
 
 void ClientHandshake::ask() noexcept {
-    if (claim_) return ask_for_session();
+    if (claim_) return claim_->host ? name_host() : ask_for_session();
     if (goal_ != Goal::list) return ask_for_export();
     asked_ = Option::list;
     put_option(asked_, 0);
     proceed(Then::next_reply);
 }
 
+void ClientHandshake::name_host() noexcept {
+    asked_ = Option::host;
+    put_option(asked_, host_request_size);
+    written_ += encode(*claim_->host, std::span(output_).subspan(written_)).value_or(0);
+    proceed(Then::next_reply);
+}
+
 void ClientHandshake::ask_for_session() noexcept {
+    // What the server said to a host that it did not know.
+    refusal_ = {};
+    text_length_ = 0;
+    replies_ = 0;
     asked_ = Option::session;
     const SessionRequest request{claim_->session, claim_->slot, claim_->generation, export_name()};
     const auto length = encode(request, std::span(output_).subspan(written_ + sizeof(WireOption)));
@@ -349,6 +383,7 @@ const char* describe(OptionReply refusal) noexcept {
         case OptionReply::info: return "NBD_REP_INFO: no refusal";
         case OptionReply::meta_context: return "NBD_REP_META_CONTEXT: no refusal";
         case OptionReply::session: return "session reply: no refusal";
+        case OptionReply::host: return "host reply: no refusal";
         case OptionReply::err_unsup: return "NBD_REP_ERR_UNSUP: the server does not know this option";
         case OptionReply::err_policy: return "NBD_REP_ERR_POLICY: the server does not allow it";
         case OptionReply::err_invalid: return "NBD_REP_ERR_INVALID: the server finds the request malformed";

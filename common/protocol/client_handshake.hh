@@ -20,11 +20,12 @@
 namespace holdfast::nbd {
 
 // Who says GO, to a server that fences: the connections of this session and slot with a lower generation are
-// dead, once the server has answered.
+// dead, once the server has answered; and with `host`, those of the host's older attachments.
 struct SessionClaim {
     Uuid session{};
     std::uint32_t slot = 0;
     std::uint32_t generation = 0;
+    std::optional<HostRequest> host{};  // for writable use only
 };
 
 class ClientHandshake {
@@ -67,6 +68,8 @@ public:
     // Valid when done: the server's answer to the claim; nullopt where none was made, or the server does not
     // know what it is. The text lives in the machine, and is as the server sent it.
     [[nodiscard]] std::optional<SessionAnswer> session() const noexcept;
+    // Valid when done: nullopt where the claim named no host, or the server does not know what that is.
+    [[nodiscard]] std::optional<HostAnswer> host() const noexcept { return host_answer_; }
     // Valid when refused.
     [[nodiscard]] OptionReply refusal() const noexcept { return refusal_; }
     // The server's words when refused (what fits; control characters as they came), our reason when failed.
@@ -79,6 +82,7 @@ private:
         export_reply,  // the answer to EXPORT_NAME
         reply_head,
         session_answer,
+        host_answer,
         info_type,  // an INFO reply begins with its type
         info_export,
         info_block_size,
@@ -93,8 +97,10 @@ private:
 
     static constexpr std::size_t longest_description = 1024;
     static constexpr std::size_t longest_text = 1024;
-    // Everything that one handshake ever sends: flags, the claim, GO, EXPORT_NAME in its stead, and ABORT.
-    static constexpr std::size_t most_output = sizeof(be32) + (sizeof(WireOption) + longest_session_request) +
+    // Everything that one handshake ever sends: flags, the host, the claim, GO, EXPORT_NAME in its stead, and
+    // ABORT.
+    static constexpr std::size_t most_output = sizeof(be32) + (sizeof(WireOption) + host_request_size) +
+                                               (sizeof(WireOption) + longest_session_request) +
                                                (sizeof(WireOption) + 8 + longest_string) +
                                                (sizeof(WireOption) + longest_string) + sizeof(WireOption);
 
@@ -110,7 +116,9 @@ private:
     void on_reply_head() noexcept;
     void on_error_reply(OptionReply type, std::uint32_t length) noexcept;
     void on_acknowledged() noexcept;
+    void on_claim_reply(OptionReply type, std::uint32_t length) noexcept;
     void on_session_answer() noexcept;
+    void on_host_answer() noexcept;
     void on_info_type() noexcept;
     void on_info_block_size() noexcept;
     void on_list_name_length() noexcept;
@@ -121,6 +129,7 @@ private:
     void put(std::span<const std::uint8_t> bytes) noexcept;
     void put_option(Option option, std::size_t length) noexcept;
     void ask() noexcept;
+    void name_host() noexcept;
     void ask_for_session() noexcept;
     void ask_for_export() noexcept;
     void ask_by_export_name() noexcept;
@@ -136,6 +145,8 @@ private:
     std::optional<Uuid> boot_identity_;                   // the server has answered the claim
     std::array<char, longest_string> export_identity_{};  // gives meaning to boot_identity_
     std::size_t export_identity_length_ = 0;
+    bool host_known_ = false;  // the server has acknowledged the host
+    std::optional<HostAnswer> host_answer_;
 
     ListSink sink_;                            // list
     std::array<char, longest_string> name_{};  // go, info

@@ -30,6 +30,7 @@ enum class Option : std::uint32_t {
     list_meta_context = 9,
     set_meta_context = 10,
     session = 0x48460001,  // Holdfast's own, see session_option.hh
+    host = 0x48460003,     // the same; 0x48460002 is reserved for a host's boot files
 };
 
 // "Option reply types".
@@ -39,6 +40,7 @@ enum class OptionReply : std::uint32_t {
     info = 3,
     meta_context = 4,
     session = 0x48460001,  // Holdfast's own
+    host = 0x48460003,     // the same
     err_unsup = 0x80000001,
     err_policy = 0x80000002,
     err_invalid = 0x80000003,

@@ -3,6 +3,7 @@
 #include "common/protocol/server_handshake.hh"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <utility>
 
@@ -147,6 +148,7 @@ void ServerHandshake::on_option_head() {
         case Option::list_meta_context:
         case Option::set_meta_context:
         case Option::session:
+        case Option::host:
             return expect(length_ > longest_kept ? Step::option_skipped : Step::option_data, length_);
         default: return expect(Step::option_skipped, length_);  // as it came: any number is possible
     }
@@ -190,6 +192,7 @@ void ServerHandshake::carry_out() {
     switch (static_cast<Option>(option_)) {
         case Option::export_name: return on_export_name();  // ends the negotiation either way
         case Option::session: on_session(); break;
+        case Option::host: on_host(); break;
         case Option::list_meta_context:
         case Option::set_meta_context: on_meta_context(); break;
         default: on_info_or_go(); break;  // no other is kept
@@ -214,6 +217,7 @@ void ServerHandshake::on_option_skipped() {
         case Option::go:
         case Option::list_meta_context: return put_error(OptionReply::err_too_big, over_8_kib);
         case Option::session: claimed_ = true; return put_error(OptionReply::err_invalid, malformed);
+        case Option::host: return put_error(OptionReply::err_invalid, malformed);
         default: return put_error(OptionReply::err_unsup, "this option is not known here");
     }
 }
@@ -301,18 +305,33 @@ void ServerHandshake::on_meta_context() {
     put_reply(OptionReply::ack);
 }
 
+// Before the session, which it belongs to: the outcome is part of that one's answer.
+void ServerHandshake::on_host() {
+    if (claimed_ || host_)
+        return put_error(OptionReply::err_invalid, "the host is named once, and before the session");
+    const auto request = decode_host_request(std::span(element_).first(length_));
+    if (!request) return put_error(OptionReply::err_invalid, malformed);
+    host_ = *request;
+    put_reply(OptionReply::ack);
+}
+
 // Once only, whatever became of the first: a connection has one place in one session.
 void ServerHandshake::on_session() {
     if (std::exchange(claimed_, true))
         return put_error(OptionReply::err_invalid, "the session was named already");
     const auto request = decode_session_request(std::span(element_).first(length_));
     if (!request) return put_error(OptionReply::err_invalid, malformed);
-    const auto answer = directory_.claim(*request);
+    const auto answer = directory_.claim(*request, host_);
     if (!answer) return put_error(answer.error().reply, answer.error().text);
     std::vector<std::uint8_t> data(longest_session_answer);
     const auto length = encode(SessionAnswer{answer->boot_identity, answer->export_identity}, data);
     if (!length) return put_error(OptionReply::err_platform, "the export's identity is too long");
     put_reply(OptionReply::session, std::span(data).first(*length));
+    if (host_) {
+        std::array<std::uint8_t, host_answer_size> flags;
+        (void)encode(HostAnswer{answer->host_flags}, flags);
+        put_reply(OptionReply::host, flags);
+    }
     put_reply(OptionReply::ack);
 }
 

@@ -28,8 +28,9 @@ struct Refusal {
 
 // What a client is told whose session was taken up.
 struct ClaimAnswer {
-    Uuid boot_identity{};         // of this machine
-    std::string export_identity;  // at most longest_string, without a NUL
+    Uuid boot_identity{};          // of this machine
+    std::string export_identity;   // at most longest_string, without a NUL
+    std::uint32_t host_flags = 0;  // see session_option.hh; sent only to a client that named its host
 };
 
 // An export as its clients see it listed.
@@ -60,8 +61,9 @@ public:
     [[nodiscard]] virtual std::expected<OfferedExport, Refusal> look(std::string_view name) = 0;
     // The session option, at most once. Returns when the session's older connections to the export are
     // fenced: nothing that they sent will touch it any more. The next open() of the same export belongs to
-    // the session.
-    [[nodiscard]] virtual std::expected<ClaimAnswer, Refusal> claim(const SessionRequest& request) = 0;
+    // the session. `host`: the client has named it; its older attachments are fenced, too.
+    [[nodiscard]] virtual std::expected<ClaimAnswer, Refusal> claim(
+        const SessionRequest& request, const std::optional<HostRequest>& host) = 0;
     // NBD_OPT_GO and EXPORT_NAME: takes the export into use for this connection.
     [[nodiscard]] virtual std::expected<OfferedExport, Refusal> open(std::string_view name) = 0;
 };
@@ -122,6 +124,7 @@ private:
     void on_export_name();
     void on_list();
     void on_info_or_go();
+    void on_host();
     void on_session();
     void on_structured_reply();
     void on_meta_context();
@@ -150,7 +153,8 @@ private:
     std::uint32_t length_ = 0;           // of its data
     unsigned options_ = 0;               // how many came
     bool no_zeroes_ = false;
-    bool claimed_ = false;  // the session option has come
+    bool claimed_ = false;             // the session option has come
+    std::optional<HostRequest> host_;  // the host option has come
     bool structured_replies_ = false;
     std::optional<std::string> allocation_of_;  // the export for which base:allocation is selected
 

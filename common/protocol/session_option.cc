@@ -1,4 +1,5 @@
-// Holdfast's private option and its answer: a fixed head, and a text that takes the rest of the data.
+// Holdfast's private options and their answers: a fixed head, and a text that takes the rest of the data, or
+// bytes of a later version.
 // Pure copying between bytes and structs; what a session means is the server's business.
 #include "common/protocol/session_option.hh"
 
@@ -22,6 +23,19 @@ struct WireSessionAnswer {  // followed by the export's identity
     Uuid boot_identity;
 };
 static_assert(sizeof(WireSessionAnswer) == longest_session_answer - longest_string);
+
+struct WireHostRequest {
+    Uuid host;
+    Uuid boot;
+    be64 attachment;
+    be32 flags;
+};
+static_assert(sizeof(WireHostRequest) == host_request_size);
+
+struct WireHostAnswer {
+    be32 flags;
+};
+static_assert(sizeof(WireHostAnswer) == host_answer_size);
 
 bool sound(std::string_view text) noexcept {
     return text.size() <= longest_string && text.find('\0') == std::string_view::npos;
@@ -56,6 +70,14 @@ std::optional<std::size_t> encode(const SessionAnswer& answer, std::span<std::ui
     return put(WireSessionAnswer{answer.boot_identity}, answer.export_identity, out);
 }
 
+std::optional<std::size_t> encode(const HostRequest& request, std::span<std::uint8_t> out) noexcept {
+    return put(WireHostRequest{request.host, request.boot, request.attachment, request.flags}, {}, out);
+}
+
+std::optional<std::size_t> encode(const HostAnswer& answer, std::span<std::uint8_t> out) noexcept {
+    return put(WireHostAnswer{answer.flags}, {}, out);
+}
+
 std::optional<SessionRequest> decode_session_request(std::span<const std::uint8_t> data) noexcept {
     const auto name = text_behind(sizeof(WireSessionRequest), data);
     if (!name) return std::nullopt;
@@ -67,6 +89,17 @@ std::optional<SessionAnswer> decode_session_answer(std::span<const std::uint8_t>
     const auto identity = text_behind(sizeof(WireSessionAnswer), data);
     if (!identity) return std::nullopt;
     return SessionAnswer{load<WireSessionAnswer>(data).boot_identity, *identity};
+}
+
+std::optional<HostRequest> decode_host_request(std::span<const std::uint8_t> data) noexcept {
+    if (data.size() < sizeof(WireHostRequest)) return std::nullopt;
+    const auto request = load<WireHostRequest>(data);
+    return HostRequest{request.host, request.boot, request.attachment, request.flags};
+}
+
+std::optional<HostAnswer> decode_host_answer(std::span<const std::uint8_t> data) noexcept {
+    if (data.size() < sizeof(WireHostAnswer)) return std::nullopt;
+    return HostAnswer{load<WireHostAnswer>(data).flags};
 }
 
 }  // namespace holdfast::nbd

@@ -53,18 +53,16 @@ void check_offer(const ClientHandshake& machine) {
         check(session->export_identity.size() <= longest_string, "an identity is bounded");
 }
 
-Talk talk(Goal goal, bool with_claim, std::span<const std::uint8_t> bytes, std::size_t portion) {
+Talk talk(Goal goal, const std::optional<SessionClaim>& claim, std::span<const std::uint8_t> bytes,
+          std::size_t portion) {
     Talk talk;
     const auto listed = [&talk](std::string_view name, std::string_view description) {
         check(name.size() <= longest_string, "a listed name is bounded");
         check(description.size() <= longest_string, "a description is bounded");
         ++talk.listed;
     };
-    ClientHandshake machine =
-        goal == Goal::list
-            ? ClientHandshake(ClientHandshake::ListSink(listed))
-            : ClientHandshake(goal, "disk",
-                              with_claim ? std::optional(SessionClaim{{1}, 2, 3}) : std::nullopt);
+    ClientHandshake machine = goal == Goal::list ? ClientHandshake(ClientHandshake::ListSink(listed))
+                                                 : ClientHandshake(goal, "disk", claim);
     while (machine.wanted() > 0 && talk.taken < bytes.size()) {
         const std::size_t count = std::min({portion, machine.wanted(), bytes.size() - talk.taken});
         machine.receive(bytes.subspan(talk.taken, count));
@@ -86,11 +84,14 @@ Talk talk(Goal goal, bool with_claim, std::span<const std::uint8_t> bytes, std::
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     fuzz::Input input(data, size);
-    const auto goal = static_cast<Goal>(input.number(1) % 3);
-    const bool with_claim = input.flag();
+    const std::uint64_t how = input.number(1);
+    const auto goal = static_cast<Goal>(how % 3);
+    std::optional<SessionClaim> claim;
+    if (input.flag()) claim = SessionClaim{{1}, 2, 3};
+    if (claim && how >= 128) claim->host = HostRequest{{4}, {5}, 6, 0};
     const std::size_t portion = input.number(1) + 1;
     const auto bytes = input.rest_bytes();
-    check(talk(goal, with_claim, bytes, SIZE_MAX) == talk(goal, with_claim, bytes, portion),
+    check(talk(goal, claim, bytes, SIZE_MAX) == talk(goal, claim, bytes, portion),
           "the pieces in which bytes arrive do not matter");
     return 0;
 }

@@ -26,10 +26,11 @@ public:
         if (name.empty()) return OfferedExport{{4096, flag_read_only, {}}, {"default", ""}};
         return std::unexpected(Refusal{OptionReply::err_unknown, std::string(name) + ": no such export"});
     }
-    std::expected<ClaimAnswer, Refusal> claim(const SessionRequest& request) override {
+    std::expected<ClaimAnswer, Refusal> claim(const SessionRequest& request,
+                                              const std::optional<HostRequest>& host) override {
         check(++claims == 1, "a session is claimed once");
         if (const auto found = look(request.export_name); !found) return std::unexpected(found.error());
-        return ClaimAnswer{{0xb0}, "identity"};
+        return ClaimAnswer{{0xb0}, "identity", host ? host->flags : 0};
     }
     std::expected<OfferedExport, Refusal> open(std::string_view name) override {
         check(opened.empty(), "no export is opened after one");

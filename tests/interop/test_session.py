@@ -11,16 +11,22 @@ from pathlib import Path
 from support import MIB, Bench, Server, free_port, output, test, wait_for
 from test_hostile import CLIENT_FLAGS, GREETING, dial, go, memory, option, receive, serves
 
-SESSION = 0x48460001
+SESSION, HOST = 0x48460001, 0x48460003
 POLICY, INVALID, UNKNOWN = 0x80000002, 0x80000003, 0x80000006
 MINE = uuid.UUID("12345678-9abc-def0-1234-56789abcdef0").bytes
 ACK, INFO = 1, 3
+HOST_IDENTITY, BOOT, OTHER_BOOT = b"h" * 16, b"b" * 16, b"o" * 16
+FIRST, SECOND = b"1" * 16, b"2" * 16  # sessions
 OLD, NEW = b"\xaa", b"\xbb"
 FUA = 1
 
 
 def claim(generation: int, name: bytes = b"disk", session: bytes = MINE, slot: int = 0) -> bytes:
     return option(SESSION, session + struct.pack(">II", slot, generation) + name)
+
+
+def hosting(attachment: int, boot: bytes = BOOT, identity: bytes = HOST_IDENTITY) -> bytes:
+    return option(HOST, identity + boot + struct.pack(">QI", attachment, 0))
 
 
 def reply(link: socket.socket) -> tuple[int, bytes]:
@@ -263,6 +269,7 @@ def not_higher(bench: Bench) -> None:
     enter(server, 6).close()
     server.signal(signal.SIGHUP)
     assert refused(server, 6) == POLICY
+    wait_for(lambda: server.log().count("closed:") == 2, "the server to let go")
     enter(server, 0xFFFFFFFF).close()
     assert " fenced: " not in server.log()
 
@@ -364,7 +371,7 @@ def two_waiting(bench: Bench) -> None:
             third.sendall(CLIENT_FLAGS + claim(3))
             assert ended(second)
             answer(third)
-    in_order(server.log(), "refused: a newer connection of its session came", "closed: fenced")
+    in_order(server.log(), "refused: a newer connection of its session or machine came", "closed: fenced")
 
 
 @test("session: who waits longer than the handshake may take is refused, and the disk's answer still counts")
@@ -383,6 +390,137 @@ def late(bench: Bench) -> None:
             answer(new)
             assert disk.read_bytes()[:4096] == OLD * 4096
     in_order(server.log(), "is still busy with the disk", "closed: fenced")
+
+
+# --- a host's older attachments ---
+
+def attach(server: Server, attachment: int, session: bytes, boot: bytes = BOOT, generation: int = 1, name: bytes = b"disk",
+           link: socket.socket | None = None) -> socket.socket:
+    """Into transmission as an attachment of a host, whose older ones are fenced then."""
+    link = link or dial(server)
+    link.sendall(CLIENT_FLAGS + hosting(attachment, boot) + claim(generation, name, session))
+    assert reply(link) == (ACK, b"")
+    kind, data = reply(link)
+    assert kind == SESSION, f"{kind:#x}: {data!r}"
+    kind, data = reply(link)
+    assert (kind, len(data)) == (HOST, 4) and data[3] & 1, f"{kind:#x}: {data!r}"
+    assert reply(link) == (ACK, b"")
+    link.sendall(go(name))
+    entered(link)
+    return link
+
+
+def turned_away(server: Server, attachment: int, session: bytes, boot: bytes = BOOT, generation: int = 1) -> str:
+    """The reason why this attachment may not be."""
+    with dial(server) as link:
+        link.sendall(CLIENT_FLAGS + hosting(attachment, boot) + claim(generation, b"disk", session))
+        assert reply(link) == (ACK, b"")
+        kind, data = reply(link)
+        assert kind == POLICY, f"{kind:#x}: {data!r}"
+        link.sendall(go(b"disk"))
+        assert reply(link)[0] & 0x80000000, "GO was taken although its session was refused"
+        return data.decode()
+
+
+@test("host: writes of an attachment that was given up are not done once the next attachment is there")
+def given_up(bench: Bench) -> None:
+    server = bench.serve(f"disk={bench.file('disk', MIB)}", f"same={bench.folder / 'disk'}")
+    blocks = MIB // 4096
+    old = attach(server, 5, FIRST)
+    new = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+    assert receive(new, GREETING)
+    server.signal(signal.SIGSTOP)  # it hangs
+    old.setblocking(False)
+    try:
+        for cookie in range(100_000):
+            old.sendall(write(cookie, cookie % blocks * 4096, 4096, FUA) + OLD * 4096)
+    except BlockingIOError:
+        pass  # as many as fit
+    new.sendall(CLIENT_FLAGS + hosting(6) + claim(1, b"same", SECOND) + go(b"same") + write(7, 0, MIB) + NEW * MIB)
+    server.signal(signal.SIGCONT)
+    with old, new:
+        assert [reply(new)[0] for _ in range(4)] == [ACK, SESSION, HOST, ACK]
+        entered(new)
+        assert wrote(new, 7)
+        old.settimeout(60)
+        assert ended(old)
+        server.wait_for_log("closed: fenced")
+        assert read(new, 0, MIB) == NEW * MIB
+        assert "newer attachment of its machine" in server.log()
+        # The given up one comes again, as a handshake that a hung server takes up late.
+        assert "attached the device anew" in turned_away(server, 5, os.urandom(16))
+        assert "superseded" in turned_away(server, 5, FIRST, generation=9)
+        assert read(new, 0, MIB) == NEW * MIB
+
+
+@test("host: a write of the attachment before that is with the disk is awaited")
+def given_up_with_disk(bench: Bench) -> None:
+    disk = bench.file("disk", MIB)
+    server = slow(bench, disk, 3)
+    with attach(server, 5, FIRST) as old:
+        old.sendall(write(1, 0, 4096) + OLD * 4096 + write(2, 8192, 4096) + OLD * 4096)
+        wait_until_with_disk(server)
+        with attach(server, 6, SECOND) as new:
+            assert disk.read_bytes() == OLD * 4096 + bytes(MIB - 4096)
+            new.sendall(write(3, 0, 4096) + NEW * 4096)
+            assert wrote(new, 3)
+            assert ended(old)
+            server.wait_for_log("closed: fenced")
+            assert read(new, 0, 8192) == NEW * 4096 + bytes(4096)
+
+
+@test("host: a machine that was reset fences its earlier boot, whose connection its kernel resets")
+def reset_client(bench: Bench) -> None:
+    server = slow(bench, bench.file("disk", MIB), 3)
+    old = attach(server, 5, FIRST)
+    old.sendall(write(1, 0, 4096) + OLD * 4096)
+    wait_until_with_disk(server)
+    old.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    old.close()  # as the kernel of the new boot does when it is asked
+    with attach(server, 1, SECOND, boot=OTHER_BOOT) as new:
+        new.sendall(write(3, 0, 4096) + NEW * 4096)
+        assert wrote(new, 3)
+        server.wait_for_log("closed: ")
+        assert read(new, 0, 4096) == NEW * 4096
+        assert "superseded" in turned_away(server, 9, os.urandom(16))
+
+
+@test("host: a second live machine of the same identity is refused, and the first one goes on")
+def clone(bench: Bench) -> None:
+    server = bench.serve(f"disk={bench.file('disk', MIB)}")
+    with attach(server, 5, FIRST) as first:
+        for generation in (1, 2):
+            said = turned_away(server, 1, SECOND, OTHER_BOOT, generation)
+            assert "another machine with the same host identity" in said and "machine-id" in said, said
+            first.sendall(write(1, 0, 4096) + NEW * 4096)
+            assert wrote(first, 1)
+        assert "refused: another machine with the same host identity" in server.log()
+        with attach(server, 5, FIRST, generation=2) as again:  # it reconnects as ever
+            assert ended(first)
+            again.sendall(write(1, 0, 4096) + NEW * 4096)
+            assert wrote(again, 1)
+    server.wait_for_log("closed")
+    attach(server, 1, SECOND, OTHER_BOOT, generation=3).close()
+
+
+@test("host: readers of one export neither fence nor are fenced")
+def readers(bench: Bench) -> None:
+    server = bench.serve(f"disk={bench.file('disk', MIB)},readonly")
+    links = []
+    for attachment, boot in ((5, BOOT), (6, BOOT), (1, OTHER_BOOT), (4, BOOT)):
+        link = dial(server)
+        link.sendall(CLIENT_FLAGS + hosting(attachment, boot) + claim(1, b"disk", os.urandom(16)) + go(b"disk"))
+        assert reply(link) == (ACK, b"")
+        assert reply(link)[0] == SESSION
+        kind, data = reply(link)
+        assert kind == HOST and not data[3] & 1, f"{kind:#x}: {data!r}"
+        assert reply(link) == (ACK, b"")
+        entered(link)
+        links.append(link)
+    for link in links:
+        assert read(link, 0, 4096) == bytes(4096)
+        link.close()
+    assert " fenced: " not in server.log()
 
 
 # --- clients that mean no good ---

@@ -15,7 +15,7 @@ using State = ClientHandshake::State;
 namespace {
 
 constexpr std::uint32_t go = 7, info = 6, list = 3;
-constexpr std::uint32_t session = 0x48460001;
+constexpr std::uint32_t session = 0x48460001, host_option = 0x48460003;
 constexpr std::uint32_t unsup = 0x80000001;
 
 const Bytes greeting = text("NBDMAGICIHAVEOPT") + hex("0003");
@@ -523,6 +523,57 @@ TEST_CASE("an answer to the claim that is malformed, missing or there twice is a
     CHECK(claimed(answer(boot_identity + Bytes(4096, 'i')) + reply(session, 1)).identity ==
           std::string(4096, 'i'));
     CHECK(claimed(answer(boot_identity) + reply(session, 1)).identity == "");
+}
+
+TEST_CASE("the host is named before the session, and its answer comes with the session's") {
+    SessionClaim with_host = claim;
+    with_host.host = HostRequest{{0x40, 0x41}, {0xb0}, 0x0102030405060708, 0};
+    const auto talk = [&](const Bytes& bytes) { return run(Goal::go, bytes, SIZE_MAX, "root", with_host); };
+    const auto fails = [&](const Bytes& bytes, std::string_view reason) {
+        const Outcome outcome = talk(bytes);
+        CHECK(outcome.state == State::failed);
+        CHECK(outcome.text == reason);
+    };
+    const Bytes host_said = hex("49484156454f5054 48460003 0000002c") + hex("4041") + Bytes(14) + hex("b0") +
+                            Bytes(15) + hex("0102030405060708 00000000");
+    const Bytes named = greeting + reply(host_option, 1);
+    const Bytes answer = reply(session, session, boot_identity + text("lvm:Xy12"));
+    const Bytes host_answer = reply(session, host_option, hex("00000001"));
+    const Bytes rest = reply(go, 3, info_export) + reply(go, 1);
+    const Outcome outcome = talk(named + answer + host_answer + reply(session, 1) + rest);
+    CHECK(outcome.state == State::done);
+    CHECK(outcome.output == flags_said + host_said + claim_said + go_said);
+    CHECK(outcome.identity == "lvm:Xy12");
+    // Longer answers are those of later servers.
+    ClientHandshake machine(Goal::go, "root", with_host);
+    feed(machine, named + answer + reply(session, host_option, hex("00000003") + Bytes(252, 9)) +
+                      reply(session, 1) + rest);
+    REQUIRE(machine.state() == State::done);
+    CHECK(machine.host() == HostAnswer{3});
+    // A server that knows sessions only, and one that knows neither.
+    ClientHandshake old(Goal::go, "root", with_host);
+    feed(old, greeting + reply(host_option, unsup, text("what?")) + claim_answer + rest);
+    REQUIRE(old.state() == State::done);
+    CHECK(drain(old) == flags_said + host_said + claim_said + go_said);
+    CHECK(old.session());
+    CHECK_FALSE(old.host());
+    CHECK(old.text().empty());
+    CHECK(talk(greeting + reply(host_option, unsup) + reply(session, unsup) + rest).state == State::done);
+    const Outcome refused = talk(greeting + reply(host_option, 0x80000002, text("no")));
+    CHECK(refused.state == State::refused);
+    CHECK(refused.output == flags_said + host_said + abort_said);
+
+    const std::string_view wrong = "the server's reply is of a type that does not answer the option";
+    fails(greeting + reply(host_option, host_option, hex("00000001")), wrong);
+    fails(named + host_answer, wrong);  // not before the session's
+    fails(greeting + reply(host_option, unsup) + answer + host_answer, wrong);
+    fails(named + answer + host_answer + host_answer, "the server answered the host twice");
+    fails(named + answer + reply(session, 1), "the server accepted the host without answering it");
+    fails(named + answer + reply(session, host_option, hex("000000")),
+          "the server's answer to the host is malformed");
+    fails(named + answer + reply(session, host_option, Bytes(257)),
+          "the server's answer to the host is malformed");
+    check_claim_failed(greeting + answer + host_answer, wrong);  // it was not named
 }
 
 TEST_CASE("the claim and GO are answered in their order") {

@@ -28,11 +28,14 @@ public:
             return std::unexpected(Refusal{OptionReply::err_unknown, "no such export"});
         return OfferedExport{found->second, {found->first, {}}};
     }
-    std::expected<ClaimAnswer, Refusal> claim(const SessionRequest& request) override {
+    std::expected<ClaimAnswer, Refusal> claim(const SessionRequest& request,
+                                              const std::optional<HostRequest>& host) override {
         if (const auto found = look(request.export_name); !found) return std::unexpected(found.error());
         if (!knows_sessions) return std::unexpected(Refusal{OptionReply::err_unsup, "what?"});
-        claimed = {request.session, request.slot, request.generation};
-        return ClaimAnswer{{0xb0}, "identity of " + std::string(request.export_name.substr(0, 10))};
+        claimed = {request.session, request.slot, request.generation, host};
+        return ClaimAnswer{{0xb0},
+                           "identity of " + std::string(request.export_name.substr(0, 10)),
+                           host ? host_fenced | writes_stable : 0};
     }
     std::expected<OfferedExport, Refusal> open(std::string_view name) override { return look(name); }
 
@@ -115,6 +118,26 @@ TEST_CASE("GO with a claim brings over the session and both identities, where th
         }
 }
 
+TEST_CASE("a claim that names its host brings it over, and the answer back") {
+    const HostRequest host{{7, 8}, {9}, 0x0102030405060708, 0x80000001};
+    for (const bool known : {true, false})
+        for (const std::size_t portion : portions) {
+            Directory directory;
+            directory.knows_sessions = known;
+            ClientHandshake client(Goal::go, "root", SessionClaim{{1, 2, 3}, 4, 5, host});
+            ServerHandshake server(directory);
+            converse(client, server, portion);
+            REQUIRE(client.state() == ClientHandshake::State::done);
+            REQUIRE(server.state() == ServerHandshake::State::transmission);
+            CHECK(client.output().empty());
+            CHECK(server.output().empty());
+            CHECK(client.host().has_value() == known);
+            if (!known) continue;
+            CHECK(directory.claimed.host == host);
+            CHECK(client.host() == HostAnswer{host_fenced | writes_stable});
+        }
+}
+
 TEST_CASE("INFO shows the same offer and parts in peace") {
     Directory directory;
     for (const std::size_t portion : portions) {
@@ -162,8 +185,9 @@ TEST_CASE("a byte that is changed on the way does neither side harm") {
     std::mt19937_64 random(20);
     Directory directory;
     for (int i = 0; i < 20'000; ++i) {
-        const std::optional<SessionClaim> claim =
+        std::optional<SessionClaim> claim =
             random() % 2 == 0 ? std::optional(SessionClaim{{1}, 2, 3}) : std::nullopt;
+        if (claim && random() % 2 == 0) claim->host = HostRequest{{4}, {5}, 6, 0};
         ClientHandshake client(static_cast<Goal>(random() % 2), "root", claim);
         ServerHandshake server(directory);
         std::uint64_t until_hit = random() % 150;

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint32_t export_name = 1, abort_option = 2, list = 3, starttls = 5, info = 6, go = 7;
 constexpr std::uint32_t structured = 8, list_meta = 9, set_meta = 10;
-constexpr std::uint32_t session = 0x48460001;
+constexpr std::uint32_t session = 0x48460001, host_option = 0x48460003;
 constexpr std::uint32_t unsup = 0x80000001, invalid = 0x80000003, unknown = 0x80000006, too_big = 0x80000009;
 
 // Has "root" and a default export; "private" is refused by policy. Notes what was opened and looked at.
@@ -35,13 +35,15 @@ public:
         return find(name);
     }
 
-    std::expected<ClaimAnswer, Refusal> claim(const SessionRequest& request) override {
+    std::expected<ClaimAnswer, Refusal> claim(const SessionRequest& request,
+                                              const std::optional<HostRequest>& host) override {
+        hosts.push_back(host);
         claimed.push_back("claim " + std::to_string(request.slot) + "/" + std::to_string(request.generation) +
                           " " + std::string(request.export_name));
         if (const auto found = find(request.export_name); !found) return std::unexpected(found.error());
         if (request.generation < 7)
             return std::unexpected(Refusal{OptionReply::err_policy, "generation 7 was here"});
-        ClaimAnswer answer{request.session, identity};
+        ClaimAnswer answer{request.session, identity, host_flags};
         answer.boot_identity[0] = 0xb0;
         return answer;
     }
@@ -51,7 +53,9 @@ public:
     std::string description;
     bool secret = false;
     std::string refusal_text = "no such export";
+    std::uint32_t host_flags = 0x00000003;
     std::vector<std::string> looked, opened, claimed;
+    std::vector<std::optional<HostRequest>> hosts;  // one for each claim
 
 private:
     [[nodiscard]] std::expected<OfferedExport, Refusal> find(std::string_view name) const {
@@ -87,6 +91,7 @@ struct Outcome {
     std::string reason;
     std::string name;
     std::vector<std::string> opened, looked, claimed;
+    std::vector<std::optional<HostRequest>> hosts;
 
     bool operator==(const Outcome&) const = default;
 };
@@ -100,7 +105,8 @@ Outcome run(const Bytes& bytes, std::size_t portion = SIZE_MAX, Directory direct
     return {machine.state(),        taken,
             copy(machine.output()), machine.reason(),
             machine.export_name(),  directory.opened,
-            directory.looked,       directory.claimed};
+            directory.looked,       directory.claimed,
+            directory.hosts};
 }
 
 // The answer to one option, when nothing but an answer is expected of it.
@@ -516,6 +522,40 @@ TEST_CASE("a malformed session is answered ERR_INVALID, and the next option is f
         CHECK(outcome.claimed.empty());
     }
     CHECK(answer_to(claiming(std::string(4096, 'n'))) == reply(session, unknown, text("no such export")));
+}
+
+TEST_CASE("a host is acknowledged, handed on with the session, and answered behind it") {
+    const Bytes data =
+        hex("40414243 44454647 48494a4b 4c4d4e4f"  // the host
+            "b0b1b2b3 b4b5b6b7 b8b9babb bcbdbebf"  // its boot
+            "0102030405060708 00000000");          // attachment, flags
+    for (const Bytes& sent : {data, data + hex("ffffffff"), data + Bytes(8000, 1)}) {
+        const Outcome outcome =
+            run(client_flags + option(host_option, sent) + claiming("root") + option(go, asking_for("root")));
+        CHECK(outcome.state == State::transmission);
+        const Bytes answer =
+            reply(session, session, hex("b0010203 04050607 08090a0b 0c0d0e0f") + text("lvm:Xy12")) +
+            hex("0003e889045565a9 48460001 48460003 00000004 00000003") + reply(session, 1);
+        CHECK(outcome.output == hex("0003e889045565a9 48460003 00000001 00000000") + answer + go_answer);
+        CHECK(outcome.hosts == std::vector{decode_host_request(data)});
+    }
+    // Who names none gets the answer of before.
+    const Outcome nameless = run(client_flags + claiming("root"));
+    CHECK(nameless.output == claim_answer);
+    CHECK(nameless.hosts == std::vector<std::optional<HostRequest>>{std::nullopt});
+}
+
+TEST_CASE("a host that is malformed, named again, or named behind the session is answered ERR_INVALID") {
+    for (const std::size_t length : {0, 1, 43, 8193, 1 << 20}) {
+        check_error(answer_to(option(host_option, Bytes(length, 7))), host_option, invalid);
+        const Outcome outcome = run(client_flags + option(host_option, Bytes(length, 7)) + claiming("root"));
+        CHECK(outcome.claimed.size() == 1);
+        CHECK(outcome.state == State::running);
+    }
+    const Bytes whole = option(host_option, Bytes(44, 7));
+    check_error(drop_first(run(client_flags + whole + whole).output, 20), host_option, invalid);
+    check_error(drop_first(run(client_flags + claiming("root") + whole).output, claim_answer.size()),
+                host_option, invalid);
 }
 
 TEST_CASE("an identity is sent whole or not at all") {

@@ -320,6 +320,10 @@ TEST_CASE("exports are listed only where that is allowed, and only those that th
     const Verdicts no_file_read = AccessTable::make({}, nullptr)->judge(*peer.address);
     struct Unfenced final : Fenceable {
         void fence() noexcept override {}
+        PeerState look_for_peer(std::chrono::steady_clock::time_point) noexcept override {
+            return PeerState::answers;
+        }
+        void look_no_more() noexcept override {}
     } connection;
     const ClientLine line{connection, -1, {}};
     const auto refused = ClientExports(config, shared, {true, {}}, peer, no_file_read, line).list();
@@ -343,13 +347,17 @@ TEST_CASE("an export that a client may not have is to it as one that does not ex
     const Verdicts no_file_read = AccessTable::make({}, nullptr)->judge(*peer.address);
     struct Unfenced final : Fenceable {
         void fence() noexcept override {}
+        PeerState look_for_peer(std::chrono::steady_clock::time_point) noexcept override {
+            return PeerState::answers;
+        }
+        void look_no_more() noexcept override {}
     } connection;
     const ClientLine line{connection, -1, {}};
     const auto told = [&](const ListenScope& scope, std::string_view name) {
         ClientExports exports(config, shared, scope, peer, no_file_read, line);
         const auto looked = exports.look(name);
         const auto opened = exports.open(name);
-        const auto claimed = exports.claim({{}, 0, 1, name});
+        const auto claimed = exports.claim({{}, 0, 1, name}, std::nullopt);
         REQUIRE_FALSE(looked.has_value());
         CHECK(looked.error().reply == nbd::OptionReply::err_unknown);
         for (const nbd::Refusal& one : {opened.error(), claimed.error()}) {

@@ -74,6 +74,25 @@ TEST_CASE("a NUL in the text is malformed, one in the head is not") {
     CHECK_FALSE(encoded(SessionAnswer{uuid, "\0"sv}));
 }
 
+TEST_CASE("a host request and its answer have the bytes that the header says, and may be longer") {
+    const HostRequest request{uuid, {0xb0}, 0x0102030405060708, 0x11223344};
+    const Bytes bytes = uuid_bytes + hex("b0") + Bytes(15) + hex("0102030405060708 11223344");
+    CHECK(encoded(request) == bytes);
+    CHECK(decode_host_request(bytes) == request);
+    CHECK(decode_host_request(bytes + Bytes(4000, 9)) == request);
+    for (std::size_t size = 0; size < bytes.size(); ++size) {
+        CHECK_FALSE(decode_host_request(Bytes(size, 1)));
+        CHECK_FALSE(encoded(request, size));
+    }
+    CHECK(encoded(HostAnswer{host_fenced | writes_stable}) == hex("00000003"));
+    CHECK(decode_host_answer(hex("00000002")) == HostAnswer{writes_stable});
+    CHECK(decode_host_answer(hex("80000001 ffff")) == HostAnswer{0x80000001});
+    for (std::size_t size = 0; size < 4; ++size) {
+        CHECK_FALSE(decode_host_answer(Bytes(size, 1)));
+        CHECK_FALSE(encoded(HostAnswer{1}, size));
+    }
+}
+
 TEST_CASE("nothing is written where it does not fit") {
     const SessionRequest request{uuid, 1, 2, "root"};
     const SessionAnswer answer{uuid, "root"};
