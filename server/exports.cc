@@ -214,8 +214,8 @@ std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::Session
     if (const auto why = config.is_virtual() ? std::nullopt : shared_.disks.conflict(config.name, disk))
         return refuse(config, OptionReply::err_policy, *why, *why);
     std::optional<HostClaim> of_host = host_claim(config, use->volume(), host);
-    const std::uint32_t host_flags =
-        (of_host ? nbd::host_fenced : 0) | (use->volume().writes_are_stable() ? nbd::writes_stable : 0);
+    const bool stable = config.durable_writes() || use->volume().writes_are_stable();
+    const std::uint32_t host_flags = (of_host ? nbd::host_fenced : 0) | (stable ? nbd::writes_stable : 0);
     std::string identity = config.identity.empty() ? use->volume().identity() : config.identity;
     // Another slot may have written before this one's first connection.
     const bool first = request.generation == 1 && request.slot == 0;

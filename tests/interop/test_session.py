@@ -626,3 +626,17 @@ def configured_identity(bench: Bench) -> None:
         assert f"{config}:3: error: identity" in output(bench.server_program, "--check", "--config", config, status=1)
     config.write_text("[disk]\nexportname = /srv/%s\nidentity = one\n")
     assert f"{config}:3: error: identity" in output(bench.server_program, "--check", "--config", config, status=1)
+
+
+@test("host: a server says which exports lose no acknowledged write with its machine")
+def stable_writes(bench: Bench) -> None:
+    server = bench.serve(config="\n".join(["[generic]", "listenaddr = 127.0.0.1", "port = @PORT@", "[cached]", f"exportname = {bench.file('a', MIB)}",
+                                           "[direct]", f"exportname = {bench.file('b', MIB)}", "cache = none",
+                                           "[durable]", f"exportname = {bench.file('c', MIB)}", "cache = writethrough", ""]))
+    # A file is on a disk of which nobody knows whether it has a volatile cache.
+    for name, stable in ((b"cached", 0), (b"direct", 0), (b"durable", 2)):
+        with dial(server) as link:
+            link.sendall(CLIENT_FLAGS + hosting(1) + claim(1, name, os.urandom(16)))
+            assert reply(link) == (ACK, b"") and reply(link)[0] == SESSION
+            kind, data = reply(link)
+            assert (kind, data[3] & 2) == (HOST, stable), f"{name!r}: {kind:#x}, {data!r}"
