@@ -55,8 +55,7 @@ std::vector<std::optional<T>> do_apart(std::vector<std::function<T()>> tasks,
     for (std::size_t threads = 0; !finished() && std::chrono::steady_clock::now() < deadline;) {
         if (threads < most_threads && state->next < state->tasks.size()) {
             auto handle = std::make_unique<Handle>(state);
-            if (const Result<pthread_t> thread = start_thread(work, handle.get())) {
-                (void)::pthread_detach(*thread);
+            if (start_detached_thread(work, handle.get())) {
                 (void)handle.release();
                 ++threads;
             }

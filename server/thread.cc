@@ -29,11 +29,14 @@ void* run_thread(void* given) {
 
 }  // namespace
 
-Result<pthread_t> start_thread(void* (*main)(void*), void* argument) {
+namespace {
+
+Result<pthread_t> start(void* (*main)(void*), void* argument, int detach_state) {
     pthread_attr_t attributes;
     int error = ::pthread_attr_init(&attributes);
     if (error != 0) return std::unexpected(SysError{error, "pthread_attr_init"});
     (void)::pthread_attr_setstacksize(&attributes, stack_size);
+    (void)::pthread_attr_setdetachstate(&attributes, detach_state);
     pthread_t thread{};
     auto beginning = std::make_unique<Beginning>(Beginning{main, argument});
     error = ::pthread_create(&thread, &attributes, run_thread, beginning.get());
@@ -41,6 +44,18 @@ Result<pthread_t> start_thread(void* (*main)(void*), void* argument) {
     if (error != 0) return std::unexpected(SysError{error, "pthread_create"});
     (void)beginning.release();  // the thread frees it
     return thread;
+}
+
+}  // namespace
+
+Result<pthread_t> start_thread(void* (*main)(void*), void* argument) {
+    return start(main, argument, PTHREAD_CREATE_JOINABLE);
+}
+
+Result<void> start_detached_thread(void* (*main)(void*), void* argument) {
+    const Result<pthread_t> thread = start(main, argument, PTHREAD_CREATE_DETACHED);
+    if (!thread) return std::unexpected(thread.error());
+    return {};
 }
 
 // pthread_getattr_np(3) would tell the lowest address, but asks for the thread's processors, too

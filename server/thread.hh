@@ -10,6 +10,10 @@ namespace holdfast::server {
 // The caller joins it.
 [[nodiscard]] Result<pthread_t> start_thread(void* (*main)(void*), void* argument);
 
+// Nobody joins it: it frees itself when it ends. Detached from its beginning, since a thread that is detached
+// while it ends crashes under the thread sanitizer.
+[[nodiscard]] Result<void> start_detached_thread(void* (*main)(void*), void* argument);
+
 // Gives back to the system what the calling thread has touched of its stack and does not use now. For a
 // thread of start_thread() that is about to wait for long.
 void release_unused_stack() noexcept;

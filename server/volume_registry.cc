@@ -96,6 +96,7 @@ private:
     const DiskKey key_;
     const std::shared_ptr<VolumeSlot> slot_;
     const std::string slot_name_;
+    pthread_t thread_{};               // joined by run(), unless it is abandoned
     std::shared_ptr<Opening> itself_;  // as long as the thread runs
     // Under the slot's mutex:
     bool abandoned_ = false;
@@ -110,7 +111,7 @@ Result<void> VolumeRegistry::Opening::start() {
         itself_.reset();
         return std::unexpected(thread.error());
     }
-    (void)::pthread_detach(*thread);
+    thread_ = *thread;
     registry_.openings_.push_back(this);
     return {};
 }
@@ -129,8 +130,11 @@ std::expected<VolumeUse, VolumeRefusal> VolumeRegistry::Opening::run(Lock& lock)
         release(slot);
         return std::unexpected(VolumeRefusal{false, started.error().message()});
     }
-    if (slot.changed.wait_until(lock, wanted_.deadline, [this] { return result_.has_value(); }))
+    if (slot.changed.wait_until(lock, wanted_.deadline, [this] { return result_.has_value(); })) {
+        lock.unlock();
+        (void)::pthread_join(thread_, nullptr);  // it has ended, or is about to
         return std::move(*result_);
+    }
     abandoned_ = true;
     return does_not_answer(slot);
 }
@@ -149,8 +153,10 @@ void VolumeRegistry::Opening::work() {
     if (const Volume* const volume = slot.volume ? slot.volume.get() : opened ? opened->get() : nullptr)
         traits = volume->traits();
     std::optional<VolumeUse> left_over;
+    bool abandoned = false;
     {
         const Lock lock(slot.mutex);
+        abandoned = abandoned_;
         slot.call = Call::none;
         if (!opened) {
             --slot.users;
@@ -168,6 +174,7 @@ void VolumeRegistry::Opening::work() {
         }
         slot.changed.notify_all();
     }
+    if (abandoned) (void)::pthread_detach(::pthread_self());
     left_over.reset();
     const std::shared_ptr<Opening> until_the_end = std::move(itself_);
     const std::lock_guard lock(registry_.mutex_);
