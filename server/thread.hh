@@ -10,8 +10,7 @@ namespace holdfast::server {
 // The caller joins it.
 [[nodiscard]] Result<pthread_t> start_thread(void* (*main)(void*), void* argument);
 
-// Nobody joins it: it frees itself when it ends. Detached from its beginning, since a thread that is detached
-// while it ends crashes under the thread sanitizer.
+// Nobody joins it: it frees itself when it ends.
 [[nodiscard]] Result<void> start_detached_thread(void* (*main)(void*), void* argument);
 
 // Gives back to the system what the calling thread has touched of its stack and does not use now. For a

@@ -46,7 +46,32 @@ void* touch_and_release(void* result) {
     return nullptr;
 }
 
+// As a sanitizer's runtime has them.
+thread_local std::array<char, 400 * 1024> much_local_storage;
+
+void* measure_room(void* result) {
+    asm volatile("" : : "r"(much_local_storage.data()) : "memory");
+    pthread_attr_t attributes;
+    if (::pthread_getattr_np(::pthread_self(), &attributes) != 0) return nullptr;
+    void* lowest = nullptr;
+    std::size_t size = 0;
+    (void)::pthread_attr_getstack(&attributes, &lowest, &size);
+    (void)::pthread_attr_destroy(&attributes);
+    const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+    *static_cast<std::size_t*>(result) = here - reinterpret_cast<std::uintptr_t>(lowest);
+    return nullptr;
+}
+
 }  // namespace
+
+// release_unused_stack() releases down to half of it; below the stack, another thread has its own.
+TEST_CASE("a thread has its room on the stack beside its local storage") {
+    std::size_t room = 0;
+    const auto thread = start_thread(measure_room, &room);
+    REQUIRE(thread);
+    REQUIRE(::pthread_join(*thread, nullptr) == 0);
+    CHECK(room >= 480 * 1024);
+}
 
 TEST_CASE("a thread gives back what it has touched of its stack") {
     Seen seen;
