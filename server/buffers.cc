@@ -163,8 +163,10 @@ std::size_t Buffers::commit(std::span<const std::uint8_t> area, std::size_t have
     std::size_t count = pages_of(have);
     while (count < all && held_.has(from + count)) ++count;
     if (count == pages_of(have) && count < all) {
-        const std::size_t more = std::min(pages_of(step) - count % pages_of(step), all - count);
-        if (!commit_pages(from + count, more)) return have;
+        std::size_t more = std::min(pages_of(step) - count % pages_of(step), all - count);
+        // Less than a step may be left of the guaranteed piece, and a page is enough to go on.
+        while (more > 0 && !commit_pages(from + count, more)) more /= 2;
+        if (more == 0) return have;
         count += more;
     }
     peak_ = std::max(peak_, taken_ - all + count);

@@ -43,8 +43,8 @@ public:
     // none.
     [[nodiscard]] std::span<std::uint8_t> reserve(std::size_t length);
     // Of a reserved area, `have` bytes of which are committed: commits what follows, up to the next whole
-    // step, or as far as it still has memory from before. Returns how many bytes from its beginning are
-    // committed then; `have`, where there is no memory for more.
+    // step, as far as it still has memory from before, or as much as is left. Returns how many bytes from its
+    // beginning are committed then; `have`, where there is no memory for more.
     [[nodiscard]] std::size_t commit(std::span<const std::uint8_t> area, std::size_t have);
     // Gives back the memory of all but the first `used` bytes of a reserved area, and what else is not in
     // use. Returns how many bytes from its beginning are committed now.

@@ -157,6 +157,16 @@ TEST_CASE("without anything to borrow, a reserved area has what is certain and n
     buffers.give(input);
 }
 
+TEST_CASE("what is left of the certain memory is enough to go on, however little it is") {
+    Budget nothing;
+    Buffers buffers = alone(nothing);
+    const auto others = buffers.take(Buffers::guaranteed - Buffers::page);
+    REQUIRE_FALSE(others.empty());
+    const auto area = buffers.reserve(1U << 20);
+    CHECK(buffers.commit(area, 0) == Buffers::page);
+    CHECK_MESSAGE(buffers.commit(area, Buffers::page) == Buffers::page, "there is no more");
+}
+
 TEST_CASE("memory that a connection does not use is not in its own way") {
     Budget nothing;
     Buffers buffers = alone(nothing);
