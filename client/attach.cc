@@ -26,8 +26,10 @@
 
 #include "client/block_size.hh"
 #include "client/control.hh"
+#include "client/host_identity.hh"
 #include "client/kernel_module.hh"
 #include "client/lease_keeper.hh"
+#include "client/link_health.hh"
 #include "client/netlink.hh"
 #include "client/pause.hh"
 #include "client/resident.hh"
@@ -87,6 +89,35 @@ Failure connect_failure(const SysError& error, const DeviceConfiguration& config
     return attached_already(*configuration.index, *sysfs);
 }
 
+// A device to attach, from before the handshake until it is connected: the claim at the server fences
+// whatever this machine has had attached there before, which must not be a device in use.
+struct Reserved {
+    std::uint32_t index = 0;
+    Fd turn;
+};
+
+std::expected<Reserved, Failure> reserve(std::uint32_t index) {
+    auto turn = take_turn(index);
+    if (!turn) return std::unexpected(Failure{ExitCode::busy, turn.error().text});
+    if (const auto sysfs = SysfsDevice::open(index); sysfs && sysfs->connected()) {
+        DeviceConfiguration configuration;
+        configuration.index = index;
+        return std::unexpected(connect_failure({EBUSY, "connect"}, configuration));
+    }
+    return Reserved{index, std::move(*turn)};
+}
+
+// The lowest device from `first` on that is free; one that the kernel will make where all it has are in use.
+std::expected<Reserved, Failure> reserve_any(std::uint32_t first) {
+    std::uint32_t next = first;
+    for (const std::uint32_t index : nbd_devices()) {
+        if (index < first) continue;
+        if (auto reserved = reserve(index)) return reserved;
+        next = index + 1;
+    }
+    return reserve(next);
+}
+
 std::expected<std::uint32_t, Failure> connect_device(Netlink& netlink,
                                                      const DeviceConfiguration& configuration, int socket) {
     const auto end = Clock::now() + open_patience;
@@ -102,10 +133,10 @@ std::expected<std::uint32_t, Failure> connect_device(Netlink& netlink,
     }
 }
 
-DeviceConfiguration configuration_for(const AttachRequest& request, const Found& found,
+DeviceConfiguration configuration_for(const AttachRequest& request, std::uint32_t index, const Found& found,
                                       const nbd::Uuid& session) {
     DeviceConfiguration configuration;
-    configuration.index = request.index;
+    configuration.index = index;
     configuration.size = whole_blocks(found.link.offer.size, found.block_size);
     configuration.block_size = found.block_size;
     configuration.server_flags = found.link.offer.flags;
@@ -166,7 +197,8 @@ std::optional<GrantedLease> lease_of(const std::vector<GrantedLease>& leases, in
 }
 
 DeviceRecord record_for(const AttachRequest& request, const DeviceConfiguration& configuration,
-                        std::uint32_t index, std::vector<Target> targets) {
+                        std::uint32_t index, std::vector<Target> targets,
+                        const std::optional<nbd::HostRequest>& host) {
     DeviceRecord record;
     record.index = index;
     record.identifier = configuration.identifier;
@@ -177,10 +209,11 @@ DeviceRecord record_for(const AttachRequest& request, const DeviceConfiguration&
     record.carries_root = request.carries_root;
     record.targets = std::move(targets);
     record.attached_at = now_since_boot();
+    record.host = host;
     return record;
 }
 
-LiveState live_for(const DeviceConfiguration& configuration, const Found& found) {
+LiveState live_for(const DeviceConfiguration& configuration, const Found& found, int socket) {
     LiveState live;
     live.size = configuration.size;
     live.target = static_cast<std::uint32_t>(found.target);
@@ -190,10 +223,50 @@ LiveState live_for(const DeviceConfiguration& configuration, const Found& found)
         live.writes_stable = found.link.session->writes_stable;
         live.boot_identity = found.link.session->boot_identity;
         live.export_identity = found.link.session->export_identity;
+        live.host_fenced = found.link.session->host_fenced;
     }
     live.request_limit = found.request_limit;
+    live.link_socket = name_of_socket(socket);
     live.link_changed_at = now_since_boot();
     return live;
+}
+
+struct Connected {
+    Reserved device;
+    SearchRequest searched;  // with the session and the host that were claimed
+    Found found;
+    DeviceConfiguration configuration;
+    std::optional<LimitedDevice> limited;
+};
+
+std::expected<Connected, Failure> connect_to_server(const AttachRequest& request, Netlink& netlink,
+                                                    Report& report) {
+    SearchRequest searched = request.search;
+    searched.session = random_session();
+    searched.dead_after = request.policy.dead_after;
+    constexpr int most_tries = 16;
+    std::uint32_t first = 0;
+    for (int tries = 1;; ++tries) {
+        auto device = request.index ? reserve(*request.index) : reserve_any(first);
+        if (!device) return std::unexpected(device.error());
+        if (!request.read_only) searched.host = new_attachment(device->index);
+        auto found = search(searched, report);
+        if (!found) return std::unexpected(found.error());
+        DeviceConfiguration configuration =
+            configuration_for(request, device->index, *found, searched.session);
+        hold_signals();
+        if (report.abandoned()) return std::unexpected(Failure{ExitCode::failure, "nobody waits any more"});
+        const auto limited = limit_before_connection(configuration.index, found->request_limit);
+        auto index = connect_device(netlink, configuration, found->link.socket.get());
+        if (index)
+            return Connected{std::move(*device), std::move(searched), std::move(*found),
+                             std::move(configuration), limited};
+        // Somebody has one open that is not connected, or was quicker.
+        if (request.index || index.error().code != ExitCode::busy || tries == most_tries)
+            return std::unexpected(index.error());
+        first = device->index + 1;
+        searched.session = random_session();
+    }
 }
 
 // The child. Comes back only with what failed; a daemon ends here.
@@ -205,40 +278,33 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
         report.note(
             fmt::format("connections={}: one connection is used; see CONNECTIONS in holdfast-client(8)",
                         request.policy.connections));
-    SearchRequest searched = request.search;
-    searched.session = random_session();
-    searched.dead_after = request.policy.dead_after;
-    auto found = search(searched, report);
-    if (!found) return std::unexpected(found.error());
-
-    const DeviceConfiguration configuration = configuration_for(request, *found, searched.session);
-    const std::string uri = found->targets[found->target].uri;
-    if (found->link.offer.size != configuration.size)
+    auto connected = connect_to_server(request, *netlink, report);
+    if (!connected) return std::unexpected(connected.error());
+    auto& [device, searched, found, configuration, limited] = *connected;
+    const std::uint32_t index = device.index;
+    const std::string uri = found.targets[found.target].uri;
+    if (found.link.offer.size != configuration.size)
         report.note(fmt::format(
             "{}: its size, {} bytes, is not a multiple of the block size {}; the last {} bytes cannot be "
             "reached",
-            uri, found->link.offer.size, configuration.block_size,
-            found->link.offer.size - configuration.size));
-    hold_signals();
-    if (report.abandoned()) return std::unexpected(Failure{ExitCode::failure, "nobody waits any more"});
-    const auto limited = limit_before_connection(configuration.index, found->request_limit);
-    auto index = connect_device(*netlink, configuration, found->link.socket.get());
-    if (!index) return std::unexpected(index.error());
-    const auto failed = [&](Netlink& connected, const SysError& error) {
-        [[maybe_unused]] const auto done = connected.disconnect(*index);
+            uri, found.link.offer.size, configuration.block_size,
+            found.link.offer.size - configuration.size));
+    Fd link = std::move(found.link.socket);
+    const auto failed = [&](Netlink& kernel, const SysError& error) {
+        end_link(link);
+        [[maybe_unused]] const auto done = kernel.disconnect(index);
         return std::unexpected(
-            Failure{ExitCode::failure, fmt::format("/dev/nbd{}: {}", *index, error.message())});
+            Failure{ExitCode::failure, fmt::format("/dev/nbd{}: {}", index, error.message())});
     };
     if (report.abandoned() || was_to_end()) return failed(*netlink, SysError{EINTR, "attach"});
-    auto sysfs = SysfsDevice::open(*index);
+    auto sysfs = SysfsDevice::open(index);
     if (!sysfs) return failed(*netlink, sysfs.error());
 
-    LiveState live = live_for(configuration, *found);
-    live.sectors_before = limit_to_restore(limited, *index, *sysfs, live.request_limit);
-    const auto lease = lease_of(request.leases, found->link.socket.get(), report);
+    LiveState live = live_for(configuration, found, link.get());
+    live.sectors_before = limit_to_restore(limited, index, *sysfs, live.request_limit);
+    const auto lease = lease_of(request.leases, link.get(), report);
     if (lease) live.lease = lease->state;
-    Fd link = std::move(found->link.socket);
-    DeviceRecord record = record_for(request, configuration, *index, std::move(found->targets));
+    DeviceRecord record = record_for(request, configuration, index, std::move(found.targets), searched.host);
     if (lease) record.lease = lease->record;
     Resident resident(std::move(*netlink), std::move(*sysfs), std::move(record), live);
     if (auto prepared = resident.prepare(title, request.home); !prepared) {
@@ -249,9 +315,10 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
     Daemon& daemon = resident.seal();
     daemon.take_charge(std::move(link), live);
     daemon.announce();
+    device.turn.reset();
     log::write(request.notes_on_console ? log::Level::debug : log::Level::notice,
-               LineText::of("nbd{}: attached to {}, {} bytes", *index, uri, live.size));
-    report.ready(*index, live.size, live.request_limit);
+               LineText::of("nbd{}: attached to {}, {} bytes", index, uri, live.size));
+    report.ready(index, live.size, live.request_limit);
     report.close();
     daemon.run();
     return {};

@@ -23,7 +23,10 @@
 #include "client/kernel_module.hh"
 #include "client/link.hh"
 #include "client/pause.hh"
+#include "client/record.hh"
 #include "client/release.hh"
+#include "client/socket_name.hh"
+#include "client/state_file.hh"
 #include "client/status.hh"
 #include "client/sysfs.hh"
 #include "client/usage.hh"
@@ -123,12 +126,37 @@ std::string claim_problem(Claim& claim, ExitCode& code) {
     return SysError{error, "flush"}.message() + "; --force detaches it all the same";
 }
 
+// The kernel disconnects a device with a lock that every nbd device needs, and waits for a sender that is
+// stuck in its socket: so the socket is ended first. Only the record of the daemon that has died knows it.
+// Where there is none, a device on which nothing is in flight has no such sender. The text says what is
+// wrong.
+std::string end_orphaned_link(std::uint32_t index, const SysfsDevice& sysfs) {
+    const auto text = read_state_file(index);
+    const auto known = text ? read_known_device(*text) : std::unexpected(text.error().message());
+    const bool ours = known && known->record.identifier == sysfs.attribute("backend");
+    // A UNIX socket has no name, and a record of an older version knows none.
+    const auto destroyed = ours && !known->live.link_socket.empty()
+                               ? destroy_socket(known->live.link_socket)
+                               : Result<void>(std::unexpected(SysError{ENOENT, "its record"}));
+    if (destroyed || sysfs.in_flight() == 0) return {};
+    return fmt::format(
+        "its connection cannot be ended ({}), and requests are in flight on it: to disconnect it now could "
+        "block "
+        "every nbd device of this machine; end the connection with `ss --kill dst SERVER`, then try again",
+        destroyed.error().message());
+}
+
 ExitCode disconnect_without_daemon(std::uint32_t index, bool force, const SysfsDevice& sysfs) {
     auto netlink = open_netlink();
     if (!netlink) {
         complain(netlink.error());
         return ExitCode::failure;
     }
+    if (force)
+        if (const std::string problem = end_orphaned_link(index, sysfs); !problem.empty()) {
+            complain(fmt::format("{}: {}", path_of(index), problem));
+            return ExitCode::failure;
+        }
     const auto done =
         force ? release_stuck(*netlink, index, sysfs.attribute("backend")) : netlink->disconnect(index);
     if (done) return ExitCode::ok;

@@ -133,7 +133,12 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
     const LinkTiming timing;
     const auto servers = static_cast<std::uint32_t>(record_.targets.size());
     link_ = std::move(link);
-    if (!link_ && live_.link_up) live_.link_changed_at = since_boot(now);
+    if (link_) live_.link_socket = name_of_socket(link_.get());
+    if (!link_ && live_.link_up) {
+        live_.link_changed_at = since_boot(now);
+        // Of the server machine that has the link, nothing is known.
+        live_.elsewhere_after = since_boot(now) + record_.policy.dead_after;
+    }
     live_.link_up = static_cast<bool>(link_);
     if (link_) {
         supervisor_ = Supervisor(timing, servers, live_.target, seed(), now);
@@ -229,11 +234,12 @@ std::optional<LinkEvent> Daemon::carry_out(LinkAction action) {
         case LinkAction::cut_link: cut_link(); return std::nullopt;
         case LinkAction::drop_link:
             // The kernel may have taken it all the same, where only its answer was lost.
-            if (candidate_) shut_down(candidate_->socket.get());
+            if (candidate_) end_link(candidate_->socket);
             candidate_.reset();
             return std::nullopt;
         case LinkAction::leave:
             leave_files();
+            let_link_go();
             leaving_ = true;
             return std::nullopt;
     }
@@ -247,7 +253,7 @@ void Daemon::on_kernel_event() {
         lose_link(cause_of_death(link_.get(), record_.policy.dead_after));
     if (leaving_) return;
     // Nobody receives on it any more.
-    if (!supervisor_->has_link() && link_) purge(link_.get());
+    if (!supervisor_->has_link() && link_) (void)purge(link_.get());
     tell(LinkEvent::slot_free);
 }
 
@@ -278,9 +284,15 @@ void Daemon::cut_link() {
     if (link_) {
         forget(link_.get());
         if (const auto health = health_of(link_.get())) supervisor_->learn_round_trip(health->round_trip);
-        // Wakes a sender of the kernel that is stuck in the old socket, and makes sure that nothing more
-        // comes from it.
-        shut_down(link_.get());
+        // Where its machine has only fallen silent, it may still apply what it holds, and no other machine
+        // can fence that. When it counts as dead is the administrator's word.
+        live_.elsewhere_after = Monotonic{0};
+        if (const auto health = health_of(link_.get()); !is_ended_by_peer(link_.get()))
+            live_.elsewhere_after = since_boot(now) + record_.policy.dead_after -
+                                    (health ? health->last_acknowledgement : milliseconds{0});
+        // Wakes a sender of the kernel that is stuck in the old socket. The kernel lets go of it, and then it
+        // is purged.
+        cut(link_.get());
     }
     stall_.link_lost(now);
     live_.link_changed_at = since_boot(now);
@@ -291,12 +303,18 @@ void Daemon::cut_link() {
     save();
 }
 
+// For good: nothing of what was written to it goes out any more.
+void Daemon::let_link_go() noexcept {
+    if (link_) forget(link_.get());
+    end_link(link_);
+}
+
 nbd::SessionClaim Daemon::next_claim() noexcept {
     // Tenths of a second since the boot: more than any generation before, also for a daemon that knows of
     // none, since there are fewer attempts than that.
     const auto tenths = static_cast<std::uint32_t>(since_boot(Clock::now()).count() / 100);
     live_.generation = std::max(live_.generation + 1, tenths);
-    return {session_, 0, live_.generation};
+    return {session_, 0, live_.generation, record_.host};
 }
 
 std::optional<LinkEvent> Daemon::try_server() {
@@ -338,6 +356,12 @@ std::optional<LinkEvent> Daemon::judge_attempt() {
     const Verdict verdict = judge(link.offer, link.session, record_, live_, sysfs_.writes() > 0);
     if (!verdict.refusal.empty()) {
         note_failure(verdict.refusal);
+        return LinkEvent::failed;
+    }
+    if (is_too_early(link.session, record_, live_, since_boot(Clock::now()))) {
+        note_failure(
+            "another server machine, or the same after a restart; it is used once the one before has been "
+            "silent for as long as dead-after says");
         return LinkEvent::failed;
     }
     if (!device_is_ours()) return LinkEvent::leave;  // the handshake took its time
@@ -383,8 +407,10 @@ std::optional<LinkEvent> Daemon::offer_link() {
 
 void Daemon::welcome_link() {
     const Clock::time_point now = Clock::now();
+    end_link(link_);  // the kernel has let go of it
     link_ = std::move(candidate_->socket);
     silence_.restart();
+    live_.link_socket = name_of_socket(link_.get());
     received_ = health_of(link_.get()).value_or(LinkHealth{}).received;
     if (auto watched = watch(link_.get(), EPOLLRDHUP, tag_link); !watched)
         log::warning(LineText::of("{}: {}", name(), watched.error().text()));
@@ -410,6 +436,7 @@ void Daemon::welcome_link() {
     }
     live_.request_limit = whole_requests(candidate_->offer.block_sizes.maximum, record_.block_size);
     mind_request_size(false);
+    live_.host_fenced = candidate_->session && candidate_->session->host_fenced;
     const std::uint64_t size = whole_blocks(candidate_->offer.size, record_.block_size);
     candidate_.reset();
     end_probe(now);
@@ -489,7 +516,7 @@ bool Daemon::device_is_ours() const noexcept { return sysfs_.may_be(record_.iden
 
 bool Daemon::give_device_up(std::string_view reason) {
     log::error(LineText::of("{}: given up, and its file system gets errors: {}", name(), reason));
-    if (link_) shut_down(link_.get());
+    let_link_go();
     const auto done = release_stuck(netlink_, record_.index, record_.identifier);
     if (!done) log::error(LineText::of("{}: {}; trying again", name(), done.error().text()));
     return done.has_value();

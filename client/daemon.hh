@@ -95,6 +95,7 @@ private:
     void mind_growth(Clock::time_point now);
     [[nodiscard]] bool is_too_long(std::chrono::milliseconds unanswered) const noexcept;
     void cut_link();
+    void let_link_go() noexcept;
     void note_failure(const LineText& reason);
     void lose_link(const LineText& reason);
     // Logs a line that a link brings which may come and go many times a minute.

@@ -126,7 +126,7 @@ void Daemon::resume_charge() {
     log::warning(LineText::of("{}: the daemon that was to take over has gone; this one stays", name()));
     if (!device_is_ours()) return tell(LinkEvent::leave);
     const bool up = supervisor_->has_link() && link_ && !is_dead(link_.get());
-    if (!up && link_) shut_down(link_.get());
+    if (!up) let_link_go();
     take_charge(up ? std::move(link_) : Fd{}, live_);
     save();
 }
@@ -136,18 +136,23 @@ bool Daemon::detach(bool forced, LineText& failure) {
     if (successor_) failure = "another daemon is about to take it over";
     if (!up && !forced) failure = "the link is down, so what was written may not have arrived";
     if (!failure.empty()) return false;
-    // With nothing in the way to the server, the kernel can tell it of the end. Else a sender may be stuck in
-    // the socket.
     if (!device_is_ours()) return true;
-    const bool clear = up && all_sent(link_.get());
-    if (!clear && link_) shut_down(link_.get());
+    // With nothing in the way to the server, and nobody who uses the device, the kernel can tell it of the
+    // end. Else a sender may be stuck in the socket, and the kernel would wait for it with a lock that every
+    // nbd device needs.
+    const bool clear = !forced && all_sent(link_.get());
+    if (!clear) let_link_go();
     const auto done = clear ? netlink_.disconnect(record_.index)
                             : release_stuck(netlink_, record_.index, record_.identifier);
     if (!done) failure = done.error().text();
-    if (done) log::notice(LineText::of("{}: detached", name()));
+    if (!done) return false;
+    // Told of the end: a reset would overtake that.
+    if (link_) forget(link_.get());
+    link_.reset();
+    log::notice(LineText::of("{}: detached", name()));
     // For whom the device serves next.
-    if (done && live_.sectors_before != 0) request_timer_.set_largest_request(live_.sectors_before);
-    return done.has_value();
+    if (live_.sectors_before != 0) request_timer_.set_largest_request(live_.sectors_before);
+    return true;
 }
 
 void Daemon::leave_files() {
@@ -168,13 +173,13 @@ DeviceStatus Daemon::status() const {
     status.peer = target().endpoint.text;
     status.identifier = shortened(record_.identifier);
     status.export_identity = live_.export_identity.view();
-    status.session = live_.session_known ? "fenced" : "unknown";
     if (live_.boot_identity) status.boot_identity = hex(*live_.boot_identity).view();
     status.last_error = live_.last_error;
     status.size = live_.size;
     status.block_size = record_.block_size;
     status.flags = record_.server_flags;
     status.read_only = (record_.server_flags & nbd::flag_read_only) != 0;
+    status.session = fencing_word(live_.session_known, live_.host_fenced || status.read_only);
     status.connections = 1;
     status.servers = record_.targets.size();
     status.daemon_pid = static_cast<std::uint64_t>(::getpid());

@@ -241,10 +241,11 @@ Link LinkAttempt::take_link() {
     // The ABORT after info and list: sent if it can be, and missed by nobody if it cannot.
     while (!handshake_.output().empty() && send_some()) continue;
     Link link{std::move(socket_), handshake_.offer(), handshake_.block_sizes_given(), std::nullopt};
-    const std::uint32_t flags = handshake_.host().value_or(nbd::HostAnswer{}).flags;
-    if (const auto answer = handshake_.session())
+    if (const auto answer = handshake_.session()) {
+        const std::uint32_t flags = handshake_.host().value_or(nbd::HostAnswer{}).flags;
         link.session = SessionFacts{answer->boot_identity, printable_words(answer->export_identity).view(),
-                                    (flags & nbd::writes_stable) != 0};
+                                    (flags & nbd::host_fenced) != 0, (flags & nbd::writes_stable) != 0};
+    }
     return link;
 }
 

@@ -77,6 +77,7 @@ using IdentityText = FixedText<256>;
 struct SessionFacts {
     nbd::Uuid boot_identity{};
     IdentityText export_identity;
+    bool host_fenced = false;    // older attachments of this machine and device are fenced, too
     bool writes_stable = false;  // acknowledged writes survive a power cut of the server's machine
 };
 

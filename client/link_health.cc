@@ -19,6 +19,13 @@ namespace holdfast::client {
 
 using std::chrono::milliseconds;
 
+namespace {
+
+// A peer that has acknowledged nothing for longer has not ended the connection: its silence has.
+constexpr std::uint32_t long_silence_ms = 3000;
+
+}  // namespace
+
 std::optional<LinkHealth> health_of(int socket) noexcept {
     tcp_info info{};
     socklen_t length = sizeof info;
@@ -85,9 +92,36 @@ bool all_sent(int socket) noexcept {
 
 void shut_down(int socket) noexcept { ::shutdown(socket, SHUT_RDWR); }
 
-void purge(int socket) noexcept {
+void cut(int socket) noexcept {
+    const linger none{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(socket, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    shut_down(socket);
+}
+
+bool purge(int socket) noexcept {
     const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
-    [[maybe_unused]] const int result = ::connect(socket, &nobody, sizeof nobody);
+    return ::connect(socket, &nobody, sizeof nobody) == 0 || errno != EBUSY;
+}
+
+void end_link(Fd& link) noexcept {
+    if (!link) return;
+    cut(link.get());
+    // A thread of the kernel that sleeps in the socket wakes up, and until then it is in use.
+    constexpr int most_tries = 20;
+    for (int i = 0; i < most_tries && !purge(link.get()); ++i) (void)::poll(nullptr, 0, 10);
+    link.reset();
+}
+
+bool is_ended_by_peer(int socket) noexcept {
+    tcp_info info{};
+    socklen_t length = sizeof info;
+    if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return is_dead(socket);
+    // <net/tcp_states.h>, which programs cannot include. A reset leaves tcp_close, and so does a keepalive
+    // that nobody has answered.
+    constexpr std::uint8_t tcp_close = 7, tcp_close_wait = 8, tcp_last_ack = 9, tcp_closing = 11;
+    if (info.tcpi_state == tcp_close) return info.tcpi_last_ack_recv < long_silence_ms;
+    return info.tcpi_state == tcp_close_wait || info.tcpi_state == tcp_last_ack ||
+           info.tcpi_state == tcp_closing;
 }
 
 }  // namespace holdfast::client

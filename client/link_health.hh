@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "common/linux/fd.hh"
 #include "common/linux/fixed_text.hh"
 
 namespace holdfast::client {
@@ -52,9 +53,19 @@ private:
 
 // Ends the connection for all who have the socket. Wakes a sender of the kernel that is stuck in it.
 void shut_down(int socket) noexcept;
+// The same for a link that is not ours any more, or about to be: when the last one who has it closes it, what
+// is in its send queue is thrown away.
+void cut(int socket) noexcept;
 // What is still in its send queue is thrown away and the peer told by a reset: else TCP would go on to
 // deliver old writes when the network is back. Call it when nobody sends or receives on it any more; a socket
-// that is in use refuses.
-void purge(int socket) noexcept;
+// that is in use refuses, and false is the answer.
+bool purge(int socket) noexcept;
+// How a link ceases to be ours: cut, purged as soon as the kernel's driver has let go of it, and closed.
+// Nothing that was written to it goes out after this. Takes a fifth of a second at most; after that the
+// kernel purges it when it closes it.
+void end_link(Fd& link) noexcept;
+// The peer's machine has closed or reset the connection by itself: it holds nothing any more that it may
+// still apply. False in doubt.
+[[nodiscard]] bool is_ended_by_peer(int socket) noexcept;
 
 }  // namespace holdfast::client

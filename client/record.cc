@@ -94,6 +94,17 @@ constexpr std::array live_durations{
     LiveDuration{"last_outage", &LiveState::last_outage},
     LiveDuration{"longest_outage", &LiveState::longest_outage},
     LiveDuration{"longest_stall", &LiveState::longest_stall},
+    LiveDuration{"elsewhere_after", &LiveState::elsewhere_after},
+};
+struct LiveFlag {
+    std::string_view key;
+    bool LiveState::*field;
+};
+constexpr std::array live_flags{
+    LiveFlag{"session_known", &LiveState::session_known},
+    LiveFlag{"host_fenced", &LiveState::host_fenced},
+    LiveFlag{"writes_stable", &LiveState::writes_stable},
+    LiveFlag{"link_up", &LiveState::link_up},
 };
 
 struct LeaseNumber {
@@ -134,6 +145,19 @@ std::optional<LeaseRecord> read_lease(std::string_view rest) {
     if (!read_hex(hardware, std::span(lease.client.hardware).first(lease.client.hardware_length)))
         return std::nullopt;
     return lease;
+}
+
+// "host HOST BOOT ATTACHMENT"
+std::string host_line(const nbd::HostRequest& host) {
+    return fmt::format("host {} {} {}\n", hex(host.host), hex(host.boot), host.attachment);
+}
+
+std::optional<nbd::HostRequest> read_host(std::string_view rest) {
+    const auto host = read_uuid(take_word(rest, ' '));
+    const auto boot = read_uuid(take_word(rest, ' '));
+    const auto attachment = number_in<std::uint64_t>(rest);
+    if (!host || !boot || !attachment) return std::nullopt;
+    return nbd::HostRequest{*host, *boot, *attachment, 0};
 }
 
 // "target ADDRESS NAME TEXT URI": all but the URI in hex, "-" for an empty name.
@@ -204,6 +228,10 @@ bool take_record_line(DeviceRecord& record, std::string_view key, std::string_vi
         record.lease = read_lease(value);
         return record.lease.has_value();
     }
+    if (key == "host") {
+        record.host = read_host(value);
+        return record.host.has_value();
+    }
     if (key == "target") {
         auto target = read_target(value);
         if (!target || record.targets.size() == most_targets) return false;
@@ -245,9 +273,8 @@ void add_lines(LiveLines& lines, const LiveState& live) {
     for (const auto& [key, field] : live_numbers) lines.add("{} {}\n", key, live.*field);
     for (const auto& [key, field] : live_small_numbers) lines.add("{} {}\n", key, live.*field);
     for (const auto& [key, field] : live_durations) lines.add("{} {}\n", key, (live.*field).count());
-    lines.add("session_known {}\n", live.session_known ? 1 : 0);
-    lines.add("link_up {}\n", live.link_up ? 1 : 0);
-    lines.add("writes_stable {}\n", live.writes_stable ? 1 : 0);
+    for (const auto& [key, field] : live_flags) lines.add("{} {}\n", key, live.*field ? 1 : 0);
+    lines.add("link_socket {}\n", live.link_socket);
     if (live.boot_identity) lines.add("boot_identity {}\n", hex(*live.boot_identity));
     lines.add("export_identity {}\n", live.export_identity);
     lines.add("last_error {}\n", live.last_error);
@@ -265,9 +292,9 @@ bool take_line(LiveState& live, std::string_view line) noexcept {
         if (key == name) return live.*field = number_in<std::uint32_t>(line).value_or(0), true;
     for (const auto& [name, field] : live_durations)
         if (key == name) return live.*field = milliseconds{number_in<std::int64_t>(line).value_or(0)}, true;
-    if (key == "link_up") return live.link_up = line == "1", true;
-    if (key == "writes_stable") return live.writes_stable = line == "1", true;
-    if (key == "session_known") return live.session_known = line == "1", true;
+    for (const auto& [name, field] : live_flags)
+        if (key == name) return live.*field = line == "1", true;
+    if (key == "link_socket") return live.link_socket = line, true;
     if (key == "boot_identity") return live.boot_identity = read_uuid(line), true;
     if (key == "export_identity") return live.export_identity = line, true;
     if (key == "last_error") return live.last_error = line, true;
@@ -297,6 +324,7 @@ std::string to_lines(const DeviceRecord& record) {
         policy.shutdown_timeout.count(), policy.lease == LeaseCare::leave ? "leave" : "renew",
         record.carries_root ? 1 : 0, record.attached_at.count());
     if (record.lease) lines += lease_line(*record.lease);
+    if (record.host) lines += host_line(*record.host);
     for (const Target& target : record.targets) lines += target_line(target);
     return lines;
 }

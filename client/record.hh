@@ -15,6 +15,7 @@
 #include "client/lease.hh"
 #include "client/link.hh"
 #include "client/policy.hh"
+#include "client/socket_name.hh"
 
 namespace holdfast::client {
 
@@ -35,6 +36,8 @@ struct DeviceRecord {
     std::vector<Target> targets;  // in order of preference
     Monotonic attached_at{0};
     std::optional<LeaseRecord> lease;  // that the daemon renews
+    // This attachment, for servers that fence older ones. Empty: read-only, or the machine has no name.
+    std::optional<nbd::HostRequest> host;
 };
 
 // What changes with every outage. Of fixed size, so that it may change after the seal.
@@ -43,6 +46,7 @@ struct LiveState {
     std::uint32_t target = 0;      // in use, or tried last
     std::uint32_t generation = 0;  // the last one that a server was told
     bool session_known = false;    // the server in use knows the session option
+    bool host_fenced = false;      // it fences older attachments of this machine, too
     bool link_up = false;
     bool writes_stable =
         false;  // what the server acknowledged survives a power cut of its machine, by its word
@@ -56,6 +60,9 @@ struct LiveState {
     std::uint64_t largest_request = 0;  // bytes; what the kernel has on its way may be so large
     std::uint64_t sectors_before = 0;   // queue/max_sectors_kb before it was lowered; 0: it was not
     Monotonic link_changed_at{0};       // when the link came up, or went down
+    // Before then no other server machine may be used: the one before may still apply what it holds.
+    Monotonic elsewhere_after{0};
+    SocketName link_socket;  // the one that the kernel has; empty: not known, or no TCP socket
     std::chrono::milliseconds last_outage{0};
     std::chrono::milliseconds longest_outage{0};
     std::chrono::milliseconds longest_stall{0};

@@ -50,7 +50,7 @@ bool Search::try_target(Found& found, std::size_t number) {
     const std::string where = target.endpoint.text.starts_with("unix:")
                                   ? target.uri
                                   : fmt::format("{} ({})", target.uri, target.endpoint.text);
-    const nbd::SessionClaim claim{request_.session, 0, ++generation_};
+    const nbd::SessionClaim claim{request_.session, 0, ++generation_, request_.host};
     auto link = make_link(target.endpoint,
                           nbd::ClientHandshake(nbd::ClientHandshake::Goal::go, target.export_name, claim),
                           request_.dead_after);

@@ -18,6 +18,7 @@ struct SearchRequest {
     std::optional<std::uint32_t> block_size;  // empty: the smallest that the server takes
     std::chrono::seconds patience{0};         // for how long to go on when none can be used; 0: one round
     nbd::Uuid session{};                      // the claim that is made at each
+    std::optional<nbd::HostRequest> host{};   // the same
     std::chrono::seconds dead_after = default_dead_after;
 };
 

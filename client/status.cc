@@ -107,6 +107,19 @@ std::string reconnect_words(const DeviceStatus& status) {
                                short_duration_words(status.longest_outage_ms));
 }
 
+std::string fencing_words(const DeviceStatus& status) {
+    if (status.session == std::string_view("fenced"))
+        return fmt::format("generation {}: the server keeps older connections' writes out",
+                           status.generation);
+    if (status.session == std::string_view("reconnects"))
+        return fmt::format(
+            "generation {}: only reconnects are fenced; after a forced detach or a reset of this machine an "
+            "old "
+            "write may still reach the disk",
+            status.generation);
+    return "unknown to the server: a write on an old connection may still reach the disk";
+}
+
 std::string lease_words(const DeviceStatus& status) {
     std::string words = fmt::format("{} of {}, ", status.address, status.interface);
     if (status.lease_seconds == 0xffffffff)
@@ -123,6 +136,11 @@ const char* word_of(DeviceState state) noexcept {
     for (const auto& [candidate, word] : state_words)
         if (candidate == state) return word;
     return "?";
+}
+
+const char* fencing_word(bool session_known, bool host_fenced) noexcept {
+    if (!session_known) return "unknown";
+    return host_fenced ? "fenced" : "reconnects";
 }
 
 StatusLines to_lines(const DeviceStatus& status) {
@@ -199,10 +217,11 @@ std::string to_text(const DeviceStatus& status) {
         row("disk", status.export_identity.empty()
                         ? "known by its size and flags only: the server does not say which disk it is"
                         : std::string(status.export_identity.view()));
-        row("session", status.session == std::string_view("fenced")
-                           ? fmt::format("generation {}: the server keeps older connections' writes out",
-                                         status.generation)
-                           : "unknown to the server: a write on an old connection may still reach the disk");
+        row("session", fencing_words(status));
+        if (status.servers > 1 && !status.read_only && status.session != std::string_view("unknown"))
+            row("",
+                "another server machine fences nothing of this one's: it is used dead-after this one's last "
+                "sign of life, and only its replication can keep out what this one still holds");
         row("reconnects", reconnect_words(status));
         if (status.longest_stall_ms > 0)
             row("stall", fmt::format("longest {}", short_duration_words(status.longest_stall_ms)));

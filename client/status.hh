@@ -31,7 +31,8 @@ struct DeviceStatus {
     LineText peer;             // its address
     LineText identifier;       // BACKEND_IDENTIFIER, shortened where it holds a session
     LineText export_identity;  // what the server says that the disk is; empty: it does not say
-    LineText session;        // "fenced": the server keeps old writes of this client out; "unknown": it cannot
+    LineText session;  // "fenced": the server keeps all old writes of this machine out; "reconnects": those
+                       // of this attachment only; "unknown": it cannot
     LineText boot_identity;  // of the server's machine, in hex; empty: it does not say
     LineText network;        // what is done to keep the root disk's; empty: nothing
     LineText domain;         // the daemon's SELinux context; empty: there is no SELinux, or no policy yet
@@ -67,6 +68,8 @@ struct DeviceStatus {
 };
 
 [[nodiscard]] const char* word_of(DeviceState state) noexcept;
+// For DeviceStatus::session.
+[[nodiscard]] const char* fencing_word(bool session_known, bool host_fenced) noexcept;
 
 // "key value" lines and an empty line at the end. A reader ignores keys that it does not know. Does not
 // allocate: the daemon calls it after its seal.

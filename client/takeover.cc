@@ -16,6 +16,7 @@
 
 #include "client/adoption.hh"
 #include "client/control.hh"
+#include "client/host_identity.hh"
 #include "client/kernel_module.hh"
 #include "client/link_health.hh"
 #include "client/new_targets.hh"
@@ -68,18 +69,6 @@ std::expected<SysfsDevice, Failure> device_of(const KnownDevice& known, std::uin
         sysfs->attribute("backend") != known.record.identifier)
         return std::unexpected(failure(index, "it was attached anew since its record was written"));
     return std::move(*sysfs);
-}
-
-// One at a time: of two that found the daemon dead, or left to them, both would act.
-std::expected<Fd, Failure> take_turn(std::uint32_t index) {
-    if (const auto made = make_run_directory(); !made)
-        return std::unexpected(failure(index, made.error().message()));
-    const std::string path = fmt::format("{}/nbd{}.lock", run_directory, index);
-    Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-    if (!file) return std::unexpected(failure(index, sys_error("open its lock").error().message()));
-    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0)
-        return std::unexpected(failure(index, "another daemon is about to take its place already"));
-    return file;
 }
 
 // A device, and who is in charge of it, before anything is changed.
@@ -148,8 +137,7 @@ void leave_server(const ServerChange& change, const DeviceRecord& record, LiveSt
     const bool stays = change.keeps_link && live.target == change.before_index;
     live.target = change.first;
     if (stays) return;
-    if (link) shut_down(link.get());
-    link.reset();
+    end_link(link);
     const nbd::SessionClaim claim{session_in(record.identifier).value_or(nbd::Uuid{}), 0, ++live.generation};
     const auto fenced =
         make_link(change.before.endpoint,
@@ -189,6 +177,10 @@ std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, const 
     const auto change = apply(changes, *device, notes);
     if (!change) return std::unexpected(change.error());
 
+    // An older version has not recorded it.
+    DeviceRecord& known = device->known.record;
+    const bool writable = (known.server_flags & nbd::flag_read_only) == 0;
+    if (!known.host && writable) known.host = new_attachment(index);
     std::optional<TakeoverCall> call = std::move(device->call);
     LiveState live = device->known.live;
     const DeviceRecord record = device->known.record;
@@ -244,6 +236,19 @@ ExitCode check_changes(std::uint32_t index, const TakeoverChanges& changes, cons
 }
 
 }  // namespace
+
+std::expected<Fd, Failure> take_turn(std::uint32_t index) {
+    if (const auto made = make_run_directory(); !made)
+        return std::unexpected(failure(index, made.error().message()));
+    const std::string path = fmt::format("{}/nbd{}.lock", run_directory, index);
+    Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!file) return std::unexpected(failure(index, sys_error("open its lock").error().message()));
+    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0)
+        return std::unexpected(failure(index,
+                                       "another holdfast-client is about to attach it, or to take its "
+                                       "daemon's place; try again"));
+    return file;
+}
 
 bool is_ours(std::uint32_t index) {
     const auto sysfs = SysfsDevice::open(index);

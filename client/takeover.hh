@@ -10,7 +10,9 @@
 #include "client/choices.hh"
 #include "client/exit_code.hh"
 #include "client/export_address.hh"
+#include "client/report.hh"
 #include "client/residence.hh"
+#include "common/linux/fd.hh"
 
 namespace holdfast::client {
 
@@ -26,6 +28,10 @@ struct TakeoverChanges {
 // attempt_patience each; one that answers and may not carry the device is a refusal.
 [[nodiscard]] ExitCode take_over(std::uint32_t index, const TakeoverChanges& changes, ProcessTitle& title,
                                  const Notes& notes);
+
+// The right to attach the device, or to put another daemon in charge of it, for as long as the descriptor is
+// open: of two processes that both found it free, or both found its daemon dead, one gets it.
+[[nodiscard]] std::expected<Fd, Failure> take_turn(std::uint32_t index);
 
 // The device is connected, by a holdfast-client, and no daemon answers for it.
 [[nodiscard]] bool is_orphan(std::uint32_t index);

@@ -75,4 +75,11 @@ bool writes_stay_stable(const LiveState& live, const SessionFacts& session) {
     return session.writes_stable && (!same_boot || live.writes_stable);
 }
 
+bool is_too_early(const std::optional<SessionFacts>& session, const DeviceRecord& record,
+                  const LiveState& live, Monotonic now) noexcept {
+    const bool writable = (record.server_flags & nbd::flag_read_only) == 0;
+    const bool other = session && live.boot_identity && session->boot_identity != *live.boot_identity;
+    return writable && other && now < live.elsewhere_after;
+}
+
 }  // namespace holdfast::client

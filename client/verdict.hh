@@ -20,4 +20,9 @@ struct Verdict {
 // every session before it in the same boot, whose writes may not have been flushed.
 [[nodiscard]] bool writes_stay_stable(const LiveState& live, const SessionFacts& session);
 
+// The server is another machine than the one before, or another boot of it, and the one before may still
+// apply what it was sent: only its own server fences that. `now`: since boot.
+[[nodiscard]] bool is_too_early(const std::optional<SessionFacts>& session, const DeviceRecord& record,
+                                const LiveState& live, Monotonic now) noexcept;
+
 }  // namespace holdfast::client

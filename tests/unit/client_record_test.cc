@@ -33,6 +33,7 @@ DeviceRecord some_record() {
     lease.client.hardware = {0x52, 0x54, 0, 0x77, 0, 0xff};
     lease.client.hostname = "kelp";
     record.lease = lease;
+    record.host = nbd::HostRequest{{0x40, 1}, {0xb0, 2}, 0xffffffffffffffff, 0};
     return record;
 }
 
@@ -42,6 +43,9 @@ LiveState some_state() {
     live.target = 1;
     live.generation = 4'000'000'000;
     live.session_known = true;
+    live.host_fenced = true;
+    live.elsewhere_after = Monotonic{4711};
+    live.link_socket = "4294967297 0200a1b2 0200";
     live.link_up = true;
     live.writes_stable = true;
     live.boot_identity = nbd::Uuid{9, 8, 7};
@@ -93,6 +97,7 @@ TEST_CASE("a record and its live state are read back as they were written") {
     CHECK(known->record.carries_root);
     CHECK(known->record.attached_at == record.attached_at);
     CHECK(known->record.lease == record.lease);
+    CHECK(known->record.host == record.host);
     REQUIRE(known->record.targets.size() == 2);
     CHECK(known->record.targets[0].export_name == record.targets[0].export_name);
     CHECK(known->record.targets[0].uri == record.targets[0].uri);
@@ -110,6 +115,22 @@ TEST_CASE("a record that is cut off, empty, or of another version is refused wit
     broken.replace(broken.find("target "), 12, "target zz zz");
     CHECK_FALSE(read_known_device(broken));
     CHECK(read_known_device(both() + "a new line of a later version\n"));
+}
+
+TEST_CASE("a host's line is read back, missing from an older record, and refused where it is broken") {
+    LiveLines live;
+    add_lines(live, some_state());
+    const auto read = [&live](const std::string& lines) {
+        return read_known_device(lines + std::string(live.view()));
+    };
+    DeviceRecord record = some_record();
+    record.host.reset();
+    const std::string without = to_lines(record);
+    CHECK_FALSE(read(without)->record.host);
+    for (const char* line : {"host \n", "host 00 00 1\n",
+                             "host 00000000000000000000000000000000 00000000000000000000000000000000 \n",
+                             "host 00000000000000000000000000000000 00000000000000000000000000000000 x\n"})
+        CHECK_FALSE(read(without + line));
 }
 
 TEST_CASE("a lease's line is read back, and a broken one is refused") {

@@ -185,3 +185,24 @@ TEST_CASE("JSON stays valid UTF-8, and no string in it gives an order to a termi
     CHECK(json_string("\xf4\x90\x80\x80") == "\"\\ufffd\\ufffd\\ufffd\\ufffd\"");
     CHECK(json_string("\xf0\x9f\x8c\x8a\xed\x9f\xbf") == "\"\xf0\x9f\x8c\x8a\xed\x9f\xbf\"");
 }
+
+TEST_CASE("what the server fences is said as it is, and whose business another server machine is") {
+    CHECK(fencing_word(false, true) == std::string_view("unknown"));
+    CHECK(fencing_word(true, false) == std::string_view("reconnects"));
+    CHECK(fencing_word(true, true) == std::string_view("fenced"));
+    DeviceStatus status = some_status();
+    status.generation = 7;
+    status.session = "fenced";
+    CHECK(contains(to_text(status), "generation 7: the server keeps older connections' writes out\n"));
+    CHECK_FALSE(contains(to_text(status), "another server machine"));
+    status.session = "reconnects";
+    CHECK(contains(to_text(status), "generation 7: only reconnects are fenced; after a forced detach"));
+    status.servers = 2;
+    CHECK(contains(to_text(status), "another server machine fences nothing of this one's"));
+    status.read_only = true;
+    CHECK_FALSE(contains(to_text(status), "another server machine"));
+    status.read_only = false;
+    status.session = "unknown";
+    CHECK(contains(to_text(status), "unknown to the server"));
+    CHECK_FALSE(contains(to_text(status), "another server machine"));
+}

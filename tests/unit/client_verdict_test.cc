@@ -155,3 +155,24 @@ TEST_CASE("writes are stable when every session of this boot of the server has s
     session.boot_identity = nbd::Uuid{2};
     CHECK(client::writes_stay_stable(live, session));
 }
+
+TEST_CASE("another server machine is too early while the one before may still apply what it holds") {
+    DeviceRecord record;
+    LiveState live;
+    live.boot_identity = nbd::Uuid{1};
+    live.elsewhere_after = client::Monotonic{15'000};
+    const SessionFacts same{{1}, "disk"};
+    const SessionFacts other{{2}, "disk"};
+    CHECK(client::is_too_early(other, record, live, client::Monotonic{14'999}));
+    CHECK_FALSE(client::is_too_early(other, record, live, client::Monotonic{15'000}));
+    CHECK_FALSE(client::is_too_early(same, record, live, client::Monotonic{0}));  // it fences
+    record.server_flags = nbd::flag_read_only;
+    CHECK_FALSE(client::is_too_early(other, record, live, client::Monotonic{0}));  // nothing was written
+    record.server_flags = 0;
+    live.elsewhere_after = client::Monotonic{0};  // it has ended the connection by itself
+    CHECK_FALSE(client::is_too_early(other, record, live, client::Monotonic{1}));
+    live.elsewhere_after = client::Monotonic{15'000};
+    live.boot_identity.reset();
+    CHECK_FALSE(client::is_too_early(other, record, live, client::Monotonic{0}));
+    CHECK_FALSE(client::is_too_early(std::nullopt, record, live, client::Monotonic{0}));
+}

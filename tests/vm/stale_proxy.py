@@ -1,9 +1,10 @@
 """A network that delivers the second half of a write much too late: a proxy between a client and its NBD server.
 
-    stale_proxy.py LISTEN:PORT SERVER:PORT OFFSET LENGTH
+    stale_proxy.py LISTEN:PORT SERVER:PORT OFFSET LENGTH [hang]
 
 The first WRITE request of OFFSET and LENGTH is held back in its middle: the server gets the header and half of the data,
-the client's connection is cut, and the connection to the server stays open. All other connections pass. At SIGUSR1 the
+the client's connection is cut, and the connection to the server stays open. All other connections pass. With `hang` the
+client's connection is not cut: it waits for an answer that never comes, as with a server that hangs. At SIGUSR1 the
 server gets the rest of the held write. What has happened is printed: `held`, then `delivered: ...` with what the server
 made of it.
 """
@@ -27,14 +28,16 @@ def address(text: str) -> tuple[str, int]:
 class Proxy:
     """One thread. Both ends of a connection are in `peers`, each with the other."""
 
-    def __init__(self, server: tuple[str, int], offset: int, length: int) -> None:
+    def __init__(self, server: tuple[str, int], offset: int, length: int, hang: bool) -> None:
         self._server = server
+        self._hang = hang
         self._length = length
         self._wanted = re.compile(WRITE + re.escape(struct.pack(">QI", offset, length)), re.DOTALL)
         self._peers: dict[socket.socket, socket.socket] = {}
         self._clients: set[socket.socket] = set()
         self._kept: tuple[socket.socket, bytearray] | None = None  # the server's side, and what it is to get
         self._begun: tuple[socket.socket, bytearray] | None = None  # the client's side, and what came of the write
+        self._hung: socket.socket | None = None
         self._done = False
 
     def run(self, listener: socket.socket) -> None:
@@ -99,8 +102,11 @@ class Proxy:
         self._kept = (server, bytearray(write[half:]))
         self._done = True
         del self._peers[client], self._peers[server]
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, and no more
-        client.close()
+        if self._hang:
+            self._hung = client  # its end is nobody's news
+        else:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, and no more
+            client.close()
         print("held", flush=True)
 
     def _hang_up(self, end: socket.socket) -> None:
@@ -131,8 +137,8 @@ class Proxy:
         print(f"delivered: {answer}", flush=True)
 
 
-def main(listen: str, server: str, offset: str, length: str) -> None:
-    proxy = Proxy(address(server), int(offset), int(length))
+def main(listen: str, server: str, offset: str, length: str, hang: str = "") -> None:
+    proxy = Proxy(address(server), int(offset), int(length), hang == "hang")
     signal.signal(signal.SIGUSR1, proxy.deliver)
     with socket.create_server(address(listen)) as listener:
         print("listening", flush=True)

@@ -1,5 +1,7 @@
-"""A write that was sent again on a new link, and whose first copy reaches the server when newer data is there."""
+"""A write that was sent again on a new link, or given up with its device, and whose first copy reaches the server when newer
+data is there. And a device that is given up while its sender is stuck."""
 
+import json
 import pathlib
 import signal
 import sys
@@ -17,10 +19,8 @@ PROXY = pathlib.Path(__file__).with_name("stale_proxy.py")
 @test("a write that arrives late does not overwrite newer data with holdfast-server, and does with a server that does not fence")
 def late_write(lab: Lab) -> None:
     network = lab.network()
-    machine = lab.boot("client", lab.image("server", 12), cards=[network.user_card()]).login()
-    machine.run("ip link set eth0 up && ip address add 10.0.2.15/24 dev eth0 && modprobe nbd")
-    for letter in "ON":  # old and new
-        machine.run(f"head -c {LENGTH} /dev/zero | tr '\\0' {letter} >/run/{letter}")
+    machine = lab.boot("client", lab.image("server", 12), cards=[network.user_card()], exit_on_reboot=False)
+    _prepare(machine)
     # First the one that must show the damage: without it, a whole block would prove nothing.
     found = _after_a_late_write(lab, machine, network, "nbdkit", 10811)
     lab.require(found == b"O", f"nbdkit, which fences nothing, kept the newer data (there is {found!r}): this test sees nothing")
@@ -29,22 +29,78 @@ def late_write(lab: Lab) -> None:
     lab.require(found == b"N", f"holdfast-server let a late write overwrite newer data: there is {found!r}")
     lab.require("fenced" in said, f"the server's log does not speak of the fence:\n{said}")
     outages.kernel_errors(machine)
+    # The same for a device that is given up while its server hangs, and attached again: another session.
+    found = _after_a_late_write(lab, machine, network, "nbdkit", 10821, given_up=True)
+    lab.require(found == b"O", f"nbdkit, which fences nothing, kept the newer data (there is {found!r}): this test sees nothing")
+    found = _after_a_late_write(lab, machine, network, "holdfast-server", 10823, given_up=True)
+    said = (lab.logs / "holdfast-server-10823.log").read_text(errors="replace")
+    lab.require(found == b"N", f"holdfast-server let a write of a device that was given up overwrite newer data: there is {found!r}")
+    lab.require("newer attachment of its machine" in said, f"the server's log does not speak of the fence:\n{said}")
+    _stuck_orphan(lab, machine, network)
+    # And for a machine that is reset meanwhile. To the server, the proxy keeps the old connection up.
+    found = _after_a_late_write(lab, machine, network, "holdfast-server", 10825, reset=True)
+    lab.require(found == b"N", f"holdfast-server let a write of before a reset overwrite newer data: there is {found!r}")
     machine.poweroff()
 
 
-def _after_a_late_write(lab: Lab, machine: Machine, network: Network, program: str, port: int) -> bytes:
+def _prepare(machine: Machine) -> None:
+    machine.login()
+    machine.run("ip link set eth0 up && ip address add 10.0.2.15/24 dev eth0 && modprobe nbd")
+    for letter in "ON":  # old and new
+        machine.run(f"head -c {LENGTH} /dev/zero | tr '\\0' {letter} >/run/{letter}")
+
+
+def _stuck_orphan(lab: Lab, machine: Machine, network: Network) -> None:
+    """A daemon that has died, a server that takes nothing more, and the kernel's sender stuck in the socket: to disconnect that
+    device would wait for the sender with the lock that every nbd device needs."""
+    stuck = serving.serve(lab, network, f"disk={lab.blank_disk(128, 'stuck')}", port=10831)
+    serving.serve(lab, network, f"disk={lab.blank_disk(16, 'beside')}", port=10832)
+    machine.run(f"holdfast-client attach {HOST},10831,disk --device nbd1")
+    machine.run(f"holdfast-client attach {HOST},10832,disk --device nbd2")  # its commands are in the page cache
+    pid = json.loads(machine.run("holdfast-client status --json nbd1"))["daemon_pid"]
+    stuck.signal(signal.SIGSTOP)
+    machine.start_command("dd if=/dev/zero of=/dev/nbd1 bs=64M count=1 oflag=direct 2>/run/dd.error; echo $? >/run/dd")
+    # The window is closed: nothing goes out any more, and something waits to.
+    queued = "ss -Htn dport = 10831 | { read -r state received queued rest; echo ${queued:-0}; }"
+    machine.wait_until(f"a=$({queued}); sleep 2; b=$({queued}); test $a -gt 100000 && test $a = $b", timeout=300)
+    machine.run(f"kill -KILL {pid}")
+    machine.wait_until("holdfast-client status nbd1 | grep -q unattended", timeout=60)
+    machine.start_command("holdfast-client detach --force nbd1 >/run/detach.said 2>&1; echo $? >/run/detach")
+    machine.wait_until("test -s /run/detach", timeout=120)
+    said = machine.run("cat /run/detach /run/detach.said")
+    lab.require(said == "0", f"detach --force of an orphan with a stuck sender: {said}")
+    machine.wait_until("test -s /run/dd && ! grep -qx 0 /run/dd", timeout=60)
+    # Another device's business goes through.
+    machine.run(f"holdfast-client detach nbd2 && holdfast-client attach {HOST},10832,disk --device nbd2 && "
+                "holdfast-client detach nbd2", timeout=120)
+    stuck.signal(signal.SIGCONT)
+
+
+def _after_a_late_write(lab: Lab, machine: Machine, network: Network, program: str, port: int, given_up: bool = False,
+                        reset: bool = False) -> bytes:
     """Which letters the block has at the end, as the disk on the host says."""
-    disk = lab.blank_disk(16, program)
+    disk = lab.blank_disk(16, f"{program}-{port}")
     export = serving.serve_with(program, lab, network, disk, port)
-    proxy = network.spawn([sys.executable, PROXY, f"127.0.0.1:{port + 1}", f"127.0.0.1:{port}", OFFSET, LENGTH],
-                          name=f"proxy-{program}", ready="listening")
-    machine.run(f"holdfast-client attach {HOST},{port + 1},{export} --device nbd0")
+    proxy = network.spawn([sys.executable, PROXY, f"127.0.0.1:{port + 1}", f"127.0.0.1:{port}", OFFSET, LENGTH,
+                           "hang" if given_up or reset else "cut"], name=f"proxy-{program}-{port}", ready="listening")
+    attach = f"holdfast-client attach {HOST},{port + 1},{export} --device nbd0"
+    machine.run(attach)
     write = f"dd if=/run/%s of=/dev/nbd0 bs={LENGTH} seek={OFFSET // LENGTH} oflag=direct conv=notrunc status=none"
     machine.start_command(f"{write % 'O'}; echo $? >/run/old")
     proxy.expect("^held", timeout=120)
-    # The kernel sends it again on the new link; that copy is acknowledged, and the block is free for newer data.
-    machine.wait_until("test -s /run/old", timeout=180)
-    lab.require(machine.run("cat /run/old; rm /run/old") == "0", f"{program}: the write that was sent again got an error")
+    if reset:
+        machine.reset()
+        _prepare(machine)
+        machine.wait_until(attach, timeout=180)
+    elif given_up:
+        machine.run("holdfast-client detach --force nbd0")
+        machine.wait_until("test -s /run/old", timeout=180)
+        lab.require(machine.run("cat /run/old; rm /run/old") != "0", f"{program}: the write of a device that was given up succeeded")
+        machine.run(attach)
+    else:
+        # The kernel sends it again on the new link; that copy is acknowledged, and the block is free for newer data.
+        machine.wait_until("test -s /run/old", timeout=180)
+        lab.require(machine.run("cat /run/old; rm /run/old") == "0", f"{program}: the write that was sent again got an error")
     machine.run(write % "N", timeout=180)
     status = outages.status(machine)
     proxy.signal(signal.SIGUSR1)

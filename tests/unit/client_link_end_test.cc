@@ -1,0 +1,150 @@
+// How a link ceases to be ours, on TCP connections over loopback: nothing of what it still holds goes out.
+#include <arpa/inet.h>
+#include <doctest/doctest.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <vector>
+
+#include "client/link_health.hh"
+#include "client/socket_name.hh"
+
+using namespace holdfast;
+using namespace holdfast::client;
+
+namespace {
+
+struct Pair {
+    Fd ours, peers;
+};
+
+Pair connected() {
+    const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address;
+    REQUIRE(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), length) == 0);
+    REQUIRE(::listen(listener.get(), 1) == 0);
+    REQUIRE(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0);
+    Pair pair;
+    pair.ours.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    REQUIRE(::connect(pair.ours.get(), reinterpret_cast<sockaddr*>(&address), length) == 0);
+    pair.peers.reset(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    REQUIRE(pair.peers);
+    return pair;
+}
+
+// Until the peer's window is closed and the send queue is full.
+void fill(int socket) {
+    const std::vector<char> data(1 << 16, 'x');
+    for (int quiet = 0; quiet < 5;) {
+        if (::send(socket, data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+            quiet = 0;
+            continue;
+        }
+        REQUIRE(errno == EAGAIN);
+        pollfd writable{socket, POLLOUT, 0};
+        if (::poll(&writable, 1, 50) == 0) ++quiet;
+    }
+}
+
+// How many bytes come before the end, and whether that is a reset.
+std::size_t drain(int socket, bool& reset) {
+    std::vector<char> data(1 << 16);
+    for (std::size_t total = 0;;) {
+        const ssize_t count = ::recv(socket, data.data(), data.size(), 0);
+        reset = count < 0 && errno == ECONNRESET;
+        if (count <= 0) return total;
+        total += static_cast<std::size_t>(count);
+    }
+}
+
+}  // namespace
+
+TEST_CASE("what a link that ends still holds does not go out, although somebody else has it open") {
+    Pair pair = connected();
+    const Fd kernels(::fcntl(pair.ours.get(), F_DUPFD_CLOEXEC, 0));
+    fill(pair.ours.get());
+    CHECK_FALSE(all_sent(pair.ours.get()));
+    int there = 0;
+    REQUIRE(::ioctl(pair.peers.get(), FIONREAD, &there) == 0);
+    end_link(pair.ours);
+    CHECK_FALSE(pair.ours);
+    bool reset = false;
+    CHECK(drain(pair.peers.get(), reset) <= static_cast<std::size_t>(there));
+    CHECK(reset);
+}
+
+TEST_CASE("a link that is only closed sends all of it: that is what ending it is for") {
+    Pair pair = connected();
+    fill(pair.ours.get());
+    int there = 0;
+    REQUIRE(::ioctl(pair.peers.get(), FIONREAD, &there) == 0);
+    pair.ours.reset();
+    bool reset = true;
+    CHECK(drain(pair.peers.get(), reset) > static_cast<std::size_t>(there));
+    CHECK_FALSE(reset);
+}
+
+TEST_CASE("a link that was cut is purged when the last who has it closes it") {
+    Pair pair = connected();
+    fill(pair.ours.get());
+    cut(pair.ours.get());
+    pair.ours.reset();
+    bool reset = false;
+    (void)drain(pair.peers.get(), reset);
+    CHECK(reset);
+}
+
+TEST_CASE("ending no link, or a UNIX socket, is no mistake") {
+    Fd none;
+    end_link(none);
+    std::array<int, 2> ends{};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
+    Fd ours(ends[0]);
+    const Fd peers(ends[1]);
+    end_link(ours);
+    char byte = 0;
+    CHECK(::recv(peers.get(), &byte, 1, 0) == 0);
+}
+
+TEST_CASE("the peer has ended a link that it has closed or reset, and no other") {
+    Pair pair = connected();
+    CHECK_FALSE(is_ended_by_peer(pair.ours.get()));
+    cut(pair.ours.get());
+    CHECK_FALSE(is_ended_by_peer(pair.ours.get()));
+    Pair closed = connected();
+    closed.peers.reset();
+    pollfd ended{closed.ours.get(), POLLIN, 0};
+    REQUIRE(::poll(&ended, 1, 10'000) == 1);
+    CHECK(is_ended_by_peer(closed.ours.get()));
+    Pair reset = connected();
+    end_link(reset.peers);
+    ended.fd = reset.ours.get();
+    REQUIRE(::poll(&ended, 1, 10'000) == 1);
+    CHECK(is_ended_by_peer(reset.ours.get()));
+}
+
+TEST_CASE("a TCP socket has a name of its own, and what is no name destroys nothing") {
+    const Pair pair = connected();
+    const SocketName name = name_of_socket(pair.ours.get());
+    CHECK_FALSE(name.empty());
+    CHECK_FALSE(name.full());
+    CHECK_FALSE(name == name_of_socket(pair.peers.get()));
+    CHECK(name == name_of_socket(pair.ours.get()));
+    std::array<int, 2> ends{};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
+    const Fd one(ends[0]);
+    const Fd other(ends[1]);
+    CHECK(name_of_socket(one.get()).empty());
+    for (const char* text :
+         {"", "1", "x 0200 0200", "1 02000001 0200", "1 zz zz", "1 0100000000000000 0100000000000000"})
+        CHECK(destroy_socket(text).error().code == EINVAL);
+}
