@@ -227,9 +227,9 @@ TEST_CASE("a flush that failed once fails for who was there, and not for a sessi
 TEST_CASE("a write to stable storage that fails loses nothing where a flush succeeds after it") {
     const TemporaryFile file(1 << 16);
     const auto disk = [&](const char* flushed) {
-        return OpenedDisk{{Fd(::open("/dev/full", O_RDWR | O_CLOEXEC)),
-                           Fd(::open(flushed, O_RDONLY | O_CLOEXEC)), false},
-                          DiskFacts()};
+        return OpenedDisk{
+            {Fd(::open("/dev/full", O_RDWR | O_CLOEXEC)), Fd(::open(flushed, O_RDONLY | O_CLOEXEC)), false},
+            DiskFacts()};
     };
     const std::uint8_t data[512] = {};
     FileVolume full(disk(file.request().path.c_str()));
