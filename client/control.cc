@@ -15,6 +15,9 @@
 #include <cstring>
 #include <utility>
 
+#include "client/state_file.hh"
+#include "client/status.hh"
+
 namespace holdfast::client {
 namespace {
 
@@ -256,21 +259,21 @@ Result<std::string> ask(std::uint32_t index, Order order, std::chrono::milliseco
 
 std::string describe_failure(std::uint32_t index, const SysError& error) {
     if (error.code != ETIMEDOUT) return "its daemon: " + error.message();
-    // Of the process that called listen().
-    ucred peer{};
-    socklen_t length = sizeof peer;
-    const auto socket = call(index, std::chrono::milliseconds{100});
-    if (!socket || ::getsockopt(socket->get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.pid <= 0)
+    // The public file names a process, also where callers before this one fill the daemon's queue.
+    DeviceStatus status;
+    const auto file = read_public_file(index);
+    if (file && file->alive) take_public_lines(status, file->text, true, std::chrono::milliseconds{0});
+    if (status.daemon_pid == 0)
         return fmt::format(
             "its daemon does not answer; end it (its name is holdfast-nbd{}), and give the device another "
-            "one with "
-            "`holdfast-client takeover nbd{}`",
+            "one "
+            "with `holdfast-client takeover nbd{}`",
             index, index);
     return fmt::format(
         "its daemon, process {}, does not answer; end it with `kill -KILL {}`, and give the device another "
         "one "
         "with `holdfast-client takeover nbd{}`",
-        peer.pid, peer.pid, index);
+        status.daemon_pid, status.daemon_pid, index);
 }
 
 Result<TakeoverCall> TakeoverCall::begin(std::uint32_t index, std::chrono::milliseconds patience) {
