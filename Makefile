@@ -148,7 +148,7 @@ FUZZED := $(wildcard common/protocol/*.cc) $(addprefix common/linux/,format.cc i
     $(addprefix server/,access.cc address.cc config.cc config_keys.cc config_value.cc disk_identity.cc \
         block_status.cc block_volume.cc file_volume.cc flusher.cc holders.cc loss_record.cc losses.cc volume.cc \
         counters.cc disks_in_use.cc inherited_sockets.cc listener.cc status_report.cc status_socket.cc \
-        access_file.cc access_table.cc admission.cc buffers.cc busy_poll.cc coalescing.cc config_file.cc disk_opening.cc exports.cc input.cc jobs.cc log_limit.cc \
+        access_file.cc access_table.cc admission.cc buffers.cc budget.cc busy_poll.cc coalescing.cc config_file.cc disk_opening.cc exports.cc input.cc jobs.cc log_limit.cc \
         opener_link.cc opener_wire.cc outbox.cc page_pipe.cc peer.cc requests.cc sessions.cc socket_io.cc thread.cc \
         transmission.cc volume_registry.cc) \
     $(addprefix client/,boot_environment.cc boot_plan.cc choices.cc config.cc control.cc devices.cc dhcp_message.cc \
