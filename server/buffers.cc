@@ -164,6 +164,8 @@ std::size_t Buffers::commit(std::span<const std::uint8_t> area, std::size_t have
     while (count < all && held_.has(from + count)) ++count;
     if (count == pages_of(have) && count < all) {
         std::size_t more = std::min(pages_of(step) - count % pages_of(step), all - count);
+        // Memory from before may lie further on in the area, where nothing is in use yet.
+        if (!commit_pages(from + count, more)) drop_pages(from + count + more, all - count - more);
         // Less than a step may be left of the guaranteed piece, and a page is enough to go on.
         while (more > 0 && !commit_pages(from + count, more)) more /= 2;
         if (more == 0) return have;

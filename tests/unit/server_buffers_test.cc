@@ -167,6 +167,24 @@ TEST_CASE("what is left of the certain memory is enough to go on, however little
     CHECK_MESSAGE(buffers.commit(area, Buffers::page) == Buffers::page, "there is no more");
 }
 
+TEST_CASE("memory from before is not in the way of a reserved area, wherever it lies") {
+    Budget nothing;
+    Buffers buffers = alone(nothing);
+    const auto input = buffers.take(Buffers::guaranteed - step);
+    const auto low = buffers.reserve(step);
+    const auto high = buffers.take(step);
+    REQUIRE_FALSE(high.empty());
+    buffers.give(low);
+    buffers.give(high);
+    // Its second half has the pages of `high`, all that there are.
+    const auto area = buffers.reserve(2 * step);
+    REQUIRE(area.data() == low.data());
+    CHECK(buffers.commit(area, 0) == step);
+    CHECK(buffers.commit(area, step) == step);
+    buffers.give(area);
+    buffers.give(input);
+}
+
 TEST_CASE("memory that a connection does not use is not in its own way") {
     Budget nothing;
     Buffers buffers = alone(nothing);
