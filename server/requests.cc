@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <cstring>
+#include <utility>
 
 #include "common/linux/log.hh"
 #include "server/block_status.hh"
@@ -30,6 +32,12 @@ constexpr int given_up = ECANCELED;
 std::uint64_t piece_length(std::uint64_t offset, std::uint64_t left) {
     const std::uint64_t end = (offset + 2 * Requests::piece - 1) / Requests::piece * Requests::piece;
     return std::min(left, end - offset);
+}
+
+// For the client: what happened, and not where in this machine.
+std::string_view text_of(const SysError& error) {
+    const char* const text = ::strerrordesc_np(error.code);
+    return text == nullptr ? "unknown error" : text;
 }
 
 }  // namespace
@@ -149,19 +157,27 @@ ReplyHead Requests::reply(const Request& request, const Result<void>& outcome) {
     const ErrorCode error = nbd::error_of(request, outcome.error().code);
     // ENOTSUP is what a client that asks for fast zeroes wants to know.
     if (error != ErrorCode::enotsup) log_failure(request, outcome.error());
-    return nbd::error_reply(request, error, offer_);
+    return nbd::error_reply(request, error, offer_, text_of(outcome.error()));
 }
 
 ReplyHead Requests::reply_failed_at(const Request& request, const SysError& error, std::uint64_t offset) {
     log_failure(request, error);
-    return nbd::error_reply_at(request, nbd::error_of(request, error.code), offset);
+    return nbd::error_reply_at(request, nbd::error_of(request, error.code), offset, text_of(error));
 }
 
-ReplyHead Requests::refuse(const Request& request, ErrorCode error) const {
-    log::debug(fmt::format("{}: request {} ({} bytes at {}, flags {:#x}) refused: {}", label_,
-                           request.command, request.length, request.offset, request.flags,
-                           nbd::name_of(error)));
-    return nbd::error_reply(request, error, offer_);
+ReplyHead Requests::refuse(const Request& request, ErrorCode error) {
+    const std::string_view why = nbd::reason_of_refusal(request, offer_, error);
+    const std::string text =
+        fmt::format("{}: request {} ({} bytes at {}, flags {:#x}) refused with {}: {}", label_,
+                    request.command, request.length, request.offset, request.flags, nbd::name_of(error), why);
+    // A mistake of the client's that its user sees as a failing disk, and can mend.
+    if (!nbd::is_aligned(request, offer_) && !std::exchange(logged_unaligned_, true)) {
+        log::warning(fmt::format("{}, {} bytes; set the client's block size, or cache = writeback here", text,
+                                 offer_.block_sizes.minimum));
+    } else {
+        log::debug(text);
+    }
+    return nbd::error_reply(request, error, offer_, why);
 }
 
 // A disk that fails, fails often: after the first few, only the 32nd, the 64th and so on are worth a line.

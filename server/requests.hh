@@ -62,7 +62,8 @@ public:
     // The end of a read that was answered with data up to `offset` and fails there. Logs it.
     [[nodiscard]] nbd::ReplyHead reply_failed_at(const nbd::Request& request, const SysError& error,
                                                  std::uint64_t offset);
-    [[nodiscard]] nbd::ReplyHead refuse(const nbd::Request& request, nbd::ErrorCode error) const;
+    // Of a request that was judged bad.
+    [[nodiscard]] nbd::ReplyHead refuse(const nbd::Request& request, nbd::ErrorCode error);
     void log_failure(const nbd::Request& request, const SysError& error);
     // For the delivery of what a failed flush tells.
     [[nodiscard]] const Writer& writer() const { return writer_; }
@@ -80,6 +81,7 @@ private:
     const std::atomic<Order>& order_;
     const std::string label_;
     std::uint64_t failures_ = 0;
+    bool logged_unaligned_ = false;
 };
 
 }  // namespace holdfast::server

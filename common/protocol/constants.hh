@@ -128,7 +128,7 @@ inline constexpr std::size_t longest_string = 4096;
 inline constexpr std::uint32_t most_listed_exports = 65536;
 // "Size constraints": what a client may assume that a server takes, and what the kernel sends at most.
 inline constexpr std::uint32_t largest_payload = 32U << 20;
-// A read with DF is answered in one chunk up to this length; the specification asks for 65536 at least.
+// Unused: a read with DF may be as long as any. (The specification asks for 65536 at least.)
 inline constexpr std::uint32_t longest_unfragmented = 256U << 10;
 inline constexpr std::uint16_t default_port = 10809;
 

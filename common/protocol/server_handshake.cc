@@ -18,6 +18,9 @@ namespace {
 constexpr unsigned most_options = 128;
 constexpr std::uint32_t longest_option = 1 << 20;
 
+// The smallest block that a client keeps to that cannot be told of any: the block devices of Linux do.
+constexpr std::uint32_t unspoken_block = 512;
+
 constexpr std::string_view malformed = "the option's data is malformed";
 constexpr std::string_view over_8_kib = "the option is longer than 8192 bytes";
 
@@ -227,6 +230,10 @@ void ServerHandshake::on_export_name() {
     if (has_nul(name)) return fail("EXPORT_NAME with a NUL in the name");
     const auto found = directory_.open(name);
     if (!found) return fail(found.error().text);
+    // Such a client cannot be told of block sizes, and would take errors of requests for those of a disk.
+    if (const std::uint32_t minimum = found->offer.block_sizes.minimum; minimum > unspoken_block)
+        return fail("EXPORT_NAME cannot tell the client that the smallest block is " +
+                    std::to_string(minimum) + " bytes; use a client that sends NBD_OPT_GO");
     begin_transmission(name, found->offer);
     put(bytes_of(WireExportReply{offer_.size, offer_.flags}));
     if (!no_zeroes_) output_.resize(output_.size() + export_reply_zeroes);
@@ -252,8 +259,8 @@ void ServerHandshake::on_list() {
     put_reply(OptionReply::ack);
 }
 
-// A client that does not ask for the block sizes is not turned away: nbd-client never asks, and a
-// request that does not keep to them is answered with an error.
+// A client that does not ask for the block sizes is not turned away: nbd-client never asks. Where it must
+// keep to one it is told unasked, and a request that does not keep to it is answered with an error.
 void ServerHandshake::on_info_or_go() {
     const auto request = decode_info_request(std::span(element_).first(length_));
     if (!request) return put_error(OptionReply::err_invalid, malformed);
@@ -265,7 +272,7 @@ void ServerHandshake::on_info_or_go() {
     const Offer& offer = found->offer;
     put_reply(OptionReply::info, bytes_of(WireInfoExport{static_cast<std::uint16_t>(Info::export_),
                                                          offer.size, flags_of(offer)}));
-    if (request->asks_for(Info::block_size)) {
+    if (request->asks_for(Info::block_size) || offer.block_sizes.minimum > 1) {
         const BlockSizes& sizes = offer.block_sizes;
         put_reply(OptionReply::info,
                   bytes_of(WireInfoBlockSize{static_cast<std::uint16_t>(Info::block_size), sizes.minimum,

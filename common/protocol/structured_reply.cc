@@ -2,6 +2,8 @@
 // a struct, and the length is what the struct has behind the head.
 #include "common/protocol/structured_reply.hh"
 
+#include <algorithm>
+
 namespace holdfast::nbd {
 
 namespace {
@@ -19,6 +21,17 @@ bool is_read(const Request& request) noexcept {
     return request.command == static_cast<std::uint16_t>(Command::read);
 }
 
+// `more`: how many bytes follow the text.
+ReplyHead error_chunk(Chunk type, const Request& request, ErrorCode error, std::string_view text,
+                      std::size_t more) noexcept {
+    text = text.substr(0, longest_error_text);
+    const std::size_t payload = payload_of<WireErrorChunk> + text.size() + more;
+    ReplyHead reply(WireErrorChunk{head(type, request, payload, true), static_cast<std::uint32_t>(error),
+                                   static_cast<std::uint16_t>(text.size())});
+    reply.add({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+    return reply;
+}
+
 }  // namespace
 
 ReplyHead success_reply(const Request& request, const Offer& offer) noexcept {
@@ -27,16 +40,18 @@ ReplyHead success_reply(const Request& request, const Offer& offer) noexcept {
     return ReplyHead(encode_simple_reply({ErrorCode::none, request.cookie}));
 }
 
-ReplyHead error_reply(const Request& request, ErrorCode error, const Offer& offer) noexcept {
+ReplyHead error_reply(const Request& request, ErrorCode error, const Offer& offer,
+                      std::string_view text) noexcept {
     if (!offer.structured_replies) return ReplyHead(encode_simple_reply({error, request.cookie}));
-    return ReplyHead(WireErrorChunk{head(Chunk::error, request, payload_of<WireErrorChunk>, true),
-                                    static_cast<std::uint32_t>(error), 0});
+    return error_chunk(Chunk::error, request, error, text, 0);
 }
 
-ReplyHead error_reply_at(const Request& request, ErrorCode error, std::uint64_t offset) noexcept {
-    return ReplyHead(
-        WireErrorOffsetChunk{head(Chunk::error_offset, request, payload_of<WireErrorOffsetChunk>, true),
-                             static_cast<std::uint32_t>(error), 0, offset});
+ReplyHead error_reply_at(const Request& request, ErrorCode error, std::uint64_t offset,
+                         std::string_view text) noexcept {
+    const be64 where(offset);
+    ReplyHead reply = error_chunk(Chunk::error_offset, request, error, text, sizeof where);
+    reply.add(bytes_of(where));
+    return reply;
 }
 
 bool may_fragment(const Request& request, const Offer& offer) noexcept {
@@ -74,6 +89,23 @@ std::span<const std::uint8_t> encode_status_reply(
     put(WireStatusChunk{head(Chunk::block_status, request, payload, true), base_allocation_id});
     for (const StatusExtent& one : extents) put(WireStatusExtent{one.length, one.state});
     return out.first(size);
+}
+
+bool is_aligned(const Request& request, const Offer& offer) noexcept {
+    const std::uint32_t minimum = std::max(offer.block_sizes.minimum, std::uint32_t{1});
+    return request.offset % minimum == 0 && request.length % minimum == 0;
+}
+
+std::string_view reason_of_refusal(const Request& request, const Offer& offer, ErrorCode error) noexcept {
+    if (error == ErrorCode::eperm) return "the export is read-only";
+    if (error == ErrorCode::enospc) return "beyond the end of the export";
+    if (static_cast<Command>(request.command) == Command::flush) return "no such flush was offered";
+    if (!is_aligned(request, offer))
+        return "offset or length is not a multiple of the export's minimum block size";
+    if (request.length > offer.block_sizes.maximum) return "longer than the export's maximum block size";
+    if (request.offset > offer.size || request.length > offer.size - request.offset)
+        return "beyond the end of the export";
+    return "the command, or a flag of it, was not offered";
 }
 
 }  // namespace holdfast::nbd

@@ -3,10 +3,12 @@
 // else.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "common/protocol/constants.hh"
 #include "common/protocol/transmission.hh"
@@ -14,15 +16,24 @@
 
 namespace holdfast::nbd {
 
+// What an error chunk says for a person, in bytes at most.
+inline constexpr std::size_t longest_error_text = 80;
+
 // Bytes in front of a read's data, or a whole reply without data.
 class ReplyHead {
 public:
-    static constexpr std::size_t longest = sizeof(WireErrorOffsetChunk);
+    static constexpr std::size_t longest = sizeof(WireErrorOffsetChunk) + longest_error_text;
 
     template <WireStruct T>
     explicit ReplyHead(const T& wire) noexcept : size_(sizeof wire) {
         static_assert(sizeof wire <= longest);
         std::memcpy(bytes_.data(), &wire, sizeof wire);
+    }
+
+    // What follows. There is room for it.
+    void add(std::span<const std::uint8_t> bytes) noexcept {
+        std::ranges::copy(bytes, bytes_.begin() + static_cast<std::ptrdiff_t>(size_));
+        size_ += bytes.size();
     }
 
     [[nodiscard]] std::span<const std::uint8_t> bytes() const noexcept {
@@ -40,11 +51,19 @@ private:
 // To a request that was carried out and has no data to send: a simple reply, which is valid always, but to a
 // read of nothing from a client with structured replies.
 [[nodiscard]] ReplyHead success_reply(const Request& request, const Offer& offer) noexcept;
-// To a request that was not, with `error` not none. The only reply, or the last chunk of one.
-[[nodiscard]] ReplyHead error_reply(const Request& request, ErrorCode error, const Offer& offer) noexcept;
+// To a request that was not, with `error` not none. The only reply, or the last chunk of one. `text`: for a
+// person, cut at longest_error_text; simple replies have none.
+[[nodiscard]] ReplyHead error_reply(const Request& request, ErrorCode error, const Offer& offer,
+                                    std::string_view text) noexcept;
 // To a read that was answered with data up to `offset` and fails there. Only with structured replies.
-[[nodiscard]] ReplyHead error_reply_at(const Request& request, ErrorCode error,
-                                       std::uint64_t offset) noexcept;
+[[nodiscard]] ReplyHead error_reply_at(const Request& request, ErrorCode error, std::uint64_t offset,
+                                       std::string_view text) noexcept;
+
+// Whether offset and length are whole blocks of the offer's minimum.
+[[nodiscard]] bool is_aligned(const Request& request, const Offer& offer) noexcept;
+// Why judge() refused it with this error, for an error chunk and for the log.
+[[nodiscard]] std::string_view reason_of_refusal(const Request& request, const Offer& offer,
+                                                 ErrorCode error) noexcept;
 
 // --- reads ---
 

@@ -71,14 +71,6 @@ ErrorCode check_range(const Request& request, const Offer& offer, const CommandR
     return ErrorCode::none;
 }
 
-ErrorCode check_read(const Request& request, const Offer& offer) noexcept {
-    const ErrorCode error = check_range(request, offer, read_rules);
-    const bool unfragmented = (request.flags & cmd_flag_df) != 0;
-    if (error == ErrorCode::none && unfragmented && request.length > longest_unfragmented)
-        return ErrorCode::eoverflow;
-    return error;
-}
-
 // An answer has at least one extent, and no extent is empty.
 ErrorCode check_block_status(const Request& request, const Offer& offer) noexcept {
     if (!offer.block_status || request.length == 0) return ErrorCode::einval;
@@ -94,7 +86,7 @@ ErrorCode check_flush(const Request& request, const Offer& offer) noexcept {
 
 ErrorCode check(const Request& request, const Offer& offer) noexcept {
     switch (static_cast<Command>(request.command)) {
-        case Command::read: return check_read(request, offer);
+        case Command::read: return check_range(request, offer, read_rules);
         case Command::write: return check_range(request, offer, write_rules);
         case Command::trim: return check_range(request, offer, trim_rules);
         case Command::cache: return check_range(request, offer, cache_rules);
@@ -155,7 +147,7 @@ ErrorCode error_from_errno(int code) noexcept {
         case ENOSPC:
         case EDQUOT:
         case EFBIG: return ErrorCode::enospc;
-        // ENOTSUP and EOVERFLOW on the wire are for fast zeroes and unfragmented reads only.
+        // ENOTSUP and EOVERFLOW on the wire are for fast zeroes and for reads with DF that are too long.
         case EINVAL:
         case EOPNOTSUPP:
         case EOVERFLOW: return ErrorCode::einval;

@@ -64,7 +64,7 @@ struct Judgement {
 // commands or flags EINVAL, writes to a read-only export EPERM, beyond the end EINVAL for reads and ENOSPC
 // for writes, offset or length not a multiple of the minimum block size EINVAL, a read, write or cache of
 // more than the maximum block size EINVAL (trim, zeroes and block status carry no data and may be longer), a
-// read with DF of more than longest_unfragmented EOVERFLOW, a flush that names a range EINVAL, a block status
+// read with DF is judged as any other, a flush that names a range EINVAL, a block status
 // of nothing EINVAL, any other zero length is served as nothing. Never overflows: a request that is served
 // lies within the export.
 [[nodiscard]] Judgement judge(const Request& request, const Offer& offer) noexcept;

@@ -49,12 +49,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         check_chunk(success.bytes(), 0, request, true);
     else
         check_simple(success, request, ErrorCode::none);
-    const ReplyHead error = error_reply(request, ErrorCode::eio, offer);
+    const ReplyHead error = error_reply(request, ErrorCode::eio, offer, "text");
     if (offer.structured_replies)
         check((check_chunk(error.bytes(), 0, request, true).type & 0x8000) != 0, "an error is one");
     else
         check_simple(error, request, ErrorCode::eio);
-    check_chunk(error_reply_at(request, ErrorCode::eio, request.offset).bytes(), 0, request, true);
+    check_chunk(error_reply_at(request, ErrorCode::eio, request.offset, "text").bytes(), 0, request, true);
     check(data_reply(request, offer).size() == size_of_data_reply(offer), "data begin where it is said");
 
     // Parts of a read, one after the other.

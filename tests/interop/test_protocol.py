@@ -31,6 +31,12 @@ class Reply:
     def error(self) -> int:
         return struct.unpack(">I", self.data[:4])[0]
 
+    def words(self) -> str:
+        """What an error chunk says for a person."""
+        length = struct.unpack(">H", self.data[4:6])[0]
+        assert len(self.data) == 6 + length + (8 if self.kind == ERROR_OFFSET else 0), self
+        return self.data[6:6 + length].decode("ascii")
+
 
 class Raw:
     """A client that says exactly what it is told to."""
@@ -268,14 +274,39 @@ def chunks(bench: Bench) -> None:
         assert raw.refused(READ, 0, 512, DF) == errno.EINVAL
 
 
-@test("protocol: a read that must not be split is EOVERFLOW when it is too long, and the connection goes on")
+@test("protocol: a read that must not be split is one chunk up to the longest, whatever memory there is")
 def unfragmented(bench: Bench) -> None:
-    server, content = served_sparse(bench)
-    with Raw(server).enter() as raw:
-        assert raw.refused(READ, 0, 8 * MIB, DF) == errno.EOVERFLOW
-        assert raw.refused(WRITE, 0, 512, DF, payload=bytes(512)) == errno.EINVAL
-        (only,) = raw.call(READ, 2 * MIB, 65536, DF)
-        assert only.data[8:] == content[2 * MIB:][:65536]
+    content = bench.random_file("disk", 33 * MIB).read_bytes()
+    for budget in (0, 256 * MIB):
+        server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\nbuffermemory = {budget}\n"
+                                    f"[disk]\nexportname = {bench.folder / 'disk'}\n")
+        with Raw(server).enter() as raw:
+            for length in (65536, 256 * 1024 + 1, MIB, 4 * MIB, 32 * MIB):
+                (only,) = raw.call(READ, MIB, length, DF)
+                assert only.kind == DATA and only.data == struct.pack(">Q", MIB) + content[MIB:MIB + length], length
+            assert raw.refused(READ, 0, 32 * MIB + 1, DF) == errno.EINVAL
+            assert raw.refused(WRITE, 0, 512, DF, payload=bytes(512)) == errno.EINVAL
+
+
+@test("protocol: a client that must keep to blocks is told so, asked or not, and one that does not keep to them is told why it fails")
+def unasked_block_size(bench: Bench) -> None:
+    bench.file("disk", MIB)
+    for cache, told in (("none", 1), ("writeback", 0)):
+        server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\n"
+                                    f"[disk]\nexportname = {bench.folder / 'disk'}\ncache = {cache}\n")
+        with Raw(server) as raw:
+            assert raw.ask(STRUCTURED) == [(ACK, b"")]
+            replies = raw.ask(GO, named(b"disk") + struct.pack(">H", 0))
+            sizes = [data for kind, data in replies if kind == REP_INFO and data[:2] == struct.pack(">H", 3)]
+            assert len(sizes) == told, replies
+            if told:
+                least = struct.unpack(">HIII", sizes[0])[1]
+                assert least in (512, 1024, 2048, 4096), least
+                (only,) = raw.call(READ, 1, least)
+                assert only.error() == errno.EINVAL and only.words().startswith("offset or length is not a multiple"), only
+                server.wait_for_log("set the client's block size, or cache = writeback here")
+                (only,) = raw.call(READ, least, least)
+                assert only.data[8:] == bytes(least)
 
 
 @test("protocol: where a long read fails it says at which offset, and the connection goes on")
@@ -287,11 +318,11 @@ def error_offset(bench: Bench) -> None:
         replies = raw.call(READ, 0, 8 * MIB)
         got = b"".join(each.data[8:] for each in replies if each.kind == DATA)
         assert content.startswith(got)
-        code, words, offset = struct.unpack(">IHQ", replies[-1].data)
-        assert (replies[-1].kind, code, words) == (ERROR_OFFSET, errno.EIO, 0)
+        assert (replies[-1].kind, replies[-1].error(), replies[-1].words()) == (ERROR_OFFSET, errno.EIO, "Input/output error")
+        offset = struct.unpack(">Q", replies[-1].data[-8:])[0]
         assert 0 <= offset <= 8 * MIB and offset >= len(got)
         (only,) = raw.call(READ, 6 * MIB, 512)
-        assert (only.kind, only.data) == (ERROR_OFFSET, struct.pack(">IHQ", errno.EIO, 0, 6 * MIB))
+        assert (only.kind, only.error(), only.data[-8:]) == (ERROR_OFFSET, errno.EIO, struct.pack(">Q", 6 * MIB))
         (only,) = raw.call(READ, MIB, 512)
         assert only.data[8:] == content[MIB:][:512]
 
@@ -301,9 +332,11 @@ def errors(bench: Bench) -> None:
     server, _ = served_sparse(bench)
     for structured in (False, True):
         with Raw(server).enter(structured=structured) as raw:
-            for request in ((READ, 8 * MIB, 1), (CACHE, 8 * MIB, 1), (99, 0, 0)):
+            beyond, unknown = "beyond the end of the export", "the command, or a flag of it, was not offered"
+            for request, words in (((READ, 8 * MIB, 1), beyond), ((CACHE, 8 * MIB, 1), beyond), ((99, 0, 0), unknown)):
                 (only,) = raw.call(*request)
                 assert only.kind == (ERROR if structured else None) and only.error() == errno.EINVAL, only
+                assert not structured or only.words() == words, only
             (only,) = raw.call(WRITE, 8 * MIB, 512, payload=bytes(512))
             assert only.error() == errno.ENOSPC
             assert raw.call(CACHE, 0, 4096)[0].kind is None

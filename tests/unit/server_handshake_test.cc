@@ -52,6 +52,7 @@ public:
     std::string identity = "lvm:Xy12";
     std::string description;
     bool secret = false;
+    std::uint32_t minimum = 1;
     std::string refusal_text = "no such export";
     std::uint32_t host_flags = 0x00000003;
     std::vector<std::string> looked, opened, claimed;
@@ -62,7 +63,7 @@ private:
         if (name == "private") return std::unexpected(Refusal{OptionReply::err_policy, "not for you"});
         if (name != "root" && !name.empty())
             return std::unexpected(Refusal{OptionReply::err_unknown, refusal_text});
-        return OfferedExport{{1 << 20, flag_send_flush | flag_send_fua, {512, 4096, 32 << 20}},
+        return OfferedExport{{1 << 20, flag_send_flush | flag_send_fua, {minimum, 4096, 32 << 20}},
                              {"root", description}};
     }
 };
@@ -70,7 +71,7 @@ private:
 const Bytes greeting = text("NBDMAGICIHAVEOPT") + hex("0003");
 const Bytes client_flags = hex("00000003");
 const Bytes info_export = hex("0000 0000000000100000 000d");
-const Bytes info_block_size = hex("0003 00000200 00001000 02000000");
+const Bytes info_block_size = hex("0003 00000001 00001000 02000000");
 
 // The data of INFO and GO.
 Bytes asking_for(std::string_view name, const Bytes& infos = {}) {
@@ -198,13 +199,36 @@ TEST_CASE("GO answers with the export, block sizes when asked, and enters transm
     CHECK(outcome.name == "root");
     CHECK(outcome.opened == std::vector<std::string>{"root"});
     CHECK(outcome.output == hex("0003e889045565a9 00000007 00000003 0000000c 0000 0000000000100000 000d"
-                                "0003e889045565a9 00000007 00000003 0000000e 0003 00000200 00001000 02000000"
+                                "0003e889045565a9 00000007 00000003 0000000e 0003 00000001 00001000 02000000"
                                 "0003e889045565a9 00000007 00000001 00000000"));
 }
 
 TEST_CASE("GO answers without block sizes when they were not asked for, and does not insist") {
     CHECK(run(client_flags + option(go, asking_for("root"))).output == go_answer);
     CHECK(run(client_flags + option(go, asking_for("root", hex("0000 ffff 0004")))).output == go_answer);
+}
+
+TEST_CASE("GO and INFO tell unasked of a smallest block that is more than a byte, and once") {
+    Directory directory;
+    directory.minimum = 4096;
+    const Bytes sizes = hex("0003 00001000 00001000 02000000");
+    for (const Bytes& asked : {Bytes(), hex("0003"), hex("0000")}) {
+        CHECK(run(client_flags + option(go, asking_for("root", asked)), SIZE_MAX, directory).output ==
+              reply(go, 3, info_export) + reply(go, 3, sizes) + reply(go, 1));
+        CHECK(run(client_flags + option(info, asking_for("root", asked)), SIZE_MAX, directory).output ==
+              reply(info, 3, info_export) + reply(info, 3, sizes) + reply(info, 1));
+    }
+}
+
+TEST_CASE("EXPORT_NAME, which cannot tell of block sizes, is refused where they are not those of any disk") {
+    for (const std::uint32_t minimum : {1U, 512U, 1024U, 4096U}) {
+        CAPTURE(minimum);
+        Directory directory;
+        directory.minimum = minimum;
+        const Outcome outcome = run(client_flags + option(export_name, text("root")), SIZE_MAX, directory);
+        CHECK(outcome.state == (minimum > 512 ? State::failed : State::transmission));
+        if (minimum > 512) CHECK(outcome.reason.find("NBD_OPT_GO") != std::string::npos);
+    }
 }
 
 TEST_CASE("name and description are told when asked for, a description only where there is one") {
@@ -232,7 +256,7 @@ TEST_CASE("the offer carries HAS_FLAGS whatever the directory says") {
     REQUIRE(machine.state() == State::transmission);
     CHECK(machine.offer().flags == (flag_has_flags | flag_send_flush | flag_send_fua));
     CHECK(machine.offer().size == 1 << 20);
-    CHECK(machine.offer().block_sizes == BlockSizes{512, 4096, 32 << 20});
+    CHECK(machine.offer().block_sizes == BlockSizes{1, 4096, 32 << 20});
     CHECK(machine.export_name().empty());
 }
 

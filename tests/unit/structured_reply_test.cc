@@ -31,7 +31,8 @@ TEST_CASE("without structured replies every reply is a simple one") {
     CHECK(of(success_reply(flush, simple)) == success);
     CHECK(of(success_reply(read, simple)) == success);
     CHECK(of(data_reply(read, simple)) == success);
-    CHECK(of(error_reply(read, ErrorCode::eio, simple)) == hex("67446698 00000005 1122334455667788"));
+    CHECK(of(error_reply(read, ErrorCode::eio, simple, "no disk")) ==
+          hex("67446698 00000005 1122334455667788"));
     CHECK_FALSE(may_fragment(read, simple));
 }
 
@@ -41,12 +42,17 @@ TEST_CASE("a success without data is a simple reply, but to a read") {
     CHECK(of(success_reply(read, structured)) == hex("668e33ef 0001 0000 1122334455667788 00000000"));
 }
 
-TEST_CASE("an error chunk has the error and no message, and with an offset where it was") {
-    const Bytes error = hex("668e33ef 0001 8001 1122334455667788 00000006 00000016 0000");
-    CHECK(of(error_reply(read, ErrorCode::einval, structured)) == error);
-    CHECK(of(error_reply(flush, ErrorCode::einval, structured)) == error);
-    CHECK(of(error_reply_at(read, ErrorCode::eio, 0x11000)) ==
-          hex("668e33ef 0001 8002 1122334455667788 0000000e 00000005 0000 0000000000011000"));
+TEST_CASE("an error chunk has the error and a text, and after that the offset where it was") {
+    const Bytes error = hex("668e33ef 0001 8001 1122334455667788 0000000d 00000016 0007") + text("no disk");
+    CHECK(of(error_reply(read, ErrorCode::einval, structured, "no disk")) == error);
+    CHECK(of(error_reply(flush, ErrorCode::einval, structured, "no disk")) == error);
+    CHECK(of(error_reply_at(read, ErrorCode::eio, 0x11000, "no disk")) ==
+          hex("668e33ef 0001 8002 1122334455667788 00000015 00000005 0007") + text("no disk") +
+              hex("0000000000011000"));
+    const std::string longest(longest_error_text, 'x');
+    CHECK(of(error_reply_at(read, ErrorCode::eio, 1, longest + "y")) ==
+          hex("668e33ef 0001 8002 1122334455667788 0000005e 00000005 0050") + text(longest) +
+              hex("0000000000000001"));
 }
 
 TEST_CASE("a read in one piece is one chunk, the last") {

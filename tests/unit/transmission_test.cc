@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "common/protocol/structured_reply.hh"
 #include "tests/unit/wire_bytes.hh"
 
 using namespace holdfast::nbd;
@@ -243,18 +244,33 @@ TEST_CASE("a block status needs the context, names something, and may ask for mo
     CHECK(judge(status(0, 512), offer) == refused(ErrorCode::einval));
 }
 
-TEST_CASE("a read in one chunk has a length up to which it is served, and EOVERFLOW beyond") {
-    const Offer offer = offer_of(1ULL << 40, flag_has_flags | flag_send_df);
-    const auto read = [&](std::uint64_t offset, std::uint32_t length, std::uint16_t flags = cmd_flag_df) {
-        return judge(request_of(Command::read, offset, length, flags), offer);
+TEST_CASE("a read in one chunk may be as long as any") {
+    Offer offer = offer_of(1ULL << 40, everything | flag_send_df);
+    offer.structured_replies = true;
+    CHECK(judge(request_of(Command::read, 0, largest_payload, cmd_flag_df), offer) == served);
+    CHECK(judge(request_of(Command::read, 0, largest_payload + 1, cmd_flag_df), offer) ==
+          refused(ErrorCode::einval));
+}
+
+TEST_CASE("a refusal has a reason, which fits into a reply") {
+    Offer offer = offer_of(mebibyte, everything, {512, 4096, 65536});
+    const auto reason = [&](const Request& request) {
+        const Judgement judgement = judge(request, offer);
+        REQUIRE(judgement.verdict == Verdict::refuse);
+        const std::string_view text = reason_of_refusal(request, offer, judgement.error);
+        CHECK(text.size() <= longest_error_text);
+        return text;
     };
-    static_assert(longest_unfragmented >= 65536);
-    CHECK(read(0, 65536) == served);
-    CHECK(read(0, longest_unfragmented) == served);
-    CHECK(read(0, longest_unfragmented + 1) == refused(ErrorCode::eoverflow));
-    CHECK(read(0, longest_unfragmented + 1, 0) == served);
-    CHECK(read(0, largest_payload + 1) == refused(ErrorCode::einval));
-    CHECK(read(1ULL << 40, longest_unfragmented + 1) == refused(ErrorCode::einval));
+    CHECK(reason(request_of(Command::read, 1, 512)) ==
+          "offset or length is not a multiple of the export's minimum block size");
+    CHECK(reason(request_of(Command::read, 0, 66048)) == "longer than the export's maximum block size");
+    CHECK(reason(request_of(Command::read, mebibyte, 512)) == "beyond the end of the export");
+    CHECK(reason(request_of(Command::write, mebibyte, 512)) == "beyond the end of the export");
+    CHECK(reason(request_of(Command::flush, 0, 512)) == "no such flush was offered");
+    CHECK(reason(request_of(Command::read, 0, 512, cmd_flag_no_hole)) ==
+          "the command, or a flag of it, was not offered");
+    offer.flags |= flag_read_only;
+    CHECK(reason(request_of(Command::write, 0, 512)) == "the export is read-only");
 }
 
 TEST_CASE("ENOTSUP is the answer to zeroes that were to be fast, and to nothing else") {
