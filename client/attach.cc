@@ -98,7 +98,7 @@ struct Reserved {
 
 std::expected<Reserved, Failure> reserve(std::uint32_t index) {
     auto turn = take_turn(index);
-    if (!turn) return std::unexpected(Failure{ExitCode::busy, turn.error().text});
+    if (!turn) return std::unexpected(turn.error());
     if (const auto sysfs = SysfsDevice::open(index); sysfs && sysfs->connected()) {
         DeviceConfiguration configuration;
         configuration.index = index;
@@ -112,7 +112,8 @@ std::expected<Reserved, Failure> reserve_any(std::uint32_t first) {
     std::uint32_t next = first;
     for (const std::uint32_t index : nbd_devices()) {
         if (index < first) continue;
-        if (auto reserved = reserve(index)) return reserved;
+        auto reserved = reserve(index);
+        if (reserved || reserved.error().code != ExitCode::busy) return reserved;
         next = index + 1;
     }
     return reserve(next);
@@ -217,6 +218,7 @@ LiveState live_for(const DeviceConfiguration& configuration, const Found& found,
     LiveState live;
     live.size = configuration.size;
     live.target = static_cast<std::uint32_t>(found.target);
+    live.linked_target = live.target;
     live.generation = found.generation;
     live.session_known = found.link.session.has_value();
     if (found.link.session) {

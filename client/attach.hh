@@ -21,7 +21,7 @@ namespace holdfast::client {
 
 struct AttachRequest {
     SearchRequest search;
-    std::optional<std::uint32_t> index;  // empty: the kernel picks
+    std::optional<std::uint32_t> index;  // empty: the first that is free
     Policy policy;
     Choices chosen;                    // what the policy is made of, of which adoption says what it ignores
     std::vector<GrantedLease> leases;  // that of the address by which the server is reached is renewed

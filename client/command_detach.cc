@@ -142,7 +142,8 @@ std::string end_orphaned_link(std::uint32_t index, const SysfsDevice& sysfs) {
     return fmt::format(
         "its connection cannot be ended ({}), and requests are in flight on it: to disconnect it now could "
         "block "
-        "every nbd device of this machine; end the connection with `ss --kill dst SERVER`, then try again",
+        "every nbd device of this machine; end the connection with `ss --kill dst SERVER` (a UNIX socket: "
+        "end the server), then try again",
         destroyed.error().message());
 }
 

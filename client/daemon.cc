@@ -133,7 +133,10 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
     const LinkTiming timing;
     const auto servers = static_cast<std::uint32_t>(record_.targets.size());
     link_ = std::move(link);
-    if (link_) live_.link_socket = name_of_socket(link_.get());
+    if (link_) {
+        live_.link_socket = name_of_socket(link_.get());
+        expect_answers(link_.get(), record_.policy.dead_after);
+    }
     if (!link_ && live_.link_up) {
         live_.link_changed_at = since_boot(now);
         // Of the server machine that has the link, nothing is known.
@@ -177,16 +180,17 @@ void Daemon::publish() noexcept {
     // The supervisor learns of a new link after this.
     known.state = live_.link_up ? DeviceState::attached : DeviceState::reconnecting;
     const auto lines = public_lines(known, since_boot(now), live_.link_changed_at);
-    if (auto done = public_file_->publish(lines); !done)
+    const auto done = public_file_->publish(lines);
+    if (!done && std::exchange(publishes_, false))
         log::warning(LineText::of("{}: its public state: {}", name(), done.error().text()));
+    publishes_ = done.has_value();
     heartbeat_ = now;
 }
 
 void Daemon::beat() noexcept {
     const Clock::time_point now = Clock::now();
     if (now - heartbeat_ < heartbeat_interval) return;
-    public_file_->beat(heartbeat_line(since_boot(now)));
-    heartbeat_ = now;
+    publish();
 }
 
 void Daemon::run() noexcept {
@@ -418,15 +422,18 @@ void Daemon::welcome_link() {
     live_.longest_outage = std::max(live_.longest_outage, live_.last_outage);
     live_.link_changed_at = since_boot(now);
     live_.link_up = true;
+    live_.linked_target = live_.target;
     ++live_.reconnects;
     log_link(log::Level::notice, LineText::of("{}: the link to {} is up again after {}", name(), target().uri,
                                               in_tenths(live_.last_outage)));
     if (candidate_lost_cache_) {
         ++live_.cache_lost;
-        log::error(LineText::of(
-            "{}: the server lost its cache: its machine has restarted, or is another one, while writes "
-            "may have been unflushed; what was not flushed may be gone",
-            name()));
+        log_link(
+            log::Level::error,
+            LineText::of(
+                "{}: the server lost its cache: its machine has restarted, or is another one, while writes "
+                "may have been unflushed; what was not flushed may be gone",
+                name()));
     }
     live_.session_known = candidate_->session.has_value();
     live_.writes_stable = candidate_->session && writes_stay_stable(live_, *candidate_->session);

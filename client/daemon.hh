@@ -179,6 +179,7 @@ private:
     std::optional<StateFile> state_file_;
     std::optional<PublicFile> public_file_;
     Clock::time_point heartbeat_{};  // the last one
+    bool publishes_ = true;          // the last attempt succeeded
     MemoryUse memory_;
     std::optional<LeaseKeeper> lease_;  // where the record names one
     std::array<ControlConnection, 4> callers_;

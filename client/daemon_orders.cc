@@ -144,8 +144,12 @@ bool Daemon::detach(bool forced, LineText& failure) {
     if (!clear) let_link_go();
     const auto done = clear ? netlink_.disconnect(record_.index)
                             : release_stuck(netlink_, record_.index, record_.identifier);
-    if (!done) failure = done.error().text();
-    if (!done) return false;
+    if (!done) {
+        failure = done.error().text();
+        // The link has ended all the same; a new one is made.
+        if (!clear && supervisor_->has_link()) lose_link("it was to be detached");
+        return false;
+    }
     // Told of the end: a reset would overtake that.
     if (link_) forget(link_.get());
     link_.reset();

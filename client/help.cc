@@ -38,7 +38,7 @@ restores the link for as long as the device is attached. Several EXPORTs are ser
 disk, in order of preference; without any, they are those of DEVICE's line in /etc/holdfast/devices,
 or else those of its section in the configuration file.
 
-  -d, --device DEVICE      /dev/nbdN, nbdN or N; otherwise the kernel picks one
+  -d, --device DEVICE      /dev/nbdN, nbdN or N; otherwise the first that is free
   -w, --wait SECONDS       go on trying for so long when no server can be used (0: try each once)
   -t, --timeout SECONDS    the kernel gives up a link on which a request takes longer (0: never)
       --dead-after SECONDS a server that is silent for so long is dead (3 to 3600; otherwise 15)
@@ -70,7 +70,7 @@ when the device is in use.
 constexpr std::string_view status = R"(holdfast-client status [DEVICE] [--json]
 
 Says how a device, or every attached one, is. Exit status: 0 attached, 3 not attached, 7 attached
-and its link is down.
+and its link is down, 8 without a daemon or not known.
 
   -j, --json   one object for DEVICE, an array without
 )";

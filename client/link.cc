@@ -249,6 +249,13 @@ Link LinkAttempt::take_link() {
     return link;
 }
 
+void expect_answers(int socket, std::chrono::seconds dead_after) noexcept {
+    int domain = AF_UNIX;
+    socklen_t length = sizeof domain;
+    if (::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain != AF_UNIX)
+        prepare_tcp(socket, dead_after);
+}
+
 std::expected<std::vector<Endpoint>, LinkError> resolve(const ServerAddress& server) {
     if (server.kind == ServerAddress::Kind::unix_socket)
         return std::vector{unix_endpoint(server.socket_path)};

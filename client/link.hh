@@ -129,6 +129,10 @@ private:
     LinkError error_;
 };
 
+// Lets the kernel end a connection whose peer is silent for `dead_after`. Does nothing for a UNIX socket. May
+// be used after the seal.
+void expect_answers(int socket, std::chrono::seconds dead_after) noexcept;
+
 // The addresses of a server, in the resolver's order. Blocks on the name service unless the host is an
 // address.
 [[nodiscard]] std::expected<std::vector<Endpoint>, LinkError> resolve(const ServerAddress& server);

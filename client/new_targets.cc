@@ -47,7 +47,9 @@ Answer Questions::ask(const Target& target) const {
                           known_.record.policy.dead_after);
     if (!link && link.error().fault == LinkFault::unreachable) return {{}, link.error().text};
     if (!link) return {link.error().text, {}};
-    const Verdict verdict = judge(link->offer, link->session, known_.record, known_.live, written_);
+    LiveState live = known_.live;
+    live.target = no_target;  // a server that has not had the link
+    const Verdict verdict = judge(link->offer, link->session, known_.record, live, written_);
     if (!verdict.refusal.empty()) return {verdict.refusal, {}};
     if (verdict.cache_lost && known_.record.policy.lost_cache == LostCache::fail)
         return {

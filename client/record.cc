@@ -83,6 +83,7 @@ struct LiveSmallNumber {
 };
 constexpr std::array live_small_numbers{
     LiveSmallNumber{"server_in_use", &LiveState::target},
+    LiveSmallNumber{"server_of_link", &LiveState::linked_target},
     LiveSmallNumber{"generation", &LiveState::generation},
 };
 struct LiveDuration {

@@ -40,13 +40,16 @@ struct DeviceRecord {
     std::optional<nbd::HostRequest> host;
 };
 
+inline constexpr std::uint32_t no_target = 0xffffffff;
+
 // What changes with every outage. Of fixed size, so that it may change after the seal.
 struct LiveState {
     std::uint64_t size = 0;
-    std::uint32_t target = 0;      // in use, or tried last
-    std::uint32_t generation = 0;  // the last one that a server was told
-    bool session_known = false;    // the server in use knows the session option
-    bool host_fenced = false;      // it fences older attachments of this machine, too
+    std::uint32_t target = 0;                 // in use, or tried last
+    std::uint32_t linked_target = no_target;  // the one of the last link
+    std::uint32_t generation = 0;             // the last one that a server was told
+    bool session_known = false;               // the server in use knows the session option
+    bool host_fenced = false;                 // it fences older attachments of this machine, too
     bool link_up = false;
     bool writes_stable =
         false;  // what the server acknowledged survives a power cut of its machine, by its word

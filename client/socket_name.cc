@@ -85,6 +85,12 @@ std::optional<inet_diag_req_v2> read_name(std::string_view name) {
     request.idiag_states = ~0U;
     put_address(*local, request.id.idiag_src, request.id.idiag_sport);
     put_address(*remote, request.id.idiag_dst, request.id.idiag_dport);
+    // A link-local address is one of an interface's.
+    if (local->bytes.ss_family == AF_INET6) {
+        sockaddr_in6 inet6{};
+        std::memcpy(&inet6, &local->bytes, sizeof inet6);
+        request.id.idiag_if = inet6.sin6_scope_id;
+    }
     request.id.idiag_cookie[0] = static_cast<__u32>(cookie);
     request.id.idiag_cookie[1] = static_cast<__u32>(cookie >> 32);
     return request;

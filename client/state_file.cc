@@ -90,11 +90,6 @@ Result<void> PublicFile::publish(std::string_view lines) noexcept {
     return {};
 }
 
-void PublicFile::beat(std::string_view line) noexcept {
-    if (file_) [[maybe_unused]]
-        const ssize_t count = ::pwrite(file_.get(), line.data(), line.size(), 0);
-}
-
 void PublicFile::remove() noexcept {
     struct stat present {};
     struct stat own {};

@@ -42,8 +42,6 @@ public:
     [[nodiscard]] static Result<PublicFile> open(std::uint32_t index, const char* folder = run_directory);
     // Replaces the file, whole or not at all. May be called after the seal, like all that follows.
     [[nodiscard]] Result<void> publish(std::string_view lines) noexcept;
-    // Writes the heartbeat over the one before, of the same length.
-    void beat(std::string_view line) noexcept;
     // Unless it is another daemon's by now.
     void remove() noexcept;
 

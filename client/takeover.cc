@@ -119,6 +119,7 @@ std::expected<std::optional<ServerChange>, Failure> apply(const TakeoverChanges&
                         found->keeps_link};
     known.record.targets = std::move(found->targets);
     known.live.target = change.first;
+    known.live.linked_target = found->keeps_link ? change.first : no_target;
     return change;
 }
 
@@ -143,7 +144,13 @@ void leave_server(const ServerChange& change, const DeviceRecord& record, LiveSt
         make_link(change.before.endpoint,
                   nbd::ClientHandshake(nbd::ClientHandshake::Goal::info, change.before.export_name, claim),
                   record.policy.dead_after);
-    if (fenced && fenced->session) return;
+    if (fenced && fenced->session) {
+        // Nothing of the old link is to come, so another machine's server may be used at once.
+        live.link_up = false;
+        live.link_changed_at = std::chrono::duration_cast<Monotonic>(Clock::now().time_since_epoch());
+        live.elsewhere_after = Monotonic{0};
+        return;
+    }
     log::warning(LineText::of("nbd{}: {} was not made to give up what it still holds of the old link: {}",
                               record.index, change.before.uri,
                               fenced ? LineText("it does not fence") : fenced.error().text));
@@ -243,10 +250,15 @@ std::expected<Fd, Failure> take_turn(std::uint32_t index) {
     const std::string path = fmt::format("{}/nbd{}.lock", run_directory, index);
     Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (!file) return std::unexpected(failure(index, sys_error("open its lock").error().message()));
-    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0)
-        return std::unexpected(failure(index,
-                                       "another holdfast-client is about to attach it, or to take its "
-                                       "daemon's place; try again"));
+    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK)
+            return std::unexpected(failure(index, sys_error("lock it").error().message()));
+        Failure busy = failure(index,
+                               "another holdfast-client is about to attach it, or to take its daemon's "
+                               "place; try again");
+        busy.code = ExitCode::busy;
+        return std::unexpected(std::move(busy));
+    }
     return file;
 }
 

@@ -65,7 +65,9 @@ Verdict judge(const nbd::Offer& offer, const std::optional<SessionFacts>& sessio
     verdict.refusal = flaw_of_identity(session, live);
     if (verdict.refusal.empty()) verdict.refusal = flaw_of_offer(offer, record, live);
     const bool writable = (record.server_flags & nbd::flag_read_only) == 0;
-    verdict.cache_lost = writable && written && !live.writes_stable && session && live.boot_identity &&
+    // Stable storage is the machine's that had the last link: another one may not have all of it.
+    const bool nothing_to_lose = live.writes_stable && live.target == live.linked_target;
+    verdict.cache_lost = writable && written && !nothing_to_lose && session && live.boot_identity &&
                          session->boot_identity != *live.boot_identity;
     return verdict;
 }

@@ -41,6 +41,7 @@ LiveState some_state() {
     LiveState live;
     live.size = 8ULL << 30;
     live.target = 1;
+    live.linked_target = 0;
     live.generation = 4'000'000'000;
     live.session_known = true;
     live.host_fenced = true;

@@ -136,7 +136,11 @@ TEST_CASE(
     restarted.boot_identity = nbd::Uuid{2};
     LiveState live = its_state();
     live.writes_stable = true;
+    live.linked_target = live.target;
     CHECK_FALSE(judge(the_same(), restarted, a_device(), live, true).cache_lost);
+    live.target = 1;  // another server, whose machine may not have all that the one before has stored
+    CHECK(judge(the_same(), restarted, a_device(), live, true).cache_lost);
+    live.target = live.linked_target;
     live.writes_stable = false;
     restarted.writes_stable = true;  // of what comes after the restart
     CHECK(judge(the_same(), restarted, a_device(), live, true).cache_lost);
