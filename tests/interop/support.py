@@ -1,5 +1,6 @@
 """What the interop tests stand on: a list of tests, a server on a loopback port, other programs and their output."""
 import os
+import re
 import shutil
 import signal
 import socket
@@ -141,6 +142,13 @@ class Bench:
     def check_calls(self) -> None:
         """Fails when the filter of system calls had to refuse one: it and the SELinux policy know every call that serving takes."""
         lines = [line for server in self.servers for line in server.log().splitlines() if "is not one that the server may use" in line]
+        assert not lines, "\n".join(lines)
+
+    def check_sanitizers(self) -> None:
+        """Fails when a sanitizer reported something: a report alone ends no server, and end() kills those that run.
+        A server that leaves a hung disk behind does not join the threads in it, so thread leaks do not count."""
+        lines = [line for server in self.servers for line in server.log().splitlines()
+                 if re.search("Sanitizer: |: runtime error: ", line) and not re.search("thread leak|Sanitizer: reported ", line)]
         assert not lines, "\n".join(lines)
 
     def end(self) -> None:
