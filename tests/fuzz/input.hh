@@ -62,11 +62,11 @@ private:
     std::span<const std::uint8_t> rest_;
 };
 
-// One line that a terminal can be shown: UTF-8 without a control character.
+// One line that a terminal can be shown: UTF-8 without control and hidden characters.
 inline bool is_printable_line(std::string_view text) {
     while (!text.empty()) {
         const std::size_t length = holdfast::utf8_length(text);
-        if (length == 0 || holdfast::is_control(text, length)) return false;
+        if (length == 0 || holdfast::is_hidden(text, length)) return false;
         text.remove_prefix(length);
     }
     return true;

@@ -262,8 +262,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         });
         {
             Budget budget((bits & 32) != 0 ? 0 : 64U << 20);
-            OpenExport opened(config, shared, disk.use(), Writer(),
-                              {.export_name = config.name, .peer = "fuzz", .session = {}, .since = {}}, {});
+            OpenExport opened(
+                config, shared, disk.use(), Writer(),
+                {.export_name = config.name, .peer = "fuzz", .cache = {}, .session = {}, .since = {}}, {});
             const std::atomic<Order> order = Order::serve;
             std::atomic<bool> sending = false;
             Transmission transmission(ours.get(), offer, opened, budget.borrower("disk", "fuzz"),
