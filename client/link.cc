@@ -151,7 +151,7 @@ short LinkAttempt::events() const noexcept {
 
 void LinkAttempt::fail(LinkFault fault, const LineText& text) {
     state_ = State::failed;
-    error_ = {fault, text};
+    error_ = {fault, text, !connecting_};
     socket_.reset();
 }
 

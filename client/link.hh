@@ -69,7 +69,8 @@ enum class LinkFault : std::uint8_t {
 
 struct LinkError {
     LinkFault fault = LinkFault::unreachable;
-    LineText text;  // printable; names neither server nor export: the one who logs it does
+    LineText text;           // printable; names neither server nor export: the one who logs it does
+    bool connected = false;  // the connection stood, so the server may have received the claim
 };
 
 // What a server that knows the session option says of itself and of the export.

@@ -50,10 +50,12 @@ bool Search::try_target(Found& found, std::size_t number) {
     const std::string where = target.endpoint.text.starts_with("unix:")
                                   ? target.uri
                                   : fmt::format("{} ({})", target.uri, target.endpoint.text);
-    const nbd::SessionClaim claim{request_.session, 0, ++generation_, request_.host};
+    const nbd::SessionClaim claim{request_.session, 0, generation_ + 1, request_.host};
     auto link = make_link(target.endpoint,
                           nbd::ClientHandshake(nbd::ClientHandshake::Goal::go, target.export_name, claim),
                           request_.dead_after);
+    // The first claim that a server receives is the session's first: who has written nothing lost nothing.
+    if (link || link.error().connected) ++generation_;
     if (!link) {
         note_failure(code_of(link.error().fault), fmt::format("{}: {}", where, link.error().text));
         return false;

@@ -209,6 +209,11 @@ bool Connection::start_call() {
 
 void Connection::end() {
     handshake_.reset();
+    // The last user of a disk flushes and closes it, for which the main thread cannot wait.
+    if (exports_ && exports_->uses_disk()) {
+        phase_ = Phase::leaving;
+        if (start()) return;
+    }
     exports_.reset();
     ended_ = true;
 }
@@ -223,6 +228,7 @@ void Connection::log_pushed_out() const {
 }
 
 void Connection::run() {
+    if (phase_ == Phase::leaving) return finish();
     if (!transmission_) {
         const bool goes_on = !carry_out_call();
         phase_ = goes_on ? Phase::back : Phase::served;

@@ -57,9 +57,11 @@ public:
         calling,  // a thread works for the handshake
         back,     // it has ended; sleep(), and then turn() again
         served,   // the thread goes on with requests, or has come to the end
+        leaving,  // the handshake has come to nothing, and a thread lets the disk go
     };
     [[nodiscard]] Phase phase() const noexcept { return phase_; }
-    // The handshake has come to nothing: ended() from here on. Not while a thread works for it.
+    // The handshake has come to nothing: ended() from here on, or as soon as a thread has let a disk go that
+    // it claimed. Not while a thread works for it.
     void end();
     void log_handshake_end(const std::string& why) const;
     void log_timeout() const;

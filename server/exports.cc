@@ -357,6 +357,8 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
 void ClientExports::let_go(std::uint64_t unread) {
     if (opened_) opened_->leave_count();
     if (claim_ && claim_->place) claim_->place->set_unread(unread);
+    // First of all, since a newer claim of the session waits for it, and to close the disk may take long.
+    if (claim_) claim_->place.reset();
     claim_.reset();
 }
 

@@ -139,6 +139,8 @@ public:
     // left of it. `unread`: how much its client had sent beyond what was taken up.
     void let_go(std::uint64_t unread);
 
+    // A disk is held open for this connection, by a claim or an open().
+    [[nodiscard]] bool uses_disk() const { return claim_ || opened_; }
     // Set by a successful open().
     [[nodiscard]] OpenExport* opened() { return opened_ ? &*opened_ : nullptr; }
 

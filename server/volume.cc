@@ -74,6 +74,15 @@ Result<void> Volume::read(std::span<std::uint8_t> into, std::uint64_t offset) co
     return {};
 }
 
+namespace {
+
+// A write that fails so has changed nothing, on the disk or in its cache.
+bool writes_nothing(int code) noexcept {
+    return code == ENOSPC || code == EDQUOT || code == EFBIG || code == EINVAL || code == EOPNOTSUPP;
+}
+
+}  // namespace
+
 Result<void> Volume::write(std::span<const std::uint8_t> from, std::uint64_t offset, bool durable) {
     while (!from.empty()) {
         // pwritev2 takes its data only as if it might write to them.
@@ -83,9 +92,12 @@ Result<void> Volume::write(std::span<const std::uint8_t> from, std::uint64_t off
         if (count < 0 && errno == EINTR) continue;
         if (count < 0 && durable) {
             const SysError error{errno, "pwritev2(RWF_DSYNC)"};
-            // ENOSPC and the like wrote nothing, so nothing is lost. But the error may be that of an earlier
-            // write, or of the disk's cache: whether something is lost, a flush tells.
+            // ENOSPC and the like wrote nothing, so nothing is lost, but the error may be that of an earlier
+            // write: that a flush tells. Any other error may be that of the disk's cache, which a disk
+            // reports once and Linux to nobody else: what it held is lost, although the next flush succeeds.
+            const std::uint64_t before = losses_->count();
             flusher_.flush(*losses_);
+            if (!writes_nothing(error.code) && losses_->count() == before) losses_->add(error.code);
             return std::unexpected(error);
         }
         if (count < 0) return sys_error("pwritev2");

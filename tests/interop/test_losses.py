@@ -72,7 +72,7 @@ def from_host(server: Server, address: str) -> socket.socket:
 @test("a write to stable storage that finds no room is nobody's loss but its client's")
 def no_room(bench: Bench) -> None:
     disk = Disk(bench)
-    for error in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EINVAL, errno.EIO):
+    for error in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EINVAL):
         with ExitStack() as stack:
             mine, others = (stack.enter_context(enter(disk.server, None)) for _ in range(2))
             wrote(others)
@@ -84,6 +84,17 @@ def no_room(bench: Bench) -> None:
             later = stack.enter_context(enter(disk.server, None))
             assert told(later) == [GOOD, GOOD], f"error {error}"
     assert "may be lost" not in disk.server.log(), disk.server.log()
+
+
+@test("a write to stable storage that fails with EIO is told to all who wrote: the disk may have dropped its cache, and says so once")
+def cache_dropped(bench: Bench) -> None:
+    disk = Disk(bench)
+    with enter(disk.server, None) as mine, from_host(disk.server, "127.0.0.9") as others:
+        wrote(others)
+        disk.fails(of_write=errno.EIO)
+        assert fua(mine) == EIO
+        disk.fails()  # a flush of the whole disk succeeds from here on
+        assert told(others) == [EIO, GOOD]
 
 
 @test("a loss is told once on each connection that was there, also to a session that reconnects, and not to who comes later")
