@@ -2,8 +2,9 @@
 
 #include "server/busy_poll.hh"
 
-#include <poll.h>
 #include <sched.h>
+
+#include <utility>
 
 namespace holdfast::server {
 
@@ -28,14 +29,28 @@ void PollHabit::waited(Duration time) noexcept {
     }
 }
 
-void BusyPoll::before_wait(int socket) {
+void BusyPoll::begin() {
     began_ = Clock::now();
-    if (!habit_.polls() || !seats_.take()) return;
-    pollfd one{socket, POLLIN, 0};
-    while (::poll(&one, 1, 0) == 0 && Clock::now() - began_ < habit_.limit()) (void)::sched_yield();
-    seats_.give_back();
+    looked_ = false;
+    seated_ = habit_.polls() && seats_.take();
 }
 
-void BusyPoll::after_wait() { habit_.waited(Clock::now() - began_); }
+bool BusyPoll::looks() {
+    if (!seated_) return false;
+    if (!std::exchange(looked_, true)) return true;
+    (void)::sched_yield();
+    if (Clock::now() - began_ < habit_.limit()) return true;
+    leave_seat();
+    return false;
+}
+
+void BusyPoll::end() {
+    leave_seat();
+    habit_.waited(Clock::now() - began_);
+}
+
+void BusyPoll::leave_seat() noexcept {
+    if (std::exchange(seated_, false)) seats_.give_back();
+}
 
 }  // namespace holdfast::server

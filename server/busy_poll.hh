@@ -53,18 +53,23 @@ public:
     // The seats must outlive it.
     BusyPoll(PollSeats& seats, std::chrono::microseconds limit) : seats_(seats), habit_(limit) {}
 
-    // Before a call that waits until the socket is readable: returns when it is, or when that call should do
-    // the waiting.
-    void before_wait(int socket);
-    void after_wait();
+    // Around the wait for the next request: begin(), then receives that do not wait for as long as looks()
+    // says so, then, where nothing has come, one that waits; and end() when something has come.
+    void begin();
+    [[nodiscard]] bool looks();
+    void end();
     void several() noexcept { habit_.several(); }
 
 private:
     using Clock = std::chrono::steady_clock;
 
+    void leave_seat() noexcept;
+
     PollSeats& seats_;
     PollHabit habit_;
     Clock::time_point began_{};
+    bool seated_ = false;
+    bool looked_ = false;  // gives meaning to seated_
 };
 
 }  // namespace holdfast::server

@@ -236,6 +236,9 @@ public:
         const scmp_arg_cmp list[] = {comparisons..., scmp_arg_cmp{}};
         error_ = ::seccomp_rule_add_array(filter_, action, number, sizeof...(comparisons), list);
     }
+    void add(std::uint32_t action, int number) {
+        if (error_ == 0) error_ = ::seccomp_rule_add_array(filter_, action, number, 0, nullptr);
+    }
     [[nodiscard]] int error() const { return error_; }
 
 private:
@@ -256,6 +259,9 @@ void add_conditional(Rules& rules) {
     for (const SocketOption& one : allowed_options)
         rules.add(SCMP_ACT_ALLOW, "setsockopt", is(1, static_cast<std::uint64_t>(one.level)),
                   is(2, static_cast<std::uint64_t>(one.name)));
+    // What of a file is in the page cache. libseccomp does not have its name everywhere; its number is the
+    // same on every architecture.
+    rules.add(SCMP_ACT_ALLOW, 451);
     // Nobody is connected to. MSG_FASTOPEN, with the address AF_UNSPEC and then with another, would make a
     // connection to any host out of one that was accepted. (The address of a sendmsg cannot be seen from
     // here; without that flag TCP does not look at it.)

@@ -301,9 +301,9 @@ void Connection::begin_transmission() {
                           (offer_.flags & nbd::flag_read_only) != 0 ? "read-only" : "read-write"));
     set_stall_timeout(socket_.get(), config.stalltimeout);
     const std::string place = peer_.address ? to_string(place_of(*peer_.address)) : peer_.host;
-    transmission_ = std::make_unique<Transmission>(socket_.get(), offer_, opened,
-                                                   context_.shared.buffer_memory.borrower(config.name, place),
-                                                   context_.shared.poll_seats, label_, order_, sending_);
+    transmission_ = std::make_unique<Transmission>(
+        socket_.get(), offer_, opened, context_.shared.buffer_memory.borrower(config.name, place),
+        context_.shared.poll_seats, context_.shared.pipes, label_, order_, sending_);
 }
 
 // Everything that was sent is let arrive; then the connection is reset, and not only closed. A client may be

@@ -20,6 +20,7 @@
 #include "server/disks_in_use.hh"
 #include "server/log_limit.hh"
 #include "server/opener_link.hh"
+#include "server/page_pipe.hh"
 #include "server/peer.hh"
 #include "server/sessions.hh"
 #include "server/volume_registry.hh"
@@ -61,6 +62,7 @@ struct Shared {
     LogLimit stranger_log{};  // for what is caused by clients who have no export
     Budget buffer_memory{};   // beyond what every connection has anyway
     PollSeats poll_seats{};
+    PipePool pipes{};
     nbd::Uuid boot_identity{};
 };
 

@@ -86,8 +86,8 @@ std::span<std::uint8_t> Transmission::Payload::window() const {
 }
 
 Transmission::Transmission(int socket, const nbd::Offer& offer, OpenExport& opened, Budget::Borrower memory,
-                           PollSeats& seats, std::string label, const std::atomic<Order>& order,
-                           std::atomic<bool>& sending)
+                           PollSeats& seats, PipePool& pipes, std::string label,
+                           const std::atomic<Order>& order, std::atomic<bool>& sending)
     : socket_(socket),
       offer_(offer),
       config_(opened.config()),
@@ -99,6 +99,7 @@ Transmission::Transmission(int socket, const nbd::Offer& offer, OpenExport& open
       buffers_(std::move(memory)),
       input_(socket, buffers_),
       replies_(buffers_),
+      pages_(pipes),
       jobs_(opened.jobs()),
       busy_poll_(seats, opened.config().busypoll),
       coalescing_(socket, opened.config().coalesce) {}
@@ -224,7 +225,7 @@ Transmission::Taken Transmission::read(const Request& request) {
 // Of a read whose data are in the pipe.
 void Transmission::send_pages(const Request& request) {
     if (!replies_.empty()) send_replies();
-    if (link_lost_ || !send(requests_.reply(request, {}).bytes(), true)) return pages_.close();
+    if (link_lost_ || !send(requests_.reply(request, {}).bytes(), true)) return pages_.drop();
     sending_ = true;
     const Result<void> sent = pages_.send(socket_, request.length);
     sending_ = false;
@@ -476,10 +477,13 @@ void Transmission::receive(bool may_wait) {
     const bool several = may_wait && wait_for_several();
     const bool next_of_one =
         may_wait && !several && just_taken_ == 1 && !payload_ && !skip_ && input_.bytes().empty();
-    if (next_of_one) busy_poll_.before_wait(socket_);
-    const Received got = input_.receive(ahead, most, may_wait && !several, into_ahead);
+    Received got = Received::timed_out;
+    if (next_of_one) busy_poll_.begin();
+    while (next_of_one && got == Received::timed_out && busy_poll_.looks())
+        got = input_.receive({}, most, false, into_ahead);
+    if (got == Received::timed_out) got = input_.receive(ahead, most, may_wait && !several, into_ahead);
     const int error = errno;
-    if (next_of_one) busy_poll_.after_wait();
+    if (next_of_one) busy_poll_.end();
     just_taken_ = 0;
     if (got == Received::complete) {
         if (payload_) payload_->filled += into_ahead;
@@ -528,7 +532,6 @@ void Transmission::wait_while_idle() {
     if (payload_ && order_ == Order::serve) write_what_came();
     const auto deadline = std::chrono::steady_clock::now() + config_.timeout - patience;
     input_.close();
-    pages_.close();
     buffers_.release();
     replies_.release();
     // Whose time is limited needs somebody who looks at the clock.

@@ -32,7 +32,7 @@ class Transmission {
 public:
     // All of these must outlive it. `sending` is set while replies are given to the client.
     Transmission(int socket, const nbd::Offer& offer, OpenExport& opened, Budget::Borrower memory,
-                 PollSeats& seats, std::string label, const std::atomic<Order>& order,
+                 PollSeats& seats, PipePool& pipes, std::string label, const std::atomic<Order>& order,
                  std::atomic<bool>& sending);
     Transmission(const Transmission&) = delete;
     Transmission& operator=(const Transmission&) = delete;

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -39,9 +40,25 @@ std::optional<Result<void>> Volume::try_read(std::span<std::uint8_t> into, std::
     return read(into, offset);
 }
 
+// cachestat(2), Linux 6.5: one call in place of five for 128 KiB, and exact. Later kernels say EPERM of a
+// file that this process may not write to. nullopt: it cannot say.
+std::optional<bool> Volume::counts_in_memory(std::uint64_t offset, std::size_t length) const {
+    constexpr long cachestat_number = 451;  // on every architecture; older headers do not have it
+    static const std::uint64_t page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    if (cannot_count_) return std::nullopt;
+    const std::uint64_t range[2] = {offset, length};
+    std::uint64_t counts[5] = {};  // in the cache, dirty, under writeback, evicted, recently evicted
+    if (::syscall(cachestat_number, fd(), range, counts, 0) != 0) {
+        cannot_count_ = true;
+        return std::nullopt;
+    }
+    return counts[0] >= (offset + length - 1) / page - offset / page + 1;
+}
+
 // Where memory is short, whole runs of pages go, and not one here and there. Who is wrong waits for a disk.
 bool Volume::is_in_memory(std::uint64_t offset, std::size_t length) const {
     if (direct_ || cannot_try_) return false;
+    if (const std::optional<bool> counted = counts_in_memory(offset, length)) return *counted;
     constexpr std::size_t step = 32U << 10;
     for (std::size_t at = 0; at < length; at += std::min(step, std::max<std::size_t>(length - at - 1, 1))) {
         std::uint8_t byte = 0;

@@ -118,7 +118,7 @@ public:
     // have been written to.
     [[nodiscard]] std::optional<Result<void>> try_read(std::span<std::uint8_t> into,
                                                        std::uint64_t offset) const;
-    // Whether the range seems to be in the page cache: looks at a byte here and there.
+    // Whether the range, which is not empty, seems to be in the page cache.
     [[nodiscard]] bool is_in_memory(std::uint64_t offset, std::size_t length) const;
     // Puts the pages of the range into a pipe that has room for them. False: not all of them, and the pipe is
     // to be thrown away.
@@ -166,14 +166,17 @@ protected:
     [[nodiscard]] Result<void> write_zeroes(std::uint64_t offset, std::uint64_t length);
 
 private:
+    [[nodiscard]] std::optional<bool> counts_in_memory(std::uint64_t offset, std::size_t length) const;
+
     Fd file_;
     std::string identity_;
     const bool direct_;
     const bool volatile_cache_;
     Flusher flusher_;
     std::shared_ptr<DiskLosses> losses_ = std::make_shared<DiskLosses>("a volume");
-    std::atomic<bool> unflushed_ = false;           // changed since the last flush began
-    mutable std::atomic<bool> cannot_try_ = false;  // the file system does not know how not to wait
+    std::atomic<bool> unflushed_ = false;             // changed since the last flush began
+    mutable std::atomic<bool> cannot_try_ = false;    // the file system does not know how not to wait
+    mutable std::atomic<bool> cannot_count_ = false;  // cachestat(2) is not there, or not for this file
 };
 
 // Why a volume cannot be had.

@@ -268,7 +268,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             const std::atomic<Order> order = Order::serve;
             std::atomic<bool> sending = false;
             Transmission transmission(ours.get(), offer, opened, budget.borrower("disk", "fuzz"),
-                                      shared.poll_seats, "fuzz", order, sending);
+                                      shared.poll_seats, shared.pipes, "fuzz", order, sending);
             // It sleeps only where this machine does.
             while (!transmission.run()) continue;
             check(opened.counters().tally().in_flight <= 1, "at most half a write is left in flight");

@@ -244,6 +244,24 @@ def spliced(bench: Bench) -> None:
     assert trace.read_text().count("splice(") >= 2 * len(places), "not spliced"
 
 
+@test("engine: connections share the pipes for their long reads, and ask the page cache once for each")
+def shared_pipes(bench: Bench) -> None:
+    disk = bench.random_file("disk", MIB)
+    server = bench.serve(f"disk={disk}")
+    content = disk.read_bytes()
+    with connections(server, 20) as links, traced(bench, server, "fcntl,preadv2,splice") as trace:
+        for link in links:
+            link.sendall(request(0, 1, 0, 131072))
+            assert reply(link, {1: 131072}) == (1, content[:131072])
+    text = trace.read_text()
+    # One, and now and then another: the client may have the reply before its pipe is free again.
+    assert 1 <= text.count("F_SETPIPE_SZ") <= 8, text
+    assert text.count("splice(") >= 40, text  # two for each read
+    # Linux 6.5 has cachestat(2), which strace may not know; older ones are asked for a byte here and there.
+    if tuple(int(number) for number in os.uname().release.split(".")[:2]) >= (6, 5):
+        assert "preadv2(" not in text, text
+
+
 @test("engine: a read that waits for the disk holds up neither reads from memory nor writes, and a flush holds up nobody")
 def slow_disk(bench: Bench) -> None:
     server = tracer(bench, bench.random_file("disk", MIB), "fdatasync:delay_enter=1000000")
