@@ -143,6 +143,13 @@ long locked_of(const std::filesystem::path& file) {
 
 }  // namespace
 
+// The address sanitizer's mlock(2) does nothing. The plain build's does.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool without_locks = true;
+#else
+constexpr bool without_locks = false;
+#endif
+
 TEST_CASE(
     "the page of the runlevel is kept out of the swap space, also of a file that is new or written again") {
     const Machine machine;
@@ -150,15 +157,15 @@ TEST_CASE(
     CHECK(signs.look() == Ending::none);  // before the system has made it
     machine.runlevel('2');
     CHECK(signs.look() == Ending::none);
-    CHECK(locked_of(machine.utmp_file()) > 0);
+    CHECK((without_locks || locked_of(machine.utmp_file()) > 0));
     machine.runlevel('6');  // emptied, and written again
     CHECK(signs.look() == Ending::reboot);
-    CHECK(locked_of(machine.utmp_file()) > 0);
+    CHECK((without_locks || locked_of(machine.utmp_file()) > 0));
     std::filesystem::remove(machine.utmp_file());
     CHECK(signs.look() == Ending::none);
     machine.runlevel('0');
     CHECK(signs.look() == Ending::power_off);
-    CHECK(locked_of(machine.utmp_file()) > 0);
+    CHECK((without_locks || locked_of(machine.utmp_file()) > 0));
     std::ofstream(machine.utmp_file(), std::ios::trunc).close();
     CHECK(signs.look() == Ending::none);
 }
