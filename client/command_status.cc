@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::chrono::seconds patience{5};
 
-// What anybody may read. A daemon that has just been replaced publishes its own file a moment later.
+// Reads the public file. A daemon that has just been replaced publishes its own file a moment later.
 void take_public_file(DeviceStatus& status, std::string_view backend) {
     constexpr int most_readings = 10;
     for (int reading = 0; reading < most_readings; ++reading) {
@@ -77,7 +77,7 @@ ExitCode code_of(DeviceState state) {
     return ExitCode::not_attached;
 }
 
-// Of several devices: what is wrong goes before what is not known, and that before what is well.
+// Orders the exit codes of several devices: a fault goes before an unknown state, and that before success.
 ExitCode worse_of(ExitCode one, ExitCode other) {
     for (const ExitCode code : {ExitCode::link_down, ExitCode::unknown, ExitCode::ok})
         if (one == code || other == code) return code;

@@ -139,7 +139,7 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
     }
     if (!link_ && live_.link_up) {
         live_.link_changed_at = since_boot(now);
-        // Of the server machine that has the link, nothing is known.
+        // Nothing is known of the server machine that has the link.
         live_.elsewhere_after = since_boot(now) + record_.policy.dead_after;
     }
     live_.link_up = static_cast<bool>(link_);

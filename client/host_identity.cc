@@ -54,7 +54,7 @@ bool is_placeholder(const std::string& digits) {
     return bytes.size() < fewest_different || std::ranges::find(shared_uuids, digits) != shared_uuids.end();
 }
 
-// Of cards, not of bridges, bonds and the like; empty: of none.
+// Address of a card, not of a bridge, bond or the like; else empty.
 std::string lowest_permanent_address(const std::string& folder) {
     std::vector<std::string> addresses;
     const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(folder.c_str()), &::closedir);

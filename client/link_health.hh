@@ -16,8 +16,8 @@ struct LinkHealth {
     std::chrono::milliseconds round_trip{0};
     std::chrono::milliseconds last_acknowledgement{
         0};  // how long ago the last one came, of data or of a keepalive
-    // What was sent again without an answer. A server that is slow, or stopped, still has its machine
-    // acknowledge.
+    // Segments that were sent again without an answer. A server that is slow, or stopped, still has its
+    // machine acknowledge.
     std::uint32_t retransmits = 0;  // of the oldest unacknowledged segment, in a row
     std::uint32_t probes = 0;       // of a closed window, unanswered, in a row
     std::uint32_t backoff = 0;      // how often the timeout was doubled since the last answer

@@ -25,7 +25,7 @@ using Monotonic = std::chrono::milliseconds;
 // More addresses than this are no list of servers.
 inline constexpr std::size_t most_targets = 256;
 
-// What does not change for as long as one daemon has the device.
+// Facts that do not change as long as one daemon has the device.
 struct DeviceRecord {
     std::uint32_t index = 0;
     std::string identifier;  // BACKEND_IDENTIFIER; "holdfast:" and the session's UUID in hex

@@ -35,7 +35,7 @@ public:
     // The daemon has come into its SELinux domain: its process follows. May be called after the seal.
     void look() noexcept;
     [[nodiscard]] std::chrono::milliseconds current() const noexcept { return current_; }
-    // Of the pipe to the process; -1 without one. Stays the timer's.
+    // Descriptor of the pipe to the process; -1 without one. Stays the timer's.
     [[nodiscard]] int descriptor() const noexcept { return orders_.get(); }
 
 private:
