@@ -39,9 +39,10 @@ public:
         ::free(line_);
         if (stream_ != nullptr) ::fclose(stream_);
     }
+    // Without its newline. A last line that has none is of a child that died within it: it is not given.
     bool next(std::string& line) {
         const ssize_t length = stream_ == nullptr ? -1 : ::getline(&line_, &room_, stream_);
-        if (length <= 0) return false;
+        if (length <= 0 || line_[length - 1] != '\n') return false;
         line.assign(line_, static_cast<std::size_t>(length - 1));
         return true;
     }

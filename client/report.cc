@@ -2,21 +2,21 @@
 
 #include "client/report.hh"
 
+#include <errno.h>
 #include <poll.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "common/linux/fixed_text.hh"
 
 namespace holdfast::client {
 
-// A line holds as much as a server's words can be long.
-using ReportLine = FixedText<8192>;
-
-void Report::note(std::string_view line) const { send(ReportLine::of("note {}\n", line)); }
-void Report::error(std::string_view line) const { send(ReportLine::of("error {}\n", line)); }
-void Report::failed(ExitCode code) const { send(ReportLine::of("failed {}\n", static_cast<int>(code))); }
+void Report::note(std::string_view text) const { send_lines("note ", text); }
+void Report::error(std::string_view text) const { send_lines("error ", text); }
+void Report::failed(ExitCode code) const { send(LineText::of("failed {}\n", static_cast<int>(code))); }
 void Report::ready(std::uint32_t index, std::uint64_t size, std::uint64_t request_limit) const {
-    send(ReportLine::of("ready {} {} {} {}\n", index, size, request_limit, ::getpid()));
+    send(LineText::of("ready {} {} {} {}\n", index, size, request_limit, ::getpid()));
 }
 
 bool Report::abandoned() const {
@@ -24,9 +24,25 @@ bool Report::abandoned() const {
     return ::poll(&entry, 1, 0) > 0 && (entry.revents & POLLERR) != 0;
 }
 
-void Report::send(std::string_view text) const {
-    // What is to become of a command that has gone is asked where it matters: abandoned().
-    [[maybe_unused]] const ssize_t count = ::write(pipe_.get(), text.data(), text.size());
+// Never through a buffer of its own: a line that was cut would take its newline, and the next line, with it.
+void Report::send_lines(std::string_view kind, std::string_view text) const {
+    do {
+        const std::string_view line = text.substr(0, text.find('\n'));
+        text.remove_prefix(std::min(line.size() + 1, text.size()));
+        send(kind);
+        send(line);
+        send("\n");
+    } while (!text.empty());
+}
+
+void Report::send(std::string_view bytes) const {
+    while (!bytes.empty()) {
+        const ssize_t count = ::write(pipe_.get(), bytes.data(), bytes.size());
+        if (count < 0 && errno == EINTR) continue;
+        // A command that has gone matters only where abandoned() is asked.
+        if (count <= 0) return;
+        bytes.remove_prefix(static_cast<std::size_t>(count));
+    }
 }
 
 }  // namespace holdfast::client

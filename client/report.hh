@@ -21,8 +21,9 @@ struct Failure {
 class Report {
 public:
     explicit Report(Fd pipe) : pipe_(std::move(pipe)) {}
-    void note(std::string_view line) const;
-    void error(std::string_view line) const;
+    // Texts of any length and number of lines; each arrives whole, line by line.
+    void note(std::string_view text) const;
+    void error(std::string_view text) const;
     void failed(ExitCode code) const;
     // `request_limit`: bytes; 0 where the device has its limit already.
     void ready(std::uint32_t index, std::uint64_t size, std::uint64_t request_limit) const;
@@ -31,7 +32,8 @@ public:
     [[nodiscard]] bool abandoned() const;
 
 private:
-    void send(std::string_view text) const;
+    void send_lines(std::string_view kind, std::string_view text) const;
+    void send(std::string_view bytes) const;
     Fd pipe_;
 };
 
