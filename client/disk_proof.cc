@@ -57,16 +57,19 @@ void DiskProof::collect(Time now) noexcept {
 
 void DiskProof::start(Time now) noexcept {
     began_ = now;
-    failed_ = true;
     std::array<int, 2> ends{};
-    if (!folder_ || ::pipe2(ends.data(), O_CLOEXEC) != 0) return;
+    if (!folder_ || ::pipe2(ends.data(), O_CLOEXEC) != 0) {
+        failed_ = true;
+        return;
+    }
     Fd reading(ends[0]);
     const Fd writing(ends[1]);
     const pid_t child = ::fork();
     if (child == 0) read_device(folder_.get(), name_.c_str(), writing.get());
-    if (child < 0) return;
-    failed_ = false;
-    answer_ = std::move(reading);
+    if (child < 0)
+        failed_ = true;
+    else
+        answer_ = std::move(reading);
 }
 
 DiskProof::Verdict DiskProof::look(std::uint64_t completed, Time now) noexcept {
@@ -74,11 +77,11 @@ DiskProof::Verdict DiskProof::look(std::uint64_t completed, Time now) noexcept {
     completed_ = completed;
     collect(now);
     const bool pending = static_cast<bool>(answer_);
-    const bool failed = failed_;
     if (!pending && (began_ == Time{} || now - began_ >= between_reads)) start(now);
     if (answered_ && now - *answered_ < answer_lasts) return Verdict::answers;
-    if (answer_) return pending && now - began_ >= read_patience ? Verdict::silent : Verdict::pending;
-    return failed || failed_ ? Verdict::failed : Verdict::pending;
+    if (pending && now - began_ >= read_patience) return Verdict::silent;
+    // A read that was started just now does not change what the last one has shown.
+    return failed_ ? Verdict::failed : Verdict::pending;
 }
 
 }  // namespace holdfast::client

@@ -24,9 +24,9 @@ public:
 
     enum class Verdict : std::uint8_t {
         answers,  // a request was completed within the last seconds
-        pending,  // a read has just been started
+        pending,  // the first read, or one after a success, is under way
         silent,   // a read has waited for seconds, and no request was completed meanwhile
-        failed,   // the read could not be made, or ended in an error
+        failed,   // the last read could not be made, or ended in an error
     };
     // Judges, and starts the next read when it is due: at most one child exists at a time. `completed`: how
     // many requests the kernel has completed on the device so far. To be called about once a second. Does
@@ -43,7 +43,7 @@ private:
     Time began_{};      // of the read that `answer_` waits for; else of the last one
     std::optional<std::uint64_t> completed_;
     std::optional<Time> answered_;  // when the device was seen to answer last
-    bool failed_ = false;           // the last read
+    bool failed_ = false;           // the last read that was finished, or could not be started
 };
 
 }  // namespace holdfast::client

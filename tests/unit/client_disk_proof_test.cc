@@ -91,6 +91,10 @@ TEST_CASE("disk proof: a read that cannot be made proves nothing") {
     const Devices devices;
     DiskProof proof = devices.proof();
     CHECK(comes(Verdict::failed, proof, 0, start));
+    SUBCASE("also at the look that starts the next one") {
+        CHECK(proof.look(0, start + 1s) == Verdict::failed);
+        CHECK(proof.look(0, start + 2s) == Verdict::failed);
+    }
     SUBCASE("and requests that are completed still do") {
         CHECK(proof.look(1, start + 1s) == Verdict::answers);
     }
