@@ -290,7 +290,7 @@ Result<TakeoverCall> TakeoverCall::begin(std::uint32_t index, std::chrono::milli
 }
 
 pid_t TakeoverCall::daemon() const noexcept {
-    // Of who called listen().
+    // SO_PEERCRED names the process that called listen().
     ucred peer{};
     socklen_t length = sizeof peer;
     return ::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 ? peer.pid : 0;

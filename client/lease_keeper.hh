@@ -4,8 +4,8 @@
 // It is opened before the daemon's seal, with the right to that port; all else works without rights and after
 // the seal.
 //
-// Of several devices that are reached by one address each has a daemon, and one of these renews the lease: of
-// several sockets at one port the kernel gives an answer to one only. The turn is a lock on
+// Several devices that are reached by one address have a daemon each, and one of these daemons renews the
+// lease: the kernel gives an answer to one socket only, if several are at one port. The turn is a lock on
 // /run/holdfast/lease-INTERFACE, which goes to another daemon when its holder ends.
 #pragma once
 

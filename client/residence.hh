@@ -73,7 +73,7 @@ public:
     [[nodiscard]] Result<void> enter() noexcept;
     // Leaves it where it is another process's by now.
     void remove() noexcept;
-    // Of the folder. Stays the file's.
+    // Descriptor of the folder; the file keeps it.
     [[nodiscard]] int directory() const noexcept { return directory_.get(); }
 
 private:

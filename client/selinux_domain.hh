@@ -47,8 +47,8 @@ public:
     using ReadLabel = ssize_t (*)(int descriptor, char* room, std::size_t size);
 
     SelinuxDomain() = default;
-    // Of the calling process; a child opens one of its own. At most `most_kept` files. (Tests have a folder
-    // in the place of /proc, and labels of their own.)
+    // Reads the calling process's domain; a child opens an object of its own. At most `most_kept` files.
+    // (Tests have a folder in the place of /proc, and labels of their own.)
     [[nodiscard]] static SelinuxDomain open(std::initializer_list<Kept> kept, const char* proc = "/proc",
                                             ReadLabel read_label = nullptr);
 

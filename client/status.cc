@@ -84,7 +84,7 @@ void add_one_line(StatusLines& lines, std::string_view text) {
 DeviceState state_in(std::string_view word) {
     for (const auto& [state, candidate] : state_words)
         if (word == candidate) return state;
-    // Of another version of the program.
+    // Another version of the program wrote it.
     return DeviceState::unknown;
 }
 

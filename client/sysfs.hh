@@ -20,7 +20,7 @@ public:
     // ENOENT: there is no such device. `block` is /sys/block, or a copy of it for tests.
     [[nodiscard]] static Result<SysfsDevice> open(std::uint32_t index, const char* block = "/sys/block");
 
-    // Of the device's folder. Stays the device's.
+    // Descriptor of the device's folder; the device keeps it.
     [[nodiscard]] int directory() const noexcept { return directory_.get(); }
 
     // The text of an attribute without its newline, in the caller's memory. May be called after the seal,
