@@ -151,7 +151,7 @@ FUZZED := $(wildcard common/protocol/*.cc) $(addprefix common/linux/,format.cc i
         opener_link.cc opener_wire.cc outbox.cc page_pipe.cc peer.cc requests.cc sessions.cc socket_io.cc thread.cc \
         transmission.cc volume_registry.cc) \
     $(addprefix client/,boot_environment.cc boot_plan.cc choices.cc config.cc control.cc devices.cc dhcp_message.cc \
-        export_address.cc help.cc lease.cc network_owners.cc options.cc record.cc retry.cc state_file.cc status.cc usage.cc)
+        export_address.cc help.cc lease.cc network_owners.cc options.cc record.cc retry.cc sha256.cc state_file.cc status.cc usage.cc)
 FUZZ_FLAGS := -std=c++23 -O1 -g1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined -Wall -Wextra $(if $(WERROR),-Werror)
 build/fuzz/obj/%.o: %.cc Makefile
 	@mkdir -p $(@D)

@@ -1,5 +1,5 @@
-// The session is made up here, and its UUID is the identifier by which the kernel knows the device: who
-// adopts it later finds the one in the other.
+// The session is made up here, and a digest of it is the identifier by which the kernel knows the device: a
+// later adopter compares it with the record.
 
 #include "client/attach.hh"
 
@@ -26,6 +26,7 @@
 
 #include "client/block_size.hh"
 #include "client/control.hh"
+#include "client/given_up.hh"
 #include "client/host_identity.hh"
 #include "client/kernel_module.hh"
 #include "client/lease_keeper.hh"
@@ -49,7 +50,7 @@ constexpr seconds open_patience{3};
 constexpr milliseconds pause_between_opens{250};
 constexpr seconds detach_patience{10};
 
-// Not a secret: it tells this attachment from every other.
+// Tells this attachment from every other. A secret: with it a stranger could fence the link.
 nbd::Uuid random_session() {
     nbd::Uuid session{};
     if (::getrandom(session.data(), session.size(), GRND_NONBLOCK) == static_cast<ssize_t>(session.size()))
@@ -89,17 +90,22 @@ Failure connect_failure(const SysError& error, const DeviceConfiguration& config
     return attached_already(*configuration.index, *sysfs);
 }
 
-// A device to attach, from before the handshake until it is connected: the claim at the server fences
-// whatever this machine has had attached there before, which must not be a device in use.
+// A device to attach, from before the claim at a server until it is connected: the claim fences whatever this
+// machine has had attached there before, which must not be a device in use.
 struct Reserved {
     std::uint32_t index = 0;
     Fd turn;
 };
 
+bool is_connected(std::uint32_t index) {
+    const auto sysfs = SysfsDevice::open(index);
+    return sysfs && sysfs->connected();
+}
+
 std::expected<Reserved, Failure> reserve(std::uint32_t index) {
     auto turn = take_turn(index);
     if (!turn) return std::unexpected(turn.error());
-    if (const auto sysfs = SysfsDevice::open(index); sysfs && sysfs->connected()) {
+    if (is_connected(index)) {
         DeviceConfiguration configuration;
         configuration.index = index;
         return std::unexpected(connect_failure({EBUSY, "connect"}, configuration));
@@ -119,6 +125,55 @@ std::expected<Reserved, Failure> reserve_any(std::uint32_t first) {
     return reserve(next);
 }
 
+// Waits while another command has it reserved and it is not attached: that one may come to nothing, or take
+// another device.
+std::expected<Reserved, Failure> reserve_until(std::uint32_t index, Clock::time_point end,
+                                               const Report& report) {
+    for (;;) {
+        auto reserved = reserve(index);
+        if (reserved || reserved.error().code != ExitCode::busy || is_connected(index)) return reserved;
+        if (Clock::now() >= end || report.abandoned()) return reserved;
+        pause_for(milliseconds{100});
+    }
+}
+
+// A named device is reserved for the whole search. An unnamed one only for each attempt, with a session of
+// its own, so that nobody waits who wants that device.
+class Reservation final : public Claimant {
+public:
+    Reservation(const AttachRequest& request, const Report& report) : request_(request), report_(report) {}
+
+    std::expected<Identity, Failure> take() override {
+        if (device_) return identity_;
+        // An attempt of another command is over by then.
+        const auto end = begin_ + std::max<Clock::duration>(request_.search.patience, attempt_patience);
+        auto reserved = request_.index ? reserve_until(*request_.index, end, report_) : reserve_any(first_);
+        if (!reserved) return std::unexpected(reserved.error());
+        device_ = std::move(*reserved);
+        identity_.session = random_session();
+        if (!request_.read_only) identity_.host = new_attachment(device_->index);
+        return identity_;
+    }
+    void release() noexcept override {
+        if (!request_.index) device_.reset();
+    }
+    // The next search takes another device.
+    void pass_over() noexcept {
+        first_ = device_->index + 1;
+        device_.reset();
+    }
+    [[nodiscard]] std::uint32_t index() const noexcept { return device_->index; }
+    [[nodiscard]] Reserved give() noexcept { return std::move(*device_); }
+
+private:
+    const AttachRequest& request_;
+    const Report& report_;
+    Clock::time_point begin_ = Clock::now();
+    std::uint32_t first_ = 0;
+    std::optional<Reserved> device_;
+    Identity identity_;
+};
+
 std::expected<std::uint32_t, Failure> connect_device(Netlink& netlink,
                                                      const DeviceConfiguration& configuration, int socket) {
     const auto end = Clock::now() + open_patience;
@@ -134,8 +189,7 @@ std::expected<std::uint32_t, Failure> connect_device(Netlink& netlink,
     }
 }
 
-DeviceConfiguration configuration_for(const AttachRequest& request, std::uint32_t index, const Found& found,
-                                      const nbd::Uuid& session) {
+DeviceConfiguration configuration_for(const AttachRequest& request, std::uint32_t index, const Found& found) {
     DeviceConfiguration configuration;
     configuration.index = index;
     configuration.size = whole_blocks(found.link.offer.size, found.block_size);
@@ -143,7 +197,7 @@ DeviceConfiguration configuration_for(const AttachRequest& request, std::uint32_
     configuration.server_flags = found.link.offer.flags;
     if (request.read_only) configuration.server_flags |= nbd::flag_read_only;
     configuration.request_timeout = request.policy.request_timeout;
-    configuration.identifier = identifier_of(session);
+    configuration.identifier = identifier_of(found.claim.session);
     return configuration;
 }
 
@@ -198,19 +252,19 @@ std::optional<GrantedLease> lease_of(const std::vector<GrantedLease>& leases, in
 }
 
 DeviceRecord record_for(const AttachRequest& request, const DeviceConfiguration& configuration,
-                        std::uint32_t index, std::vector<Target> targets,
-                        const std::optional<nbd::HostRequest>& host) {
+                        std::uint32_t index, Found& found) {
     DeviceRecord record;
     record.index = index;
     record.identifier = configuration.identifier;
+    record.session = found.claim.session;
     record.block_size = configuration.block_size;
     record.server_flags = configuration.server_flags;
     record.policy = request.policy;
     record.policy.connections = 1;
     record.carries_root = request.carries_root;
-    record.targets = std::move(targets);
+    record.targets = std::move(found.targets);
     record.attached_at = now_since_boot();
-    record.host = host;
+    record.host = found.claim.host;
     return record;
 }
 
@@ -219,7 +273,7 @@ LiveState live_for(const DeviceConfiguration& configuration, const Found& found,
     live.size = configuration.size;
     live.target = static_cast<std::uint32_t>(found.target);
     live.linked_target = live.target;
-    live.generation = found.generation;
+    live.generation = found.claim.generation;
     live.session_known = found.link.session.has_value();
     if (found.link.session) {
         live.writes_stable = found.link.session->writes_stable;
@@ -235,7 +289,6 @@ LiveState live_for(const DeviceConfiguration& configuration, const Found& found,
 
 struct Connected {
     Reserved device;
-    SearchRequest searched;  // with the session and the host that were claimed
     Found found;
     DeviceConfiguration configuration;
     std::optional<LimitedDevice> limited;
@@ -244,30 +297,25 @@ struct Connected {
 std::expected<Connected, Failure> connect_to_server(const AttachRequest& request, Netlink& netlink,
                                                     Report& report) {
     SearchRequest searched = request.search;
-    searched.session = random_session();
     searched.dead_after = request.policy.dead_after;
+    Reservation reservation(request, report);
     constexpr int most_tries = 16;
-    std::uint32_t first = 0;
     for (int tries = 1;; ++tries) {
-        auto device = request.index ? reserve(*request.index) : reserve_any(first);
-        if (!device) return std::unexpected(device.error());
-        if (!request.read_only) searched.host = new_attachment(device->index);
-        auto found = search(searched, report);
+        auto found = search(searched, reservation, report);
         if (!found) return std::unexpected(found.error());
-        DeviceConfiguration configuration =
-            configuration_for(request, device->index, *found, searched.session);
+        if (!request.read_only)
+            if (const auto fenced = fence_given_up(*found, searched.dead_after); !fenced)
+                return std::unexpected(fenced.error());
+        DeviceConfiguration configuration = configuration_for(request, reservation.index(), *found);
         hold_signals();
         if (report.abandoned()) return std::unexpected(Failure{ExitCode::failure, "nobody waits any more"});
         const auto limited = limit_before_connection(configuration.index, found->request_limit);
         auto index = connect_device(netlink, configuration, found->link.socket.get());
-        if (index)
-            return Connected{std::move(*device), std::move(searched), std::move(*found),
-                             std::move(configuration), limited};
+        if (index) return Connected{reservation.give(), std::move(*found), std::move(configuration), limited};
         // Somebody has one open that is not connected, or was quicker.
         if (request.index || index.error().code != ExitCode::busy || tries == most_tries)
             return std::unexpected(index.error());
-        first = device->index + 1;
-        searched.session = random_session();
+        reservation.pass_over();
     }
 }
 
@@ -282,7 +330,7 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
                         request.policy.connections));
     auto connected = connect_to_server(request, *netlink, report);
     if (!connected) return std::unexpected(connected.error());
-    auto& [device, searched, found, configuration, limited] = *connected;
+    auto& [device, found, configuration, limited] = *connected;
     const std::uint32_t index = device.index;
     const std::string uri = found.targets[found.target].uri;
     if (found.link.offer.size != configuration.size)
@@ -306,7 +354,7 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
     live.sectors_before = limit_to_restore(limited, index, *sysfs, live.request_limit);
     const auto lease = lease_of(request.leases, link.get(), report);
     if (lease) live.lease = lease->state;
-    DeviceRecord record = record_for(request, configuration, index, std::move(found.targets), searched.host);
+    DeviceRecord record = record_for(request, configuration, index, found);
     if (lease) record.lease = lease->record;
     Resident resident(std::move(*netlink), std::move(*sysfs), std::move(record), live);
     if (auto prepared = resident.prepare(title, request.home); !prepared) {

@@ -20,6 +20,7 @@
 
 #include "client/commands.hh"
 #include "client/control.hh"
+#include "client/given_up.hh"
 #include "client/kernel_module.hh"
 #include "client/link.hh"
 #include "client/pause.hh"
@@ -147,6 +148,19 @@ std::string end_orphaned_link(std::uint32_t index, const SysfsDevice& sysfs) {
         destroyed.error().message());
 }
 
+// For a later attachment, which has the server fence what it still holds (given_up.hh).
+void leave_record_behind(std::uint32_t index, const std::string& backend) {
+    const auto text = read_state_file(index);
+    const auto known = text ? read_known_device(*text) : std::unexpected(text.error().message());
+    if (!known || known->record.identifier != backend || !may_be_fenced(known->record, known->live)) return;
+    const std::string path = fmt::format("{}/nbd{}", run_directory, index);
+    if (::rename((path + ".state").c_str(), (path + std::string(given_up_suffix)).c_str()) != 0)
+        complain(
+            fmt::format("{}: its record was not kept, so a later attachment under another number does "
+                        "not fence it: {}",
+                        path_of(index), SysError{errno, "rename"}.message()));
+}
+
 ExitCode disconnect_without_daemon(std::uint32_t index, bool force, const SysfsDevice& sysfs) {
     auto netlink = open_netlink();
     if (!netlink) {
@@ -158,8 +172,9 @@ ExitCode disconnect_without_daemon(std::uint32_t index, bool force, const SysfsD
             complain(fmt::format("{}: {}", path_of(index), problem));
             return ExitCode::failure;
         }
-    const auto done =
-        force ? release_stuck(*netlink, index, sysfs.attribute("backend")) : netlink->disconnect(index);
+    const std::string backend = sysfs.attribute("backend");
+    const auto done = force ? release_stuck(*netlink, index, backend) : netlink->disconnect(index);
+    if (done && force) leave_record_behind(index, backend);
     if (done) return ExitCode::ok;
     complain(fmt::format("{}: {}", path_of(index), done.error().message()));
     return ExitCode::failure;

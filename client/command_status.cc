@@ -28,7 +28,7 @@ void take_public_file(DeviceStatus& status, std::string_view backend) {
         const auto now = std::chrono::duration_cast<Monotonic>(Clock::now().time_since_epoch());
         if (file) take_public_lines(status, file->text, file->alive, now);
         if (file && file->alive) return;
-        if (!file && (file.error().code != ENOENT || !session_in(backend))) break;
+        if (!file && (file.error().code != ENOENT || !is_identifier(backend))) break;
         pause_for(std::chrono::milliseconds{100});
     }
     if (status.state == DeviceState::unattended) return;
@@ -52,7 +52,7 @@ DeviceStatus status_of(std::uint32_t index) {
     }
     const std::string backend = sysfs->attribute("backend");
     const int code = answer ? 0 : answer.error().code;
-    const bool ours = session_in(backend).has_value();
+    const bool ours = is_identifier(backend);
     status.state =
         !ours || code == ENOENT || code == ECONNREFUSED ? DeviceState::unattended : DeviceState::unknown;
     if (ours && code == EACCES) take_public_file(status, backend);

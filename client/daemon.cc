@@ -62,7 +62,7 @@ Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const Li
       sysfs_(std::move(sysfs)),
       record_(std::move(record)),
       live_(live),
-      session_(session_in(record_.identifier).value_or(nbd::Uuid{})),
+      session_(record_.session),
       shutdown_(record_.policy.shutdown_timeout) {}
 
 Result<void> Daemon::watch(int descriptor, std::uint32_t events, std::uint64_t tag) noexcept {
@@ -526,6 +526,7 @@ bool Daemon::give_device_up(std::string_view reason) {
     let_link_go();
     const auto done = release_stuck(netlink_, record_.index, record_.identifier);
     if (!done) log::error(LineText::of("{}: {}; trying again", name(), done.error().text()));
+    if (done) leave_record_behind();
     return done.has_value();
 }
 

@@ -128,6 +128,7 @@ private:
     [[nodiscard]] bool detach(bool forced, LineText& failure);
     void stand_back(std::size_t slot);
     void resume_charge();
+    void leave_record_behind();
     void leave_files();
     [[nodiscard]] DeviceStatus status() const;
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "client/daemon.hh"
+#include "client/given_up.hh"
 #include "client/release.hh"
 #include "common/linux/log.hh"
 
@@ -153,10 +154,21 @@ bool Daemon::detach(bool forced, LineText& failure) {
     // Told of the end: a reset would overtake that.
     if (link_) forget(link_.get());
     link_.reset();
+    if (forced) leave_record_behind();
     log::notice(LineText::of("{}: detached", name()));
     // For whom the device serves next.
     if (live_.sectors_before != 0) request_timer_.set_largest_request(live_.sectors_before);
     return true;
+}
+
+// What the server still holds of the device must not be applied after the writes of a later attachment.
+void Daemon::leave_record_behind() {
+    if (!may_be_fenced(record_, live_)) return;
+    if (const auto left = state_file_->leave_behind(live_); !left)
+        log::warning(
+            LineText::of("{}: its record was not kept, so a later attachment under another number "
+                         "does not fence it: {}",
+                         name(), left.error().text()));
 }
 
 void Daemon::leave_files() {

@@ -123,8 +123,8 @@ void LeaseKeeper::take_turn(Lease::Time now) noexcept {
         return;
     }
     has_turn_ = true;
-    // Binds to the interface: the kernel prefers such a socket among those at this port. (Since Linux 5.7 this
-    // takes no right; without it, answers from other interfaces are seen, too, and passed over.)
+    // Binds to the interface: the kernel prefers such a socket among those at this port. (Since Linux 5.7
+    // this takes no right; without it, answers from other interfaces are seen, too, and passed over.)
     if (const std::string_view name = record_.interface; socket_)
         (void)::setsockopt(socket_->get(), SOL_SOCKET, SO_BINDTODEVICE, name.data(),
                            static_cast<socklen_t>(name.size()));

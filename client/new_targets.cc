@@ -11,6 +11,8 @@
 #include <optional>
 #include <utility>
 
+#include "client/block_size.hh"
+#include "client/targets.hh"
 #include "client/verdict.hh"
 #include "common/linux/result.hh"
 
@@ -58,20 +60,19 @@ Answer Questions::ask(const Target& target) const {
     return {};
 }
 
-// All addresses of all servers, in their order.
+// The addresses of all servers, in their order.
 std::vector<Target> targets_of(const std::vector<ServerAddress>& servers, const Notes& notes) {
-    std::vector<Target> targets;
+    TargetList targets;
     for (const ServerAddress& server : servers) {
-        const std::string uri = to_uri(server);
         auto endpoints = resolve(server);
         if (!endpoints) {
-            notes(fmt::format("{}: {}; it is left out", uri, endpoints.error().text), true);
+            notes(fmt::format("{}: {}; it is left out", to_uri(server), endpoints.error().text), true);
             continue;
         }
-        for (Endpoint& endpoint : *endpoints)
-            targets.push_back({std::move(endpoint), server.export_name, uri});
+        for (Endpoint& endpoint : *endpoints) targets.add(std::move(endpoint), server);
     }
-    return targets;
+    if (const std::string warning = targets.warning(); !warning.empty()) notes(warning, true);
+    return targets.take();
 }
 
 }  // namespace
@@ -84,9 +85,6 @@ std::expected<NewTargets, Failure> find_new_targets(const std::vector<ServerAddr
         return std::unexpected(Failure{ExitCode::failure, SysError{errno, "getrandom"}.message()});
     const Questions questions(known, written, session);
     NewTargets found{targets_of(servers, notes), 0, false};
-    if (found.targets.size() > most_targets)
-        return std::unexpected(
-            Failure{ExitCode::usage, fmt::format("more than {} addresses of servers", most_targets)});
     const Target& in_use = known.record.targets[known.live.target];
     std::optional<std::uint32_t> first;
     for (std::uint32_t i = 0; i < found.targets.size(); ++i) {
@@ -109,6 +107,13 @@ std::expected<NewTargets, Failure> find_new_targets(const std::vector<ServerAddr
         return std::unexpected(Failure{ExitCode::unreachable, "no server could be asked for the disk"});
     found.first = *first;
     return found;
+}
+
+std::uint32_t ask_request_limit(const Target& target, const DeviceRecord& record) {
+    const auto link =
+        make_link(target.endpoint, nbd::ClientHandshake(nbd::ClientHandshake::Goal::info, target.export_name),
+                  record.policy.dead_after);
+    return link ? whole_requests(link->offer.block_sizes.maximum, record.block_size) : 0;
 }
 
 }  // namespace holdfast::client

@@ -26,4 +26,8 @@ struct NewTargets {
                                                                   const KnownDevice& known, bool written,
                                                                   const Notes& notes);
 
+// The largest request that a server takes, in bytes, asked of it without a claim; 0 where it does not answer.
+// For a record of an older version, which does not say it. Blocks for one attempt at most.
+[[nodiscard]] std::uint32_t ask_request_limit(const Target& target, const DeviceRecord& record);
+
 }  // namespace holdfast::client

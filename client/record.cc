@@ -5,17 +5,23 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
 #include <utility>
+
+#include "client/sha256.hh"
 
 namespace holdfast::client {
 namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::string_view identifier_prefix = "holdfast:";
+// Two prefixes: an older version, for which an identifier holds the session, leaves a device alone that has
+// the digest.
+constexpr std::string_view digest_prefix = "holdfast-device:";
+constexpr std::string_view session_prefix = "holdfast:";
 constexpr std::string_view version_line = "holdfast-record 1";
 
 template <class Number>
@@ -184,6 +190,11 @@ std::optional<Target> read_target(std::string_view rest) {
     return target;
 }
 
+std::optional<nbd::Uuid> uuid_after(std::string_view prefix, std::string_view text) noexcept {
+    if (!text.starts_with(prefix)) return std::nullopt;
+    return read_uuid(text.substr(prefix.size()));
+}
+
 // False for a line whose value is wrong; what is not known is skipped.
 bool take_record_line(DeviceRecord& record, std::string_view key, std::string_view value) {
     const auto seconds_into = [value](std::chrono::seconds& field) {
@@ -210,7 +221,12 @@ bool take_record_line(DeviceRecord& record, std::string_view key, std::string_vi
     }
     if (key == "identifier") {
         record.identifier = value;
-        return session_in(value).has_value();
+        return is_identifier(value);
+    }
+    if (key == "session") {
+        const auto session = read_uuid(value);
+        record.session = session.value_or(nbd::Uuid{});
+        return session.has_value();
     }
     if (key == "lost_cache") {
         record.policy.lost_cache = value == "fail" ? LostCache::fail : LostCache::go_on;
@@ -235,7 +251,7 @@ bool take_record_line(DeviceRecord& record, std::string_view key, std::string_vi
     }
     if (key == "target") {
         auto target = read_target(value);
-        if (!target || record.targets.size() == most_targets) return false;
+        if (!target) return false;
         record.targets.push_back(std::move(*target));
     }
     return true;
@@ -256,18 +272,24 @@ std::optional<nbd::Uuid> read_uuid(std::string_view digits) noexcept {
 }
 
 std::optional<nbd::Uuid> session_in(std::string_view identifier) noexcept {
-    if (!identifier.starts_with(identifier_prefix)) return std::nullopt;
-    return read_uuid(identifier.substr(identifier_prefix.size()));
+    return uuid_after(session_prefix, identifier);
 }
 
 std::string identifier_of(const nbd::Uuid& session) {
-    return std::string(identifier_prefix) + std::string(hex(session).view());
+    const auto digest = sha256(fmt::format("holdfast device 1\n{}\n", hex(session)));
+    nbd::Uuid start{};
+    std::copy_n(digest.begin(), start.size(), start.begin());
+    return fmt::format("{}{}", digest_prefix, hex(start));
+}
+
+bool is_identifier(std::string_view identifier) noexcept {
+    return uuid_after(digest_prefix, identifier) || session_in(identifier);
 }
 
 std::string_view shortened(std::string_view identifier) noexcept {
     constexpr std::size_t shown_digits = 8;
-    return session_in(identifier) ? identifier.substr(0, identifier_prefix.size() + shown_digits)
-                                  : identifier;
+    return is_identifier(identifier) ? identifier.substr(0, identifier.find(':') + 1 + shown_digits)
+                                     : identifier;
 }
 
 void add_lines(LiveLines& lines, const LiveState& live) {
@@ -316,11 +338,12 @@ void take_lines(LiveState& live, std::string_view lines) noexcept {
 std::string to_lines(const DeviceRecord& record) {
     const Policy& policy = record.policy;
     std::string lines = fmt::format(
-        "{}\nindex {}\nidentifier {}\nblock_size {}\nserver_flags {}\nconnections {}\nrequest_timeout {}\n"
+        "{}\nindex {}\nidentifier {}\nsession {}\nblock_size {}\nserver_flags {}\nconnections "
+        "{}\nrequest_timeout {}\n"
         "dead_after {}\nprobe_interval {}\nlost_cache {}\nshutdown_timeout {}\nlease_care {}\n"
         "carries_root {}\nattached_at {}\n",
-        version_line, record.index, record.identifier, record.block_size, record.server_flags,
-        policy.connections, policy.request_timeout.count(), policy.dead_after.count(),
+        version_line, record.index, record.identifier, hex(record.session), record.block_size,
+        record.server_flags, policy.connections, policy.request_timeout.count(), policy.dead_after.count(),
         policy.probe_interval.count(), policy.lost_cache == LostCache::fail ? "fail" : "continue",
         policy.shutdown_timeout.count(), policy.lease == LeaseCare::leave ? "leave" : "renew",
         record.carries_root ? 1 : 0, record.attached_at.count());
@@ -343,6 +366,10 @@ std::expected<KnownDevice, std::string> read_known_device(std::string_view lines
             return std::unexpected(fmt::format("a line of it makes no sense: {}", printable(whole)));
     }
     if (known.record.identifier.empty()) return std::unexpected("it names no identifier");
+    if (const auto session = session_in(known.record.identifier))
+        known.record.session = *session;
+    else if (known.record.identifier != identifier_of(known.record.session))
+        return std::unexpected("it names another session than its identifier");
     if (known.record.targets.empty()) return std::unexpected("it names no server");
     if (known.live.size == 0) return std::unexpected("it names no size");
     if (known.live.target >= known.record.targets.size()) known.live.target = 0;

@@ -22,13 +22,11 @@ namespace holdfast::client {
 // Points of time on CLOCK_MONOTONIC, which all processes of one boot share.
 using Monotonic = std::chrono::milliseconds;
 
-// More addresses than this are no list of servers.
-inline constexpr std::size_t most_targets = 256;
-
 // Facts that do not change as long as one daemon has the device.
 struct DeviceRecord {
     std::uint32_t index = 0;
-    std::string identifier;  // BACKEND_IDENTIFIER; "holdfast:" and the session's UUID in hex
+    std::string identifier;  // BACKEND_IDENTIFIER, see identifier_of()
+    nbd::Uuid session{};     // a secret: it can fence the link
     std::uint32_t block_size = 512;
     std::uint16_t server_flags = 0;  // transmission flags, as the kernel was told
     Policy policy;
@@ -90,14 +88,19 @@ struct KnownDevice {
     DeviceRecord record;
     LiveState live;
 };
-// The lines of both, in any order; unknown ones are skipped. The error says what is missing or wrong.
+// The lines of both, in any order; unknown ones are skipped. Every server of a record is read, also if an
+// older version wrote more of them than attach takes today. The error says what is missing or wrong.
 [[nodiscard]] std::expected<KnownDevice, std::string> read_known_device(std::string_view lines);
 
-// The session's UUID in an identifier; empty for an identifier that is not ours.
-[[nodiscard]] std::optional<nbd::Uuid> session_in(std::string_view identifier) noexcept;
+// The identifier of a device, which every local user can read in /sys/block/nbdN/backend: a digest, because
+// whoever knows the session itself can fence its connections. Reveals nothing of the session.
 [[nodiscard]] std::string identifier_of(const nbd::Uuid& session);
-// For reports: as much of an identifier of ours as tells sessions apart. Whoever knows the whole session can
-// fence its connections. Other identifiers are given back whole.
+// Whether Holdfast has attached the device with this identifier. Older versions wrote the session's UUID into
+// it, and RECONFIGURE takes no other identifier than the device has: it stays until the device is detached.
+[[nodiscard]] bool is_identifier(std::string_view identifier) noexcept;
+// The session in an identifier of an older version; empty for every other.
+[[nodiscard]] std::optional<nbd::Uuid> session_in(std::string_view identifier) noexcept;
+// For reports: as much of an identifier of ours as tells devices apart. Other identifiers are returned whole.
 [[nodiscard]] std::string_view shortened(std::string_view identifier) noexcept;
 
 // 32 lower case digits, and back.

@@ -10,6 +10,7 @@
 
 #include "client/block_size.hh"
 #include "client/pause.hh"
+#include "client/targets.hh"
 
 namespace holdfast::client {
 namespace {
@@ -24,19 +25,29 @@ ExitCode code_of(LinkFault fault) {
 // is kept.
 class Search {
 public:
-    Search(const SearchRequest& request, const Report& report) : request_(request), report_(report) {}
+    Search(const SearchRequest& request, Claimant& claimant, const Report& report)
+        : request_(request), claimant_(claimant), report_(report) {}
     std::expected<Found, Failure> round();
+    // Another round cannot help.
+    [[nodiscard]] bool over() const noexcept { return end_.has_value(); }
 
 private:
-    bool try_target(Found& found, std::size_t number);
+    std::expected<Found, Failure> all_servers();
+    void tell_failures();
+    bool try_target(Found& found, const Target& target);
+    bool use_target(Found& found, const Target& target);
+    nbd::SessionClaim next_claim(const Claimant::Identity& identity) const;
     void note_failure(ExitCode code, std::string text);
 
     const SearchRequest& request_;
+    Claimant& claimant_;
     const Report& report_;
     std::vector<std::string> failures_;
     std::vector<std::string> told_;
     ExitCode code_ = ExitCode::unreachable;
-    std::uint32_t generation_ = 0;
+    // The last claim that a server may have received; its generation is 0 before the first.
+    nbd::SessionClaim last_;
+    std::optional<Failure> end_;
 };
 
 void Search::note_failure(ExitCode code, std::string text) {
@@ -45,17 +56,33 @@ void Search::note_failure(ExitCode code, std::string text) {
     failures_.push_back(std::move(text));
 }
 
-bool Search::try_target(Found& found, std::size_t number) {
-    const Target& target = found.targets[number];
+// The first claim that a server receives is the session's first: who has written nothing lost nothing.
+nbd::SessionClaim Search::next_claim(const Claimant::Identity& identity) const {
+    const std::uint32_t before = identity.session == last_.session ? last_.generation : 0;
+    return {identity.session, 0, before + 1, identity.host};
+}
+
+bool Search::try_target(Found& found, const Target& target) {
+    const auto identity = claimant_.take();
+    if (!identity) {
+        end_ = identity.error();
+        return false;
+    }
+    found.claim = next_claim(*identity);
+    const bool usable = use_target(found, target);
+    if (!usable) claimant_.release();
+    return usable;
+}
+
+bool Search::use_target(Found& found, const Target& target) {
     const std::string where = target.endpoint.text.starts_with("unix:")
                                   ? target.uri
                                   : fmt::format("{} ({})", target.uri, target.endpoint.text);
-    const nbd::SessionClaim claim{request_.session, 0, generation_ + 1, request_.host};
-    auto link = make_link(target.endpoint,
-                          nbd::ClientHandshake(nbd::ClientHandshake::Goal::go, target.export_name, claim),
-                          request_.dead_after);
-    // The first claim that a server receives is the session's first: who has written nothing lost nothing.
-    if (link || link.error().connected) ++generation_;
+    auto link =
+        make_link(target.endpoint,
+                  nbd::ClientHandshake(nbd::ClientHandshake::Goal::go, target.export_name, found.claim),
+                  request_.dead_after);
+    if (link || link.error().connected) last_ = found.claim;
     if (!link) {
         note_failure(code_of(link.error().fault), fmt::format("{}: {}", where, link.error().text));
         return false;
@@ -76,8 +103,6 @@ bool Search::try_target(Found& found, std::size_t number) {
                                                     where, link->offer.size, *block_size));
         return false;
     }
-    found.target = number;
-    found.generation = generation_;
     found.link = std::move(*link);
     found.block_size = *block_size;
     found.request_limit = *request_limit;
@@ -87,38 +112,52 @@ bool Search::try_target(Found& found, std::size_t number) {
 std::expected<Found, Failure> Search::round() {
     failures_.clear();
     code_ = ExitCode::unreachable;
+    auto found = all_servers();
+    tell_failures();
+    return found;
+}
+
+// Told when they are other than in the round before: the same every second would hide what matters.
+void Search::tell_failures() {
+    if (failures_ != told_)
+        for (const std::string& failure : failures_) report_.error(failure);
+    told_ = failures_;
+}
+
+std::expected<Found, Failure> Search::all_servers() {
     Found found;
+    TargetList list;
     bool usable = false;
     for (const ServerAddress& server : request_.servers) {
-        const std::string uri = to_uri(server);
         auto endpoints = resolve(server);
         if (!endpoints) {
-            note_failure(ExitCode::unreachable, fmt::format("{}: {}", uri, endpoints.error().text));
+            note_failure(ExitCode::unreachable,
+                         fmt::format("{}: {}", to_uri(server), endpoints.error().text));
             continue;
         }
         // Servers after the one that was found are resolved too: the daemon cannot do so later.
         for (Endpoint& endpoint : *endpoints) {
-            found.targets.push_back({std::move(endpoint), server.export_name, uri});
-            if (!usable) usable = try_target(found, found.targets.size() - 1);
+            if (!list.add(std::move(endpoint), server) || usable) continue;
+            found.target = list.targets().size() - 1;
+            usable = try_target(found, list.targets().back());
+            if (end_) return std::unexpected(*end_);
         }
     }
-    // Told when they are other than in the round before: the same every second would hide what matters.
-    if (failures_ != told_)
-        for (const std::string& failure : failures_) report_.error(failure);
-    told_ = failures_;
+    if (std::string warning = list.warning(); !warning.empty()) failures_.push_back(std::move(warning));
+    found.targets = list.take();
     if (usable) return found;
     return std::unexpected(Failure{code_, "no server could be used"});
 }
 
 }  // namespace
 
-std::expected<Found, Failure> search(const SearchRequest& request, const Report& report) {
+std::expected<Found, Failure> search(const SearchRequest& request, Claimant& claimant, const Report& report) {
     const auto end = Clock::now() + request.patience;
-    Search search(request, report);
+    Search search(request, claimant, report);
     for (;;) {
         auto found = search.round();
         if (report.abandoned()) return std::unexpected(Failure{ExitCode::failure, "nobody waits any more"});
-        if (found || Clock::now() + pause_between_rounds > end) return found;
+        if (found || search.over() || Clock::now() + pause_between_rounds > end) return found;
         pause_for(pause_between_rounds);
     }
 }

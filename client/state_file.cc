@@ -29,12 +29,13 @@ Result<std::string> read_whole(const Fd& file) {
 
 }  // namespace
 
-Result<StateFile> StateFile::open(const DeviceRecord& record) {
+Result<StateFile> StateFile::open(const DeviceRecord& record, const char* folder) {
     StateFile file;
-    file.directory_.reset(::open(run_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    file.directory_.reset(::open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!file.directory_) return sys_error("open /run/holdfast");
     file.name_ = fmt::format("nbd{}.state", record.index);
     file.draft_ = file.name_ + ".new";
+    file.given_up_ = fmt::format("nbd{}{}", record.index, given_up_suffix);
     file.unchanging_ = to_lines(record);
     return file;
 }
@@ -53,6 +54,13 @@ Result<void> StateFile::save(const LiveState& live) noexcept {
     if (::renameat(directory_.get(), draft_.c_str(), directory_.get(), name_.c_str()) != 0)
         return sys_error("rename in /run/holdfast");
     inode_ = own.st_ino;
+    return {};
+}
+
+Result<void> StateFile::leave_behind(const LiveState& live) noexcept {
+    if (auto saved = save(live); !saved) return saved;
+    if (::renameat(directory_.get(), name_.c_str(), directory_.get(), given_up_.c_str()) != 0)
+        return sys_error("rename in /run/holdfast");
     return {};
 }
 

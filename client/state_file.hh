@@ -13,15 +13,22 @@
 
 namespace holdfast::client {
 
+// A record that is kept for given_up.hh: "nbd0.given-up".
+inline constexpr std::string_view given_up_suffix = ".given-up";
+
 class StateFile {
 public:
     // Opens the folder, which is there already, and writes nothing yet.
-    [[nodiscard]] static Result<StateFile> open(const DeviceRecord& record);
+    [[nodiscard]] static Result<StateFile> open(const DeviceRecord& record,
+                                                const char* folder = run_directory);
     // Replaces the file, whole or not at all. May be called after the seal.
     [[nodiscard]] Result<void> save(const LiveState& live) noexcept;
+    // Saves it for the last time, as that of a device that was detached by force . May be called
+    // after the seal.
+    [[nodiscard]] Result<void> leave_behind(const LiveState& live) noexcept;
     // Unless it is another daemon's by now.
     void remove() noexcept;
-    // Of the folder. Stays the file's.
+    // Descriptor of the folder; the file keeps it.
     [[nodiscard]] int directory() const noexcept { return directory_.get(); }
     // The lines of the record, as they are in the file.
     [[nodiscard]] std::string_view unchanging() const noexcept { return unchanging_; }
@@ -31,6 +38,7 @@ private:
     ino_t inode_ = 0;         // of the file that was saved last
     std::string name_;        // "nbd0.state"
     std::string draft_;       // "nbd0.state.new"
+    std::string given_up_;    // "nbd0.given-up"
     std::string unchanging_;  // the record's lines
 };
 

@@ -139,7 +139,7 @@ void leave_server(const ServerChange& change, const DeviceRecord& record, LiveSt
     live.target = change.first;
     if (stays) return;
     end_link(link);
-    const nbd::SessionClaim claim{session_in(record.identifier).value_or(nbd::Uuid{}), 0, ++live.generation};
+    const nbd::SessionClaim claim{record.session, 0, ++live.generation};
     const auto fenced =
         make_link(change.before.endpoint,
                   nbd::ClientHandshake(nbd::ClientHandshake::Goal::info, change.before.export_name, claim),
@@ -169,6 +169,14 @@ Result<TakeoverCall::Handed> take_from(TakeoverCall& call, const ServiceManager*
     return std::unexpected(confirmed.error());
 }
 
+// What the server in use takes at most. An older version has not recorded it: the server is asked, while the
+// link is up. Else a server with a small maximum would be refused at the next outage, for larger requests
+// that the kernel may have on their way by then.
+std::uint64_t known_request_limit(const KnownDevice& known) {
+    if (known.live.request_limit != 0 || !known.live.link_up) return known.live.request_limit;
+    return ask_request_limit(known.record.targets[known.live.target], known.record);
+}
+
 // The child. A service keeps its daemon: who takes its place goes where it is.
 std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, const TakeoverChanges& changes,
                                           ProcessTitle& title, Report& report) {
@@ -181,6 +189,8 @@ std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, const 
     const auto notes = [&](std::string_view line, bool is_error) {
         is_error ? report.error(line) : report.note(line);
     };
+    const std::uint64_t limit = known_request_limit(device->known);
+    device->known.live.request_limit = limit;
     const auto change = apply(changes, *device, notes);
     if (!change) return std::unexpected(change.error());
 
@@ -209,6 +219,7 @@ std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, const 
             return {};
         }
         take_lines(live, handed->lines);
+        if (live.request_limit == 0) live.request_limit = limit;
         link = std::move(handed->link);
     }
     if (*change) leave_server(**change, record, live, link);
@@ -264,7 +275,7 @@ std::expected<Fd, Failure> take_turn(std::uint32_t index) {
 
 bool is_ours(std::uint32_t index) {
     const auto sysfs = SysfsDevice::open(index);
-    return sysfs && sysfs->connected() && session_in(sysfs->attribute("backend"));
+    return sysfs && sysfs->connected() && is_identifier(sysfs->attribute("backend"));
 }
 
 bool is_orphan(std::uint32_t index) {
@@ -280,7 +291,7 @@ ExitCode take_over(std::uint32_t index, const TakeoverChanges& changes, ProcessT
         notes(fmt::format("/dev/nbd{}: not attached", index), true);
         return ExitCode::not_attached;
     }
-    if (!session_in(sysfs->attribute("backend"))) {
+    if (!is_identifier(sysfs->attribute("backend"))) {
         notes(fmt::format("/dev/nbd{}: another program has attached it", index), true);
         return ExitCode::failure;
     }

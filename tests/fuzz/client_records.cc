@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         check(fuzz::is_printable_line(known.error()), "an error can be shown");
     } else {
         check(known->live.target < known->record.targets.size(), "the server in use is one of them");
-        check(session_in(known->record.identifier).has_value(), "the identifier is ours");
+        check(is_identifier(known->record.identifier), "the identifier is ours");
         LiveLines live;
         add_lines(live, known->live);
         check(!live.full(), "the lines of any state have room");

@@ -1,16 +1,22 @@
 // Other servers for an attached device, asked for its disk: servers of the test's own, on UNIX sockets.
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "client/background.hh"
+#include "client/given_up.hh"
 #include "client/new_targets.hh"
+#include "client/search.hh"
+#include "client/state_file.hh"
 #include "common/linux/fd.hh"
 #include "common/protocol/constants.hh"
 #include "tests/unit/stub_server.hh"
@@ -36,6 +42,7 @@ public:
     Folder(const Folder&) = delete;
     Folder& operator=(const Folder&) = delete;
     std::string socket(const std::string& name) const { return path_ / name; }
+    const std::string& path() const { return path_.native(); }
 
 private:
     std::filesystem::path path_;
@@ -44,8 +51,9 @@ private:
 // Says which disk its export is, and how large, to whoever asks. Counts who did.
 class DiskServer {
 public:
-    DiskServer(const std::string& path, std::string identity, std::uint64_t bytes = size)
-        : identity_(std::move(identity)), bytes_(bytes) {
+    DiskServer(const std::string& path, std::string identity, std::uint64_t bytes = size,
+               std::uint32_t largest_request = 0)
+        : identity_(std::move(identity)), bytes_(bytes), largest_request_(largest_request) {
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
         path.copy(address.sun_path, sizeof address.sun_path - 1);
@@ -97,6 +105,7 @@ private:
                 append(info, nbd::be64(bytes_));
                 append(info, nbd::be16(nbd::flag_has_flags));
                 append_reply(bytes, info_option, 3, std::string(info.begin(), info.end()));
+                if (largest_request_ != 0) append_block_sizes(bytes);
             } else {
                 return;
             }
@@ -105,9 +114,17 @@ private:
         }
     }
 
+    void append_block_sizes(std::vector<std::uint8_t>& bytes) const {
+        std::vector<std::uint8_t> info;
+        append(info, nbd::be16(3));
+        for (const std::uint32_t number : {512U, 4096U, largest_request_}) append(info, nbd::be32(number));
+        append_reply(bytes, info_option, 3, std::string(info.begin(), info.end()));
+    }
+
     Fd socket_{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     std::string identity_;
     std::uint64_t bytes_;
+    std::uint32_t largest_request_;
     std::vector<std::string> sessions_;
     std::thread thread_;
 };
@@ -123,7 +140,8 @@ ServerAddress at(const std::string& path) {
 // Attached to the server at this path, whose link is up.
 KnownDevice device_of(const std::string& path) {
     KnownDevice known;
-    known.record.identifier = identifier_of(nbd::Uuid{1, 2, 3});
+    known.record.session = {1, 2, 3};
+    known.record.identifier = identifier_of(known.record.session);
     known.record.server_flags = nbd::flag_has_flags;
     known.record.targets = {{resolve(at(path))->front(), "root", to_uri(at(path))}};
     known.live.size = size;
@@ -134,6 +152,41 @@ KnownDevice device_of(const std::string& path) {
     known.live.boot_identity->fill('b');
     return known;
 }
+
+// The record of a device that was given up, as its daemon leaves it.
+std::string give_up(const Folder& folder, const KnownDevice& known) {
+    auto file = StateFile::open(known.record, folder.path().c_str());
+    REQUIRE(file);
+    REQUIRE(file->leave_behind(known.live));
+    file->remove();
+    return folder.socket("nbd" + std::to_string(known.record.index) + ".given-up");
+}
+
+// What a search for the disk at the server there has found.
+Found found_at(const std::string& path) {
+    const KnownDevice known = device_of(path);
+    Found found;
+    found.targets = known.record.targets;
+    found.link.session = SessionFacts{*known.live.boot_identity, known.live.export_identity};
+    return found;
+}
+
+// Counts what a search does with it.
+class Holder final : public Claimant {
+public:
+    std::expected<Identity, Failure> take() override {
+        if (refusal_) return std::unexpected(*refusal_);
+        CHECK_FALSE(held);
+        held = true;
+        // Another session each time, as another device has.
+        return Identity{nbd::Uuid{static_cast<std::uint8_t>(++taken)}, std::nullopt};
+    }
+    void release() noexcept override { held = false; }
+
+    bool held = false;
+    int taken = 0;
+    std::optional<Failure> refusal_;
+};
 
 struct Heard {
     std::vector<std::string> lines;
@@ -218,4 +271,126 @@ TEST_CASE(
     const auto none = find_new_targets({at(folder.socket("gone"))}, known, true, notes.taker());
     REQUIRE_FALSE(none);
     CHECK(none.error().code == ExitCode::unreachable);
+}
+
+TEST_CASE("of more addresses than a device takes the first are used, and the rest is said to be left out") {
+    const Folder folder;
+    DiskServer good(folder.socket("good"), "disk-a");
+    const KnownDevice known = device_of(folder.socket("old"));
+    std::vector<ServerAddress> servers{at(folder.socket("good"))};
+    for (int i = 0; i < 299; ++i) servers.push_back(at(folder.socket("gone" + std::to_string(i))));
+    Heard notes;
+    SUBCASE("at a takeover") {
+        const auto found = find_new_targets(servers, known, true, notes.taker());
+        REQUIRE(found);
+        CHECK(found->targets.size() == 256);
+    }
+    SUBCASE("at an attach, from a child in the background") {
+        const auto done = run_in_background(
+            [&](Report& report) -> std::expected<void, Failure> {
+                SearchRequest request;
+                std::ranges::reverse(servers);  // none of the first can be reached
+                request.servers = servers;
+                Holder holder;
+                const auto found = search(request, holder, report);
+                return std::unexpected(found ? Failure{} : found.error());
+            },
+            notes.taker());
+        REQUIRE_FALSE(done);
+        CHECK(done.error() == ExitCode::unreachable);
+        CHECK(notes.lines.size() == 256 + 2);  // with the last word
+    }
+    const auto is_warning = [](const std::string& line) {
+        return line.find("300 addresses, and the first 256 are used") != std::string::npos;
+    };
+    CHECK(std::ranges::count_if(notes.lines, is_warning) == 1);
+}
+
+TEST_CASE(
+    "a search holds the device for each attempt alone, and for the one that succeeds until it is used") {
+    const Folder folder;
+    DiskServer refusing(folder.socket("refusing"), "disk-a");  // knows no GO
+    Holder holder;
+    SearchRequest request;
+    request.servers = {at(folder.socket("gone")), at(folder.socket("refusing"))};
+    request.patience = std::chrono::seconds{1};
+    const int nobody = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+    const Report report{Fd(nobody)};
+    CHECK_FALSE(search(request, holder, report));
+    CHECK_FALSE(holder.held);
+    CHECK(holder.taken >= 2);
+    SUBCASE("and a device that cannot be had ends the search") {
+        holder.refusal_ = Failure{ExitCode::busy, "in use"};
+        const int before = holder.taken;
+        request.patience = std::chrono::seconds{3600};
+        const auto found = search(request, holder, report);
+        REQUIRE_FALSE(found);
+        CHECK(found.error().code == ExitCode::busy);
+        CHECK(found.error().text == "in use");
+        CHECK(holder.taken == before);
+    }
+}
+
+TEST_CASE("a server is asked for its largest request, without a claim that would fence the link") {
+    const Folder folder;
+    DiskServer small(folder.socket("small"), "disk-a", size, 65536 + 512);
+    const DeviceRecord record = device_of(folder.socket("small")).record;
+    CHECK(ask_request_limit(record.targets[0], record) == 65536);
+    CHECK(small.end().empty());
+    const DeviceRecord gone = device_of(folder.socket("gone")).record;
+    CHECK(ask_request_limit(gone.targets[0], gone) == 0);
+}
+
+TEST_CASE("a device that was given up is fenced by its session before its disk is attached again") {
+    const Folder folder;
+    const std::string path = folder.socket("server");
+    DiskServer server(path, "disk-a");
+    KnownDevice known = device_of(path);
+    known.record.index = 5;
+    Found found = found_at(path);
+    SUBCASE("under any number, and its record is deleted") {
+        const std::string record = give_up(folder, known);
+        CHECK(std::filesystem::exists(record));
+        CHECK_FALSE(std::filesystem::exists(folder.socket("nbd5.state")));
+        REQUIRE(fence_given_up(found, std::chrono::seconds{3}, folder.path().c_str()));
+        CHECK_FALSE(std::filesystem::exists(record));
+        const auto sessions = server.end();
+        REQUIRE(sessions.size() == 1);
+        CHECK(sessions[0].substr(0, 3) == "\1\2\3");
+    }
+    SUBCASE("by the claim of its own number, where the server fences hosts") {
+        known.record.host = nbd::HostRequest{{7}, {8}, 1, 0};
+        found.claim.host = nbd::HostRequest{{7}, {8}, 2, 0};
+        found.link.session->host_fenced = true;
+        const std::string record = give_up(folder, known);
+        REQUIRE(fence_given_up(found, std::chrono::seconds{3}, folder.path().c_str()));
+        CHECK_FALSE(std::filesystem::exists(record));
+        CHECK(server.end().empty());
+    }
+    SUBCASE("unless it had another disk, or its server machine has restarted") {
+        SUBCASE("another disk") { known.live.export_identity = "disk-b"; }
+        SUBCASE("another boot") { known.live.boot_identity->fill('c'); }
+        const std::string record = give_up(folder, known);
+        REQUIRE(fence_given_up(found, std::chrono::seconds{3}, folder.path().c_str()));
+        CHECK(std::filesystem::exists(record));
+        CHECK(server.end().empty());
+    }
+    SUBCASE("and where the server does not confirm it, nothing is attached") {
+        const std::string record = give_up(folder, known);
+        server.end();
+        const auto fenced = fence_given_up(found, std::chrono::seconds{3}, folder.path().c_str());
+        REQUIRE_FALSE(fenced);
+        CHECK(fenced.error().text.find("/dev/nbd5, which was detached by force") != std::string::npos);
+        CHECK(std::filesystem::exists(record));
+    }
+}
+
+TEST_CASE("a record of a read-only device, or of a server without sessions, is not kept") {
+    KnownDevice known = device_of("/nowhere");
+    CHECK(may_be_fenced(known.record, known.live));
+    known.live.session_known = false;
+    CHECK_FALSE(may_be_fenced(known.record, known.live));
+    known.live.session_known = true;
+    known.record.server_flags |= nbd::flag_read_only;
+    CHECK_FALSE(may_be_fenced(known.record, known.live));
 }

@@ -13,7 +13,8 @@ namespace {
 DeviceRecord some_record() {
     DeviceRecord record;
     record.index = 3;
-    record.identifier = identifier_of({1, 2, 3, 255});
+    record.session = {1, 2, 3, 255};
+    record.identifier = identifier_of(record.session);
     record.block_size = 4096;
     record.server_flags = 0x0d;
     record.policy = {seconds{7}, seconds{20}, seconds{0}, 1, LostCache::fail, seconds{40}, LeaseCare::leave};
@@ -79,7 +80,8 @@ std::string both() {
 
 }  // namespace
 
-TEST_CASE("a report shows as much of an identifier as tells sessions apart") {
+TEST_CASE("a report shows as much of an identifier as tells devices apart") {
+    CHECK(shortened("holdfast-device:0123456789abcdef0123456789abcdef") == "holdfast-device:01234567");
     CHECK(shortened("holdfast:0123456789abcdef0123456789abcdef") == "holdfast:01234567");
     CHECK(shortened("somebody else's") == "somebody else's");
     CHECK(shortened("") == "");
@@ -92,6 +94,7 @@ TEST_CASE("a record and its live state are read back as they were written") {
     const DeviceRecord record = some_record();
     CHECK(known->record.index == record.index);
     CHECK(known->record.identifier == record.identifier);
+    CHECK(known->record.session == record.session);
     CHECK(known->record.block_size == record.block_size);
     CHECK(known->record.server_flags == record.server_flags);
     CHECK(known->record.policy == record.policy);
@@ -152,10 +155,57 @@ TEST_CASE("a lease's line is read back, and a broken one is refused") {
         CHECK_FALSE(read(to_lines(record) + line));
 }
 
-TEST_CASE("an identifier holds the session, and one of another program does not") {
-    const nbd::Uuid session{0xde, 0xad, 1};
-    CHECK(session_in(identifier_of(session)) == session);
-    CHECK_FALSE(session_in("rbd:0123"));
-    CHECK_FALSE(session_in("holdfast:0123"));
-    CHECK_FALSE(session_in("holdfast:zz000000000000000000000000000000"));
+TEST_CASE("an identifier tells devices apart and reveals nothing of the session") {
+    const nbd::Uuid session{0xde, 0xad, 0xbe, 0xef, 1};
+    const std::string identifier = identifier_of(session);
+    CHECK(is_identifier(identifier));
+    CHECK(identifier == identifier_of(session));
+    CHECK(identifier != identifier_of({0xde, 0xad, 0xbe, 0xef, 2}));
+    CHECK(identifier.find("deadbeef") == std::string::npos);
+    CHECK_FALSE(session_in(identifier));
+    for (const char* other : {"", "rbd:0123", "holdfast:0123", "holdfast:zz000000000000000000000000000000",
+                              "holdfast-device:0123", "holdfast-device:"})
+        CHECK_FALSE(is_identifier(other));
+}
+
+TEST_CASE("a record of an older version has its session in the identifier") {
+    DeviceRecord record = some_record();
+    record.identifier = "holdfast:" + std::string(hex(record.session).view());
+    LiveLines live;
+    add_lines(live, some_state());
+    std::string lines = to_lines(record) + std::string(live.view());
+    const std::size_t at = lines.find("session ");
+    lines.erase(at, lines.find('\n', at) + 1 - at);
+    const auto known = read_known_device(lines);
+    REQUIRE(known);
+    CHECK(known->record.session == record.session);
+    CHECK(known->record.identifier == record.identifier);
+    // It keeps the identifier that the kernel has, and a later reader finds the same.
+    const auto again = read_known_device(to_lines(known->record) + std::string(live.view()));
+    REQUIRE(again);
+    CHECK(again->record.identifier == record.identifier);
+    CHECK(again->record.session == record.session);
+}
+
+TEST_CASE("a record whose session is not its identifier's, is missing or broken is refused") {
+    for (const char* wrong :
+         {"session 00000000000000000000000000000001\n", "session 0102\n", "session \n", ""}) {
+        std::string lines = both();
+        const std::size_t at = lines.find("session ");
+        lines.replace(at, lines.find('\n', at) + 1 - at, wrong);
+        CHECK_FALSE(read_known_device(lines));
+    }
+}
+
+TEST_CASE("every server of a record is read, also more than attach takes today") {
+    DeviceRecord record = some_record();
+    for (int i = 0; i < 400; ++i) record.targets.push_back(record.targets[0]);
+    LiveLines live;
+    LiveState state = some_state();
+    state.target = 300;
+    add_lines(live, state);
+    const auto known = read_known_device(to_lines(record) + std::string(live.view()));
+    REQUIRE(known);
+    CHECK(known->record.targets.size() == 402);
+    CHECK(known->live.target == 300);
 }

@@ -36,6 +36,9 @@ def late_write(lab: Lab) -> None:
     said = (lab.logs / "holdfast-server-10823.log").read_text(errors="replace")
     lab.require(found == b"N", f"holdfast-server let a write of a device that was given up overwrite newer data: there is {found!r}")
     lab.require("newer attachment of its machine" in said, f"the server's log does not speak of the fence:\n{said}")
+    # And under another device number, which is another host identity to the server.
+    found = _after_a_late_write(lab, machine, network, "holdfast-server", 10827, given_up=True, again="nbd3")
+    lab.require(found == b"N", f"holdfast-server let a write of nbd0, which was given up, overwrite newer data of nbd3: {found!r}")
     _stuck_orphan(lab, machine, network)
     # And for a machine that is reset meanwhile. To the server, the proxy keeps the old connection up.
     found = _after_a_late_write(lab, machine, network, "holdfast-server", 10825, reset=True)
@@ -77,36 +80,36 @@ def _stuck_orphan(lab: Lab, machine: Machine, network: Network) -> None:
 
 
 def _after_a_late_write(lab: Lab, machine: Machine, network: Network, program: str, port: int, given_up: bool = False,
-                        reset: bool = False) -> bytes:
+                        reset: bool = False, again: str = "nbd0") -> bytes:
     """Which letters the block has at the end, as the disk on the host says."""
     disk = lab.blank_disk(16, f"{program}-{port}")
     export = serving.serve_with(program, lab, network, disk, port)
     proxy = network.spawn([sys.executable, PROXY, f"127.0.0.1:{port + 1}", f"127.0.0.1:{port}", OFFSET, LENGTH,
                            "hang" if given_up or reset else "cut"], name=f"proxy-{program}-{port}", ready="listening")
-    attach = f"holdfast-client attach {HOST},{port + 1},{export} --device nbd0"
-    machine.run(attach)
-    write = f"dd if=/run/%s of=/dev/nbd0 bs={LENGTH} seek={OFFSET // LENGTH} oflag=direct conv=notrunc status=none"
-    machine.start_command(f"{write % 'O'}; echo $? >/run/old")
+    attach = f"holdfast-client attach {HOST},{port + 1},{export} --device "
+    machine.run(attach + "nbd0")
+    write = f"dd if=/run/%s of=/dev/%s bs={LENGTH} seek={OFFSET // LENGTH} oflag=direct conv=notrunc status=none"
+    machine.start_command(f"{write % ('O', 'nbd0')}; echo $? >/run/old")
     proxy.expect("^held", timeout=120)
     if reset:
         machine.reset()
         _prepare(machine)
-        machine.wait_until(attach, timeout=180)
+        machine.wait_until(attach + again, timeout=180)
     elif given_up:
         machine.run("holdfast-client detach --force nbd0")
         machine.wait_until("test -s /run/old", timeout=180)
         lab.require(machine.run("cat /run/old; rm /run/old") != "0", f"{program}: the write of a device that was given up succeeded")
-        machine.run(attach)
+        machine.run(attach + again)
     else:
         # The kernel sends it again on the new link; that copy is acknowledged, and the block is free for newer data.
         machine.wait_until("test -s /run/old", timeout=180)
         lab.require(machine.run("cat /run/old; rm /run/old") == "0", f"{program}: the write that was sent again got an error")
-    machine.run(write % "N", timeout=180)
-    status = outages.status(machine)
+    machine.run(write % ("N", again), timeout=180)
+    status = outages.status(machine, again)
     proxy.signal(signal.SIGUSR1)
     print(program, proxy.expect("^delivered: .*", timeout=60)[0])
-    seen = machine.run(f"dd if=/dev/nbd0 bs={LENGTH} skip={OFFSET // LENGTH} count=1 iflag=direct status=none | tr -s ON")
-    machine.run("holdfast-client detach nbd0")
+    seen = machine.run(f"dd if=/dev/{again} bs={LENGTH} skip={OFFSET // LENGTH} count=1 iflag=direct status=none | tr -s ON")
+    machine.run(f"holdfast-client detach {again}")
     with disk.open("rb") as file:
         file.seek(OFFSET)
         letters = bytes(sorted(set(file.read(LENGTH))))

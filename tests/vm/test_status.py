@@ -32,8 +32,8 @@ def states(lab: Lab) -> None:
     for name in machine.run("cd /run/holdfast && echo *").split():
         mode = machine.run(f"stat -c %a /run/holdfast/{name}")
         lab.require(mode == ("644" if name == "nbd0.status" else "755" if name == "until" else "600"), f"{name} has mode {mode}")
-    identifier = machine.run("sed s/holdfast:// /sys/block/nbd0/backend")
-    machine.run(f"! grep -F {identifier} /run/holdfast/nbd0.status")
+    identifier = machine.run("sed -n 's/^session //p' /run/holdfast/nbd0.state")
+    machine.run(f"! grep -F {identifier} /run/holdfast/nbd0.status /sys/block/nbd0/backend")
     server.stop()
     is_now(machine, 7, "reconnecting")
     machine.start_command("until holdfast-client status nbd0; do sleep 1; done >/dev/null 2>&1; echo up >/run/up")
