@@ -115,15 +115,15 @@ DiskWanted ClientExports::wanted(const ExportConfig& config) const {
     return {config.name, peer_.host, !config.readonly, line_.deadline, path_for_client(config, peer_.host)};
 }
 
-Writer ClientExports::begin(const ExportConfig& config, const VolumeUse& use, bool claimed) const {
+Writer ClientExports::begin(const ExportConfig& config, Volume& volume, bool claimed) const {
     if (config.readonly) return {};
-    const bool direct = use.volume().always_waits();
+    const bool direct = volume.always_waits();
     if (config.direct().value_or(direct) != direct) {
         log::notice(
             fmt::format("export {}: {} is served {} the page cache, as other connections have it open",
                         config.name, peer_.name, direct ? "without" : "through"));
     }
-    DiskLosses& losses = use.volume().losses();
+    DiskLosses& losses = volume.losses();
     return claimed ? losses.begin(claim_->session.id, claim_->first) : losses.begin_nameless(peer_.host);
 }
 
@@ -217,12 +217,8 @@ std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::Session
     const bool stable = config.durable_writes() || use->volume().writes_are_stable();
     const std::uint32_t host_flags = (of_host ? nbd::host_fenced : 0) | (stable ? nbd::writes_stable : 0);
     std::string identity = config.identity.empty() ? use->volume().identity() : config.identity;
-    // Another slot may have written before this one's first connection.
-    const bool first = request.generation == 1 && request.slot == 0;
-    // Also when it is refused now and comes with a higher generation.
-    if (!config.readonly) (void)use->volume().losses().begin(request.session, first);
     claim_.emplace(&config, std::move(identity), nullptr, std::move(*use),
-                   ConnectionFacts::Session{request.session, request.slot, request.generation}, first, false);
+                   ConnectionFacts::Session{request.session, request.slot, request.generation}, false, false);
     auto place = shared_.sessions.claim({{request.session, request.slot, config.name},
                                          request.generation,
                                          line_.connection,
@@ -234,6 +230,11 @@ std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::Session
         return refuse(config, OptionReply::err_policy, why, why);
     }
     claim_->place = std::move(*place);
+    // A claim that is refused changes nothing: its session may have written with a higher generation, or from
+    // another slot, and is to be told of what was lost. One that only waits in vain comes again, with a
+    // higher generation.
+    claim_->first = request.generation == 1 && request.slot == 0 && claim_->place->is_first();
+    if (!config.readonly) (void)claim_->use.volume().losses().begin(request.session, claim_->first);
     if (const auto stands = wait_for_fence(request); !stands) return std::unexpected(stands.error());
     if (peer_.address) shared_.known_clients.add(*peer_.address);
     return nbd::ClaimAnswer{shared_.boot_identity, claim_->identity, host_flags};
@@ -336,9 +337,8 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
         shared_.counts.leave(ConnectionCounts::all);
         return refuse(config, OptionReply::err_policy, *why, *why);
     }
-    Writer writer = begin(config, *use, claimed);
     const ConnectionFacts facts = facts_of(config, use->volume());
-    opened_.emplace(config, shared_, std::move(*use), std::move(writer), facts, std::move(disk));
+    opened_.emplace(config, shared_, std::move(*use), facts, std::move(disk));
     const std::expected<Offer, std::string> offer =
         traits ? make_offer(config, *traits) : std::unexpected(traits.error().message());
     if (!offer) {
@@ -351,6 +351,8 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
         opened_.reset();
         return refuse(config, same.error());
     }
+    // Last: a client that is refused is nobody who may have written.
+    opened_->set_writer(begin(config, opened_->volume(), claimed));
     return nbd::OfferedExport{*offer, {config.name, config.description}};
 }
 

@@ -77,14 +77,13 @@ struct ClientLine {
 class OpenExport {
 public:
     // `disk_use` was entered in shared.disks, unless the export is virtual.
-    OpenExport(const ExportConfig& config, Shared& shared, VolumeUse use, Writer writer,
-               ConnectionFacts facts, DisksInUse::Use disk_use)
+    OpenExport(const ExportConfig& config, Shared& shared, VolumeUse use, ConnectionFacts facts,
+               DisksInUse::Use disk_use)
         : config_(config),
           counts_(shared.counts),
           disks_(shared.disks),
           disk_use_(std::move(disk_use)),
           use_(std::move(use)),
-          writer_(std::move(writer)),
           counted_connection_(shared.statistics, std::move(facts)) {}
     OpenExport(const OpenExport&) = delete;
     OpenExport& operator=(const OpenExport&) = delete;
@@ -100,7 +99,8 @@ public:
 
     [[nodiscard]] const ExportConfig& config() const { return config_; }
     [[nodiscard]] Volume& volume() const { return use_.volume(); }
-    // For Volume::flush().
+    // For Volume::flush(). Set before the first request; until then, one that cannot write.
+    void set_writer(Writer writer) { writer_ = std::move(writer); }
     [[nodiscard]] const Writer& writer() const { return writer_; }
     [[nodiscard]] RequestCounters& counters() { return counted_connection_.counters; }
     [[nodiscard]] JobPool& jobs() const { return use_.jobs(); }
@@ -181,7 +181,7 @@ private:
     [[nodiscard]] static std::string_view unknown_text(std::string_view name);
     void log_refusal(std::string_view text);
     // Its writer, and a line in the log where the volume is open in another way than the export asks for.
-    [[nodiscard]] Writer begin(const ExportConfig& config, const VolumeUse& use, bool claimed) const;
+    [[nodiscard]] Writer begin(const ExportConfig& config, Volume& volume, bool claimed) const;
     [[nodiscard]] ConnectionFacts facts_of(const ExportConfig& config, const Volume& volume) const;
     // What the client says of its host, where that is of any use: who reads only fences nobody.
     [[nodiscard]] std::optional<HostClaim> host_claim(const ExportConfig& config, const Volume& volume,

@@ -85,7 +85,16 @@ void Sessions::fence(SessionPlace& place) {
     place.connection_.fence();
 }
 
+// To one export, by any slot, with a connection now or remembered.
+bool Sessions::knows_session(const SessionKey& key) const {
+    for (auto one = slots_.lower_bound({key.session, 0, {}});
+         one != slots_.end() && one->first.session == key.session; ++one)
+        if (one->first.export_name == key.export_name) return true;
+    return false;
+}
+
 std::unique_ptr<SessionPlace> Sessions::take(const Claimant& claimant) {
+    const bool seen = knows_session(claimant.key);
     const auto [found, first] = slots_.try_emplace(claimant.key);
     Slot& slot = found->second;
     if (!first && slot.places.empty()) idle_[claimant.key.export_name].erase(slot.idle);
@@ -93,6 +102,7 @@ std::unique_ptr<SessionPlace> Sessions::take(const Claimant& claimant) {
     for (SessionPlace* const older : slot.places) fence(*older);
     std::unique_ptr<SessionPlace> place(new SessionPlace(*this, claimant.key, claimant.generation,
                                                          claimant.connection, claimant.peer, claimant.host));
+    place->first_ = !seen;
     slot.places.push_back(place.get());
     if (claimant.host) enter_host(*claimant.host, *place);
     return place;
@@ -176,10 +186,11 @@ void Sessions::leave_host(SessionPlace& place) {
     std::erase(host.places, &place);
     if (host.places.empty()) return forget_oldest_host(place.host_->key.disk);
     SessionPlace& newest = *host.places.back();
-    if (newest.key_.session == place.key_.session) return;
-    if (place.fenced_)
+    if (place.fenced_ && newest.key_.session != place.key_.session)
         newest.fenced_by_this_.push_back({place.peer_, place.generation_, place.unread_, true});
-    if (newest.let_go_) (void)::eventfd_write(newest.let_go_.get(), 1);
+    // Each slot of the newer session waits by itself.
+    for (const SessionPlace* const waiting : host.places)
+        if (waiting->let_go_) (void)::eventfd_write(waiting->let_go_.get(), 1);
 }
 
 void Sessions::let_go(SessionPlace& place) {

@@ -127,6 +127,8 @@ public:
     [[nodiscard]] bool fenced() const;
     // Those that let go while this was the newest.
     [[nodiscard]] std::vector<FencedConnection> fenced_by_this() const;
+    // Its session had no connection to the export before, as far as is remembered.
+    [[nodiscard]] bool is_first() const noexcept { return first_; }
     // Of this connection, for who fenced it. Before it lets go.
     void set_unread(std::uint64_t bytes) { unread_ = bytes; }
 
@@ -147,6 +149,7 @@ private:
     Fenceable& connection_;
     const std::string peer_;
     const std::optional<HostClaim> host_;
+    bool first_ = false;        // set once, by take()
     std::uint64_t unread_ = 0;  // its own thread's
     // Under the mutex of `sessions_`:
     bool fenced_ = false;
@@ -211,6 +214,7 @@ private:
     [[nodiscard]] std::optional<ClaimRefusal> flaw_of(const Claimant& claimant) const;
     [[nodiscard]] Rival look_for_rival(const Claimant& claimant, std::chrono::steady_clock::time_point since,
                                        std::string& peer);
+    [[nodiscard]] bool knows_session(const SessionKey& key) const;
     [[nodiscard]] std::unique_ptr<SessionPlace> take(const Claimant& claimant);
     void enter_host(const HostClaim& claim, SessionPlace& place);
     void fence(SessionPlace& place);

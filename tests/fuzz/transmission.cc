@@ -263,7 +263,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         {
             Budget budget((bits & 32) != 0 ? 0 : 64U << 20);
             OpenExport opened(
-                config, shared, disk.use(), Writer(),
+                config, shared, disk.use(),
                 {.export_name = config.name, .peer = "fuzz", .cache = {}, .session = {}, .since = {}}, {});
             const std::atomic<Order> order = Order::serve;
             std::atomic<bool> sending = false;

@@ -52,8 +52,7 @@ struct Served {
         slot->volume = std::make_unique<NotingVolume>();
         slot->users = 1;
         volume = static_cast<NotingVolume*>(slot->volume.get());
-        opened.emplace(config, shared, VolumeUse(std::move(slot)), Writer(), ConnectionFacts{},
-                       DisksInUse::Use{});
+        opened.emplace(config, shared, VolumeUse(std::move(slot)), ConnectionFacts{}, DisksInUse::Use{});
         requests.emplace(offer, *opened, order, "test");
     }
     Result<void> carry_out(nbd::Command command, std::uint64_t offset, std::uint32_t length, int flags = 0) {

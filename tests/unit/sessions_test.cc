@@ -3,12 +3,15 @@
 
 #include <doctest/doctest.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <fstream>
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 using namespace holdfast;
 using namespace holdfast::server;
@@ -235,6 +238,15 @@ Sessions::Claimed claim_as(Sessions& sessions, SessionKey where, std::uint32_t g
                           deadline);
 }
 
+// The thread with this number waits for something.
+bool is_asleep(pid_t thread) {
+    std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+    std::string text;
+    std::getline(file, text);
+    const std::size_t name_end = text.rfind(')');
+    return thread != 0 && name_end != std::string::npos && text.substr(name_end, 3) == ") S";
+}
+
 using Why = ClaimRefusal::Why;
 using PeerState = Fenceable::PeerState;
 
@@ -302,6 +314,46 @@ TEST_CASE("connections of one session do not fence each other for their host's s
     REQUIRE((one && other));
     CHECK(first.fenced() == 0);
     CHECK((*other)->wait(second.socket(), now) == Fence::stands);
+}
+
+TEST_CASE("every slot of a newer attachment is woken when the older one lets go, not only the last") {
+    Sessions sessions;
+    Line old_line, lines[2];
+    auto old_place = claim_as(sessions, session(1), 1, old_line, host(boot_a, 1));
+    REQUIRE(old_place);
+    std::vector<std::unique_ptr<SessionPlace>> places;
+    std::vector<std::thread> threads;
+    std::atomic<pid_t> ids[2] = {};
+    Fence outcomes[2] = {Fence::failed, Fence::failed};
+    const Deadline soon = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    for (std::uint32_t slot = 0; slot < 2; ++slot) {
+        auto place = claim_as(sessions, key(slot, "root", {2}), 1, lines[slot], host(boot_a, 2));
+        REQUIRE(place);
+        places.push_back(std::move(*place));
+    }
+    for (std::size_t slot = 0; slot < 2; ++slot)
+        threads.emplace_back([&, slot] {
+            ids[slot] = ::gettid();
+            outcomes[slot] = places[slot]->wait(lines[slot].socket(), soon);
+        });
+    for (const std::atomic<pid_t>& id : ids) {
+        while (!is_asleep(id)) std::this_thread::yield();
+    }
+    old_place->reset();
+    for (std::thread& one : threads) one.join();
+    CHECK(outcomes[0] == Fence::stands);
+    CHECK(outcomes[1] == Fence::stands);
+}
+
+TEST_CASE("a session is new to an export until one of its slots has claimed it") {
+    Sessions sessions;
+    Line line;
+    const auto first = taken(sessions, 1, line, key(1));
+    CHECK(first->is_first());
+    CHECK_FALSE(taken(sessions, 1, line, key(0))->is_first());
+    CHECK_FALSE(taken(sessions, 2, line, key(0))->is_first());
+    CHECK(taken(sessions, 1, line, key(0, "home"))->is_first());
+    CHECK(taken(sessions, 1, line, key(0, "root", {9}))->is_first());
 }
 
 TEST_CASE("a machine that boots again fences its earlier boot, which is gone or silent") {
