@@ -7,7 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "common/linux/log.hh"
 #include "common/linux/number.hh"
@@ -26,7 +28,7 @@ struct Head {
     std::uint64_t number;
     std::uint64_t checksum;  // of everything else
     std::uint32_t length;    // of the states behind the head
-    std::uint32_t forgetful;
+    std::uint32_t gap;       // LossRecord::Gap
 };
 static_assert(sizeof(Head) == 48);
 
@@ -74,7 +76,7 @@ LossRecord::Read LossRecord::read_half(std::string_view bytes, const nbd::Uuid& 
     if (head.checksum != checksum(head, into.states)) return Read::torn;
     if (head.boot != boot) return Read::absent;
     into.number = head.number;
-    into.forgetful = head.forgetful != 0;
+    into.gap = std::min(static_cast<Gap>(head.gap), Gap::damaged);
     return Read::whole;
 }
 
@@ -83,26 +85,31 @@ void LossRecord::take(std::string_view bytes, const nbd::Uuid& boot) {
     for (std::size_t at = 0; at < 2 * half && at < bytes.size(); at += half) {
         Half one;
         const Read read = read_half(bytes.substr(at, half), boot, one);
-        if (read == Read::torn) forgetful_ = true;
+        if (read == Read::torn) widen(Gap::damaged);
         if (read == Read::whole && one.number > newest.number) newest = std::move(one);
     }
     number_ = newest.number;
-    forgetful_ |= newest.forgetful;
+    widen(newest.gap);
     std::string_view rest = newest.states;
     while (!rest.empty()) {
         std::string identity;
         std::string state;
         if (!take_disk(rest, identity, state)) {
-            forgetful_ = true;
+            widen(Gap::damaged);
             break;
         }
         disks_[identity] = state;
     }
-    if (forgetful_) {
-        log::warning(
-            "the record of lost writes is damaged: a loss is assumed of every disk, and each client that may "
-            "have written before is told once, by a FLUSH that fails");
-    }
+}
+
+void LossRecord::widen(Gap gap) { gap_ = std::max(gap_, gap); }
+
+void LossRecord::warn_of_gap() const {
+    if (gap_ == Gap::none) return;
+    log::warning(
+        fmt::format("the record of lost writes {}: a loss is assumed of every disk that it does not name; "
+                    "each client that may have written before is told once, by a FLUSH that fails",
+                    gap_ == Gap::full ? "was full" : "is damaged or incomplete"));
 }
 
 Result<void> LossRecord::open(const std::string& path, const nbd::Uuid& boot) {
@@ -112,8 +119,12 @@ Result<void> LossRecord::open(const std::string& path, const nbd::Uuid& boot) {
     if (left) {
         take(*left, boot);
     } else if (left.error().code != ENOENT) {
-        return std::unexpected(left.error());
+        log::warning(
+            fmt::format("{}: the record of lost writes cannot be read: {}", path, left.error().message()));
+        widen(Gap::damaged);
     }
+    forgetful_ = gap_ != Gap::none;
+    warn_of_gap();
     // Made anew, and never where somebody else has made something.
     const std::string made = path + ".new";
     (void)::unlink(made.c_str());
@@ -144,22 +155,38 @@ void LossRecord::put(const std::string& identity, std::string state) {
     kept = std::move(state);
     if (!file_) return;
     const Result<void> written = write();
-    if (written || std::exchange(failure_logged_, true)) return;
+    if (written) return;
+    // The half that is whole lacks this loss.
+    widen(Gap::damaged);
+    tear();
+    if (std::exchange(failure_logged_, true)) return;
     log::error("the record of lost writes: " + written.error().message() +
-               "; what is lost from now on is forgotten when the server is restarted");
+               "; when the server is restarted, a loss is assumed of every disk");
 }
 
 std::string LossRecord::states() {
     std::string text;
     for (const auto& [identity, state] : disks_) {
         const std::string one = worded(identity, state);
-        if (sizeof(Head) + text.size() + one.size() > half) {
-            forgetful_ = true;
-        } else {
+        if (sizeof(Head) + text.size() + one.size() <= half) {
             text += one;
+            continue;
         }
+        if (gap_ == Gap::none) {
+            log::warning(
+                "the record of lost writes is full; when the server is restarted, a loss is assumed of every "
+                "disk that it does not name");
+        }
+        widen(Gap::full);
     }
     return text;
+}
+
+// Makes both halves invalid, best effort: bytes that are there already take no more room.
+void LossRecord::tear() {
+    constexpr std::string_view torn = "hf-torn!";
+    for (const off_t at : {off_t{0}, static_cast<off_t>(half)})
+        (void)::pwrite(file_.get(), torn.data(), torn.size(), at);
 }
 
 Result<void> LossRecord::write() {
@@ -169,7 +196,7 @@ Result<void> LossRecord::write() {
     head.boot = boot_;
     head.number = ++number_;
     head.length = static_cast<std::uint32_t>(text.size());
-    head.forgetful = forgetful_ ? 1 : 0;
+    head.gap = static_cast<std::uint32_t>(gap_);
     head.checksum = checksum(head, text);
     std::string bytes(reinterpret_cast<const char*>(&head), sizeof head);
     bytes += text;

@@ -1,14 +1,19 @@
 // Who hears of a lost write, and who need not; and what the next server process knows of it.
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 
+#include "common/linux/log.hh"
 #include "server/losses.hh"
 
 using namespace holdfast;
@@ -38,6 +43,52 @@ public:
 
 private:
     char path_[32] = "/tmp/holdfast-unit-XXXXXX";
+};
+
+// Collects the lines of the log.
+class Capture {
+public:
+    Capture() : kept_(::dup(STDERR_FILENO)), file_(std::tmpfile()) {
+        REQUIRE((kept_ >= 0 && file_ != nullptr && ::dup2(::fileno(file_), STDERR_FILENO) >= 0));
+        log::open("unit-tests", log::Sink::terminal);
+    }
+    Capture(const Capture&) = delete;
+    Capture& operator=(const Capture&) = delete;
+    ~Capture() {
+        log::open("unit-tests", log::Sink::terminal, log::Level{2});
+        (void)::dup2(kept_, STDERR_FILENO);
+        (void)::close(kept_);
+        (void)std::fclose(file_);
+    }
+    [[nodiscard]] std::string text() const {
+        char bytes[4096];
+        const ssize_t count = ::pread(::fileno(file_), bytes, sizeof bytes, 0);
+        return {bytes, static_cast<std::size_t>(std::max<ssize_t>(count, 0))};
+    }
+
+private:
+    int kept_;
+    std::FILE* file_;
+};
+
+// No file of this process grows beyond it.
+class FileSizeLimit {
+public:
+    explicit FileSizeLimit(rlim_t bytes) {
+        (void)::signal(SIGXFSZ, SIG_IGN);
+        REQUIRE(::getrlimit(RLIMIT_FSIZE, &before_) == 0);
+        const rlimit limit{bytes, before_.rlim_max};
+        REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    }
+    FileSizeLimit(const FileSizeLimit&) = delete;
+    FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+    ~FileSizeLimit() {
+        (void)::setrlimit(RLIMIT_FSIZE, &before_);
+        (void)::signal(SIGXFSZ, SIG_DFL);
+    }
+
+private:
+    rlimit before_{};
 };
 
 // What a server process knows of a disk.
@@ -231,7 +282,30 @@ TEST_CASE("a record has a bounded length: a disk that has no place in it counts 
     for (std::size_t i = 0; i < many; ++i)
         process.disk(std::string(246, 'x') + std::to_string(1000 + i))->add(EIO);
     CHECK(folder.bytes().size() <= 2 * LossRecord::half);
-    CHECK_FALSE(Process(folder).disk("no such disk")->begin(session(1), false).check());
+    // This process has them all.
+    CHECK(process.disk("no such disk")->begin(session(1), false).check());
+    Capture log;
+    Process next(folder);
+    CHECK(log.text().find("the record of lost writes was full") != std::string::npos);
+    CHECK(log.text().find("damaged") == std::string::npos);
+    CHECK_FALSE(next.disk("no such disk")->begin(session(1), false).check());
+}
+
+TEST_CASE(
+    "where a loss cannot be written down, or what was is not readable, a loss of every disk is assumed") {
+    const Folder folder;
+    {
+        Process process(folder);
+        process.disk()->add(ENOSPC);
+        const FileSizeLimit limit(LossRecord::half);  // no room for the half that is written next
+        process.disk("another")->add(ENOSPC);
+    }
+    CHECK_FALSE(Process(folder).disk("another")->begin(session(1), false).check());
+    CHECK_FALSE(Process(folder).disk("a third")->begin(session(1), false).check());
+    const Folder other;
+    other.set_bytes(std::string(2 * LossRecord::half + 1, 'x'));
+    CHECK_FALSE(Process(other).disk()->begin(session(1), false).check());
+    CHECK_FALSE(Process(other).disk()->begin(session(1), false).check());
 }
 
 TEST_CASE("a record is made only in a folder that is there, and never through a link that somebody planted") {
