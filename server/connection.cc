@@ -167,18 +167,15 @@ Connection::Turn Connection::turn() {
     std::array<std::uint8_t, 4096> bytes;
     // A client that sends without end has the others' turns between.
     for (int pieces = 0; pieces < 16; ++pieces) {
-        while (!handshake_->output().empty()) {
-            const std::span<const std::uint8_t> output = handshake_->output();
-            const ssize_t sent =
-                ::send(socket_.get(), output.data(), output.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-            if (sent < 0 && errno == EINTR) continue;
-            if (sent < 0 && errno == EAGAIN) return Turn::writes;
-            if (sent < 0) {
-                log_handshake_end("the link is lost");
-                return Turn::over;
-            }
-            handshake_->sent(static_cast<std::size_t>(sent));
+        // What it has sent before must not come to anything.
+        if (order_ == Order::fence) return Turn::over;
+        const Sent sent = send_output();
+        if (sent == Sent::in_part) return order_ == Order::serve ? Turn::writes : Turn::over;
+        if (sent == Sent::link_lost) {
+            log_handshake_end("the link is lost");
+            return Turn::over;
         }
+        if (handshake_->state() == State::transmission) return Turn::serves;
         if (handshake_->state() == State::failed) log_handshake_end(handshake_->reason());
         if (handshake_->state() != State::running) return Turn::leaves;
         if (handshake_->waits_for()) return Turn::calls;
@@ -199,10 +196,27 @@ Connection::Turn Connection::turn() {
 
 std::string Connection::called_export() const { return exports_->name_of(*handshake_->waits_for()); }
 
-bool Connection::start_call() {
-    phase_ = Phase::calling;
+Connection::Sent Connection::send_output() {
+    while (!handshake_->output().empty()) {
+        const std::span<const std::uint8_t> output = handshake_->output();
+        const ssize_t sent = ::send(socket_.get(), output.data(), output.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR) continue;
+        if (sent < 0 && errno == EAGAIN) return Sent::in_part;
+        if (sent < 0) return Sent::link_lost;
+        handshake_->sent(static_cast<std::size_t>(sent));
+    }
+    return Sent::everything;
+}
+
+bool Connection::start_call() { return start_thread_for(Phase::calling); }
+
+bool Connection::start_serving() { return start_thread_for(Phase::served); }
+
+bool Connection::start_thread_for(Phase phase) {
+    const Phase before = phase_.exchange(phase);
     const Result<void> started = start();
     if (started) return true;
+    phase_ = before;
     log::warning(fmt::format("{} refused: {}", peer_.name, started.error().message()));
     return false;
 }
@@ -229,13 +243,14 @@ void Connection::log_pushed_out() const {
 
 void Connection::run() {
     if (phase_ == Phase::leaving) return finish();
-    if (!transmission_) {
+    if (phase_ == Phase::calling) {
         const bool goes_on = !carry_out_call();
         phase_ = goes_on ? Phase::back : Phase::served;
         context_.changed();
         // The main thread may join from here on.
         if (goes_on) return;
     }
+    if (handshake_) begin_transmission();
     if (transmission_) {
         const std::optional<std::string> why = transmission_->run();
         if (!why) {
@@ -249,28 +264,11 @@ void Connection::run() {
     finish();
 }
 
+// A client that is slow to take its reply is waited for by the main thread: others need this call's place.
 bool Connection::carry_out_call() {
-    using State = nbd::ServerHandshake::State;
     handshake_->proceed();
-    if (handshake_->state() != State::transmission) return false;
-    if (send_rest() && exports_->opened() != nullptr) {
-        offer_ = handshake_->offer();
-        begin_transmission();
-    }
-    handshake_.reset();
-    return true;
-}
-
-bool Connection::send_rest() {
-    while (!handshake_->output().empty()) {
-        const Result<std::size_t> sent = send_some_until(socket_.get(), handshake_->output(), deadline_);
-        if (!sent) {
-            log_handshake_end(sent.error().message());
-            return false;
-        }
-        handshake_->sent(*sent);
-    }
-    return true;
+    return handshake_->state() == nbd::ServerHandshake::State::transmission &&
+           send_output() == Sent::everything;
 }
 
 void Connection::finish() {
@@ -293,6 +291,8 @@ void Connection::log_handshake_end(const std::string& why) const {
 }
 
 void Connection::begin_transmission() {
+    offer_ = handshake_->offer();
+    handshake_.reset();
     OpenExport& opened = *exports_->opened();
     const ExportConfig& config = opened.config();
     label_ = fmt::format("export {}: {}", config.name, peer_.name);

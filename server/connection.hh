@@ -43,6 +43,7 @@ public:
         reads,   // when the socket is readable, again
         writes,  // when the socket is writable, again
         calls,   // start_call(), and then phase()
+        serves,  // start_serving(), and then it is not the handshake's any more
         leaves,  // the socket is to be closed when the client has what was sent
         over,    // end()
     };
@@ -52,6 +53,8 @@ public:
     [[nodiscard]] std::string called_export() const;
     // Starts a thread that carries out what may wait. Logs why it cannot.
     [[nodiscard]] bool start_call();
+    // Starts the thread that serves requests. Logs why it cannot.
+    [[nodiscard]] bool start_serving();
     enum class Phase : std::uint8_t {
         handshake,
         calling,  // a thread works for the handshake
@@ -95,7 +98,10 @@ private:
     void run();
     // False: the handshake goes on in the main thread.
     [[nodiscard]] bool carry_out_call();
-    [[nodiscard]] bool send_rest();
+    // What the client takes at once of the handshake's output.
+    enum class Sent : std::uint8_t { everything, in_part, link_lost };
+    [[nodiscard]] Sent send_output();
+    [[nodiscard]] bool start_thread_for(Phase phase);
     void begin_transmission();
     void finish();
     void say_goodbye() noexcept;

@@ -28,6 +28,7 @@ void Lobby::enter(Connection& connection, bool known, bool judged, Clock::time_p
     }
     guest->second.state = State::unjudged;
     ++unjudged_;
+    watch(guest->second, EPOLLRDHUP);
 }
 
 void Lobby::judge(Admission::Ticket ticket, const std::function<Verdicts(const Address&)>& verdicts) {
@@ -60,6 +61,8 @@ void Lobby::turn() {
         const State state = guest->second.state;
         if (state == State::talking) step(guest);
         if (state == State::leaving) drain(guest);
+        // The only event that is watched for: the client has gone, or is fenced.
+        if (state == State::unjudged || state == State::queued) end(guest);
     }
 }
 
@@ -79,22 +82,33 @@ void Lobby::step(Guests::iterator guest) {
         case Connection::Turn::reads: return watch(guest->second, EPOLLIN);
         case Connection::Turn::writes: return watch(guest->second, EPOLLOUT);
         case Connection::Turn::calls: return call(guest);
+        case Connection::Turn::serves: return serve(guest);
         case Connection::Turn::leaves: return begin_leaving(guest);
         case Connection::Turn::over: end(guest); return;
     }
 }
 
-void Lobby::call(Guests::iterator guest) {
+void Lobby::serve(Guests::iterator guest) {
     watch(guest->second, 0);
+    if (guest->second.connection->start_serving()) {
+        forget(guest);
+    } else {
+        end(guest);
+    }
+}
+
+void Lobby::call(Guests::iterator guest) {
     guest->second.called = guest->second.connection->called_export();
     Calls& calls = calls_[guest->second.called];
     if (calls.running < most_calls_for_one) return start_call(guest);
     guest->second.state = State::queued;
+    watch(guest->second, EPOLLRDHUP);
     calls.queued.push_back(guest->first);
 }
 
 void Lobby::start_call(Guests::iterator guest) {
     Guest& one = guest->second;
+    watch(one, 0);
     one.state = State::calling;
     ++calls_[one.called].running;
     admission_.set_busy(one.ticket, true);
@@ -104,15 +118,13 @@ void Lobby::start_call(Guests::iterator guest) {
     call_over(name);
 }
 
-// Those that have left the queue since are passed over.
 void Lobby::call_over(const std::string& name) {
     Calls& calls = calls_[name];
     --calls.running;
-    while (!calls.queued.empty()) {
+    if (!calls.queued.empty()) {
         const auto next = guests_.find(calls.queued.front());
         calls.queued.pop_front();
-        if (next != guests_.end() && next->second.state == State::queued && next->second.called == name)
-            return start_call(next);
+        return start_call(next);
     }
     if (calls.running == 0) calls_.erase(name);
 }
@@ -165,6 +177,8 @@ Lobby::Guests::iterator Lobby::end(Guests::iterator guest) {
 Lobby::Guests::iterator Lobby::forget(Guests::iterator guest) {
     admission_.leave(guest->second.ticket);
     if (guest->second.state == State::unjudged) --unjudged_;
+    if (guest->second.state == State::queued)
+        std::erase(calls_.find(guest->second.called)->second.queued, guest->first);
     return guests_.erase(guest);
 }
 

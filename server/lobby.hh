@@ -1,6 +1,7 @@
 // The handshakes, as far as they wait for clients: in the main thread's loop, so that a client that says
 // nothing costs no thread. A request for an export, which may wait for a disk, gets a thread for as long as
 // it takes, and one export has a bounded number of these: the others wait for their turns without a thread.
+// A thread never waits for its client to read.
 #pragma once
 
 #include <chrono>
@@ -70,6 +71,7 @@ private:
     };
 
     void step(Guests::iterator guest);
+    void serve(Guests::iterator guest);
     void watch(Guest& guest, std::uint32_t events);
     void call(Guests::iterator guest);
     void start_call(Guests::iterator guest);

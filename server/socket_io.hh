@@ -13,7 +13,7 @@ namespace holdfast::server {
 enum class Received : std::uint8_t {
     complete,
     closed,     // the peer closed, or our own stop did
-    timed_out,  // the socket's SO_RCVTIMEO, or the deadline
+    timed_out,  // the socket's SO_RCVTIMEO
     failed,     // errno says why
 };
 
@@ -26,13 +26,6 @@ enum class Received : std::uint8_t {
 [[nodiscard]] Result<void> send_all(int socket, std::span<const std::uint8_t> data,
                                     bool more_follows = false);
 
-// The handshake's own way: never waits longer than until the deadline, whatever the peer does.
 using Deadline = std::chrono::steady_clock::time_point;
-// Receives what is there, at least one byte and at most `into`.
-[[nodiscard]] Received receive_some_until(int socket, std::span<std::uint8_t> into, Deadline deadline,
-                                          std::size_t& count);
-// Sends what fits. ETIMEDOUT at the deadline.
-[[nodiscard]] Result<std::size_t> send_some_until(int socket, std::span<const std::uint8_t> data,
-                                                  Deadline deadline);
 
 }  // namespace holdfast::server

@@ -5,15 +5,18 @@ import select
 import signal
 import socket
 import struct
+import termios
+import time
 from pathlib import Path
 
 from hanging_disk import FSYNC, LOOKUP, OPEN, HangingDisk
 from support import MIB, Bench, Server, free_port, output, test, wait_for
 from test_confinement import opener_of
-from test_hostile import CLIENT_FLAGS, dial, go, receive
-from test_session import reply
+from test_hostile import CLIENT_FLAGS, dial, go, option, receive
+from test_session import FIRST, SECOND, answer, claim, hosting, reply
 
 ACK = 1
+MOST_CALLS = 32  # for one export at once: server/lobby.hh
 
 
 def answer_to_go(server: Server, name: bytes) -> tuple[int, bytes]:
@@ -24,6 +27,10 @@ def answer_to_go(server: Server, name: bytes) -> tuple[int, bytes]:
         while kind == 3:  # INFO
             kind, data = reply(link)
         return kind, data
+
+
+def info(name: bytes) -> bytes:
+    return option(6, struct.pack(">I", len(name)) + name + struct.pack(">H", 0))
 
 
 def write(link: socket.socket) -> None:
@@ -65,6 +72,144 @@ def closing_flush(bench: Bench) -> None:
         server.wait_for_log("still has a request in the disk after 1 s; leaving without it")
         hang.release()  # the kernel ends no process before
         assert server.process.wait(timeout=60) == 3
+
+
+@test("a claim that ends before GO lets its disk go apart: a closing flush that hangs holds up neither the others nor the status")
+def claim_ends(bench: Bench) -> None:
+    sock = bench.folder / "status"
+    with HangingDisk(bench.folder / "dead", MIB) as hang:
+        config = CONFIG.format(disk=bench.file("disk", MIB), hang=hang.path, timeout=5).replace("= none", f"= {sock}")
+        server = bench.serve(config=config)
+        with dial(server) as claimed:
+            with dial(server) as writer:
+                writer.sendall(CLIENT_FLAGS + go(b"hang"))
+                receive(writer, 20 + 12 + 20)
+                write(writer)
+                claimed.sendall(CLIENT_FLAGS + claim(1, b"hang"))
+                answer(claimed)
+            server.wait_for_log("closed:")
+            hang.hang = {FSYNC}
+        hang.wait_for_hanging(FSYNC)
+        for _ in range(3):
+            assert answer_to_go(server, b"disk")[0] == ACK
+        assert "export disk" in output(bench.server_program, "status", "--socket", sock)
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("configuration read again")
+        hang.release()
+
+
+def with_every_call_taken(server: Server, hang: HangingDisk, name: bytes) -> list[socket.socket]:
+    """Clients whose requests hang with the disk, as many as one export may have."""
+    hang.hang = {OPEN}
+    links = [dial(server) for _ in range(MOST_CALLS)]
+    for link in links:
+        link.sendall(CLIENT_FLAGS + info(name))
+    threads = Path(f"/proc/{server.process.pid}/task")
+    wait_for(lambda: len(list(threads.iterdir())) > MOST_CALLS, "all calls to be taken")
+    hang.wait_for_hanging(OPEN)
+    return links
+
+
+def kept(server: Server) -> int:
+    """How many connections the server has not closed."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(line[1].endswith(f":{server.port:04X}") and line[3] in ("01", "08") for line in lines)
+
+
+def turns(server: Server) -> None:
+    """Whatever was sent before has been taken up when it returns."""
+    for _ in range(2):
+        dial(server).close()
+
+
+@test("a client that waits for its turn and closes is forgotten at once")
+def leaves_the_queue(bench: Bench) -> None:
+    with HangingDisk(bench.folder / "dead", MIB) as hang:
+        server = bench.serve(config=CONFIG.format(disk=bench.file("disk", MIB), hang=hang.path, timeout=3600))
+        links = with_every_call_taken(server, hang, b"hang")
+        waiting = [dial(server) for _ in range(50)]
+        for link in waiting:
+            link.sendall(CLIENT_FLAGS + go(b"hang"))
+        turns(server)
+        wait_for(lambda: kept(server) == MOST_CALLS + 50, "those of turns() to be closed")
+        for link in waiting:
+            link.close()
+        wait_for(lambda: kept(server) == MOST_CALLS, "those that left to be closed", 20)
+        hang.release()
+        for link in links:  # and the queue goes on without them
+            assert len(receive(link, 52)) == 52
+            link.close()
+        assert answer_to_go(server, b"hang")[0] == ACK
+
+
+@test("a client that waits for its turn and is fenced makes way at once")
+def fenced_in_the_queue(bench: Bench) -> None:
+    with HangingDisk(bench.folder / "dead", MIB) as hang:
+        config = CONFIG.format(disk=bench.file("disk", MIB), hang=hang.path, timeout=3600)
+        server = bench.serve(config=config + f"[again]\nexportname = {hang.path}\n")
+        with dial(server) as old, dial(server) as new:
+            old.sendall(CLIENT_FLAGS + hosting(1) + claim(1, b"hang", FIRST))
+            assert [reply(old)[0] for _ in range(4)][-1] == ACK
+            links = with_every_call_taken(server, hang, b"hang")
+            old.sendall(go(b"hang"))
+            turns(server)
+            new.settimeout(20)
+            new.sendall(CLIENT_FLAGS + hosting(2) + claim(1, b"again", SECOND))
+            assert [reply(new)[0] for _ in range(4)][-1] == ACK
+            hang.release()
+            for link in links:
+                link.close()
+
+
+@test("clients that do not read the reply to GO hold no place of its export's other clients")
+def reads_no_reply(bench: Bench) -> None:
+    path, disk = bench.folder / "sock", bench.file("disk", MIB)
+    server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\nduallisten = true\nunixsock = {path}\nstatussocket = none\n"
+                                "allowlist = true\nhandshaketimeout = 3600\n" +
+                                "".join(f"[{name}]\nexportname = {disk}\ndescription = {'d' * 250}\n"
+                                        for name in ("disk", *(f"more{i}" for i in range(100)))))
+
+    def enter() -> socket.socket:
+        link = socket.socket(socket.AF_UNIX)
+        link.settimeout(60)
+        link.connect(str(path))
+        assert len(receive(link, 18)) == 18
+        link.sendall(CLIENT_FLAGS)
+        return link
+
+    def unread(link: socket.socket) -> int:
+        return struct.unpack("i", fcntl.ioctl(link, termios.FIONREAD, bytes(4)))[0]
+
+    def taken(options: bytes) -> int:
+        """How many bytes of the replies the socket of a client takes that reads none of them."""
+        with enter() as link:
+            link.sendall(options)
+            count = 0
+            while count != (count := unread(link)) or count == 0:
+                time.sleep(0.5)
+            return count
+
+    lists, asks = option(3), info(b"disk")
+    size_of_list, size_of_info = taken(lists), taken(asks)
+    most_lists = taken(lists * 100) // size_of_list - 1
+    most_infos = (taken(lists * most_lists + asks * 100) - most_lists * size_of_list) // size_of_info
+    assert most_lists > 0 and 1 < most_infos < 100 - most_lists, (most_lists, most_infos)
+    size = size_of_list * most_lists + size_of_info * most_infos
+    lazy = [enter() for _ in range(MOST_CALLS)]
+    for link in lazy:
+        link.sendall(lists * most_lists + asks * most_infos + go(b"disk"))
+    for link in lazy:
+        wait_for(lambda link=link: unread(link) >= size, "all replies but the last")  # type: ignore[misc]
+    threads = Path(f"/proc/{server.process.pid}/task")
+    wait_for(lambda: len(list(threads.iterdir())) <= 4, "no thread to wait for a client")
+    began = time.monotonic()
+    assert answer_to_go(server, b"disk")[0] == ACK
+    assert time.monotonic() - began < 1
+    for link in lazy[:-1]:
+        link.close()
+    with lazy[-1] as late:  # it reads at last, and is served
+        assert len(receive(late, size + size_of_info)) == size + size_of_info
+        write(late)
 
 
 @test("a path that does not answer keeps neither the start nor a reload of the other exports waiting")
