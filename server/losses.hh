@@ -37,9 +37,9 @@ public:
     // What check() found is on its way to the client, before everything that the connection sends from now
     // on.
     void told() const;
-    // Something was told, and it is not known yet whether the client received it.
+    // Something was told, and it is not known yet whether the client has read it.
     [[nodiscard]] bool awaits_delivery() const;
-    // It did.
+    // The client has read it.
     void delivered() const;
 
 private:

@@ -35,13 +35,6 @@ constexpr std::size_t long_request_piece = 1U << 20;
 // After this time without a request, memory is given back.
 constexpr std::chrono::seconds patience{1};
 
-bool is_local(int socket) {
-    int domain = AF_UNIX;
-    socklen_t length = sizeof domain;
-    (void)::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &length);
-    return domain == AF_UNIX;
-}
-
 // Whether the peer's kernel has everything that was sent; of a link that was lost, never.
 bool all_received(int socket) {
     int left = 0;
@@ -104,11 +97,7 @@ Transmission::Transmission(int socket, const nbd::Offer& offer, OpenExport& open
       busy_poll_(seats, opened.config().busypoll),
       coalescing_(socket, opened.config().coalesce) {}
 
-Transmission::~Transmission() {
-    // A UNIX socket cannot tell what its peer read from what was thrown away when the peer closed it.
-    if (!is_local(socket_)) settle_losses();
-    drop_payload();
-}
+Transmission::~Transmission() { drop_payload(); }
 
 std::optional<std::string> Transmission::run() {
     const timeval wake{.tv_sec = patience.count(), .tv_usec = 0};
@@ -157,6 +146,7 @@ Transmission::Taken Transmission::take_up_next() {
 
 // Takes the request from the input, or leaves it there for another time.
 Transmission::Taken Transmission::serve(const Request& request) {
+    settle_losses(request);
     const nbd::Judgement judgement = nbd::judge(request, offer_);
     switch (judgement.verdict) {
         case nbd::Verdict::serve: break;
@@ -172,7 +162,6 @@ Transmission::Taken Transmission::serve(const Request& request) {
             return Taken::yes;
     }
     const auto command = static_cast<Command>(request.command);
-    settle_losses();
     if (command == Command::read && request.length > 0) return read(request);
     if (command == Command::write && request.length > 0) return write(request);
     take_from_input(request);
@@ -431,6 +420,7 @@ void Transmission::collect_jobs() {
 // `area` is what the request had of the buffers.
 void Transmission::reply(const Request& request, const Result<void>& outcome, std::span<std::uint8_t> area) {
     counters_.finished(request.command, request.length, outcome.has_value());
+    if (!outcome && request.command == static_cast<std::uint16_t>(Command::flush)) heard_out_ = false;
     const ReplyHead head = requests_.reply(request, outcome);
     const bool has_data = outcome && request.command == static_cast<std::uint16_t>(Command::read);
     replies_.add(head.bytes(), has_data ? area : std::span<std::uint8_t>());
@@ -439,6 +429,7 @@ void Transmission::reply(const Request& request, const Result<void>& outcome, st
 
 void Transmission::send_replies() {
     if (link_lost_) return replies_.clear();
+    note_telling();
     sending_ = true;
     const Result<void> sent = replies_.send(socket_);
     sending_ = false;
@@ -462,6 +453,7 @@ void Transmission::fail_to_send(const SysError& error) {
 // --- waiting ---
 
 void Transmission::wait() {
+    note_telling();
     if (jobs_.outstanding() > 0) return wait_for_job();
     receive(true);
 }
@@ -555,10 +547,23 @@ void Transmission::wait_while_idle() {
 
 // --- ending ---
 
-void Transmission::settle_losses() {
+// An acknowledgement comes from the client's kernel, also for a reply that the client never reads because it
+// gives the connection up. A client that flushes
+// again, or disconnects in order, has read how the flush before ended, unless it said so before the reply was
+// there.
+void Transmission::settle_losses(const Request& request) {
+    const auto command = static_cast<Command>(request.command);
+    if (command != Command::flush && command != Command::disconnect) return;
     const Writer& writer = requests_.writer();
-    if (!writer.awaits_delivery() || link_lost_ || !replies_.empty() || !all_received(socket_)) return;
+    if (!writer.awaits_delivery() || !heard_out_ || link_lost_ || !all_received(socket_)) return;
     writer.delivered();
+}
+
+// Before the reply is sent, or later, before anything is waited for: where nothing is left to be taken up,
+// every request that comes from now on comes after the reply.
+void Transmission::note_telling() {
+    if (heard_out_ || !requests_.writer().awaits_delivery()) return;
+    heard_out_ = !payload_ && !skip_ && input_.unread() == 0;
 }
 
 // Jobs are still awaited, and answered.

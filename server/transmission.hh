@@ -101,8 +101,10 @@ private:
     void wait_for_job();
     void wait_while_idle();
     void fail_to_send(const SysError& error);
-    // Where the client has received that writes were lost, it is told no more, also on its next connection.
-    void settle_losses();
+    // Where a request shows that the client has read that writes were lost, it is told no more, also on its
+    // next connection.
+    void settle_losses(const nbd::Request& request);
+    void note_telling();
     void end(std::string why);
     void lose_link(std::string why);
     void end_by_order();
@@ -127,6 +129,7 @@ private:
     std::uint32_t just_taken_ = 0;  // requests, since something was received
     bool small_ = true;             // the last request fits in no more than small_payload
     bool large_writes_ = false;     // the last request was a write with a large payload, and the next may be
+    bool heard_out_ = false;        // of a client that was told of a loss: what it sent before is taken up
     bool held_back_ = false;        // nothing more is received until there is room for what is here
     bool dormant_ = false;          // run() is left, to be called again
     bool ending_ = false;           // nothing more is taken up

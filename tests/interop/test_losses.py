@@ -1,14 +1,16 @@
 """Acknowledged writes that are lost afterwards: who is told by a FLUSH that fails, how often, and what a restarted server still knows."""
 import errno
+import fcntl
 import os
 import signal
 import socket
 import struct
+import termios
 from contextlib import ExitStack
 from pathlib import Path
 
 from support import MIB, Bench, Server, output, test, wait_for
-from test_session import CLIENT_FLAGS, FUA, claim, dial, ended, enter, entered, flush, go, write
+from test_session import CLIENT_FLAGS, FUA, POLICY, ended, enter, entered, flush, go, refused, write
 from test_hostile import receive
 
 GOOD, EIO, ENOSPC = (struct.pack(">II", 0x67446698, error) for error in (0, errno.EIO, errno.ENOSPC))
@@ -158,3 +160,85 @@ def killed(bench: Bench) -> None:
     with enter(server, 2, session=b"t" * 16) as one, enter(server, 2, session=b"s" * 16) as other:
         assert told(one) == [GOOD, GOOD]
         assert told(other) == [EIO, GOOD]
+
+
+FLUSH, DISC = (struct.pack(">IHHQQI", 0x25609513, 0, command, 2, 0, 0) for command in (3, 2))
+
+
+def acknowledged(link: socket.socket, count: int) -> None:
+    """So much has reached the client's kernel, and its acknowledgement the server's."""
+    wait_for(lambda: struct.unpack("i", fcntl.ioctl(link, termios.FIONREAD, bytes(4)))[0] >= count, "the replies")
+    mine, theirs = (f"{struct.unpack('<I', socket.inet_aton(host))[0]:08X}:{port:04X}" for host, port in
+                    (link.getsockname(), link.getpeername()))
+    wait_for(lambda: any(f"{theirs} {mine} 01 00000000:" in line for line in Path("/proc/net/tcp").read_text().splitlines()),
+             "the acknowledgement")
+
+
+@test("an acknowledgement by the client's kernel is no proof that the client read of a loss: it is told again")
+def acknowledged_and_unread(bench: Bench) -> None:
+    disk = Disk(bench)
+    # What the client sends before the reply is there proves nothing either.
+    for generation, (at_once, replies) in enumerate(((FLUSH, 1), (FLUSH * 3, 3), (FLUSH + DISC, 1)), 1):
+        session = bytes([generation]) * 16
+        link = enter(disk.server, 1, session=session)
+        nameless = from_host(disk.server, f"127.0.0.{generation + 20}")
+        wrote(link)
+        wrote(nameless)
+        disk.fails(of_flush=errno.EIO)
+        with enter(disk.server, generation, session=OTHER) as other:
+            assert flush(other)[:8] == EIO
+        disk.fails()
+        for one in (link, nameless):
+            one.sendall(at_once)
+            if DISC not in at_once:
+                acknowledged(one, 16 * replies)
+                one.close()
+        wait_for(lambda: disk.server.log().count(" closed:") == disk.server.log().count(" connected ("), "the links to end")
+        link.close()
+        nameless.close()
+        with enter(disk.server, 2, session=session) as link, from_host(disk.server, f"127.0.0.{generation + 20}") as nameless:
+            assert told(link) == told(nameless) == [EIO, GOOD], at_once
+        with enter(disk.server, 3, session=session) as link, from_host(disk.server, f"127.0.0.{generation + 20}") as nameless:
+            assert told(link) == told(nameless) == [GOOD, GOOD], at_once
+
+
+@test("a client that disconnects in order after it was told of a loss is not told again")
+def told_and_disconnected(bench: Bench) -> None:
+    disk = Disk(bench)
+    with enter(disk.server, 1) as link, from_host(disk.server, "127.0.0.9") as nameless:
+        wrote(link)
+        wrote(nameless)
+        disk.fails(of_flush=errno.EIO)
+        for one in (link, nameless):
+            assert flush(one)[:8] == EIO
+            disk.fails()
+            one.sendall(DISC)
+            assert ended(one)
+    with enter(disk.server, 2) as link, from_host(disk.server, "127.0.0.9") as nameless:
+        assert told(link) == told(nameless) == [GOOD, GOOD]
+
+
+@test("a claim that is refused does not settle what its session is still to be told")
+def refused_claim(bench: Bench) -> None:
+    disk = Disk(bench)
+    with enter(disk.server, 1) as old, enter(disk.server, None) as nameless:
+        wrote(old)
+        disk.fails(of_flush=errno.EIO)
+        assert flush(nameless)[:8] == EIO
+        disk.fails()
+    assert refused(disk.server, 1) == POLICY  # an older claim that comes late
+    with enter(disk.server, 2) as new:
+        assert told(new) == [EIO, GOOD]
+
+
+@test("a slot that comes first after a loss does not settle what its session wrote from another slot")
+def another_slot(bench: Bench) -> None:
+    disk = Disk(bench)
+    with enter(disk.server, 1, slot=1) as one:
+        wrote(one)
+        disk.fails(of_flush=errno.EIO)
+        with enter(disk.server, None) as nameless:
+            assert flush(nameless)[:8] == EIO
+        disk.fails()
+        with enter(disk.server, 1, slot=0) as first:
+            assert told(first) == [EIO, GOOD]
