@@ -308,7 +308,7 @@ def fence_drops(bench: Bench) -> None:
 @test("engine: a stop answers what was taken up, also what waits for the disk")
 def stop_answers(bench: Bench) -> None:
     disk = bench.file("disk", MIB)
-    server = tracer(bench, disk, "pwritev2:delay_enter=2000000")
+    server = tracer(bench, disk, "pwritev2:delay_enter=1000000")  # half of the time that a stop has for replies
     with enter(server, None) as link:
         link.sendall(b"".join(request(1, cookie, cookie * PAGE, PAGE, FUA) + b"\xaa" * PAGE for cookie in range(40)))
         wait_for(lambda: with_disk(server) == 32, "all of the volume's threads to be in pwritev2")
