@@ -3,10 +3,14 @@
 #include "common/linux/log.hh"
 
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <syslog.h>
@@ -33,6 +37,7 @@ public:
     explicit Backlog(Sink sink, const char* program);
     void add(std::string line);
     [[nodiscard]] bool send();
+    void finish();
 
 private:
     static constexpr std::size_t most = 64U << 10;
@@ -40,12 +45,14 @@ private:
 
     // How many bytes were taken; -1 and errno.
     [[nodiscard]] ssize_t offer(std::string_view line) const noexcept;
+    [[nodiscard]] bool start_copier();
     [[nodiscard]] bool send_locked();
 
     const Sink sink_;
     const char* const program_;
     Kind kind_ = Kind::plain;
     Fd own_;
+    Fd copier_;         // of a copier: hangs up when it has ended
     std::mutex mutex_;  // of what follows
     std::deque<std::string> lines_;
     std::size_t size_ = 0;
@@ -107,6 +114,46 @@ void send_to_logger_here(const State& log, int level, std::string_view text) {
         send_to_logger(log, "log", level, text);
 }
 
+// Copies the pipe to stderr until nobody has the other end any more. Only read(2), write(2) and exit(2) are
+// left to it, where the kernel can do that.
+[[noreturn]] void copy(int from, int alive) {
+    for (const int signal : {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGPIPE}) ::signal(signal, SIG_IGN);
+    (void)::prctl(PR_SET_NAME, "holdfast-log");
+    (void)::prctl(PR_SET_DUMPABLE, 0);
+    (void)::dup2(from, STDIN_FILENO);
+    (void)::dup2(alive, STDOUT_FILENO);
+    (void)::close_range(3, ~0U, 0);
+    (void)::chdir("/");
+    (void)::prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
+    std::array<char, 4096> lines;
+    for (;;) {
+        const long count = ::syscall(SYS_read, STDIN_FILENO, lines.data(), lines.size());
+        if (count == 0 || (count < 0 && errno != EINTR)) break;
+        // Nothing can be done about a log that does not take its lines.
+        if (count > 0) (void)::syscall(SYS_write, STDERR_FILENO, lines.data(), count);
+    }
+    for (;;) (void)::syscall(SYS_exit, 0);
+}
+
+// O_NONBLOCK does nothing for a regular file, whose disk may hang: a process of its own writes to it, since
+// a thread that hangs would keep this program from changing its user, and from ending.
+bool Backlog::start_copier() {
+    int lines[2];
+    int alive[2];
+    if (::pipe2(lines, O_CLOEXEC) != 0) return false;
+    const Fd from(lines[0]);
+    Fd to(lines[1]);
+    if (::pipe2(alive, O_CLOEXEC) != 0) return false;
+    Fd ours(alive[0]);
+    const Fd theirs(alive[1]);
+    const pid_t child = ::fork();
+    if (child == 0) copy(from.get(), theirs.get());
+    if (child < 0 || ::fcntl(to.get(), F_SETFL, O_NONBLOCK) != 0) return false;
+    own_ = std::move(to);
+    copier_ = std::move(ours);
+    return true;
+}
+
 // A pipe is opened once more, so that O_NONBLOCK is not set for who else has it. A logger's
 // datagram socket is not connected: the logger may be started anew.
 Backlog::Backlog(Sink sink, const char* program) : sink_(sink), program_(program) {
@@ -120,6 +167,8 @@ Backlog::Backlog(Sink sink, const char* program) : sink_(sink), program_(program
         kind_ = Kind::pipe;
         if (S_ISFIFO(own.st_mode))
             own_.reset(::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    } else if (start_copier()) {
+        kind_ = Kind::pipe;
     }
 }
 
@@ -177,6 +226,19 @@ bool Backlog::send() {
     return send_locked();
 }
 
+void Backlog::finish() {
+    constexpr int patience_ms = 1000;
+    const std::lock_guard lock(mutex_);
+    pollfd room{own_.get(), POLLOUT, 0};
+    if (send_locked() && ::poll(&room, 1, patience_ms) == 1) (void)send_locked();
+    if (!copier_) return;
+    own_.reset();
+    kind_ = Kind::plain;
+    lines_.clear();
+    pollfd ended{copier_.get(), 0, 0};
+    (void)::poll(&ended, 1, patience_ms);
+}
+
 void Backlog::add(std::string line) {
     const std::lock_guard lock(mutex_);
     const auto put = [&](std::string text) {
@@ -217,6 +279,11 @@ void never_wait() {
 bool catch_up() noexcept {
     const State& log = state();
     return log.backlog && log.backlog->send();
+}
+
+void finish() noexcept {
+    State& log = state();
+    if (log.backlog) log.backlog->finish();
 }
 
 void open(const char* program, Sink sink, Level least) {

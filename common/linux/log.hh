@@ -30,9 +30,12 @@ void open(const char* program, Sink sink, Level least = Level::info);
 
 // From here on no line waits for its reader, for a program with threads whose loop must not stand still.
 // Lines that are not taken at once are kept, up to 64 KiB, and sent before the next one; further lines are
-// dropped, and a line says how many. For the sinks terminal, journal and syslog; call it after open(), before
-// threads and before the process is confined. Allocates.
+// dropped, and a line says how many. Where stderr is a regular file, a process writes to it. For the sinks
+// terminal, journal and syslog; call it after open(), before threads and before the process is confined.
+// Allocates.
 void never_wait();
+// Last: waits until lines that were kept are written, for two seconds at most.
+void finish() noexcept;
 // Sends lines that were kept. True: some are left, so call it again soon.
 bool catch_up() noexcept;
 
