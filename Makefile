@@ -145,7 +145,7 @@ FUZZ_CXX ?= $(if $(shell command -v ccache),ccache clang++-19,clang++-19)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.cc,%,$(wildcard tests/fuzz/*.cc))
 FUZZED := $(wildcard common/protocol/*.cc) $(addprefix common/linux/,format.cc ini.cc json.cc log.cc text_file.cc) \
     $(addprefix server/,access.cc address.cc config.cc config_keys.cc config_value.cc disk_identity.cc \
-        block_status.cc block_volume.cc file_volume.cc flusher.cc holders.cc loss_record.cc losses.cc volume.cc \
+        block_status.cc block_volume.cc file_volume.cc flusher.cc helper_process.cc holders.cc loss_record.cc losses.cc volume.cc \
         counters.cc disks_in_use.cc inherited_sockets.cc listener.cc status_report.cc status_socket.cc \
         access_file.cc access_table.cc admission.cc buffers.cc budget.cc busy_poll.cc coalescing.cc config_file.cc disk_opening.cc exports.cc input.cc jobs.cc log_limit.cc \
         opener_link.cc opener_wire.cc outbox.cc page_pipe.cc peer.cc requests.cc sessions.cc socket_io.cc thread.cc \

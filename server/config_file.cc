@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <set>
@@ -16,6 +18,7 @@
 #include "common/linux/text_file.hh"
 #include "server/access_file.hh"
 #include "server/apart.hh"
+#include "server/helper_process.hh"
 
 namespace holdfast::server {
 namespace {
@@ -46,26 +49,112 @@ ConfigTexts::File read_file(const std::string& path) {
     return {path, std::move(*text), {}};
 }
 
+template <class T>
+struct PathTask {
+    std::string path;
+    std::function<T()> work;
+    std::function<T(const std::string& why)> otherwise;
+};
+
+// The results of the tasks, in their order. Where a path gave no answer, or is left out, the result is what
+// `otherwise` makes of the reason.
+template <class T>
+std::vector<T> do_for_paths(std::vector<PathTask<T>> tasks, const HangingPaths& left_out,
+                            std::chrono::seconds patience, std::vector<std::string>& hanging) {
+    std::vector<std::function<T()>> works;
+    for (const PathTask<T>& one : tasks) {
+        if (!left_out.contains(one.path)) works.push_back(one.work);
+    }
+    const std::vector<ApartResult<T>> done = do_apart(std::move(works), patience);
+    std::vector<T> results;
+    auto next = done.begin();
+    for (const PathTask<T>& one : tasks) {
+        if (left_out.contains(one.path)) {
+            results.push_back(one.otherwise("an earlier attempt at it still hangs"));
+            continue;
+        }
+        const ApartResult<T>& result = *next++;
+        if (result.value) {
+            results.push_back(*result.value);
+        } else if (result.begun) {
+            hanging.push_back(one.path);
+            results.push_back(one.otherwise(fmt::format("no answer for {} s", patience.count())));
+        } else {
+            results.push_back(one.otherwise("too many other paths hang"));
+        }
+    }
+    return results;
+}
+
+std::vector<ConfigTexts::File> read_files(const std::vector<std::string>& paths, const HangingPaths& left_out,
+                                          std::chrono::seconds patience, std::vector<std::string>& hanging) {
+    using File = ConfigTexts::File;
+    std::vector<PathTask<File>> tasks;
+    for (const std::string& path : paths) {
+        tasks.push_back({path, [path] { return read_file(path); },
+                         [path](const std::string& why) {
+                             return File{path, {}, why};
+                         }});
+    }
+    return do_for_paths(std::move(tasks), left_out, patience, hanging);
+}
+
+struct Listing {
+    std::vector<std::string> paths;
+    std::string fault;  // not empty: there are none
+};
+
+Listing list_conf_files(const std::string& directory) {
+    const Result<std::vector<std::string>> names = conf_files(directory);
+    if (!names) return {{}, names.error().message()};
+    Listing listing;
+    for (const std::string& name : *names) listing.paths.push_back(directory + "/" + name);
+    return listing;
+}
+
 }  // namespace
 
-ConfigTexts read_config_files(const Options& options,
-                              const std::function<void(const std::string& path)>& on_path) {
-    const auto will_open = [&](const std::string& path) -> const std::string& {
-        if (on_path) on_path(path);
-        return path;
-    };
+ConfigTexts read_config_files(const Options& options, const HangingPaths& left_out) {
+    constexpr std::chrono::seconds patience{5};  // three times
     ConfigTexts texts;
     if (!options.reads_config()) return texts;
-    texts.files.push_back(read_file(will_open(options.config)));
+    texts.files = read_files({options.config}, left_out, patience, texts.hanging);
     ConfigReader reader;
     reader.add_main(options.config, texts.files.front().text);
     if (!reader.includedir()) return texts;
-    const std::string& directory = reader.includedir()->path;
-    const Result<std::vector<std::string>> names = conf_files(will_open(directory));
-    if (!names) texts.directory_fault = names.error().message();
-    for (const std::string& name : names.value_or(std::vector<std::string>()))
-        texts.files.push_back(read_file(will_open(directory + "/" + name)));
+    const std::size_t hanging = texts.hanging.size();
+    const std::string& directory = texts.directory = reader.includedir()->path;
+    const PathTask<Listing> list{directory, [directory] { return list_conf_files(directory); },
+                                 [](const std::string& why) {
+                                     return Listing{{}, why};
+                                 }};
+    const Listing listing = do_for_paths<Listing>({list}, left_out, patience, texts.hanging).front();
+    texts.directory_fault = listing.fault;
+    texts.directory_hangs = texts.hanging.size() > hanging || left_out.contains(directory);
+    std::ranges::move(read_files(listing.paths, left_out, patience, texts.hanging),
+                      std::back_inserter(texts.files));
     return texts;
+}
+
+ConfigTexts read_config_files_apart(const Options& options) {
+    constexpr std::chrono::seconds patience{20};
+    if (!options.reads_config()) return {};
+    const auto answer = ask_helper(
+        [&] {
+            OpenerAnswer made;
+            pack(made.packed, read_config_files(options));
+            return made;
+        },
+        patience);
+    std::optional<ConfigTexts> texts;
+    if (answer) {
+        Unpacker from(answer->bytes);
+        texts = unpack_texts(from);
+    }
+    if (texts) return std::move(*texts);
+    ConfigTexts none;
+    none.files.push_back({options.config, {}, answer ? "it could not be read" : answer.error()});
+    return none;
 }
 
 LoadedConfig make_config(const Options& options, const ConfigTexts& texts) {
@@ -92,27 +181,23 @@ LoadedConfig make_config(const Options& options, const ConfigTexts& texts) {
     loaded.config = reader.finish();
     loaded.errors = reader.errors();
     loaded.warnings = reader.warnings();
+    loaded.unread = !texts.directory_fault.empty() ||
+                    std::ranges::any_of(texts.files, [](const auto& one) { return !one.fault.empty(); });
     return loaded;
 }
 
-LoadedConfig load_config(const Options& options) { return make_config(options, read_config_files(options)); }
+LoadedConfig load_config(const Options& options) {
+    return make_config(options, read_config_files_apart(options));
+}
 
-ConfigTexts read_access_files(const Config& config) {
+ConfigTexts read_access_files(const Config& config, const HangingPaths& left_out) {
     constexpr std::chrono::seconds patience{2};
     std::set<std::string> paths;
     for (const ExportConfig& one : config.exports) {
         if (!one.authfile.empty()) paths.insert(one.authfile);
     }
-    std::vector<std::function<ConfigTexts::File()>> tasks;
-    for (const std::string& path : paths) tasks.emplace_back([path] { return read_file(path); });
-    const auto results = do_apart(std::move(tasks), patience);
     ConfigTexts texts;
-    auto path = paths.begin();
-    for (const auto& one : results) {
-        const ConfigTexts::File none{*path, {}, fmt::format("no answer for {} s", patience.count())};
-        texts.files.push_back(one.value_or(none));
-        ++path;
-    }
+    texts.files = read_files({paths.begin(), paths.end()}, left_out, patience, texts.hanging);
     return texts;
 }
 
@@ -120,22 +205,26 @@ LoadedConfig make_config_for_start(const Options& options, ConfigTexts texts) {
     LoadedConfig loaded = make_config(options, texts);
     const LoadedConfig whole = loaded;
     std::vector<Remark> skipped;
+    std::set<std::string> left_out;
     // Files that are left out may have hidden mistakes of others, but each turn has fewer files.
     while (!loaded.errors.empty() && !loaded.config.strict) {
         std::set<std::string> faulty;
         for (const Remark& one : loaded.errors) faulty.insert(one.place.file);
         if (!texts.files.empty()) faulty.erase(texts.files.front().path);  // the main file is not left out
         skipped.insert(skipped.end(), loaded.errors.begin(), loaded.errors.end());
-        if (std::erase_if(texts.files, [&](const auto& one) { return faulty.contains(one.path); }) == 0)
+        if (std::exchange(texts.directory_hangs, false)) {
+            texts.directory_fault.clear();
+            left_out.insert(texts.directory);
+        } else if (std::erase_if(texts.files, [&](const auto& one) { return faulty.contains(one.path); }) ==
+                   0) {
             return whole;
+        }
+        left_out.merge(faulty);
         loaded = make_config(options, texts);
     }
     loaded.skipped = std::move(skipped);
+    loaded.left_out = std::move(left_out);
     return loaded;
-}
-
-LoadedConfig load_config_for_start(const Options& options) {
-    return make_config_for_start(options, read_config_files(options));
 }
 
 namespace {
@@ -171,36 +260,40 @@ Found look_at_authfile(const std::string& path) {
 
 }  // namespace
 
-Surroundings look_around(const Config& config) {
+Surroundings look_around(const Config& config, const HangingPaths& left_out) {
     constexpr std::chrono::seconds patience{5};
-    std::vector<std::function<Found()>> tasks;
+    std::vector<PathTask<Found>> tasks;
     std::vector<const ExportConfig*> exports;  // of the tasks
     std::set<std::string_view> authfiles;
+    const auto add = [&](const ExportConfig& one, const std::string& path, std::function<Found()> work) {
+        tasks.push_back({path, std::move(work), [path](const std::string& why) {
+                             return Found{
+                                 {},
+                                 fmt::format("{}: {}; clients are refused as long as its file system "
+                                             "does not answer",
+                                             path, why)};
+                         }});
+        exports.push_back(&one);
+    };
     for (const ExportConfig& one : config.exports) {
         if (!one.path.empty() && !one.is_virtual()) {
-            tasks.emplace_back([path = one.path, size = one.filesize] {
+            add(one, one.path, [path = one.path, size = one.filesize] {
                 return Found{{}, fault_of_path(path, size)};
             });
-            exports.push_back(&one);
         }
-        if (one.authfile.empty() || !authfiles.insert(one.authfile).second) continue;
-        tasks.emplace_back([path = one.authfile] { return look_at_authfile(path); });
-        exports.push_back(&one);
+        if (!one.authfile.empty() && authfiles.insert(one.authfile).second)
+            add(one, one.authfile, [path = one.authfile] { return look_at_authfile(path); });
     }
     Surroundings around;
-    const std::vector<std::optional<Found>> results = do_apart(std::move(tasks), patience);
+    const std::vector<Found> results = do_for_paths(std::move(tasks), left_out, patience, around.hanging);
     for (std::size_t i = 0; i < results.size(); ++i) {
         const ExportConfig& one = *exports[i];
-        const Found found = results[i].value_or(Found{
-            {},
-            fmt::format("{}{}{}: no answer for {} s; clients are refused as long as that lasts", one.path,
-                        one.authfile.empty() ? "" : ", or ", one.authfile, patience.count())});
-        for (Remark mistake : found.mistakes) {
+        for (Remark mistake : results[i].mistakes) {
             mistake.text += fmt::format("; nobody may connect to [{}] until this is mended", one.name);
             around.mistakes.push_back(std::move(mistake));
         }
-        if (!found.fault.empty())
-            around.warnings.push_back({one.place, fmt::format("[{}]: {}", one.name, found.fault)});
+        if (!results[i].fault.empty())
+            around.warnings.push_back({one.place, fmt::format("[{}]: {}", one.name, results[i].fault)});
     }
     return around;
 }

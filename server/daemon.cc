@@ -6,13 +6,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
+
+#include "server/helper_process.hh"
 
 namespace holdfast::server {
 namespace {
 
 // The parent's life after the fork.
 [[noreturn]] void wait_for_child(pid_t child, const Fd& from_child) {
+    // The log's, too: it ends with the child (log::finish()).
+    const auto kept = static_cast<unsigned>(from_child.get());
+    if (kept > 3) (void)::close_range(3, kept - 1, 0);
+    (void)::close_range(kept + 1, ~0U, 0);
     char byte = 0;
     for (;;) {
         const ssize_t count = ::read(from_child.get(), &byte, 1);
@@ -22,6 +29,18 @@ namespace {
     int status = 0;
     if (::waitpid(child, &status, 0) == child && WIFEXITED(status)) ::_exit(WEXITSTATUS(status));
     ::_exit(1);
+}
+
+Result<void> write_pid(const std::string& path, pid_t pid) {
+    const std::string draft = path + ".new";
+    (void)::unlink(draft.c_str());
+    const Fd file(::open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    if (!file) return sys_error("open");
+    const std::string text = std::to_string(pid) + "\n";
+    if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+        return sys_error("write");
+    if (::rename(draft.c_str(), path.c_str()) != 0) return sys_error("rename");
+    return {};
 }
 
 }  // namespace
@@ -56,15 +75,15 @@ Result<void> Daemon::ready() {
     return {};
 }
 
-Result<void> write_pid_file(const std::string& path) {
-    const std::string draft = path + ".new";
-    (void)::unlink(draft.c_str());
-    const Fd file(::open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-    if (!file) return sys_error("open");
-    const std::string text = std::to_string(::getpid()) + "\n";
-    if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
-        return sys_error("write");
-    if (::rename(draft.c_str(), path.c_str()) != 0) return sys_error("rename");
+std::expected<void, std::string> write_pid_file(const std::string& path) {
+    constexpr std::chrono::seconds patience{5};
+    const auto answer = ask_helper(
+        [&, pid = ::getpid()] {
+            const Result<void> written = write_pid(path, pid);
+            return written ? OpenerAnswer() : refusal(OpenerStatus::refused, written.error().message());
+        },
+        patience);
+    if (!answer) return std::unexpected(answer.error());
     return {};
 }
 

@@ -2,6 +2,7 @@
 // in a file, and the command that started it returns only when clients can connect (or with the failure).
 #pragma once
 
+#include <expected>
 #include <string>
 
 #include "common/linux/fd.hh"
@@ -23,7 +24,7 @@ private:
 };
 
 // A file with our process id, for the opener to remove. Replaces what an earlier server left. Appears whole
-// or not at all.
-[[nodiscard]] Result<void> write_pid_file(const std::string& path);
+// or not at all. Its file system is waited for 5 seconds at most. Before there are threads.
+[[nodiscard]] std::expected<void, std::string> write_pid_file(const std::string& path);
 
 }  // namespace holdfast::server

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <set>
 #include <string>
 
 #include "common/linux/log.hh"
@@ -68,11 +67,12 @@ void print_all(const std::vector<Remark>& remarks, std::string_view kind) {
 
 // Everything that can be said of the configuration, for a person or a script at a terminal.
 int check(const Options& options) {
-    LoadedConfig loaded = load_config(options);
-    const bool starts = load_config_for_start(options).errors.empty();
-    const Surroundings around = look_around(loaded.config);
+    const ConfigTexts texts = read_config_files_apart(options);
+    LoadedConfig loaded = make_config(options, texts);
+    const bool starts = make_config_for_start(options, texts).errors.empty();
     const std::expected<std::optional<Identity>, std::string> identity =
         find_identity(loaded.config.user, loaded.config.group);
+    const Surroundings around = look_around(loaded.config);
     if (!identity) loaded.errors.push_back({{options.config, 0}, identity.error()});
     print_all(loaded.errors, "error");
     print_all(around.mistakes, "error");
@@ -158,9 +158,8 @@ int serve(const Options& options, Config config, InheritedSockets given, Daemon&
     Server server(options, std::move(config), *identity, std::move(given));
     if (const auto prepared = server.prepare(!daemon.detached()); !prepared) return fail(prepared.error());
     if (!options.pid_file.empty()) {
-        const Result<void> written = write_pid_file(options.pid_file);
-        if (!written)
-            return fail(fmt::format("--pid-file {}: {}", options.pid_file, written.error().message()));
+        const auto written = write_pid_file(options.pid_file);
+        if (!written) return fail(fmt::format("--pid-file {}: {}", options.pid_file, written.error()));
     }
     if (const Result<void> given_up = give_up_privileges(*identity); !given_up)
         return fail("cannot give up the privileges: " + given_up.error().message());
@@ -186,24 +185,21 @@ int serve(const Options& options, Config config, InheritedSockets given, Daemon&
         case Server::Outcome::stuck: break;
     }
     // Threads that are still in the disk cannot be joined, so nothing may be destroyed.
+    log::finish();
     ::_exit(left_stuck);
 }
 
 int start(const Options& options) {
     log::open(program, log::default_sink(), options.verbose ? log::Level::debug : log::Level::info);
     log::never_wait();
-    LoadedConfig loaded = load_config_for_start(options);
+    LoadedConfig loaded = make_config_for_start(options, read_config_files_apart(options));
     for (const Remark& one : loaded.errors) log::error(to_string(one));
-    std::set<std::string> skipped;
-    for (const Remark& one : loaded.skipped) {
-        log::error(to_string(one));
-        skipped.insert(one.place.file);
-    }
-    for (const std::string& one : skipped)
+    for (const Remark& one : loaded.skipped) log::error(to_string(one));
+    for (const std::string& one : loaded.left_out)
         log::error(fmt::format("{}: skipped; its exports are not served until it is mended", one));
     for (const Remark& one : loaded.warnings) log::warning(to_string(one));
     if (!loaded.errors.empty()) {
-        log::error(fmt::format("{} mistakes in the configuration; not started", loaded.errors.size()));
+        log::error(fmt::format("{} errors in the configuration; not started", loaded.errors.size()));
         return not_started;
     }
     ::signal(SIGPIPE, SIG_IGN);
@@ -239,5 +235,8 @@ int main(int count, char** arguments) {
         print(stdout, fmt::format("{} {}", program, HOLDFAST_VERSION));
         return good;
     }
-    return options->check ? check(*options) : start(*options);
+    if (options->check) return check(*options);
+    const int code = start(*options);
+    holdfast::log::finish();
+    return code;
 }

@@ -24,12 +24,6 @@
 namespace holdfast::server {
 namespace {
 
-OpenerAnswer refusal(OpenerStatus status, std::string_view text) {
-    OpenerAnswer answer{Packer(status), {}};
-    answer.packed.text(text);
-    return answer;
-}
-
 OpenerAnswer refusal(const VolumeRefusal& why) {
     return refusal(why.absent ? OpenerStatus::absent : OpenerStatus::refused, why.text);
 }
@@ -42,46 +36,16 @@ OpenerAnswer answer_with(const std::expected<T, VolumeRefusal>& value) {
     return answer;
 }
 
-using Clock = std::chrono::steady_clock;
+std::string file_group(const std::string& path) { return "file " + path; }
+std::string listen_group(const Endpoint& endpoint) { return "listen on " + to_string(endpoint); }
 
-constexpr std::size_t most_files = 64;  // with one answer
-
-// How long the configuration's files may take to be read again.
-constexpr std::chrono::seconds reading_patience{10};
-
-// The descriptors go with the first byte. What does not fit is waited for, unless `flags` forbid it.
-void send(const OpenerAnswer& answer, int socket, int flags) {
-    std::span<const std::uint8_t> rest = answer.packed.bytes();
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(most_files * sizeof(int))> control{};
-    const std::size_t count = std::min(answer.files.size(), most_files);
-    for (bool first = true; !rest.empty(); first = false) {
-        iovec data{const_cast<std::uint8_t*>(rest.data()), rest.size()};
-        msghdr message{};
-        message.msg_iov = &data;
-        message.msg_iovlen = 1;
-        if (first && count > 0) {
-            message.msg_control = control.data();
-            message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-            cmsghdr* const head = CMSG_FIRSTHDR(&message);
-            head->cmsg_level = SOL_SOCKET;
-            head->cmsg_type = SCM_RIGHTS;
-            head->cmsg_len = CMSG_LEN(count * sizeof(int));
-            for (std::size_t i = 0; i < count; ++i) {
-                const int file = answer.files[i].get();
-                std::memcpy(CMSG_DATA(head) + i * sizeof file, &file, sizeof file);
-            }
-        }
-        const ssize_t sent = ::sendmsg(socket, &message, MSG_NOSIGNAL | flags);
-        if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0) return;  // nobody waits for it any more
-        rest = rest.subspan(static_cast<std::size_t>(sent));
+// How long a helper may take. Reading, and looking around, end by themselves before that.
+std::chrono::seconds patience_for(OpenerCall call) {
+    switch (call) {
+        case OpenerCall::reload: return std::chrono::seconds(20);
+        case OpenerCall::authfiles: return std::chrono::seconds(4);
+        default: return std::chrono::seconds(10);
     }
-}
-
-// The requests that may hold each other up: those for an export, and otherwise those of a kind.
-std::string group_of(const OpenerRequest& request) {
-    return request.name.empty() ? fmt::format("{}", static_cast<unsigned>(request.call))
-                                : "export " + request.name;
 }
 
 }  // namespace
@@ -102,22 +66,27 @@ void Opener::run() {
     const Fd signals(::signalfd(-1, &ended, SFD_CLOEXEC | SFD_NONBLOCK));
     for (;;) {
         std::vector<pollfd> wait{{control_.get(), POLLIN, 0}, {signals.get(), POLLIN, 0}};
-        for (const Reading& one : readings_) wait.push_back({one.from_reader.get(), POLLIN, 0});
+        for (const Task& one : tasks_) wait.push_back({one.helper.question.fd(), POLLIN, 0});
         (void)::poll(wait.data(), wait.size(), milliseconds_to_wait());
         signalfd_siginfo info{};
         while (::read(signals.get(), &info, sizeof info) > 0) continue;
         reap();
-        answer_readings(wait);
+        end_tasks();
         if (wait[0].revents != 0 && !take_message()) break;
     }
-    remove_pid_file();
+    constexpr std::chrono::seconds patience{1};  // fewer than OpenerLink waits for our end
+    const pid_t remover = run_apart([this] { remove_pid_file(); });
+    if (remover > 0) (void)reap_soon({remover}, patience);
 }
 
 void Opener::reap() {
     for (;;) {
         const pid_t ended = ::waitpid(-1, nullptr, WNOHANG);
         if (ended <= 0) return;
-        answering_.erase(ended);
+        processes_.erase(ended);
+        for (Task& one : tasks_) {
+            if (one.helper.pid == ended) one.helper.pid = -1;
+        }
     }
 }
 
@@ -145,10 +114,13 @@ bool Opener::take_message() {
     }
     Fd& reply_to = files[0];
     if (count == 0 && !reply_to) return false;
-    // What is no request of ours gets no answer: who sent it finds its socket closed.
-    if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || !reply_to || files[1]) return true;
+    if ((message.msg_flags & MSG_TRUNC) != 0 || files[1]) return true;
     const auto request = unpack_request(std::span(bytes).first(static_cast<std::size_t>(count)));
-    if (request) handle(*request, std::move(reply_to));
+    // Where there was no descriptor left for its socket, too: the server goes by what it has sent.
+    const bool counts_unanswered = request && request->call == OpenerCall::commit;
+    // What is no request of ours gets no answer: who sent it finds its socket closed.
+    const bool answerable = (message.msg_flags & MSG_CTRUNC) == 0 && reply_to;
+    if (request && (answerable || counts_unanswered)) handle(*request, std::move(reply_to));
     return true;
 }
 
@@ -157,46 +129,53 @@ void Opener::handle(const OpenerRequest& request, Fd reply_to) {
         case OpenerCall::find:
         case OpenerCall::open:
         case OpenerCall::look:
-        case OpenerCall::authfiles:
-        case OpenerCall::look_around:
             if (has_place(request, reply_to)) answer_apart(request, std::move(reply_to), nullptr);
             return;
+        case OpenerCall::authfiles:
+        case OpenerCall::look_around:
         case OpenerCall::reload:
-            if (has_place(request, reply_to)) begin_reload(request, std::move(reply_to));
+        case OpenerCall::listen:
+            if (has_place(request, reply_to)) begin_task(request, std::move(reply_to));
             return;
-        case OpenerCall::listen: {
-            const Config& wanted = next_ ? *next_ : config_;
-            if (request.number >= wanted.listens.size() ||
-                wanted.listens[request.number].endpoint.unix_path.empty()) {
-                if (has_place(request, reply_to)) answer_apart(request, std::move(reply_to), nullptr);
-                return;
-            }
-            // Here, because what is bound has to be remembered; nothing of it waits.
-            const OpenerAnswer made = listen(request.number);
-            if (!made.files.empty()) bound_.insert(wanted.listens[request.number].endpoint.unix_path);
-            return send(made, reply_to.get(), MSG_DONTWAIT);
-        }
         case OpenerCall::commit: commit(); return send(OpenerAnswer(), reply_to.get(), MSG_DONTWAIT);
-        case OpenerCall::unlisten:
-            for (const Listen& one : config_.listens) remove_socket(one.endpoint.unix_path);
-            while (request.number != 0 && !bound_.empty()) remove_socket(*bound_.begin());
+        case OpenerCall::unlisten: {
+            constexpr std::chrono::milliseconds moment{500};
+            std::set<std::string> paths;
+            for (const Listen& one : config_.listens) paths.insert(one.endpoint.unix_path);
+            remove_sockets(request.number == 0 ? paths : bound_, moment);
             return send(OpenerAnswer(), reply_to.get(), MSG_DONTWAIT);
+        }
     }
+}
+
+const Listen* Opener::listener(std::uint32_t number) const {
+    const std::vector<Listen>& wanted = (next_ ? *next_ : config_).listens;
+    return number < wanted.size() ? &wanted[number] : nullptr;
+}
+
+std::string Opener::group_of(const OpenerRequest& request) const {
+    if (!request.name.empty()) return "export " + request.name;
+    const Listen* const listen = request.call == OpenerCall::listen ? listener(request.number) : nullptr;
+    if (listen != nullptr) return listen_group(listen->endpoint);
+    return fmt::format("{}", static_cast<unsigned>(request.call));
 }
 
 bool Opener::has_place(const OpenerRequest& request, const Fd& reply_to) const {
     const std::string group = group_of(request);
-    const auto for_this = static_cast<std::size_t>(
-        std::ranges::count(readings_, group, &Reading::group) +
-        std::ranges::count_if(answering_, [&](const auto& one) { return one.second == group; }));
+    const auto for_this = static_cast<std::size_t>(std::ranges::count(tasks_, group, &Task::group) +
+                                                   std::ranges::count_if(processes_, [&](const auto& one) {
+                                                       return one.second.groups.contains(group);
+                                                   }));
+    const std::size_t limit = request.call == OpenerCall::listen ? 1 : most_for_one;
     std::string why;
-    if (for_this >= most_for_one) {
+    if (for_this >= limit) {
         const ExportConfig* const config = config_.find(request.name);
-        why = config == nullptr
+        why = limit == 1 ? fmt::format("cannot {}: an earlier attempt still hangs", group)
+              : config == nullptr
                   ? std::string("too many requests of this kind are waiting")
-                  : fmt::format("{} requests are waiting for {}{}{} already, which does not answer", for_this,
-                                config->path, config->authfile.empty() ? "" : " or ", config->authfile);
-    } else if (answering_.size() + readings_.size() >= most && for_this > 0) {
+                  : fmt::format("{} requests are waiting for {} already, which does not answer", for_this,
+                                config->path);
+    } else if (processes_.size() + tasks_.size() >= most && for_this > 0) {
         why = "too many requests are waiting for the disks of other exports";
     }
     if (!why.empty()) send(refusal(OpenerStatus::busy, why), reply_to.get(), MSG_DONTWAIT);
@@ -210,12 +189,12 @@ void Opener::answer_apart(const OpenerRequest& request, Fd reply_to, const Opene
         return send(refusal(OpenerStatus::refused, text), reply_to.get(), MSG_DONTWAIT);
     }
     if (child > 0) {
-        answering_.emplace(child, group_of(request));
+        processes_[child] = {{group_of(request)}, Clock::now()};
         return;
     }
     // Whether the opener lives, the server sees by its end of this.
     control_.reset();
-    readings_.clear();  // the sockets of other requests, which end where nobody has them any more
+    tasks_.clear();  // the sockets of other requests, which end where nobody has them any more
     // A file system in user space or of the network that does not answer can be waited for for ever, and the
     // wait be ended by a signal that kills. A disk cannot: such a process keeps its export's place.
     (void)::alarm(static_cast<unsigned>(config_.handshaketimeout.count()) + 1);
@@ -232,19 +211,6 @@ VolumeRequest Opener::request_for(const ExportConfig& config, const std::string&
 }
 
 OpenerAnswer Opener::answer(const OpenerRequest& request) const {
-    if (request.call == OpenerCall::listen) return listen(request.number);
-    if (request.call == OpenerCall::look_around) {
-        OpenerAnswer answer;
-        Surroundings around = server::look_around(config_);
-        std::ranges::move(around.warnings, std::back_inserter(around.mistakes));
-        pack(answer.packed, around.mistakes);
-        return answer;
-    }
-    if (request.call == OpenerCall::authfiles) {
-        OpenerAnswer answer;
-        pack(answer.packed, read_access_files(config_));
-        return answer;
-    }
     const ExportConfig* const config = config_.find(request.name);
     if (config == nullptr) return refusal(OpenerStatus::absent, "there is no such export any more");
     if (request.host.empty()) return refusal(OpenerStatus::refused, "the client has no address");
@@ -275,122 +241,155 @@ OpenerAnswer Opener::answer(const OpenerRequest& request) const {
 }
 
 OpenerAnswer Opener::listen(std::uint32_t number) const {
-    const Config& wanted = next_ ? *next_ : config_;
-    if (number >= wanted.listens.size()) return refusal(OpenerStatus::refused, "there is no such listener");
+    const Listen* const wanted = listener(number);
+    if (wanted == nullptr) return refusal(OpenerStatus::refused, "there is no such listener");
     InheritedSockets none;  // those are for the start
-    std::expected<std::vector<Fd>, std::string> sockets =
-        listen_on(wanted.listens[number].endpoint, identity_, none);
+    std::expected<std::vector<Fd>, std::string> sockets = listen_on(wanted->endpoint, identity_, none);
     if (!sockets) return refusal(OpenerStatus::refused, sockets.error());
-    if (sockets->size() > most_files) {
+    if (sockets->size() > most_answer_files) {
         return refusal(OpenerStatus::refused,
                        fmt::format("{} has {} addresses; at most {} can be listened on",
-                                   to_string(wanted.listens[number].endpoint), sockets->size(), most_files));
+                                   to_string(wanted->endpoint), sockets->size(), most_answer_files));
     }
     OpenerAnswer answer;
     answer.files = std::move(*sockets);
     return answer;
 }
 
-// What the reader sends: before a file or folder is opened its path, and at the end the texts.
-void Opener::begin_reload(const OpenerRequest& request, Fd reply_to) {
-    int ends[2] = {-1, -1};
-    const bool made = ::pipe2(ends, O_CLOEXEC) == 0;
-    Fd from_reader(ends[0]);
-    const Fd to_opener(ends[1]);
-    const pid_t child = made ? ::fork() : -1;
-    if (child < 0) {
-        const std::string text = SysError{errno, made ? "fork" : "pipe2"}.message();
+void Opener::begin_task(const OpenerRequest& request, Fd reply_to) {
+    // A server reads its configuration once at a time: it has given up what it asked before.
+    for (auto next = tasks_.begin(); request.call == OpenerCall::reload && next != tasks_.end();) {
+        const auto one = next++;
+        if (one->request.call != OpenerCall::reload) continue;
+        keep_places(one->helper, {});
+        tasks_.erase(one);
+    }
+    const std::chrono::seconds patience = patience_for(request.call);
+    const bool by_itself = request.call == OpenerCall::authfiles || request.call == OpenerCall::look_around;
+    Result<Helper> helper =
+        start_helper([&, left_out = hanging_paths()] { return carry_out(request, left_out, reply_to.get()); },
+                     patience, by_itself ? reply_to.get() : -1);
+    if (!helper) {
+        const std::string text = helper.error().message();
         return send(refusal(OpenerStatus::refused, text), reply_to.get(), MSG_DONTWAIT);
     }
-    if (child > 0) {
-        (void)::fcntl(from_reader.get(), F_SETFL, O_NONBLOCK);
-        readings_.push_back({request,
-                             group_of(request),
-                             std::move(reply_to),
-                             child,
-                             std::move(from_reader),
-                             Clock::now() + reading_patience,
-                             {}});
-        return;
-    }
-    control_.reset();
-    reply_to.reset();
-    readings_.clear();
-    (void)::alarm(static_cast<unsigned>(reading_patience.count()) + 1);
-    const auto put = [&](const Packer& packed) {
-        for (std::span<const std::uint8_t> rest = packed.bytes(); !rest.empty();) {
-            const ssize_t count = ::write(to_opener.get(), rest.data(), rest.size());
-            if (count < 0) ::_exit(1);
-            rest = rest.subspan(static_cast<std::size_t>(count));
-        }
-    };
-    const ConfigTexts texts = read_config_files(options_, [&](const std::string& path) {
-        Packer step(OpenerStatus::busy);
-        step.text(path);
-        put(step);
-    });
-    Packer whole(OpenerStatus::done);
-    pack(whole, texts);
-    put(whole);
-    ::_exit(0);
+    if (by_itself) reply_to.reset();
+    const Listen* const listen = request.call == OpenerCall::listen ? listener(request.number) : nullptr;
+    tasks_.push_back({request, group_of(request), listen != nullptr ? listen->endpoint.unix_path : "",
+                      std::move(reply_to), std::move(*helper), Clock::now() + patience});
 }
 
-bool Opener::go_on_reading(Reading& reading) const {
-    std::array<std::uint8_t, 65536> piece;
-    const ssize_t count = ::read(reading.from_reader.get(), piece.data(), piece.size());
-    if (count < 0 && (errno == EINTR || errno == EAGAIN)) return true;
-    if (count > 0) {
-        reading.bytes.insert(reading.bytes.end(), piece.begin(), piece.begin() + count);
-        return true;
+// In the helper. What is for the server only is sent to it from here, and the opener gets the paths that
+// hang.
+OpenerAnswer Opener::carry_out(const OpenerRequest& request, const HangingPaths& left_out,
+                               int reply_to) const {
+    if (request.call == OpenerCall::listen) return listen(request.number);
+    OpenerAnswer answer;
+    if (request.call == OpenerCall::reload) {
+        pack(answer.packed, read_config_files(options_, left_out));
+        return answer;
     }
-    return false;
+    ConfigTexts hanging;
+    if (request.call == OpenerCall::authfiles) {
+        const ConfigTexts texts = read_access_files(config_, left_out);
+        hanging.hanging = texts.hanging;
+        pack(answer.packed, texts);
+    } else {
+        Surroundings around = server::look_around(config_, left_out);
+        hanging.hanging = std::move(around.hanging);
+        std::ranges::move(around.warnings, std::back_inserter(around.mistakes));
+        pack(answer.packed, around.mistakes);
+    }
+    send(answer, reply_to, 0);
+    (void)::shutdown(reply_to, SHUT_WR);
+    OpenerAnswer for_opener;
+    pack(for_opener.packed, hanging);
+    return for_opener;
 }
 
 int Opener::milliseconds_to_wait() const {
     Clock::time_point next = Clock::time_point::max();
-    for (const Reading& one : readings_) next = std::min(next, one.deadline);
+    for (const Task& one : tasks_) next = std::min(next, one.deadline);
     if (next == Clock::time_point::max()) return -1;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now());
     return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 60'000));
 }
 
-// `readable` has the readings behind the first two. A reader that hangs and cannot be killed has a place
-// among the processes that answer, so that there are never many.
-void Opener::answer_readings(const std::vector<pollfd>& readable) {
-    std::size_t at = 2;
-    for (auto next = readings_.begin(); next != readings_.end();) {
+void Opener::end_tasks() {
+    for (auto next = tasks_.begin(); next != tasks_.end();) {
         const auto one = next++;
-        const bool ended = readable[at++].revents != 0 && !go_on_reading(*one);
-        if (!ended && Clock::now() < one->deadline) continue;
-        if (!ended) answering_.emplace(one->reader, one->group);
-        Reading done = std::move(*one);
-        readings_.erase(one);
-        // Answered apart, because it may be long.
-        const OpenerAnswer ready = take_over(done);
-        answer_apart(done.request, std::move(done.reply_to), &ready);
+        std::optional<OpenerOutcome> outcome = one->helper.question.take();
+        if (!outcome && Clock::now() < one->deadline) continue;
+        Task done = std::move(*one);
+        tasks_.erase(one);
+        if (!outcome) {
+            if (done.helper.pid > 0) (void)::kill(done.helper.pid, SIGKILL);
+            keep_places(done.helper, {done.group});
+            std::string why = fmt::format("no answer for {} s", patience_for(done.request.call).count());
+            if (done.request.call == OpenerCall::listen) why = fmt::format("cannot {}: {}", done.group, why);
+            outcome = std::unexpected(VolumeRefusal{false, std::move(why)});
+        }
+        end_task(std::move(done), std::move(*outcome));
     }
 }
 
-// Kept here for commit(), and handed to the server.
-OpenerAnswer Opener::take_over(const Reading& reading) {
-    next_.reset();
-    Unpacker from(reading.bytes);
-    std::string path;
-    auto kind = from.number<std::uint8_t>();
-    for (; from.sound() && kind == static_cast<std::uint8_t>(OpenerStatus::busy);
-         kind = from.number<std::uint8_t>())
-        path = from.text();
-    std::optional<ConfigTexts> texts;
-    if (from.sound()) texts = unpack_texts(from);
-    if (!texts) {
-        return refusal(OpenerStatus::refused,
-                       fmt::format("{}: reading it took longer than {} s; does its file system answer?", path,
-                                   reading_patience.count()));
+void Opener::end_task(Task task, OpenerOutcome outcome) {
+    if (task.request.call == OpenerCall::listen) {
+        keep_places(task.helper, {});
+        if (!outcome)
+            return send(refusal(OpenerStatus::refused, outcome.error().text), task.reply_to.get(),
+                        MSG_DONTWAIT);
+        if (!task.unix_path.empty()) bound_.insert(task.unix_path);
+        OpenerAnswer made;
+        made.files = std::move(outcome->files);
+        return send(made, task.reply_to.get(), MSG_DONTWAIT);
     }
-    LoadedConfig loaded = make_config(options_, *texts);
+    std::optional<ConfigTexts> texts;
+    if (outcome) {
+        Unpacker from(outcome->bytes);
+        texts = unpack_texts(from);
+    }
+    std::set<std::string> groups;
+    if (texts) {
+        for (const std::string& path : texts->hanging) groups.insert(file_group(path));
+    }
+    keep_places(task.helper, std::move(groups));
+    if (!task.reply_to) return;
+    // Answered apart, because it may be long.
+    const OpenerAnswer ready = texts     ? take_over(*texts)
+                               : outcome ? refusal(OpenerStatus::refused, "it was not read whole")
+                                         : refusal(OpenerStatus::refused, outcome.error().text);
+    answer_apart(task.request, std::move(task.reply_to), &ready);
+}
+
+void Opener::keep_places(const Helper& helper, std::set<std::string> groups) {
+    if (helper.pid <= 0) return;  // it has ended
+    Process& kept = processes_.try_emplace(helper.pid, Process{{}, Clock::now()}).first->second;
+    kept.groups.merge(groups);
+}
+
+HangingPaths Opener::hanging_paths() const {
+    constexpr std::chrono::minutes pause{1};
+    std::map<std::string, std::size_t> counts;
+    HangingPaths paths;
+    constexpr std::string_view prefix = "file ";
+    for (const auto& [pid, process] : processes_) {
+        for (const std::string& group : process.groups) {
+            if (!group.starts_with(prefix)) continue;
+            if (++counts[group] >= most_for_one || Clock::now() < process.since + pause)
+                paths.insert(group.substr(prefix.size()));
+        }
+    }
+    return paths;
+}
+
+// Kept here for commit(), and handed to the server.
+OpenerAnswer Opener::take_over(const ConfigTexts& texts) {
+    next_.reset();
+    LoadedConfig loaded = make_config(options_, texts);
     if (loaded.errors.empty()) next_ = std::move(loaded.config);
     OpenerAnswer answer;
-    pack(answer.packed, *texts);
+    pack(answer.packed, texts);
     return answer;
 }
 
@@ -398,18 +397,39 @@ void Opener::commit() {
     if (!next_) return;
     const std::vector<Listen> old = std::exchange(config_, std::move(*next_)).listens;
     next_.reset();
-    for (const Listen& listen : old) {
-        const std::string& path = listen.endpoint.unix_path;
-        const bool stays = std::ranges::any_of(
-            config_.listens, [&](const Listen& one) { return one.endpoint.unix_path == path; });
-        if (!stays) remove_socket(path);
-    }
+    std::set<std::string> paths;
+    for (const Listen& one : old) paths.insert(one.endpoint.unix_path);
+    for (const Listen& one : config_.listens) paths.erase(one.endpoint.unix_path);
+    constexpr std::chrono::milliseconds moment{100};
+    remove_sockets(paths, moment);
 }
 
-void Opener::remove_socket(std::string path) {
-    if (bound_.erase(path) == 0) return;
-    // May not be permitted to whoever we are; the next start replaces it.
-    (void)::unlink(path.c_str());
+pid_t Opener::run_apart(const std::function<void()>& work) {
+    const pid_t child = ::fork();
+    if (child != 0) return child;
+    control_.reset();
+    tasks_.clear();
+    constexpr unsigned patience_s = 10;
+    (void)::alarm(patience_s);
+    work();
+    ::_exit(0);
+}
+
+void Opener::remove_sockets(const std::set<std::string>& paths, std::chrono::milliseconds patience) {
+    std::vector<pid_t> removers;
+    for (const std::string& path : std::set<std::string>(paths)) {
+        if (bound_.erase(path) == 0) continue;
+        // May not be permitted to whoever we are; the next start replaces it.
+        const pid_t remover = run_apart([&] { (void)::unlink(path.c_str()); });
+        if (remover <= 0) continue;
+        removers.push_back(remover);
+        // Nobody binds there while it may still be removed.
+        processes_[remover] = {{listen_group({.host = {}, .port = 0, .unix_path = path})}, Clock::now()};
+    }
+    const std::vector<pid_t> left = reap_soon(removers, patience);
+    for (const pid_t one : removers) {
+        if (std::ranges::find(left, one) == left.end()) processes_.erase(one);
+    }
 }
 
 // Only the one of our own server: by now the next may have written its own.

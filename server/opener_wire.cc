@@ -162,7 +162,11 @@ std::optional<VolumeTraits> unpack_traits(Unpacker& from) {
 
 // A list ends with the bytes, so that no count has to be believed.
 void pack(Packer& to, const ConfigTexts& texts) {
+    to.text(texts.directory);
     to.text(texts.directory_fault);
+    to.number(std::uint8_t{texts.directory_hangs});
+    to.number(static_cast<std::uint32_t>(texts.hanging.size()));
+    for (const std::string& one : texts.hanging) to.text(one);
     for (const ConfigTexts::File& one : texts.files) {
         to.text(one.path);
         to.text(one.text);
@@ -172,7 +176,11 @@ void pack(Packer& to, const ConfigTexts& texts) {
 
 std::optional<ConfigTexts> unpack_texts(Unpacker& from) {
     ConfigTexts texts;
+    texts.directory = from.text();
     texts.directory_fault = from.text();
+    texts.directory_hangs = from.flag();
+    for (auto left = from.number<std::uint32_t>(); left > 0 && from.sound(); --left)
+        texts.hanging.push_back(from.text());
     while (from.sound() && !from.complete()) {
         ConfigTexts::File one;
         one.path = from.text();

@@ -1,6 +1,8 @@
-// Questions one after the other: the files, a socket for each new listener, and that all of it be in force.
+// Questions one after the other: the files, and a socket for each new listener.
 
 #include "server/reload.hh"
+
+#include <fmt/format.h>
 
 #include <utility>
 
@@ -18,41 +20,46 @@ std::optional<std::expected<Reload::Result, std::string>> Reload::go_on(bool& as
     std::optional<OpenerOutcome> answer = question_.take();
     if (!answer) return std::nullopt;
     if (auto taken = take(std::move(*answer)); !taken) return std::unexpected(std::move(taken.error()));
-    if (done_) return std::move(result_);
-    if (auto next = ask_next(); !next) return std::unexpected(std::move(next.error()));
-    asked = true;
+    if (!result_.loaded.errors.empty()) return std::move(result_);
+    const std::expected<bool, std::string> next = ask_next();
+    if (!next) return std::unexpected(next.error());
+    asked = *next;
+    if (!asked) return std::move(result_);
     return std::nullopt;
 }
 
 std::expected<void, std::string> Reload::take(OpenerOutcome answer) {
-    switch (step_) {
-        case Step::reading: {
-            const std::expected<ConfigTexts, std::string> texts = texts_of(answer);
-            if (!texts) return std::unexpected(to_string(Remark{{options_.config, 0}, texts.error()}));
-            result_.loaded = make_config(options_, *texts);
-            done_ = !result_.loaded.errors.empty();
-            step_ = Step::listening;
-            return {};
-        }
-        case Step::listening: {
-            std::expected<std::vector<Fd>, std::string> sockets = sockets_of(std::move(answer));
-            const Place& place = result_.loaded.config.listens[number_].place;
-            if (!sockets) return std::unexpected(to_string(Remark{place, sockets.error()}));
-            result_.sockets[number_++] = std::move(*sockets);
-            return {};
-        }
-        case Step::committing: done_ = true; return done_of(answer);
+    if (!read_) {
+        const std::expected<ConfigTexts, std::string> texts = texts_of(answer);
+        if (!texts) return std::unexpected(to_string(Remark{{options_.config, 0}, texts.error()}));
+        result_.loaded = make_config(options_, *texts);
+        read_ = true;
+        return {};
     }
+    std::expected<std::vector<Fd>, std::string> sockets = sockets_of(std::move(answer));
+    const Place& place = result_.loaded.config.listens[number_].place;
+    if (!sockets) return std::unexpected(to_string(Remark{place, sockets.error()}));
+    result_.sockets[number_++] = std::move(*sockets);
     return {};
 }
 
-std::expected<void, std::string> Reload::ask_next() {
+std::expected<bool, std::string> Reload::ask_next() {
     const std::vector<Listen>& listens = result_.loaded.config.listens;
     while (number_ < listens.size() && has_(listens[number_].endpoint)) ++number_;
-    if (number_ < listens.size()) return ask(opener_.ask_listen(number_));
-    // Connections that ask by the old configuration are refused from here on where the new one differs.
-    step_ = Step::committing;
-    return ask(opener_.ask_commit());
+    if (number_ == listens.size()) return false;
+    if (auto asked = ask(opener_.ask_listen(number_)); !asked) return std::unexpected(asked.error());
+    return true;
+}
+
+std::string Reload::lateness() const {
+    if (!read_) {
+        return to_string(Remark{
+            {options_.config, 0},
+            fmt::format("the process that opens the disks has not read it for {} s", patience.count())});
+    }
+    const Listen& listen = result_.loaded.config.listens[number_];
+    return to_string(Remark{listen.place, fmt::format("cannot listen on {}: not done within {} s",
+                                                      to_string(listen.endpoint), patience.count())});
 }
 
 }  // namespace holdfast::server

@@ -1,5 +1,5 @@
 // One reload of the configuration, from the question for its files to the last listener, as a loop carries it
-// out: it never waits for the opener, for a file system or for a name service.
+// out. It never waits for the opener, for a file system or for a name service.
 #pragma once
 
 #include <chrono>
@@ -22,7 +22,8 @@ public:
     using Has = std::function<bool(const Endpoint&)>;
     static constexpr std::chrono::seconds patience{30};
 
-    // What the new configuration is. `sockets` has those of the listeners that had none, by their numbers.
+    // What the new configuration is, for both processes once the server has sent commit. `sockets` has those
+    // of the listeners that had none, by their numbers.
     struct Result {
         LoadedConfig loaded;
         std::map<std::size_t, std::vector<Fd>> sockets;
@@ -37,25 +38,24 @@ public:
     // To be watched for reading; changes with go_on().
     [[nodiscard]] int fd() const noexcept { return question_.fd(); }
     [[nodiscard]] Clock::time_point deadline() const noexcept { return deadline_; }
-    // Takes what is there. nullopt: it goes on, watch fd() anew if `asked` was set. With errors in
-    // `Result::loaded` nothing is in force; without, the opener has the new configuration in force.
+    // Takes what is there. nullopt: it goes on, watch fd() anew if `asked` was set. Nothing is in force yet.
     [[nodiscard]] std::optional<std::expected<Result, std::string>> go_on(bool& asked);
+    // Why it has failed, after the deadline.
+    [[nodiscard]] std::string lateness() const;
 
 private:
-    enum class Step : std::uint8_t { reading, listening, committing };
-
     [[nodiscard]] std::expected<void, std::string> ask(std::expected<OpenerQuestion, std::string> question);
     [[nodiscard]] std::expected<void, std::string> take(OpenerOutcome answer);
-    [[nodiscard]] std::expected<void, std::string> ask_next();
+    // False: there is no listener left without sockets.
+    [[nodiscard]] std::expected<bool, std::string> ask_next();
 
     const Options& options_;
     OpenerLink& opener_;
     const Has has_;
     const Clock::time_point deadline_ = Clock::now() + patience;
-    Step step_ = Step::reading;
+    bool read_ = false;  // the files have been
     OpenerQuestion question_;
-    std::size_t number_ = 0;  // gives meaning to `listening`: of the listener that is asked for
-    bool done_ = false;
+    std::size_t number_ = 0;  // of the listener that is asked for; valid only if `read_`
     Result result_;
 };
 

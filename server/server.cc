@@ -129,7 +129,7 @@ std::expected<std::vector<Server::Listener>, std::string> Server::open_listeners
         } else if (!has_listener(listen.endpoint)) {
             const std::size_t given = given_.size();
             std::expected<std::vector<Fd>, std::string> sockets =
-                listen_on(listen.endpoint, identity_, given_);
+                listen_apart(listen.endpoint, identity_, given_);
             if (!sockets) return std::unexpected(to_string(Remark{listen.place, sockets.error()}));
             one.sockets = std::move(*sockets);
             one.given = given_.size() != given;
@@ -247,9 +247,7 @@ void Server::on_time() {
     lobby_.on_time(now);
     if (authfiles_by_ <= now)
         on_authfiles(std::unexpected(VolumeRefusal{false, "the authfiles could not be read in time"}));
-    if (reload_ && reload_->deadline() <= now)
-        end_reload(std::unexpected(fmt::format("the process that opens the disks gave no answer for {} s",
-                                               Reload::patience.count())));
+    if (reload_ && reload_->deadline() <= now) end_reload(std::unexpected(reload_->lateness()));
     feed_watchdog(now);
     if (stop_ == Stop::not_yet || now < stop_deadline_) return;
     switch (stop_) {
@@ -462,25 +460,38 @@ void Server::on_reload() {
 
 void Server::end_reload(std::expected<Reload::Result, std::string> outcome) {
     reload_.reset();
-    if (outcome) {
+    constexpr std::string_view failed = "the reload failed; the old configuration stays in force";
+    std::string_view failure;
+    if (!outcome) {
+        log::error(outcome.error());
+        failure = failed;
+    } else {
         for (const Remark& one : outcome->loaded.warnings) log::warning(to_string(one));
         for (const Remark& one : outcome->loaded.errors) log::error(to_string(one));
-    } else {
-        log::error(outcome.error());
+        const bool sound = outcome->loaded.errors.empty();
+        if (!sound) {
+            failure = outcome->loaded.unread
+                          ? "the new configuration could not be read; the old one stays in force"
+                          : "the new configuration has mistakes; the old one stays in force";
+        } else if (const auto taken = take_over(std::move(*outcome)); !taken) {
+            log::error(taken.error());
+            failure = failed;
+        }
     }
-    if (outcome && outcome->loaded.errors.empty()) {
-        take_over(std::move(*outcome));
-    } else {
-        log::error("the new configuration has mistakes; the old one stays in force");
-        manager_.tell("READY=1\nSTATUS=The new configuration has mistakes; the old one is in force.");
+    if (!failure.empty()) {
+        log::error(failure);
+        manager_.tell(fmt::format("READY=1\nSTATUS=SIGHUP: {}.", failure));
     }
     if (std::exchange(reload_again_, false)) begin_reload();
 }
 
-void Server::take_over(Reload::Result result) {
+// Both processes have the new configuration, or both the old one: the opener takes messages in their order,
+// and cannot refuse commit, so that its having been sent decides, and no answer is waited for.
+std::expected<void, std::string> Server::take_over(Reload::Result result) {
     std::expected<std::vector<Listener>, std::string> wanted =
         open_listeners(result.loaded.config, std::move(result.sockets));
-    if (!wanted) return log::error(wanted.error());  // there is no listener without sockets by now
+    if (!wanted) return std::unexpected(wanted.error());
+    if (const auto sent = opener_.ask_commit(); !sent) return std::unexpected(sent.error());
     Config& loaded = result.loaded.config;
     if (loaded.user != config_->user || loaded.group != config_->group) {
         log::warning("user and group change only with a restart");
@@ -494,6 +505,7 @@ void Server::take_over(Reload::Result result) {
     log::notice(fmt::format("configuration read again: {} exports", config_->exports.size()));
     manager_.tell(fmt::format("READY=1\nSTATUS=Serving {} exports.", config_->exports.size()));
     ask_look_around();
+    return {};
 }
 
 void Server::warn_of_old_disks() const {
@@ -521,6 +533,7 @@ void Server::on_look_around() {
     const std::optional<OpenerOutcome> answer = look_around_.take();
     if (!answer) return;
     look_around_ = OpenerQuestion();
+    if (!*answer) log::warning("the exports' paths were not looked at: " + answer->error().text);
     for (const Remark& one : remarks_of(*answer)) log::warning(to_string(one));
 }
 

@@ -88,7 +88,8 @@ private:
     void begin_reload();
     void on_reload();
     void end_reload(std::expected<Reload::Result, std::string> outcome);
-    void take_over(Reload::Result result);
+    // The error: nothing has changed, in neither process.
+    [[nodiscard]] std::expected<void, std::string> take_over(Reload::Result result);
     // What will refuse clients as things stand is looked for by the opener, and warned of when it answers.
     void ask_look_around();
     // Exports whose connections use another path than the configuration now names.

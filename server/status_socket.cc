@@ -13,6 +13,7 @@
 
 #include "common/linux/result.hh"
 #include "common/linux/text.hh"
+#include "server/helper_process.hh"
 #include "server/listener.hh"
 
 namespace holdfast::server {
@@ -47,10 +48,17 @@ StatusSocket::~StatusSocket() {
 
 std::expected<void, std::string> StatusSocket::open(const std::string& path,
                                                     const std::optional<Identity>& owner, Source source) {
-    (void)::mkdir(path.substr(0, path.rfind('/')).c_str(), 0755);
+    constexpr std::chrono::seconds file_system_patience{10};
+    const auto made = ask_helper(
+        [&] {
+            (void)::mkdir(path.substr(0, path.rfind('/')).c_str(), 0755);
+            return OpenerAnswer();
+        },
+        file_system_patience);
+    if (!made) return std::unexpected(fmt::format("the status: {}: {}", path, made.error()));
     InheritedSockets none;
     std::expected<std::vector<Fd>, std::string> sockets =
-        listen_on({.host = {}, .port = 0, .unix_path = path}, owner, none);
+        listen_apart({.host = {}, .port = 0, .unix_path = path}, owner, none);
     if (!sockets) return std::unexpected("the status: " + sockets.error());
     Fd epoll(::epoll_create1(EPOLL_CLOEXEC));
     epoll_event event{};

@@ -5,11 +5,12 @@ import select
 import signal
 import socket
 import struct
+import subprocess
 import termios
 import time
 from pathlib import Path
 
-from hanging_disk import FSYNC, LOOKUP, OPEN, HangingDisk
+from hanging_disk import FSYNC, LOOKUP, OPEN, WRITE, HangingDisk
 from support import MIB, Bench, Server, free_port, output, test, wait_for
 from test_confinement import opener_of
 from test_hostile import CLIENT_FLAGS, dial, go, option, receive
@@ -17,6 +18,7 @@ from test_session import FIRST, SECOND, answer, claim, hosting, reply
 
 ACK = 1
 MOST_CALLS = 32  # for one export at once: server/lobby.hh
+PLACES = 8  # how many requests of a kind may wait at once: server/opener.hh
 
 
 def answer_to_go(server: Server, name: bytes) -> tuple[int, bytes]:
@@ -228,8 +230,9 @@ def dead_path(bench: Bench) -> None:
         hang.wait_for_hanging(LOOKUP)
         assert answer_to_go(server, b"disk")[0] == ACK
         assert "export disk" in output(bench.server_program, "status", "--socket", sock)
-        server.wait_for_log(f"{hang.folder}/more: reading it took longer than 10 s")
-        server.wait_for_log("the old one stays in force")
+        server.wait_for_log(f"includedir: {hang.folder}/more: no answer for 5 s")
+        server.wait_for_log("the new configuration could not be read; the old one stays in force")
+        assert "has mistakes" not in server.log(), server.log()
         # And the next one is carried out.
         bench.file("server.conf", content=before.replace("[disk]", "[new]").encode())
         server.signal(signal.SIGHUP)
@@ -238,6 +241,106 @@ def dead_path(bench: Bench) -> None:
         server.signal(signal.SIGHUP)
         server.signal(signal.SIGTERM)
         assert server.process.wait(timeout=60) == 0
+
+
+@test("an authfile on a disk that hangs keeps out its own export's clients and no other's, however often they come")
+def dead_authfile(bench: Bench) -> None:
+    disk, good = bench.file("disk", MIB), bench.file("clients", content=b"127.0.0.0/8\n")
+    with HangingDisk(bench.folder / "dead", MIB) as hang:
+        hang.content[:] = b"127.0.0.0/8\n"
+        hang.hang = {LOOKUP}
+        config = CONFIG.format(disk=disk, hang=disk, timeout=5).replace("[hang]", f"authfile = {good}\n[hang]")
+        server = bench.serve(config=f"{config}authfile = {hang.path}\n")
+        for _ in range(PLACES + 2):
+            assert answer_to_go(server, b"disk")[0] == ACK, server.log()
+        assert answer_to_go(server, b"hang")[0] != ACK
+        server.wait_for_log(f"authfile {hang.path}: ")
+        server.wait_for_log(f"[hang]: {hang.path}: no answer for 5 s")
+        hang.release()
+        wait_for(lambda: answer_to_go(server, b"hang")[0] == ACK, "the authfile to be read again")
+
+
+@test("a UNIX socket whose path hangs is given up at a reload, and keeps nobody waiting meanwhile, nor when it is removed")
+def dead_listener(bench: Bench) -> None:
+    link = bench.folder / "link"
+    (bench.folder / "sockets").mkdir()
+    link.symlink_to(bench.folder / "sockets")
+    with HangingDisk(bench.folder / "dead", MIB) as hang:
+        config = CONFIG.format(disk=bench.file("disk", MIB), hang=bench.folder / "disk", timeout=5)
+        server = bench.serve(config=config.replace("[disk]", f"unixsock = {link}/sock\nduallisten = true\n[disk]"))
+        before = config.replace("@PORT@", str(server.port))
+
+        def reload(text: str, said: str) -> None:
+            times = server.log().count(said)
+            bench.file("server.conf", content=text.encode())
+            server.signal(signal.SIGHUP)
+            for _ in range(3):
+                assert answer_to_go(server, b"disk")[0] == ACK, server.log()
+            wait_for(lambda: server.log().count(said) > times, said)
+            assert answer_to_go(server, b"disk")[0] == ACK, server.log()
+
+        link.unlink()
+        link.symlink_to(hang.folder)
+        hang.hang = {LOOKUP}
+        reload(before, "configuration read again")  # and its socket cannot be removed
+        hang.wait_for_hanging(LOOKUP)
+        other = before.replace("[disk]", f"unixsock = {hang.folder}/other\nduallisten = true\n[disk]")
+        reload(other, f"cannot listen on unix:{hang.folder}/other: no answer for 10 s")
+        server.wait_for_log("the reload failed; the old configuration stays in force")
+        assert "has mistakes" not in server.log(), server.log()
+        reload(other, f"cannot listen on unix:{hang.folder}/other: an earlier attempt still hangs")
+        reload(before, "configuration read again")
+        server.signal(signal.SIGTERM)
+        assert server.process.wait(timeout=60) == 0
+
+
+def hidden_behind(bench: Bench, hang: HangingDisk, path: str, *words: str | Path) -> list[str | Path]:
+    """The server in a mount namespace of its own, in which the disk that hangs has taken the place of `path`."""
+    return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"', hang.path, path,
+            bench.server_program, *words]
+
+
+@test("a start that waits for a path or name gives up with the reason")
+def dead_start(bench: Bench) -> None:
+    disk = bench.file("disk", MIB)
+    with HangingDisk(bench.folder / "dead", MIB) as hang, HangingDisk(bench.folder / "names", MIB) as names:
+        hang.hang, names.hang = {LOOKUP}, {OPEN}
+        expected: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
+
+        def start(reason: str, generic: str, *words: str | Path, behind: str = "", config: Path | None = None) -> None:
+            number = len(expected)
+            made = bench.file(f"{number}.conf", content=(f"[generic]\nport = {free_port()}\nstatussocket = none\n{generic}\n"
+                                                         f"[disk]\nexportname = {disk}\n").encode())
+            options = ["--foreground", "--config", config or made, *words]
+            command = hidden_behind(bench, names, behind, *options) if behind else [bench.server_program, *options]
+            log = bench.folder / f"{number}.log"
+            with log.open("wb") as out:
+                expected[reason] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out), log
+
+        start(f"{hang.path}: no answer for 5 s", "", config=hang.path)
+        start(f"--pid-file {hang.folder}/pid: no answer for 5 s", "listenaddr = 127.0.0.1", "--pid-file", hang.folder / "pid")
+        start(f"cannot listen on unix:{hang.folder}/sock: no answer for 10 s", f"unixsock = {hang.folder}/sock")
+        start(f"the status: cannot listen on unix:{hang.folder}/status: no answer for 10 s",
+              f"listenaddr = 127.0.0.1\nstatussocket = {hang.folder}/status")
+        start("resolving the name: no answer for 10 s", "listenaddr = localhost", behind="/etc/hosts")
+        start("user = daemon, group = : no answer for 10 s", "listenaddr = 127.0.0.1\nuser = daemon", behind="/etc/passwd")
+        for reason, (process, log) in expected.items():
+            try:
+                assert process.wait(timeout=60) == 1, log.read_text()
+            finally:
+                process.kill()
+            assert reason in log.read_text(), f"{reason!r} is not in:\n{log.read_text()}"
+
+
+@test("an includedir that hangs at the start is left out, loudly, and the other exports are served")
+def dead_includedir(bench: Bench) -> None:
+    with HangingDisk(bench.folder / "dead", MIB) as hang:
+        hang.hang = {LOOKUP}
+        config = CONFIG.format(disk=bench.file("disk", MIB), hang=bench.folder / "disk", timeout=5)
+        server = bench.serve(config=config.replace("[disk]", f"includedir = {hang.folder}/more\n[disk]"))
+        assert answer_to_go(server, b"disk")[0] == ACK
+        server.wait_for_log(f"includedir: {hang.folder}/more: no answer for 5 s")
+        server.wait_for_log(f"{hang.folder}/more: skipped; its exports are not served until it is mended")
 
 
 @test("a refusal names the disk that does not answer")
@@ -295,3 +398,19 @@ def stopped_opener_and_full_log(bench: Bench) -> None:
         assert server.process.wait(timeout=60) == 0
     os.kill(opener, signal.SIGCONT)
     os.close(reader)
+
+
+@test("the server serves, and ends, while the disk with its log file hangs, and the lines are written when it answers")
+def log_on_a_dead_disk(bench: Bench) -> None:
+    with HangingDisk(bench.folder / "dead", MIB) as hang:
+        hang.hang = {WRITE}
+        port = free_port()
+        # The shell opens it: this process could not answer itself, between its fork and exec.
+        server = bench.start(port, "sh", "-c", 'exec "$@" 2>"$0"', hang.path, bench.server_program, "--foreground", "--listen",
+                             f"127.0.0.1:{port}", "--export", f"disk={bench.file('disk', MIB)}")
+        hang.wait_for_hanging(WRITE)
+        assert answer_to_go(server, b"disk")[0] == ACK
+        server.signal(signal.SIGTERM)
+        assert server.process.wait(timeout=60) == 0
+        hang.release()
+        wait_for(lambda: b" serves 1 exports" in hang.content and b"stopped" in hang.content, "the lines")

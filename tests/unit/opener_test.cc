@@ -13,6 +13,7 @@
 
 #include "server/access_table.hh"
 #include "server/opener.hh"
+#include "server/reload.hh"
 
 using namespace holdfast;
 using namespace holdfast::server;
@@ -196,12 +197,20 @@ TEST_CASE("an answer with wrong lengths or values is none") {
         CHECK_FALSE(unpack_facts(from).has_value());
     }
     Packer texts(OpenerStatus::done);
-    pack(texts, ConfigTexts{{{"/a", "text", ""}, {"/b", "", "open: no"}}, "fault"});
+    pack(texts, ConfigTexts{.files = {{"/a", "text", ""}, {"/b", "", "open: no"}},
+                            .directory = "/d",
+                            .directory_fault = "fault",
+                            .directory_hangs = true,
+                            .hanging = {"/d", "/e"}});
     Unpacker from(std::span(texts.bytes()).subspan(1));
     const std::optional<ConfigTexts> back = unpack_texts(from);
     REQUIRE(back);
     CHECK(back->files.size() == 2);
     CHECK(back->files[1].fault == "open: no");
+    CHECK(back->directory == "/d");
+    CHECK(back->directory_fault == "fault");
+    CHECK(back->directory_hangs);
+    CHECK(back->hanging == std::vector<std::string>{"/d", "/e"});
     Unpacker cut(std::span(texts.bytes()).subspan(1, texts.bytes().size() - 2));
     CHECK_FALSE(unpack_texts(cut).has_value());
 }
@@ -274,6 +283,29 @@ TEST_CASE("the opener goes by a new configuration when the server has taken it, 
     CHECK_FALSE(make_config(opener.options, reload(link).value()).errors.empty());
     CHECK(commit(link));
     CHECK(link.find(wanted("new")).has_value());
+}
+
+TEST_CASE("a reload waits for no answer to commit, which the opener takes before what is asked after it") {
+    Folder folder;
+    const std::string disk = folder.write("disk", std::string(4096, 'd'));
+    Running opener(folder.write("server.conf", "[old]\nexportname = " + disk + "\n"));
+    folder.write("server.conf", "[new]\nexportname = " + disk + "\n");
+    Reload reload(opener.options, opener.link, [](const Endpoint&) { return true; });
+    REQUIRE(reload.begin());
+    std::optional<std::expected<Reload::Result, std::string>> outcome;
+    for (bool asked = false; !outcome;) {
+        pollfd more{reload.fd(), POLLIN, 0};
+        REQUIRE(::poll(&more, 1, 60'000) == 1);
+        outcome = reload.go_on(asked);
+        REQUIRE_FALSE(asked);
+    }
+    REQUIRE(outcome->has_value());
+    CHECK((*outcome)->loaded.config.find("new") != nullptr);
+    CHECK(opener.link.find(wanted("old")).has_value());
+    // Whether or not the opener can take a descriptor for its answer.
+    send(opener.link, request(OpenerCall::commit, ""), pair().theirs, 0);
+    CHECK(opener.link.find(wanted("new")).has_value());
+    CHECK_FALSE(opener.link.find(wanted("old")).has_value());
 }
 
 TEST_CASE("what is no request gets no answer, and the opener goes on") {

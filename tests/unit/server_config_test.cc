@@ -569,6 +569,27 @@ TEST_CASE("limits of zero and beyond all measure are mistakes") {
     for (const unsigned line : {2U, 5U, 8U}) CHECK(has(result.errors, line, "is not a number from 1"));
 }
 
+TEST_CASE("at a start, an includedir that hangs is left out, and one that is not there is a mistake") {
+    Options options;
+    options.config = "/main";
+    ConfigTexts texts;
+    texts.files = {{"/main", "[generic]\nincludedir = /d\n[one]\nexportname = /one\n", ""}};
+    texts.directory = "/d";
+    texts.directory_fault = "no answer for 5 s";
+    CHECK_FALSE(make_config_for_start(options, texts).errors.empty());
+    texts.directory_hangs = true;
+    const LoadedConfig loaded = make_config_for_start(options, texts);
+    CHECK(loaded.errors.empty());
+    CHECK(loaded.config.find("one") != nullptr);
+    CHECK(loaded.left_out == std::set<std::string>{"/d"});
+    REQUIRE(loaded.skipped.size() == 1);
+    CHECK(loaded.skipped[0].text == "includedir: /d: no answer for 5 s");
+    texts.files[0].text += "[two]\nexportnam = /two\n";
+    CHECK_FALSE(make_config_for_start(options, texts).errors.empty());
+    texts.files[0].text = "[generic]\nincludedir = /d\nstrict = true\n[one]\nexportname = /one\n";
+    CHECK_FALSE(make_config_for_start(options, texts).errors.empty());
+}
+
 TEST_CASE(
     "at a start, a file of the includedir with a mistake is left out, and the other exports are served") {
     Options options;
