@@ -129,7 +129,8 @@ def reload_listeners(bench: Bench) -> None:
     server.signal(signal.SIGHUP)
     wait_for(lambda: answers(port), "the new port")
     server.wait_for_log("configuration read again")
-    assert not first.exists() and not answers(server.port)
+    wait_for(lambda: not first.exists(), "the old socket to be removed, after the reload was logged")
+    assert not answers(server.port)
     assert not refused(f"nbd+unix:///disk?socket={second}")
     assert server.stop() == 0
     assert not second.exists()
