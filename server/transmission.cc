@@ -102,7 +102,7 @@ Transmission::~Transmission() { drop_payload(); }
 std::optional<std::string> Transmission::run() {
     const timeval wake{.tv_sec = patience.count(), .tv_usec = 0};
     (void)::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &wake, sizeof wake);
-    dormant_ = false;
+    if (std::exchange(dormant_, false)) keeping_.made_again(std::chrono::steady_clock::now());
     while (!dormant_) {
         collect_jobs();
         buffers_.share();
@@ -526,11 +526,12 @@ void Transmission::wait_while_idle() {
     input_.close();
     buffers_.release();
     replies_.release();
-    // Whose time is limited needs somebody who looks at the clock.
-    dormant_ = config_.timeout.count() == 0 && !buffers_.in_use() && !skip_ && input_.bytes().empty();
-    if (dormant_) return;
+    // A time limit needs a thread that watches the clock.
+    if (config_.timeout.count() == 0 && !buffers_.in_use() && !skip_ && input_.bytes().empty())
+        return fall_asleep();
     // The handshake reaches deeper down than the requests do.
     release_unused_stack();
+    pollfd next{socket_, POLLIN, 0};
     for (;;) {
         int milliseconds = -1;
         if (config_.timeout.count() > 0) {
@@ -540,9 +541,18 @@ void Transmission::wait_while_idle() {
                 return lose_link(fmt::format("idle for {} s (timeout)", config_.timeout.count()));
             milliseconds = static_cast<int>(std::min<long long>(left.count(), 60'000));
         }
-        pollfd one{socket_, POLLIN, 0};
-        if (::poll(&one, 1, milliseconds) > 0) return;
+        if (::poll(&next, 1, milliseconds) > 0) return;
     }
+}
+
+void Transmission::fall_asleep() {
+    if (const std::chrono::milliseconds wait = keeping_.wait(); wait.count() > 0) {
+        release_unused_stack();
+        pollfd next{socket_, POLLIN, 0};
+        if (::poll(&next, 1, static_cast<int>(wait.count())) > 0) return;
+    }
+    keeping_.ended(std::chrono::steady_clock::now());
+    dormant_ = true;
 }
 
 // --- ending ---

@@ -25,6 +25,7 @@
 #include "server/jobs.hh"
 #include "server/outbox.hh"
 #include "server/requests.hh"
+#include "server/thread_keeping.hh"
 
 namespace holdfast::server {
 
@@ -100,6 +101,7 @@ private:
     [[nodiscard]] bool wait_for_several();
     void wait_for_job();
     void wait_while_idle();
+    void fall_asleep();
     void fail_to_send(const SysError& error);
     // Where a request shows that the client has read that writes were lost, it is told no more, also on its
     // next connection.
@@ -132,6 +134,7 @@ private:
     bool heard_out_ = false;        // of a client that was told of a loss: what it sent before is taken up
     bool held_back_ = false;        // nothing more is received until there is room for what is here
     bool dormant_ = false;          // run() is left, to be called again
+    ThreadKeeping keeping_;
     bool ending_ = false;           // nothing more is taken up
     bool link_lost_ = false;        // nothing more is sent
     std::string why_;               // gives meaning to ending_

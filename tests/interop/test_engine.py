@@ -407,6 +407,25 @@ def sleeping(bench: Bench) -> None:
         assert all(ended(link) for link in links)
 
 
+@test("engine: a client that asks every second or two keeps its thread, and gives it back when it is silent")
+def thread_is_kept(bench: Bench) -> None:
+    server = bench.serve(f"disk={bench.file('disk', MIB)}")
+    tasks = Path(f"/proc/{server.process.pid}/task")
+    before = set(os.listdir(tasks))
+    with enter(server, None) as link:
+        seen = []
+        for again in range(6):
+            link.sendall(request(0, again, 0, PAGE))
+            assert len(receive(link, 16 + PAGE)) == 16 + PAGE
+            seen.append(set(os.listdir(tasks)) - before)
+            if again < 3:  # it falls asleep, more slowly each time
+                wait_for(lambda: set(os.listdir(tasks)) == before, "the connection to fall asleep", 20)
+            else:
+                time.sleep(1.5)
+        assert len(seen[4]) == 1 and seen[3] == seen[4] == seen[5], seen
+        wait_for(lambda: set(os.listdir(tasks)) == before, "the connection to fall asleep", 20)
+
+
 @test("engine: the idle timeout of an export holds, and a client with something to say is not idle")
 def idle_timeout(bench: Bench) -> None:
     server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\n[disk]\ntimeout = 3\n"

@@ -1,0 +1,31 @@
+// How long a connection without requests keeps its thread: making one for each request of a client that sends
+// few costs more than the request. Pure: the time comes in.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+
+namespace holdfast::server {
+
+class ThreadKeeping {
+public:
+    using Time = std::chrono::steady_clock::time_point;
+    static constexpr std::chrono::seconds shortest{1};
+    static constexpr std::chrono::seconds longest{8};
+
+    // Time for which the thread waits for one more request before it ends; none for a client that was silent
+    // for long.
+    [[nodiscard]] std::chrono::seconds wait() const noexcept { return wait_; }
+    void ended(Time now) noexcept { ended_at_ = now; }
+    // Doubles the time for a client whose thread ended too early.
+    void made_again(Time now) noexcept {
+        const bool early = now - ended_at_ < longest;
+        wait_ = early ? std::clamp(2 * wait_, shortest, longest) : std::chrono::seconds{0};
+    }
+
+private:
+    Time ended_at_{};
+    std::chrono::seconds wait_{0};
+};
+
+}  // namespace holdfast::server
