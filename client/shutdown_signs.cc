@@ -75,8 +75,8 @@ bool HeldPage::hold(const Fd& file) noexcept {
     if (!file || ::fstat(file.get(), &facts) != 0) return false;
     if (page_ == nullptr || facts.st_dev != device_ || facts.st_ino != inode_) {
         let_go();
-        // A file that is new was written a moment ago, and is in memory.
-        void* const page = ::mmap(nullptr, page_size(), PROT_READ, MAP_SHARED, file.get(), 0);
+        // Without access nothing is read in, although all memory of the daemon is locked (mlockall).
+        void* const page = ::mmap(nullptr, page_size(), PROT_NONE, MAP_SHARED, file.get(), 0);
         if (page == MAP_FAILED) return true;
         page_ = page;
         device_ = facts.st_dev;
@@ -85,6 +85,7 @@ bool HeldPage::hold(const Fd& file) noexcept {
     unsigned char resident = 1;
     if (::mincore(page_, page_size(), &resident) == 0 && (resident & 1U) == 0) return facts.st_size == 0;
     // Once more each time: a file that was emptied and written again has another page.
+    (void)::mprotect(page_, page_size(), PROT_READ);
     (void)::mlock(page_, page_size());
     return true;
 }
@@ -93,6 +94,8 @@ ShutdownSigns ShutdownSigns::open(const char* run, const char* proc) {
     ShutdownSigns signs;
     signs.run_.reset(::open(run, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     signs.proc_.reset(::open(proc, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    // Before the seal: after it, a page that was swapped to the disk that is away could not be had any more.
+    if (!signs.has_systemd()) (void)signs.utmp_.hold(open_to_read(signs.run_, "utmp"));
     return signs;
 }
 

@@ -8,7 +8,8 @@
 //   sysvinit  The runlevel in /run/utmp: init writes it before it runs the first script.
 //
 // All of it is in memory: the kernel's, or a page of /run/utmp that is locked there, since what is in a tmpfs
-// may be swapped to the disk that is away. So a look never waits for a disk. May be used after the seal.
+// may be swapped to the disk that is away. A look never waits for a disk: the page is locked when this is
+// opened, and that of a file that is made later when it is in memory. May be used after the seal.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +33,8 @@ public:
     ~HeldPage() { let_go(); }
 
     // Holds the page of this file from now on, in the place of another. False where the page is not in
-    // memory: reading it would wait for a disk. The page's content is never touched here: the file may have
-    // shrunk.
+    // memory: reading it would wait for a disk. Never reads it in, and never touches its content: the file
+    // may have shrunk.
     [[nodiscard]] bool hold(const Fd& file) noexcept;
 
 private:
@@ -45,7 +46,7 @@ private:
 
 class ShutdownSigns {
 public:
-    // Without /run or /proc there are no signs. (Tests have folders of their own.)
+    // Without /run or /proc there are no signs. (Tests have folders of their own.) Before the seal.
     [[nodiscard]] static ShutdownSigns open(const char* run = "/run", const char* proc = "/proc");
     // `none` when the machine is not going down. `unknown`: it is, and how it ends is not known. To be
     // called now and then also when nothing is amiss: a FIFO counts as taken away only if it was seen.

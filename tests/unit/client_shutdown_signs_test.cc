@@ -169,3 +169,18 @@ TEST_CASE(
     std::ofstream(machine.utmp_file(), std::ios::trunc).close();
     CHECK(signs.look() == Ending::none);
 }
+
+TEST_CASE("the page of the runlevel is locked when the signs are opened, which is before the seal") {
+    const Machine machine;
+    machine.runlevel('2');
+    SUBCASE("under sysvinit") {
+        const ShutdownSigns signs = machine.signs();
+        CHECK((without_locks || locked_of(machine.utmp_file()) > 0));
+    }
+    SUBCASE("under systemd the runlevel means nothing") {
+        machine.boot_systemd();
+        const ShutdownSigns signs = machine.signs();
+        CHECK(locked_of(machine.utmp_file()) == 0);
+    }
+    CHECK(locked_of(machine.utmp_file()) == 0);
+}
