@@ -138,7 +138,12 @@ void LeaseKeeper::take_turn(Lease::Time now) noexcept {
     lease_.emplace(record_, state, seed_, now);
 }
 
+// SO_BINDTODEVICE cannot be taken back without CAP_NET_RAW, which the daemon has given up; breaking the
+// association does that, and leaves the port. It comes first, so that the next one to take the turn finds no
+// other socket that is bound to the interface: the kernel would give answers to either.
 void LeaseKeeper::stand_back() noexcept {
+    const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
+    if (socket_) (void)::connect(socket_->get(), &nobody, sizeof nobody);
     if (has_turn_ && turn_) (void)set_lock(turn_, F_UNLCK);
     has_turn_ = false;
     next_try_ = {};

@@ -5,8 +5,9 @@
 // the seal.
 //
 // Several devices that are reached by one address have a daemon each, and one of these daemons renews the
-// lease: the kernel gives an answer to one socket only, if several are at one port. The turn is a lock on
-// /run/holdfast/lease-INTERFACE, which goes to another daemon when its holder ends.
+// lease: the kernel gives an answer to one socket only, if several are at one port, and prefers one that is
+// bound to the interface. The turn is a lock on /run/holdfast/lease-INTERFACE, which goes to another daemon when
+// its holder ends or stands back; only its holder's socket is bound.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +40,8 @@ public:
     [[nodiscard]] bool advance(Lease::Time now) noexcept;
     // Throws away what has come.
     void drain() noexcept;
-    // Leaves the turn to another daemon, until advance() gets it again.
+    // Leaves the turn to another daemon, until start() or advance() gets it again. Until then no answer that
+    // another one waits for comes here.
     void stand_back() noexcept;
     // Whether this daemon has the turn. Another one's renewals are not known here.
     [[nodiscard]] bool has_turn() const noexcept { return has_turn_; }
