@@ -19,13 +19,6 @@ namespace holdfast::client {
 
 using std::chrono::milliseconds;
 
-namespace {
-
-// A peer that has acknowledged nothing for longer has not ended the connection: its silence has.
-constexpr std::uint32_t long_silence_ms = 3000;
-
-}  // namespace
-
 std::optional<LinkHealth> health_of(int socket) noexcept {
     tcp_info info{};
     socklen_t length = sizeof info;
@@ -112,14 +105,27 @@ void end_link(Fd& link) noexcept {
     link.reset();
 }
 
+// A FIN comes in sequence from the machine that has the connection, when its program has closed it. A reset
+// proves nothing: it is also sent for a connection that a machine knows nothing of, and thus by the successor
+// at an address that has moved, while the machine before lives and still has the data. (One that has booted
+// anew sends one, too; it took longer than dead-after, or waits for the rest of it.) Neither does a time-out.
+//
+// After a FIN the kernel's driver closes its own side at once, and the state may be CLOSE when this is
+// called. Then the peer has acknowledged our FIN, which a machine without the connection would not: that has
+// its sequence number, like the SYN, so one more is acknowledged than the bytes that were sent.
 bool is_ended_by_peer(int socket) noexcept {
     tcp_info info{};
     socklen_t length = sizeof info;
     if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return is_dead(socket);
-    // <net/tcp_states.h>, which programs cannot include. A reset leaves tcp_close, and so does a keepalive
-    // that nobody has answered.
+    // <net/tcp_states.h>, which programs cannot include.
     constexpr std::uint8_t tcp_close = 7, tcp_close_wait = 8, tcp_last_ack = 9, tcp_closing = 11;
-    if (info.tcpi_state == tcp_close) return info.tcpi_last_ack_recv < long_silence_ms;
+    if (info.tcpi_state == tcp_close) {
+        constexpr std::size_t needed =
+            offsetof(tcp_info, tcpi_bytes_retrans) + sizeof info.tcpi_bytes_retrans;
+        constexpr std::uint64_t syn_and_fin = 2;
+        return length >= needed &&
+               info.tcpi_bytes_acked == info.tcpi_bytes_sent - info.tcpi_bytes_retrans + syn_and_fin;
+    }
     return info.tcpi_state == tcp_close_wait || info.tcpi_state == tcp_last_ack ||
            info.tcpi_state == tcp_closing;
 }

@@ -64,8 +64,8 @@ bool purge(int socket) noexcept;
 // Nothing that was written to it goes out after this. Takes a fifth of a second at most; after that the
 // kernel purges it when it closes it.
 void end_link(Fd& link) noexcept;
-// The peer's machine has closed or reset the connection by itself: it holds nothing any more that it may
-// still apply. False in doubt.
+// The peer has closed the connection by itself: it holds nothing any more that it may still apply. False in
+// doubt, and after a reset, which may be another machine's. A proxy in the way speaks for itself only.
 [[nodiscard]] bool is_ended_by_peer(int socket) noexcept;
 
 }  // namespace holdfast::client
