@@ -268,7 +268,7 @@ DeviceRecord record_for(const AttachRequest& request, const DeviceConfiguration&
     return record;
 }
 
-LiveState live_for(const DeviceConfiguration& configuration, const Found& found, int socket) {
+LiveState live_for(const DeviceConfiguration& configuration, const Found& found) {
     LiveState live;
     live.size = configuration.size;
     live.target = static_cast<std::uint32_t>(found.target);
@@ -282,7 +282,6 @@ LiveState live_for(const DeviceConfiguration& configuration, const Found& found,
         live.host_fenced = found.link.session->host_fenced;
     }
     live.request_limit = found.request_limit;
-    live.link_socket = name_of_socket(socket);
     live.link_changed_at = now_since_boot();
     return live;
 }
@@ -350,7 +349,7 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
     auto sysfs = SysfsDevice::open(index);
     if (!sysfs) return failed(*netlink, sysfs.error());
 
-    LiveState live = live_for(configuration, found, link.get());
+    LiveState live = live_for(configuration, found);
     live.sectors_before = limit_to_restore(limited, index, *sysfs, live.request_limit);
     const auto lease = lease_of(request.leases, link.get(), report);
     if (lease) live.lease = lease->state;

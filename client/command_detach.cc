@@ -26,7 +26,7 @@
 #include "client/pause.hh"
 #include "client/record.hh"
 #include "client/release.hh"
-#include "client/socket_name.hh"
+#include "client/socket_diagnostics.hh"
 #include "client/state_file.hh"
 #include "client/status.hh"
 #include "client/sysfs.hh"
@@ -127,25 +127,26 @@ std::string claim_problem(Claim& claim, ExitCode& code) {
     return SysError{error, "flush"}.message() + "; --force detaches it all the same";
 }
 
-// The kernel disconnects a device with a lock that every nbd device needs, and waits for a sender that is
-// stuck in its socket: so the socket is ended first. Only the record of the daemon that has died knows it.
-// Where there is none, a device on which nothing is in flight has no such sender. The text says what is
-// wrong.
-std::string end_orphaned_link(std::uint32_t index, const SysfsDevice& sysfs) {
+// By the record of the daemon that has died: nobody else knows its socket.
+Result<void> end_recorded_link(std::uint32_t index, const SysfsDevice& sysfs) {
     const auto text = read_state_file(index);
-    const auto known = text ? read_known_device(*text) : std::unexpected(text.error().message());
-    const bool ours = known && known->record.identifier == sysfs.attribute("backend");
-    // A UNIX socket has no name, and a record of an older version knows none.
-    const auto destroyed = ours && !known->live.link_socket.empty()
-                               ? destroy_socket(known->live.link_socket)
-                               : Result<void>(std::unexpected(SysError{ENOENT, "its record"}));
-    if (destroyed || sysfs.in_flight() == 0) return {};
-    return fmt::format(
-        "its connection cannot be ended ({}), and requests are in flight on it: to disconnect it now could "
-        "block "
-        "every nbd device of this machine; end the connection with `ss --kill dst SERVER` (a UNIX socket: "
-        "end the server), then try again",
-        destroyed.error().message());
+    if (!text) return std::unexpected(SysError{text.error().code, "no record of its socket"});
+    const auto known = read_known_device(*text);
+    if (!known || known->record.identifier != sysfs.attribute("backend"))
+        return std::unexpected(SysError{ESTALE, "no record of its socket"});
+    if (known->live.link_socket == no_socket) return {};
+    const auto diagnostics = SocketDiagnostics::open();
+    return diagnostics ? diagnostics->destroy_all(known->live.link_socket)
+                       : std::unexpected(diagnostics.error());
+}
+
+// The kernel disconnects a device with a lock that every nbd device needs, and waits for a sender that is
+// stuck in its socket: so the socket is ended first. Where that cannot be done, a device on which nothing is
+// in flight has no such sender. The text says what is wrong.
+std::string end_orphaned_link(std::uint32_t index, const SysfsDevice& sysfs) {
+    const auto ended = end_recorded_link(index, sysfs);
+    if (ended || sysfs.in_flight() == 0) return {};
+    return std::string(reason_not_to_disconnect(ended.error(), index).view());
 }
 
 // For a later attachment, which has the server fence what it still holds (given_up.hh).
@@ -172,6 +173,11 @@ ExitCode disconnect_without_daemon(std::uint32_t index, bool force, const SysfsD
             complain(fmt::format("{}: {}", path_of(index), problem));
             return ExitCode::failure;
         }
+    if (!force && sysfs.in_flight() > 0) {
+        complain(fmt::format("{}: requests are in flight, and it has no daemon; try again, or use --force",
+                             path_of(index)));
+        return ExitCode::busy;
+    }
     const std::string backend = sysfs.attribute("backend");
     const auto done = force ? release_stuck(*netlink, index, backend) : netlink->disconnect(index);
     if (done && force) leave_record_behind(index, backend);
@@ -192,7 +198,8 @@ ExitCode disconnect(std::uint32_t index, bool force, const SysfsDevice& sysfs) {
     std::string_view reason = *answer;
     if (reason.starts_with("error ")) reason.remove_prefix(6);
     if (reason.ends_with('\n')) reason.remove_suffix(1);
-    complain(fmt::format("{}: {}; --force detaches it all the same", path_of(index), reason));
+    complain(
+        fmt::format("{}: {}{}", path_of(index), reason, force ? "" : "; --force detaches it all the same"));
     return ExitCode::failure;
 }
 

@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "client/block_size.hh"
+#include "client/capabilities.hh"
 #include "client/link_health.hh"
 #include "client/release.hh"
 #include "client/verdict.hh"
@@ -97,6 +98,7 @@ Result<void> Daemon::prepare() {
     memory_ = MemoryUse::open();
     signs_ = ShutdownSigns::open();
     proof_ = DiskProof::open(record_.index);
+    older_links_.prepare(live_.link_socket);
     ::signal(SIGCHLD, SIG_IGN);  // the timer's process is not waited for
     request_timer_ = RequestTimer::start(record_.index, record_.policy.request_timeout.count() == 0);
     domain_ = SelinuxDomain::open({{state_file_->directory(), run_directory, "holdfast_client_runtime_t"},
@@ -133,10 +135,8 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
     const LinkTiming timing;
     const auto servers = static_cast<std::uint32_t>(record_.targets.size());
     link_ = std::move(link);
-    if (link_) {
-        live_.link_socket = name_of_socket(link_.get());
-        expect_answers(link_.get(), record_.policy.dead_after);
-    }
+    if (link_) expect_answers(link_.get(), record_.policy.dead_after);
+    take_older_links();
     if (!link_ && live_.link_up) {
         live_.link_changed_at = since_boot(now);
         // Nothing is known of the server machine that has the link.
@@ -157,6 +157,41 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
     mind_request_size(false);
     end_probe(now);
     take_lease(seed(), now);
+}
+
+// The kernel has the link that was handed over, or one from before of which its last daemon was not certain
+// either; of a daemon that has died, any that its record names.
+void Daemon::take_older_links() {
+    const SocketName own = link_ ? name_of_socket(link_.get()) : SocketName{};
+    if (!link_ && !live_.link_up && live_.link_socket.empty()) live_.link_socket = no_socket;
+    // A record of an older version: nothing but that there is one.
+    if (!link_ && live_.link_socket.empty()) live_.link_socket = "unknown";
+    older_links_.set(link_ ? without(live_.link_socket, own) : live_.link_socket);
+    live_.link_socket = older_links_.names_with(own);
+    if (!older_links_.any()) return give_up_socket_rights();
+    if (const auto problem = older_links_.problem())
+        log::warning(
+            LineText::of("{}: the connection of the daemon before could not be ended, if that were "
+                         "needed: {}; run `modprobe tcp_diag`",
+                         name(), problem->text()));
+}
+
+void Daemon::forget_older_links() noexcept {
+    if (!older_links_.any()) return;
+    older_links_.forget();
+    live_.link_socket =
+        older_links_.names_with(supervisor_->has_link() ? name_of_socket(link_.get()) : SocketName{});
+    give_up_socket_rights();
+    save();
+}
+
+// Before DISCONNECT, which would wait for a sender that is stuck in one, with a lock that every nbd device
+// needs. The text says why that cannot be excluded; then the link goes on.
+LineText Daemon::end_links() noexcept {
+    if (const auto ended = older_links_.end(); !ended && sysfs_.in_flight() > 0)
+        return reason_not_to_disconnect(ended.error(), record_.index);
+    let_link_go();
+    return {};
 }
 
 void Daemon::announce() noexcept {
@@ -251,13 +286,16 @@ std::optional<LinkEvent> Daemon::carry_out(LinkAction action) {
 }
 
 void Daemon::on_kernel_event() {
-    if (!netlink_.take_link_dead(record_.index) || successor_) return;
+    const Netlink::LinkDead dead = netlink_.take_link_dead(record_.index);
+    if (dead == Netlink::LinkDead::no || successor_) return;
     // The event may be for the link that is in use, or come late for the one before it.
     if (supervisor_->has_link() && link_ && is_dead(link_.get()))
         lose_link(cause_of_death(link_.get(), record_.policy.dead_after));
     if (leaving_) return;
     // Nobody receives on it any more.
     if (!supervisor_->has_link() && link_) (void)purge(link_.get());
+    // It has shut its socket down: whichever that was, none from before is in use.
+    if (dead == Netlink::LinkDead::yes) forget_older_links();
     tell(LinkEvent::slot_free);
 }
 
@@ -298,6 +336,7 @@ void Daemon::cut_link() {
         // is purged.
         cut(link_.get());
     }
+    live_.link_socket = older_links_.names_with({});
     stall_.link_lost(now);
     live_.link_changed_at = since_boot(now);
     live_.link_up = false;
@@ -311,6 +350,7 @@ void Daemon::cut_link() {
 void Daemon::let_link_go() noexcept {
     if (link_) forget(link_.get());
     end_link(link_);
+    live_.link_socket = older_links_.names_with({});
 }
 
 nbd::SessionClaim Daemon::next_claim() noexcept {
@@ -414,7 +454,8 @@ void Daemon::welcome_link() {
     end_link(link_);  // the kernel has let go of it
     link_ = std::move(candidate_->socket);
     silence_.restart();
-    live_.link_socket = name_of_socket(link_.get());
+    // The kernel may have dropped it in silence, and have the one from before: that is known when it is used.
+    live_.link_socket = older_links_.names_with(name_of_socket(link_.get()));
     received_ = health_of(link_.get()).value_or(LinkHealth{}).received;
     if (auto watched = watch(link_.get(), EPOLLRDHUP, tag_link); !watched)
         log::warning(LineText::of("{}: {}", name(), watched.error().text()));
@@ -522,8 +563,11 @@ bool Daemon::is_too_long(milliseconds unanswered) const noexcept {
 bool Daemon::device_is_ours() const noexcept { return sysfs_.may_be(record_.identifier); }
 
 bool Daemon::give_device_up(std::string_view reason) {
+    if (const LineText problem = end_links(); !problem.empty()) {
+        log::error(LineText::of("{}: not given up: {}", name(), problem));
+        return false;
+    }
     log::error(LineText::of("{}: given up, and its file system gets errors: {}", name(), reason));
-    let_link_go();
     const auto done = release_stuck(netlink_, record_.index, record_.identifier);
     if (!done) log::error(LineText::of("{}: {}; trying again", name(), done.error().text()));
     if (done) leave_record_behind();
@@ -602,7 +646,7 @@ void Daemon::on_timer() {
         }
     }
     if (leaving_) return;
-    if (supervisor_->has_link()) mind_growth(now);
+    mind_growth(now);
     if (now < supervisor_->deadline()) return;
     if (supervisor_->attempt_in_flight()) {
         attempt_->expire();
@@ -612,6 +656,7 @@ void Daemon::on_timer() {
         const auto health = health_of(link_.get());
         if (is_dead(link_.get())) return lose_link(cause_of_death(link_.get(), record_.policy.dead_after));
         // A UNIX socket does not tell; LINK_DEAD would lead back to here.
+        if (health && health->received > received_) forget_older_links();
         if (!health || health->received > received_) return tell(LinkEvent::used);
         if (is_too_long(silence_.see(*health, now)))
             return lose_link("its machine does not acknowledge any more");

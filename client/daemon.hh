@@ -13,11 +13,13 @@
 
 #include "client/control.hh"
 #include "client/disk_proof.hh"
+#include "client/growth.hh"
 #include "client/lease_keeper.hh"
 #include "client/link.hh"
 #include "client/link_health.hh"
 #include "client/log_limit.hh"
 #include "client/netlink.hh"
+#include "client/older_links.hh"
 #include "client/record.hh"
 #include "client/request_timer.hh"
 #include "client/residence.hh"
@@ -93,9 +95,13 @@ private:
     void mind_request_timer(Clock::time_point now);
     void mind_request_size(bool empty);
     void mind_growth(Clock::time_point now);
+    [[nodiscard]] GrowthFacts growth_facts(Clock::time_point now) const noexcept;
     [[nodiscard]] bool is_too_long(std::chrono::milliseconds unanswered) const noexcept;
     void cut_link();
     void let_link_go() noexcept;
+    void take_older_links();
+    void forget_older_links() noexcept;
+    [[nodiscard]] LineText end_links() noexcept;
     void note_failure(const LineText& reason);
     void lose_link(const LineText& reason);
     // Logs a line that a link brings which may come and go many times a minute.
@@ -149,6 +155,7 @@ private:
     nbd::Uuid session_{};
     std::optional<Supervisor> supervisor_;  // once in charge
 
+    OlderLinks older_links_;
     Fd link_;                                // the socket that the kernel was given; shut down while waiting
     std::uint64_t received_ = 0;             // bytes on it at the last look
     std::uint64_t acknowledged_before_ = 0;  // bytes on it when the kernel was given it
@@ -171,6 +178,7 @@ private:
     std::uint32_t silent_probes_ = 0;                         // in a row
     std::optional<std::size_t> probe_caller_;                 // who waits for its answer
     std::optional<std::size_t> growth_caller_;  // who waits for a new link that has the new size
+    Clock::time_point growth_caller_due_{};     // gives meaning to growth_caller_: no longer than that
 
     Fd epoll_;
     Fd timer_;

@@ -77,8 +77,11 @@ void Daemon::obey(Order order, std::size_t slot) {
             if (detach(order == Order::detach_forced, failure)) tell(LinkEvent::leave);
             return caller.answer(failure.empty() ? LineText("ok\n") : LineText::of("error {}\n", failure));
         case Order::resize:
-            if (!supervisor_->has_link() || successor_ || probe_caller_ || growth_caller_)
-                return caller.answer("error the link is down, or another look at the export is under way\n");
+            if (!supervisor_->has_link())
+                return caller.answer(
+                    "error the link is down; the size is looked at when it is up again, or try then\n");
+            if (successor_ || probe_caller_ || growth_caller_)
+                return caller.answer("error another look at the export is under way; try again\n");
             if (probe_) end_probe(Clock::now());
             caller.length = 0;
             probe_caller_ = slot;
@@ -141,8 +144,9 @@ bool Daemon::detach(bool forced, LineText& failure) {
     // With nothing in the way to the server, and nobody who uses the device, the kernel can tell it of the
     // end. Else a sender may be stuck in the socket, and the kernel would wait for it with a lock that every
     // nbd device needs.
-    const bool clear = !forced && all_sent(link_.get());
-    if (!clear) let_link_go();
+    const bool clear = !forced && all_sent(link_.get()) && (!older_links_.any() || sysfs_.in_flight() == 0);
+    if (!clear) failure = end_links();
+    if (!failure.empty()) return false;
     const auto done = clear ? netlink_.disconnect(record_.index)
                             : release_stuck(netlink_, record_.index, record_.identifier);
     if (!done) {

@@ -19,6 +19,10 @@ using std::chrono::seconds;
 
 // So many looks at the export in a row without any answer, and nothing on the link either, end an idle link.
 constexpr std::uint32_t most_silent_probes = 2;
+// An age of requests says nothing below two looks at the link.
+constexpr seconds longest_look{2};
+// How long somebody waits who has asked for the size; the command itself waits longer.
+constexpr seconds growth_patience{40};
 
 }  // namespace
 
@@ -74,15 +78,20 @@ void Daemon::judge_probe(Clock::time_point now, bool expired) {
     }
     // A connection keeps the size that it began with: what is beyond needs a new one. Where the server does
     // not fence the old one, nothing may be on its way there.
-    const bool in_the_way = grown && !live_.session_known && sysfs_.in_flight() > 0;
+    const bool in_flight = grown && sysfs_.in_flight() > 0;
+    const bool stuck = in_flight && stall_.age(now) >= longest_look;
+    const bool in_the_way = stuck || (in_flight && !live_.session_known);
     if (in_the_way)
-        answer = "error requests are in flight, which this server would not keep out; try again\n";
+        answer = stuck ? "error requests wait for the server; try again when it answers them\n"
+                       : "error requests are in flight, which this server would not keep out; try again\n";
     // The device is about to grow already: who asks now waits for that, too.
     const bool growing = done && wanted_size_ > live_.size;
-    if ((grown && !in_the_way) || growing)
+    if ((grown && !in_the_way) || growing) {
         growth_caller_ = std::exchange(probe_caller_, std::nullopt);
-    else
+        growth_caller_due_ = now + growth_patience;
+    } else {
         answer_resize(probe_caller_, answer);
+    }
     const auto health = health_of(link_.get()).value_or(LinkHealth{});
     const bool nothing_came =
         health.received == probe_received_ &&
@@ -100,21 +109,41 @@ void Daemon::judge_probe(Clock::time_point now, bool expired) {
     lose_link("its machine does not answer any more");
 }
 
-// A change of size waits in the kernel for all requests that are in flight (since about Linux 6.10), with the
-// locks held that a new link would need. So it is made when nothing is in flight, or all that is was sent on
-// this link, which answers.
+GrowthFacts Daemon::growth_facts(Clock::time_point now) const noexcept {
+    const auto health = health_of(link_.get());
+    GrowthFacts facts;
+    facts.proved =
+        supervisor_->state() == LinkState::attached && !older_links_.any() && !is_dead(link_.get());
+    facts.answered = health && health->last_acknowledgement < fresh_answer && health->retransmits == 0;
+    facts.in_flight = sysfs_.in_flight();
+    facts.link_age = since_boot(now) - live_.link_changed_at;
+    facts.stalled = stall_.age(now);
+    return facts;
+}
+
+// To be called also while there is no link: somebody may wait for the answer.
 void Daemon::mind_growth(Clock::time_point now) {
-    if (wanted_size_ == 0) return;
-    const auto age = since_boot(now) - live_.link_changed_at;
-    const bool kernel_has_it =
-        supervisor_->state() == LinkState::attached ||
-        (supervisor_->state() == LinkState::proving && supervisor_->slot_is_free() && age > seconds{1});
-    const bool clear =
-        sysfs_.in_flight() == 0 || (age > longest_request_timer && stall_.age(now).count() == 0);
-    if (!kernel_has_it || !clear || is_dead(link_.get())) return;
-    const std::uint64_t size = std::exchange(wanted_size_, 0);
-    const auto grown = grow_to(size);
-    answer_resize(growth_caller_, growth_answer(grown, size, live_.size));
+    if (wanted_size_ == 0 && !growth_caller_) return;
+    GrowthFacts facts = growth_facts(now);
+    if (wanted_size_ != 0 && supervisor_->has_link()) {
+        GrowthStep step = growth_step(facts);
+        if (step == GrowthStep::prove &&
+            proof_.look(sysfs_.totals().requests, now) == DiskProof::Verdict::answers) {
+            facts.answered = true;
+            step = growth_step(facts);
+        }
+        if (step == GrowthStep::grow) {
+            const std::uint64_t size = std::exchange(wanted_size_, 0);
+            const auto grown = grow_to(size);
+            return answer_resize(growth_caller_, growth_answer(grown, size, live_.size));
+        }
+    }
+    if (growth_caller_ && now >= growth_caller_due_)
+        answer_resize(
+            growth_caller_,
+            LineText::of("error {}\n", supervisor_->has_link() ? reason_to_wait(facts)
+                                                               : LineText("the new link is not there yet; "
+                                                                          "the device grows with it")));
 }
 
 Result<void> Daemon::grow_to(std::uint64_t size) {

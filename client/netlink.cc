@@ -199,20 +199,23 @@ Result<void> Netlink::disconnect(std::uint32_t index) noexcept {
 
 int Netlink::events_descriptor() const noexcept { return ::nl_socket_get_fd(state_->events.get()); }
 
-bool Netlink::take_link_dead(std::uint32_t index) noexcept {
-    bool found = false;
+Netlink::LinkDead Netlink::take_link_dead(std::uint32_t index) noexcept {
+    LinkDead found = LinkDead::no;
     for (;;) {
         const ssize_t count =
             ::recv(events_descriptor(), state_->room.data(), state_->room.size(), MSG_DONTWAIT);
         if (count < 0 && errno == EINTR) continue;
         // Anything but "nothing waits" may be the queue that ran over (ENOBUFS).
-        if (count < 0) return found || (errno != EAGAIN && errno != EWOULDBLOCK);
+        if (count < 0) {
+            const bool lost = errno != EAGAIN && errno != EWOULDBLOCK;
+            return lost && found == LinkDead::no ? LinkDead::unknown : found;
+        }
         int left = static_cast<int>(count);
         for (auto* head = reinterpret_cast<nlmsghdr*>(state_->room.data()); ::nlmsg_ok(head, left) != 0;
              head = ::nlmsg_next(head, &left)) {
             if (head->nlmsg_type != state_->family) continue;
             const auto* const body = static_cast<const genlmsghdr*>(::nlmsg_data(head));
-            if (body->cmd == NBD_CMD_LINK_DEAD && index_in(head) == index) found = true;
+            if (body->cmd == NBD_CMD_LINK_DEAD && index_in(head) == index) found = LinkDead::yes;
         }
     }
 }

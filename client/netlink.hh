@@ -64,9 +64,13 @@ public:
 
     // Readable when an event waits.
     [[nodiscard]] int events_descriptor() const noexcept;
-    // True when LINK_DEAD for this device is among the waiting events, all of which are taken; also when
-    // events were lost, since one of them may have been it. Does not block.
-    [[nodiscard]] bool take_link_dead(std::uint32_t index) noexcept;
+    // Whether LINK_DEAD for this device is among the waiting events, all of which are taken. Does not block.
+    enum class LinkDead : std::uint8_t {
+        no,
+        yes,
+        unknown,  // events were lost, and one of them may have been it
+    };
+    [[nodiscard]] LinkDead take_link_dead(std::uint32_t index) noexcept;
 
 private:
     struct State;

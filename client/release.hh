@@ -9,8 +9,8 @@
 namespace holdfast::client {
 
 // Disconnects a device whose I/O may be stuck: requests that wait for a link fail, with EIO. A plain
-// DISCONNECT leaves those asleep that wait for a reconnect. The sockets must have been shut down by the
-// caller, where it has them. May be called after the seal.
+// DISCONNECT leaves those asleep that wait for a reconnect. The sockets must have been shut down or ended by
+// the caller (socket_diagnostics.hh). May be called after the seal.
 [[nodiscard]] Result<void> release_stuck(Netlink& netlink, std::uint32_t index,
                                          const std::string& identifier);
 

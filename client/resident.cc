@@ -18,8 +18,11 @@ bool is_unix_socket(const Target& target) { return target.endpoint.address.ss_fa
 
 // A UNIX socket is a file: without CAP_DAC_OVERRIDE, one that belongs to another user could be connected to
 // when the device is attached, and never again.
-FurtherNeeds needs_of(const DeviceRecord& record) {
-    return {.any_file = std::ranges::any_of(record.targets, is_unix_socket), .reboot = record.carries_root};
+// Whether it is needed for more than a moment is known when the device is taken over.
+FurtherNeeds needs_of(const DeviceRecord& record, const LiveState& live) {
+    return {.any_file = std::ranges::any_of(record.targets, is_unix_socket),
+            .reboot = record.carries_root,
+            .sockets = !live.link_socket.empty() && live.link_socket != no_socket};
 }
 
 // After switch_root, and while the root disk is away, the path of a UNIX socket is none to go.
@@ -32,7 +35,7 @@ DeviceRecord with_folders(DeviceRecord record) {
 
 Resident::Resident(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live)
     : index_(record.index),
-      needs_(needs_of(record)),
+      needs_(needs_of(record, live)),
       daemon_(std::move(netlink), std::move(sysfs), with_folders(std::move(record)), live) {}
 
 Result<void> Resident::prepare(ProcessTitle& title, Home home) {

@@ -1,48 +1,42 @@
-// SOCK_DESTROY of sock_diag(7). The cookie keeps a later connection of the same addresses safe.
+// The cookie is the socket's own: a later connection of the same addresses has another one.
 
 #include "client/socket_name.hh"
 
-#include <errno.h>
-#include <linux/inet_diag.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
 #include <netinet/in.h>
-#include <sys/socket.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
-#include <optional>
-#include <span>
-
-#include "common/linux/fd.hh"
 
 namespace holdfast::client {
 namespace {
 
-struct Address {
-    sockaddr_storage bytes{};
-    socklen_t length = sizeof bytes;
-};
-
-void add_hex(SocketName& name, const Address& address) noexcept {
+void add_hex(SocketName& name, const SocketAddress& address) noexcept {
     const auto* bytes = reinterpret_cast<const unsigned char*>(&address.bytes);
     name.append(" ");
     for (socklen_t i = 0; i < address.length; ++i) name.add("{:02x}", static_cast<unsigned>(bytes[i]));
 }
 
-bool is_inet(const Address& address) noexcept {
+bool is_inet(const SocketAddress& address) noexcept {
     return address.bytes.ss_family == AF_INET || address.bytes.ss_family == AF_INET6;
 }
 
-std::string_view take_word(std::string_view& rest) {
-    const std::size_t end = std::min(rest.find(' '), rest.size());
-    const std::string_view word = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
+std::string_view take_word(std::string_view& rest, char end) noexcept {
+    const std::size_t at = std::min(rest.find(end), rest.size());
+    const std::string_view word = rest.substr(0, at);
+    rest.remove_prefix(std::min(at + 1, rest.size()));
     return word;
 }
 
-std::optional<Address> read_address(std::string_view digits) {
-    Address address;
+std::optional<std::uint64_t> read_number(std::string_view digits) noexcept {
+    std::uint64_t number = 0;
+    const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    if (read.ec != std::errc{} || read.ptr != digits.data() + digits.size()) return std::nullopt;
+    return number;
+}
+
+std::optional<SocketAddress> read_address(std::string_view digits) noexcept {
+    SocketAddress address;
     if (digits.empty() || digits.size() % 2 != 0 || digits.size() / 2 > sizeof address.bytes)
         return std::nullopt;
     address.length = static_cast<socklen_t>(digits.size() / 2);
@@ -56,88 +50,69 @@ std::optional<Address> read_address(std::string_view digits) {
     return is_inet(address) && whole ? std::optional(address) : std::nullopt;
 }
 
-// An address as socket diagnostics have it: four words, of which IPv4 uses one.
-void put_address(const Address& address, __be32 (&words)[4], __be16& port) {
-    if (address.bytes.ss_family == AF_INET6) {
-        sockaddr_in6 inet6{};
-        std::memcpy(&inet6, &address.bytes, sizeof inet6);
-        std::memcpy(words, &inet6.sin6_addr, sizeof words);
-        port = inet6.sin6_port;
-        return;
-    }
-    sockaddr_in inet{};
-    std::memcpy(&inet, &address.bytes, sizeof inet);
-    words[0] = inet.sin_addr.s_addr;
-    port = inet.sin_port;
-}
-
-std::optional<inet_diag_req_v2> read_name(std::string_view name) {
-    std::uint64_t cookie = 0;
-    const std::string_view number = take_word(name);
-    const auto read = std::from_chars(number.data(), number.data() + number.size(), cookie);
-    const auto local = read_address(take_word(name));
-    const auto remote = read_address(take_word(name));
-    if (read.ec != std::errc{} || !local || !remote || local->bytes.ss_family != remote->bytes.ss_family)
-        return std::nullopt;
-    inet_diag_req_v2 request{};
-    request.sdiag_family = static_cast<__u8>(local->bytes.ss_family);
-    request.sdiag_protocol = IPPROTO_TCP;
-    request.idiag_states = ~0U;
-    put_address(*local, request.id.idiag_src, request.id.idiag_sport);
-    put_address(*remote, request.id.idiag_dst, request.id.idiag_dport);
-    // A link-local address is one of an interface's.
-    if (local->bytes.ss_family == AF_INET6) {
-        sockaddr_in6 inet6{};
-        std::memcpy(&inet6, &local->bytes, sizeof inet6);
-        request.id.idiag_if = inet6.sin6_scope_id;
-    }
-    request.id.idiag_cookie[0] = static_cast<__u32>(cookie);
-    request.id.idiag_cookie[1] = static_cast<__u32>(cookie >> 32);
-    return request;
-}
+bool is_empty(const SocketNames& names) noexcept { return names.empty() || names == no_socket; }
 
 }  // namespace
+
+std::optional<std::uint64_t> network_of_socket(int socket) noexcept {
+    std::uint64_t cookie = 0;
+    socklen_t length = sizeof cookie;
+    if (::getsockopt(socket, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &length) != 0) return std::nullopt;
+    return cookie;
+}
 
 SocketName name_of_socket(int socket) noexcept {
     std::uint64_t cookie = 0;
     socklen_t length = sizeof cookie;
-    Address local;
-    Address remote;
+    SocketAddress local;
+    SocketAddress remote;
     if (::getsockopt(socket, SOL_SOCKET, SO_COOKIE, &cookie, &length) != 0 ||
-        ::getsockname(socket, reinterpret_cast<sockaddr*>(&local.bytes), &local.length) != 0 ||
-        ::getpeername(socket, reinterpret_cast<sockaddr*>(&remote.bytes), &remote.length) != 0 ||
+        ::getsockname(socket, reinterpret_cast<sockaddr*>(&local.bytes), &local.length) != 0)
+        return {};
+    if (local.bytes.ss_family == AF_UNIX) return unix_socket;
+    if (::getpeername(socket, reinterpret_cast<sockaddr*>(&remote.bytes), &remote.length) != 0 ||
         !is_inet(local))
         return {};
     SocketName name = SocketName::of("{}", cookie);
     add_hex(name, local);
     add_hex(name, remote);
+    if (const auto network = network_of_socket(socket)) name.add(" {}", *network);
     return name;
 }
 
-Result<void> destroy_socket(std::string_view name) {
-    const auto wanted = read_name(name);
-    if (!wanted) return std::unexpected(SysError{EINVAL, "the socket's name"});
-    const Fd netlink(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
-    if (!netlink) return sys_error("socket diagnostics");
-    struct {
-        nlmsghdr head;
-        inet_diag_req_v2 body;
-    } request{};
-    request.head.nlmsg_len = sizeof request;
-    request.head.nlmsg_type = SOCK_DESTROY;
-    request.head.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-    request.body = *wanted;
-    if (::send(netlink.get(), &request, sizeof request, 0) < 0) return sys_error("SOCK_DESTROY");
-    struct {
-        nlmsghdr head;
-        nlmsgerr error;
-    } answer{};
-    if (::recv(netlink.get(), &answer, sizeof answer, 0) <
-        static_cast<ssize_t>(sizeof answer.head + sizeof(int)))
-        return sys_error("SOCK_DESTROY");
-    const int code = answer.head.nlmsg_type == NLMSG_ERROR ? -answer.error.error : EPROTO;
-    if (code == 0 || code == ENOENT) return {};
-    return std::unexpected(SysError{code, "SOCK_DESTROY"});
+std::optional<NamedSocket> read_socket_name(std::string_view name) noexcept {
+    const auto cookie = read_number(take_word(name, ' '));
+    const auto local = read_address(take_word(name, ' '));
+    const auto remote = read_address(take_word(name, ' '));
+    if (!cookie || !local || !remote || local->bytes.ss_family != remote->bytes.ss_family)
+        return std::nullopt;
+    NamedSocket socket{*cookie, *local, *remote, std::nullopt};
+    if (name.empty()) return socket;
+    socket.network = read_number(name);
+    return socket.network ? std::optional(socket) : std::nullopt;
 }
+
+SocketNames with(const SocketNames& names, std::string_view name) noexcept {
+    if (name.empty()) return names;
+    if (is_empty(names)) return name;
+    SocketNames result = names;
+    result.append(";");
+    result.append(name);
+    return result;
+}
+
+SocketNames without(const SocketNames& names, std::string_view name) noexcept {
+    std::size_t left_out = 0;  // counted from 1
+    std::size_t count = 0;
+    for (std::string_view rest = names; !rest.empty();)
+        if (++count; take_name(rest) == name) left_out = count;
+    SocketNames result;
+    count = 0;
+    for (std::string_view rest = names; !rest.empty();)
+        if (const std::string_view next = take_name(rest); ++count != left_out) result = with(result, next);
+    return result.empty() ? SocketNames(no_socket) : result;
+}
+
+std::string_view take_name(std::string_view& names) noexcept { return take_word(names, ';'); }
 
 }  // namespace holdfast::client

@@ -138,6 +138,7 @@ void leave_server(const ServerChange& change, const DeviceRecord& record, LiveSt
     const bool stays = change.keeps_link && live.target == change.before_index;
     live.target = change.first;
     if (stays) return;
+    if (link) live.link_socket = without(live.link_socket, name_of_socket(link.get()));
     end_link(link);
     const nbd::SessionClaim claim{record.session, 0, ++live.generation};
     const auto fenced =

@@ -47,7 +47,7 @@ LiveState some_state() {
     live.session_known = true;
     live.host_fenced = true;
     live.elsewhere_after = Monotonic{4711};
-    live.link_socket = "4294967297 0200a1b2 0200";
+    live.link_socket = "4294967297 0200a1b2 0200;unix";
     live.link_up = true;
     live.writes_stable = true;
     live.boot_identity = nbd::Uuid{9, 8, 7};

@@ -39,7 +39,6 @@ def late_write(lab: Lab) -> None:
     # And under another device number, which is another host identity to the server.
     found = _after_a_late_write(lab, machine, network, "holdfast-server", 10827, given_up=True, again="nbd3")
     lab.require(found == b"N", f"holdfast-server let a write of nbd0, which was given up, overwrite newer data of nbd3: {found!r}")
-    _stuck_orphan(lab, machine, network)
     # And for a machine that is reset meanwhile. To the server, the proxy keeps the old connection up.
     found = _after_a_late_write(lab, machine, network, "holdfast-server", 10825, reset=True)
     lab.require(found == b"N", f"holdfast-server let a write of before a reset overwrite newer data: there is {found!r}")
@@ -53,21 +52,36 @@ def _prepare(machine: Machine) -> None:
         machine.run(f"head -c {LENGTH} /dev/zero | tr '\\0' {letter} >/run/{letter}")
 
 
-def _stuck_orphan(lab: Lab, machine: Machine, network: Network) -> None:
+@test("a device whose server takes nothing more is given up after its daemon has died, also by a daemon that has adopted it")
+def stuck_sender(lab: Lab) -> None:
+    network = lab.network()
+    machine = lab.boot("client", lab.image("server", 12), cards=[network.user_card()])
+    _prepare(machine)
+    serving.serve(lab, network, f"disk={lab.blank_disk(16, 'beside')}", port=10832)
+    machine.run(f"holdfast-client attach {HOST},10832,disk --device nbd2")  # its commands are in the page cache
+    for port, adopted in ((10831, False), (10833, True)):
+        _stuck_orphan(lab, machine, network, port, adopted)
+    machine.poweroff()
+
+
+def _stuck_orphan(lab: Lab, machine: Machine, network: Network, port: int, adopted: bool) -> None:
     """A daemon that has died, a server that takes nothing more, and the kernel's sender stuck in the socket: to disconnect that
     device would wait for the sender with the lock that every nbd device needs."""
-    stuck = serving.serve(lab, network, f"disk={lab.blank_disk(128, 'stuck')}", port=10831)
-    serving.serve(lab, network, f"disk={lab.blank_disk(16, 'beside')}", port=10832)
-    machine.run(f"holdfast-client attach {HOST},10831,disk --device nbd1")
-    machine.run(f"holdfast-client attach {HOST},10832,disk --device nbd2")  # its commands are in the page cache
+    stuck = serving.serve(lab, network, f"disk={lab.blank_disk(128, f'stuck-{port}')}", port=port)
+    machine.run(f"holdfast-client attach {HOST},{port},disk --device nbd1")
     pid = json.loads(machine.run("holdfast-client status --json nbd1"))["daemon_pid"]
     stuck.signal(signal.SIGSTOP)
-    machine.start_command("dd if=/dev/zero of=/dev/nbd1 bs=64M count=1 oflag=direct 2>/run/dd.error; echo $? >/run/dd")
+    machine.start_command("rm -f /run/dd /run/detach; dd if=/dev/zero of=/dev/nbd1 bs=64M count=1 oflag=direct 2>/run/dd.error; echo $? >/run/dd")
     # The window is closed: nothing goes out any more, and something waits to.
-    queued = "ss -Htn dport = 10831 | { read -r state received queued rest; echo ${queued:-0}; }"
+    queued = f"ss -Htn dport = {port} | {{ read -r state received queued rest; echo ${{queued:-0}}; }}"
     machine.wait_until(f"a=$({queued}); sleep 2; b=$({queued}); test $a -gt 100000 && test $a = $b", timeout=300)
     machine.run(f"kill -KILL {pid}")
     machine.wait_until("holdfast-client status nbd1 | grep -q unattended", timeout=60)
+    if adopted:  # its new daemon has no descriptor of that socket
+        machine.run("holdfast-client takeover nbd1")
+        pid = json.loads(machine.run("holdfast-client status --json nbd1"))["daemon_pid"]
+        rights = machine.run(f"grep CapEff /proc/{pid}/status").split()[1]
+        lab.require(int(rights, 16) & 1 << 12, f"the daemon has no CAP_NET_ADMIN to end the old connection with: {rights}")
     machine.start_command("holdfast-client detach --force nbd1 >/run/detach.said 2>&1; echo $? >/run/detach")
     machine.wait_until("test -s /run/detach", timeout=120)
     said = machine.run("cat /run/detach /run/detach.said")

@@ -1,0 +1,197 @@
+// Connections of which nobody has a descriptor: their names, and their end by the kernel's socket
+// diagnostics.
+#include "client/older_links.hh"
+
+#include <arpa/inet.h>
+#include <doctest/doctest.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <future>
+#include <thread>
+#include <vector>
+
+#include "client/socket_name.hh"
+
+using namespace holdfast;
+using namespace holdfast::client;
+
+namespace {
+
+struct Pair {
+    Fd ours, peers;
+};
+
+Pair connected() {
+    const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address;
+    REQUIRE(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), length) == 0);
+    REQUIRE(::listen(listener.get(), 1) == 0);
+    REQUIRE(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0);
+    Pair pair;
+    pair.ours.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    REQUIRE(::connect(pair.ours.get(), reinterpret_cast<sockaddr*>(&address), length) == 0);
+    pair.peers.reset(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    REQUIRE(pair.peers);
+    return pair;
+}
+
+// Until the peer's window is closed and the send queue is full, as with a server that hangs.
+void fill(int socket) {
+    const std::vector<char> data(1 << 16, 'x');
+    for (int quiet = 0; quiet < 3;) {
+        if (::send(socket, data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+            quiet = 0;
+            continue;
+        }
+        REQUIRE(errno == EAGAIN);
+        pollfd writable{socket, POLLOUT, 0};
+        if (::poll(&writable, 1, 50) == 0) ++quiet;
+    }
+}
+
+// No right, or a kernel that was built without it: there is nothing to see then.
+bool cannot_end(const Result<void>& done) {
+    const bool unable = !done && (done.error().code == EPERM || done.error().code == EOPNOTSUPP ||
+                                  done.error().code == EPROTONOSUPPORT);
+    if (unable) MESSAGE("skipped: ", done.error().message());
+    return unable;
+}
+
+}  // namespace
+
+TEST_CASE("a daemon that has no descriptor of a connection ends it, and its stuck sender wakes") {
+    Pair pair = connected();
+    fill(pair.ours.get());
+    const timeval patience{.tv_sec = 20, .tv_usec = 0};
+    REQUIRE(::setsockopt(pair.ours.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0);
+    const std::vector<char> more(1 << 16, 'y');
+    int error = 0;
+    std::thread sender([&] {
+        while (::send(pair.ours.get(), more.data(), more.size(), MSG_NOSIGNAL) > 0) continue;
+        error = errno;
+    });
+    OlderLinks links;
+    const SocketName name = name_of_socket(pair.ours.get());
+    links.prepare(name.view());
+    links.set(name.view());
+    REQUIRE(links.any());
+    const auto done = links.end();
+    const bool skipped = cannot_end(done);
+    if (skipped) ::shutdown(pair.ours.get(), SHUT_RDWR);
+    sender.join();
+    CHECK(error != EAGAIN);
+    if (skipped) return;
+    CHECK(done);
+    CHECK_FALSE(links.any());
+    // A socket that is gone is a success.
+    links.set(name.view());
+    CHECK(links.end());
+}
+
+TEST_CASE("every connection of the list is ended, and one that cannot be does not save the others") {
+    Pair first = connected();
+    Pair second = connected();
+    SocketNames names = with(unix_socket, name_of_socket(first.ours.get()));
+    names = with(names, name_of_socket(second.ours.get()));
+    OlderLinks links;
+    links.prepare(names);
+    links.set(names);
+    const auto done = links.end();
+    if (cannot_end(done)) return;
+    REQUIRE_FALSE(done);
+    // The kernel has no such command for a UNIX socket.
+    CHECK(done.error().code == EAFNOSUPPORT);
+    CHECK(links.any());
+    for (const int peer : {first.peers.get(), second.peers.get()}) {
+        char byte = 0;
+        CHECK(::recv(peer, &byte, 1, 0) == -1);
+        CHECK(errno == ECONNRESET);
+    }
+}
+
+TEST_CASE("diagnostics that the kernel does not have are not taken for a socket that is gone") {
+    constexpr int no_such_protocol = 255;
+    const auto missing = SocketDiagnostics::open(no_such_protocol);
+    REQUIRE_FALSE(missing);
+    CHECK(missing.error().code == EPROTONOSUPPORT);
+    const LineText text = reason_not_to_disconnect(missing.error(), 3);
+    CHECK(text.view().find("modprobe tcp_diag") != std::string_view::npos);
+    CHECK_FALSE(text.full());
+    // Neither are those that were never opened.
+    OlderLinks links;
+    links.set("4294967297 0200a1b20100007f0000000000000000 0200a1b30100007f0000000000000000");
+    CHECK_FALSE(links.end());
+    CHECK(links.any());
+}
+
+TEST_CASE("the kernel's module is not waited for longer than it takes") {
+    const auto opened = SocketDiagnostics::open_in_time(std::chrono::seconds{10});
+    const auto waited = SocketDiagnostics::open();
+    CHECK(opened.has_value() == waited.has_value());
+}
+
+TEST_CASE("a connection of another network namespace is refused, not taken for one that is gone") {
+    Pair pair = connected();
+    const SocketName name = name_of_socket(pair.ours.get());
+    const auto in_another_network = [&] {
+        if (::unshare(CLONE_NEWNET) != 0 || !network_of_socket(pair.ours.get())) {
+            MESSAGE("skipped: no right to make a network");
+            return;
+        }
+        const auto diagnostics = SocketDiagnostics::open();
+        if (!diagnostics) return;
+        const auto done = diagnostics->destroy(name);
+        REQUIRE_FALSE(done);
+        CHECK(done.error().code == EXDEV);
+    };
+    std::async(std::launch::async, in_another_network).get();
+}
+
+TEST_CASE("what is no name destroys nothing") {
+    const auto diagnostics = SocketDiagnostics::open();
+    if (!diagnostics) return;
+    for (const char* text : {"", "1", "x 0200 0200", "1 02000001 0200", "1 zz zz", "unknown",
+                             "1 0100000000000000 0100000000000000"})
+        CHECK(diagnostics->destroy(text).error().code == EINVAL);
+    CHECK(diagnostics->destroy_all({}).error().code == EINVAL);
+    CHECK(diagnostics->destroy_all(no_socket));
+}
+
+TEST_CASE("the links before a daemon's own stay in the record until it is seen which one the kernel has") {
+    OlderLinks links;
+    CHECK(links.names_with("own") == "own");
+    CHECK(links.names_with({}) == no_socket);
+    links.set("before");
+    CHECK(links.names_with("own") == "before;own");
+    CHECK(links.names_with({}) == "before");
+    links.forget();
+    CHECK(links.names_with("own") == "own");
+    CHECK_FALSE(links.any());
+}
+
+TEST_CASE("a list of sockets: names are added and taken out, and one too many is no name any more") {
+    CHECK(with({}, "a") == "a");
+    CHECK(with(no_socket, "a") == "a");
+    CHECK(with("a", {}) == "a");
+    CHECK(without("a;b;a", "a") == "a;b");
+    CHECK(without("a", "a") == no_socket);
+    CHECK(without({}, "a") == no_socket);
+    CHECK(without("a", "b") == "a");
+    const Pair pair = connected();
+    const SocketName name = name_of_socket(pair.ours.get());
+    SocketNames names;
+    for (int i = 0; i < 3; ++i) names = with(names, SocketName(name));
+    CHECK_FALSE(names.full());
+    while (!names.full()) names = with(names, SocketName(name));
+    std::string_view last;
+    for (std::string_view rest = names; !rest.empty();) last = take_name(rest);
+    CHECK((last.size() < name.view().size() || last.empty()));
+}
