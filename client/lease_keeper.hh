@@ -6,8 +6,8 @@
 //
 // Several devices that are reached by one address have a daemon each, and one of these daemons renews the
 // lease: the kernel gives an answer to one socket only, if several are at one port, and prefers one that is
-// bound to the interface. The turn is a lock on /run/holdfast/lease-INTERFACE, which goes to another daemon when
-// its holder ends or stands back; only its holder's socket is bound.
+// bound to the interface. The turn is a lock on /run/holdfast/lease-INTERFACE, which goes to another daemon
+// when its holder ends or stands back; only its holder's socket is bound.
 #pragma once
 
 #include <cstdint>
