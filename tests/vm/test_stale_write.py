@@ -79,7 +79,7 @@ def _stuck_orphan(lab: Lab, machine: Machine, network: Network, port: int, adopt
     machine.wait_until("holdfast-client status nbd1 | grep -q unattended", timeout=60)
     if adopted:  # its new daemon has no descriptor of that socket
         machine.run("holdfast-client takeover nbd1")
-        pid = json.loads(machine.run("holdfast-client status --json nbd1"))["daemon_pid"]
+        pid = json.loads(machine.run("holdfast-client status --json nbd1 || :"))["daemon_pid"]
         rights = machine.run(f"grep CapEff /proc/{pid}/status").split()[1]
         lab.require(int(rights, 16) & 1 << 12, f"the daemon has no CAP_NET_ADMIN to end the old connection with: {rights}")
     machine.start_command("holdfast-client detach --force nbd1 >/run/detach.said 2>&1; echo $? >/run/detach")
