@@ -301,7 +301,7 @@ OpenerAnswer Opener::carry_out(const OpenerRequest& request, const HangingPaths&
         pack(answer.packed, around.mistakes);
     }
     send(answer, reply_to, 0);
-    (void)::shutdown(reply_to, SHUT_WR);
+    (void)::close(reply_to);  // only this process has it: the answer ends here
     OpenerAnswer for_opener;
     pack(for_opener.packed, hanging);
     return for_opener;
