@@ -41,7 +41,7 @@ public:
 
 private:
     static constexpr std::size_t most = 64U << 10;
-    enum class Kind : std::uint8_t { plain, pipe, stream, logger };
+    enum class Kind : std::uint8_t { plain, pipe, stream, logger, none };
 
     // How many bytes were taken; -1 and errno.
     [[nodiscard]] ssize_t offer(std::string_view line) const noexcept;
@@ -199,6 +199,7 @@ ssize_t Backlog::offer(std::string_view line) const noexcept {
             message.msg_iovlen = 1;
             return ::sendmsg(own_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         }
+        case Kind::none: return static_cast<ssize_t>(line.size());
     }
     return -1;
 }
@@ -228,13 +229,15 @@ bool Backlog::send() {
 
 void Backlog::finish() {
     constexpr int patience_ms = 1000;
+    constexpr int pause_ms = 10;
     const std::lock_guard lock(mutex_);
-    pollfd room{own_.get(), POLLOUT, 0};
-    if (send_locked() && ::poll(&room, 1, patience_ms) == 1) (void)send_locked();
+    // Not every sink says when it has room.
+    for (int waited = 0; send_locked() && waited < patience_ms; waited += pause_ms)
+        (void)::poll(nullptr, 0, pause_ms);
     if (!copier_) return;
     own_.reset();
-    kind_ = Kind::plain;
-    lines_.clear();
+    // What other threads still say is lost: stderr's disk may hang, and they with it.
+    kind_ = Kind::none;
     pollfd ended{copier_.get(), 0, 0};
     (void)::poll(&ended, 1, patience_ms);
 }
