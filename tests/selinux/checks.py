@@ -369,6 +369,7 @@ def others(policies: Policies) -> None:
 SERVER_NEEDS = """
     self capability dac_override dac_read_search chown net_bind_service setuid setgid
     self process getsched                               # sched_getaffinity
+    self process sigkill                                # helpers that hang
     self tcp_socket create bind listen accept read write shutdown setopt getopt connect getattr
     self unix_stream_socket create bind listen accept read write
     self netlink_route_socket create bind nlmsg_read read write         # getaddrinfo
