@@ -154,7 +154,10 @@ const Listen* Opener::listener(std::uint32_t number) const {
 }
 
 std::string Opener::group_of(const OpenerRequest& request) const {
-    if (!request.name.empty()) return "export " + request.name;
+    const bool of_export = request.call == OpenerCall::find || request.call == OpenerCall::open ||
+                           request.call == OpenerCall::look;
+    // Elsewhere a name means nothing, and must not lead around the limit.
+    if (of_export && !request.name.empty()) return "export " + request.name;
     const Listen* const listen = request.call == OpenerCall::listen ? listener(request.number) : nullptr;
     if (listen != nullptr) return listen_group(listen->endpoint);
     return fmt::format("{}", static_cast<unsigned>(request.call));
