@@ -1,5 +1,5 @@
-// Forks only while the machine shuts down and nothing else proves the disk (Daemon::mind_shutdown), so the
-// memory that a fork costs is spent once, at the end.
+// Forks only while the machine shuts down and nothing else proves the disk (Daemon::mind_shutdown), or while a
+// device that is about to grow is idle (Daemon::mind_growth).
 
 #include "client/disk_proof.hh"
 
@@ -20,6 +20,8 @@ constexpr seconds between_reads{1};
 // An answer counts for this long, and a read may take this long before the disk is called silent.
 constexpr seconds answer_lasts{3};
 constexpr seconds read_patience{3};
+// Longer than one attempt at a server, after which the next look comes.
+constexpr seconds longest_pause{20};
 
 // The largest logical block of a kernel whose pages have 4 KiB; the smallest read that every disk takes.
 constexpr std::size_t read_size = 4096;
@@ -76,6 +78,8 @@ DiskProof::Verdict DiskProof::look(std::uint64_t completed, Time now) noexcept {
     if (completed_ && completed > *completed_) answered_ = now;
     completed_ = completed;
     collect(now);
+    // What was completed or read since a look of long ago may be as old.
+    if (now - std::exchange(looked_, now) > longest_pause) answered_.reset();
     const bool pending = static_cast<bool>(answer_);
     if (!pending && (began_ == Time{} || now - began_ >= between_reads)) start(now);
     if (answered_ && now - *answered_ < answer_lasts) return Verdict::answers;

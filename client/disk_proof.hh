@@ -29,8 +29,8 @@ public:
         failed,   // the last read could not be made, or ended in an error
     };
     // Judges, and starts the next read when it is due: at most one child exists at a time. `completed`: how
-    // many requests the kernel has completed on the device so far. To be called about once a second. Does
-    // not block; may be called after the seal.
+    // many requests the kernel has completed on the device so far. To be called about once a second; after a
+    // long pause it begins anew. Does not block; may be called after the seal.
     [[nodiscard]] Verdict look(std::uint64_t completed, Time now) noexcept;
 
 private:
@@ -41,6 +41,7 @@ private:
     std::string name_;  // "nbd0"
     Fd answer_;         // the pipe from the child, while it exists
     Time began_{};      // of the read that `answer_` waits for; else of the last one
+    Time looked_{};     // last
     std::optional<std::uint64_t> completed_;
     std::optional<Time> answered_;  // when the device was seen to answer last
     bool failed_ = false;           // the last read that was finished, or could not be started

@@ -87,6 +87,15 @@ TEST_CASE("disk proof: a read that waits for seconds shows a silent disk, until 
     CHECK(comes(Verdict::answers, proof, 8, start + 200s));
 }
 
+TEST_CASE("disk proof: what was answered since a look of long ago proves nothing of now") {
+    const Devices devices;
+    devices.hangs();
+    DiskProof proof = devices.proof();
+    CHECK(proof.look(7, start) == Verdict::pending);
+    CHECK(proof.look(900, start + 3600s) == Verdict::silent);
+    CHECK(proof.look(901, start + 3601s) == Verdict::answers);
+}
+
 TEST_CASE("disk proof: a read that cannot be made proves nothing") {
     const Devices devices;
     DiskProof proof = devices.proof();
