@@ -52,6 +52,13 @@ std::optional<SocketAddress> read_address(std::string_view digits) noexcept {
 
 bool is_empty(const SocketNames& names) noexcept { return names.empty() || names == no_socket; }
 
+// Older versions wrote names without the network.
+bool is_same(std::string_view recorded, std::string_view name) noexcept {
+    if (recorded == name) return true;
+    return name.starts_with(recorded) && name.substr(recorded.size()).starts_with(' ') &&
+           read_socket_name(recorded);
+}
+
 }  // namespace
 
 std::optional<std::uint64_t> network_of_socket(int socket) noexcept {
@@ -105,7 +112,7 @@ SocketNames without(const SocketNames& names, std::string_view name) noexcept {
     std::size_t left_out = 0;  // counted from 1
     std::size_t count = 0;
     for (std::string_view rest = names; !rest.empty();)
-        if (++count; take_name(rest) == name) left_out = count;
+        if (++count; is_same(take_name(rest), name)) left_out = count;
     SocketNames result;
     count = 0;
     for (std::string_view rest = names; !rest.empty();)

@@ -42,7 +42,8 @@ struct NamedSocket {
 // Linux 5.14).
 [[nodiscard]] std::optional<std::uint64_t> network_of_socket(int socket) noexcept;
 
-// The list with a further name, and without the last that equals `name`: no_socket where none is left.
+// The list with a further name, and without the last that is `name`, which an older version wrote without the
+// network: no_socket where none is left.
 [[nodiscard]] SocketNames with(const SocketNames& names, std::string_view name) noexcept;
 [[nodiscard]] SocketNames without(const SocketNames& names, std::string_view name) noexcept;
 // Takes the first name off a list.

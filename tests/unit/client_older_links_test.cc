@@ -187,6 +187,15 @@ TEST_CASE("a list of sockets: names are added and taken out, and one too many is
     CHECK(without("a", "b") == "a");
     const Pair pair = connected();
     const SocketName name = name_of_socket(pair.ours.get());
+    const std::string_view whole = name.view();
+    const auto older = [&](std::size_t words) {
+        std::size_t end = 0;
+        for (std::size_t i = 0; i < words; ++i) end = whole.find(' ', end + 1);
+        return SocketNames(whole.substr(0, end));
+    };
+    // Of a version that wrote no network.
+    if (network_of_socket(pair.ours.get())) CHECK(without(older(3), whole) == no_socket);
+    CHECK(without(older(2), whole) == older(2));
     SocketNames names;
     for (int i = 0; i < 3; ++i) names = with(names, SocketName(name));
     CHECK_FALSE(names.full());
