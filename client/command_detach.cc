@@ -154,8 +154,9 @@ void leave_record_behind(std::uint32_t index, const std::string& backend) {
     const auto text = read_state_file(index);
     const auto known = text ? read_known_device(*text) : std::unexpected(text.error().message());
     if (!known || known->record.identifier != backend || !may_be_fenced(known->record, known->live)) return;
-    const std::string path = fmt::format("{}/nbd{}", run_directory, index);
-    if (::rename((path + ".state").c_str(), (path + std::string(given_up_suffix)).c_str()) != 0)
+    const std::string state = fmt::format("{}/nbd{}.state", run_directory, index);
+    const std::string kept = fmt::format("{}/{}", run_directory, given_up_name(known->record));
+    if (::rename(state.c_str(), kept.c_str()) != 0)
         complain(
             fmt::format("{}: its record was not kept, so a later attachment under another number does "
                         "not fence it: {}",

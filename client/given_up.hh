@@ -1,7 +1,7 @@
 // Devices of this boot that were detached by force. A server that hangs, or a network that delays, may still
 // hold writes of such a device, and could apply them after those of a new attachment. The server itself
 // fences an older attachment only under the same device number (session_option.hh); so the record of the
-// device is kept as /run/holdfast/nbdN.given-up, and before the same disk is attached under any number, its
+// device is kept as /run/holdfast/nbdN-*.given-up, and before the same disk is attached under any number, its
 // server is made to end that session.
 #pragma once
 

@@ -29,13 +29,18 @@ Result<std::string> read_whole(const Fd& file) {
 
 }  // namespace
 
+std::string given_up_name(const DeviceRecord& record) {
+    const std::string_view start = shortened(record.identifier);
+    return fmt::format("nbd{}-{}{}", record.index, start.substr(start.find(':') + 1), given_up_suffix);
+}
+
 Result<StateFile> StateFile::open(const DeviceRecord& record, const char* folder) {
     StateFile file;
     file.directory_.reset(::open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!file.directory_) return sys_error("open /run/holdfast");
     file.name_ = fmt::format("nbd{}.state", record.index);
     file.draft_ = file.name_ + ".new";
-    file.given_up_ = fmt::format("nbd{}{}", record.index, given_up_suffix);
+    file.given_up_ = given_up_name(record);
     file.unchanging_ = to_lines(record);
     return file;
 }

@@ -13,8 +13,9 @@
 
 namespace holdfast::client {
 
-// A record that is kept for given_up.hh: "nbd0.given-up".
+// Name of a record that is kept for given_up.hh, of this attachment alone: "nbd0-89abcdef.given-up".
 inline constexpr std::string_view given_up_suffix = ".given-up";
+[[nodiscard]] std::string given_up_name(const DeviceRecord& record);
 
 class StateFile {
 public:
@@ -38,7 +39,7 @@ private:
     ino_t inode_ = 0;         // of the file that was saved last
     std::string name_;        // "nbd0.state"
     std::string draft_;       // "nbd0.state.new"
-    std::string given_up_;    // "nbd0.given-up"
+    std::string given_up_;    // "nbd0-89abcdef.given-up"
     std::string unchanging_;  // the record's lines
 };
 

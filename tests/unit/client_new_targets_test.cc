@@ -159,7 +159,7 @@ std::string give_up(const Folder& folder, const KnownDevice& known) {
     REQUIRE(file);
     REQUIRE(file->leave_behind(known.live));
     file->remove();
-    return folder.socket("nbd" + std::to_string(known.record.index) + ".given-up");
+    return folder.socket(given_up_name(known.record));
 }
 
 // What a search for the disk at the server there has found.
@@ -357,6 +357,18 @@ TEST_CASE("a device that was given up is fenced by its session before its disk i
         const auto sessions = server.end();
         REQUIRE(sessions.size() == 1);
         CHECK(sessions[0].substr(0, 3) == "\1\2\3");
+    }
+    SUBCASE("also where its number was given up with another disk since") {
+        const std::string record = give_up(folder, known);
+        KnownDevice later = known;
+        later.record.session = {4, 5, 6};
+        later.record.identifier = identifier_of(later.record.session);
+        later.live.export_identity = "disk-b";
+        const std::string other = give_up(folder, later);
+        REQUIRE(fence_given_up(found, std::chrono::seconds{3}, folder.path().c_str()));
+        CHECK_FALSE(std::filesystem::exists(record));
+        CHECK(std::filesystem::exists(other));
+        CHECK(server.end().size() == 1);
     }
     SUBCASE("by the claim of its own number, where the server fences hosts") {
         known.record.host = nbd::HostRequest{{7}, {8}, 1, 0};
