@@ -275,6 +275,7 @@ std::optional<LinkEvent> Daemon::carry_out(LinkAction action) {
             // The kernel may have taken it all the same, where only its answer was lost.
             if (candidate_) end_link(candidate_->socket);
             candidate_.reset();
+            live_.link_socket = older_links_.names_with({});
             return std::nullopt;
         case LinkAction::leave:
             leave_files();
@@ -432,8 +433,12 @@ std::optional<LinkEvent> Daemon::offer_link() {
     const bool is_new = candidate_.has_value();
     DeviceChange change;
     change.socket = is_new ? candidate_->socket.get() : link_.get();
-    // Before the kernel can send the first request on it.
-    if (is_new) acknowledged_before_ = health_of(*change.socket).value_or(LinkHealth{}).acknowledged;
+    // Before the kernel can send the first request on it, and while this daemon is there to record its name.
+    if (is_new) {
+        acknowledged_before_ = health_of(*change.socket).value_or(LinkHealth{}).acknowledged;
+        live_.link_socket = older_links_.names_with(name_of_socket(*change.socket));
+        save();
+    }
     if (auto done = netlink_.reconfigure(record_.index, record_.identifier, change); !done) {
         note_failure(done.error().text());
         // A device that was disconnected while somebody has it open keeps its name, and takes no link ever
