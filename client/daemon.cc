@@ -172,8 +172,9 @@ void Daemon::take_older_links() {
     if (const auto problem = older_links_.problem())
         log::warning(
             LineText::of("{}: the connection of the daemon before could not be ended, if that were "
-                         "needed: {}; run `modprobe tcp_diag`",
-                         name(), problem->text()));
+                         "needed: {}{}",
+                         name(), problem->text(),
+                         problem->code == EINVAL ? "" : "; run `modprobe tcp_diag`"));
 }
 
 void Daemon::forget_older_links() noexcept {

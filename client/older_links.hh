@@ -27,7 +27,7 @@ public:
 
 private:
     SocketNames names_ = no_socket;
-    Result<SocketDiagnostics> diagnostics_ = std::unexpected(SysError{EPROTONOSUPPORT, "not prepared"});
+    Result<SocketDiagnostics> diagnostics_ = std::unexpected(SysError{EINVAL, "no record of its socket"});
 };
 
 }  // namespace holdfast::client
