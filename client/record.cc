@@ -70,59 +70,43 @@ std::string_view take_word(std::string_view& rest, char end) noexcept {
     return head;
 }
 
-// The numbers of a LiveState, by name.
-struct LiveNumber {
+// A member of LiveState or LeaseState, and its key in the lines.
+template <class State, class Value>
+struct Field {
     std::string_view key;
-    std::uint64_t LiveState::*field;
-};
-constexpr std::array live_numbers{
-    LiveNumber{"size", &LiveState::size},
-    LiveNumber{"reconnects", &LiveState::reconnects},
-    LiveNumber{"cache_lost", &LiveState::cache_lost},
-    LiveNumber{"request_limit", &LiveState::request_limit},
-    LiveNumber{"largest_request", &LiveState::largest_request},
-    LiveNumber{"sectors_before", &LiveState::sectors_before},
-};
-struct LiveSmallNumber {
-    std::string_view key;
-    std::uint32_t LiveState::*field;
-};
-constexpr std::array live_small_numbers{
-    LiveSmallNumber{"server_in_use", &LiveState::target},
-    LiveSmallNumber{"server_of_link", &LiveState::linked_target},
-    LiveSmallNumber{"generation", &LiveState::generation},
-};
-struct LiveDuration {
-    std::string_view key;
-    milliseconds LiveState::*field;
-};
-constexpr std::array live_durations{
-    LiveDuration{"link_changed_at", &LiveState::link_changed_at},
-    LiveDuration{"last_outage", &LiveState::last_outage},
-    LiveDuration{"longest_outage", &LiveState::longest_outage},
-    LiveDuration{"longest_stall", &LiveState::longest_stall},
-    LiveDuration{"elsewhere_after", &LiveState::elsewhere_after},
-};
-struct LiveFlag {
-    std::string_view key;
-    bool LiveState::*field;
-};
-constexpr std::array live_flags{
-    LiveFlag{"session_known", &LiveState::session_known},
-    LiveFlag{"host_fenced", &LiveState::host_fenced},
-    LiveFlag{"writes_stable", &LiveState::writes_stable},
-    LiveFlag{"link_up", &LiveState::link_up},
+    Value State::*field;
 };
 
-struct LeaseNumber {
-    std::string_view key;
-    std::uint32_t LeaseState::*field;
+constexpr std::array live_numbers{
+    Field{"size", &LiveState::size},
+    Field{"reconnects", &LiveState::reconnects},
+    Field{"cache_lost", &LiveState::cache_lost},
+    Field{"request_limit", &LiveState::request_limit},
+    Field{"largest_request", &LiveState::largest_request},
+    Field{"sectors_before", &LiveState::sectors_before},
 };
+constexpr std::array live_small_numbers{
+    Field{"server_in_use", &LiveState::target},
+    Field{"server_of_link", &LiveState::linked_target},
+    Field{"generation", &LiveState::generation},
+};
+constexpr std::array live_durations{
+    Field{"link_changed_at", &LiveState::link_changed_at}, Field{"last_outage", &LiveState::last_outage},
+    Field{"longest_outage", &LiveState::longest_outage},   Field{"longest_stall", &LiveState::longest_stall},
+    Field{"elsewhere_after", &LiveState::elsewhere_after},
+};
+constexpr std::array live_flags{
+    Field{"session_known", &LiveState::session_known},
+    Field{"host_fenced", &LiveState::host_fenced},
+    Field{"writes_stable", &LiveState::writes_stable},
+    Field{"link_up", &LiveState::link_up},
+};
+
 constexpr std::array lease_numbers{
-    LeaseNumber{"lease_server", &LeaseState::server},
-    LeaseNumber{"lease_seconds", &LeaseState::seconds},
-    LeaseNumber{"lease_renew_after", &LeaseState::renew_after},
-    LeaseNumber{"lease_rebind_after", &LeaseState::rebind_after},
+    Field{"lease_server", &LeaseState::server},
+    Field{"lease_seconds", &LeaseState::seconds},
+    Field{"lease_renew_after", &LeaseState::renew_after},
+    Field{"lease_rebind_after", &LeaseState::rebind_after},
 };
 
 // "lease INTERFACE ADDRESS TYPE HARDWARE HOSTNAME": the hardware address and the name in hex, "-" for an

@@ -27,6 +27,9 @@ def states(lab: Lab) -> None:
     server = serving.serve(lab, network, f"disk={disk}")
     machine = lab.boot("client", image, disks=[lab.copy(image)], cards=[network.user_card()]).login()
     machine.run("modprobe nbd; ip link set eth0 up; ip address add 10.0.2.15/24 dev eth0")
+    # An attach that waits without naming a device does not keep one from whoever names it.
+    machine.start_command(f"timeout 120 holdfast-client attach --wait 600 {HOST},1,disk >/run/waits 2>&1")
+    machine.wait_until("grep -qi refused /run/waits")
     machine.run(f"holdfast-client attach --device nbd0 {HOST},disk")
     is_now(machine, 0, "attached")
     for name in machine.run("cd /run/holdfast && echo *").split():
