@@ -170,11 +170,10 @@ void Daemon::take_older_links() {
     live_.link_socket = older_links_.names_with(own);
     if (!older_links_.any()) return give_up_socket_rights();
     if (const auto problem = older_links_.problem())
-        log::warning(
-            LineText::of("{}: the connection of the daemon before could not be ended, if that were "
-                         "needed: {}{}",
-                         name(), problem->text(),
-                         problem->code == EINVAL ? "" : "; run `modprobe tcp_diag`"));
+        log::warning(LineText::of(
+            "{}: the connection of the daemon before could not be ended, if that were "
+            "needed: {}{}",
+            name(), problem->text(), problem->code == EINVAL ? "" : "; run `modprobe tcp_diag`"));
 }
 
 void Daemon::forget_older_links() noexcept {

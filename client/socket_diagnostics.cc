@@ -116,8 +116,11 @@ Result<SocketDiagnostics> SocketDiagnostics::open_in_time(std::chrono::milliseco
     Fd writing(ends[1]);
     const pid_t child = ::fork();
     if (child == 0) {
+        // A child that hangs must hold no lock of this process's, and no pipe.
+        ::dup2(writing.get(), STDOUT_FILENO);
+        ::close_range(STDERR_FILENO, ~0U, 0);
         (void)open();
-        ::_exit(::write(writing.get(), "y", 1) == 1 ? 0 : 1);
+        ::_exit(::write(STDOUT_FILENO, "y", 1) == 1 ? 0 : 1);
     }
     if (child < 0) return sys_error("fork");
     writing.reset();

@@ -82,10 +82,11 @@ LossRecord::Read LossRecord::read_half(std::string_view bytes, const nbd::Uuid& 
 
 void LossRecord::take(std::string_view bytes, const nbd::Uuid& boot) {
     Half newest;
+    bool torn = false;
     for (std::size_t at = 0; at < 2 * half && at < bytes.size(); at += half) {
         Half one;
         const Read read = read_half(bytes.substr(at, half), boot, one);
-        if (read == Read::torn) widen(Gap::damaged);
+        torn |= read == Read::torn;
         if (read == Read::whole && one.number > newest.number) newest = std::move(one);
     }
     number_ = newest.number;
@@ -100,6 +101,10 @@ void LossRecord::take(std::string_view bytes, const nbd::Uuid& boot) {
         }
         disks_[identity] = state;
     }
+    if (!torn) return;
+    // The torn half may have had a further loss of each disk that the whole half names.
+    widen(Gap::damaged);
+    disks_.clear();
 }
 
 void LossRecord::widen(Gap gap) { gap_ = std::max(gap_, gap); }
@@ -125,12 +130,21 @@ Result<void> LossRecord::open(const std::string& path, const nbd::Uuid& boot) {
     }
     forgetful_ = gap_ != Gap::none;
     warn_of_gap();
-    // Made anew, and never where somebody else has made something.
+    Result<void> made = make_anew(path);
+    if (made) return made;
+    // The old file would be believed by the next process, and lacks the losses of this one.
+    file_ = Fd(::open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
+    if (file_) tear();
+    file_.reset();
+    return made;
+}
+
+// Never where another program has made a file.
+Result<void> LossRecord::make_anew(const std::string& path) {
     const std::string made = path + ".new";
     (void)::unlink(made.c_str());
-    Fd file(::open(made.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!file) return sys_error("open");
-    file_ = std::move(file);
+    file_ = Fd(::open(made.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!file_) return sys_error("open");
     if (Result<void> written = write(); !written) return written;
     if (::rename(made.c_str(), path.c_str()) != 0) return sys_error("rename");
     return {};

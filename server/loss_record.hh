@@ -20,7 +20,7 @@ namespace holdfast::server {
 //
 // The file has two halves, written in turns, each with a number and a checksum. A process that is killed
 // while it writes leaves the other half whole; the half that it tore says that there was more to know, and
-// then a loss is assumed of every disk.
+// then a loss is assumed of every disk, also of those that the whole half names.
 class LossRecord {
 public:
     // The length of a half, in bytes. Where the states are longer, the next process assumes a loss of every
@@ -63,6 +63,7 @@ private:
     void widen(Gap gap);
     void warn_of_gap() const;
     [[nodiscard]] std::string states();
+    [[nodiscard]] Result<void> make_anew(const std::string& path);
     void tear();
     [[nodiscard]] Result<void> write();
 

@@ -558,9 +558,10 @@ void Transmission::fall_asleep() {
 // --- ending ---
 
 // An acknowledgement comes from the client's kernel, also for a reply that the client never reads because it
-// gives the connection up. A client that flushes
-// again, or disconnects in order, has read how the flush before ended, unless it said so before the reply was
-// there.
+// gives the connection up. A client that flushes again, or disconnects in order, has read how the flush
+// before ended, unless the request was sent before the reply arrived. One that was sent early is told apart
+// only if it arrived before the reply was acknowledged: clients that have one flush in flight at a time are
+// always told.
 void Transmission::settle_losses(const Request& request) {
     const auto command = static_cast<Command>(request.command);
     if (command != Command::flush && command != Command::disconnect) return;
@@ -570,7 +571,7 @@ void Transmission::settle_losses(const Request& request) {
 }
 
 // Before the reply is sent, or later, before anything is waited for: where nothing is left to be taken up,
-// every request that comes from now on comes after the reply.
+// a request that comes from now on is taken for one that was sent after the reply.
 void Transmission::note_telling() {
     if (heard_out_ || !requests_.writer().awaits_delivery()) return;
     heard_out_ = !payload_ && !skip_ && input_.unread() == 0;

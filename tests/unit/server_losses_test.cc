@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -235,7 +236,20 @@ TEST_CASE("another boot of the machine begins without losses") {
     CHECK(Process(folder, {8}).disk()->begin(session(1), false).check());
 }
 
-TEST_CASE("a record that was torn in the middle of a write is a loss of every disk, and keeps what it knew") {
+TEST_CASE("a record that cannot be made anew is not believed by the process after the next") {
+    const Folder folder;
+    { Process process(folder); }
+    LossRecord record;
+    REQUIRE(::mkdir((folder.record() + ".new").c_str(), 0700) == 0);
+    CHECK(!record.open(folder.record(), this_boot));
+    REQUIRE(::rmdir((folder.record() + ".new").c_str()) == 0);
+    LossRecord next;
+    REQUIRE(next.open(folder.record(), this_boot));
+    CHECK(next.forgetful());
+}
+
+TEST_CASE(
+    "a record that was torn in the middle of a write is a loss of every disk, also of those that it names") {
     const Folder folder;
     {
         Process process(folder);
@@ -255,7 +269,7 @@ TEST_CASE("a record that was torn in the middle of a write is a loss of every di
         torn[at] = static_cast<char>(torn[at] + 1);
         folder.set_bytes(torn);
         CHECK(loss_of("another") == EIO);
-        CHECK(loss_of("disk") == ENOSPC);
+        CHECK(loss_of("disk") == EIO);
         CHECK(loss_of("another") == EIO);  // the process after the next knows it, too
     }
     folder.set_bytes("some other content");

@@ -36,6 +36,7 @@ def states(lab: Lab) -> None:
         mode = machine.run(f"stat -c %a /run/holdfast/{name}")
         lab.require(mode == ("644" if name == "nbd0.status" else "755" if name == "until" else "600"), f"{name} has mode {mode}")
     identifier = machine.run("sed -n 's/^session //p' /run/holdfast/nbd0.state")
+    lab.require(len(identifier) >= 8, f"the record's session is {identifier!r}")
     machine.run(f"! grep -F {identifier} /run/holdfast/nbd0.status /sys/block/nbd0/backend")
     server.stop()
     is_now(machine, 7, "reconnecting")
