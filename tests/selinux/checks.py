@@ -229,6 +229,7 @@ CLIENT_NEEDS = """
     dns_port_t tcp_socket name_connect
     net_conf_t file open read                           # resolv.conf
     etc_t file open read                                # nsswitch.conf
+    etc_runtime_t file open read                        # machine-id
     dhcpc_port_t udp_socket name_bind
     sysfs_t file open read write
     sysfs_t lnk_file read
