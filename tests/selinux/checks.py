@@ -230,6 +230,8 @@ CLIENT_NEEDS = """
     net_conf_t file open read                           # resolv.conf
     etc_t file open read                                # nsswitch.conf
     etc_runtime_t file open read                        # machine-id
+    self capability net_admin                           # to end the connection of a daemon that has died
+    self netlink_tcpdiag_socket create read write nlmsg_read nlmsg_write
     dhcpc_port_t udp_socket name_bind
     sysfs_t file open read write
     sysfs_t lnk_file read
@@ -275,7 +277,7 @@ CLIENT_NEVER = """
     init_t process sigkill ptrace signal
     holdfast_server_t process sigkill signal ptrace
     self process ptrace sigkill sigstop signal execmem execstack execheap setexec setcurrent
-    self capability net_admin sys_module sys_rawio mknod chown setuid setgid kill sys_chroot ipc_lock fowner net_raw audit_write
+    self capability sys_module sys_rawio mknod chown setuid setgid kill sys_chroot ipc_lock fowner net_raw audit_write
     self tcp_socket listen accept
     holdfast_port_t tcp_socket name_bind
     ssh_port_t tcp_socket name_bind
