@@ -87,9 +87,8 @@ def _stuck_orphan(lab: Lab, machine: Machine, network: Network, port: int, adopt
     said = machine.run("cat /run/detach /run/detach.said")
     lab.require(said == "0", f"detach --force of an orphan with a stuck sender: {said}")
     machine.wait_until("test -s /run/dd && ! grep -qx 0 /run/dd", timeout=60)
-    # Another device's business goes through.
-    machine.run(f"holdfast-client detach nbd2 && holdfast-client attach {HOST},10832,disk --device nbd2 && "
-                "holdfast-client detach nbd2", timeout=120)
+    # Another device's business goes through; the next round has the device, too.
+    machine.run(f"holdfast-client detach nbd2 && holdfast-client attach {HOST},10832,disk --device nbd2", timeout=120)
     stuck.signal(signal.SIGCONT)
 
 
