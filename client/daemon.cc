@@ -295,7 +295,7 @@ void Daemon::on_kernel_event() {
     if (leaving_) return;
     // Nobody receives on it any more.
     if (!supervisor_->has_link() && link_) (void)purge(link_.get());
-    // It has shut its socket down: whichever that was, none from before is in use.
+    // LINK_DEAD: the kernel has shut its socket down, so no socket from before is in use.
     if (dead == Netlink::LinkDead::yes) forget_older_links();
     tell(LinkEvent::slot_free);
 }

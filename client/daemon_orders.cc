@@ -165,7 +165,7 @@ bool Daemon::detach(bool forced, LineText& failure) {
     return true;
 }
 
-// What the server still holds of the device must not be applied after the writes of a later attachment.
+// Keeps the record for the next attach, which fences the writes that the server still holds of this device.
 void Daemon::leave_record_behind() {
     if (!may_be_fenced(record_, live_)) return;
     if (const auto left = state_file_->leave_behind(live_); !left)

@@ -1,5 +1,5 @@
-// Forks only while the machine shuts down and nothing else proves the disk (Daemon::mind_shutdown), or while a
-// device that is about to grow is idle (Daemon::mind_growth).
+// Forks only while the machine shuts down and nothing else proves the disk (Daemon::mind_shutdown), or while
+// a device that is about to grow is idle (Daemon::mind_growth).
 
 #include "client/disk_proof.hh"
 
@@ -78,7 +78,7 @@ DiskProof::Verdict DiskProof::look(std::uint64_t completed, Time now) noexcept {
     if (completed_ && completed > *completed_) answered_ = now;
     completed_ = completed;
     collect(now);
-    // What was completed or read since a look of long ago may be as old.
+    // Proof from before a long pause may be as old as the pause.
     if (now - std::exchange(looked_, now) > longest_pause) answered_.reset();
     const bool pending = static_cast<bool>(answer_);
     if (!pending && (began_ == Time{} || now - began_ >= between_reads)) start(now);

@@ -31,7 +31,7 @@ enum class GrowthStep : std::uint8_t {
 // How recent an answer must be.
 inline constexpr std::chrono::milliseconds fresh_answer{2000};
 
-// What a growth waits for, for the person who asked for it.
+// Reason why a growth waits, in words for the caller of resize.
 [[nodiscard]] LineText reason_to_wait(const GrowthFacts& facts);
 
 }  // namespace holdfast::client

@@ -20,7 +20,7 @@ public:
     // None is left: the kernel was seen to use a later one, or told that it let go of its socket.
     void forget() noexcept { names_ = no_socket; }
 
-    // What prepare() met; empty where nothing is in the way.
+    // Error of prepare(); empty: the links can be ended.
     [[nodiscard]] std::optional<SysError> problem() const noexcept;
     // Ends them all. Needs CAP_NET_ADMIN.
     [[nodiscard]] Result<void> end() noexcept;

@@ -63,8 +63,8 @@ struct LiveState {
     Monotonic link_changed_at{0};       // when the link came up, or went down
     // Before then no other server machine may be used: the one before may still apply what it holds.
     Monotonic elsewhere_after{0};
-    // Those of which the kernel has one: the link that it was given last, and each before it that it was not
-    // seen to have let go of. Empty: not known.
+    // Sockets of which the kernel uses one: the link that it was given last, and each earlier one that the
+    // kernel was not seen to release. Empty: not known.
     SocketNames link_socket;
     std::chrono::milliseconds last_outage{0};
     std::chrono::milliseconds longest_outage{0};

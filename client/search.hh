@@ -20,7 +20,7 @@ struct SearchRequest {
     std::chrono::seconds dead_after = default_dead_after;
 };
 
-// What is claimed at a server, and is held for the claim: the device that is going to be attached.
+// Claims a session at a server, and holds the device that is going to be attached for that time.
 class Claimant {
 public:
     struct Identity {

@@ -39,8 +39,8 @@ private:
     Fd netlink_;
 };
 
-// What stands in the way of ending a connection, as destroy() and open() tell it, and what can be done: a
-// reason not to disconnect the device now. Allocates nothing.
+// Words for an error of destroy() or open(), with the way out: the reason why the device is not disconnected
+// now. Allocates nothing.
 [[nodiscard]] LineText reason_not_to_disconnect(const SysError& error, std::uint32_t index);
 
 }  // namespace holdfast::client

@@ -170,7 +170,7 @@ Result<TakeoverCall::Handed> take_from(TakeoverCall& call, const ServiceManager*
     return std::unexpected(confirmed.error());
 }
 
-// What the server in use takes at most. An older version has not recorded it: the server is asked, while the
+// Largest request of the server in use. An older version has not recorded it: the server is asked, while the
 // link is up. Else a server with a small maximum would be refused at the next outage, for larger requests
 // that the kernel may have on their way by then.
 std::uint64_t known_request_limit(const KnownDevice& known) {

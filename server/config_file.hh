@@ -13,7 +13,7 @@ namespace holdfast::server {
 struct LoadedConfig {
     Config config;  // when there are errors, only what could be read
     std::vector<Remark> errors;
-    // What was left out at a start, see make_config_for_start(), and why.
+    // Files that a start has left out, and why; see make_config_for_start().
     std::set<std::string> left_out;
     std::vector<Remark> skipped;
     std::vector<Remark> warnings;

@@ -167,7 +167,7 @@ Connection::Turn Connection::turn() {
     std::array<std::uint8_t, 4096> bytes;
     // A client that sends without end has the others' turns between.
     for (int pieces = 0; pieces < 16; ++pieces) {
-        // What it has sent before must not come to anything.
+        // Drops the options that the client sent before.
         if (order_ == Order::fence) return Turn::over;
         const Sent sent = send_output();
         if (sent == Sent::in_part) return order_ == Order::serve ? Turn::writes : Turn::over;

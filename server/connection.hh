@@ -98,7 +98,7 @@ private:
     void run();
     // False: the handshake goes on in the main thread.
     [[nodiscard]] bool carry_out_call();
-    // What the client takes at once of the handshake's output.
+    // Sends as much of the handshake's output as the client takes at once.
     enum class Sent : std::uint8_t { everything, in_part, link_lost };
     [[nodiscard]] Sent send_output();
     [[nodiscard]] bool start_thread_for(Phase phase);

@@ -118,7 +118,7 @@ bool Opener::take_message() {
     const auto request = unpack_request(std::span(bytes).first(static_cast<std::size_t>(count)));
     // Where there was no descriptor left for its socket, too: the server goes by what it has sent.
     const bool counts_unanswered = request && request->call == OpenerCall::commit;
-    // What is no request of ours gets no answer: who sent it finds its socket closed.
+    // An invalid request gets no answer: its sender finds the socket closed.
     const bool answerable = (message.msg_flags & MSG_CTRUNC) == 0 && reply_to;
     if (request && (answerable || counts_unanswered)) handle(*request, std::move(reply_to));
     return true;

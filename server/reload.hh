@@ -22,7 +22,7 @@ public:
     using Has = std::function<bool(const Endpoint&)>;
     static constexpr std::chrono::seconds patience{30};
 
-    // What the new configuration is, for both processes once the server has sent commit. `sockets` has those
+    // The new configuration, in force in both processes once the server has sent commit. `sockets` has those
     // of the listeners that had none, by their numbers.
     struct Result {
         LoadedConfig loaded;

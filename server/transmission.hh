@@ -135,9 +135,9 @@ private:
     bool held_back_ = false;        // nothing more is received until there is room for what is here
     bool dormant_ = false;          // run() is left, to be called again
     ThreadKeeping keeping_;
-    bool ending_ = false;           // nothing more is taken up
-    bool link_lost_ = false;        // nothing more is sent
-    std::string why_;               // gives meaning to ending_
+    bool ending_ = false;     // nothing more is taken up
+    bool link_lost_ = false;  // nothing more is sent
+    std::string why_;         // gives meaning to ending_
 };
 
 }  // namespace holdfast::server

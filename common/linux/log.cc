@@ -241,7 +241,7 @@ void Backlog::finish() {
         (void)::poll(nullptr, 0, pause_ms);
     if (!copier_) return;
     own_.reset();
-    // What other threads still say is lost: stderr's disk may hang, and they with it.
+    // Drops later lines of other threads: stderr's disk may hang, and those threads with it.
     kind_ = Kind::none;
     pollfd ended{copier_.get(), 0, 0};
     (void)::poll(&ended, 1, patience_ms);
