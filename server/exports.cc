@@ -124,7 +124,9 @@ Writer ClientExports::begin(const ExportConfig& config, Volume& volume, bool cla
                         config.name, peer_.name, direct ? "without" : "through"));
     }
     DiskLosses& losses = volume.losses();
-    return claimed ? losses.begin(claim_->session.id, claim_->first) : losses.begin_nameless(peer_.host);
+    // What was lost before its session was new was settled by the claim; its other slots may have written
+    // since.
+    return claimed ? losses.begin(claim_->session.id, false) : losses.begin_nameless(peer_.host);
 }
 
 // One connection may be refused again and again. An honest one is seldom refused more than once.
@@ -218,7 +220,7 @@ std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::Session
     const std::uint32_t host_flags = (of_host ? nbd::host_fenced : 0) | (stable ? nbd::writes_stable : 0);
     std::string identity = config.identity.empty() ? use->volume().identity() : config.identity;
     claim_.emplace(&config, std::move(identity), nullptr, std::move(*use),
-                   ConnectionFacts::Session{request.session, request.slot, request.generation}, false, false);
+                   ConnectionFacts::Session{request.session, request.slot, request.generation}, false);
     auto place = shared_.sessions.claim({{request.session, request.slot, config.name},
                                          request.generation,
                                          line_.connection,
@@ -233,8 +235,8 @@ std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::Session
     // A claim that is refused changes nothing: its session may have written with a higher generation, or from
     // another slot, and is to be told of what was lost. One that only waits in vain comes again, with a
     // higher generation.
-    claim_->first = request.generation == 1 && request.slot == 0 && claim_->place->is_first();
-    if (!config.readonly) (void)claim_->use.volume().losses().begin(request.session, claim_->first);
+    const bool first = request.generation == 1 && request.slot == 0 && claim_->place->is_first();
+    if (!config.readonly) (void)claim_->use.volume().losses().begin(request.session, first);
     if (const auto stands = wait_for_fence(request); !stands) return std::unexpected(stands.error());
     if (peer_.address) shared_.known_clients.add(*peer_.address);
     return nbd::ClaimAnswer{shared_.boot_identity, claim_->identity, host_flags};

@@ -158,7 +158,6 @@ private:
         // between.
         VolumeUse use;
         ConnectionFacts::Session session;
-        bool first;           // nobody has written in this session yet
         bool stands = false;  // every older connection has let go
     };
 

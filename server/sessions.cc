@@ -85,16 +85,14 @@ void Sessions::fence(SessionPlace& place) {
     place.connection_.fence();
 }
 
-// To one export, by any slot, with a connection now or remembered.
-bool Sessions::knows_session(const SessionKey& key) const {
-    for (auto one = slots_.lower_bound({key.session, 0, {}});
-         one != slots_.end() && one->first.session == key.session; ++one)
-        if (one->first.export_name == key.export_name) return true;
-    return false;
+// To any export, since two may have one disk; by any slot, with a connection now or remembered.
+bool Sessions::knows_session(const nbd::Uuid& session) const {
+    const auto one = slots_.lower_bound({session, 0, {}});
+    return one != slots_.end() && one->first.session == session;
 }
 
 std::unique_ptr<SessionPlace> Sessions::take(const Claimant& claimant) {
-    const bool seen = knows_session(claimant.key);
+    const bool seen = knows_session(claimant.key.session);
     const auto [found, first] = slots_.try_emplace(claimant.key);
     Slot& slot = found->second;
     if (!first && slot.places.empty()) idle_[claimant.key.export_name].erase(slot.idle);

@@ -127,7 +127,7 @@ public:
     [[nodiscard]] bool fenced() const;
     // Those that let go while this was the newest.
     [[nodiscard]] std::vector<FencedConnection> fenced_by_this() const;
-    // Its session had no connection to the export before, as far as is remembered.
+    // Its session had no connection before, to any export, as far as is remembered.
     [[nodiscard]] bool is_first() const noexcept { return first_; }
     // Of this connection, for who fenced it. Before it lets go.
     void set_unread(std::uint64_t bytes) { unread_ = bytes; }
@@ -214,7 +214,7 @@ private:
     [[nodiscard]] std::optional<ClaimRefusal> flaw_of(const Claimant& claimant) const;
     [[nodiscard]] Rival look_for_rival(const Claimant& claimant, std::chrono::steady_clock::time_point since,
                                        std::string& peer);
-    [[nodiscard]] bool knows_session(const SessionKey& key) const;
+    [[nodiscard]] bool knows_session(const nbd::Uuid& session) const;
     [[nodiscard]] std::unique_ptr<SessionPlace> take(const Claimant& claimant);
     void enter_host(const HostClaim& claim, SessionPlace& place);
     void fence(SessionPlace& place);

@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from support import MIB, Bench, Server, output, test, wait_for
-from test_session import CLIENT_FLAGS, FUA, POLICY, ended, enter, entered, flush, go, refused, write
-from test_hostile import receive
+from test_session import CLIENT_FLAGS, FUA, POLICY, answer, claim, ended, enter, entered, flush, go, refused, write
+from test_hostile import dial, receive
 
 GOOD, EIO, ENOSPC = (struct.pack(">II", 0x67446698, error) for error in (0, errno.EIO, errno.ENOSPC))
 OTHER = b"o" * 16
@@ -20,8 +20,9 @@ OTHER = b"o" * 16
 class Disk:
     """A server whose disk fails when it is told to, and which can be started again on the same disk."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, further_exports: str = "") -> None:
         self._bench = bench
+        self._further_exports = further_exports
         self._errors = bench.file("errors", content=bytes(2))
         library = bench.folder / "failing_disk.so"
         output("cc", "-shared", "-fPIC", "-o", library, Path(__file__).with_name("failing_disk.c"), "-ldl")
@@ -39,7 +40,7 @@ statussocket = {self._bench.folder}/status.sock
 [disk]
 exportname = {self._bench.folder}/disk
 cache = writeback
-""")
+{self._further_exports}""")
         return self.server
 
     def fails(self, of_flush: int = 0, of_write: int = 0) -> None:
@@ -242,3 +243,33 @@ def another_slot(bench: Bench) -> None:
         disk.fails()
         with enter(disk.server, 1, slot=0) as first:
             assert told(first) == [EIO, GOOD]
+
+
+@test("a slot that claims before a loss and enters after it is told of what its session wrote from another slot")
+def entered_late(bench: Bench) -> None:
+    disk = Disk(bench)
+    with dial(disk.server) as first:
+        first.sendall(CLIENT_FLAGS + claim(1, slot=0))
+        answer(first)
+        with enter(disk.server, 1, slot=1) as one:
+            wrote(one)
+        disk.fails(of_flush=errno.EIO)
+        with enter(disk.server, None) as nameless:
+            assert flush(nameless)[:8] == EIO
+        disk.fails()
+        first.sendall(go(b"disk"))
+        entered(first)
+        assert told(first) == [EIO, GOOD]
+
+
+@test("a session that comes to a disk by another export, too, is told of what it wrote by the first")
+def another_export(bench: Bench) -> None:
+    disk = Disk(bench, f"[other]\nexportname = {bench.folder}/disk\ncache = writeback\n")
+    with enter(disk.server, 1) as one:
+        wrote(one)
+        disk.fails(of_flush=errno.EIO)
+        with enter(disk.server, None) as nameless:
+            assert flush(nameless)[:8] == EIO
+        disk.fails()
+        with enter(disk.server, 1, name=b"other") as other:
+            assert told(other) == [EIO, GOOD]
