@@ -225,8 +225,12 @@ void Connection::end() {
     handshake_.reset();
     // The last user of a disk flushes and closes it, for which the main thread cannot wait.
     if (exports_ && exports_->uses_disk()) {
-        phase_ = Phase::leaving;
-        if (start()) return;
+        const bool again = phase_.exchange(Phase::leaving) == Phase::leaving;
+        const Result<void> started = start();
+        if (!started && !again)
+            log::warning(fmt::format("{}: {}; its disk is closed later", peer_.name,
+                                     started.error().message()));
+        return;
     }
     exports_.reset();
     ended_ = true;

@@ -66,6 +66,8 @@ public:
     // The handshake has come to nothing: ended() from here on, or as soon as a thread has let a disk go that
     // it claimed. Not while a thread works for it.
     void end();
+    // There was no thread to be had for that. Call end() again later.
+    [[nodiscard]] bool waits_for_thread() const noexcept { return phase_ == Phase::leaving && !started_; }
     void log_handshake_end(const std::string& why) const;
     void log_timeout() const;
     void log_pushed_out() const;

@@ -408,6 +408,10 @@ void Server::wake(Sleeping::iterator sleeping) {
 void Server::wake_all() {
     wake_again_ = Clock::time_point::max();
     for (auto next = sleeping_.begin(); next != sleeping_.end();) wake(next++);
+    for (Connection& one : connections_) {
+        if (one.waits_for_thread()) one.end();
+    }
+    remove_ended();
 }
 
 void Server::on_changed() {
@@ -420,6 +424,8 @@ void Server::on_changed() {
 }
 
 void Server::remove_ended() {
+    if (std::ranges::any_of(connections_, &Connection::waits_for_thread))
+        wake_again_ = std::min(wake_again_, Clock::now() + std::chrono::seconds(1));
     connections_.remove_if([this](const Connection& one) {
         if (!one.ended() || lobby_.has(one)) return false;
         places_.leave(one.peer().address);

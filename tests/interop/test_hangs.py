@@ -100,6 +100,34 @@ def claim_ends(bench: Bench) -> None:
         hang.release()
 
 
+@test("a claim that ends while there is no thread to be had lets its disk go later, and holds up nobody meanwhile")
+def claim_ends_without_thread(bench: Bench) -> None:
+    sock = bench.folder / "status"
+    with HangingDisk(bench.folder / "dead", MIB) as hang:
+        config = CONFIG.format(disk=bench.file("disk", MIB), hang=hang.path, timeout=5).replace("= none", f"= {sock}\nuser = nobody")
+        server = bench.serve(config=config)
+        status = [bench.server_program, "status", "--socket", sock]
+        with dial(server) as claimed:
+            with dial(server) as writer:
+                writer.sendall(CLIENT_FLAGS + go(b"hang"))
+                receive(writer, 20 + 12 + 20)
+                write(writer)
+                claimed.sendall(CLIENT_FLAGS + claim(1, b"hang"))
+                answer(claimed)
+            server.wait_for_log("closed:")
+            hang.hang = {FSYNC}
+            # The server's own user may do that without a privilege.
+            limit = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "prlimit", "--pid", str(server.process.pid)]
+            output(*limit, "--nproc=1:")
+        server.wait_for_log("its disk is closed later")
+        assert "export disk" in output(*status)
+        output(*limit, "--nproc=1000:")
+        hang.wait_for_hanging(FSYNC)
+        assert answer_to_go(server, b"disk")[0] == ACK
+        assert "export disk" in output(*status)
+        hang.release()
+
+
 def with_every_call_taken(server: Server, hang: HangingDisk, name: bytes) -> list[socket.socket]:
     """Clients whose requests hang with the disk, as many as one export may have."""
     hang.hang = {OPEN}
