@@ -17,6 +17,7 @@
 #include "server/daemon.hh"
 #include "server/disk_identity.hh"
 #include "server/disk_opening.hh"
+#include "server/helper_process.hh"
 #include "server/identity.hh"
 #include "server/inherited_sockets.hh"
 #include "server/options.hh"
@@ -37,32 +38,74 @@ void print(std::FILE* stream, std::string_view text) {
     std::fputc('\n', stream);
 }
 
-// What clients are told of each disk, so that it can be compared with what another server says. Those of a
-// virtual export differ, and what is not there has been warned of.
-void print_identities(const Config& config) {
+// A line for each export with the identity that clients are told, so that it can be compared with what
+// another server says. Those of a virtual export differ, and a path that is not there, or does not answer,
+// has been warned of.
+std::string identities(const Config& config, const HangingPaths& hanging) {
+    std::string lines;
     for (const ExportConfig& one : config.exports) {
+        if (hanging.contains(one.path)) continue;
         const Result<std::string> identity = one.identity.empty() && !one.is_virtual()
                                                  ? disk_identity(one.path)
                                                  : Result<std::string>(one.identity);
-        if (identity && !identity->empty()) print(stdout, fmt::format("[{}]: {}", one.name, *identity));
+        if (identity && !identity->empty()) lines += fmt::format("[{}]: {}\n", one.name, *identity);
     }
+    return lines;
 }
 
-// How each export is opened. Of a virtual one it depends on the client.
-void print_cache_modes(const Config& config) {
+// A line for each export with the way in which it is opened. Of a virtual one that depends on the client.
+std::string cache_modes(const Config& config, const HangingPaths& hanging) {
+    std::string lines;
     for (const ExportConfig& one : config.exports) {
-        if (one.is_virtual()) continue;
+        if (one.is_virtual() || hanging.contains(one.path)) continue;
         const auto direct = find_direct({one.path, !one.readonly, 0, one.direct()});
         if (!direct) continue;
-        print(stdout,
-              fmt::format("[{}]: cache = {}{}", one.name, word_of(cache_mode(*direct, one.durable_writes())),
-                          one.cache ? "" : " (default)"));
+        lines +=
+            fmt::format("[{}]: cache = {}{}\n", one.name, word_of(cache_mode(*direct, one.durable_writes())),
+                        one.cache ? "" : " (default)");
     }
+    return lines;
 }
 
-void print_all(const std::vector<Remark>& remarks, std::string_view kind) {
+std::string lines_of(const std::vector<Remark>& remarks, std::string_view kind) {
+    std::string lines;
     for (const Remark& one : remarks)
-        print(stdout, fmt::format("{}: {}: {}", to_string(one.place), kind, one.text));
+        lines += fmt::format("{}: {}: {}\n", to_string(one.place), kind, one.text);
+    return lines;
+}
+
+// Findings about the disks and authfiles of a configuration, in lines.
+struct Findings {
+    std::size_t mistakes = 0;
+    std::string remarks;
+    std::string disks;
+};
+
+// A disk that hangs keeps the process that looks at it, and this one could not end: so a child looks.
+Findings find_apart(const Config& config, const std::string& config_path) {
+    constexpr std::chrono::seconds patience{15};  // look_around() ends by itself before that
+    const auto reply = ask_helper(
+        [&] {
+            (void)::dup2(STDOUT_FILENO, STDERR_FILENO);  // who reads this program's output waits for no child
+            const Surroundings around = look_around(config);
+            const HangingPaths hanging(around.hanging.begin(), around.hanging.end());
+            OpenerAnswer answer;
+            answer.packed.number(around.mistakes.size());
+            answer.packed.text(lines_of(around.mistakes, "error") + lines_of(around.warnings, "warning"));
+            answer.packed.text(identities(config, hanging) + cache_modes(config, hanging));
+            return answer;
+        },
+        patience);
+    Findings findings;
+    if (reply) {
+        Unpacker from(reply->bytes);
+        findings.mistakes = from.number<std::size_t>();
+        findings.remarks = from.text();
+        findings.disks = from.text();
+        if (from.complete()) return findings;
+    }
+    const std::string why = reply ? "the answer was not whole" : reply.error();
+    return {1, lines_of({{{config_path, 0}, "the disks were not looked at: " + why}}, "error"), {}};
 }
 
 // Everything that can be said of the configuration, for a person or a script at a terminal.
@@ -72,13 +115,11 @@ int check(const Options& options) {
     const bool starts = make_config_for_start(options, texts).errors.empty();
     const std::expected<std::optional<Identity>, std::string> identity =
         find_identity(loaded.config.user, loaded.config.group);
-    const Surroundings around = look_around(loaded.config);
+    const Findings found = find_apart(loaded.config, options.config);
     if (!identity) loaded.errors.push_back({{options.config, 0}, identity.error()});
-    print_all(loaded.errors, "error");
-    print_all(around.mistakes, "error");
-    print_all(loaded.warnings, "warning");
-    print_all(around.warnings, "warning");
-    const std::size_t mistakes = loaded.errors.size() + around.mistakes.size();
+    std::fputs((lines_of(loaded.errors, "error") + lines_of(loaded.warnings, "warning")).c_str(), stdout);
+    std::fputs(found.remarks.c_str(), stdout);
+    const std::size_t mistakes = loaded.errors.size() + found.mistakes;
     if (mistakes != 0) {
         print(stdout, fmt::format("{} mistakes; holdfast-server would {}", mistakes,
                                   loaded.errors.empty() ? "let nobody in where it needs these files"
@@ -86,8 +127,7 @@ int check(const Options& options) {
                                                         : "not start"));
         return not_started;
     }
-    print_identities(loaded.config);
-    print_cache_modes(loaded.config);
+    std::fputs(found.disks.c_str(), stdout);
     print(stdout, fmt::format("good: {} exports", loaded.config.exports.size()));
     return good;
 }

@@ -271,6 +271,22 @@ def dead_path(bench: Bench) -> None:
         assert server.process.wait(timeout=60) == 0
 
 
+@test("--check passes over a path that does not answer, says so, and judges the others")
+def check_beside_dead_path(bench: Bench) -> None:
+    with HangingDisk(bench.folder / "dead", MIB) as hang:
+        hang.hang = {LOOKUP}
+        config = CONFIG.format(disk=bench.file("disk", MIB), hang=hang.path, timeout=5)
+        file = bench.file("check.conf", content=config.replace("@PORT@", "10809").encode())
+        check = subprocess.Popen([bench.server_program, "--config", file, "--check"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            said, _ = check.communicate(timeout=30)
+        finally:
+            hang.release()  # the kernel ends no process before
+        assert check.returncode == 0, said
+        assert f"[hang]: {hang.path}: no answer for 5 s" in said and "[disk]: cache = " in said, said
+        assert "good: 2 exports" in said, said
+
+
 @test("an authfile on a disk that hangs keeps out its own export's clients and no other's, however often they come")
 def dead_authfile(bench: Bench) -> None:
     disk, good = bench.file("disk", MIB), bench.file("clients", content=b"127.0.0.0/8\n")
