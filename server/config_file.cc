@@ -80,7 +80,7 @@ std::vector<T> do_for_paths(std::vector<PathTask<T>> tasks, const HangingPaths& 
             hanging.push_back(one.path);
             results.push_back(one.otherwise(fmt::format("no answer for {} s", patience.count())));
         } else {
-            results.push_back(one.otherwise("too many other paths hang"));
+            results.push_back(one.otherwise("too many other paths hang, or there is no thread to be had"));
         }
     }
     return results;

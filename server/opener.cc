@@ -36,6 +36,8 @@ OpenerAnswer answer_with(const std::expected<T, VolumeRefusal>& value) {
     return answer;
 }
 
+constexpr std::string_view no_such_export = "there is no such export any more";
+
 std::string file_group(const std::string& path) { return "file " + path; }
 std::string listen_group(const Endpoint& endpoint) { return "listen on " + to_string(endpoint); }
 
@@ -129,6 +131,9 @@ void Opener::handle(const OpenerRequest& request, Fd reply_to) {
         case OpenerCall::find:
         case OpenerCall::open:
         case OpenerCall::look:
+            // No process for a name that the server made up.
+            if (config_.find(request.name) == nullptr)
+                return send(refusal(OpenerStatus::absent, no_such_export), reply_to.get(), MSG_DONTWAIT);
             if (has_place(request, reply_to)) answer_apart(request, std::move(reply_to), nullptr);
             return;
         case OpenerCall::authfiles:
@@ -215,7 +220,7 @@ VolumeRequest Opener::request_for(const ExportConfig& config, const std::string&
 
 OpenerAnswer Opener::answer(const OpenerRequest& request) const {
     const ExportConfig* const config = config_.find(request.name);
-    if (config == nullptr) return refusal(OpenerStatus::absent, "there is no such export any more");
+    if (config == nullptr) return refusal(OpenerStatus::absent, no_such_export);
     if (request.host.empty()) return refusal(OpenerStatus::refused, "the client has no address");
     const VolumeRequest disk = request_for(*config, request.host);
     switch (request.call) {

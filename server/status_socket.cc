@@ -41,11 +41,6 @@ std::string answer_to(std::string_view request, const StatusSocket::Source& sour
     return response("404 Not Found", plain, "/status /status.json /metrics\n");
 }
 
-StatusSocket::~StatusSocket() {
-    // May not be permitted to the user that we have become; the next start replaces it.
-    if (listener_) (void)::unlink(path_.c_str());
-}
-
 std::expected<void, std::string> StatusSocket::open(const std::string& path,
                                                     const std::optional<Identity>& owner, Source source) {
     constexpr std::chrono::seconds file_system_patience{10};
@@ -66,7 +61,6 @@ std::expected<void, std::string> StatusSocket::open(const std::string& path,
     event.data.ptr = nullptr;
     if (!epoll || ::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, sockets->front().get(), &event) != 0)
         return std::unexpected("the status: " + SysError{errno, "epoll"}.message());
-    path_ = path;
     source_ = std::move(source);
     epoll_ = std::move(epoll);
     listener_ = std::move(sockets->front());

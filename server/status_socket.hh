@@ -28,11 +28,10 @@ public:
     StatusSocket() = default;
     StatusSocket(const StatusSocket&) = delete;
     StatusSocket& operator=(const StatusSocket&) = delete;
-    ~StatusSocket();
 
     // Binds, with mode 0660, for `owner` where there is one; makes the folder where only that is missing.
-    // `source` must be callable as long as this lives. Nothing is opened by its path after this. The error
-    // names the path.
+    // The opener removes the socket at the end. `source` must be callable as long as this lives. Nothing is
+    // opened by its path after this. The error names the path.
     [[nodiscard]] std::expected<void, std::string> open(const std::string& path,
                                                         const std::optional<Identity>& owner, Source source);
     // To be watched for reading; then turn(). -1 before open().
@@ -57,7 +56,6 @@ private:
     [[nodiscard]] Outcome serve(Client& client);
     [[nodiscard]] static Outcome send_some(Client& client);
 
-    std::string path_;
     Source source_;
     Fd epoll_;  // the listener's and the clients' own, so that the main loop sees one descriptor
     Fd listener_;

@@ -331,8 +331,12 @@ TEST_CASE("what is no request gets no answer, and the opener goes on") {
 TEST_CASE("requests that wait are bounded, and leave every export that has none waiting a place") {
     Folder folder;
     const std::string disk = folder.write("disk", std::string(4096, 'd'));
-    Running opener(folder.write("server.conf",
-                                "[generic]\nhandshaketimeout = 3600\n[disk]\nexportname = " + disk + "\n"));
+    constexpr std::size_t others = Opener::most / Opener::most_for_one;
+    std::string text = "[generic]\nhandshaketimeout = 3600\n";
+    const auto add = [&](const std::string& name) { text += "[" + name + "]\nexportname = " + disk + "\n"; };
+    for (const char* const name : {"disk", "x", "late"}) add(name);
+    for (std::size_t i = 1; i < others; ++i) add(std::to_string(i));
+    Running opener(folder.write("server.conf", text));
     OpenerLink& link = opener.link;
     std::vector<Fd> unread;
     const auto ask = [&](const std::string& name) {
@@ -353,12 +357,15 @@ TEST_CASE("requests that wait are bounded, and leave every export that has none 
     fill("x");
     CHECK(is_busy("x"));
     CHECK(link.find(wanted("disk")).has_value());
-    for (std::size_t i = 1; i < Opener::most / Opener::most_for_one; ++i) fill(std::to_string(i));
+    for (std::size_t i = 1; i < others; ++i) fill(std::to_string(i));
     CHECK(link.find(wanted("disk")).has_value());
     CHECK(link.find(wanted("disk")).has_value());
     ask("late");
     CHECK(is_busy("late"));
     CHECK(is_busy("x"));
+    // A name that is in no configuration has no process, and so no place.
+    ask("made up");
+    CHECK_FALSE(is_busy("made up"));
     unread.clear();
     CHECK(link.find(wanted("disk")).has_value());
 }
