@@ -569,7 +569,9 @@ bool Daemon::device_is_ours() const noexcept { return sysfs_.may_be(record_.iden
 
 bool Daemon::give_device_up(std::string_view reason) {
     if (const LineText problem = end_links(); !problem.empty()) {
-        log::error(LineText::of("{}: not given up: {}", name(), problem));
+        // Tried again with each attempt to link.
+        if (told_.is_new(live_.target, problem))
+            log::error(LineText::of("{}: not given up: {}", name(), problem));
         return false;
     }
     log::error(LineText::of("{}: given up, and its file system gets errors: {}", name(), reason));
