@@ -34,6 +34,7 @@
 #include "client/netlink.hh"
 #include "client/pause.hh"
 #include "client/resident.hh"
+#include "client/second_writer.hh"
 #include "client/settle.hh"
 #include "client/sysfs.hh"
 #include "client/takeover.hh"
@@ -302,7 +303,10 @@ std::expected<Connected, Failure> connect_to_server(const AttachRequest& request
     for (int tries = 1;; ++tries) {
         auto found = search(searched, reservation, report);
         if (!found) return std::unexpected(found.error());
-        if (!request.read_only)
+        const bool writes = !request.read_only && (found->link.offer.flags & nbd::flag_read_only) == 0;
+        if (writes)
+            if (const auto free = refuse_second_writer(*found); !free) return std::unexpected(free.error());
+        if (writes)
             if (const auto fenced = fence_given_up(*found, searched.dead_after); !fenced)
                 return std::unexpected(fenced.error());
         DeviceConfiguration configuration = configuration_for(request, reservation.index(), *found);

@@ -126,8 +126,8 @@ Result<PublicReading> read_public_file(std::uint32_t index, const char* folder) 
     return PublicReading{std::move(*text), whole.l_type == F_WRLCK};
 }
 
-Result<std::string> read_state_file(std::uint32_t index) {
-    const std::string path = fmt::format("{}/nbd{}.state", run_directory, index);
+Result<std::string> read_state_file(std::uint32_t index, const char* folder) {
+    const std::string path = fmt::format("{}/nbd{}.state", folder, index);
     const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file) return sys_error("open");
     return read_whole(file);

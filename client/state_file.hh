@@ -69,6 +69,6 @@ struct PublicReading {
 [[nodiscard]] Result<PublicReading> read_public_file(std::uint32_t index, const char* folder = run_directory);
 
 // The text of the file. ENOENT: there is none.
-[[nodiscard]] Result<std::string> read_state_file(std::uint32_t index);
+[[nodiscard]] Result<std::string> read_state_file(std::uint32_t index, const char* folder = run_directory);
 
 }  // namespace holdfast::client

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "client/given_up.hh"
 #include "client/new_targets.hh"
 #include "client/search.hh"
+#include "client/second_writer.hh"
 #include "client/state_file.hh"
 #include "common/linux/fd.hh"
 #include "common/protocol/constants.hh"
@@ -394,6 +396,47 @@ TEST_CASE("a device that was given up is fenced by its session before its disk i
         REQUIRE_FALSE(fenced);
         CHECK(fenced.error().text.find("/dev/nbd5, which was detached by force") != std::string::npos);
         CHECK(std::filesystem::exists(record));
+    }
+}
+
+TEST_CASE("a disk that another device of this machine writes to is refused a second one") {
+    const Folder folder;
+    const std::string path = folder.socket("server");
+    KnownDevice known = device_of(path);
+    known.record.index = 5;
+    Found found = found_at(path);
+    const std::string block = folder.socket("block");
+    std::string backend = known.record.identifier;
+    const auto judge = [&] {
+        std::filesystem::create_directories(block + "/nbd5");
+        std::filesystem::create_directories(block + "/nbd6");
+        std::ofstream(block + "/nbd5/backend") << backend << "\n";
+        auto file = StateFile::open(known.record, folder.path().c_str());
+        REQUIRE(file);
+        REQUIRE(file->save(known.live));
+        return refuse_second_writer(found, folder.path().c_str(), block.c_str());
+    };
+    SUBCASE("with the device's name") {
+        const auto free = judge();
+        REQUIRE_FALSE(free);
+        CHECK(free.error().code == ExitCode::busy);
+        CHECK(free.error().text.find("/dev/nbd5 has this disk already") != std::string::npos);
+    }
+    SUBCASE("but not where it is another disk") {
+        known.live.export_identity = "disk-b";
+        CHECK(judge());
+    }
+    SUBCASE("nor where the other device only reads") {
+        known.record.server_flags |= nbd::flag_read_only;
+        CHECK(judge());
+    }
+    SUBCASE("nor by a record of a device that is not attached any more, or by another program") {
+        backend = "another";
+        CHECK(judge());
+    }
+    SUBCASE("nor where the server states no identity") {
+        found.link.session.reset();
+        CHECK(judge());
     }
 }
 
