@@ -84,6 +84,17 @@ class Server:
         return self.process.wait(timeout=60)
 
 
+def opener_of(server: Server) -> int:
+    """The child of the server that has this name."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+
+    def named() -> list[int]:
+        return [int(pid) for pid in children.read_text().split() if Path(f"/proc/{pid}/comm").read_text() == "holdfast-opener\n"]
+
+    wait_for(lambda: len(named()) == 1, "the opener")  # the port answers a moment before
+    return named()[0]
+
+
 @dataclass
 class Bench:
     """What one test works with: the flavour under test, a folder of its own, and what is to be ended afterwards."""

@@ -7,24 +7,13 @@ import stat
 from pathlib import Path
 
 import nbd
-from support import MIB, Bench, Server, answers, free_port, output, test, wait_for
+from support import MIB, Bench, Server, answers, free_port, opener_of, output, test, wait_for
 from test_operation import connect, refused
 
 
 def status(pid: int) -> dict[str, str]:
     text = Path(f"/proc/{pid}/status").read_text()
     return {key: value.strip() for key, value in (line.split(":", 1) for line in text.splitlines())}
-
-
-def opener_of(server: Server) -> int:
-    """The child of the server that has this name."""
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
-
-    def named() -> list[int]:
-        return [int(pid) for pid in children.read_text().split() if Path(f"/proc/{pid}/comm").read_text() == "holdfast-opener\n"]
-
-    wait_for(lambda: len(named()) == 1, "the opener")  # the port answers a moment before
-    return named()[0]
 
 
 def is_sanitized(bench: Bench) -> bool:

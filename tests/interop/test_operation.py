@@ -1,12 +1,16 @@
 """What an administrator does with a running server: configure it, check it, reload it, stop it."""
 import errno
+import json
+import os
+import resource
 import signal
 import socket
 import struct
 import threading
+from pathlib import Path
 
 import nbd
-from support import MIB, Bench, answers, free_port, output, test, wait_for
+from support import MIB, Bench, Server, answers, free_port, opener_of, output, test, wait_for
 
 CLASSIC = """[generic]
 port = @PORT@
@@ -30,6 +34,11 @@ def refused(uri: str) -> bool:
     except nbd.Error:
         return True
     return False
+
+
+def exports_of(server: Server) -> set[str]:
+    listed = json.loads(output("nbdinfo", "--list", "--json", server.uri()))["exports"]
+    return {export["export-name"] for export in listed}
 
 
 @test("the classic configuration serves its export by name, and as the default of its own port")
@@ -210,6 +219,38 @@ def bad_reload(bench: Bench) -> None:
     server.signal(signal.SIGHUP)
     server.wait_for_log(f"{config}:6")
     assert not refused(server.uri("disk"))
+
+
+@test("a reload of which the opener cannot be told leaves both processes with the old configuration")
+def untold_reload(bench: Bench) -> None:
+    disk = bench.file("disk", MIB)
+    server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\nallowlist = true\n"
+                                f"[first]\nexportname = {disk}\n")
+    config = bench.folder / "server.conf"
+    config.write_text(config.read_text().replace("[first]", "[second]"))
+    pid = server.process.pid
+    opener = opener_of(server)
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+
+    def sockets() -> set[str]:
+        return {name for file in Path(f"/proc/{pid}/fd").iterdir() if (name := os.readlink(file)).startswith("socket:")}
+
+    os.kill(opener, signal.SIGSTOP)
+    try:
+        before = sockets()
+        server.signal(signal.SIGHUP)
+        wait_for(lambda: bool(sockets() - before), "the request for the files")
+        # No descriptor is left for the request that follows, commit.
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    finally:
+        os.kill(opener, signal.SIGCONT)
+    server.wait_for_log("the reload failed; the old configuration stays in force")
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    assert "configuration read again" not in server.log()
+    assert exports_of(server) == {"first"} and not refused(server.uri("first"))
+    server.signal(signal.SIGHUP)
+    server.wait_for_log("configuration read again")
+    assert exports_of(server) == {"second"} and not refused(server.uri("second"))
 
 
 @test("SIGTERM under load finishes what is in flight, answers nothing with an error, and leaves")

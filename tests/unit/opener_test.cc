@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -125,6 +126,14 @@ bool answered(const OpenerLink& link, std::span<const std::uint8_t> bytes, std::
     theirs.reset();
     char byte = 0;
     return ::read(ours.get(), &byte, 1) > 0;
+}
+
+// The process of the opener.
+pid_t only_child() {
+    pid_t child = -1;
+    std::ifstream("/proc/thread-self/children") >> child;
+    REQUIRE(child > 0);
+    return child;
 }
 
 std::vector<std::uint8_t> request(OpenerCall call, std::string name, std::string host = "127.0.0.1") {
@@ -308,6 +317,26 @@ TEST_CASE("a reload waits for no answer to commit, which the opener takes before
     CHECK_FALSE(opener.link.find(wanted("old")).has_value());
 }
 
+TEST_CASE(
+    "an opener that has no descriptor left for its answer carries out commit anyway, and nothing else") {
+    Folder folder;
+    const std::string disk = folder.write("disk", std::string(4096, 'd'));
+    Running opener(folder.write("server.conf", "[old]\nexportname = " + disk + "\n"));
+    OpenerLink& link = opener.link;
+    folder.write("server.conf", "[new]\nexportname = " + disk + "\n");
+    REQUIRE(reload(link));
+    const pid_t child = only_child();
+    rlimit limit{};
+    REQUIRE(::prlimit(child, RLIMIT_NOFILE, nullptr, &limit) == 0);
+    const rlimit none{3, limit.rlim_max};
+    REQUIRE(::prlimit(child, RLIMIT_NOFILE, &none, nullptr) == 0);
+    CHECK_FALSE(answered(link, request(OpenerCall::find, "old"), 1));
+    CHECK_FALSE(answered(link, request(OpenerCall::commit, ""), 1));
+    REQUIRE(::prlimit(child, RLIMIT_NOFILE, &limit, nullptr) == 0);
+    CHECK(link.find(wanted("new")).has_value());
+    CHECK_FALSE(link.find(wanted("old")).has_value());
+}
+
 TEST_CASE("what is no request gets no answer, and the opener goes on") {
     Folder folder;
     const std::string disk = folder.write("disk", std::string(4096, 'd'));
@@ -399,10 +428,7 @@ TEST_CASE("the opener's end is seen at once, although a process of it still answ
     CHECK(link.find(wanted("disk")).has_value());  // so that the request before it was taken up
     pollfd gone{link.fd(), POLLIN, 0};
     CHECK(::poll(&gone, 1, 0) == 0);
-    pid_t child = -1;
-    std::ifstream("/proc/thread-self/children") >> child;
-    REQUIRE(child > 0);
-    REQUIRE(::kill(child, SIGKILL) == 0);
+    REQUIRE(::kill(only_child(), SIGKILL) == 0);
     CHECK(::poll(&gone, 1, 60'000) == 1);
     CHECK(link.find(wanted("disk")).error().text == "the process that opens the disks gave no answer");
 }
