@@ -1,7 +1,9 @@
 // Who hears of a lost write, and who need not; and what the next server process knows of it.
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,8 +12,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <iterator>
 
 #include "common/linux/log.hh"
@@ -91,6 +95,21 @@ public:
 private:
     rlimit before_{};
 };
+
+// Replaces the states of the half at `at`, and makes its checksum (FNV-1a, with the checksum itself as zeros)
+// that of the new ones.
+void replace_states(std::string& record, std::size_t at, const std::string& states) {
+    constexpr std::size_t head = 48;
+    constexpr std::size_t checksum = 32;
+    const auto length = static_cast<std::uint32_t>(states.size());
+    std::memset(record.data() + at + checksum, 0, sizeof(std::uint64_t));
+    std::memcpy(record.data() + at + checksum + sizeof(std::uint64_t), &length, sizeof length);
+    record.replace(at + head, states.size(), states);
+    std::uint64_t value = 0xcbf29ce484222325;
+    for (const char byte : record.substr(at, head + states.size()))
+        value = (value ^ static_cast<std::uint8_t>(byte)) * 0x100000001b3;
+    std::memcpy(record.data() + at + checksum, &value, sizeof value);
+}
 
 // What a server process knows of a disk.
 struct Process {
@@ -320,6 +339,69 @@ TEST_CASE(
     other.set_bytes(std::string(2 * LossRecord::half + 1, 'x'));
     CHECK_FALSE(Process(other).disk()->begin(session(1), false).check());
     CHECK_FALSE(Process(other).disk()->begin(session(1), false).check());
+}
+
+TEST_CASE("a loss of every disk is assumed after a failed write, however many succeed after it") {
+    const Folder folder;
+    {
+        LossRecord record;
+        REQUIRE(record.open(folder.record(), this_boot));
+        record.put("first", "state");
+        {
+            const FileSizeLimit limit(LossRecord::half);  // no room for the half that is written next
+            record.put("second", "state");
+        }
+        for (const char* disk : {"third", "fourth", "fifth"}) record.put(disk, "state");
+    }
+    LossRecord next;
+    REQUIRE(next.open(folder.record(), this_boot));
+    CHECK(next.of("fifth") == "state");
+    CHECK(next.forgetful());
+}
+
+TEST_CASE(
+    "a loss is assumed where the record's file system is full, and only the half that is there can be torn") {
+    const Folder folder;
+    // In a thread, whose mounts are its own.
+    std::async(std::launch::async, [&] {
+        const std::string place = std::filesystem::path(folder.record()).parent_path();
+        if (::unshare(CLONE_NEWNS) != 0 || ::mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+            ::mount("tmpfs", place.c_str(), "tmpfs", 0, "size=4096") != 0) {
+            MESSAGE("skipped: no right to mount");
+            return;
+        }
+        LossRecord record;
+        REQUIRE(record.open(folder.record(), this_boot));
+        record.put("disk", "state");
+        LossRecord next;
+        CHECK_FALSE(next.open(folder.record(), this_boot));  // there is no room for a new file either
+        CHECK(next.forgetful());
+    }).get();
+}
+
+TEST_CASE("a loss of every disk is assumed after a half whose checksum is right and whose states are not") {
+    const Folder folder;
+    {
+        LossRecord record;
+        REQUIRE(record.open(folder.record(), this_boot));
+        record.put("disk", "state");
+    }
+    const std::string sound = folder.bytes();
+    for (const char* states : {"4 5\ndiskstate4 6\ndiskstate", "4 5\ndiskstate4 five\n"}) {
+        std::string bytes = sound;
+        replace_states(bytes, 0, states);
+        folder.set_bytes(bytes);
+        LossRecord next;
+        REQUIRE(next.open(folder.record(), this_boot));
+        CHECK(next.of("disk") == "state");
+        CHECK(next.forgetful());
+    }
+    std::string bytes = sound;
+    replace_states(bytes, 0, "4 5\ndiskstate");
+    folder.set_bytes(bytes);
+    LossRecord next;
+    REQUIRE(next.open(folder.record(), this_boot));
+    CHECK_FALSE(next.forgetful());
 }
 
 TEST_CASE("a record is made only in a folder that is there, and never through a link that somebody planted") {
