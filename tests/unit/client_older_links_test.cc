@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <future>
 #include <thread>
 #include <vector>
@@ -115,6 +116,30 @@ TEST_CASE("every connection of the list is ended, and one that cannot be does no
         CHECK(::recv(peer, &byte, 1, 0) == -1);
         CHECK(errno == ECONNRESET);
     }
+}
+
+TEST_CASE(
+    "a UNIX socket is recorded as one, and stays in the record, since nothing but its server can end it") {
+    std::array<int, 2> ends{};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
+    const Fd ours(ends[0]);
+    const Fd peers(ends[1]);
+    CHECK(name_of_socket(ours.get()) == unix_socket);
+    OlderLinks links;
+    links.set(unix_socket);
+    links.prepare(unix_socket);
+    REQUIRE(links.any());
+    const auto done = links.end();
+    REQUIRE_FALSE(done);
+    CHECK(links.any());
+    CHECK(links.names_with("own") == "unix;own");
+    CHECK(links.names_with({}) == unix_socket);
+    if (cannot_end(done)) return;
+    const LineText text = reason_not_to_disconnect(done.error(), 3);
+    CHECK(text.view().find("a UNIX socket") != std::string_view::npos);
+    CHECK(text.view().find("holdfast-client takeover nbd3") != std::string_view::npos);
+    CHECK(text.view().find("ss --kill") == std::string_view::npos);
+    CHECK_FALSE(text.full());
 }
 
 TEST_CASE("diagnostics that the kernel does not have are not taken for a socket that is gone") {
