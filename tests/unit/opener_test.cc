@@ -288,6 +288,9 @@ TEST_CASE("the opener goes by a new configuration when the server has taken it, 
     CHECK_FALSE(link.find(wanted("old")).has_value());
     CHECK(link.find(wanted("new")).has_value());
 
+    // A configuration that was read and never committed is dropped when a wrong one is read.
+    folder.write("server.conf", "[skipped]\nexportname = " + disk + "\n");
+    REQUIRE(reload(link));
     folder.write("server.conf", "[newest]\nexportname = " + disk + "\nnonsense = 1\n");
     CHECK_FALSE(make_config(opener.options, reload(link).value()).errors.empty());
     CHECK(commit(link));
