@@ -6,6 +6,8 @@ import time
 
 import outages
 from lab import Lab, process, test
+from lab.network import HOST, Network
+from lab.process import Service
 from outages import PATIENCE, Scene
 
 MIB = 1 << 20
@@ -93,3 +95,34 @@ def grown(lab: Lab) -> None:
     # A connection keeps the size that it began with, so each growth that a look has seen has made one new link.
     lab.require(status["reconnects"] == reconnects + 2 and status["daemon_pid"] == daemon, f"after two looks that saw growth: {status}")
     scene.finish()
+
+
+def _serve_slowly(network: Network, disk: pathlib.Path, delay: int) -> Service:
+    """nbdkit, of which each read takes so many seconds; the handshake does not."""
+    server = network.spawn(["nbdkit", "-f", "-i", "127.0.0.1", "-p", "10840", "--filter=delay", "file", str(disk), f"delay-read={delay}"],
+                           name=f"nbdkit-{delay}")
+    network.wait_for_port(10840)
+    return server
+
+
+@test("an idle device that has a new link to a larger disk grows when a read on this link was answered, and not before")
+def grown_when_proved(lab: Lab) -> None:
+    network = lab.network()
+    disk = lab.blank_disk(16, "growing")
+    server = _serve_slowly(network, disk, 0)
+    machine = lab.boot("client", outages.image(lab, 12), cards=[network.user_card()]).login()
+    machine.run("ip link set eth0 up && ip address add 10.0.2.15/24 dev eth0 && modprobe nbd")
+    machine.run(f"holdfast-client attach {HOST},10840 --device nbd0", timeout=PATIENCE)
+    before = machine.run("cat /sys/block/nbd0/size").strip()
+    server.kill()
+    outages.wait_for_state(machine, "reconnecting")
+    size = _resize(disk, 16)
+    _serve_slowly(network, disk, 20)
+    outages.wait_for_state(machine, "attached")
+    end = time.monotonic() + 10  # half the time that the read takes
+    while time.monotonic() < end:
+        now = machine.run("cat /sys/block/nbd0/size").strip()
+        lab.require(now == before, f"the device has grown from {before} to {now} sectors before a read was answered")
+        time.sleep(1)
+    machine.wait_until(f"grep -x {size // 512} /sys/block/nbd0/size", timeout=120)
+    outages.kernel_errors(machine)
