@@ -62,3 +62,28 @@ def strict(lab: Lab) -> None:
     status, text = machine.run_status(f"holdfast-client attach {HOST},{PORT} --device nbd0", timeout=outages.PATIENCE)
     lab.require(status != 0 and "no requests over 2048 bytes" in text, f"a maximum below a page: {status}, {text}")
     machine.poweroff()
+
+
+@test("the server's maximum holds after a takeover, after the daemon's death, and where its record lacks the maximum")
+def next_daemon(lab: Lab) -> None:
+    network = lab.network()
+    _serve(lab, network, "64K")
+    machine = lab.boot("client", outages.image(lab, 12), cards=[network.user_card()]).login()
+    machine.run("ip link set eth0 up && ip address add 10.0.2.15/24 dev eth0 && modprobe nbd")
+    machine.run(f"holdfast-client attach {HOST},{PORT} --device nbd0", timeout=outages.PATIENCE)
+    for lacks, dies in ((False, False), (False, True), (True, True)):
+        daemon = outages.status(machine)["daemon_pid"]
+        if dies:
+            machine.run(f"kill -KILL {daemon}")
+            outages.wait_for_state(machine, "unattended")
+            # With the record's maximum gone, too, as in one of an older version, larger requests might be on their way.
+            machine.run(f"echo 512 >{LIMIT}")
+        if lacks:
+            machine.run("grep -q '^request_limit 65536$' /run/holdfast/nbd0.state && sed -i /^request_limit/d /run/holdfast/nbd0.state")
+        machine.run("holdfast-client takeover nbd0", timeout=outages.PATIENCE)
+        # The limit is looked at once the link was used.
+        machine.run("dd if=/dev/nbd0 of=/dev/null bs=4k count=1 iflag=direct status=none", timeout=60)
+        lab.require(outages.status(machine)["daemon_pid"] != daemon, f"the daemon {daemon} is still in charge")
+        machine.run(f"echo 512 >{LIMIT}")
+        machine.wait_until(f"grep -x 64 {LIMIT}", timeout=60)
+    machine.poweroff()
