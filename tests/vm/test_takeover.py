@@ -1,8 +1,10 @@
 """One daemon goes and another comes: after a crash, for an upgrade, and when the upgrade is no good."""
 
+import signal
 import time
 
 import outages
+import serving
 from lab import Lab, process, test
 from lab.network import HOST
 from outages import PATIENCE, Scene
@@ -178,3 +180,59 @@ def _in_charge_soon(scene: Scene) -> int:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
+
+
+@test("the name of a new link is in the record before the kernel is given the link")
+def recorded_first(lab: Lab) -> None:
+    network = lab.network()
+    machine = lab.boot("client", lab.image("server", 12), cards=[network.user_card()]).login()
+    machine.run("ip link set eth0 up && ip address add 10.0.2.15/24 dev eth0 && modprobe nbd")
+    disk = lab.blank_disk(16, "disk")
+    server = serving.serve(lab, network, f"disk={disk}", port=10850)
+    stuck = serving.serve(lab, network, f"stuck={lab.blank_disk(128, 'stuck')}", port=10851)
+    machine.run(f"holdfast-client attach {HOST},10850,disk --device nbd0", timeout=PATIENCE)
+    machine.run(f"nbd-client -N stuck {HOST} 10851 /dev/nbd1", timeout=PATIENCE)
+    daemon = outages.status(machine)["daemon_pid"]
+    # A link that the kernel was not seen to use is offered to it again and again.
+    machine.run("dd if=/dev/nbd0 of=/dev/null bs=4k count=1 iflag=direct status=none", timeout=60)
+    machine.wait_until("holdfast-client status nbd0 --json | grep -q '\"adopted\":1[,}]'", timeout=60)
+    # To disconnect a device whose sender is stuck waits, with the lock that every command to the nbd driver needs.
+    stuck.signal(signal.SIGSTOP)
+    machine.start_command("dd if=/dev/zero of=/dev/nbd1 bs=64M count=1 oflag=direct 2>/dev/null")
+    queued = "ss -Htn dport = 10851 | { read -r state received queued rest; echo ${queued:-0}; }"
+    machine.wait_until(f"a=$({queued}); sleep 2; b=$({queued}); test $a -gt 100000 && test $a = $b", timeout=PATIENCE)
+    machine.start_command("nbd-client -d /dev/nbd1 >/dev/null 2>&1")
+    machine.wait_until("grep -q nbd_genl_disconnect /proc/[0-9]*/stack 2>/dev/null", timeout=60)
+    server.kill()
+    outages.wait_for_state(machine, "reconnecting")
+    machine.run("grep -x 'link_socket none' /run/holdfast/nbd0.state")
+    serving.serve(lab, network, f"disk={disk}", port=10850, name="again")
+    machine.wait_until(f"grep -q genl_rcv /proc/{daemon}/stack", timeout=PATIENCE)
+    record = machine.run("grep ^link_socket /run/holdfast/nbd0.state").split()
+    lab.require(len(record) >= 4 and record[1].isdigit(), f"the kernel is being given a link, and the record says: {record}")
+    stuck.signal(signal.SIGCONT)
+    outages.wait_for_state(machine, "attached")
+
+
+@test("a link by a UNIX socket that a dead daemon has left is not disconnected while requests are in flight, and the reason is said")
+def unix_orphan(lab: Lab) -> None:
+    machine = lab.boot("client", lab.image("server", 12)).login()
+    machine.run("modprobe nbd && truncate -s 64M /run/disk")
+    machine.start_command("exec holdfast-server --foreground --listen unix:/run/nbd.sock --export disk=/run/disk 2>/run/server.log")
+    machine.wait_until("test -S /run/nbd.sock")
+    machine.run("holdfast-client attach 'nbd+unix:///disk?socket=/run/nbd.sock' --device nbd0", timeout=PATIENCE)
+    machine.run("grep -x 'link_socket unix' /run/holdfast/nbd0.state")
+    daemon = outages.status(machine)["daemon_pid"]
+    machine.run("pkill -STOP holdfast-server")
+    machine.start_command("dd if=/dev/zero of=/dev/nbd0 bs=16M count=1 oflag=direct 2>/dev/null; echo $? >/run/dd")
+    machine.wait_until("awk '{ exit !($1 + $2) }' /sys/block/nbd0/inflight")
+    machine.run(f"kill -KILL {daemon}")
+    outages.wait_for_state(machine, "unattended")
+    machine.run("holdfast-client takeover nbd0", timeout=PATIENCE)
+    code, text = machine.run_status("holdfast-client detach --force nbd0", timeout=PATIENCE)
+    lab.require(code != 0 and "a UNIX socket" in text and "requests are in flight" in text, f"detach --force: status {code}: {text}")
+    machine.run("pkill -CONT holdfast-server")
+    machine.wait_until("grep -x 0 /run/dd", timeout=PATIENCE)
+    outages.wait_for_state(machine, "attached")
+    machine.run("holdfast-client detach nbd0", timeout=PATIENCE)
+    machine.poweroff()
