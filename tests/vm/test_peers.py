@@ -71,6 +71,29 @@ def attach_errors(lab: Lab) -> None:
     lab.require(machine.run_status("holdfast-client detach nbd5")[0] == 3, "a second detach")
 
 
+@test("an attach that names no device keeps none from others while it waits, and passes over one that another program has open")
+def unnamed_device(lab: Lab) -> None:
+    network = lab.network()
+    machine = machine_on(lab, network)
+    serving.serve(lab, network, f"one={lab.blank_disk(16, 'one')}", f"two={lab.blank_disk(16, 'two')}")
+    # Nobody listens there yet.
+    machine.start_command(f"holdfast-client attach {HOST},10819,late --wait 300 >/run/waiting 2>&1; echo $? >/run/waiting.status")
+    machine.wait_until("test -e /run/holdfast/nbd0.lock")
+    machine.run(f"holdfast-client attach {HOST},one --device nbd0", timeout=60)
+    machine.run("test ! -e /run/waiting.status")
+    serving.serve(lab, network, f"late={lab.blank_disk(16, 'late')}", port=10819)
+    machine.wait_until("test -s /run/waiting.status", timeout=120)
+    lab.require(machine.run("cat /run/waiting.status") == "0", machine.run("cat /run/waiting"))
+    machine.run("holdfast-client status nbd1 --json | grep -q 10819")
+    machine.start_command("exec sleep 1000 </dev/nbd2")
+    machine.wait_until("ls -l /proc/[0-9]*/fd/0 2>/dev/null | grep -q /dev/nbd2")
+    machine.run(f"holdfast-client attach {HOST},two", timeout=60)
+    machine.run("holdfast-client status nbd3 --json | grep -q /two")
+    # The device that was passed over is nobody's again.
+    machine.run(f"pkill -x sleep; holdfast-client attach {HOST},10819,late --device nbd2 --read-only", timeout=60)
+    machine.poweroff()
+
+
 @test("a restart and a kill of the server under a mounted file system leave no error and no lost write", long=True)
 def server_restarts(lab: Lab) -> None:
     network = lab.network()
