@@ -81,9 +81,10 @@ def next_daemon(lab: Lab) -> None:
         if lacks:
             machine.run("grep -q '^request_limit 65536$' /run/holdfast/nbd0.state && sed -i /^request_limit/d /run/holdfast/nbd0.state")
         machine.run("holdfast-client takeover nbd0", timeout=outages.PATIENCE)
-        # The limit is looked at once the link was used.
-        machine.run("dd if=/dev/nbd0 of=/dev/null bs=4k count=1 iflag=direct status=none", timeout=60)
         lab.require(outages.status(machine)["daemon_pid"] != daemon, f"the daemon {daemon} is still in charge")
-        machine.run(f"echo 512 >{LIMIT}")
-        machine.wait_until(f"grep -x 64 {LIMIT}", timeout=60)
+        # Before the new daemon has seen the link in use, and after that.
+        for use in (":", "dd if=/dev/nbd0 of=/dev/null bs=4k count=1 iflag=direct status=none"):
+            machine.run(use, timeout=60)
+            machine.run(f"echo 512 >{LIMIT}")
+            machine.wait_until(f"grep -x 64 {LIMIT}", timeout=60)
     machine.poweroff()
