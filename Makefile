@@ -28,7 +28,7 @@ endif
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 endif
-# libfmt is compiled into the programs (common/linux/format.cc), and without std::locale, which is larger than all the rest.
+# libfmt is compiled into the programs (common/text/format.cc), and without std::locale, which is larger than all the rest.
 CPPFLAGS += -I. -DHOLDFAST_VERSION='"$(VERSION)"' -DFMT_STATIC_THOUSANDS_SEPARATOR="','"
 CXXFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wold-style-cast
@@ -50,7 +50,7 @@ else
 SAY =
 endif
 
-COMMON := $(wildcard common/protocol/*.cc common/linux/*.cc)
+COMMON := $(wildcard common/*/*.cc)
 CLIENT := $(wildcard client/*.cc)
 SERVER := $(wildcard server/*.cc)
 UNIT := $(wildcard tests/unit/*.cc)
@@ -117,11 +117,11 @@ build/sealed/seal.o: client/seal.cc client/seal.hh Makefile
 $(SEALED_CLIENT): $(filter-out %/client/seal.o,$(call objects_of,,$(COMMON) $(CLIENT))) build/sealed/seal.o
 	$(call SAY,LINK,$@)$(CXX) -static-libstdc++ -static-libgcc $(ALL_LDFLAGS) -o $@ $^ $(CLIENT_LIBS)
 SEAL_PROBE := build/sealed/probe
-$(SEAL_PROBE): tests/unit/seal/probe.cc $(call objects_of,,$(wildcard common/linux/*.cc)) build/sealed/seal.o
+$(SEAL_PROBE): tests/unit/seal/probe.cc $(call objects_of,,$(wildcard common/linux/*.cc common/text/*.cc)) build/sealed/seal.o
 	$(call SAY,LINK,$@)$(CXX) $(CPPFLAGS) $(ALL_CXXFLAGS) $(ALL_LDFLAGS) -o $@ $^
 # What makes the load of a thousand clients for `make bench`.
 BENCH_LOAD := build/bench-load
-$(BENCH_LOAD): tests/bench/load.cc $(call objects_of,,$(wildcard common/protocol/*.cc common/linux/*.cc)) Makefile
+$(BENCH_LOAD): tests/bench/load.cc $(call objects_of,,$(wildcard common/*/*.cc)) Makefile
 	$(call SAY,LINK,$@)$(CXX) $(CPPFLAGS) $(ALL_CXXFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.cc %.o,$^)
 -include build/bench-load.d
 # The targets in which a shutdown ends, and the one that all of them begin with (systemd/holdfast-until@.socket).
@@ -143,7 +143,7 @@ build/selinux/.built: $(wildcard selinux/*.te selinux/*.if selinux/*.fc) Makefil
 # needs. Clang before 18 does not compile libstdc++'s <expected>.
 FUZZ_CXX ?= $(if $(shell command -v ccache),ccache clang++-19,clang++-19)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.cc,%,$(wildcard tests/fuzz/*.cc))
-FUZZED := $(wildcard common/protocol/*.cc) $(addprefix common/linux/,format.cc ini.cc json.cc log.cc text_file.cc) \
+FUZZED := $(wildcard common/protocol/*.cc) $(wildcard common/text/*.cc) $(addprefix common/linux/,log.cc text_file.cc) \
     $(addprefix server/,access.cc address.cc config.cc config_keys.cc config_value.cc disk_identity.cc \
         block_status.cc block_volume.cc file_volume.cc flusher.cc helper_process.cc holders.cc loss_record.cc losses.cc volume.cc \
         counters.cc disks_in_use.cc inherited_sockets.cc listener.cc status_report.cc status_socket.cc \

@@ -4,7 +4,7 @@
 
 #include "client/commands.hh"
 #include "client/devices_file.hh"
-#include "common/linux/json.hh"
+#include "common/text/json.hh"
 
 namespace holdfast::client {
 namespace {

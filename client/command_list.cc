@@ -8,7 +8,7 @@
 #include "client/commands.hh"
 #include "client/link.hh"
 #include "client/status.hh"
-#include "common/linux/json.hh"
+#include "common/text/json.hh"
 
 namespace holdfast::client {
 namespace {

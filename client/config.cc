@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "common/linux/ini.hh"
+#include "common/text/ini.hh"
 
 namespace holdfast::client {
 namespace {

@@ -25,8 +25,8 @@
 #include <string_view>
 
 #include "common/linux/fd.hh"
-#include "common/linux/fixed_text.hh"
 #include "common/linux/result.hh"
+#include "common/text/fixed_text.hh"
 
 namespace holdfast::client {
 

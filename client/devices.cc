@@ -12,7 +12,7 @@
 #include <span>
 #include <string>
 
-#include "client/words.hh"
+#include "common/text/words.hh"
 
 namespace holdfast::client {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "client/choices.hh"
 #include "client/export_address.hh"
-#include "common/linux/ini.hh"
+#include "common/text/ini.hh"
 
 namespace holdfast::client {
 

@@ -11,7 +11,7 @@
 #include <optional>
 #include <span>
 
-#include "common/linux/fixed_text.hh"
+#include "common/text/fixed_text.hh"
 
 namespace holdfast::client {
 

@@ -8,7 +8,7 @@
 
 #include <fmt/format.h>
 
-#include "common/linux/utf8.hh"
+#include "common/text/utf8.hh"
 
 namespace holdfast::client {
 

@@ -16,8 +16,8 @@
 
 #include "client/record.hh"
 #include "client/sha256.hh"
-#include "common/linux/text.hh"
 #include "common/linux/text_file.hh"
+#include "common/text/text.hh"
 
 namespace holdfast::client {
 namespace {

@@ -15,7 +15,7 @@
 
 #include "client/dhcp_message.hh"
 #include "client/retry.hh"
-#include "common/linux/fixed_text.hh"
+#include "common/text/fixed_text.hh"
 
 namespace holdfast::client {
 

@@ -17,7 +17,7 @@
 #include <utility>
 
 #include "common/linux/result.hh"
-#include "common/linux/utf8.hh"
+#include "common/text/utf8.hh"
 
 namespace holdfast::client {
 namespace {

@@ -20,8 +20,8 @@
 
 #include "client/export_address.hh"
 #include "common/linux/fd.hh"
-#include "common/linux/fixed_text.hh"
 #include "common/protocol/client_handshake.hh"
+#include "common/text/fixed_text.hh"
 
 namespace holdfast::client {
 

@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "common/linux/fd.hh"
-#include "common/linux/fixed_text.hh"
+#include "common/text/fixed_text.hh"
 
 namespace holdfast::client {
 

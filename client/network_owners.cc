@@ -13,8 +13,8 @@
 
 #include <algorithm>
 
-#include "client/words.hh"
-#include "common/linux/ini.hh"
+#include "common/text/ini.hh"
+#include "common/text/words.hh"
 
 namespace holdfast::client {
 namespace {

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "common/linux/fixed_text.hh"
+#include "common/text/fixed_text.hh"
 
 namespace holdfast::client {
 

@@ -12,7 +12,7 @@
 
 #include "client/capabilities.hh"
 #include "client/selinux_domain.hh"
-#include "common/linux/fixed_text.hh"
+#include "common/text/fixed_text.hh"
 
 namespace holdfast::client {
 namespace {

@@ -20,7 +20,7 @@
 #include <string_view>
 
 #include "common/linux/fd.hh"
-#include "common/linux/fixed_text.hh"
+#include "common/text/fixed_text.hh"
 
 namespace holdfast::client {
 

@@ -9,7 +9,7 @@
 #include <optional>
 #include <string_view>
 
-#include "common/linux/fixed_text.hh"
+#include "common/text/fixed_text.hh"
 
 namespace holdfast::client {
 

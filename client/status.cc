@@ -10,8 +10,8 @@
 #include <charconv>
 #include <utility>
 
-#include "common/linux/json.hh"
 #include "common/protocol/constants.hh"
+#include "common/text/json.hh"
 
 namespace holdfast::client {
 namespace {

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "common/linux/fixed_text.hh"
+#include "common/text/fixed_text.hh"
 
 namespace holdfast::client {
 

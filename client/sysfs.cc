@@ -12,7 +12,7 @@
 #include <charconv>
 #include <memory>
 
-#include "common/linux/fixed_text.hh"
+#include "common/text/fixed_text.hh"
 
 namespace holdfast::client {
 namespace {

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "common/linux/text.hh"
+#include "common/text/text.hh"
 
 namespace holdfast::server {
 namespace {

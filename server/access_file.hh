@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "common/linux/ini.hh"
+#include "common/text/ini.hh"
 #include "server/access.hh"
 
 namespace holdfast::server {

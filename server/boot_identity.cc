@@ -5,8 +5,8 @@
 #include <sys/random.h>
 
 #include "common/linux/log.hh"
-#include "common/linux/text.hh"
 #include "common/linux/text_file.hh"
+#include "common/text/text.hh"
 
 namespace holdfast::server {
 namespace {

@@ -13,8 +13,8 @@
 #include <string_view>
 #include <vector>
 
-#include "common/linux/ini.hh"
 #include "common/protocol/constants.hh"
+#include "common/text/ini.hh"
 
 namespace holdfast::server {
 

@@ -4,7 +4,7 @@
 
 #include <limits>
 
-#include "common/linux/utf8.hh"
+#include "common/text/utf8.hh"
 #include "server/disk_identity.hh"
 
 namespace holdfast::server {

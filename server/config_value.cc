@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "common/linux/text.hh"
 #include "common/protocol/constants.hh"
+#include "common/text/text.hh"
 #include "server/access.hh"
 
 namespace holdfast::server {

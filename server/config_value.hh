@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "common/linux/ini.hh"
+#include "common/text/ini.hh"
 
 namespace holdfast::server {
 

@@ -228,8 +228,8 @@ void Connection::end() {
         const bool again = phase_.exchange(Phase::leaving) == Phase::leaving;
         const Result<void> started = start();
         if (!started && !again)
-            log::warning(fmt::format("{}: {}; its disk is closed later", peer_.name,
-                                     started.error().message()));
+            log::warning(
+                fmt::format("{}: {}; its disk is closed later", peer_.name, started.error().message()));
         return;
     }
     exports_.reset();

@@ -14,8 +14,8 @@
 #include <cstring>
 
 #include "common/linux/fd.hh"
-#include "common/linux/text.hh"
 #include "common/linux/text_file.hh"
+#include "common/text/text.hh"
 
 namespace holdfast::server {
 namespace {

@@ -13,8 +13,8 @@
 #include <memory>
 #include <string_view>
 
-#include "common/linux/text.hh"
 #include "common/linux/text_file.hh"
+#include "common/text/text.hh"
 
 namespace holdfast::server {
 namespace {

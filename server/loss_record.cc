@@ -12,9 +12,9 @@
 #include <utility>
 
 #include "common/linux/log.hh"
-#include "common/linux/number.hh"
-#include "common/linux/text.hh"
 #include "common/linux/text_file.hh"
+#include "common/text/number.hh"
+#include "common/text/text.hh"
 
 namespace holdfast::server {
 namespace {

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "common/linux/log.hh"
-#include "common/linux/number.hh"
-#include "common/linux/text.hh"
+#include "common/text/number.hh"
+#include "common/text/text.hh"
 
 namespace holdfast::server {
 namespace {

@@ -6,8 +6,8 @@
 
 #include <iterator>
 
-#include "common/linux/json.hh"
-#include "common/linux/utf8.hh"
+#include "common/text/json.hh"
+#include "common/text/utf8.hh"
 
 namespace holdfast::server {
 namespace {

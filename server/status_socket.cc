@@ -12,7 +12,7 @@
 #include <array>
 
 #include "common/linux/result.hh"
-#include "common/linux/text.hh"
+#include "common/text/text.hh"
 #include "server/helper_process.hh"
 #include "server/listener.hh"
 

@@ -7,7 +7,7 @@
 #include <expected>
 #include <string>
 
-#include "common/linux/fixed_text.hh"
+#include "common/text/fixed_text.hh"
 
 namespace holdfast {
 

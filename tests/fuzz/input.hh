@@ -12,7 +12,7 @@
 #include <span>
 #include <string_view>
 
-#include "common/linux/utf8.hh"
+#include "common/text/utf8.hh"
 
 namespace fuzz {
 

@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "client/status.hh"
-#include "common/linux/json.hh"
+#include "common/text/json.hh"
 
 using namespace holdfast::client;
 using namespace std::chrono_literals;

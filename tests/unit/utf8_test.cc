@@ -4,8 +4,8 @@
 #include <string>
 
 #include "client/export_address.hh"
-#include "common/linux/json.hh"
-#include "common/linux/utf8.hh"
+#include "common/text/json.hh"
+#include "common/text/utf8.hh"
 
 using holdfast::code_point;
 using holdfast::is_printable;

@@ -1,14 +1,14 @@
 // The grammar is GKeyFile's, which nbd-server reads its configuration with, less its translations and lists.
 
-#include "common/linux/ini.hh"
+#include "common/text/ini.hh"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 
-#include "common/linux/text.hh"
-#include "common/linux/utf8.hh"
+#include "common/text/text.hh"
+#include "common/text/utf8.hh"
 
 namespace holdfast {
 namespace {

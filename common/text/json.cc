@@ -1,10 +1,10 @@
 // JSON escapes UTF-16 code units, so that a code point beyond U+FFFF takes two escapes.
 
-#include "common/linux/json.hh"
+#include "common/text/json.hh"
 
 #include <fmt/format.h>
 
-#include "common/linux/utf8.hh"
+#include "common/text/utf8.hh"
 
 namespace holdfast {
 namespace {

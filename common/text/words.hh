@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace holdfast::client {
+namespace holdfast {
 
 [[nodiscard]] inline bool is_blank(char c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
@@ -21,4 +21,4 @@ namespace holdfast::client {
     return words;
 }
 
-}  // namespace holdfast::client
+}  // namespace holdfast
