@@ -143,7 +143,7 @@ build/selinux/.built: $(wildcard selinux/*.te selinux/*.if selinux/*.fc) Makefil
 # needs. Clang before 18 does not compile libstdc++'s <expected>.
 FUZZ_CXX ?= $(if $(shell command -v ccache),ccache clang++-19,clang++-19)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.cc,%,$(wildcard tests/fuzz/*.cc))
-FUZZED := $(wildcard common/protocol/*.cc) $(wildcard common/text/*.cc) $(addprefix common/linux/,log.cc text_file.cc) \
+FUZZED := $(wildcard common/protocol/*.cc) $(wildcard common/text/*.cc) $(addprefix common/linux/,log.cc socket_name.cc text_file.cc) \
     $(addprefix server/,access.cc address.cc config.cc config_keys.cc config_value.cc disk_identity.cc \
         block_status.cc block_volume.cc file_volume.cc flusher.cc helper_process.cc holders.cc loss_record.cc losses.cc volume.cc \
         counters.cc disks_in_use.cc inherited_sockets.cc listener.cc status_report.cc status_socket.cc \
@@ -151,7 +151,7 @@ FUZZED := $(wildcard common/protocol/*.cc) $(wildcard common/text/*.cc) $(addpre
         opener_link.cc opener_wire.cc outbox.cc page_pipe.cc peer.cc requests.cc sessions.cc socket_io.cc thread.cc \
         transmission.cc volume_registry.cc) \
     $(addprefix client/,boot_environment.cc boot_plan.cc choices.cc config.cc control.cc devices.cc dhcp_message.cc \
-        export_address.cc help.cc lease.cc network_owners.cc options.cc record.cc retry.cc sha256.cc state_file.cc status.cc usage.cc)
+        export_address.cc help.cc lease.cc network_owners.cc options.cc record.cc retry.cc state_file.cc status.cc usage.cc)
 FUZZ_FLAGS := -std=c++23 -O1 -g1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined -Wall -Wextra $(if $(WERROR),-Werror)
 build/fuzz/obj/%.o: %.cc Makefile
 	@mkdir -p $(@D)

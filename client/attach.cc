@@ -32,13 +32,13 @@
 #include "client/lease_keeper.hh"
 #include "client/link_health.hh"
 #include "client/netlink.hh"
-#include "client/pause.hh"
 #include "client/resident.hh"
 #include "client/second_writer.hh"
 #include "client/settle.hh"
 #include "client/sysfs.hh"
 #include "client/takeover.hh"
 #include "common/linux/log.hh"
+#include "common/linux/pause.hh"
 
 namespace holdfast::client {
 namespace {

@@ -4,6 +4,7 @@
 
 #include "common/linux/fd.hh"
 #include "common/linux/result.hh"
+#include "common/text/printable.hh"
 
 #include <arpa/inet.h>
 #include <dirent.h>

@@ -9,6 +9,8 @@
 
 #include <fmt/format.h>
 
+#include "common/text/printable.hh"
+
 namespace holdfast::client {
 
 namespace {

@@ -9,6 +9,7 @@
 #include <charconv>
 
 #include "client/export_address.hh"
+#include "common/text/printable.hh"
 
 namespace holdfast::client {
 namespace {

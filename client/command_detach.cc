@@ -23,7 +23,6 @@
 #include "client/given_up.hh"
 #include "client/kernel_module.hh"
 #include "client/link.hh"
-#include "client/pause.hh"
 #include "client/record.hh"
 #include "client/release.hh"
 #include "client/socket_diagnostics.hh"
@@ -31,6 +30,7 @@
 #include "client/status.hh"
 #include "client/sysfs.hh"
 #include "client/usage.hh"
+#include "common/linux/pause.hh"
 #include "common/linux/service_notice.hh"
 
 namespace holdfast::client {

@@ -9,6 +9,7 @@
 #include "client/link.hh"
 #include "client/status.hh"
 #include "common/text/json.hh"
+#include "common/text/printable.hh"
 
 namespace holdfast::client {
 namespace {

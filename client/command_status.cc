@@ -9,11 +9,11 @@
 #include "client/control.hh"
 #include "client/link.hh"
 #include "client/network_handover.hh"
-#include "client/pause.hh"
 #include "client/record.hh"
 #include "client/state_file.hh"
 #include "client/status.hh"
 #include "client/sysfs.hh"
+#include "common/linux/pause.hh"
 
 namespace holdfast::client {
 namespace {

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "common/text/ini.hh"
+#include "common/text/printable.hh"
 
 namespace holdfast::client {
 namespace {

@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "client/daemon.hh"
-#include "client/pause.hh"
 #include "common/linux/log.hh"
+#include "common/linux/pause.hh"
 
 namespace holdfast::client {
 namespace {

@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 
+#include "common/text/printable.hh"
 #include "common/text/words.hh"
 
 namespace holdfast::client {

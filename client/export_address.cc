@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "common/text/printable.hh"
 #include "common/text/utf8.hh"
 
 namespace holdfast::client {
@@ -599,25 +600,6 @@ std::optional<NbdDevice> parse_nbd_device(std::string_view word) {
 std::string device_path(const NbdDevice& device) {
     if (device.partition == 0) return fmt::format("/dev/nbd{}", device.index);
     return fmt::format("/dev/nbd{}p{}", device.index, device.partition);
-}
-
-std::string printable(std::string_view word) {
-    constexpr std::size_t longest = 120;
-    std::string text;
-    std::size_t at = 0;
-    while (at < word.size() && at < longest) {
-        const std::string_view rest = word.substr(at);
-        const std::size_t length = utf8_length(rest);
-        const std::size_t taken = length == 0 ? 1 : length;
-        if (length != 0 && !is_hidden(rest, length))
-            text += rest.substr(0, taken);
-        else
-            for (const char c : rest.substr(0, taken))
-                text += fmt::format("\\x{:02x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
-        at += taken;
-    }
-    if (at < word.size()) text += fmt::format("... ({} bytes)", word.size());
-    return text;
 }
 
 }  // namespace holdfast::client

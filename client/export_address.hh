@@ -79,7 +79,4 @@ std::optional<NbdDevice> parse_nbd_device(std::string_view word);
 // "/dev/nbd0" or "/dev/nbd0p1".
 std::string device_path(const NbdDevice& device);
 
-// A word for a message: what cannot be printed as \xNN, and what is very long cut short.
-std::string printable(std::string_view word);
-
 }  // namespace holdfast::client

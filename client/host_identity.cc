@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "client/record.hh"
-#include "client/sha256.hh"
 #include "common/linux/text_file.hh"
+#include "common/text/sha256.hh"
 #include "common/text/text.hh"
 
 namespace holdfast::client {

@@ -14,7 +14,7 @@
 #include <span>
 
 #include "client/dhcp_message.hh"
-#include "client/retry.hh"
+#include "common/linux/jitter.hh"
 #include "common/text/fixed_text.hh"
 
 namespace holdfast::client {

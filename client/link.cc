@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "common/linux/result.hh"
+#include "common/text/printable.hh"
 #include "common/text/utf8.hh"
 
 namespace holdfast::client {

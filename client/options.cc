@@ -9,6 +9,8 @@
 #include <charconv>
 #include <optional>
 
+#include "common/text/printable.hh"
+
 namespace holdfast::client {
 namespace {
 

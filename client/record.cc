@@ -11,7 +11,8 @@
 #include <cstring>
 #include <utility>
 
-#include "client/sha256.hh"
+#include "common/text/printable.hh"
+#include "common/text/sha256.hh"
 
 namespace holdfast::client {
 namespace {

@@ -15,7 +15,7 @@
 #include "client/lease.hh"
 #include "client/link.hh"
 #include "client/policy.hh"
-#include "client/socket_name.hh"
+#include "common/linux/socket_name.hh"
 
 namespace holdfast::client {
 

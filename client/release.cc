@@ -9,7 +9,7 @@
 
 #include <array>
 
-#include "client/pause.hh"
+#include "common/linux/pause.hh"
 
 namespace holdfast::client {
 

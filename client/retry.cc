@@ -19,13 +19,6 @@ constexpr std::uint64_t early_attempts = 80;
 
 }  // namespace
 
-std::uint64_t Jitter::below(std::uint64_t limit) noexcept {
-    state_ ^= state_ << 13;
-    state_ ^= state_ >> 7;
-    state_ ^= state_ << 17;
-    return state_ % limit;
-}
-
 milliseconds pause_before(std::uint64_t attempt, std::uint64_t servers, Jitter& jitter) noexcept {
     if (attempt < servers) return milliseconds{0};
     const Spread& spread = attempt < servers + early_attempts ? early : late;

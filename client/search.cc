@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "client/block_size.hh"
-#include "client/pause.hh"
 #include "client/targets.hh"
+#include "common/linux/pause.hh"
 
 namespace holdfast::client {
 namespace {

@@ -17,9 +17,9 @@
 #include <chrono>
 
 #include "client/link.hh"
-#include "client/pause.hh"
 #include "client/request_timer.hh"
 #include "client/sysfs.hh"
+#include "common/linux/pause.hh"
 #include "common/linux/result.hh"
 
 namespace holdfast::client {

@@ -7,9 +7,9 @@
 #include <cstdint>
 #include <string_view>
 
-#include "client/socket_name.hh"
 #include "common/linux/fd.hh"
 #include "common/linux/result.hh"
+#include "common/linux/socket_name.hh"
 
 namespace holdfast::client {
 

@@ -2,10 +2,12 @@
 // read again from its URI, and what is said about a wrong word can be shown.
 #include "client/export_address.hh"
 
+#include "common/text/printable.hh"
 #include "tests/fuzz/input.hh"
 
 using namespace holdfast::client;
 using fuzz::check;
+using holdfast::printable;
 
 namespace {
 

@@ -8,9 +8,11 @@
 
 #include "client/boot_environment.hh"
 #include "client/boot_plan.hh"
+#include "common/text/printable.hh"
 
 using namespace holdfast::client;
 using namespace std::string_literals;
+using holdfast::printable;
 using std::chrono::seconds;
 
 namespace {

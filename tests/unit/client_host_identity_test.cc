@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "client/sha256.hh"
+#include "common/text/sha256.hh"
 
 using namespace holdfast;
 using namespace holdfast::client;

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "client/link_health.hh"
-#include "client/socket_name.hh"
+#include "common/linux/socket_name.hh"
 
 using namespace holdfast;
 using namespace holdfast::client;

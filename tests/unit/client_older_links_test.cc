@@ -16,7 +16,7 @@
 #include <thread>
 #include <vector>
 
-#include "client/socket_name.hh"
+#include "common/linux/socket_name.hh"
 
 using namespace holdfast;
 using namespace holdfast::client;

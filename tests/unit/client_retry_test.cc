@@ -5,7 +5,7 @@
 
 #include "client/retry.hh"
 
-using holdfast::client::Jitter;
+using holdfast::Jitter;
 using holdfast::client::pause_before;
 using std::chrono::milliseconds;
 

@@ -7,9 +7,11 @@
 #include <vector>
 
 #include "client/export_address.hh"
+#include "common/text/printable.hh"
 
 using namespace holdfast::client;
 using namespace std::string_literals;
+using holdfast::printable;
 
 namespace {
 

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/text/printable.hh"
 #include "server/admission.hh"
 #include "server/block_volume.hh"
 #include "server/disk_opening.hh"
@@ -304,9 +305,9 @@ TEST_CASE("what is written to is open in one way at a time, and readers may have
 }
 
 TEST_CASE("a name that a client made up is short and harmless in the log") {
-    CHECK(printable("root") == "root");
-    CHECK(printable("a\nb\x80\x7f\xc3\xa4") == "a?b????");
-    CHECK(printable(std::string(101, 'n')) == std::string(100, 'n') + "...");
+    CHECK(holdfast::server::printable("root") == "root");
+    CHECK(holdfast::server::printable("a\nb\x80\x7f\xc3\xa4") == "a?b????");
+    CHECK(holdfast::server::printable(std::string(101, 'n')) == std::string(100, 'n') + "...");
 }
 
 TEST_CASE("exports are listed only where that is allowed, and only those that the client may have") {

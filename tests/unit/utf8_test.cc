@@ -5,6 +5,7 @@
 
 #include "client/export_address.hh"
 #include "common/text/json.hh"
+#include "common/text/printable.hh"
 #include "common/text/utf8.hh"
 
 using holdfast::code_point;
@@ -42,7 +43,7 @@ TEST_CASE("letters of any script may be shown; marks of direction, joiners and e
 }
 
 TEST_CASE("a message shows the bytes of what cannot be seen") {
-    CHECK(holdfast::client::printable("ro\xe2\x80\xaeot") == "ro\\xe2\\x80\\xaeot");
+    CHECK(holdfast::printable("ro\xe2\x80\xaeot") == "ro\\xe2\\x80\\xaeot");
 }
 
 TEST_CASE("JSON escapes what cannot be seen, beyond U+FFFF as two units, and loses nothing") {

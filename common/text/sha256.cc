@@ -1,11 +1,11 @@
 // As FIPS 180-4 spells it, for texts of a line or two: clarity over speed.
 
-#include "client/sha256.hh"
+#include "common/text/sha256.hh"
 
 #include <bit>
 #include <string>
 
-namespace holdfast::client {
+namespace holdfast {
 namespace {
 
 constexpr std::array<std::uint32_t, 64> round_constants{
@@ -69,4 +69,4 @@ std::array<std::uint8_t, 32> sha256(std::string_view text) {
     return digest;
 }
 
-}  // namespace holdfast::client
+}  // namespace holdfast

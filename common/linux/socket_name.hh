@@ -11,7 +11,7 @@
 
 #include "common/text/fixed_text.hh"
 
-namespace holdfast::client {
+namespace holdfast {
 
 // Cookie, local and remote address, and the cookie of the network namespace where the kernel tells it; text
 // for the device's record. "unix": a UNIX socket, which has no such name.
@@ -49,4 +49,4 @@ struct NamedSocket {
 // Takes the first name off a list.
 [[nodiscard]] std::string_view take_name(std::string_view& names) noexcept;
 
-}  // namespace holdfast::client
+}  // namespace holdfast

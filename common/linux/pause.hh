@@ -5,7 +5,7 @@
 
 #include <chrono>
 
-namespace holdfast::client {
+namespace holdfast {
 
 inline void pause_for(std::chrono::milliseconds duration) noexcept {
     timespec left{duration.count() / 1000, duration.count() % 1000 * 1'000'000};
@@ -13,4 +13,4 @@ inline void pause_for(std::chrono::milliseconds duration) noexcept {
     }
 }
 
-}  // namespace holdfast::client
+}  // namespace holdfast

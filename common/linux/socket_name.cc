@@ -1,6 +1,6 @@
 // The cookie is the socket's own: a later connection of the same addresses has another one.
 
-#include "client/socket_name.hh"
+#include "common/linux/socket_name.hh"
 
 #include <netinet/in.h>
 
@@ -8,7 +8,7 @@
 #include <charconv>
 #include <cstring>
 
-namespace holdfast::client {
+namespace holdfast {
 namespace {
 
 void add_hex(SocketName& name, const SocketAddress& address) noexcept {
@@ -122,4 +122,4 @@ SocketNames without(const SocketNames& names, std::string_view name) noexcept {
 
 std::string_view take_name(std::string_view& names) noexcept { return take_word(names, ';'); }
 
-}  // namespace holdfast::client
+}  // namespace holdfast

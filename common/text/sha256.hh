@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <string_view>
 
-namespace holdfast::client {
+namespace holdfast {
 
 [[nodiscard]] std::array<std::uint8_t, 32> sha256(std::string_view text);
 
-}  // namespace holdfast::client
+}  // namespace holdfast
