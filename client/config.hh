@@ -12,7 +12,7 @@
 
 #include "client/choices.hh"
 #include "client/export_address.hh"
-#include "client/network_owners.hh"
+#include "client/network_choices.hh"
 
 namespace holdfast::client {
 

@@ -22,7 +22,7 @@ log::Level level_of(Lease::News::Weight weight) noexcept {
 
 void Daemon::prepare_lease() {
     if (!record_.lease) return;
-    lease_.emplace(*record_.lease);
+    lease_.emplace(*record_.lease, run_directory);
     if (lease_->descriptor() < 0) return;  // it tells of that itself
     if (auto watched = watch(lease_->descriptor(), EPOLLIN, tag_lease); !watched)
         log::warning(LineText::of("{}: {}", name(), watched.error().text()));

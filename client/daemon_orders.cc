@@ -193,7 +193,7 @@ DeviceStatus Daemon::status() const {
     status.peer = target().endpoint.text;
     status.identifier = shortened(record_.identifier);
     status.export_identity = live_.export_identity.view();
-    if (live_.boot_identity) status.boot_identity = hex(*live_.boot_identity).view();
+    if (live_.boot_identity) status.boot_identity = nbd::digits_of(*live_.boot_identity).view();
     status.last_error = live_.last_error;
     status.size = live_.size;
     status.block_size = record_.block_size;

@@ -14,8 +14,8 @@
 #include <set>
 #include <vector>
 
-#include "client/record.hh"
 #include "common/linux/text_file.hh"
+#include "common/protocol/uuid.hh"
 #include "common/text/sha256.hh"
 #include "common/text/text.hh"
 
@@ -43,7 +43,7 @@ std::string uuid_digits(const std::string& text) {
     std::string digits;
     for (const char c : text)
         if (c != '-') digits += c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c;
-    return read_uuid(digits) ? digits : std::string{};
+    return nbd::read_uuid(digits) ? digits : std::string{};
 }
 
 // Zeroes, ones, and patterns of a few bytes are placeholders.
@@ -88,7 +88,7 @@ std::string machine_name(const HostFiles& files) {
 
 std::optional<nbd::HostRequest> new_attachment(std::uint32_t index, const HostFiles& files) {
     const std::string name = machine_name(files);
-    const auto boot = read_uuid(uuid_digits(line_of(files.boot_id)));
+    const auto boot = nbd::read_uuid(uuid_digits(line_of(files.boot_id)));
     if (name.empty() || !boot) return std::nullopt;
     const auto digest = sha256(fmt::format("holdfast host 1\n{}\nnbd{}\n", name, index));
     nbd::HostRequest host;

@@ -16,8 +16,6 @@
 #include <array>
 #include <cstring>
 
-#include "client/control.hh"
-
 namespace holdfast::client {
 namespace {
 
@@ -104,8 +102,9 @@ Result<void> read_hardware_address(LeaseRecord& record) {
     return {};
 }
 
-LeaseKeeper::LeaseKeeper(const LeaseRecord& record) : record_(record), socket_(open_socket()) {
-    const std::string path = fmt::format("{}/lease-{}", run_directory, record.interface);
+LeaseKeeper::LeaseKeeper(const LeaseRecord& record, std::string_view folder)
+    : record_(record), socket_(open_socket()) {
+    const std::string path = fmt::format("{}/lease-{}", folder, record.interface);
     turn_.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
 }
 

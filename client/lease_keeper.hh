@@ -29,7 +29,7 @@ namespace holdfast::client {
 class LeaseKeeper {
 public:
     // What fails is told like a request that cannot be sent: the disk is well without.
-    explicit LeaseKeeper(const LeaseRecord& record);
+    LeaseKeeper(const LeaseRecord& record, std::string_view folder);
     // -1 where there is none.
     [[nodiscard]] int descriptor() const noexcept { return socket_ ? socket_->get() : -1; }
 

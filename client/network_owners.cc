@@ -74,24 +74,6 @@ std::vector<RunFile> against_ifupdown_ng(Init init, const std::vector<std::strin
 
 }  // namespace
 
-const char* word_of(NetworkOwner owner) noexcept {
-    switch (owner) {
-        case NetworkOwner::ifupdown: return "ifupdown";
-        case NetworkOwner::networkd: return "systemd-networkd";
-        case NetworkOwner::network_manager: return "NetworkManager";
-    }
-    return "?";
-}
-
-bool NetworkChoices::keeps_from(NetworkOwner owner) const noexcept {
-    switch (owner) {
-        case NetworkOwner::ifupdown: return ifupdown;
-        case NetworkOwner::networkd: return networkd;
-        case NetworkOwner::network_manager: return network_manager;
-    }
-    return false;
-}
-
 std::vector<RunFile> files_against(NetworkOwner owner, Init init, const std::vector<std::string>& interfaces,
                                    const Ifupdown& ifupdown) {
     if (interfaces.empty()) return {};

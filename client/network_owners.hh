@@ -11,21 +11,9 @@
 #include <string_view>
 #include <vector>
 
+#include "client/network_choices.hh"
+
 namespace holdfast::client {
-
-enum class NetworkOwner : std::uint8_t { ifupdown, networkd, network_manager };
-// "ifupdown", "systemd-networkd", "NetworkManager".
-[[nodiscard]] const char* word_of(NetworkOwner owner) noexcept;
-
-// Which of them are to be kept from the interface; the administrator's choice.
-struct NetworkChoices {
-    bool ifupdown = true;
-    bool networkd = true;
-    bool network_manager = true;
-
-    [[nodiscard]] bool keeps_from(NetworkOwner owner) const noexcept;
-    bool operator==(const NetworkChoices&) const = default;
-};
 
 // A file below /run, which no boot finds again.
 struct RunFile {

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <utility>
 
+#include "common/protocol/uuid.hh"
+#include "common/text/hex.hh"
 #include "common/text/printable.hh"
 #include "common/text/sha256.hh"
 
@@ -33,35 +35,11 @@ std::optional<Number> number_in(std::string_view text) noexcept {
     return value;
 }
 
-int digit(char c) noexcept {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return -1;
-}
-
-bool read_hex(std::string_view digits, std::span<std::uint8_t> out) noexcept {
-    if (digits.size() != out.size() * 2) return false;
-    for (std::size_t i = 0; i < out.size(); ++i) {
-        const int high = digit(digits[2 * i]);
-        const int low = digit(digits[2 * i + 1]);
-        if (high < 0 || low < 0) return false;
-        out[i] = static_cast<std::uint8_t>(high * 16 + low);
-    }
-    return true;
-}
-
 bool read_hex_text(std::string_view digits, std::string& text) {
     std::vector<std::uint8_t> letters(digits.size() / 2);
     if (!read_hex(digits, letters)) return false;
     text.assign(letters.begin(), letters.end());
     return true;
-}
-
-std::string hex_of(const void* data, std::size_t size) {
-    std::string text;
-    for (std::size_t i = 0; i < size; ++i)
-        text += fmt::format("{:02x}", static_cast<unsigned>(static_cast<const unsigned char*>(data)[i]));
-    return text;
 }
 
 std::string_view take_word(std::string_view& rest, char end) noexcept {
@@ -141,12 +119,13 @@ std::optional<LeaseRecord> read_lease(std::string_view rest) {
 
 // "host HOST BOOT ATTACHMENT"
 std::string host_line(const nbd::HostRequest& host) {
-    return fmt::format("host {} {} {}\n", hex(host.host), hex(host.boot), host.attachment);
+    return fmt::format("host {} {} {}\n", nbd::digits_of(host.host), nbd::digits_of(host.boot),
+                       host.attachment);
 }
 
 std::optional<nbd::HostRequest> read_host(std::string_view rest) {
-    const auto host = read_uuid(take_word(rest, ' '));
-    const auto boot = read_uuid(take_word(rest, ' '));
+    const auto host = nbd::read_uuid(take_word(rest, ' '));
+    const auto boot = nbd::read_uuid(take_word(rest, ' '));
     const auto attachment = number_in<std::uint64_t>(rest);
     if (!host || !boot || !attachment) return std::nullopt;
     return nbd::HostRequest{*host, *boot, *attachment, 0};
@@ -177,7 +156,7 @@ std::optional<Target> read_target(std::string_view rest) {
 
 std::optional<nbd::Uuid> uuid_after(std::string_view prefix, std::string_view text) noexcept {
     if (!text.starts_with(prefix)) return std::nullopt;
-    return read_uuid(text.substr(prefix.size()));
+    return nbd::read_uuid(text.substr(prefix.size()));
 }
 
 // False for a line whose value is wrong; what is not known is skipped.
@@ -209,7 +188,7 @@ bool take_record_line(DeviceRecord& record, std::string_view key, std::string_vi
         return is_identifier(value);
     }
     if (key == "session") {
-        const auto session = read_uuid(value);
+        const auto session = nbd::read_uuid(value);
         record.session = session.value_or(nbd::Uuid{});
         return session.has_value();
     }
@@ -244,27 +223,15 @@ bool take_record_line(DeviceRecord& record, std::string_view key, std::string_vi
 
 }  // namespace
 
-FixedText<32> hex(const nbd::Uuid& uuid) {
-    FixedText<32> text;
-    for (const std::uint8_t byte : uuid) text.add("{:02x}", static_cast<unsigned>(byte));
-    return text;
-}
-
-std::optional<nbd::Uuid> read_uuid(std::string_view digits) noexcept {
-    nbd::Uuid uuid{};
-    if (!read_hex(digits, uuid)) return std::nullopt;
-    return uuid;
-}
-
 std::optional<nbd::Uuid> session_in(std::string_view identifier) noexcept {
     return uuid_after(session_prefix, identifier);
 }
 
 std::string identifier_of(const nbd::Uuid& session) {
-    const auto digest = sha256(fmt::format("holdfast device 1\n{}\n", hex(session)));
+    const auto digest = sha256(fmt::format("holdfast device 1\n{}\n", nbd::digits_of(session)));
     nbd::Uuid start{};
     std::copy_n(digest.begin(), start.size(), start.begin());
-    return fmt::format("{}{}", digest_prefix, hex(start));
+    return fmt::format("{}{}", digest_prefix, nbd::digits_of(start));
 }
 
 bool is_identifier(std::string_view identifier) noexcept {
@@ -283,7 +250,7 @@ void add_lines(LiveLines& lines, const LiveState& live) {
     for (const auto& [key, field] : live_durations) lines.add("{} {}\n", key, (live.*field).count());
     for (const auto& [key, field] : live_flags) lines.add("{} {}\n", key, live.*field ? 1 : 0);
     lines.add("link_socket {}\n", live.link_socket);
-    if (live.boot_identity) lines.add("boot_identity {}\n", hex(*live.boot_identity));
+    if (live.boot_identity) lines.add("boot_identity {}\n", nbd::digits_of(*live.boot_identity));
     lines.add("export_identity {}\n", live.export_identity);
     lines.add("last_error {}\n", live.last_error);
     for (const auto& [key, field] : lease_numbers) lines.add("{} {}\n", key, live.lease.*field);
@@ -303,7 +270,7 @@ bool take_line(LiveState& live, std::string_view line) noexcept {
     for (const auto& [name, field] : live_flags)
         if (key == name) return live.*field = line == "1", true;
     if (key == "link_socket") return live.link_socket = line, true;
-    if (key == "boot_identity") return live.boot_identity = read_uuid(line), true;
+    if (key == "boot_identity") return live.boot_identity = nbd::read_uuid(line), true;
     if (key == "export_identity") return live.export_identity = line, true;
     if (key == "last_error") return live.last_error = line, true;
     for (const auto& [name, field] : lease_numbers)
@@ -327,7 +294,7 @@ std::string to_lines(const DeviceRecord& record) {
         "{}\nrequest_timeout {}\n"
         "dead_after {}\nprobe_interval {}\nlost_cache {}\nshutdown_timeout {}\nlease_care {}\n"
         "carries_root {}\nattached_at {}\n",
-        version_line, record.index, record.identifier, hex(record.session), record.block_size,
+        version_line, record.index, record.identifier, nbd::digits_of(record.session), record.block_size,
         record.server_flags, policy.connections, policy.request_timeout.count(), policy.dead_after.count(),
         policy.probe_interval.count(), policy.lost_cache == LostCache::fail ? "fail" : "continue",
         policy.shutdown_timeout.count(), policy.lease == LeaseCare::leave ? "leave" : "renew",

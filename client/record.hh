@@ -105,8 +105,4 @@ struct KnownDevice {
 // For reports: as much of an identifier of ours as tells devices apart. Other identifiers are returned whole.
 [[nodiscard]] std::string_view shortened(std::string_view identifier) noexcept;
 
-// 32 lower case digits, and back.
-[[nodiscard]] FixedText<32> hex(const nbd::Uuid& uuid);
-[[nodiscard]] std::optional<nbd::Uuid> read_uuid(std::string_view digits) noexcept;
-
 }  // namespace holdfast::client

@@ -42,10 +42,9 @@
 #include <string_view>
 
 #include "common/protocol/constants.hh"
+#include "common/protocol/uuid.hh"
 
 namespace holdfast::nbd {
-
-using Uuid = std::array<std::uint8_t, 16>;
 
 struct SessionRequest {
     Uuid session{};

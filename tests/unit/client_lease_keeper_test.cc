@@ -73,8 +73,8 @@ void take_turns() {
     LeaseState state;
     state.seconds = 3600;
     const Lease::Time now = Lease::Time{} + std::chrono::seconds{1};
-    LeaseKeeper first(some_record());
-    LeaseKeeper second(some_record());
+    LeaseKeeper first(some_record(), "/run/holdfast");
+    LeaseKeeper second(some_record(), "/run/holdfast");
     REQUIRE(first.descriptor() >= 0);
     REQUIRE(second.descriptor() >= 0);
     LeaseKeeper* const keepers[] = {&first, &second};

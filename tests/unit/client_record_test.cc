@@ -170,7 +170,7 @@ TEST_CASE("an identifier tells devices apart and reveals nothing of the session"
 
 TEST_CASE("a record of an older version has its session in the identifier") {
     DeviceRecord record = some_record();
-    record.identifier = "holdfast:" + std::string(hex(record.session).view());
+    record.identifier = "holdfast:" + std::string(nbd::digits_of(record.session).view());
     LiveLines live;
     add_lines(live, some_state());
     std::string lines = to_lines(record) + std::string(live.view());

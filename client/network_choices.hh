@@ -1,0 +1,40 @@
+// Managers of a Debian system's network, and which of them must leave the root disk's interface alone. Pure.
+#pragma once
+
+#include <cstdint>
+
+namespace holdfast::client {
+
+enum class NetworkOwner : std::uint8_t { ifupdown, networkd, network_manager };
+// "ifupdown", "systemd-networkd", "NetworkManager".
+[[nodiscard]] const char* word_of(NetworkOwner owner) noexcept;
+
+// Which of them are to be kept from the interface; the administrator's choice.
+struct NetworkChoices {
+    bool ifupdown = true;
+    bool networkd = true;
+    bool network_manager = true;
+
+    [[nodiscard]] bool keeps_from(NetworkOwner owner) const noexcept;
+    bool operator==(const NetworkChoices&) const = default;
+};
+
+inline const char* word_of(NetworkOwner owner) noexcept {
+    switch (owner) {
+        case NetworkOwner::ifupdown: return "ifupdown";
+        case NetworkOwner::networkd: return "systemd-networkd";
+        case NetworkOwner::network_manager: return "NetworkManager";
+    }
+    return "?";
+}
+
+inline bool NetworkChoices::keeps_from(NetworkOwner owner) const noexcept {
+    switch (owner) {
+        case NetworkOwner::ifupdown: return ifupdown;
+        case NetworkOwner::networkd: return networkd;
+        case NetworkOwner::network_manager: return network_manager;
+    }
+    return false;
+}
+
+}  // namespace holdfast::client
