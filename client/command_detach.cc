@@ -20,7 +20,6 @@
 
 #include "client/commands.hh"
 #include "client/control.hh"
-#include "client/given_up.hh"
 #include "client/kernel_module.hh"
 #include "client/link.hh"
 #include "client/record.hh"

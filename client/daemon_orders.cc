@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "client/daemon.hh"
-#include "client/given_up.hh"
 #include "client/release.hh"
+#include "client/state_file.hh"
 #include "common/linux/log.hh"
 
 namespace holdfast::client {

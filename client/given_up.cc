@@ -62,10 +62,6 @@ LineText claim_session(const KnownDevice& known, const Endpoint& endpoint, std::
 
 }  // namespace
 
-bool may_be_fenced(const DeviceRecord& record, const LiveState& live) noexcept {
-    return (record.server_flags & nbd::flag_read_only) == 0 && live.session_known;
-}
-
 std::expected<void, Failure> fence_given_up(const Found& found, std::chrono::seconds dead_after,
                                             const char* folder) {
     if (!found.link.session) return {};

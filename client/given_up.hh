@@ -15,9 +15,6 @@
 
 namespace holdfast::client {
 
-// Whether such a record is of use: the device was writable, and its server knows sessions.
-[[nodiscard]] bool may_be_fenced(const DeviceRecord& record, const LiveState& live) noexcept;
-
 // Before a disk that was found is attached for writing: claims the session of each device that was given up
 // and that had the same disk from the same boot of the same server machine, which fences its old connections,
 // and deletes its record. An error where the server does not confirm it: old writes could still come. A

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "client/endpoint.hh"
 #include "client/export_address.hh"
 #include "common/linux/fd.hh"
 #include "common/protocol/client_handshake.hh"
@@ -33,33 +34,10 @@ inline constexpr std::chrono::seconds connect_patience{5};
 // When a silent peer is dead, where nobody says otherwise (list, and looks that end soon in any case).
 inline constexpr std::chrono::seconds default_dead_after{15};
 
-// The folder of a UNIX socket, kept open: after switch_root its path leads nowhere in the file system that
-// the daemon has as its own.
-struct KeptFolder {
-    Fd folder;
-    Fd working_folder;             // to go back to after a connect(2) in the other
-    bool instead_of_path = false;  // the path may lead to a disk that is away: it is not tried
-};
-
-// A resolved address to connect to.
-struct Endpoint {
-    sockaddr_storage address{};
-    socklen_t length = 0;
-    std::string text;                            // "10.0.0.1:10809", "[fd00::1]:10809", "unix:/run/x.sock"
-    std::shared_ptr<const KeptFolder> folder{};  // empty: none, and the path alone is used
-};
-
 // Keeps the folder of a UNIX socket from now on; does nothing for another endpoint, and where there is no
 // such folder. Each attempt leaves /dev as the working folder, like leave_terminal(). Before the daemon's
 // seal.
 void keep_folder(Endpoint& endpoint, bool instead_of_path);
-
-// An endpoint and the export to ask for there, and how a person knows it.
-struct Target {
-    Endpoint endpoint;
-    std::string export_name;
-    std::string uri;
-};
 
 enum class LinkFault : std::uint8_t {
     unreachable,  // no name, no route, no answer, or the connection broke
@@ -71,15 +49,6 @@ struct LinkError {
     LinkFault fault = LinkFault::unreachable;
     LineText text;           // printable; names neither server nor export: the one who logs it does
     bool connected = false;  // the connection stood, so the server may have received the claim
-};
-
-// What a server that knows the session option says of itself and of the export.
-using IdentityText = FixedText<256>;
-struct SessionFacts {
-    nbd::Uuid boot_identity{};
-    IdentityText export_identity;
-    bool host_fenced = false;    // older attachments of this machine and device are fenced, too
-    bool writes_stable = false;  // acknowledged writes survive a power cut of the server's machine
 };
 
 // A socket in transmission (goal go), or one that has told what was asked (info, list).

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "client/link.hh"
+#include "client/endpoint.hh"
 #include "client/network_owners.hh"
 #include "client/record.hh"
 

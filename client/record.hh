@@ -12,10 +12,11 @@
 #include <string_view>
 #include <vector>
 
+#include "client/endpoint.hh"
 #include "client/lease.hh"
-#include "client/link.hh"
 #include "client/policy.hh"
 #include "common/linux/socket_name.hh"
+#include "common/protocol/session_option.hh"
 
 namespace holdfast::client {
 

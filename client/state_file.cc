@@ -29,6 +29,10 @@ Result<std::string> read_whole(const Fd& file) {
 
 }  // namespace
 
+bool may_be_fenced(const DeviceRecord& record, const LiveState& live) noexcept {
+    return (record.server_flags & nbd::flag_read_only) == 0 && live.session_known;
+}
+
 std::string given_up_name(const DeviceRecord& record) {
     const std::string_view start = shortened(record.identifier);
     return fmt::format("nbd{}-{}{}", record.index, start.substr(start.find(':') + 1), given_up_suffix);

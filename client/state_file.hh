@@ -17,6 +17,10 @@ namespace holdfast::client {
 inline constexpr std::string_view given_up_suffix = ".given-up";
 [[nodiscard]] std::string given_up_name(const DeviceRecord& record);
 
+// Whether a record that is kept for given_up.hh is of use: the device was writable, and its server knows
+// sessions.
+[[nodiscard]] bool may_be_fenced(const DeviceRecord& record, const LiveState& live) noexcept;
+
 class StateFile {
 public:
     // Opens the folder, which is there already, and writes nothing yet.

@@ -1,8 +1,9 @@
 // Whether what a server offers may carry a device that is attached already. Knows no sockets, no kernel.
 #pragma once
 
-#include "client/link.hh"
+#include "client/endpoint.hh"
 #include "client/record.hh"
+#include "common/protocol/client_handshake.hh"
 
 namespace holdfast::client {
 
