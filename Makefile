@@ -144,14 +144,19 @@ build/selinux/.built: $(wildcard selinux/*.te selinux/*.if selinux/*.fc) Makefil
 FUZZ_CXX ?= $(if $(shell command -v ccache),ccache clang++-19,clang++-19)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.cc,%,$(wildcard tests/fuzz/*.cc))
 FUZZED := $(wildcard common/protocol/*.cc) $(wildcard common/text/*.cc) $(addprefix common/linux/,log.cc socket_name.cc text_file.cc) \
-    $(addprefix server/,access.cc address.cc config.cc config_keys.cc config_value.cc disk_identity.cc \
-        block_status.cc block_volume.cc file_volume.cc flusher.cc helper_process.cc holders.cc loss_record.cc losses.cc volume.cc \
-        counters.cc disks_in_use.cc inherited_sockets.cc listener.cc status_report.cc status_socket.cc \
-        access_file.cc access_table.cc admission.cc buffers.cc budget.cc busy_poll.cc coalescing.cc config_file.cc disk_opening.cc exports.cc input.cc jobs.cc log_limit.cc \
-        opener_link.cc opener_wire.cc outbox.cc page_pipe.cc peer.cc requests.cc sessions.cc socket_io.cc thread.cc \
-        transmission.cc volume_registry.cc) \
-    $(addprefix client/,boot_environment.cc boot_plan.cc choices.cc config.cc control.cc devices.cc dhcp_message.cc \
-        export_address.cc help.cc lease.cc network_owners.cc options.cc record.cc retry.cc state_file.cc status.cc usage.cc)
+    server/access.cc server/access_file.cc server/access_table.cc server/address.cc server/admission.cc \
+    server/block_status.cc server/block_volume.cc server/budget.cc server/buffers.cc server/busy_poll.cc \
+    server/coalescing.cc server/config.cc server/config_file.cc server/config_keys.cc server/config_packing.cc \
+    server/config_value.cc server/counters.cc server/disk_identity.cc server/disk_opening.cc server/disks_in_use.cc \
+    server/exports.cc server/file_volume.cc server/flusher.cc server/helper_process.cc server/holders.cc \
+    server/inherited_sockets.cc server/input.cc server/jobs.cc server/listener.cc server/log_limit.cc server/loss_record.cc \
+    server/losses.cc server/opener_link.cc server/opener_wire.cc server/outbox.cc server/packing.cc server/page_pipe.cc \
+    server/peer.cc server/pipe_pool.cc server/question.cc server/requests.cc server/sessions.cc server/socket_io.cc \
+    server/status_report.cc server/status_socket.cc server/thread.cc server/transmission.cc server/volume.cc \
+    server/volume_registry.cc client/boot_environment.cc client/boot_plan.cc client/choices.cc client/config.cc \
+    client/control.cc client/devices.cc client/dhcp_message.cc client/export_address.cc client/help.cc client/lease.cc \
+    client/network_owners.cc client/options.cc client/record.cc client/retry.cc client/state_file.cc client/status.cc \
+    client/usage.cc
 FUZZ_FLAGS := -std=c++23 -O1 -g1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined -Wall -Wextra $(if $(WERROR),-Werror)
 build/fuzz/obj/%.o: %.cc Makefile
 	@mkdir -p $(@D)

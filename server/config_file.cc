@@ -18,6 +18,7 @@
 #include "common/linux/text_file.hh"
 #include "server/access_file.hh"
 #include "server/apart.hh"
+#include "server/config_packing.hh"
 #include "server/helper_process.hh"
 
 namespace holdfast::server {

@@ -4,8 +4,8 @@
 
 #include <limits>
 
+#include "common/protocol/export_identity.hh"
 #include "common/text/utf8.hh"
-#include "server/disk_identity.hh"
 
 namespace holdfast::server {
 namespace {

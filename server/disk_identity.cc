@@ -102,10 +102,6 @@ std::string file_identity(int file, const struct statx& status) {
 
 }  // namespace
 
-bool is_identity(std::string_view text) {
-    return !text.empty() && text.size() <= longest_identity && std::ranges::all_of(text, is_printable);
-}
-
 std::string block_identity(dev_t device, const std::string& sys) {
     const std::string number = fmt::format("{}:{}", major(device), minor(device));
     const std::string directory = fmt::format("{}/dev/block/{}", sys, number);

@@ -9,13 +9,9 @@
 #include <string_view>
 
 #include "common/linux/result.hh"
+#include "common/protocol/export_identity.hh"
 
 namespace holdfast::server {
-
-inline constexpr std::size_t longest_identity = 255;
-
-// Printable ASCII, 1 to longest_identity bytes.
-[[nodiscard]] bool is_identity(std::string_view text);
 
 // Of what is open, also with O_PATH. What it gives is an is_identity().
 [[nodiscard]] Result<std::string> disk_identity(int file);

@@ -20,8 +20,8 @@
 #include "server/disks_in_use.hh"
 #include "server/log_limit.hh"
 #include "server/opener_link.hh"
-#include "server/page_pipe.hh"
 #include "server/peer.hh"
+#include "server/pipe_pool.hh"
 #include "server/sessions.hh"
 #include "server/volume_registry.hh"
 

@@ -13,8 +13,8 @@
 
 #include "common/linux/fd.hh"
 #include "common/linux/result.hh"
-#include "server/opener_link.hh"
-#include "server/opener_wire.hh"
+#include "server/packing.hh"
+#include "server/question.hh"
 
 namespace holdfast::server {
 

@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "common/linux/text_file.hh"
+#include "server/config_packing.hh"
 #include "server/listener.hh"
 
 namespace holdfast::server {

@@ -8,38 +8,12 @@
 #include <vector>
 
 #include "common/linux/fd.hh"
+#include "server/config_file.hh"
 #include "server/opener_wire.hh"
+#include "server/question.hh"
 #include "server/volume_registry.hh"
 
 namespace holdfast::server {
-
-// What the opener answered.
-struct OpenerReply {
-    std::vector<std::uint8_t> bytes;  // behind the status, which was `done`
-    std::vector<Fd> files;
-};
-
-// A request whose answer is awaited, by a loop or by a thread that waits.
-class OpenerQuestion {
-public:
-    OpenerQuestion() = default;
-    explicit OpenerQuestion(Fd from_opener) : from_opener_(std::move(from_opener)) {}
-
-    // To be watched for reading; then take().
-    [[nodiscard]] int fd() const noexcept { return from_opener_.get(); }
-    explicit operator bool() const noexcept { return static_cast<bool>(from_opener_); }
-    // Takes what is there, without waiting. nullopt: more is to come. Otherwise the whole answer, once.
-    [[nodiscard]] std::optional<std::expected<OpenerReply, VolumeRefusal>> take();
-    // The answer said that too many requests are waiting: ask again later.
-    [[nodiscard]] bool was_busy() const noexcept { return was_busy_; }
-
-private:
-    [[nodiscard]] std::expected<OpenerReply, VolumeRefusal> finish();
-
-    Fd from_opener_;
-    OpenerReply so_far_;
-    bool was_busy_ = false;
-};
 
 class OpenerLink final : public DiskSource {
 public:
@@ -96,7 +70,6 @@ private:
 };
 
 // What answers to the questions above mean; the error says why there is none that does.
-using OpenerOutcome = std::expected<OpenerReply, VolumeRefusal>;
 [[nodiscard]] std::expected<ConfigTexts, std::string> texts_of(const OpenerOutcome& answer);
 [[nodiscard]] std::expected<std::vector<Fd>, std::string> sockets_of(OpenerOutcome answer);
 [[nodiscard]] std::expected<void, std::string> done_of(const OpenerOutcome& answer);

@@ -6,8 +6,8 @@
 #include <cstring>
 
 #include "common/protocol/constants.hh"
+#include "common/protocol/export_identity.hh"
 #include "server/address.hh"
-#include "server/disk_identity.hh"
 
 namespace holdfast::server {
 namespace {
@@ -63,36 +63,6 @@ std::optional<OpenerRequest> unpack_request(std::span<const std::uint8_t> bytes)
                           std::string(text, name_size), std::string(text + name_size, host_size)};
     if (!is_host(request.host)) return std::nullopt;
     return request;
-}
-
-void Packer::text(std::string_view value) {
-    number(static_cast<std::uint32_t>(value.size()));
-    put(value.data(), value.size());
-}
-
-void Packer::put(const void* from, std::size_t size) {
-    const auto* const raw = static_cast<const std::uint8_t*>(from);
-    bytes_.insert(bytes_.end(), raw, raw + size);
-}
-
-void Unpacker::take(void* into, std::size_t size) {
-    if (!sound_ || rest_.size() < size) {
-        sound_ = false;
-        return;
-    }
-    std::memcpy(into, rest_.data(), size);
-    rest_ = rest_.subspan(size);
-}
-
-std::string Unpacker::text() {
-    const std::size_t size = number<std::uint32_t>();
-    if (!sound_ || rest_.size() < size) {
-        sound_ = false;
-        return {};
-    }
-    std::string value(reinterpret_cast<const char*>(rest_.data()), size);
-    rest_ = rest_.subspan(size);
-    return value;
 }
 
 void pack(Packer& to, const DiskKey& key) {
@@ -161,56 +131,5 @@ std::optional<VolumeTraits> unpack_traits(Unpacker& from) {
 }
 
 // A list ends with the bytes, so that no count has to be believed.
-void pack(Packer& to, const ConfigTexts& texts) {
-    to.text(texts.directory);
-    to.text(texts.directory_fault);
-    to.number(std::uint8_t{texts.directory_hangs});
-    to.number(static_cast<std::uint32_t>(texts.hanging.size()));
-    for (const std::string& one : texts.hanging) to.text(one);
-    for (const ConfigTexts::File& one : texts.files) {
-        to.text(one.path);
-        to.text(one.text);
-        to.text(one.fault);
-    }
-}
-
-std::optional<ConfigTexts> unpack_texts(Unpacker& from) {
-    ConfigTexts texts;
-    texts.directory = from.text();
-    texts.directory_fault = from.text();
-    texts.directory_hangs = from.flag();
-    for (auto left = from.number<std::uint32_t>(); left > 0 && from.sound(); --left)
-        texts.hanging.push_back(from.text());
-    while (from.sound() && !from.complete()) {
-        ConfigTexts::File one;
-        one.path = from.text();
-        one.text = from.text();
-        one.fault = from.text();
-        texts.files.push_back(std::move(one));
-    }
-    if (!from.complete()) return std::nullopt;
-    return texts;
-}
-
-void pack(Packer& to, const std::vector<Remark>& remarks) {
-    for (const Remark& one : remarks) {
-        to.text(one.place.file);
-        to.number(std::uint32_t{one.place.line});
-        to.text(one.text);
-    }
-}
-
-std::optional<std::vector<Remark>> unpack_remarks(Unpacker& from) {
-    std::vector<Remark> remarks;
-    while (from.sound() && !from.complete()) {
-        Remark one;
-        one.place.file = from.text();
-        one.place.line = from.number<std::uint32_t>();
-        one.text = from.text();
-        remarks.push_back(std::move(one));
-    }
-    if (!from.complete()) return std::nullopt;
-    return remarks;
-}
 
 }  // namespace holdfast::server

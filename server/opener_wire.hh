@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "server/config_file.hh"
+#include "server/packing.hh"
 #include "server/volume.hh"
 
 namespace holdfast::server {
@@ -45,64 +45,13 @@ inline constexpr std::size_t longest_opener_request = 12 + 4096 + 64;
 // as inet_ntop(3) writes it. (Of a host a path may be made, so that "../.." is none.)
 [[nodiscard]] std::optional<OpenerRequest> unpack_request(std::span<const std::uint8_t> bytes);
 
-enum class OpenerStatus : std::uint8_t {
-    done,     // what was asked for follows
-    refused,  // a text follows that says why
-    absent,   // the same; there is nothing at the path
-    busy,     // as many requests as may be are waiting: ask again. A text follows that says for what
-};
-
-// Puts values behind each other.
-class Packer {
-public:
-    explicit Packer(OpenerStatus status) { number(static_cast<std::uint8_t>(status)); }
-    template <std::unsigned_integral T>
-    void number(T value) {
-        put(&value, sizeof value);
-    }
-    void text(std::string_view value);
-    [[nodiscard]] const std::vector<std::uint8_t>& bytes() const { return bytes_; }
-
-private:
-    void put(const void* from, std::size_t size);
-
-    std::vector<std::uint8_t> bytes_;
-};
-
-// Takes them out again. After the first that is not there, all are zero or empty and complete() is false.
-class Unpacker {
-public:
-    explicit Unpacker(std::span<const std::uint8_t> bytes) : rest_(bytes) {}
-    template <std::unsigned_integral T>
-    [[nodiscard]] T number() {
-        T value = 0;
-        take(&value, sizeof value);
-        return value;
-    }
-    [[nodiscard]] bool flag() { return number<std::uint8_t>() != 0; }
-    [[nodiscard]] std::string text();
-    // Everything that was asked for was there, and nothing is left.
-    [[nodiscard]] bool complete() const { return sound_ && rest_.empty(); }
-    [[nodiscard]] bool sound() const { return sound_; }
-
-private:
-    void take(void* into, std::size_t size);
-
-    std::span<const std::uint8_t> rest_;
-    bool sound_ = true;
-};
-
 void pack(Packer& to, const DiskKey& key);
 void pack(Packer& to, const DiskFacts& facts);
 void pack(Packer& to, const VolumeTraits& traits);
-void pack(Packer& to, const ConfigTexts& texts);
-void pack(Packer& to, const std::vector<Remark>& remarks);
 
 // nullopt where the bytes are not exactly one value that a sound opener could send.
 [[nodiscard]] std::optional<DiskKey> unpack_key(Unpacker& from);
 [[nodiscard]] std::optional<DiskFacts> unpack_facts(Unpacker& from);
 [[nodiscard]] std::optional<VolumeTraits> unpack_traits(Unpacker& from);
-[[nodiscard]] std::optional<ConfigTexts> unpack_texts(Unpacker& from);
-[[nodiscard]] std::optional<std::vector<Remark>> unpack_remarks(Unpacker& from);
 
 }  // namespace holdfast::server

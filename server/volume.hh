@@ -17,6 +17,7 @@
 #include "common/linux/result.hh"
 #include "server/flusher.hh"
 #include "server/losses.hh"
+#include "server/question.hh"
 
 namespace holdfast::server {
 
@@ -177,12 +178,6 @@ private:
     std::atomic<bool> unflushed_ = false;             // changed since the last flush began
     mutable std::atomic<bool> cannot_try_ = false;    // the file system does not know how not to wait
     mutable std::atomic<bool> cannot_count_ = false;  // cachestat(2) is not there, or not for this file
-};
-
-// Why a volume cannot be had.
-struct VolumeRefusal {
-    bool absent = false;  // there is nothing at the path
-    std::string text;     // for log and client, beginning with the path
 };
 
 // A disk that was opened, as a volume.

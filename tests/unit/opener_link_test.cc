@@ -9,6 +9,7 @@
 #include <cstring>
 #include <thread>
 
+#include "server/config_packing.hh"
 #include "server/opener_link.hh"
 
 using namespace holdfast;

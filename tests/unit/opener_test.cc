@@ -13,6 +13,7 @@
 #include <fstream>
 
 #include "server/access_table.hh"
+#include "server/config_packing.hh"
 #include "server/opener.hh"
 #include "server/reload.hh"
 

@@ -1,0 +1,19 @@
+// Stable names of disks, which a server states in its answer to the session option, and by which a client sees
+// that an export leads to another disk. Pure.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <string_view>
+
+namespace holdfast {
+
+inline constexpr std::size_t longest_identity = 255;
+
+// Printable ASCII, 1 to longest_identity bytes.
+[[nodiscard]] inline bool is_identity(std::string_view text) {
+    const auto is_printable = [](char c) { return c >= 0x20 && c <= 0x7e; };
+    return !text.empty() && text.size() <= longest_identity && std::ranges::all_of(text, is_printable);
+}
+
+}  // namespace holdfast
