@@ -51,7 +51,7 @@ SAY =
 endif
 
 COMMON := $(wildcard common/*/*.cc)
-CLIENT := $(wildcard client/*.cc)
+CLIENT := $(wildcard client/*.cc client/*/*.cc)
 SERVER := $(wildcard server/*.cc)
 UNIT := $(wildcard tests/unit/*.cc)
 WITHOUT_MAIN := $(filter-out client/main.cc server/main.cc,$(COMMON) $(CLIENT) $(SERVER))
@@ -109,12 +109,12 @@ $(eval $(call FLAVOUR_RULES,$(FLAVOUR)))
 endif
 endif
 
-# The client that aborts when its daemon does after its seal what it must not (client/seal.hh): one object is another.
+# The client that aborts when its daemon does after its seal what it must not (client/process/seal.hh): one object is another.
 SEALED_CLIENT := build/sealed/holdfast-client
-build/sealed/seal.o: client/seal.cc client/seal.hh Makefile
+build/sealed/seal.o: client/process/seal.cc client/process/seal.hh Makefile
 	@mkdir -p $(@D)
 	$(call SAY,CXX,$@)$(CXX) $(CPPFLAGS) -DHOLDFAST_SEAL_CHECK $(ALL_CXXFLAGS) -c -o $@ $<
-$(SEALED_CLIENT): $(filter-out %/client/seal.o,$(call objects_of,,$(COMMON) $(CLIENT))) build/sealed/seal.o
+$(SEALED_CLIENT): $(filter-out %/client/process/seal.o,$(call objects_of,,$(COMMON) $(CLIENT))) build/sealed/seal.o
 	$(call SAY,LINK,$@)$(CXX) -static-libstdc++ -static-libgcc $(ALL_LDFLAGS) -o $@ $^ $(CLIENT_LIBS)
 SEAL_PROBE := build/sealed/probe
 $(SEAL_PROBE): tests/unit/seal/probe.cc $(call objects_of,,$(wildcard common/linux/*.cc common/text/*.cc)) build/sealed/seal.o
@@ -153,10 +153,10 @@ FUZZED := $(wildcard common/protocol/*.cc) $(wildcard common/text/*.cc) $(addpre
     server/losses.cc server/opener_link.cc server/opener_wire.cc server/outbox.cc server/packing.cc server/page_pipe.cc \
     server/peer.cc server/pipe_pool.cc server/question.cc server/requests.cc server/sessions.cc server/socket_io.cc \
     server/status_report.cc server/status_socket.cc server/thread.cc server/transmission.cc server/volume.cc \
-    server/volume_registry.cc client/boot_environment.cc client/boot_plan.cc client/choices.cc client/config.cc \
-    client/control.cc client/devices.cc client/dhcp_message.cc client/export_address.cc client/help.cc client/lease.cc \
-    client/network_owners.cc client/options.cc client/record.cc client/retry.cc client/state_file.cc client/status.cc \
-    client/usage.cc
+    server/volume_registry.cc client/boot/boot_environment.cc client/boot/boot_plan.cc client/config/choices.cc client/config/config.cc \
+    client/control/control.cc client/config/devices.cc client/lease/dhcp_message.cc client/address/export_address.cc client/command/help.cc client/lease/lease.cc \
+    client/boot/network_owners.cc client/command/options.cc client/control/record.cc client/daemon/retry.cc client/control/state_file.cc client/control/status.cc \
+    client/kernel/usage.cc
 FUZZ_FLAGS := -std=c++23 -O1 -g1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined -Wall -Wextra $(if $(WERROR),-Werror)
 build/fuzz/obj/%.o: %.cc Makefile
 	@mkdir -p $(@D)

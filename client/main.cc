@@ -7,8 +7,8 @@
 #include <variant>
 #include <vector>
 
-#include "client/commands.hh"
-#include "client/options.hh"
+#include "client/command/commands.hh"
+#include "client/command/options.hh"
 #include "common/linux/standard_streams.hh"
 
 namespace holdfast::client {

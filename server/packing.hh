@@ -1,5 +1,5 @@
-// Values of an answer from another process of this program, behind each other in bytes. Pure. Both processes run
-// the same program on the same machine, so integers are the machine's own; no length is trusted.
+// Values of an answer from another process of this program, behind each other in bytes. Pure. Both processes
+// run the same program on the same machine, so integers are the machine's own; no length is trusted.
 #pragma once
 
 #include <concepts>

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <optional>
 
-#include "client/boot_environment.hh"
-#include "client/boot_plan.hh"
+#include "client/boot/boot_environment.hh"
+#include "client/boot/boot_plan.hh"
 #include "tests/fuzz/input.hh"
 
 using namespace holdfast::client;

@@ -1,5 +1,5 @@
 // The client's command line, a word a line.
-#include "client/options.hh"
+#include "client/command/options.hh"
 
 #include "tests/fuzz/input.hh"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "client/lease.hh"
+#include "client/lease/lease.hh"
 #include "tests/fuzz/input.hh"
 
 using namespace holdfast::client;

@@ -1,5 +1,6 @@
-// Holds the boot grammar to client/boot_forms.txt, the table that the man page shows: every example there
-// must be read as its row says. The table is read as data, so that a row added there is a test added here.
+// Holds the boot grammar to client/address/boot_forms.txt, the table that the man page shows: every example
+// there must be read as its row says. The table is read as data, so that a row added there is a test added
+// here.
 
 #include <doctest/doctest.h>
 
@@ -9,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "client/boot_plan.hh"
+#include "client/boot/boot_plan.hh"
 
 using namespace holdfast::client;
 
@@ -42,7 +43,7 @@ std::vector<Row> read_table() {
     };
     std::vector<Row> rows;
     const std::unique_ptr<std::FILE, Close> file{
-        std::fopen(HOLDFAST_SOURCE_DIR "/client/boot_forms.txt", "re")};
+        std::fopen(HOLDFAST_SOURCE_DIR "/client/address/boot_forms.txt", "re")};
     REQUIRE(file);
     char buffer[1024];
     for (int number = 1; std::fgets(buffer, sizeof buffer, file.get()); ++number) {

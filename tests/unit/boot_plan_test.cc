@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <string>
 
-#include "client/boot_environment.hh"
-#include "client/boot_plan.hh"
+#include "client/boot/boot_environment.hh"
+#include "client/boot/boot_plan.hh"
 #include "common/text/printable.hh"
 
 using namespace holdfast::client;

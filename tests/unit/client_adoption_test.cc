@@ -1,7 +1,7 @@
 // What a new attach may change of a device that is attached already: nothing, but without a word it must not
 // be.
 
-#include "client/adoption.hh"
+#include "client/attach/adoption.hh"
 
 #include <doctest/doctest.h>
 

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "client/background.hh"
+#include "client/attach/background.hh"
 
 using namespace holdfast::client;
 

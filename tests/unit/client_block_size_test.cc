@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "client/block_size.hh"
+#include "client/kernel/block_size.hh"
 
 using holdfast::client::choose_block_size;
 using holdfast::client::choose_request_limit;

@@ -6,8 +6,8 @@
 
 #include <string>
 
-#include "client/config.hh"
-#include "client/config_file.hh"
+#include "client/config/config.hh"
+#include "client/config/config_file.hh"
 #include "common/linux/text_file.hh"
 
 using namespace holdfast::client;

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "client/control.hh"
+#include "client/control/control.hh"
 
 using namespace holdfast::client;
 using Outcome = ControlConnection::Outcome;

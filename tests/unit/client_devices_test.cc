@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "client/devices.hh"
+#include "client/config/devices.hh"
 
 using namespace holdfast::client;
 using holdfast::Remark;

@@ -1,7 +1,7 @@
 // The read that proves a disk, from files in the place of a device: a FIFO without a writer is a disk whose
 // requests wait.
 
-#include "client/disk_proof.hh"
+#include "client/daemon/disk_proof.hh"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>

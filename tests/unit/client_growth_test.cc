@@ -1,9 +1,9 @@
 // When a device may be told its new size: never while the kernel would wait for a server in doubt.
-#include "client/growth.hh"
+#include "client/daemon/growth.hh"
 
 #include <doctest/doctest.h>
 
-#include "client/request_timer.hh"
+#include "client/daemon/request_timer.hh"
 
 using namespace holdfast::client;
 using std::chrono::milliseconds;

@@ -1,5 +1,5 @@
 // Which machine and device it is, from files that look like those of /sys.
-#include "client/host_identity.hh"
+#include "client/link/host_identity.hh"
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>

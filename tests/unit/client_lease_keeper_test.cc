@@ -1,5 +1,5 @@
 // Two daemons with leases on one interface: which socket the answers reach. In a network of the test's own.
-#include "client/lease_keeper.hh"
+#include "client/lease/lease_keeper.hh"
 
 #include <arpa/inet.h>
 #include <doctest/doctest.h>

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "client/lease.hh"
+#include "client/lease/lease.hh"
 
 using namespace holdfast::client;
 using std::chrono::milliseconds;

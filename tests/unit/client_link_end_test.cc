@@ -12,7 +12,7 @@
 #include <array>
 #include <vector>
 
-#include "client/link_health.hh"
+#include "client/link/link_health.hh"
 #include "common/linux/socket_name.hh"
 
 using namespace holdfast;

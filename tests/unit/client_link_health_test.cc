@@ -1,6 +1,6 @@
 // How long a link has been silent, from what the kernel says of it, with a clock of the test's own.
 
-#include "client/link_health.hh"
+#include "client/link/link_health.hh"
 
 #include <doctest/doctest.h>
 

@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "client/link.hh"
+#include "client/link/link.hh"
 #include "common/linux/fd.hh"
 #include "tests/unit/stub_server.hh"
 

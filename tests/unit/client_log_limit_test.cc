@@ -1,6 +1,6 @@
 // How much of a link that comes and goes is logged, with a clock of the test's own.
 
-#include "client/log_limit.hh"
+#include "client/daemon/log_limit.hh"
 
 #include <doctest/doctest.h>
 

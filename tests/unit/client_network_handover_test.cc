@@ -7,7 +7,7 @@
 #include <sstream>
 #include <string>
 
-#include "client/network_handover.hh"
+#include "client/boot/network_handover.hh"
 
 using namespace holdfast::client;
 

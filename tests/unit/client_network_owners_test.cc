@@ -1,6 +1,6 @@
 // What keeps the managers of a network from an interface, and where an administrator has configured it.
 
-#include "client/network_owners.hh"
+#include "client/boot/network_owners.hh"
 
 #include <doctest/doctest.h>
 

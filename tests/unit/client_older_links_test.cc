@@ -1,6 +1,6 @@
 // Connections of which nobody has a descriptor: their names, and their end by the kernel's socket
 // diagnostics.
-#include "client/older_links.hh"
+#include "client/daemon/older_links.hh"
 
 #include <arpa/inet.h>
 #include <doctest/doctest.h>

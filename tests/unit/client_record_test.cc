@@ -1,7 +1,7 @@
 // What a daemon leaves for its successor.
 #include <doctest/doctest.h>
 
-#include "client/record.hh"
+#include "client/control/record.hh"
 
 using namespace holdfast;
 using namespace holdfast::client;

@@ -1,7 +1,7 @@
 // The timer of the device's requests.
 #include <doctest/doctest.h>
 
-#include "client/request_timer.hh"
+#include "client/daemon/request_timer.hh"
 
 using namespace holdfast::client;
 using std::chrono::milliseconds;

@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "client/retry.hh"
+#include "client/daemon/retry.hh"
 
 using holdfast::Jitter;
 using holdfast::client::pause_before;

@@ -1,7 +1,7 @@
 // The way into the daemon's SELinux domain, with a folder of the test's own in the place of /proc. What a
 // kernel makes of it, virtual machines show.
 
-#include "client/selinux_domain.hh"
+#include "client/process/selinux_domain.hh"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 // The time that a machine waits on its way down, with a clock of the test's own.
 
-#include "client/shutdown_bound.hh"
+#include "client/daemon/shutdown_bound.hh"
 
 #include <doctest/doctest.h>
 

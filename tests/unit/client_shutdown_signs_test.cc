@@ -1,6 +1,6 @@
 // How it is seen that a machine goes down, with folders of the test's own in the place of /run and /proc.
 
-#include "client/shutdown_signs.hh"
+#include "client/daemon/shutdown_signs.hh"
 
 #include <doctest/doctest.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // How long requests wait without an answer.
 #include <doctest/doctest.h>
 
-#include "client/stall.hh"
+#include "client/daemon/stall.hh"
 
 using holdfast::client::StallWatch;
 using std::chrono::milliseconds;

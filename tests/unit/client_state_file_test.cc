@@ -1,6 +1,6 @@
 // The file by which everybody may see how a device is, in a folder of the test's own.
 
-#include "client/state_file.hh"
+#include "client/control/state_file.hh"
 
 #include <doctest/doctest.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 // The three spellings of a device's status.
 #include <doctest/doctest.h>
 
-#include "client/status.hh"
+#include "client/control/status.hh"
 #include "common/text/json.hh"
 
 using namespace holdfast::client;

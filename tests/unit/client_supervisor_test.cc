@@ -6,7 +6,7 @@
 #include <optional>
 #include <random>
 
-#include "client/supervisor.hh"
+#include "client/daemon/supervisor.hh"
 
 using namespace holdfast::client;
 using std::chrono::milliseconds;

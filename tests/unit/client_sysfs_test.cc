@@ -7,7 +7,7 @@
 
 #include <string>
 
-#include "client/sysfs.hh"
+#include "client/kernel/sysfs.hh"
 
 using holdfast::client::SysfsDevice;
 

@@ -1,7 +1,7 @@
 // Who uses a device, by the kernel's tables.
 #include <doctest/doctest.h>
 
-#include "client/usage.hh"
+#include "client/kernel/usage.hh"
 
 using namespace holdfast::client;
 

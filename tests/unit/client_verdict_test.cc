@@ -1,7 +1,7 @@
 // What may carry a device again after an outage.
 #include <doctest/doctest.h>
 
-#include "client/verdict.hh"
+#include "client/daemon/verdict.hh"
 
 using namespace holdfast;
 using client::DeviceRecord;

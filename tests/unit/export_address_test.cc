@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "client/export_address.hh"
+#include "client/address/export_address.hh"
 #include "common/text/printable.hh"
 
 using namespace holdfast::client;

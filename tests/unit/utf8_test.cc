@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "client/export_address.hh"
+#include "client/address/export_address.hh"
 #include "common/text/json.hh"
 #include "common/text/printable.hh"
 #include "common/text/utf8.hh"

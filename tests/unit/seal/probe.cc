@@ -1,5 +1,5 @@
-// Seals itself and then does what it is told, for the test of the watch that client/seal.cc keeps: nothing,
-// what is allowed, an allocation, or the opening of a path. Ends with 0 unless the watch ends it.
+// Seals itself and then does what it is told, for the test of the watch that client/process/seal.cc keeps:
+// nothing, what is allowed, an allocation, or the opening of a path. Ends with 0 unless the watch ends it.
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "client/seal.hh"
+#include "client/process/seal.hh"
 
 int main(int count, char** words) {
     const std::string_view deed = count > 1 ? words[1] : "";

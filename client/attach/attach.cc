@@ -1,0 +1,419 @@
+// The session is made up here, and a digest of it is the identifier by which the kernel knows the device: a
+// later adopter compares it with the record.
+
+#include "client/attach/attach.hh"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <linux/fs.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <expected>
+#include <utility>
+
+#include "client/attach/given_up.hh"
+#include "client/attach/second_writer.hh"
+#include "client/attach/settle.hh"
+#include "client/attach/takeover.hh"
+#include "client/control/control.hh"
+#include "client/daemon/resident.hh"
+#include "client/kernel/block_size.hh"
+#include "client/kernel/kernel_module.hh"
+#include "client/kernel/netlink.hh"
+#include "client/kernel/sysfs.hh"
+#include "client/lease/lease_keeper.hh"
+#include "client/link/host_identity.hh"
+#include "client/link/link_health.hh"
+#include "common/linux/log.hh"
+#include "common/linux/pause.hh"
+
+namespace holdfast::client {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// How long somebody else's open of the device (udev looks at every device) is waited for.
+constexpr seconds open_patience{3};
+constexpr milliseconds pause_between_opens{250};
+constexpr seconds detach_patience{10};
+
+// Tells this attachment from every other. A secret: with it a stranger could fence the link.
+nbd::Uuid random_session() {
+    nbd::Uuid session{};
+    if (::getrandom(session.data(), session.size(), GRND_NONBLOCK) == static_cast<ssize_t>(session.size()))
+        return session;
+    const auto now = static_cast<std::uint64_t>(Clock::now().time_since_epoch().count());
+    for (std::size_t i = 0; i < session.size(); ++i)
+        session[i] = static_cast<std::uint8_t>((now >> (i % 8 * 8)) ^
+                                               static_cast<std::uint64_t>(::getpid() >> (i % 4)));
+    return session;
+}
+
+Failure attached_already(std::uint32_t index, const SysfsDevice& sysfs) {
+    return {ExitCode::busy, fmt::format("/dev/nbd{}: attached already (by process {}); detach it first with "
+                                        "`holdfast-client detach nbd{}`, or "
+                                        "take another device",
+                                        index, sysfs.attribute("pid"), index)};
+}
+
+Failure connect_failure(const SysError& error, const DeviceConfiguration& configuration) {
+    const std::string device =
+        configuration.index ? fmt::format("/dev/nbd{}", *configuration.index) : "an nbd device";
+    if (error.code == EPERM)
+        return {ExitCode::failure,
+                fmt::format("{}: the kernel does not permit it; run this as root", device)};
+    if (error.code == EINVAL && configuration.index)
+        return {ExitCode::failure,
+                fmt::format("{}: the kernel refuses the device (its number may be too large for the "
+                            "nbd module's max_part, or it is going away)",
+                            device)};
+    if (error.code != EBUSY || !configuration.index)
+        return {ExitCode::failure, fmt::format("{}: {}", device, error.message())};
+    const auto sysfs = SysfsDevice::open(*configuration.index);
+    if (!sysfs || !sysfs->connected())
+        return {
+            ExitCode::busy,
+            fmt::format("{}: another program has it open; close it there, or take another device", device)};
+    return attached_already(*configuration.index, *sysfs);
+}
+
+// A device to attach, from before the claim at a server until it is connected: the claim fences whatever this
+// machine has had attached there before, which must not be a device in use.
+struct Reserved {
+    std::uint32_t index = 0;
+    Fd turn;
+};
+
+bool is_connected(std::uint32_t index) {
+    const auto sysfs = SysfsDevice::open(index);
+    return sysfs && sysfs->connected();
+}
+
+std::expected<Reserved, Failure> reserve(std::uint32_t index) {
+    auto turn = take_turn(index);
+    if (!turn) return std::unexpected(turn.error());
+    if (is_connected(index)) {
+        DeviceConfiguration configuration;
+        configuration.index = index;
+        return std::unexpected(connect_failure({EBUSY, "connect"}, configuration));
+    }
+    return Reserved{index, std::move(*turn)};
+}
+
+// The lowest device from `first` on that is free; one that the kernel will make where all it has are in use.
+std::expected<Reserved, Failure> reserve_any(std::uint32_t first) {
+    std::uint32_t next = first;
+    for (const std::uint32_t index : nbd_devices()) {
+        if (index < first) continue;
+        auto reserved = reserve(index);
+        if (reserved || reserved.error().code != ExitCode::busy) return reserved;
+        next = index + 1;
+    }
+    return reserve(next);
+}
+
+// Waits while another command has it reserved and it is not attached: that one may come to nothing, or take
+// another device.
+std::expected<Reserved, Failure> reserve_until(std::uint32_t index, Clock::time_point end,
+                                               const Report& report) {
+    for (;;) {
+        auto reserved = reserve(index);
+        if (reserved || reserved.error().code != ExitCode::busy || is_connected(index)) return reserved;
+        if (Clock::now() >= end || report.abandoned()) return reserved;
+        pause_for(milliseconds{100});
+    }
+}
+
+// A named device is reserved for the whole search. An unnamed one only for each attempt, with a session of
+// its own, so that nobody waits who wants that device.
+class Reservation final : public Claimant {
+public:
+    Reservation(const AttachRequest& request, const Report& report) : request_(request), report_(report) {}
+
+    std::expected<Identity, Failure> take() override {
+        if (device_) return identity_;
+        // An attempt of another command is over by then.
+        const auto end = begin_ + std::max<Clock::duration>(request_.search.patience, attempt_patience);
+        auto reserved = request_.index ? reserve_until(*request_.index, end, report_) : reserve_any(first_);
+        if (!reserved) return std::unexpected(reserved.error());
+        device_ = std::move(*reserved);
+        identity_.session = random_session();
+        if (!request_.read_only) identity_.host = new_attachment(device_->index);
+        return identity_;
+    }
+    void release() noexcept override {
+        if (!request_.index) device_.reset();
+    }
+    // The next search takes another device.
+    void pass_over() noexcept {
+        first_ = device_->index + 1;
+        device_.reset();
+    }
+    [[nodiscard]] std::uint32_t index() const noexcept { return device_->index; }
+    [[nodiscard]] Reserved give() noexcept { return std::move(*device_); }
+
+private:
+    const AttachRequest& request_;
+    const Report& report_;
+    Clock::time_point begin_ = Clock::now();
+    std::uint32_t first_ = 0;
+    std::optional<Reserved> device_;
+    Identity identity_;
+};
+
+std::expected<std::uint32_t, Failure> connect_device(Netlink& netlink,
+                                                     const DeviceConfiguration& configuration, int socket) {
+    const auto end = Clock::now() + open_patience;
+    for (;;) {
+        auto index = netlink.connect(configuration, {&socket, 1});
+        if (index) return *index;
+        bool in_use = true;
+        if (index.error().code == EBUSY && configuration.index)
+            if (const auto sysfs = SysfsDevice::open(*configuration.index)) in_use = sysfs->connected();
+        if (in_use || Clock::now() > end)
+            return std::unexpected(connect_failure(index.error(), configuration));
+        pause_for(pause_between_opens);
+    }
+}
+
+DeviceConfiguration configuration_for(const AttachRequest& request, std::uint32_t index, const Found& found) {
+    DeviceConfiguration configuration;
+    configuration.index = index;
+    configuration.size = whole_blocks(found.link.offer.size, found.block_size);
+    configuration.block_size = found.block_size;
+    configuration.server_flags = found.link.offer.flags;
+    if (request.read_only) configuration.server_flags |= nbd::flag_read_only;
+    configuration.request_timeout = request.policy.request_timeout;
+    configuration.identifier = identifier_of(found.claim.session);
+    return configuration;
+}
+
+// A device whose largest request was lowered for a server.
+struct LimitedDevice {
+    std::uint32_t index = 0;
+    std::uint64_t before = 0;  // queue/max_sectors_kb as it was; 0: nothing had to be changed
+};
+
+LimitedDevice limit_device(std::uint32_t index, const SysfsDevice& sysfs, std::uint64_t request_limit) {
+    const std::uint64_t before = sysfs.largest_request();
+    if (before <= request_limit || !sysfs.limit_requests(request_limit)) return {index, 0};
+    return {index, before / 1024};
+}
+
+// Before the connection nothing uses the device, and on Linux 6.11 and later the change would wait for
+// requests in flight. The unused device that is found first is the one that the kernel picks. Where that is
+// another, or comes to be with the connection, settle_in_time() sets the limit.
+std::optional<LimitedDevice> limit_before_connection(std::optional<std::uint32_t> wanted,
+                                                     std::uint64_t request_limit) {
+    const auto candidates = wanted ? std::vector{*wanted} : nbd_devices();
+    for (const std::uint32_t index : candidates)
+        if (const auto sysfs = SysfsDevice::open(index); sysfs && !sysfs->connected())
+            return limit_device(index, *sysfs, request_limit);
+    return std::nullopt;
+}
+
+// queue/max_sectors_kb of the connected device as it was before it was lowered, or as it is where that is
+// still to come; 0 where it suits the server.
+std::uint64_t limit_to_restore(const std::optional<LimitedDevice>& limited, std::uint32_t index,
+                               const SysfsDevice& sysfs, std::uint64_t request_limit) {
+    if (limited && limited->index == index && limited->before != 0) return limited->before;
+    const std::uint64_t now = sysfs.largest_request();
+    return now > request_limit ? now / 1024 : 0;
+}
+
+Monotonic now_since_boot() { return std::chrono::duration_cast<Monotonic>(Clock::now().time_since_epoch()); }
+
+// The lease of the address from which the link goes out, if it is one of these.
+std::optional<GrantedLease> lease_of(const std::vector<GrantedLease>& leases, int socket, Report& report) {
+    const auto address = local_address(socket);
+    const auto found = std::ranges::find(
+        leases, address, [](const GrantedLease& lease) { return std::optional(lease.record.address); });
+    if (found == leases.end()) return std::nullopt;
+    GrantedLease lease = *found;
+    if (auto read = read_hardware_address(lease.record); !read) {
+        report.note(fmt::format("the DHCP lease of {} is not going to be renewed: {}", lease.record.interface,
+                                read.error().message()));
+        return std::nullopt;
+    }
+    return lease;
+}
+
+DeviceRecord record_for(const AttachRequest& request, const DeviceConfiguration& configuration,
+                        std::uint32_t index, Found& found) {
+    DeviceRecord record;
+    record.index = index;
+    record.identifier = configuration.identifier;
+    record.session = found.claim.session;
+    record.block_size = configuration.block_size;
+    record.server_flags = configuration.server_flags;
+    record.policy = request.policy;
+    record.policy.connections = 1;
+    record.carries_root = request.carries_root;
+    record.targets = std::move(found.targets);
+    record.attached_at = now_since_boot();
+    record.host = found.claim.host;
+    return record;
+}
+
+LiveState live_for(const DeviceConfiguration& configuration, const Found& found) {
+    LiveState live;
+    live.size = configuration.size;
+    live.target = static_cast<std::uint32_t>(found.target);
+    live.linked_target = live.target;
+    live.generation = found.claim.generation;
+    live.session_known = found.link.session.has_value();
+    if (found.link.session) {
+        live.writes_stable = found.link.session->writes_stable;
+        live.boot_identity = found.link.session->boot_identity;
+        live.export_identity = found.link.session->export_identity;
+        live.host_fenced = found.link.session->host_fenced;
+    }
+    live.request_limit = found.request_limit;
+    live.link_changed_at = now_since_boot();
+    return live;
+}
+
+struct Connected {
+    Reserved device;
+    Found found;
+    DeviceConfiguration configuration;
+    std::optional<LimitedDevice> limited;
+};
+
+std::expected<Connected, Failure> connect_to_server(const AttachRequest& request, Netlink& netlink,
+                                                    Report& report) {
+    SearchRequest searched = request.search;
+    searched.dead_after = request.policy.dead_after;
+    Reservation reservation(request, report);
+    constexpr int most_tries = 16;
+    for (int tries = 1;; ++tries) {
+        auto found = search(searched, reservation, report);
+        if (!found) return std::unexpected(found.error());
+        const bool writes = !request.read_only && (found->link.offer.flags & nbd::flag_read_only) == 0;
+        if (writes)
+            if (const auto free = refuse_second_writer(*found); !free) return std::unexpected(free.error());
+        if (writes)
+            if (const auto fenced = fence_given_up(*found, searched.dead_after); !fenced)
+                return std::unexpected(fenced.error());
+        DeviceConfiguration configuration = configuration_for(request, reservation.index(), *found);
+        hold_signals();
+        if (report.abandoned()) return std::unexpected(Failure{ExitCode::failure, "nobody waits any more"});
+        const auto limited = limit_before_connection(configuration.index, found->request_limit);
+        auto index = connect_device(netlink, configuration, found->link.socket.get());
+        if (index) return Connected{reservation.give(), std::move(*found), std::move(configuration), limited};
+        // Somebody has one open that is not connected, or was quicker.
+        if (request.index || index.error().code != ExitCode::busy || tries == most_tries)
+            return std::unexpected(index.error());
+        reservation.pass_over();
+    }
+}
+
+// The child. Comes back only with what failed; a daemon ends here.
+std::expected<void, Failure> attach_and_stay(const AttachRequest& request, ProcessTitle& title,
+                                             Report& report) {
+    auto netlink = open_netlink();
+    if (!netlink) return std::unexpected(Failure{ExitCode::failure, netlink.error()});
+    if (request.policy.connections > 1)
+        report.note(
+            fmt::format("connections={}: one connection is used; see CONNECTIONS in holdfast-client(8)",
+                        request.policy.connections));
+    auto connected = connect_to_server(request, *netlink, report);
+    if (!connected) return std::unexpected(connected.error());
+    auto& [device, found, configuration, limited] = *connected;
+    const std::uint32_t index = device.index;
+    const std::string uri = found.targets[found.target].uri;
+    if (found.link.offer.size != configuration.size)
+        report.note(fmt::format(
+            "{}: its size, {} bytes, is not a multiple of the block size {}; the last {} bytes cannot be "
+            "reached",
+            uri, found.link.offer.size, configuration.block_size,
+            found.link.offer.size - configuration.size));
+    Fd link = std::move(found.link.socket);
+    const auto failed = [&](Netlink& kernel, const SysError& error) {
+        end_link(link);
+        [[maybe_unused]] const auto done = kernel.disconnect(index);
+        return std::unexpected(
+            Failure{ExitCode::failure, fmt::format("/dev/nbd{}: {}", index, error.message())});
+    };
+    if (report.abandoned() || was_to_end()) return failed(*netlink, SysError{EINTR, "attach"});
+    auto sysfs = SysfsDevice::open(index);
+    if (!sysfs) return failed(*netlink, sysfs.error());
+
+    LiveState live = live_for(configuration, found);
+    live.sectors_before = limit_to_restore(limited, index, *sysfs, live.request_limit);
+    const auto lease = lease_of(request.leases, link.get(), report);
+    if (lease) live.lease = lease->state;
+    DeviceRecord record = record_for(request, configuration, index, found);
+    if (lease) record.lease = lease->record;
+    Resident resident(std::move(*netlink), std::move(*sysfs), std::move(record), live);
+    if (auto prepared = resident.prepare(title, request.home); !prepared) {
+        // Nobody has seen the device yet.
+        if (auto again = open_netlink()) return failed(*again, prepared.error());
+        return std::unexpected(Failure{ExitCode::failure, prepared.error().message()});
+    }
+    Daemon& daemon = resident.seal();
+    daemon.take_charge(std::move(link), live);
+    daemon.announce();
+    device.turn.reset();
+    log::write(request.notes_on_console ? log::Level::debug : log::Level::notice,
+               LineText::of("nbd{}: attached to {}, {} bytes", index, uri, live.size));
+    report.ready(index, live.size, live.request_limit);
+    report.close();
+    daemon.run();
+    return {};
+}
+
+// The parent's side.
+
+// A device that is not ready is not left behind: nobody uses it yet.
+AttachOutcome when_attached(const AttachRequest& request, const Ready& ready, const Notes& notes) {
+    const std::uint32_t index = ready.index;
+    const Settings settings{ready.size, ready.request_limit, request.policy.request_timeout.count() == 0};
+    const std::string problem = settle_in_time(index, settings, notes);
+    if (problem.empty()) return {ExitCode::ok, index, ready.daemon};
+    notes(problem, true);
+    if (const auto answer = ask(index, Order::detach_forced, detach_patience); !answer || *answer != "ok\n")
+        notes(fmt::format("/dev/nbd{}: still attached; `holdfast-client detach --force nbd{}` gives it up",
+                          index, index),
+              true);
+    return {ExitCode::failure, index, 0};
+}
+
+}  // namespace
+
+AttachOutcome attach(const AttachRequest& request, ProcessTitle& title, const Notes& notes) {
+    if (request.index &&
+        (request.home == Home::service ? is_ours(*request.index) : is_orphan(*request.index))) {
+        const auto ready =
+            adopt(*request.index, request.search.servers, request.chosen, request.home, title, notes);
+        return ready ? AttachOutcome{ExitCode::ok, ready->index, ready->daemon}
+                     : AttachOutcome{ready.error(), *request.index, 0};
+    }
+    // No server can change that, so none is asked, or waited for.
+    if (request.index)
+        if (const auto sysfs = SysfsDevice::open(*request.index); sysfs && sysfs->connected()) {
+            const Failure failure = attached_already(*request.index, *sysfs);
+            notes(failure.text, true);
+            return {failure.code, *request.index, 0};
+        }
+    const auto ready =
+        run_in_background([&](Report& report) { return attach_and_stay(request, title, report); }, notes);
+    if (!ready) return {ready.error(), 0, 0};
+    return when_attached(request, *ready, notes);
+}
+
+}  // namespace holdfast::client

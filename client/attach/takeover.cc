@@ -1,0 +1,331 @@
+// The new daemon is whole, sealed and subscribed to the kernel's events before it asks for the device: what
+// follows cannot fail for want of anything.
+
+#include "client/attach/takeover.hh"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "client/attach/adoption.hh"
+#include "client/attach/new_targets.hh"
+#include "client/control/control.hh"
+#include "client/control/record.hh"
+#include "client/control/state_file.hh"
+#include "client/daemon/resident.hh"
+#include "client/kernel/kernel_module.hh"
+#include "client/kernel/sysfs.hh"
+#include "client/link/host_identity.hh"
+#include "client/link/link_health.hh"
+#include "common/linux/log.hh"
+#include "common/linux/service_notice.hh"
+
+namespace holdfast::client {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr seconds daemon_patience{5};
+
+Failure failure(std::uint32_t index, std::string_view text) {
+    return {ExitCode::failure, fmt::format("/dev/nbd{}: {}", index, text)};
+}
+
+bool nobody_listens(const SysError& error) { return error.code == ENOENT || error.code == ECONNREFUSED; }
+
+// From the daemon's answer, or where there is none from the file.
+std::expected<KnownDevice, Failure> known_from_file(std::uint32_t index,
+                                                    const std::string* answer = nullptr) {
+    if (answer != nullptr) {
+        auto known = read_known_device(*answer);
+        if (!known) return std::unexpected(failure(index, "its daemon's record: " + known.error()));
+        return std::move(*known);
+    }
+    const auto text = read_state_file(index);
+    if (!text)
+        return std::unexpected(
+            failure(index, fmt::format("its daemon has died and left no record ({}); detach it with "
+                                       "--force, or go on without a daemon",
+                                       text.error().message())));
+    auto known = read_known_device(*text);
+    if (!known)
+        return std::unexpected(failure(
+            index, fmt::format("the record {}/nbd{}.state: {}", run_directory, index, known.error())));
+    return std::move(*known);
+}
+
+// A record that is not this device's would put another disk under it.
+std::expected<SysfsDevice, Failure> device_of(const KnownDevice& known, std::uint32_t index) {
+    auto sysfs = SysfsDevice::open(index);
+    if (!sysfs) return std::unexpected(failure(index, sysfs.error().message()));
+    if (known.record.index != index || !sysfs->may_be(known.record.identifier) ||
+        sysfs->attribute("backend") != known.record.identifier)
+        return std::unexpected(failure(index, "it was attached anew since its record was written"));
+    return std::move(*sysfs);
+}
+
+// A device, and who is in charge of it, before anything is changed.
+struct Predecessor {
+    std::optional<TakeoverCall> call;  // empty: its daemon has died
+    KnownDevice known;
+    SysfsDevice sysfs;
+};
+
+std::expected<Predecessor, Failure> find_predecessor(std::uint32_t index) {
+    auto call = TakeoverCall::begin(index, daemon_patience);
+    if (!call && !nobody_listens(call.error()))
+        return std::unexpected(failure(index, describe_failure(index, call.error())));
+    auto known = known_from_file(index, call ? &call->record() : nullptr);
+    if (!known) return std::unexpected(known.error());
+    auto sysfs = device_of(*known, index);
+    if (!sysfs) return std::unexpected(sysfs.error());
+    Predecessor predecessor{std::nullopt, std::move(*known), std::move(*sysfs)};
+    if (call) predecessor.call = std::move(*call);
+    return predecessor;
+}
+
+// What a takeover does about the link, where the servers are changed.
+struct ServerChange {
+    Target before;  // in use so far
+    std::uint32_t before_index = 0;
+    std::uint32_t first = 0;  // to be used now
+    bool keeps_link = false;  // both are the same
+};
+
+// Makes the record what it is to be from now on. Empty: the servers stay as they are.
+std::expected<std::optional<ServerChange>, Failure> apply(const TakeoverChanges& changes, Predecessor& device,
+                                                          const Notes& notes) {
+    KnownDevice& known = device.known;
+    known.record.policy = changed(known.record.policy, changes.choices);
+    if (changes.servers.empty()) return std::nullopt;
+    if (!device.call)
+        return std::unexpected(
+            failure(known.record.index, fmt::format("its daemon has died; run `holdfast-client takeover "
+                                                    "nbd{}` first, and then give it other servers",
+                                                    known.record.index)));
+    auto found = find_new_targets(changes.servers, known, device.sysfs.writes() > 0, notes);
+    if (!found)
+        return std::unexpected(Failure{
+            found.error().code,
+            fmt::format("/dev/nbd{}: {}; nothing is changed", known.record.index, found.error().text)});
+    ServerChange change{known.record.targets[known.live.target], known.live.target, found->first,
+                        found->keeps_link};
+    known.record.targets = std::move(found->targets);
+    known.live.target = change.first;
+    known.live.linked_target = found->keeps_link ? change.first : no_target;
+    return change;
+}
+
+std::string describe(const DeviceRecord& record) {
+    std::string servers;
+    for (const Target& target : record.targets)
+        servers +=
+            fmt::format("{}{} ({})", servers.empty() ? "" : ", then ", target.uri, target.endpoint.text);
+    return fmt::format("nbd{}: servers {}; {}", record.index, servers, describe(record.policy));
+}
+
+// Ends the link to the server before. What that one still holds of it must not reach the disk after what the
+// next server is sent: a server that fences is told so, with a claim and without a new link. May be used
+// after the seal.
+void leave_server(const ServerChange& change, const DeviceRecord& record, LiveState& live, Fd& link) {
+    const bool stays = change.keeps_link && live.target == change.before_index;
+    live.target = change.first;
+    if (stays) return;
+    if (link) live.link_socket = without(live.link_socket, name_of_socket(link.get()));
+    end_link(link);
+    const nbd::SessionClaim claim{record.session, 0, ++live.generation};
+    const auto fenced =
+        make_link(change.before.endpoint,
+                  nbd::ClientHandshake(nbd::ClientHandshake::Goal::info, change.before.export_name, claim),
+                  record.policy.dead_after);
+    if (fenced && fenced->session) {
+        // Nothing of the old link is to come, so another machine's server may be used at once.
+        live.link_up = false;
+        live.link_changed_at = std::chrono::duration_cast<Monotonic>(Clock::now().time_since_epoch());
+        live.elsewhere_after = Monotonic{0};
+        return;
+    }
+    log::warning(LineText::of("nbd{}: {} was not made to give up what it still holds of the old link: {}",
+                              record.index, change.before.uri,
+                              fenced ? LineText("it does not fence") : fenced.error().text));
+}
+
+// The dialogue with the old daemon, which leaves at its end. The error is what it stays for. `manager`: of
+// the service that the new daemon has joined, or nullptr. May be used after the seal.
+Result<TakeoverCall::Handed> take_from(TakeoverCall& call, const ServiceManager* manager) {
+    auto handed = call.take(daemon_patience);
+    if (!handed) return handed;
+    // Before the old one leaves: a service ends with its main process.
+    if (manager != nullptr) manager->tell(FixedText<32>::of("MAINPID={}", ::getpid()));
+    const auto confirmed = call.confirm(daemon_patience);
+    if (confirmed) return handed;
+    if (manager != nullptr) manager->tell(FixedText<32>::of("MAINPID={}", call.daemon()));
+    return std::unexpected(confirmed.error());
+}
+
+// Largest request of the server in use. An older version has not recorded it: the server is asked, while the
+// link is up. Else a server with a small maximum would be refused at the next outage, for larger requests
+// that the kernel may have on their way by then.
+std::uint64_t known_request_limit(const KnownDevice& known) {
+    if (known.live.request_limit != 0 || !known.live.link_up) return known.live.request_limit;
+    return ask_request_limit(known.record.targets[known.live.target], known.record);
+}
+
+// The child. A service keeps its daemon: who takes its place goes where it is.
+std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, const TakeoverChanges& changes,
+                                          ProcessTitle& title, Report& report) {
+    auto turn = take_turn(index);
+    if (!turn) return std::unexpected(turn.error());
+    auto netlink = open_netlink();
+    if (!netlink) return std::unexpected(failure(index, netlink.error()));
+    auto device = find_predecessor(index);
+    if (!device) return std::unexpected(device.error());
+    const auto notes = [&](std::string_view line, bool is_error) {
+        is_error ? report.error(line) : report.note(line);
+    };
+    const std::uint64_t limit = known_request_limit(device->known);
+    device->known.live.request_limit = limit;
+    const auto change = apply(changes, *device, notes);
+    if (!change) return std::unexpected(change.error());
+
+    // An older version has not recorded it.
+    DeviceRecord& known = device->known.record;
+    const bool writable = (known.server_flags & nbd::flag_read_only) == 0;
+    if (!known.host && writable) known.host = new_attachment(index);
+    std::optional<TakeoverCall> call = std::move(device->call);
+    LiveState live = device->known.live;
+    const DeviceRecord record = device->known.record;
+    const LineText news =
+        changes.servers.empty() && changes.choices == Choices{} ? LineText() : LineText(describe(record));
+    const bool joined = home == Home::system && call && call->daemon() > 0 && join_service_of(call->daemon());
+    const ServiceManager manager = ServiceManager::of_the_system();
+    Resident resident(std::move(*netlink), std::move(device->sysfs), std::move(device->known.record), live);
+    if (auto prepared = resident.prepare(title, joined ? Home::service : home); !prepared)
+        return std::unexpected(failure(index, prepared.error().message()));
+    Daemon& daemon = resident.seal();
+    Fd link;
+    if (call) {
+        auto handed = take_from(*call, joined ? &manager : nullptr);
+        if (!handed) {
+            daemon.abandon();
+            report.error(LineText::of("/dev/nbd{}: its daemon stays: {}", index, handed.error().text()));
+            report.failed(ExitCode::failure);
+            return {};
+        }
+        take_lines(live, handed->lines);
+        if (live.request_limit == 0) live.request_limit = limit;
+        link = std::move(handed->link);
+    }
+    if (*change) leave_server(**change, record, live, link);
+    daemon.take_charge(std::move(link), live);
+    daemon.announce();
+    turn->reset();
+    log::notice(LineText::of("nbd{}: {}", index,
+                             call ? "taken over from the daemon before" : "adopted: its daemon had died"));
+    if (!news.empty()) log::notice(news);
+    report.ready(index, live.size, 0);
+    report.close();
+    daemon.run();
+    return {};
+}
+
+std::expected<Ready, ExitCode> run(std::uint32_t index, Home home, const TakeoverChanges& changes,
+                                   ProcessTitle& title, const Notes& notes) {
+    return run_in_background(
+        [&](Report& report) { return stay_instead(index, home, changes, title, report); }, notes);
+}
+
+// Asks the servers, and leaves everything as it is.
+ExitCode check_changes(std::uint32_t index, const TakeoverChanges& changes, const Notes& notes) {
+    auto device = find_predecessor(index);
+    const auto change = device ? apply(changes, *device, notes) : std::unexpected(device.error());
+    if (!change) {
+        notes(change.error().text, true);
+        return change.error().code;
+    }
+    notes(describe(device->known.record), false);
+    return ExitCode::ok;
+}
+
+}  // namespace
+
+std::expected<Fd, Failure> take_turn(std::uint32_t index) {
+    if (const auto made = make_run_directory(); !made)
+        return std::unexpected(failure(index, made.error().message()));
+    const std::string path = fmt::format("{}/nbd{}.lock", run_directory, index);
+    Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!file) return std::unexpected(failure(index, sys_error("open its lock").error().message()));
+    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK)
+            return std::unexpected(failure(index, sys_error("lock it").error().message()));
+        Failure busy = failure(index,
+                               "another holdfast-client is about to attach it, or to take its daemon's "
+                               "place; try again");
+        busy.code = ExitCode::busy;
+        return std::unexpected(std::move(busy));
+    }
+    return file;
+}
+
+bool is_ours(std::uint32_t index) {
+    const auto sysfs = SysfsDevice::open(index);
+    return sysfs && sysfs->connected() && is_identifier(sysfs->attribute("backend"));
+}
+
+bool is_orphan(std::uint32_t index) {
+    if (!is_ours(index)) return false;
+    const auto answer = ask(index, Order::status, daemon_patience);
+    return !answer && nobody_listens(answer.error());
+}
+
+ExitCode take_over(std::uint32_t index, const TakeoverChanges& changes, ProcessTitle& title,
+                   const Notes& notes) {
+    const auto sysfs = SysfsDevice::open(index);
+    if (!sysfs || !sysfs->connected()) {
+        notes(fmt::format("/dev/nbd{}: not attached", index), true);
+        return ExitCode::not_attached;
+    }
+    if (!is_identifier(sysfs->attribute("backend"))) {
+        notes(fmt::format("/dev/nbd{}: another program has attached it", index), true);
+        return ExitCode::failure;
+    }
+    if (changes.only_check) return check_changes(index, changes, notes);
+    const auto ready = run(index, Home::system, changes, title, notes);
+    return ready ? ExitCode::ok : ready.error();
+}
+
+std::expected<Ready, ExitCode> adopt(std::uint32_t index, const std::vector<ServerAddress>& servers,
+                                     const Choices& chosen, Home home, ProcessTitle& title,
+                                     const Notes& notes) {
+    const auto known = known_from_file(index);
+    if (!known) {
+        notes(known.error().text, true);
+        return std::unexpected(known.error().code);
+    }
+    const auto names_it = [&](const ServerAddress& server) {
+        return is_known(server, known->record.targets);
+    };
+    if (!servers.empty() && !std::ranges::any_of(servers, names_it)) {
+        notes(fmt::format("/dev/nbd{}: attached already, to {}", index,
+                          known->record.targets[known->live.target].uri),
+              true);
+        return std::unexpected(ExitCode::busy);
+    }
+    for (const std::string& ignored : ignored_by_adoption(servers, chosen, known->record))
+        notes(fmt::format("/dev/nbd{}: {}", index, ignored), false);
+    notes(is_orphan(index)
+              ? fmt::format(
+                    "/dev/nbd{}: attached already, and its daemon has died; a new one takes its place", index)
+              : fmt::format("/dev/nbd{}: attached already; its daemon becomes this service's", index),
+          false);
+    return run(index, home, {}, title, notes);
+}
+
+}  // namespace holdfast::client

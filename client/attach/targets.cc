@@ -1,0 +1,28 @@
+// Addresses beyond the limit are counted, and the first of them is named.
+
+#include "client/attach/targets.hh"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace holdfast::client {
+
+bool TargetList::add(Endpoint endpoint, const ServerAddress& server) {
+    if (targets_.size() < most_targets) {
+        targets_.push_back({std::move(endpoint), server.export_name, to_uri(server)});
+        return true;
+    }
+    if (left_out_++ == 0) first_left_out_ = fmt::format("{} ({})", to_uri(server), endpoint.text);
+    return false;
+}
+
+std::string TargetList::warning() const {
+    if (left_out_ == 0) return {};
+    return fmt::format(
+        "servers: they have {} addresses, and the first {} are used; name fewer servers, or fewer addresses "
+        "of them in the name service (the first that is left out is {})",
+        targets_.size() + left_out_, targets_.size(), first_left_out_);
+}
+
+}  // namespace holdfast::client

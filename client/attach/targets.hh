@@ -1,0 +1,34 @@
+// The list of a device's targets: every address of every server, up to a limit, alike for attach, boot and
+// takeover. Pure.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "client/address/export_address.hh"
+#include "client/link/link.hh"
+
+namespace holdfast::client {
+
+// More addresses than this are no list of servers, but a fault in the name service.
+inline constexpr std::size_t most_targets = 256;
+
+class TargetList {
+public:
+    // False where the list is full: the address is then counted as left out. Addresses are kept in the order
+    // in which they are added, which is the order of preference.
+    bool add(Endpoint endpoint, const ServerAddress& server);
+    [[nodiscard]] const std::vector<Target>& targets() const noexcept { return targets_; }
+    [[nodiscard]] std::vector<Target> take() noexcept { return std::move(targets_); }
+    // A line for the person who named the servers; empty where nothing was left out.
+    [[nodiscard]] std::string warning() const;
+
+private:
+    std::vector<Target> targets_;
+    std::size_t left_out_ = 0;
+    std::string first_left_out_;
+};
+
+}  // namespace holdfast::client

@@ -1,0 +1,121 @@
+// attach: the options become a request; what attach.hh reports is printed.
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "client/attach/attach.hh"
+#include "client/attach/takeover.hh"
+#include "client/boot/boot_environment.hh"
+#include "client/command/commands.hh"
+#include "client/config/config_file.hh"
+#include "client/config/devices_file.hh"
+#include "client/control/control.hh"
+#include "client/control/record.hh"
+#include "client/control/state_file.hh"
+#include "common/linux/service_notice.hh"
+
+namespace holdfast::client {
+namespace {
+
+// Both power up at once where one switch has both: the server may take longer.
+constexpr std::chrono::seconds table_patience{30};
+
+// A service's stop, and its place in the order of the shutdown, are not for a disk with the root file system.
+bool carries_root(std::uint32_t index) {
+    const auto text = read_state_file(index);
+    if (!text) return false;
+    const auto known = read_known_device(*text);
+    return known && known->record.carries_root;
+}
+
+// The device's line in the table, where the command line leaves the servers to the files.
+std::expected<std::optional<DeviceLine>, std::string> line_for(const AttachOptions& options) {
+    if (!options.servers.empty() || !options.index) return std::nullopt;
+    const auto table = load_device_table();
+    if (!table) return std::unexpected(table.error());
+    const DeviceLine* const line = table->find(*options.index);
+    if (line == nullptr) return std::nullopt;
+    const auto is_its = [line](const Remark& remark) { return remark.place.line == line->line; };
+    for (const Remark& warning : table->warnings)
+        if (is_its(warning)) complain("warning: " + to_string(warning));
+    if (!line->refused) return *line;
+    const auto error = std::ranges::find_if(table->errors, is_its);
+    return std::unexpected(error == table->errors.end() ? "" : to_string(*error));
+}
+
+// What the command line says over what the files say. The error is that no server is named in any.
+std::expected<AttachRequest, std::string> request_for(const AttachOptions& options,
+                                                      const std::optional<DeviceLine>& line,
+                                                      const Config& config) {
+    const Choices chosen = line ? over(options.choices, line->choices) : options.choices;
+    const Choices choices = over(chosen, config.choices_for(options.index));
+    AttachRequest request;
+    request.index = options.index;
+    request.home = options.service ? Home::service : Home::system;
+    if (options.service || line) request.search.patience = table_patience;
+    request.search.servers = line ? line->servers : options.servers;
+    if (request.search.servers.empty() && options.index)
+        request.search.servers = config.servers_of(*options.index);
+    // A device whose daemon died remembers its servers itself.
+    if (request.search.servers.empty() && !(options.index && is_orphan(*options.index)))
+        return std::unexpected{fmt::format(
+            "attach: name the export, for example nbd://server/name, or give nbd{} a line in {}, or a "
+            "server in {}",
+            options.index.value_or(0), default_device_table,
+            options.config_file.value_or(default_config_file))};
+    request.search.block_size = choices.block_size;
+    request.search.patience = choices.wait.value_or(request.search.patience);
+    request.policy = policy_of(choices);
+    request.chosen = choices;
+    const BootFiles files;
+    // By hand in the initramfs's shell, or from a script there.
+    request.carries_root = !options.service && in_initramfs(files);
+    // A further disk is reached by an address that somebody looks after already, so this is for who asks for
+    // it there.
+    const LeaseCare usual = request.carries_root ? LeaseCare::renew : LeaseCare::leave;
+    if (options.choices.lease.value_or(usual) == LeaseCare::renew)
+        request.leases = leases_in(read_network_answers(files), ip_word(files));
+    request.read_only = choices.read_only.value_or(false);
+    return request;
+}
+
+}  // namespace
+
+ExitCode run_attach(const AttachOptions& options, ProcessTitle& title) {
+    close_inherited();
+    const auto config = load_config(options.config_file);
+    if (!config) {
+        for (const std::string& error : config.error()) complain(error);
+        return ExitCode::usage;
+    }
+    const auto line = line_for(options);
+    if (!line) {
+        complain(line.error());
+        return ExitCode::usage;
+    }
+    if (options.service && carries_root(*options.index)) {
+        complain(
+            fmt::format("/dev/nbd{}: attached in the initramfs, for the root file system; no service is "
+                        "to stop it",
+                        *options.index));
+        return ExitCode::busy;
+    }
+    const auto request = request_for(options, *line, *config);
+    if (!request) {
+        complain(request.error());
+        return ExitCode::usage;
+    }
+    const AttachOutcome outcome = attach(*request, title, [&](std::string_view note, bool is_error) {
+        if (is_error || !options.quiet) complain(note);
+    });
+    if (outcome.code == ExitCode::ok && options.service)
+        notify_service_manager(fmt::format("MAINPID={}\nREADY=1", outcome.daemon));
+    // The device's name is what a script wants to catch.
+    else if (outcome.code == ExitCode::ok && !options.quiet)
+        say(fmt::format("/dev/nbd{}\n", outcome.index));
+    return outcome.code;
+}
+
+}  // namespace holdfast::client

@@ -1,0 +1,55 @@
+// keep-network: what the initramfs runs when the root file system is mounted. Nothing that goes wrong here
+// may keep the machine from booting: it is told, and that is all.
+
+#include <fmt/format.h>
+
+#include "client/boot/network_handover.hh"
+#include "client/command/commands.hh"
+#include "client/config/config_file.hh"
+#include "common/linux/log.hh"
+
+namespace holdfast::client {
+namespace {
+
+// On the console and, for dmesg, in the kernel's log.
+void tell(std::string_view line) {
+    complain(line);
+    log::debug(line);
+}
+
+std::string joined(const std::vector<std::string>& words) {
+    std::string text;
+    for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+    return text;
+}
+
+}  // namespace
+
+ExitCode run_keep_network(const KeepNetworkOptions& options) {
+    log::open("holdfast-client", log::Sink::kernel, log::Level::debug);
+    HandoverFolders folders;
+    folders.root = options.root;
+    folders.init = init_of(options.root, options.init);
+    auto config = load_config(options.config_file, options.root + default_config_file);
+    if (!config) {
+        for (const std::string& error : config.error()) tell(error);
+        if (options.config_file) return ExitCode::usage;
+    }
+    const NetworkChoices choices = config ? config->network : NetworkChoices{};
+    const std::vector<RootNetwork> networks = root_networks(folders);
+    if (networks.empty()) return ExitCode::not_attached;
+    for (const RootNetwork& network : networks)
+        if (network.interfaces.empty())
+            tell(fmt::format("nbd{}: its network interface is not known, so nothing is done to keep it",
+                             network.device));
+    const Handover handover = hand_over(folders, networks, choices);
+    for (const std::string& warning : handover.warnings) tell("warning: " + warning);
+    if (handover.kept_from.empty()) return ExitCode::ok;
+    for (const RootNetwork& network : networks)
+        if (!network.interfaces.empty())
+            log::info(fmt::format("nbd{}: {} is kept from {}", network.device, joined(network.interfaces),
+                                  joined(handover.kept_from)));
+    return ExitCode::ok;
+}
+
+}  // namespace holdfast::client

@@ -1,0 +1,18 @@
+// How the commands speak: whole lines, by the C library's streams, which an initramfs has in any case.
+
+#include "client/command/commands.hh"
+
+#include <stdio.h>
+
+#include <string>
+
+namespace holdfast::client {
+
+void complain(std::string_view text) {
+    const std::string line = "holdfast-client: " + std::string(text) + "\n";
+    ::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+void say(std::string_view text) { ::fwrite(text.data(), 1, text.size(), stdout); }
+
+}  // namespace holdfast::client

@@ -1,0 +1,26 @@
+// The commands: each takes its options, speaks with the person, and gives the exit status.
+#pragma once
+
+#include <string_view>
+
+#include "client/command/options.hh"
+#include "client/process/exit_code.hh"
+#include "client/process/residence.hh"
+
+namespace holdfast::client {
+
+[[nodiscard]] ExitCode run_attach(const AttachOptions& options, ProcessTitle& title);
+[[nodiscard]] ExitCode run_detach(const DetachOptions& options);
+[[nodiscard]] ExitCode run_status(const StatusOptions& options);
+[[nodiscard]] ExitCode run_takeover(const TakeoverOptions& options, ProcessTitle& title);
+[[nodiscard]] ExitCode run_resize(const ResizeOptions& options);
+[[nodiscard]] ExitCode run_devices(const DevicesOptions& options);
+[[nodiscard]] ExitCode run_list(const ListOptions& options);
+[[nodiscard]] ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title);
+[[nodiscard]] ExitCode run_keep_network(const KeepNetworkOptions& options);
+
+// "holdfast-client: text" and a newline on standard error; text as it is on standard output.
+void complain(std::string_view text);
+void say(std::string_view text);
+
+}  // namespace holdfast::client

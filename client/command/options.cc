@@ -1,0 +1,417 @@
+// getopt_long(3) of the C library takes the options apart; it keeps its place in variables of its own, which
+// are set back before each use.
+
+#include "client/command/options.hh"
+
+#include <fmt/format.h>
+#include <getopt.h>
+
+#include <charconv>
+#include <optional>
+
+#include "common/text/printable.hh"
+
+namespace holdfast::client {
+namespace {
+
+using std::unexpected;
+using Words = std::vector<std::string>;
+template <class T>
+using Read = std::expected<T, std::string>;
+
+// One option that was found, or none any more.
+struct Found {
+    int letter = -1;  // -1: no more options; '?': an error
+    std::string value;
+    std::string error;
+};
+
+// A command's words, taken apart by getopt.
+class Scanner {
+public:
+    Scanner(const Words& words, const char* letters, const option* table)
+        : words_(words), letters_(letters), table_(table) {
+        for (std::string& word : words_) pointers_.push_back(word.data());
+        pointers_.push_back(nullptr);
+        ::optind = 0;  // GNU: starts afresh, with its permutation of words
+        ::opterr = 0;
+    }
+
+    Found next() {
+        const int count = static_cast<int>(words_.size());
+        const int letter = ::getopt_long(count, pointers_.data(), letters_, table_, nullptr);
+        if (letter == ':' || letter == '?') {
+            // getopt has just left the word behind, unless more letters follow in it: then the letter names
+            // it.
+            const std::string_view last = pointers_[static_cast<std::size_t>(::optind - 1)];
+            const std::string word =
+                last.starts_with("--") ? std::string(last) : fmt::format("-{:c}", ::optopt);
+            return {'?', "",
+                    fmt::format("{}: {}; see `holdfast-client help {}`", printable(word),
+                                letter == ':' ? "needs a value" : "there is no such option", words_[0])};
+        }
+        return {letter, ::optarg != nullptr ? ::optarg : "", ""};
+    }
+
+    [[nodiscard]] Words rest() const {
+        Words rest;
+        for (auto i = static_cast<std::size_t>(::optind); i + 1 < pointers_.size(); ++i)
+            rest.emplace_back(pointers_[i]);
+        return rest;
+    }
+
+private:
+    Words words_;  // the command's name first
+    std::vector<char*> pointers_;
+    const char* letters_;
+    const option* table_;
+};
+
+std::string too_many(const Words& rest, std::size_t from) {
+    return fmt::format("{}: this word is one too many", printable(rest[from]));
+}
+
+// An option that says what a choice of its own name is.
+Read<void> take_choice(Choices& choices, std::string_view name, std::string_view value) {
+    const auto chosen = choose(choices, name, value);
+    if (!chosen) return unexpected(fmt::format("--{} {}", name, chosen.error()));
+    return {};
+}
+
+Read<void> take_servers(AttachOptions& options, Words rest) {
+    // nbd-client's order, SERVER DEVICE, for those whose fingers know it. A device alone is told from a host
+    // by its path.
+    if (!rest.empty() && !options.index && (rest.size() > 1 || rest[0].starts_with("/dev/")))
+        if (const auto device = parse_nbd_device(rest.back()); device && device->partition == 0) {
+            options.index = device->index;
+            rest.pop_back();
+        }
+    if (rest.empty() && !options.index)
+        return unexpected(
+            "attach: name the export, for example nbd://server/name, or with --device a device whose "
+            "servers a file names; see `holdfast-client help attach`");
+    for (const std::string& word : rest) {
+        auto server = parse_server_address(word);
+        if (!server) return unexpected(server.error());
+        options.servers.push_back(std::move(*server));
+    }
+    return {};
+}
+
+// The long options that have no letter.
+enum LongOnly : int {
+    dead_after = 256,
+    probe,
+    lost_cache,
+    shutdown_timeout,
+    lease,
+    read_write,
+    config,
+    root,
+    init,
+    service
+};
+
+Read<Command> read_attach(const Words& words) {
+    static constexpr option table[] = {{"device", required_argument, nullptr, 'd'},
+                                       {"wait", required_argument, nullptr, 'w'},
+                                       {"timeout", required_argument, nullptr, 't'},
+                                       {"dead-after", required_argument, nullptr, dead_after},
+                                       {"probe", required_argument, nullptr, probe},
+                                       {"connections", required_argument, nullptr, 'C'},
+                                       {"lost-cache", required_argument, nullptr, lost_cache},
+                                       {"shutdown-timeout", required_argument, nullptr, shutdown_timeout},
+                                       {"lease", required_argument, nullptr, lease},
+                                       {"block-size", required_argument, nullptr, 'b'},
+                                       {"read-only", no_argument, nullptr, 'r'},
+                                       {"read-write", no_argument, nullptr, read_write},
+                                       {"config", required_argument, nullptr, config},
+                                       {"service", no_argument, nullptr, service},
+                                       {"quiet", no_argument, nullptr, 'q'},
+                                       {"help", no_argument, nullptr, 'h'},
+                                       {}};
+    AttachOptions options;
+    Choices& choices = options.choices;
+    Scanner scanner(words, ":d:w:t:C:b:rqh", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        Read<void> taken;
+        switch (found.letter) {
+            case 'd':
+                if (const auto index = read_device(found.value); index)
+                    options.index = *index;
+                else
+                    taken = unexpected(index.error());
+                break;
+            case 'w': taken = take_choice(choices, "wait", found.value); break;
+            case 't': taken = take_choice(choices, "timeout", found.value); break;
+            case dead_after: taken = take_choice(choices, "dead-after", found.value); break;
+            case probe: taken = take_choice(choices, "probe", found.value); break;
+            case 'C': taken = take_choice(choices, "connections", found.value); break;
+            case lost_cache: taken = take_choice(choices, "lost-cache", found.value); break;
+            case shutdown_timeout: taken = take_choice(choices, "shutdown-timeout", found.value); break;
+            case lease: taken = take_choice(choices, "lease", found.value); break;
+            case 'b': taken = take_choice(choices, "block-size", found.value); break;
+            case 'r': choices.read_only = true; break;
+            case read_write: choices.read_only = false; break;
+            case config: options.config_file = found.value; break;
+            case service: options.service = true; break;
+            case 'q': options.quiet = true; break;
+            case 'h': return HelpOptions{"attach"};
+            default: return unexpected(found.error);
+        }
+        if (!taken) return unexpected(taken.error());
+    }
+    if (auto taken = take_servers(options, scanner.rest()); !taken) return unexpected(taken.error());
+    if (options.service && !options.index)
+        return unexpected("attach: --service needs --device: a service is a device's");
+    return options;
+}
+
+Read<Command> read_detach(const Words& words) {
+    static constexpr option table[] = {{"force", no_argument, nullptr, 'f'},
+                                       {"service", no_argument, nullptr, service},
+                                       {"help", no_argument, nullptr, 'h'},
+                                       {}};
+    DetachOptions options;
+    Scanner scanner(words, ":fh", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        switch (found.letter) {
+            case 'f': options.force = true; break;
+            case service: options.service = true; break;
+            case 'h': return HelpOptions{"detach"};
+            default: return unexpected(found.error);
+        }
+    }
+    const Words rest = scanner.rest();
+    if (rest.empty()) return unexpected("detach: name the device, for example /dev/nbd0");
+    if (rest.size() > 1) return unexpected(too_many(rest, 1));
+    auto index = read_device(rest[0]);
+    if (!index) return unexpected(index.error());
+    options.index = *index;
+    return options;
+}
+
+Read<Command> read_status(const Words& words) {
+    static constexpr option table[] = {
+        {"json", no_argument, nullptr, 'j'}, {"help", no_argument, nullptr, 'h'}, {}};
+    StatusOptions options;
+    Scanner scanner(words, ":jh", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        if (found.letter == 'h') return HelpOptions{"status"};
+        if (found.letter != 'j') return unexpected(found.error);
+        options.json = true;
+    }
+    const Words rest = scanner.rest();
+    if (rest.size() > 1) return unexpected(too_many(rest, 1));
+    if (rest.empty()) return options;
+    auto index = read_device(rest[0]);
+    if (!index) return unexpected(index.error());
+    options.index = *index;
+    return options;
+}
+
+// The words of a command that has no options of its own.
+Read<std::optional<Words>> read_plain(const Words& words) {
+    static constexpr option table[] = {{"help", no_argument, nullptr, 'h'}, {}};
+    Scanner scanner(words, ":h", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        if (found.letter == 'h') return std::nullopt;
+        return unexpected(found.error);
+    }
+    return scanner.rest();
+}
+
+// The options of a takeover that change something.
+Read<void> take_change(TakeoverOptions& options, const Found& found) {
+    switch (found.letter) {
+        case 's': {
+            auto server = parse_server_address(found.value);
+            if (!server) return unexpected(server.error());
+            options.servers.push_back(std::move(*server));
+            return {};
+        }
+        case dead_after: return take_choice(options.choices, "dead-after", found.value);
+        case probe: return take_choice(options.choices, "probe", found.value);
+        case lost_cache: return take_choice(options.choices, "lost-cache", found.value);
+        case shutdown_timeout: return take_choice(options.choices, "shutdown-timeout", found.value);
+        case 'n': options.only_check = true; return {};
+        default: return unexpected(found.error);
+    }
+}
+
+Read<Command> read_takeover(const Words& words) {
+    static constexpr option table[] = {{"server", required_argument, nullptr, 's'},
+                                       {"dead-after", required_argument, nullptr, dead_after},
+                                       {"probe", required_argument, nullptr, probe},
+                                       {"lost-cache", required_argument, nullptr, lost_cache},
+                                       {"shutdown-timeout", required_argument, nullptr, shutdown_timeout},
+                                       {"dry-run", no_argument, nullptr, 'n'},
+                                       {"help", no_argument, nullptr, 'h'},
+                                       {}};
+    TakeoverOptions options;
+    Scanner scanner(words, ":s:nh", table);
+    bool changes = false;
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        if (found.letter == 'h') return HelpOptions{"takeover"};
+        if (const auto taken = take_change(options, found); !taken) return unexpected(taken.error());
+        changes = true;
+    }
+    const Words rest = scanner.rest();
+    if (rest.size() > 1) return unexpected(too_many(rest, 1));
+    if (rest.empty() && changes)
+        return unexpected("takeover: these options are for one device: name it, for example /dev/nbd0");
+    if (rest.empty()) return options;
+    const auto index = read_device(rest[0]);
+    if (!index) return unexpected(index.error());
+    options.index = *index;
+    return options;
+}
+
+Read<Command> read_resize(const Words& words) {
+    const auto rest = read_plain(words);
+    if (!rest) return unexpected(rest.error());
+    if (!*rest) return HelpOptions{"resize"};
+    if ((*rest)->empty()) return unexpected("resize: name the device, for example /dev/nbd0");
+    if ((*rest)->size() > 1) return unexpected(too_many(**rest, 1));
+    const auto index = read_device((*rest)->front());
+    if (!index) return unexpected(index.error());
+    return ResizeOptions{*index};
+}
+
+Read<Command> read_devices(const Words& words) {
+    static constexpr option table[] = {{"check", no_argument, nullptr, 'c'},
+                                       {"json", no_argument, nullptr, 'j'},
+                                       {"help", no_argument, nullptr, 'h'},
+                                       {}};
+    DevicesOptions options;
+    Scanner scanner(words, ":jh", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        switch (found.letter) {
+            case 'c': options.check_only = true; break;
+            case 'j': options.json = true; break;
+            case 'h': return HelpOptions{"devices"};
+            default: return unexpected(found.error);
+        }
+    }
+    const Words rest = scanner.rest();
+    if (rest.size() > 1) return unexpected(too_many(rest, 1));
+    if (!rest.empty()) options.file = rest[0];
+    return options;
+}
+
+Read<Command> read_list(const Words& words) {
+    static constexpr option table[] = {{"long", no_argument, nullptr, 'l'},
+                                       {"json", no_argument, nullptr, 'j'},
+                                       {"help", no_argument, nullptr, 'h'},
+                                       {}};
+    ListOptions options;
+    Scanner scanner(words, ":ljh", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        switch (found.letter) {
+            case 'l': options.with_details = true; break;
+            case 'j': options.json = true; break;
+            case 'h': return HelpOptions{"list"};
+            default: return unexpected(found.error);
+        }
+    }
+    const Words rest = scanner.rest();
+    if (rest.empty()) return unexpected("list: name the server, for example nbd://server");
+    if (rest.size() > 1) return unexpected(too_many(rest, 1));
+    auto server = parse_server_address(rest[0]);
+    if (!server) return unexpected(server.error());
+    options.server = std::move(*server);
+    return options;
+}
+
+Read<Command> read_boot(const Words& words) {
+    static constexpr option table[] = {
+        {"check", no_argument, nullptr, 'c'},         {"print", no_argument, nullptr, 'p'},
+        {"cmdline", required_argument, nullptr, 'f'}, {"config", required_argument, nullptr, config},
+        {"help", no_argument, nullptr, 'h'},          {}};
+    BootCommandOptions options;
+    Scanner scanner(words, ":h", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        switch (found.letter) {
+            case 'c': options.check_only = true; break;
+            case 'p': options.print_only = true; break;
+            case 'f': options.command_line_file = found.value; break;
+            case config: options.config_file = found.value; break;
+            case 'h': return HelpOptions{"boot"};
+            default: return unexpected(found.error);
+        }
+    }
+    const Words rest = scanner.rest();
+    if (!rest.empty()) return unexpected(too_many(rest, 0));
+    return options;
+}
+
+Read<Command> read_keep_network(const Words& words) {
+    static constexpr option table[] = {{"root", required_argument, nullptr, root},
+                                       {"init", required_argument, nullptr, init},
+                                       {"config", required_argument, nullptr, config},
+                                       {"help", no_argument, nullptr, 'h'},
+                                       {}};
+    KeepNetworkOptions options;
+    Scanner scanner(words, ":h", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        switch (found.letter) {
+            case root: options.root = found.value; break;
+            case init: options.init = found.value; break;
+            case config: options.config_file = found.value; break;
+            case 'h': return HelpOptions{"keep-network"};
+            default: return unexpected(found.error);
+        }
+    }
+    const Words rest = scanner.rest();
+    if (!rest.empty()) return unexpected(too_many(rest, 0));
+    return options;
+}
+
+Read<Command> read_help(const Words& words) {
+    if (words.size() > 2) return unexpected(too_many(words, 2));
+    const std::string command = words.size() == 2 ? words[1] : "";
+    if (help_text(command).empty()) return unexpected(printable(command) + ": there is no such command");
+    return HelpOptions{command};
+}
+
+Read<Command> read_version(const Words&) { return VersionOptions{}; }
+
+struct CommandReader {
+    std::string_view name;
+    Read<Command> (*read)(const Words&);
+};
+constexpr CommandReader readers[] = {
+    {"attach", read_attach},     {"detach", read_detach}, {"status", read_status},
+    {"takeover", read_takeover}, {"resize", read_resize}, {"devices", read_devices},
+    {"list", read_list},         {"boot", read_boot},     {"keep-network", read_keep_network},
+    {"help", read_help},         {"--help", read_help},   {"-h", read_help},
+    {"--version", read_version}, {"-V", read_version},
+};
+
+}  // namespace
+
+Read<std::uint32_t> read_device(std::string_view word) {
+    const bool number = !word.empty() && word.find_first_not_of("0123456789") == std::string_view::npos;
+    const auto device = parse_nbd_device(number ? fmt::format("nbd{}", word) : std::string(word));
+    if (!device)
+        return unexpected(fmt::format("{}: this is no nbd device; say /dev/nbd0, nbd0 or 0, up to {}",
+                                      printable(word), most_devices - 1));
+    if (device->partition != 0)
+        return unexpected(
+            fmt::format("{}: this is a partition; name the disk, nbd{}", printable(word), device->index));
+    return device->index;
+}
+
+Read<Command> read_command(const Words& words) {
+    if (words.empty())
+        return unexpected(
+            "say what to do: attach, detach, status, takeover, resize, list, boot or keep-network; see "
+            "`holdfast-client "
+            "help`");
+    for (const CommandReader& reader : readers)
+        if (reader.name == words[0]) return reader.read(words);
+    return unexpected(
+        fmt::format("{}: there is no such command; see `holdfast-client help`", printable(words[0])));
+}
+
+}  // namespace holdfast::client

@@ -1,0 +1,170 @@
+// Sections to devices, keys to choices. Unlike nbd-server's file, which the server reads, this one has no
+// past to be true to: what stands there twice is a mistake.
+
+#include "client/config/config.hh"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "common/text/ini.hh"
+#include "common/text/printable.hh"
+
+namespace holdfast::client {
+namespace {
+
+constexpr std::size_t most_servers = 16;  // a list longer than this is a mistake
+
+const DeviceSection* section_of(const std::vector<DeviceSection>& devices, std::uint32_t index) {
+    const auto found = std::ranges::find(devices, index, &DeviceSection::index);
+    return found == devices.end() ? nullptr : &*found;
+}
+
+class Reader {
+public:
+    Config config;
+    std::vector<Remark> errors;
+
+    void take(const IniSection& section) {
+        const auto earlier = std::ranges::find(sections_, section.name, &Seen::name);
+        if (earlier != sections_.end())
+            return wrong(section.place, fmt::format("[{}] stands at line {} already; make them one section",
+                                                    printable(section.name), earlier->line));
+        sections_.push_back({section.name, section.place.line});
+        if (section.name == "defaults") return take_defaults(section);
+        if (section.name == "network") return take_network(section);
+        const auto device = parse_nbd_device(section.name);
+        if (!device) {
+            wrong(section.place,
+                  fmt::format(
+                      "[{}] is no section; write [defaults], [network], or a device: [nbd0], [nbd1], ...",
+                      printable(section.name)));
+        } else if (device->partition != 0 || section.name != fmt::format("nbd{}", device->index)) {
+            wrong(section.place, fmt::format("[{}] is no section; the device is written [nbd{}]",
+                                             printable(section.name), device->index));
+        } else {
+            take_device(section, device->index);
+        }
+    }
+
+private:
+    struct Seen {
+        std::string_view name;
+        unsigned line;
+    };
+
+    void wrong(const Place& place, std::string text) { errors.push_back({place, std::move(text)}); }
+
+    void take_defaults(const IniSection& section) {
+        std::vector<Seen> keys;
+        for (const IniEntry& entry : section.entries) {
+            if (entry.key == "server")
+                wrong(entry.place, "server: this key belongs to a device; write it below [nbd0] or the like");
+            else
+                take_choice(entry, keys, config.defaults);
+        }
+    }
+
+    void take_network(const IniSection& section) {
+        std::vector<Seen> keys;
+        for (const IniEntry& entry : section.entries) {
+            if (!is_new(entry, keys)) continue;
+            bool* choice = entry.key == "ifupdown"         ? &config.network.ifupdown
+                           : entry.key == "networkd"       ? &config.network.networkd
+                           : entry.key == "networkmanager" ? &config.network.network_manager
+                                                           : nullptr;
+            if (choice == nullptr)
+                wrong(entry.place,
+                      fmt::format("{}: there is no such key; the keys are ifupdown, networkd and "
+                                  "networkmanager",
+                                  printable(entry.key)));
+            else if (entry.value != "keep" && entry.value != "leave")
+                wrong(entry.place,
+                      fmt::format("{}: it takes keep or leave, not {}", entry.key, printable(entry.value)));
+            else
+                *choice = entry.value == "keep";
+        }
+    }
+
+    void take_device(const IniSection& section, std::uint32_t index) {
+        DeviceSection device;
+        device.index = index;
+        std::vector<Seen> keys;
+        for (const IniEntry& entry : section.entries) {
+            if (entry.key == "server")
+                take_server(entry, device);
+            else
+                take_choice(entry, keys, device.choices);
+        }
+        config.devices.push_back(std::move(device));
+    }
+
+    void take_server(const IniEntry& entry, DeviceSection& device) {
+        auto server = parse_server_address(entry.value);
+        if (!server) return wrong(entry.place, "server: " + server.error());
+        if (std::ranges::find(device.servers, *server) != device.servers.end())
+            return wrong(entry.place,
+                         fmt::format("server: {} is named twice; leave one out", to_uri(*server)));
+        if (device.servers.size() == most_servers)
+            return wrong(entry.place, fmt::format("server: more than {}; leave some out", most_servers));
+        device.servers.push_back(*std::move(server));
+    }
+
+    bool is_new(const IniEntry& entry, std::vector<Seen>& keys) {
+        if (const auto earlier = std::ranges::find(keys, entry.key, &Seen::name); earlier != keys.end()) {
+            wrong(entry.place, fmt::format("{}: stands at line {} already; leave one out",
+                                           printable(entry.key), earlier->line));
+            return false;
+        }
+        keys.push_back({entry.key, entry.place.line});
+        return true;
+    }
+
+    void take_choice(const IniEntry& entry, std::vector<Seen>& keys, Choices& choices) {
+        const std::string key = printable(entry.key);
+        if (!is_new(entry, keys)) return;
+        const auto chosen = choose(choices, entry.key, entry.value);
+        if (!chosen) return wrong(entry.place, fmt::format("{}: it {}", key, chosen.error()));
+        if (!*chosen)
+            wrong(entry.place,
+                  fmt::format(
+                      "{}: there is no such key; the keys are server, timeout, dead-after, probe, wait, "
+                      "connections, lost-cache, shutdown-timeout, lease, block-size and read-only",
+                      key));
+    }
+
+    std::vector<Seen> sections_;
+};
+
+}  // namespace
+
+Choices Config::choices_for(std::optional<std::uint32_t> index) const {
+    const DeviceSection* section = index ? section_of(devices, *index) : nullptr;
+    return section == nullptr ? defaults : over(section->choices, defaults);
+}
+
+std::vector<ServerAddress> Config::servers_of(std::uint32_t index) const {
+    const DeviceSection* section = section_of(devices, index);
+    return section == nullptr ? std::vector<ServerAddress>{} : section->servers;
+}
+
+std::expected<Config, std::vector<std::string>> read_config(std::string_view file, std::string_view text) {
+    std::vector<Remark> scan_errors;
+    const std::vector<IniSection> sections =
+        scan_ini(file, text, "[defaults], [network] or a device such as [nbd0]", scan_errors);
+    Reader reader;
+    for (const IniSection& section : sections) reader.take(section);
+    if (scan_errors.empty() && reader.errors.empty()) return std::move(reader.config);
+    // Each list is in the order of the lines; the person reads one from the top.
+    std::vector<std::string> lines;
+    auto scanned = scan_errors.begin();
+    for (const Remark& error : reader.errors) {
+        for (; scanned != scan_errors.end() && scanned->place.line <= error.place.line; ++scanned)
+            lines.push_back(to_string(*scanned));
+        lines.push_back(to_string(error));
+    }
+    for (; scanned != scan_errors.end(); ++scanned) lines.push_back(to_string(*scanned));
+    return std::unexpected{std::move(lines)};
+}
+
+}  // namespace holdfast::client

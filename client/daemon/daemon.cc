@@ -1,0 +1,688 @@
+// What tells that a link is dead: the socket itself, of which the kernel has one reference and the daemon
+// another. The kernel shuts a socket down when it gives it up, so every death is seen on it, also where
+// LINK_DEAD was lost. LINK_DEAD in turn says that the kernel has let go of it, without which RECONFIGURE
+// would silently drop the new socket.
+
+#include "client/daemon/daemon.hh"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "client/daemon/verdict.hh"
+#include "client/kernel/block_size.hh"
+#include "client/kernel/release.hh"
+#include "client/link/link_health.hh"
+#include "client/process/capabilities.hh"
+#include "common/linux/log.hh"
+
+namespace holdfast::client {
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// A machine that leaves what was sent again unacknowledged for so long is gone, or the way to it is. With a
+// server that fences, to give the link up too soon costs no more than a new one.
+constexpr milliseconds suspect_after{2000};
+// How often a link is looked at on which something goes on, and one on which nothing does.
+constexpr milliseconds busy_look{1000};
+constexpr milliseconds idle_look{3000};
+// How often the public file shows that the daemon is awake, if anything wakes it; the supervisor does.
+constexpr seconds heartbeat_interval{5};
+// So many links in a row that the kernel finds invalid: the device takes none any more.
+constexpr std::uint32_t most_refusals = 3;
+
+std::uint64_t seed() noexcept {
+    std::uint64_t value = 0;
+    // Where there is no randomness yet, the time and the address of a variable must do.
+    if (::getrandom(&value, sizeof value, GRND_NONBLOCK) != sizeof value)
+        value = static_cast<std::uint64_t>(Clock::now().time_since_epoch().count()) ^
+                reinterpret_cast<std::uintptr_t>(&value);
+    return value;
+}
+
+LineText in_tenths(milliseconds duration) {
+    const auto tenths = duration.count() / 100;
+    return LineText::of("{}.{} s", tenths / 10, tenths % 10);
+}
+
+}  // namespace
+
+Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live)
+    : netlink_(std::move(netlink)),
+      sysfs_(std::move(sysfs)),
+      record_(std::move(record)),
+      live_(live),
+      session_(record_.session),
+      shutdown_(record_.policy.shutdown_timeout) {}
+
+Result<void> Daemon::watch(int descriptor, std::uint32_t events, std::uint64_t tag) noexcept {
+    epoll_event event{};
+    event.events = events;
+    event.data.u64 = tag;
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, descriptor, &event) == 0) return {};
+    if (errno == EEXIST && ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, descriptor, &event) == 0) return {};
+    return sys_error("epoll_ctl");
+}
+
+void Daemon::forget(int descriptor) noexcept {
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, descriptor, nullptr);
+}
+
+Result<void> Daemon::prepare() {
+    auto control = ControlServer::open(record_.index);
+    if (!control) return std::unexpected(control.error());
+    control_ = std::move(*control);
+    auto file = StateFile::open(record_);
+    if (!file) return std::unexpected(file.error());
+    state_file_ = std::move(*file);
+    auto public_file = PublicFile::open(record_.index);
+    if (!public_file) return std::unexpected(public_file.error());
+    public_file_ = std::move(*public_file);
+    auto omit = OmitFile::open(record_.index);
+    if (omit)
+        omit_ = std::move(*omit);
+    else
+        log::warning(LineText::of("{}: sysvinit's shutdown will not spare this daemon: {}", name(),
+                                  omit.error().text()));
+    memory_ = MemoryUse::open();
+    signs_ = ShutdownSigns::open();
+    proof_ = DiskProof::open(record_.index);
+    older_links_.prepare(live_.link_socket);
+    ::signal(SIGCHLD, SIG_IGN);  // the timer's process is not waited for
+    request_timer_ = RequestTimer::start(record_.index, record_.policy.request_timeout.count() == 0);
+    domain_ = SelinuxDomain::open({{state_file_->directory(), run_directory, "holdfast_client_runtime_t"},
+                                   {omit_ ? omit_->directory() : -1, "/run/sendsigs.omit.d", {}},
+                                   {sysfs_.directory(), "/sys/block", {}},
+                                   {request_timer_.descriptor(), "a pipe", {}}});
+
+    const sigset_t blocked = signals_of_others();
+    if (::sigprocmask(SIG_SETMASK, &blocked, nullptr) != 0) return sys_error("sigprocmask");
+    signals_.reset(::signalfd(-1, &blocked, SFD_CLOEXEC | SFD_NONBLOCK));
+    timer_.reset(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
+    if (!signals_ || !timer_ || !epoll_) return sys_error("signalfd, timerfd, epoll");
+    const std::array<std::tuple<int, std::uint32_t, std::uint64_t>, 4> sources{{
+        {netlink_.events_descriptor(), EPOLLIN, tag_kernel},
+        {timer_.get(), EPOLLIN, tag_timer},
+        {signals_.get(), EPOLLIN, tag_signals},
+        {control_->descriptor(), EPOLLIN, tag_listen},
+    }};
+    for (const auto& [descriptor, events, tag] : sources)
+        if (auto watched = watch(descriptor, events, tag); !watched) return watched;
+    prepare_lease();
+    return {};
+}
+
+void Daemon::abandon() noexcept {
+    if (control_) control_->remove();
+}
+
+void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
+    const Clock::time_point now = Clock::now();
+    live_ = live;
+    totals_ = sysfs_.totals();
+    const LinkTiming timing;
+    const auto servers = static_cast<std::uint32_t>(record_.targets.size());
+    link_ = std::move(link);
+    if (link_) expect_answers(link_.get(), record_.policy.dead_after);
+    take_older_links();
+    if (!link_ && live_.link_up) {
+        live_.link_changed_at = since_boot(now);
+        // Nothing is known of the server machine that has the link.
+        live_.elsewhere_after = since_boot(now) + record_.policy.dead_after;
+    }
+    live_.link_up = static_cast<bool>(link_);
+    if (link_) {
+        supervisor_ = Supervisor(timing, servers, live_.target, seed(), now);
+        const LinkHealth health = health_of(link_.get()).value_or(LinkHealth{});
+        received_ = health.received;
+        silence_.restart();
+        acknowledged_before_ = health.acknowledged;
+        if (auto watched = watch(link_.get(), EPOLLRDHUP, tag_link); !watched)
+            log::warning(LineText::of("{}: {}", name(), watched.error().text()));
+    } else {
+        supervisor_ = Supervisor::without_link(timing, servers, live_.target, seed(), now);
+    }
+    mind_request_size(false);
+    end_probe(now);
+    take_lease(seed(), now);
+}
+
+// The kernel has the link that was handed over, or one from before of which its last daemon was not certain
+// either; of a daemon that has died, any that its record names.
+void Daemon::take_older_links() {
+    const SocketName own = link_ ? name_of_socket(link_.get()) : SocketName{};
+    if (!link_ && !live_.link_up && live_.link_socket.empty()) live_.link_socket = no_socket;
+    // A record of an older version: nothing but that there is one.
+    if (!link_ && live_.link_socket.empty()) live_.link_socket = "unknown";
+    older_links_.set(link_ ? without(live_.link_socket, own) : live_.link_socket);
+    live_.link_socket = older_links_.names_with(own);
+    if (!older_links_.any()) return give_up_socket_rights();
+    if (const auto problem = older_links_.problem())
+        log::warning(LineText::of(
+            "{}: the connection of the daemon before could not be ended, if that were "
+            "needed: {}{}",
+            name(), problem->text(), problem->code == EINVAL ? "" : "; run `modprobe tcp_diag`"));
+}
+
+void Daemon::forget_older_links() noexcept {
+    if (!older_links_.any()) return;
+    older_links_.forget();
+    live_.link_socket =
+        older_links_.names_with(supervisor_->has_link() ? name_of_socket(link_.get()) : SocketName{});
+    give_up_socket_rights();
+    save();
+}
+
+// Before DISCONNECT, which would wait for a sender that is stuck in one, with a lock that every nbd device
+// needs. The text says why that cannot be excluded; then the link goes on.
+LineText Daemon::end_links() noexcept {
+    if (const auto ended = older_links_.end(); !ended && sysfs_.in_flight() > 0)
+        return reason_not_to_disconnect(ended.error(), record_.index);
+    let_link_go();
+    return {};
+}
+
+void Daemon::announce() noexcept {
+    if (auto published = control_->publish(); !published)
+        log::warning(LineText::of("{}: {}", name(), published.error().text()));
+    if (omit_)
+        if (auto entered = omit_->enter(); !entered)
+            log::warning(LineText::of("{}: {}", name(), entered.error().text()));
+    save();
+}
+
+void Daemon::save() noexcept {
+    if (auto saved = state_file_->save(live_); !saved)
+        log::warning(LineText::of("{}: its record: {}", name(), saved.error().text()));
+    publish();
+}
+
+void Daemon::publish() noexcept {
+    const Clock::time_point now = Clock::now();
+    DeviceStatus known = status();
+    // The supervisor learns of a new link after this.
+    known.state = live_.link_up ? DeviceState::attached : DeviceState::reconnecting;
+    const auto lines = public_lines(known, since_boot(now), live_.link_changed_at);
+    const auto done = public_file_->publish(lines);
+    if (!done && std::exchange(publishes_, false))
+        log::warning(LineText::of("{}: its public state: {}", name(), done.error().text()));
+    publishes_ = done.has_value();
+    heartbeat_ = now;
+}
+
+void Daemon::beat() noexcept {
+    const Clock::time_point now = Clock::now();
+    if (now - heartbeat_ < heartbeat_interval) return;
+    publish();
+}
+
+void Daemon::run() noexcept {
+    while (!leaving_) {
+        arm_timer();
+        beat();
+        std::array<epoll_event, 8> events{};
+        const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), -1);
+        for (int i = 0; i < count && !leaving_; ++i) dispatch(events[static_cast<std::size_t>(i)].data.u64);
+    }
+}
+
+void Daemon::dispatch(std::uint64_t tag) {
+    switch (tag) {
+        case tag_kernel: return on_kernel_event();
+        case tag_link:
+            // An event of a link before this one may still be in the batch.
+            if (supervisor_->has_link() && !successor_ && is_dead(link_.get()))
+                lose_link(cause_of_death(link_.get(), record_.policy.dead_after));
+            return;
+        case tag_attempt: return on_attempt_event();
+        case tag_probe: return on_probe_event();
+        case tag_timer: return on_timer();
+        case tag_signals: return on_signal();
+        case tag_listen: return on_caller();
+        case tag_lease: return mind_lease(Clock::now());
+        default: return on_control(tag - tag_first_caller);
+    }
+}
+
+// --- the supervisor's events and actions
+
+void Daemon::tell(LinkEvent event) {
+    std::optional<LinkEvent> next = event;
+    while (next && !leaving_) next = carry_out(supervisor_->on(*next, Clock::now()));
+}
+
+std::optional<LinkEvent> Daemon::carry_out(LinkAction action) {
+    switch (action) {
+        case LinkAction::none: return std::nullopt;
+        case LinkAction::try_server: return try_server();
+        case LinkAction::drop_attempt: attempt_.reset(); return std::nullopt;
+        case LinkAction::offer: return offer_link();
+        case LinkAction::look: return look_at_link();
+        case LinkAction::cut_link: cut_link(); return std::nullopt;
+        case LinkAction::drop_link:
+            // The kernel may have taken it all the same, where only its answer was lost.
+            if (candidate_) end_link(candidate_->socket);
+            candidate_.reset();
+            live_.link_socket = older_links_.names_with({});
+            return std::nullopt;
+        case LinkAction::leave:
+            leave_files();
+            let_link_go();
+            leaving_ = true;
+            return std::nullopt;
+    }
+    return std::nullopt;
+}
+
+void Daemon::on_kernel_event() {
+    const Netlink::LinkDead dead = netlink_.take_link_dead(record_.index);
+    if (dead == Netlink::LinkDead::no || successor_) return;
+    // The event may be for the link that is in use, or come late for the one before it.
+    if (supervisor_->has_link() && link_ && is_dead(link_.get()))
+        lose_link(cause_of_death(link_.get(), record_.policy.dead_after));
+    if (leaving_) return;
+    // Nobody receives on it any more.
+    if (!supervisor_->has_link() && link_) (void)purge(link_.get());
+    // LINK_DEAD: the kernel has shut its socket down, so no socket from before is in use.
+    if (dead == Netlink::LinkDead::yes) forget_older_links();
+    tell(LinkEvent::slot_free);
+}
+
+void Daemon::lose_link(const LineText& reason) {
+    if (!device_is_ours()) return tell(LinkEvent::leave);
+    live_.last_error = LineText::of("{}: {}", target().uri, reason);
+    log_link(log::Level::warning,
+             LineText::of("{}: the link to {} is down: {}", name(), target().uri, reason));
+    tell(LinkEvent::link_lost);
+}
+
+void Daemon::log_link(log::Level level, const LineText& line) {
+    if (log_limit_.admit(Clock::now()))
+        log::write(level, line);
+    else
+        left_out_ = line;
+}
+
+void Daemon::mind_log(Clock::time_point now) {
+    if (const auto summary = log_limit_.due(now))
+        log::warning(
+            LineText::of("{}: {} more lines about its link in the last {} s, of which the last is: {}",
+                         name(), summary->lines, summary->during.count(), left_out_));
+}
+
+void Daemon::cut_link() {
+    const Clock::time_point now = Clock::now();
+    if (link_) {
+        forget(link_.get());
+        if (const auto health = health_of(link_.get())) supervisor_->learn_round_trip(health->round_trip);
+        // Where its machine has only fallen silent, it may still apply what it holds, and no other machine
+        // can fence that. When it counts as dead is the administrator's word.
+        live_.elsewhere_after = Monotonic{0};
+        if (const auto health = health_of(link_.get()); !is_ended_by_peer(link_.get()))
+            live_.elsewhere_after = since_boot(now) + record_.policy.dead_after -
+                                    (health ? health->last_acknowledgement : milliseconds{0});
+        // Wakes a sender of the kernel that is stuck in the old socket. The kernel lets go of it, and then it
+        // is purged.
+        cut(link_.get());
+    }
+    live_.link_socket = older_links_.names_with({});
+    stall_.link_lost(now);
+    live_.link_changed_at = since_boot(now);
+    live_.link_up = false;
+    wanted_size_ = 0;
+    told_.clear();
+    end_probe(now);
+    save();
+}
+
+// For good: nothing of what was written to it goes out any more.
+void Daemon::let_link_go() noexcept {
+    if (link_) forget(link_.get());
+    end_link(link_);
+    live_.link_socket = older_links_.names_with({});
+}
+
+nbd::SessionClaim Daemon::next_claim() noexcept {
+    // Tenths of a second since the boot: more than any generation before, also for a daemon that knows of
+    // none, since there are fewer attempts than that.
+    const auto tenths = static_cast<std::uint32_t>(since_boot(Clock::now()).count() / 100);
+    live_.generation = std::max(live_.generation + 1, tenths);
+    return {session_, 0, live_.generation, record_.host};
+}
+
+std::optional<LinkEvent> Daemon::try_server() {
+    if (!device_is_ours()) return LinkEvent::leave;
+    live_.target = supervisor_->server();
+    attempt_.emplace(target().endpoint,
+                     nbd::ClientHandshake(nbd::ClientHandshake::Goal::go, target().export_name, next_claim()),
+                     record_.policy.dead_after);
+    return advance_attempt();
+}
+
+void Daemon::on_attempt_event() {
+    if (!attempt_ || successor_) return;
+    if (const auto event = advance_attempt()) tell(*event);
+}
+
+std::optional<LinkEvent> Daemon::advance_attempt() {
+    attempt_->advance();
+    switch (attempt_->state()) {
+        case LinkAttempt::State::running: {
+            const std::uint32_t events = attempt_->events() == POLLOUT ? EPOLLOUT : EPOLLIN;
+            if (auto watched = watch(attempt_->descriptor(), events, tag_attempt); !watched) {
+                note_failure(watched.error().text());
+                return LinkEvent::failed;
+            }
+            if (!attempt_->connecting()) return LinkEvent::connected;
+            return std::nullopt;
+        }
+        case LinkAttempt::State::failed: note_failure(attempt_->error().text); return LinkEvent::failed;
+        case LinkAttempt::State::done: return judge_attempt();
+    }
+    return std::nullopt;
+}
+
+std::optional<LinkEvent> Daemon::judge_attempt() {
+    forget(attempt_->descriptor());
+    Link link = attempt_->take_link();
+    attempt_.reset();
+    const Verdict verdict = judge(link.offer, link.session, record_, live_, sysfs_.writes() > 0);
+    if (!verdict.refusal.empty()) {
+        note_failure(verdict.refusal);
+        return LinkEvent::failed;
+    }
+    if (is_too_early(link.session, record_, live_, since_boot(Clock::now()))) {
+        note_failure(
+            "another server machine, or the same after a restart; it is used once the one before has been "
+            "silent for as long as dead-after says");
+        return LinkEvent::failed;
+    }
+    if (!device_is_ours()) return LinkEvent::leave;  // the handshake took its time
+    if (verdict.cache_lost && record_.policy.lost_cache == LostCache::fail) {
+        const bool given_up = give_device_up(
+            "the server lost its cache: its machine has restarted, or is another one, while writes may have "
+            "been unflushed (lost-cache=fail)");
+        return given_up ? LinkEvent::leave : LinkEvent::failed;
+    }
+    candidate_lost_cache_ = verdict.cache_lost;
+    candidate_ = std::move(link);
+    return LinkEvent::agreed;
+}
+
+void Daemon::note_failure(const LineText& reason) {
+    live_.last_error = LineText::of("{}: {}", target().uri, reason);
+    if (told_.is_new(live_.target, reason))
+        log_link(log::Level::warning, LineText::of("{}: {}; trying again", name(), live_.last_error));
+}
+
+std::optional<LinkEvent> Daemon::offer_link() {
+    // The handshake took its time. The kernel compares identifiers only where the device has one.
+    if (!device_is_ours()) return LinkEvent::leave;
+    const bool is_new = candidate_.has_value();
+    DeviceChange change;
+    change.socket = is_new ? candidate_->socket.get() : link_.get();
+    // Before the kernel can send the first request on it, and while this daemon is there to record its name.
+    if (is_new) {
+        acknowledged_before_ = health_of(*change.socket).value_or(LinkHealth{}).acknowledged;
+        live_.link_socket = older_links_.names_with(name_of_socket(*change.socket));
+        save();
+    }
+    if (auto done = netlink_.reconfigure(record_.index, record_.identifier, change); !done) {
+        note_failure(done.error().text());
+        // A device that was disconnected while somebody has it open keeps its name, and takes no link ever
+        // again.
+        const bool refused = done.error().code == EINVAL;
+        if (refused && ++refusals_ >= most_refusals) return LinkEvent::leave;
+        // Any other failure is ours. A link that the kernel has is offered again soon; it may be well.
+        return is_new || refused ? LinkEvent::rejected : LinkEvent::accepted;
+    }
+    refusals_ = 0;
+    if (!is_new) return LinkEvent::accepted;
+    welcome_link();
+    return LinkEvent::accepted;
+}
+
+void Daemon::welcome_link() {
+    const Clock::time_point now = Clock::now();
+    end_link(link_);  // the kernel has let go of it
+    link_ = std::move(candidate_->socket);
+    silence_.restart();
+    // The kernel may have dropped it in silence, and have the one from before: that is known when it is used.
+    live_.link_socket = older_links_.names_with(name_of_socket(link_.get()));
+    received_ = health_of(link_.get()).value_or(LinkHealth{}).received;
+    if (auto watched = watch(link_.get(), EPOLLRDHUP, tag_link); !watched)
+        log::warning(LineText::of("{}: {}", name(), watched.error().text()));
+    live_.last_outage = since_boot(now) - live_.link_changed_at;
+    live_.longest_outage = std::max(live_.longest_outage, live_.last_outage);
+    live_.link_changed_at = since_boot(now);
+    live_.link_up = true;
+    live_.linked_target = live_.target;
+    ++live_.reconnects;
+    log_link(log::Level::notice, LineText::of("{}: the link to {} is up again after {}", name(), target().uri,
+                                              in_tenths(live_.last_outage)));
+    if (candidate_lost_cache_) {
+        ++live_.cache_lost;
+        log_link(
+            log::Level::error,
+            LineText::of(
+                "{}: the server lost its cache: its machine has restarted, or is another one, while writes "
+                "may have been unflushed; what was not flushed may be gone",
+                name()));
+    }
+    live_.session_known = candidate_->session.has_value();
+    live_.writes_stable = candidate_->session && writes_stay_stable(live_, *candidate_->session);
+    if (candidate_->session) {
+        live_.boot_identity = candidate_->session->boot_identity;
+        live_.export_identity = candidate_->session->export_identity;
+    }
+    live_.request_limit = whole_requests(candidate_->offer.block_sizes.maximum, record_.block_size);
+    mind_request_size(false);
+    live_.host_fenced = candidate_->session && candidate_->session->host_fenced;
+    const std::uint64_t size = whole_blocks(candidate_->offer.size, record_.block_size);
+    candidate_.reset();
+    end_probe(now);
+    wanted_size_ = size > live_.size ? size : 0;
+    // For this link it was made.
+    if (wanted_size_ == 0) answer_resize(growth_caller_, growth_answer({}, growth_tried_, live_.size));
+    save();
+}
+
+std::optional<LinkEvent> Daemon::look_at_link() {
+    const Clock::time_point now = Clock::now();
+    if (is_dead(link_.get())) return LinkEvent::link_lost;
+    const auto health = health_of(link_.get());
+    const bool answered = !health || health->received > received_;
+    const std::uint64_t in_flight = sysfs_.in_flight();
+    const bool idle = !answered && in_flight == 0;
+    supervisor_->look_every(idle ? idle_look : busy_look);
+    constexpr std::uint32_t thorough_every = 8;
+    if (looks_++ % thorough_every == 0 && !device_is_ours()) return LinkEvent::leave;
+    mind_request_size(in_flight == 0);
+    stall_.see(in_flight, answered, now);
+    live_.longest_stall = std::max(live_.longest_stall, stall_.longest(now));
+    const milliseconds unanswered = health ? silence_.see(*health, now) : milliseconds{0};
+    if (!idle && unanswered.count() == 0) mind_request_timer(now);
+    if (!health) return std::nullopt;
+    received_ = health->received;
+    if (is_too_long(unanswered)) {
+        live_.last_error = LineText::of("{}: no acknowledgement for {}", target().uri, in_tenths(unanswered));
+        log_link(log::Level::warning,
+                 LineText::of("{}: the link to {} is given up: no acknowledgement for {}", name(),
+                              target().uri, in_tenths(unanswered)));
+        return LinkEvent::link_lost;
+    }
+    return std::nullopt;
+}
+
+// Anybody may raise queue/max_sectors_kb, udev and tuned do. `empty`: nothing larger than the kernel's limit
+// of today is on its way any more.
+void Daemon::mind_request_size(bool empty) {
+    const std::uint64_t now = sysfs_.largest_request();
+    if (now == 0) return;
+    live_.largest_request = empty ? now : std::max(live_.largest_request, now);
+    const bool too_large = live_.request_limit != 0 && now > live_.request_limit;
+    if (too_large) request_timer_.set_largest_request(live_.request_limit / 1024);
+    if (too_large && !std::exchange(told_of_size_, too_large))
+        log::warning(LineText::of(
+            "{}: queue/max_sectors_kb is {}, and the server takes requests of at most {} KiB; lowering it",
+            name(), now / 1024, live_.request_limit / 1024));
+    told_of_size_ = too_large;
+}
+
+// A server that is slow, or that answers nothing for now, should not fill the kernel's log.
+void Daemon::mind_request_timer(Clock::time_point now) {
+    const SysfsDevice::Totals before = std::exchange(totals_, sysfs_.totals());
+    const std::uint64_t done = totals_.requests - before.requests;
+    // What an outage has kept waiting says nothing of the server, and below two looks an age says nothing at
+    // all.
+    const bool after_outage =
+        live_.reconnects > 0 && since_boot(now) - live_.link_changed_at < longest_request_timer;
+    milliseconds latency = stall_.age(now) >= 2 * busy_look ? stall_.age(now) : milliseconds{0};
+    if (before.requests > 0 && done > 0)
+        latency = std::max(latency, (totals_.time - before.time) / static_cast<std::int64_t>(done));
+    const milliseconds wanted = after_outage ? shortest_request_timer : request_timer_for(latency);
+    if (wanted != request_timer_.current()) request_timer_.set(wanted);
+}
+
+// A server that does not fence may still take what the link has carried so far, so there its death must be
+// beyond doubt.
+bool Daemon::is_too_long(milliseconds unanswered) const noexcept {
+    const milliseconds limit =
+        live_.session_known ? suspect_after
+                            : std::max<milliseconds>(record_.policy.dead_after - seconds{1}, suspect_after);
+    return unanswered >= limit;
+}
+
+bool Daemon::device_is_ours() const noexcept { return sysfs_.may_be(record_.identifier); }
+
+bool Daemon::give_device_up(std::string_view reason) {
+    if (const LineText problem = end_links(); !problem.empty()) {
+        // Tried again with each attempt to link.
+        if (told_.is_new(live_.target, problem))
+            log::error(LineText::of("{}: not given up: {}", name(), problem));
+        return false;
+    }
+    log::error(LineText::of("{}: given up, and its file system gets errors: {}", name(), reason));
+    const auto done = release_stuck(netlink_, record_.index, record_.identifier);
+    if (!done) log::error(LineText::of("{}: {}; trying again", name(), done.error().text()));
+    if (done) leave_record_behind();
+    return done.has_value();
+}
+
+// --- time, signals
+
+Clock::time_point Daemon::deadline() const noexcept {
+    if (successor_) return successor_due_;
+    Clock::time_point next = supervisor_->deadline();
+    if (supervisor_->has_link()) next = std::min(next, probe_due_);
+    if (lease_) next = std::min(next, lease_->deadline());
+    return next;
+}
+
+void Daemon::arm_timer() noexcept {
+    itimerspec value{};
+    if (const Clock::time_point next = deadline(); next != Clock::time_point::max()) {
+        // A deadline that has passed is due now; zero would disarm the timer. steady_clock is
+        // CLOCK_MONOTONIC, so its time points are the timer's.
+        const auto left = std::max(next.time_since_epoch(), Clock::duration{1});
+        const auto whole = duration_cast<seconds>(left);
+        value.it_value.tv_sec = whole.count();
+        value.it_value.tv_nsec = std::chrono::nanoseconds(left - whole).count();
+    }
+    ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &value, nullptr);
+}
+
+void Daemon::mind_domain(Clock::time_point now) {
+    SelinuxDomain::Step step = domain_.look(now);
+    if (step == SelinuxDomain::Step::ready) {
+        // The labelling may have passed over a record that was replaced meanwhile; in a folder with a label
+        // a new one has it, too.
+        save();
+        step = domain_.move();
+    }
+    switch (step) {
+        case SelinuxDomain::Step::none:
+        case SelinuxDomain::Step::ready: return;
+        case SelinuxDomain::Step::moved:
+            request_timer_.look();
+            return log::notice(
+                LineText::of("{}: in its SELinux domain: {}", name(), domain_.context().view()));
+        case SelinuxDomain::Step::forbidden:
+            return log::warning(LineText::of("{}: SELinux does not let it into its domain; it stays {}",
+                                             name(), domain_.context().view()));
+        case SelinuxDomain::Step::unlabelled:
+            return log::warning(
+                LineText::of("{}: stays in the SELinux domain kernel_t, because the label of {} is not set; "
+                             "install the policy modules of Holdfast and run restorecon -RF /run",
+                             name(), domain_.unlabelled()));
+    }
+}
+
+void Daemon::on_timer() {
+    std::uint64_t expirations = 0;
+    [[maybe_unused]] const ssize_t count = ::read(timer_.get(), &expirations, sizeof expirations);
+    const Clock::time_point now = Clock::now();
+    if (successor_ && now >= successor_due_) {
+        callers_[*successor_] = {};
+        return resume_charge();
+    }
+    if (successor_) return;
+    mind_domain(now);
+    mind_log(now);
+    mind_shutdown(now);
+    if (leaving_) return;
+    mind_lease(now);
+    if (supervisor_->has_link() && now >= probe_due_) {
+        if (!probe_) {
+            start_probe(now);
+        } else {
+            probe_->expire();
+            judge_probe(now, true);
+        }
+    }
+    if (leaving_) return;
+    mind_growth(now);
+    if (now < supervisor_->deadline()) return;
+    if (supervisor_->attempt_in_flight()) {
+        attempt_->expire();
+        note_failure(attempt_->error().text);
+    }
+    if (supervisor_->state() == LinkState::proving) {
+        // Its first request may be a large one.
+        mind_request_size(sysfs_.in_flight() == 0);
+        const auto health = health_of(link_.get());
+        if (is_dead(link_.get())) return lose_link(cause_of_death(link_.get(), record_.policy.dead_after));
+        // A UNIX socket does not tell; LINK_DEAD would lead back to here.
+        if (health && health->received > received_) forget_older_links();
+        if (!health || health->received > received_) return tell(LinkEvent::used);
+        if (is_too_long(silence_.see(*health, now)))
+            return lose_link("its machine does not acknowledge any more");
+        if (!device_is_ours()) return tell(LinkEvent::leave);
+    }
+    tell(LinkEvent::deadline);
+}
+
+void Daemon::on_signal() {
+    signalfd_siginfo info{};
+    while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
+        const auto number = static_cast<int>(info.ssi_signo);
+        if (number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT)
+            log::notice(
+                LineText::of("{}: signal {} of process {} is not obeyed; `holdfast-client detach {}` is",
+                             name(), number, info.ssi_pid, name()));
+    }
+}
+
+}  // namespace holdfast::client

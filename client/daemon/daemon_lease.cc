@@ -1,0 +1,60 @@
+// The daemon and the DHCP lease of the address that the disk is reached by: renewed whether the link is up or
+// down, and not while another daemon is about to take the device over.
+
+#include <sys/epoll.h>
+
+#include "client/daemon/daemon.hh"
+#include "common/linux/log.hh"
+
+namespace holdfast::client {
+namespace {
+
+log::Level level_of(Lease::News::Weight weight) noexcept {
+    switch (weight) {
+        case Lease::News::Weight::good: return log::Level::notice;
+        case Lease::News::Weight::worrying: return log::Level::warning;
+        case Lease::News::Weight::grave: return log::Level::error;
+    }
+    return log::Level::error;
+}
+
+}  // namespace
+
+void Daemon::prepare_lease() {
+    if (!record_.lease) return;
+    lease_.emplace(*record_.lease, run_directory);
+    if (lease_->descriptor() < 0) return;  // it tells of that itself
+    if (auto watched = watch(lease_->descriptor(), EPOLLIN, tag_lease); !watched)
+        log::warning(LineText::of("{}: {}", name(), watched.error().text()));
+}
+
+void Daemon::take_lease(std::uint64_t seed, Clock::time_point now) {
+    if (lease_) lease_->start(live_.lease, seed, now);
+}
+
+void Daemon::mind_lease(Clock::time_point now) {
+    if (!lease_) return;
+    if (successor_) return lease_->drain();
+    const bool changed = lease_->advance(now);
+    live_.lease = lease_->state();
+    if (const auto news = lease_->take_news())
+        log::write(level_of(news->weight), LineText::of("{}: {}", name(), news->text));
+    if (changed) save();
+}
+
+void Daemon::tell_lease(DeviceStatus& status, Clock::time_point now) const {
+    if (!lease_) return;
+    if (!lease_->has_turn()) {
+        status.lease_problem = LineText::of("the DHCP lease of {} ({}) is renewed by another device's daemon",
+                                            record_.lease->interface, text_of(record_.lease->address));
+        return;
+    }
+    status.interface = record_.lease->interface.view();
+    status.address = text_of(record_.lease->address).view();
+    status.lease_problem = live_.lease.problem;
+    status.lease_seconds = live_.lease.seconds;
+    status.lease_left_seconds = seconds_left(live_.lease, since_boot(now));
+    status.lease_renewals = live_.lease.renewals;
+}
+
+}  // namespace holdfast::client

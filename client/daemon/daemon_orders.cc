@@ -1,0 +1,224 @@
+// What others ask of the daemon: how it is, to let the device go, to look at its size, to hand it over.
+
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "client/control/state_file.hh"
+#include "client/daemon/daemon.hh"
+#include "client/kernel/release.hh"
+#include "common/linux/log.hh"
+
+namespace holdfast::client {
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// How long a successor that has been handed the device may take to say that it is in charge.
+constexpr seconds successor_patience{5};
+
+std::uint64_t seconds_since(Monotonic then, Clock::time_point now) noexcept {
+    return static_cast<std::uint64_t>(duration_cast<seconds>(since_boot(now) - then).count());
+}
+
+std::uint64_t number_of(milliseconds duration) noexcept {
+    return static_cast<std::uint64_t>(duration.count());
+}
+
+}  // namespace
+
+void Daemon::on_caller() {
+    Fd caller = control_->accept();
+    if (!caller) return;
+    std::size_t slot = 0;
+    while (slot < callers_.size() && callers_[slot].socket) ++slot;
+    // All are taken by callers that say nothing: one of them gives way, but not one for whom something is
+    // under way.
+    if (slot == callers_.size())
+        for (slot = 0; slot == successor_ || slot == probe_caller_ || slot == growth_caller_;) ++slot;
+    if (!watch(caller.get(), EPOLLIN, tag_first_caller + slot)) return;
+    callers_[slot] = {};
+    callers_[slot].socket = std::move(caller);
+}
+
+void Daemon::on_control(std::size_t slot) {
+    if (slot >= callers_.size() || !callers_[slot].socket) return;
+    ControlConnection& caller = callers_[slot];
+    std::optional<Order> order;
+    switch (caller.receive(order)) {
+        case ControlConnection::Outcome::more: return;
+        case ControlConnection::Outcome::closed:
+            if (successor_ == slot) resume_charge();
+            if (probe_caller_ == slot) probe_caller_.reset();
+            if (growth_caller_ == slot) growth_caller_.reset();
+            caller = {};
+            return;
+        case ControlConnection::Outcome::malformed: caller.answer("error this is no order\n"); break;
+        case ControlConnection::Outcome::order: obey(*order, slot); break;
+    }
+    if (callers_[slot].socket || leaving_) return;
+    // It was answered, so nothing waits for it any more.
+    if (probe_caller_ == slot) probe_caller_.reset();
+    if (growth_caller_ == slot) growth_caller_.reset();
+    if (successor_ == slot) resume_charge();
+}
+
+void Daemon::obey(Order order, std::size_t slot) {
+    ControlConnection& caller = callers_[slot];
+    LineText failure;
+    switch (order) {
+        case Order::status: return caller.answer(to_lines(status()));
+        case Order::detach:
+        case Order::detach_forced:
+            if (detach(order == Order::detach_forced, failure)) tell(LinkEvent::leave);
+            return caller.answer(failure.empty() ? LineText("ok\n") : LineText::of("error {}\n", failure));
+        case Order::resize:
+            if (!supervisor_->has_link())
+                return caller.answer(
+                    "error the link is down; the size is looked at when it is up again, or try then\n");
+            if (successor_ || probe_caller_ || growth_caller_)
+                return caller.answer("error another look at the export is under way; try again\n");
+            if (probe_) end_probe(Clock::now());
+            caller.length = 0;
+            probe_caller_ = slot;
+            return start_probe(Clock::now());
+        case Order::take_over: {
+            LiveLines lines;
+            add_lines(lines, live_);
+            lines.append("\n");
+            return caller.reply(state_file_->unchanging(), lines, -1);
+        }
+        case Order::ready: return stand_back(slot);
+        case Order::mine:
+            if (successor_ != slot) return caller.answer("error nobody was handed this device\n");
+            caller.reply("go\n", {}, -1);
+            if (!caller.socket) return resume_charge();
+            log::notice(LineText::of("{}: taken over by another daemon", name()));
+            leaving_ = true;
+            return;
+    }
+}
+
+// From here on the device is nobody's, or the successor's, until the successor says that it is in charge or
+// goes away.
+void Daemon::stand_back(std::size_t slot) {
+    ControlConnection& caller = callers_[slot];
+    if (successor_) return caller.answer("error another daemon is about to take it over\n");
+    successor_ = slot;
+    successor_due_ = Clock::now() + successor_patience;
+    if (lease_) lease_->stand_back();
+    if (attempt_) forget(attempt_->descriptor());
+    attempt_.reset();
+    candidate_.reset();
+    end_probe(Clock::now());
+    live_.longest_stall = std::max(live_.longest_stall, stall_.longest(Clock::now()));
+    LiveLines lines;
+    add_lines(lines, live_);
+    lines.append("\n");
+    const bool handing = supervisor_->has_link() && link_;
+    if (link_) forget(link_.get());  // nothing is done about it from here on, whatever becomes of it
+    caller.reply("yours\n", lines, handing ? link_.get() : -1);
+    if (!caller.socket) resume_charge();
+}
+
+void Daemon::resume_charge() {
+    successor_.reset();
+    log::warning(LineText::of("{}: the daemon that was to take over has gone; this one stays", name()));
+    if (!device_is_ours()) return tell(LinkEvent::leave);
+    const bool up = supervisor_->has_link() && link_ && !is_dead(link_.get());
+    if (!up) let_link_go();
+    take_charge(up ? std::move(link_) : Fd{}, live_);
+    save();
+}
+
+bool Daemon::detach(bool forced, LineText& failure) {
+    const bool up = supervisor_->has_link() && link_ && !is_dead(link_.get());
+    if (successor_) failure = "another daemon is about to take it over";
+    if (!up && !forced) failure = "the link is down, so what was written may not have arrived";
+    if (!failure.empty()) return false;
+    if (!device_is_ours()) return true;
+    // With nothing in the way to the server, and nobody who uses the device, the kernel can tell it of the
+    // end. Else a sender may be stuck in the socket, and the kernel would wait for it with a lock that every
+    // nbd device needs.
+    const bool clear = !forced && all_sent(link_.get()) && (!older_links_.any() || sysfs_.in_flight() == 0);
+    if (!clear) failure = end_links();
+    if (!failure.empty()) return false;
+    const auto done = clear ? netlink_.disconnect(record_.index)
+                            : release_stuck(netlink_, record_.index, record_.identifier);
+    if (!done) {
+        failure = done.error().text();
+        // The link has ended all the same; a new one is made.
+        if (!clear && supervisor_->has_link()) lose_link("it was to be detached");
+        return false;
+    }
+    // Told of the end: a reset would overtake that.
+    if (link_) forget(link_.get());
+    link_.reset();
+    if (forced) leave_record_behind();
+    log::notice(LineText::of("{}: detached", name()));
+    // For whom the device serves next.
+    if (live_.sectors_before != 0) request_timer_.set_largest_request(live_.sectors_before);
+    return true;
+}
+
+// Keeps the record for the next attach, which fences the writes that the server still holds of this device.
+void Daemon::leave_record_behind() {
+    if (!may_be_fenced(record_, live_)) return;
+    if (const auto left = state_file_->leave_behind(live_); !left)
+        log::warning(
+            LineText::of("{}: its record was not kept, so a later attachment under another number "
+                         "does not fence it: {}",
+                         name(), left.error().text()));
+}
+
+void Daemon::leave_files() {
+    if (device_is_ours()) log::notice(LineText::of("{}: leaving", name()));
+    state_file_->remove();
+    public_file_->remove();
+    control_->remove();
+    if (omit_) omit_->remove();
+}
+
+DeviceStatus Daemon::status() const {
+    const Clock::time_point now = Clock::now();
+    const MemoryUse::Amounts memory = memory_.read();
+    DeviceStatus status;
+    status.index = record_.index;
+    status.state = supervisor_->has_link() ? DeviceState::attached : DeviceState::reconnecting;
+    status.server = target().uri;
+    status.peer = target().endpoint.text;
+    status.identifier = shortened(record_.identifier);
+    status.export_identity = live_.export_identity.view();
+    if (live_.boot_identity) status.boot_identity = nbd::digits_of(*live_.boot_identity).view();
+    status.last_error = live_.last_error;
+    status.size = live_.size;
+    status.block_size = record_.block_size;
+    status.flags = record_.server_flags;
+    status.read_only = (record_.server_flags & nbd::flag_read_only) != 0;
+    status.session = fencing_word(live_.session_known, live_.host_fenced || status.read_only);
+    status.connections = 1;
+    status.servers = record_.targets.size();
+    status.daemon_pid = static_cast<std::uint64_t>(::getpid());
+    status.attached_seconds = seconds_since(record_.attached_at, now);
+    status.link_seconds = seconds_since(live_.link_changed_at, now);
+    status.adopted = supervisor_->state() == LinkState::attached ? 1 : 0;
+    status.generation = live_.generation;
+    status.reconnects = live_.reconnects;
+    status.last_outage_ms = number_of(live_.last_outage);
+    status.longest_outage_ms = number_of(live_.longest_outage);
+    status.longest_stall_ms = number_of(std::max(live_.longest_stall, stall_.longest(now)));
+    status.in_flight = sysfs_.in_flight();
+    status.in_flight_age_ms = number_of(stall_.age(now));
+    status.cache_lost = live_.cache_lost;
+    tell_lease(status, now);
+    status.domain = domain_.context().view();
+    status.locked_kib = memory.locked;
+    status.resident_kib = memory.resident;
+    return status;
+}
+
+}  // namespace holdfast::client

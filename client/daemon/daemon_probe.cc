@@ -1,0 +1,169 @@
+// The daemon's look at the export, on a connection of its own: for the health of an idle link, and for the
+// size.
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "client/daemon/daemon.hh"
+#include "client/kernel/block_size.hh"
+#include "common/linux/log.hh"
+
+namespace holdfast::client {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// So many looks at the export in a row without any answer, and nothing on the link either, end an idle link.
+constexpr std::uint32_t most_silent_probes = 2;
+// An age of requests says nothing below two looks at the link.
+constexpr seconds longest_look{2};
+// How long somebody waits who has asked for the size; the command itself waits longer.
+constexpr seconds growth_patience{40};
+
+}  // namespace
+
+void Daemon::end_probe(Clock::time_point now) {
+    if (probe_) forget(probe_->descriptor());
+    probe_.reset();
+    answer_resize(probe_caller_, "error the export could not be looked at\n");
+    const auto interval = record_.policy.probe_interval;
+    probe_due_ = interval.count() == 0 ? Clock::time_point::max() : now + interval;
+}
+
+void Daemon::answer_resize(std::optional<std::size_t>& caller, const LineText& answer) {
+    if (caller) callers_[*caller].answer(answer);
+    caller.reset();
+}
+
+void Daemon::start_probe(Clock::time_point now) {
+    probe_received_ = health_of(link_.get()).value_or(LinkHealth{}).received;
+    probe_due_ = now + attempt_patience;
+    probe_.emplace(target().endpoint,
+                   nbd::ClientHandshake(nbd::ClientHandshake::Goal::info, target().export_name),
+                   record_.policy.dead_after);
+    on_probe_event();
+}
+
+void Daemon::on_probe_event() {
+    if (!probe_ || successor_) return;
+    probe_->advance();
+    if (probe_->state() == LinkAttempt::State::running) {
+        const std::uint32_t events = probe_->events() == POLLOUT ? EPOLLOUT : EPOLLIN;
+        if (!watch(probe_->descriptor(), events, tag_probe)) end_probe(Clock::now());
+        return;
+    }
+    judge_probe(Clock::now(), false);
+}
+
+// A look that fails says little of the link, which may be well: a server that is busy, or has got a new
+// configuration. But where nothing at all comes from there, and nothing on the link, its machine is gone.
+void Daemon::judge_probe(Clock::time_point now, bool expired) {
+    const bool done = probe_->state() == LinkAttempt::State::done;
+    const bool silent = expired && probe_->connecting();
+    std::uint64_t size = 0;
+    if (done) size = whole_blocks(probe_->take_link().offer.size, record_.block_size);
+    // Once for a size: a server that names another one on the new link would have us make one for ever.
+    const bool grown =
+        done && size > live_.size && wanted_size_ == 0 && (size != growth_tried_ || probe_caller_);
+    const bool shrunk = done && size < live_.size;
+    LineText answer = LineText::of("ok {}\n", live_.size);
+    if (!done) answer = LineText::of("error {}\n", probe_->error().text);
+    if (shrunk) {
+        note_failure(LineText::of("the export has {} bytes now, the device needs {}", size, live_.size));
+        answer = LineText::of("error the export has {} bytes now, the device needs {}\n", size, live_.size);
+    }
+    // A connection keeps the size that it began with: what is beyond needs a new one. Where the server does
+    // not fence the old one, nothing may be on its way there.
+    const bool in_flight = grown && sysfs_.in_flight() > 0;
+    const bool stuck = in_flight && stall_.age(now) >= longest_look;
+    const bool in_the_way = stuck || (in_flight && !live_.session_known);
+    if (in_the_way)
+        answer = stuck ? "error requests wait for the server; try again when it answers them\n"
+                       : "error requests are in flight, which this server would not keep out; try again\n";
+    // The device is about to grow already: who asks now waits for that, too.
+    const bool growing = done && wanted_size_ > live_.size;
+    if ((grown && !in_the_way) || growing) {
+        growth_caller_ = std::exchange(probe_caller_, std::nullopt);
+        growth_caller_due_ = now + growth_patience;
+    } else {
+        answer_resize(probe_caller_, answer);
+    }
+    const auto health = health_of(link_.get()).value_or(LinkHealth{});
+    const bool nothing_came =
+        health.received == probe_received_ &&
+        health.last_acknowledgement >= std::max<milliseconds>(attempt_patience, record_.policy.dead_after);
+    silent_probes_ = silent && nothing_came ? silent_probes_ + 1 : 0;
+    end_probe(now);
+    if (grown && !in_the_way && supervisor_->has_link()) {
+        growth_tried_ = size;
+        log::notice(
+            LineText::of("{}: the export has {} bytes now; a new link is made for them", name(), size));
+        return tell(LinkEvent::link_lost);
+    }
+    if (silent_probes_ < most_silent_probes || !supervisor_->has_link()) return;
+    silent_probes_ = 0;
+    lose_link("its machine does not answer any more");
+}
+
+GrowthFacts Daemon::growth_facts(Clock::time_point now) const noexcept {
+    const auto health = health_of(link_.get());
+    GrowthFacts facts;
+    facts.proved =
+        supervisor_->state() == LinkState::attached && !older_links_.any() && !is_dead(link_.get());
+    facts.answered = health && health->last_acknowledgement < fresh_answer && health->retransmits == 0;
+    facts.in_flight = sysfs_.in_flight();
+    facts.link_age = since_boot(now) - live_.link_changed_at;
+    facts.stalled = stall_.age(now);
+    return facts;
+}
+
+// To be called also while there is no link: somebody may wait for the answer.
+void Daemon::mind_growth(Clock::time_point now) {
+    if (wanted_size_ == 0 && !growth_caller_) return;
+    GrowthFacts facts = growth_facts(now);
+    if (wanted_size_ != 0 && supervisor_->has_link()) {
+        GrowthStep step = growth_step(facts);
+        if (step == GrowthStep::prove &&
+            proof_.look(sysfs_.totals().requests, now) == DiskProof::Verdict::answers) {
+            facts.answered = true;
+            step = growth_step(facts);
+        }
+        if (step == GrowthStep::grow) {
+            const std::uint64_t size = std::exchange(wanted_size_, 0);
+            const auto grown = grow_to(size);
+            return answer_resize(growth_caller_, growth_answer(grown, size, live_.size));
+        }
+    }
+    if (growth_caller_ && now >= growth_caller_due_)
+        answer_resize(
+            growth_caller_,
+            LineText::of("error {}\n", supervisor_->has_link() ? reason_to_wait(facts)
+                                                               : LineText("the new link is not there yet; "
+                                                                          "the device grows with it")));
+}
+
+Result<void> Daemon::grow_to(std::uint64_t size) {
+    if (size <= live_.size) return {};
+    DeviceChange change;
+    change.size = size;
+    if (auto done = netlink_.reconfigure(record_.index, record_.identifier, change); !done) {
+        log::warning(LineText::of("{}: could not be enlarged: {}", name(), done.error().text()));
+        return done;
+    }
+    // The kernel answers a reconfiguration before it has looked at all of it.
+    if (const std::uint64_t now = sysfs_.size(); now != 0 && now < size) {
+        log::warning(LineText::of("{}: could not be enlarged: the kernel gives it {} bytes, not {}", name(),
+                                  now, size));
+        return std::unexpected(SysError{EINVAL, "set the size"});
+    }
+    log::notice(LineText::of("{}: grown from {} to {} bytes", name(), live_.size, size));
+    live_.size = size;
+    save();
+    return {};
+}
+
+}  // namespace holdfast::client

@@ -1,0 +1,93 @@
+// The end of a machine whose server is away. Everything waits for the disk then, perhaps pid 1, too: so it is
+// the daemon that ends the waiting, and where even that does not help, the machine.
+
+#include <sys/reboot.h>
+#include <unistd.h>
+
+#include "client/daemon/daemon.hh"
+#include "common/linux/log.hh"
+#include "common/linux/pause.hh"
+
+namespace holdfast::client {
+namespace {
+
+using std::chrono::seconds;
+
+// Between attempts to give the device up, and how many there are.
+constexpr seconds pause_between_attempts{1};
+constexpr int most_attempts = 3;
+
+// Other disks may have something to write. In a process of its own, since one of them may be away, too.
+void sync_in_the_background() noexcept {
+    if (::fork() != 0) return;
+    ::sync();
+    ::_exit(0);
+}
+
+int command_for(Ending ending) noexcept {
+    switch (ending) {
+        case Ending::power_off: return RB_POWER_OFF;
+        case Ending::halt: return RB_HALT_SYSTEM;
+        case Ending::kexec: return RB_KEXEC;
+        case Ending::reboot:
+        case Ending::none:
+        case Ending::unknown: break;
+    }
+    return RB_AUTOBOOT;
+}
+
+}  // namespace
+
+// `proving` alone says nothing: an idle disk stays there after a reconnect, and so does a link that the
+// kernel never adopts because it has another one. Neither does a link that is down, if the kernel has
+// another.
+DiskEvidence Daemon::evidence(Clock::time_point now) noexcept {
+    if (supervisor_->state() == LinkState::attached) return DiskEvidence::works;
+    switch (proof_.look(sysfs_.totals().requests, now)) {
+        case DiskProof::Verdict::answers: return DiskEvidence::works;
+        case DiskProof::Verdict::pending: return DiskEvidence::unknown;
+        case DiskProof::Verdict::silent: break;
+        case DiskProof::Verdict::failed:
+            return supervisor_->has_link() ? DiskEvidence::works : DiskEvidence::away;
+    }
+    // A server that is merely slow has got requests on this link. A UNIX socket does not count what it sent.
+    const auto health = health_of(link_.get());
+    const bool has_requests = health ? health->acknowledged > acknowledged_before_ : sysfs_.in_flight() > 0;
+    return supervisor_->has_link() && has_requests ? DiskEvidence::works : DiskEvidence::away;
+}
+
+void Daemon::mind_shutdown(Clock::time_point now) {
+    const bool going_down = signs_.look() != Ending::none;
+    const bool proved = going_down && !shutdown_.is_off();
+    const DiskEvidence known = proved ? evidence(now) : DiskEvidence::works;
+    switch (shutdown_.look(known, going_down, now)) {
+        case ShutdownBound::Step::none: return;
+        case ShutdownBound::Step::began:
+            log::warning(
+                LineText::of("{}: the machine goes down and its server is away: waiting for it, {} s at most",
+                             name(), shutdown_.patience().count()));
+            return;
+        case ShutdownBound::Step::give_up: return end_with_the_machine();
+    }
+}
+
+void Daemon::end_with_the_machine() {
+    if (!device_is_ours()) return tell(LinkEvent::leave);
+    const LineText reason =
+        LineText::of("the machine goes down, and the server has been away for {} s of it (shutdown-timeout)",
+                     shutdown_.patience().count());
+    for (int attempt = 1; !give_device_up(reason.view()) && attempt < most_attempts; ++attempt)
+        pause_for(pause_between_attempts);
+    if (!record_.carries_root) return tell(LinkEvent::leave);
+    // The programs of the shutdown may be on the disk that is gone, and not in memory.
+    sync_in_the_background();
+    pause_for(shutdown_.grace());
+    const Ending ending = signs_.look_closely();
+    log::error(
+        LineText::of("{}: the shutdown has not come to its end by itself: {}", name(), word_of(ending)));
+    ::reboot(command_for(ending));
+    ::reboot(RB_AUTOBOOT);
+    tell(LinkEvent::leave);
+}
+
+}  // namespace holdfast::client

@@ -1,0 +1,25 @@
+// Requests in flight prove a link by being answered; where there are none, a read has to.
+
+#include "client/daemon/growth.hh"
+
+#include "client/daemon/request_timer.hh"
+
+namespace holdfast::client {
+
+GrowthStep growth_step(const GrowthFacts& facts) noexcept {
+    // Requests that are in flight prove the link when they are answered.
+    if (facts.in_flight == 0) return facts.proved && facts.answered ? GrowthStep::grow : GrowthStep::prove;
+    const bool flows = facts.answered && facts.stalled.count() == 0 && facts.link_age > longest_request_timer;
+    return facts.proved && flows ? GrowthStep::grow : GrowthStep::wait;
+}
+
+LineText reason_to_wait(const GrowthFacts& facts) {
+    if (facts.in_flight == 0)
+        return "the new link has not answered yet; the device grows by itself when it has";
+    return LineText::of(
+        "{} requests are in flight, and a change of size would hold every nbd device until the server has "
+        "answered them; the device grows by itself when that is certain",
+        facts.in_flight);
+}
+
+}  // namespace holdfast::client

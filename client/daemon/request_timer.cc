@@ -1,0 +1,94 @@
+// The process reads numbers from a pipe and writes them to the attribute. It may be killed, or stuck, and
+// nothing is lost but quiet in the log.
+
+#include "client/daemon/request_timer.hh"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "client/process/capabilities.hh"
+#include "client/process/selinux_domain.hh"
+#include "common/text/fixed_text.hh"
+
+namespace holdfast::client {
+namespace {
+
+using std::chrono::milliseconds;
+
+}  // namespace
+
+milliseconds request_timer_for(milliseconds latency) noexcept {
+    // Eight times what is usual, in few steps, so that it seldom changes.
+    for (const milliseconds step :
+         {shortest_request_timer, milliseconds{5000}, milliseconds{10'000}, milliseconds{20'000}})
+        if (latency * 8 <= step) return step;
+    return longest_request_timer;
+}
+
+void RequestTimer::keep(const SysfsDevice& sysfs, int orders) {
+    ::prctl(PR_SET_NAME, "holdfast-timer", 0, 0, 0);
+    SelinuxDomain domain =
+        SelinuxDomain::open({{sysfs.directory(), "/sys/block", {}}, {orders, "a pipe", {}}});
+    for (;;) {
+        Setting setting;
+        if (::read(orders, &setting, sizeof setting) != sizeof setting) ::_exit(0);
+        if (domain.look(SelinuxDomain::Clock::now()) == SelinuxDomain::Step::ready) (void)domain.move();
+        if (setting.attribute == Attribute::none) continue;
+        const char* const name =
+            setting.attribute == Attribute::io_timeout ? "queue/io_timeout" : "queue/max_sectors_kb";
+        [[maybe_unused]] const auto written = sysfs.write(name, FixedText<16>::of("{}", setting.value));
+    }
+}
+
+RequestTimer RequestTimer::start(std::uint32_t index, bool own_timer) {
+    RequestTimer timer;
+    timer.own_timer_ = own_timer;
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return timer;
+    const Fd reading(ends[0]);
+    timer.orders_.reset(ends[1]);
+    const pid_t child = ::fork();
+    if (child < 0) timer.orders_.reset();
+    if (child != 0) {
+        if (timer.orders_) ::fcntl(timer.orders_.get(), F_SETFL, O_NONBLOCK);
+        return timer;
+    }
+    // Nothing of the daemon's may be held open here, above all no link. The pipe moves to where the rest
+    // begins.
+    constexpr int orders = STDERR_FILENO + 1;
+    ::dup2(reading.get(), orders);
+    ::close_range(orders + 1, ~0U, 0);
+    const auto sysfs = SysfsDevice::open(index);
+    if (!sysfs) ::_exit(1);
+    // The attributes are root's own files: writing to them takes no capability.
+    give_up_capabilities();
+    // An attach holds signals back while it connects the device. This process is to end with those at a
+    // shutdown.
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    keep(*sysfs, orders);
+}
+
+void RequestTimer::set(milliseconds timer) noexcept {
+    // Also where nobody reads it any more: it is not tried again each time.
+    current_ = timer;
+    if (own_timer_) order({Attribute::io_timeout, static_cast<std::uint32_t>(timer.count())});
+}
+
+void RequestTimer::set_largest_request(std::uint64_t kib) noexcept {
+    order({Attribute::max_sectors_kb, static_cast<std::uint32_t>(kib)});
+}
+
+void RequestTimer::look() noexcept { order({}); }
+
+void RequestTimer::order(Setting setting) noexcept {
+    if (orders_) [[maybe_unused]]
+        const ssize_t count = ::write(orders_.get(), &setting, sizeof setting);
+}
+
+}  // namespace holdfast::client

@@ -1,0 +1,162 @@
+// The table, and the few numbers that it turns on.
+//
+// A link is offered again and again until it was seen in use: RECONFIGURE ends well also when the kernel
+// found no dead socket to replace and dropped the new one in silence (nbd_reconnect_socket gives ENOSPC,
+// nbd_genl_reconfigure makes a success of it), and it may find none for a moment after LINK_DEAD (it looks at
+// nsock->dead without the lock, and the event is queued before the flag is set). The same socket offered
+// twice does no harm: the device has one connection, so either it is in use already and the second offer is
+// dropped, or it was dropped and is taken now.
+
+#include "client/daemon/supervisor.hh"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace holdfast::client {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Offers of a link that is not seen in use: a few quickly, and then for as long as the disk may be idle.
+constexpr std::uint32_t quick_offers = 5;
+constexpr milliseconds quick_offer{200};
+constexpr milliseconds slow_offer{1000};
+
+// Attempts at a machine that is silent are short, so that its return is noticed soon, but for every
+// sixteenth.
+constexpr std::uint64_t patient_every = 16;
+constexpr milliseconds longest_connect{5000};
+
+constexpr std::array state_words{
+    std::pair{LinkState::waiting, "waiting"},         std::pair{LinkState::connecting, "connecting"},
+    std::pair{LinkState::negotiating, "negotiating"}, std::pair{LinkState::attaching, "attaching"},
+    std::pair{LinkState::proving, "proving"},         std::pair{LinkState::attached, "attached"},
+    std::pair{LinkState::leaving, "leaving"},
+};
+
+}  // namespace
+
+const char* word_of(LinkState state) noexcept {
+    for (const auto& [candidate, word] : state_words)
+        if (candidate == state) return word;
+    return "?";
+}
+
+Supervisor::Supervisor(const LinkTiming& timing, std::uint32_t servers, std::uint32_t server,
+                       std::uint64_t seed, Time now) noexcept
+    : timing_(timing),
+      jitter_(seed),
+      servers_(std::max(servers, 1U)),
+      server_(server),
+      attempt_began_(now),
+      link_began_(now) {
+    deadline_ = due_at(Due::prove, now);
+}
+
+Supervisor Supervisor::without_link(const LinkTiming& timing, std::uint32_t servers, std::uint32_t server,
+                                    std::uint64_t seed, Time now) noexcept {
+    Supervisor supervisor(timing, servers, server, seed, now);
+    supervisor.state_ = LinkState::waiting;
+    supervisor.deadline_ = now;
+    return supervisor;
+}
+
+void Supervisor::learn_round_trip(milliseconds round_trip) noexcept {
+    timing_.connect = std::clamp(4 * round_trip, LinkTiming{}.connect, longest_connect);
+}
+
+Supervisor::Rule Supervisor::rule_for(LinkState state, LinkEvent event) noexcept {
+    using enum LinkAction;
+    using S = LinkState;
+    using E = LinkEvent;
+    const Rule ignore{state};
+    if (state == S::leaving) return ignore;
+    if (event == E::leave) return {S::leaving, leave, Due::never};
+    switch (state) {
+        case S::waiting:
+            if (event == E::deadline) return {S::connecting, try_server, Due::connect};
+            return ignore;
+        case S::connecting:
+            if (event == E::connected) return {S::negotiating, none, Due::attempt};
+            [[fallthrough]];
+        case S::negotiating:
+            if (event == E::agreed) return {S::attaching, none, Due::let_go};
+            if (event == E::failed || event == E::deadline) return {S::waiting, drop_attempt, Due::pause};
+            return ignore;
+        case S::attaching:
+            if (event == E::slot_free || event == E::deadline) return {S::attaching, offer, Due::let_go};
+            if (event == E::accepted) return {S::proving, none, Due::prove};
+            if (event == E::rejected || event == E::link_lost) return {S::waiting, drop_link, Due::pause};
+            return ignore;
+        case S::proving:
+            if (event == E::used) return {S::attached, none, Due::look};
+            if (event == E::slot_free || event == E::deadline) return {S::proving, offer, Due::prove};
+            if (event == E::link_lost || event == E::rejected) return {S::waiting, cut_link, Due::pause};
+            return ignore;
+        case S::attached:
+            if (event == E::deadline) return {S::attached, look, Due::look};
+            // The link lives, and the kernel let go of a socket: was it a late word of the one before, or
+            // this one?
+            if (event == E::slot_free) return {S::proving, offer, Due::prove};
+            if (event == E::link_lost) return {S::waiting, cut_link, Due::pause};
+            return ignore;
+        case S::leaving: break;
+    }
+    return ignore;
+}
+
+Supervisor::Time Supervisor::due_at(Due due, Time now) noexcept {
+    switch (due) {
+        case Due::keep: return deadline_;
+        // Counted from the attempt's beginning: one that waited for an answer has made its pause already.
+        case Due::pause: return std::max(now, attempt_began_ + pause_before(attempts_, servers_, jitter_));
+        case Due::connect:
+            return now + (attempts_ % patient_every == 0 ? std::max(timing_.patient, timing_.connect)
+                                                         : timing_.connect);
+        case Due::attempt: return attempt_began_ + timing_.attempt;
+        case Due::let_go: return slot_free_ ? now : now + timing_.let_go;
+        case Due::prove: return now + (offers_ <= quick_offers ? quick_offer : slow_offer);
+        case Due::look: return now + timing_.look;
+        case Due::never: return Time::max();
+    }
+    return now;
+}
+
+// What the numbers learn from a transition, before the next deadline is made from them.
+void Supervisor::enter(const Rule& rule, LinkEvent event, Time now) noexcept {
+    const bool had_link = has_link();
+    if (event == LinkEvent::slot_free && !had_link) slot_free_ = true;
+    switch (rule.action) {
+        case LinkAction::try_server:
+            // The server that was in use is tried first.
+            if (attempts_ > 0) server_ = (server_ + 1) % servers_;
+            ++attempts_;
+            attempt_began_ = now;
+            break;
+        case LinkAction::offer: ++offers_; break;
+        case LinkAction::cut_link:
+            // A server that takes the link and drops it at once is one more failed attempt: without a pause,
+            // the two would go round as fast as they can.
+            if (now - link_began_ >= timing_.lasting) attempts_ = 0;
+            slot_free_ = false;
+            break;
+        case LinkAction::none:
+        case LinkAction::drop_attempt:
+        case LinkAction::drop_link:
+        case LinkAction::look:
+        case LinkAction::leave: break;
+    }
+    if (rule.next == LinkState::attaching && state_ != LinkState::attaching) offers_ = 0;
+    if (rule.next == LinkState::proving && !had_link) link_began_ = now;
+    state_ = rule.next;
+}
+
+LinkAction Supervisor::on(LinkEvent event, Time now) noexcept {
+    const Rule rule = rule_for(state_, event);
+    enter(rule, event, now);
+    deadline_ = due_at(rule.due, now);
+    return rule.action;
+}
+
+}  // namespace holdfast::client

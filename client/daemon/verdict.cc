@@ -1,0 +1,87 @@
+// What can be checked is checked, and doubt is a refusal: under a mounted file system, another disk is worse
+// than none.
+
+#include "client/daemon/verdict.hh"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "client/kernel/block_size.hh"
+
+namespace holdfast::client {
+namespace {
+
+// What the block layer was told that it may ask for.
+constexpr std::array needed_flags{
+    std::pair{nbd::flag_send_flush, "flush"},
+    std::pair{nbd::flag_send_fua, "fua"},
+    std::pair{nbd::flag_send_trim, "trim"},
+    std::pair{nbd::flag_send_write_zeroes, "write-zeroes"},
+};
+
+// The kernel sends what it has on its way again as it is: to lower its limit now would not split it. What the
+// server before took at most is no more than it could be asked for.
+std::uint64_t largest_to_come(const LiveState& live) {
+    if (live.request_limit == 0) return live.largest_request;
+    return std::min(live.largest_request, live.request_limit);
+}
+
+LineText flaw_of_offer(const nbd::Offer& offer, const DeviceRecord& record, const LiveState& live) {
+    if (offer.size < live.size)
+        return LineText::of("the export has {} bytes now, the device needs {}", offer.size, live.size);
+    if ((offer.flags & nbd::flag_read_only) != 0 && (record.server_flags & nbd::flag_read_only) == 0)
+        return "the export is read-only now, the device is writable";
+    if (offer.block_sizes.minimum > record.block_size)
+        return LineText::of("the server takes no requests under {} bytes now, the device's blocks have {}",
+                            offer.block_sizes.minimum, record.block_size);
+    if (whole_requests(offer.block_sizes.maximum, record.block_size) < largest_to_come(live))
+        return LineText::of(
+            "the server takes no requests over {} bytes now, the device may have some of {} on their way; "
+            "raise "
+            "the server's maximum block size",
+            offer.block_sizes.maximum, largest_to_come(live));
+    for (const auto& [flag, word] : needed_flags)
+        if ((record.server_flags & flag) != 0 && (offer.flags & flag) == 0)
+            return LineText::of("the server no longer offers {}, which the device uses", word);
+    return {};
+}
+
+LineText flaw_of_identity(const std::optional<SessionFacts>& session, const LiveState& live) {
+    if (live.export_identity.empty()) return {};  // nobody has said yet which disk it is
+    if (!session)
+        return LineText::of("this server does not say which disk the export is; the device is {}",
+                            live.export_identity);
+    if (session->export_identity == live.export_identity) return {};
+    return LineText::of("another disk: the export is {} now, the device is {}", session->export_identity,
+                        live.export_identity);
+}
+
+}  // namespace
+
+Verdict judge(const nbd::Offer& offer, const std::optional<SessionFacts>& session, const DeviceRecord& record,
+              const LiveState& live, bool written) {
+    Verdict verdict;
+    verdict.refusal = flaw_of_identity(session, live);
+    if (verdict.refusal.empty()) verdict.refusal = flaw_of_offer(offer, record, live);
+    const bool writable = (record.server_flags & nbd::flag_read_only) == 0;
+    // Stable storage is the machine's that had the last link: another one may not have all of it.
+    const bool nothing_to_lose = live.writes_stable && live.target == live.linked_target;
+    verdict.cache_lost = writable && written && !nothing_to_lose && session && live.boot_identity &&
+                         session->boot_identity != *live.boot_identity;
+    return verdict;
+}
+
+bool writes_stay_stable(const LiveState& live, const SessionFacts& session) {
+    const bool same_boot = live.boot_identity && *live.boot_identity == session.boot_identity;
+    return session.writes_stable && (!same_boot || live.writes_stable);
+}
+
+bool is_too_early(const std::optional<SessionFacts>& session, const DeviceRecord& record,
+                  const LiveState& live, Monotonic now) noexcept {
+    const bool writable = (record.server_flags & nbd::flag_read_only) == 0;
+    const bool other = session && live.boot_identity && session->boot_identity != *live.boot_identity;
+    return writable && other && now < live.elsewhere_after;
+}
+
+}  // namespace holdfast::client

@@ -1,0 +1,17 @@
+// Takes a device away from the kernel.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "client/kernel/netlink.hh"
+
+namespace holdfast::client {
+
+// Disconnects a device whose I/O may be stuck: requests that wait for a link fail, with EIO. A plain
+// DISCONNECT leaves those asleep that wait for a reconnect. The sockets must have been shut down or ended by
+// the caller (socket_diagnostics.hh). May be called after the seal.
+[[nodiscard]] Result<void> release_stuck(Netlink& netlink, std::uint32_t index,
+                                         const std::string& identifier);
+
+}  // namespace holdfast::client
