@@ -52,7 +52,7 @@ endif
 
 COMMON := $(wildcard common/*/*.cc)
 CLIENT := $(wildcard client/*.cc client/*/*.cc)
-SERVER := $(wildcard server/*.cc)
+SERVER := $(wildcard server/*.cc server/*/*.cc)
 UNIT := $(wildcard tests/unit/*.cc)
 WITHOUT_MAIN := $(filter-out client/main.cc server/main.cc,$(COMMON) $(CLIENT) $(SERVER))
 
@@ -144,16 +144,16 @@ build/selinux/.built: $(wildcard selinux/*.te selinux/*.if selinux/*.fc) Makefil
 FUZZ_CXX ?= $(if $(shell command -v ccache),ccache clang++-19,clang++-19)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.cc,%,$(wildcard tests/fuzz/*.cc))
 FUZZED := $(wildcard common/protocol/*.cc) $(wildcard common/text/*.cc) $(addprefix common/linux/,log.cc socket_name.cc text_file.cc) \
-    server/access.cc server/access_file.cc server/access_table.cc server/address.cc server/admission.cc \
-    server/block_status.cc server/block_volume.cc server/budget.cc server/buffers.cc server/busy_poll.cc \
-    server/coalescing.cc server/config.cc server/config_file.cc server/config_keys.cc server/config_packing.cc \
-    server/config_value.cc server/counters.cc server/disk_identity.cc server/disk_opening.cc server/disks_in_use.cc \
-    server/exports.cc server/file_volume.cc server/flusher.cc server/helper_process.cc server/holders.cc \
-    server/inherited_sockets.cc server/input.cc server/jobs.cc server/listener.cc server/log_limit.cc server/loss_record.cc \
-    server/losses.cc server/opener_link.cc server/opener_wire.cc server/outbox.cc server/packing.cc server/page_pipe.cc \
-    server/peer.cc server/pipe_pool.cc server/question.cc server/requests.cc server/sessions.cc server/socket_io.cc \
-    server/status_report.cc server/status_socket.cc server/thread.cc server/transmission.cc server/volume.cc \
-    server/volume_registry.cc client/boot/boot_environment.cc client/boot/boot_plan.cc client/config/choices.cc client/config/config.cc \
+    server/access/access.cc server/access/access_file.cc server/config/access_table.cc server/access/address.cc server/access/admission.cc \
+    server/connection/block_status.cc server/volume/block_volume.cc server/transport/budget.cc server/transport/buffers.cc server/transport/busy_poll.cc \
+    server/transport/coalescing.cc server/config/config.cc server/config/config_file.cc server/config/config_keys.cc server/config/config_packing.cc \
+    server/config/config_value.cc server/export/counters.cc server/opener/disk_identity.cc server/opener/disk_opening.cc server/export/disks_in_use.cc \
+    server/export/exports.cc server/volume/file_volume.cc server/volume/flusher.cc server/process/helper_process.cc server/opener/holders.cc \
+    server/listen/inherited_sockets.cc server/transport/input.cc server/volume/jobs.cc server/listen/listener.cc server/access/log_limit.cc server/volume/loss_record.cc \
+    server/volume/losses.cc server/opener/opener_link.cc server/opener/opener_wire.cc server/transport/outbox.cc server/process/packing.cc server/connection/page_pipe.cc \
+    server/access/peer.cc server/transport/pipe_pool.cc server/process/question.cc server/connection/requests.cc server/export/sessions.cc server/transport/socket_io.cc \
+    server/status/status_report.cc server/status/status_socket.cc server/process/thread.cc server/connection/transmission.cc server/volume/volume.cc \
+    server/volume/volume_registry.cc client/boot/boot_environment.cc client/boot/boot_plan.cc client/config/choices.cc client/config/config.cc \
     client/control/control.cc client/config/devices.cc client/lease/dhcp_message.cc client/address/export_address.cc client/command/help.cc client/lease/lease.cc \
     client/boot/network_owners.cc client/command/options.cc client/control/record.cc client/daemon/retry.cc client/control/state_file.cc client/control/status.cc \
     client/kernel/usage.cc

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "server/config_file.hh"
-#include "server/opener_link.hh"
+#include "server/config/config_file.hh"
+#include "server/opener/opener_link.hh"
 
 namespace holdfast::server {
 

@@ -18,11 +18,11 @@
 #include <set>
 
 #include "common/linux/log.hh"
-#include "server/boot_identity.hh"
-#include "server/config_file.hh"
-#include "server/confinement.hh"
-#include "server/listener.hh"
-#include "server/opener.hh"
+#include "server/config/config_file.hh"
+#include "server/export/boot_identity.hh"
+#include "server/listen/listener.hh"
+#include "server/opener/opener.hh"
+#include "server/process/confinement.hh"
 
 namespace holdfast::server {
 namespace {

@@ -13,14 +13,14 @@
 
 #include "common/linux/fd.hh"
 #include "common/linux/service_notice.hh"
-#include "server/connection.hh"
-#include "server/identity.hh"
-#include "server/inherited_sockets.hh"
-#include "server/lobby.hh"
-#include "server/opener_link.hh"
-#include "server/options.hh"
+#include "server/config/options.hh"
+#include "server/connection/connection.hh"
+#include "server/connection/lobby.hh"
+#include "server/listen/inherited_sockets.hh"
+#include "server/opener/opener_link.hh"
+#include "server/process/identity.hh"
 #include "server/reload.hh"
-#include "server/status_socket.hh"
+#include "server/status/status_socket.hh"
 
 namespace holdfast::server {
 

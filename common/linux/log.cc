@@ -88,7 +88,7 @@ const char* level_word(Level level) {
 constexpr std::size_t longest_line = 960;
 
 // To a logger that may come and go, and may itself wait for the dead disk: what it does not take at once is
-// lost. The address goes with each line, since the server may not connect (server/confinement.cc).
+// lost. The address goes with each line, since the server may not connect (server/process/confinement.cc).
 void send_to_logger(const State& log, const char* path, int level, std::string_view text) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;

@@ -1,7 +1,7 @@
 // Who may connect, against a second reading of the same entries that compares bit by bit: nobody is let in,
 // or kept out, by a part of an address. The first part of an input is the authfile, the second the addresses
 // that come.
-#include "server/access.hh"
+#include "server/access/access.hh"
 
 #include <arpa/inet.h>
 

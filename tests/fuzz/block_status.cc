@@ -1,6 +1,6 @@
 // The status of any range of a volume with any extents: the answer lies within the range, is whole blocks,
 // and calls nothing a hole that is not.
-#include "server/block_status.hh"
+#include "server/connection/block_status.hh"
 
 #include <array>
 #include <vector>

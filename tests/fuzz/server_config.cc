@@ -1,10 +1,10 @@
 // The server's configuration: the main file, one of the includedir, arguments of --export and --listen.
 // Either there are errors, each with its place, or a configuration that the server can rely on.
-#include "server/config.hh"
+#include "server/config/config.hh"
 
 #include <set>
 
-#include "server/access.hh"
+#include "server/access/access.hh"
 #include "tests/fuzz/input.hh"
 
 using namespace holdfast;

@@ -1,6 +1,6 @@
 // Requests to the server's status socket, and what it tells when names are any bytes. The first part of an
 // input is the request, the second a name that an administrator or a client chose.
-#include "server/status_socket.hh"
+#include "server/status/status_socket.hh"
 
 #include <fmt/format.h>
 

@@ -1,7 +1,7 @@
 // The request loop itself: the real transmission, over a socket, with a volume in memory. Whatever a client
 // sends after the handshake, it gets one answer to each request that arrived whole, each is well-formed and
 // says what can be true, nothing is written beyond the volume's end, and the loop ends with the client's end.
-#include "server/transmission.hh"
+#include "server/connection/transmission.hh"
 
 #include <fcntl.h>
 #include <sys/mman.h>

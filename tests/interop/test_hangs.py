@@ -17,8 +17,8 @@ from test_hostile import CLIENT_FLAGS, dial, go, option, receive
 from test_session import FIRST, SECOND, answer, claim, hosting, reply
 
 ACK = 1
-MOST_CALLS = 32  # for one export at once: server/lobby.hh
-PLACES = 8  # how many requests of a kind may wait at once: server/opener.hh
+MOST_CALLS = 32  # for one export at once: server/connection/lobby.hh
+PLACES = 8  # how many requests of a kind may wait at once: server/opener/opener.hh
 
 
 def answer_to_go(server: Server, name: bytes) -> tuple[int, bytes]:

@@ -314,7 +314,7 @@ def flood_of_refusals(bench: Bench) -> None:
         refused += 1
         assert refused < 5000, "every refusal has its line"
     lines = server.log().count("127.0.0.1:") - 1  # one names the listening address
-    # server/log_limit.hh: 32 lines at once and 4 a second; the first of these may come at any moment.
+    # server/access/log_limit.hh: 32 lines at once and 4 a second; the first of these may come at any moment.
     assert lines <= 33 + 4 * (time.monotonic() - began), f"{lines} lines about {refused} refusals"
     output("nbdinfo", "--size", server.uri("disk"))
 

@@ -1,5 +1,5 @@
 // Extents of files with holes, and of volumes that nobody could make on purpose.
-#include "server/block_status.hh"
+#include "server/connection/block_status.hh"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -7,7 +7,7 @@
 
 #include <functional>
 
-#include "server/file_volume.hh"
+#include "server/volume/file_volume.hh"
 
 using namespace holdfast;
 using namespace holdfast::server;

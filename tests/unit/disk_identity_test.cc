@@ -1,5 +1,5 @@
 // Which disk it is: what sysfs may say of a block device, and files that are replaced.
-#include "server/disk_identity.hh"
+#include "server/opener/disk_identity.hh"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #include <fstream>
 
 #include "common/linux/fd.hh"
-#include "server/boot_identity.hh"
+#include "server/export/boot_identity.hh"
 
 using namespace holdfast;
 using namespace holdfast::server;

@@ -9,8 +9,8 @@
 #include <cstring>
 #include <thread>
 
-#include "server/config_packing.hh"
-#include "server/opener_link.hh"
+#include "server/config/config_packing.hh"
+#include "server/opener/opener_link.hh"
 
 using namespace holdfast;
 using namespace holdfast::server;

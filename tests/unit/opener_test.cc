@@ -12,9 +12,9 @@
 #include <cstring>
 #include <fstream>
 
-#include "server/access_table.hh"
-#include "server/config_packing.hh"
-#include "server/opener.hh"
+#include "server/config/access_table.hh"
+#include "server/config/config_packing.hh"
+#include "server/opener/opener.hh"
 #include "server/reload.hh"
 
 using namespace holdfast;

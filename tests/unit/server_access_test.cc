@@ -1,7 +1,7 @@
 // Addresses, networks and authfiles: who is let in, and that nobody is let in by a list with a mistake in it.
 #include <doctest/doctest.h>
 
-#include "server/access.hh"
+#include "server/access/access.hh"
 
 using namespace holdfast::server;
 

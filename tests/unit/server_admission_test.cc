@@ -1,8 +1,8 @@
 // Who goes when too many are in the handshake, and what authfiles say of a client.
 #include <doctest/doctest.h>
 
-#include "server/access_table.hh"
-#include "server/admission.hh"
+#include "server/access/admission.hh"
+#include "server/config/access_table.hh"
 
 using namespace holdfast::server;
 using namespace std::chrono_literals;

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "server/buffers.hh"
+#include "server/transport/buffers.hh"
 
 using namespace holdfast::server;
 

@@ -2,7 +2,7 @@
 
 #include <chrono>
 
-#include "server/busy_poll.hh"
+#include "server/transport/busy_poll.hh"
 
 using namespace holdfast::server;
 using namespace std::chrono_literals;

@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "common/linux/fd.hh"
-#include "server/coalescing.hh"
+#include "server/transport/coalescing.hh"
 
 using namespace holdfast;
 using namespace holdfast::server;

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include "server/config.hh"
-#include "server/config_file.hh"
-#include "server/config_keys.hh"
+#include "server/config/config.hh"
+#include "server/config/config_file.hh"
+#include "server/config/config_keys.hh"
 
 using namespace holdfast::server;
 using holdfast::Place;

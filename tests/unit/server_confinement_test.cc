@@ -22,7 +22,7 @@
 #include <cerrno>
 #include <string>
 
-#include "server/confinement.hh"
+#include "server/process/confinement.hh"
 
 using namespace holdfast;
 using namespace holdfast::server;

@@ -1,7 +1,7 @@
 // One name, one disk: who is refused while others use another.
 #include <doctest/doctest.h>
 
-#include "server/disks_in_use.hh"
+#include "server/export/disks_in_use.hh"
 
 using namespace holdfast::server;
 

@@ -8,7 +8,7 @@
 #include <semaphore>
 #include <vector>
 
-#include "server/jobs.hh"
+#include "server/volume/jobs.hh"
 
 using namespace holdfast::server;
 

@@ -19,7 +19,7 @@
 #include <iterator>
 
 #include "common/linux/log.hh"
-#include "server/losses.hh"
+#include "server/volume/losses.hh"
 
 using namespace holdfast;
 using namespace holdfast::server;

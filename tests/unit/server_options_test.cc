@@ -1,7 +1,7 @@
 // The server's command line.
 #include <doctest/doctest.h>
 
-#include "server/options.hh"
+#include "server/config/options.hh"
 
 using namespace holdfast::server;
 

@@ -5,7 +5,7 @@
 
 #include <chrono>
 
-#include "server/page_pipe.hh"
+#include "server/connection/page_pipe.hh"
 
 using namespace holdfast::server;
 using namespace std::chrono_literals;

@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "server/requests.hh"
+#include "server/connection/requests.hh"
 
 using namespace holdfast;
 using namespace holdfast::server;

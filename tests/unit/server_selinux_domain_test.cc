@@ -9,7 +9,7 @@
 #include <sstream>
 #include <string>
 
-#include "server/selinux_domain.hh"
+#include "server/process/selinux_domain.hh"
 
 using namespace holdfast::server;
 

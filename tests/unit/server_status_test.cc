@@ -2,11 +2,11 @@
 // bounds of the log.
 #include <doctest/doctest.h>
 
-#include "server/admission.hh"
-#include "server/counters.hh"
-#include "server/log_limit.hh"
-#include "server/status_report.hh"
-#include "server/status_socket.hh"
+#include "server/access/admission.hh"
+#include "server/access/log_limit.hh"
+#include "server/export/counters.hh"
+#include "server/status/status_report.hh"
+#include "server/status/status_socket.hh"
 
 using namespace holdfast::server;
 

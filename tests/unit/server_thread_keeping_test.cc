@@ -1,5 +1,5 @@
 // The time for which an idle connection keeps its thread.
-#include "server/thread_keeping.hh"
+#include "server/connection/thread_keeping.hh"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // Threads of the server: what a thread has touched of its stack goes back to the system when it says so.
-#include "server/thread.hh"
+#include "server/process/thread.hh"
 
 #include <doctest/doctest.h>
 #include <sys/mman.h>

@@ -14,12 +14,12 @@
 #include <vector>
 
 #include "common/text/printable.hh"
-#include "server/admission.hh"
-#include "server/block_volume.hh"
-#include "server/disk_opening.hh"
-#include "server/exports.hh"
-#include "server/file_volume.hh"
-#include "server/holders.hh"
+#include "server/access/admission.hh"
+#include "server/export/exports.hh"
+#include "server/opener/disk_opening.hh"
+#include "server/opener/holders.hh"
+#include "server/volume/block_volume.hh"
+#include "server/volume/file_volume.hh"
 
 using namespace holdfast;
 using namespace holdfast::server;

@@ -8,7 +8,7 @@
 #include <initializer_list>
 #include <string>
 
-#include "server/write_cache.hh"
+#include "server/volume/write_cache.hh"
 
 using holdfast::server::may_lose_writes;
 

@@ -1,5 +1,5 @@
 // Who takes whose place, who waits for whom, and what is remembered.
-#include "server/sessions.hh"
+#include "server/export/sessions.hh"
 
 #include <doctest/doctest.h>
 #include <sys/socket.h>

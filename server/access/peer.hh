@@ -1,0 +1,22 @@
+// Who is at the other end of a connection.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <optional>
+#include <string>
+
+#include "server/access/access.hh"
+
+namespace holdfast::server {
+
+struct Peer {
+    std::optional<Address> address;  // none for a UNIX socket
+    std::string name;  // "192.168.1.7:41200", "[2001:db8::7]:41200", "unix:pid=123": for the log
+    std::string host;  // "192.168.1.7", "2001:db8::7", "unix": for %s in a path
+};
+
+// `socket` is connected. The name of a UNIX peer is made of what the kernel says of it.
+[[nodiscard]] Peer peer_of(int socket, const sockaddr_storage& address);
+
+}  // namespace holdfast::server

@@ -1,0 +1,383 @@
+// Sections to exports and listeners. What single keys do stands in config_keys.cc.
+
+#include "server/config/config.hh"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "server/access/access.hh"
+#include "server/config/config_keys.hh"
+#include "server/config/config_value.hh"
+
+namespace holdfast::server {
+namespace {
+
+constexpr std::string_view command_line = "command line";
+constexpr std::string_view known_sections = "[generic] or [EXPORT]";
+
+template <class Keys>
+std::vector<std::string_view> names_of(const Keys& keys) {
+    std::vector<std::string_view> names;
+    for (const auto& key : keys) names.push_back(key.name);
+    return names;
+}
+
+template <class Keys>
+bool knows(const Keys& keys, std::string_view name) {
+    return std::ranges::any_of(keys, [&](const auto& key) { return key.name == name; });
+}
+
+// "unknown key", and what was probably meant.
+template <class Keys, class Others>
+std::string unknown_key(std::string_view name, const Keys& keys, const Others& others,
+                        std::string_view other_section) {
+    if (knows(others, name)) return fmt::format("{}: this key belongs to {}", name, other_section);
+    const std::string_view nearest = nearest_word(name, names_of(keys));
+    if (nearest.empty()) return fmt::format("{}: unknown key", name);
+    return fmt::format("{}: unknown key; did you mean {}?", name, nearest);
+}
+
+// Applies a section's keys by their table. The last of several equal keys counts, as with nbd-server.
+template <class Keys, class Target>
+void apply_keys(const IniSection& section, const Keys& keys, Target& target, std::vector<Remark>& errors,
+                std::vector<Remark>& warnings, const auto& describe_unknown) {
+    std::map<std::string_view, const IniEntry*> last;
+    for (const IniEntry& entry : section.entries) {
+        const auto [earlier, first] = last.try_emplace(entry.key, &entry);
+        if (first) continue;
+        warnings.push_back({entry.place, fmt::format("{}: replaces the one at {}", entry.key,
+                                                     to_string(earlier->second->place))});
+        earlier->second = &entry;
+    }
+    for (const IniEntry& entry : section.entries) {
+        if (last[entry.key] != &entry) continue;
+        const auto key = std::ranges::find_if(keys, [&](const auto& one) { return one.name == entry.key; });
+        if (key == keys.end()) {
+            errors.push_back({entry.place, describe_unknown(entry.key)});
+            continue;
+        }
+        ConfigValue value(entry, errors, warnings);
+        key->apply(target, value);
+    }
+}
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), std::size_t{0});
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        std::size_t diagonal = std::exchange(row[0], i + 1);
+        for (std::size_t j = 0; j < b.size(); ++j) {
+            const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
+            diagonal = row[j + 1];
+            row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
+        }
+    }
+    return row.back();
+}
+
+void replace_all(std::string& text, std::string_view what, std::string_view with) {
+    for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size())) {
+        text.replace(at, what.size(), with);
+    }
+}
+
+}  // namespace
+
+std::string to_string(const Endpoint& endpoint) {
+    if (!endpoint.unix_path.empty()) return "unix:" + endpoint.unix_path;
+    if (endpoint.host.empty()) return fmt::format("all addresses, port {}", endpoint.port);
+    if (endpoint.host.find(':') != std::string::npos)
+        return fmt::format("[{}]:{}", endpoint.host, endpoint.port);
+    return fmt::format("{}:{}", endpoint.host, endpoint.port);
+}
+
+bool ExportConfig::is_virtual() const {
+    return virtstyle != VirtStyle::none && path.find("%s") != std::string::npos;
+}
+
+const ExportConfig* Config::find(std::string_view name) const {
+    const auto found = std::ranges::find(exports, name, &ExportConfig::name);
+    return found == exports.end() ? nullptr : &*found;
+}
+
+std::string_view nearest_word(std::string_view word, const std::vector<std::string_view>& known) {
+    std::string lower(word);
+    std::ranges::transform(lower, lower.begin(), [](char c) {
+        return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+    });
+    std::string_view best;
+    std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
+    for (const std::string_view candidate : known) {
+        const std::size_t distance = edit_distance(lower, candidate);
+        if (distance < best_distance && distance < candidate.size()) {
+            best = candidate;
+            best_distance = distance;
+        }
+    }
+    return best;
+}
+
+std::string path_for_client(const ExportConfig& config, std::string_view client) {
+    std::string path = config.path;
+    if (!config.is_virtual()) return path;
+    std::string replacement(client);
+    switch (config.virtstyle) {
+        case VirtStyle::none:
+        case VirtStyle::ip_literal: break;
+        case VirtStyle::ip_hash: replace_all(replacement, ".", "/"); break;
+        case VirtStyle::cidr_hash:
+            if (const std::optional<Address> address = parse_address(client)) {
+                const unsigned longest = address->is_v4() ? 32 : 128;
+                const Address network = network_of(*address, std::min(config.virt_prefix, longest));
+                replacement = to_string(network) + "/" + replacement;
+            }
+            break;
+    }
+    replace_all(path, "%s", replacement);
+    return path;
+}
+
+void ConfigReader::add_error(Place place, std::string text) {
+    errors_.push_back({std::move(place), std::move(text)});
+}
+
+void ConfigReader::add_main(std::string_view file, std::string_view text) {
+    for (const IniSection& section : scan_ini(file, text, known_sections, errors_)) {
+        if (section.name == "generic") {
+            take_generic(section);
+        } else {
+            take_export(section);
+        }
+    }
+    includedir_ = generic_.includedir;
+}
+
+void ConfigReader::add_included(std::string_view file, std::string_view text) {
+    for (const IniSection& section : scan_ini(file, text, known_sections, errors_)) {
+        if (section.name == "generic") {
+            add_error(section.place, "[generic] may stand in the main configuration file only");
+        } else {
+            take_export(section);
+        }
+    }
+}
+
+void ConfigReader::take_generic(const IniSection& section) {
+    if (generic_place_) {
+        return add_error(section.place,
+                         fmt::format("[generic] again; it stands at {}", to_string(*generic_place_)));
+    }
+    generic_place_ = section.place;
+    apply_keys(section, generic_keys(), generic_, errors_, warnings_, [](std::string_view name) {
+        return unknown_key(name, generic_keys(), export_keys(), "an export's section, not to [generic]");
+    });
+}
+
+void ConfigReader::take_export(const IniSection& section) {
+    ExportConfig made;
+    made.name = section.name;
+    made.place = section.place;
+    const std::size_t errors_before = errors_.size();
+    apply_keys(section, export_keys(), made, errors_, warnings_, [](std::string_view name) {
+        return unknown_key(name, export_keys(), generic_keys(), "[generic], not to an export's section");
+    });
+    if (made.path.empty() && errors_.size() == errors_before) {
+        add_error(made.place,
+                  fmt::format("[{}]: exportname is missing: which file or device is exported?", made.name));
+    }
+    if (made.listenaddr && made.port == 0) {
+        const auto entry = std::ranges::find(section.entries, "listenaddr", &IniEntry::key);
+        warnings_.push_back({entry->place, "listenaddr: has no effect without a port of the export's own"});
+    }
+    if (!made.identity.empty() && made.is_virtual()) {
+        const auto entry = std::ranges::find(section.entries, "identity", &IniEntry::key);
+        add_error(entry->place,
+                  "identity: exportname leads each client to a file of its own; they are not all one disk");
+    }
+    add_export(std::move(made));
+}
+
+void ConfigReader::add_export(ExportConfig made) {
+    if (made.name.empty() || made.name.size() > nbd::longest_string) {
+        return add_error(made.place, fmt::format("an export's name has 1 to {} bytes", nbd::longest_string));
+    }
+    const auto [earlier, first] = sections_.try_emplace(made.name, made.place);
+    if (!first) {
+        return add_error(made.place,
+                         fmt::format("[{}] again; it stands at {}", made.name, to_string(earlier->second)));
+    }
+    generic_.config.exports.push_back(std::move(made));
+}
+
+void ConfigReader::add_export_argument(std::string_view argument) {
+    const Place place{std::string(command_line), 0};
+    const std::size_t equals = argument.find('=');
+    if (equals == std::string_view::npos) {
+        return add_error(place, fmt::format("--export {}: write NAME=PATH or NAME=PATH,readonly", argument));
+    }
+    ExportConfig made;
+    made.place = place;
+    made.name = argument.substr(0, equals);
+    std::string_view path = argument.substr(equals + 1);
+    constexpr std::string_view readonly = ",readonly";
+    if (path.ends_with(readonly)) {
+        made.readonly = true;
+        path.remove_suffix(readonly.size());
+    }
+    made.path = path;
+    if (!path.starts_with('/')) {
+        return add_error(place, fmt::format("--export {}: the path must begin with \"/\"", argument));
+    }
+    add_export(std::move(made));
+}
+
+void ConfigReader::add_listen_argument(std::string_view argument) {
+    Listen listen;
+    listen.place = {std::string(command_line), 0};
+    listen.every_export = true;
+    constexpr std::string_view unix_scheme = "unix:";
+    const auto wrong = [&](std::string_view why) {
+        add_error(listen.place, fmt::format("--listen {}: {}", argument, why));
+    };
+    if (argument.starts_with(unix_scheme)) {
+        listen.endpoint.unix_path = argument.substr(unix_scheme.size());
+        if (!listen.endpoint.unix_path.starts_with('/') || listen.endpoint.unix_path.size() > 107) {
+            return wrong("a socket's path begins with \"/\" and has at most 107 bytes");
+        }
+        listen_arguments_.push_back(std::move(listen));
+        return;
+    }
+    const std::size_t colon = argument.rfind(':');
+    std::uint64_t port = 0;
+    if (colon == std::string_view::npos || !parse_number(argument.substr(colon + 1), port) || port == 0 ||
+        port > 65535) {
+        return wrong("write ADDRESS:PORT, [IPV6]:PORT, :PORT or unix:PATH");
+    }
+    std::string_view host = argument.substr(0, colon);
+    if (host.starts_with('[') && host.ends_with(']')) {
+        host = host.substr(1, host.size() - 2);
+    } else if (host.find(':') != std::string_view::npos) {
+        return wrong("an IPv6 address stands in brackets: [2001:db8::1]:10809");
+    }
+    if (host == "*") host = {};
+    if (!host.empty() && !is_host(host)) return wrong("this is not an address");
+    listen.endpoint.host = host;
+    listen.endpoint.port = static_cast<std::uint16_t>(port);
+    listen_arguments_.push_back(std::move(listen));
+}
+
+// A port that is an export's own may also be one that all exports are on: then it is both.
+void ConfigReader::add_listen(Listen listen) {
+    std::vector<Listen>& listens = generic_.config.listens;
+    for (Listen& other : listens) {
+        if (other.endpoint.unix_path.empty() != listen.endpoint.unix_path.empty()) continue;
+        if (other.endpoint == listen.endpoint) {
+            if (!other.default_export.empty() && !listen.default_export.empty()) {
+                return add_error(
+                    listen.place,
+                    fmt::format("[{}]: port {} is [{}]'s own already; give each export another port",
+                                listen.default_export, listen.endpoint.port, other.default_export));
+            }
+            if (other.default_export.empty()) other.default_export = listen.default_export;
+            return;
+        }
+        const bool overlap = listen.endpoint.unix_path.empty() &&
+                             other.endpoint.port == listen.endpoint.port &&
+                             (other.endpoint.host.empty() || listen.endpoint.host.empty());
+        if (overlap) {
+            return add_error(
+                listen.place,
+                fmt::format("port {} is taken on all addresses as well as on {}; use another",
+                            listen.endpoint.port,
+                            other.endpoint.host.empty() ? listen.endpoint.host : other.endpoint.host));
+        }
+    }
+    listens.push_back(std::move(listen));
+}
+
+void ConfigReader::make_listens() {
+    const auto add_hosts = [&](const std::vector<std::string>& hosts, const Listen& pattern) {
+        static const std::vector<std::string> everywhere{""};
+        for (const std::string& host : hosts.empty() ? everywhere : hosts) {
+            Listen listen = pattern;
+            listen.endpoint.host = host;
+            add_listen(std::move(listen));
+        }
+    };
+    if (!listen_arguments_.empty()) {
+        for (Listen& listen : listen_arguments_) add_listen(std::move(listen));
+    } else {
+        if (!generic_.unixsock.empty()) {
+            add_listen(
+                {{.host = {}, .port = 0, .unix_path = generic_.unixsock}, generic_.unixsock_place, true, {}});
+        }
+        if (generic_.unixsock.empty() || generic_.duallisten) {
+            const Listen pattern{
+                {.host = {}, .port = generic_.port, .unix_path = {}}, generic_.listenaddr_place, true, {}};
+            add_hosts(generic_.listenaddr, pattern);
+        }
+    }
+    for (const ExportConfig& one : generic_.config.exports) {
+        if (one.port == 0) continue;
+        const Listen pattern{{.host = {}, .port = one.port, .unix_path = {}}, one.place, false, one.name};
+        add_hosts(one.listenaddr.value_or(generic_.listenaddr), pattern);
+    }
+}
+
+// A volume that is written to is opened once: either through the page cache or around it. An export that says
+// nothing of it follows one that does.
+void ConfigReader::check_cache_modes() {
+    std::map<std::string_view, const ExportConfig*> writers;
+    for (const ExportConfig& one : generic_.config.exports) {
+        if (one.readonly || !one.cache) continue;
+        const ExportConfig& other = *writers.try_emplace(one.path, &one).first->second;
+        if (one.direct() == other.direct()) continue;
+        add_error(one.place,
+                  fmt::format("[{}] and [{}] export {} both for writing, one with the page cache and one "
+                              "without it (cache); let them agree",
+                              other.name, one.name, one.path));
+    }
+    for (ExportConfig& one : generic_.config.exports) {
+        const auto other = one.readonly || one.cache ? writers.end() : writers.find(one.path);
+        if (other != writers.end()) one.cache = cache_mode(*other->second->direct(), false);
+    }
+}
+
+void ConfigReader::check_flush() {
+    for (const ExportConfig& one : generic_.config.exports) {
+        if (one.flush || one.readonly) continue;
+        warnings_.push_back(
+            {one.place,
+             fmt::format("[{}]: flush = false: clients take a write for durable when it is answered, so each "
+                         "one waits for the disk; flush = true is faster and as safe",
+                         one.name)});
+    }
+}
+
+Config ConfigReader::finish() {
+    if (generic_.config.exports.empty() && errors_.empty()) {
+        const std::string file = generic_place_ ? generic_place_->file : std::string("the configuration");
+        add_error({file, 0}, "there is no export in it; write a section like [root] with an exportname");
+    }
+    make_listens();
+    check_cache_modes();
+    check_flush();
+    // Who names exports on the command line has nothing to hide from who connects, and one export needs no
+    // name.
+    const bool from_arguments = std::ranges::all_of(
+        generic_.config.exports, [](const ExportConfig& one) { return one.place.file == command_line; });
+    if (from_arguments) generic_.config.allowlist = true;
+    // The one at the default path is the service's own.
+    if (!from_arguments && generic_.config.statussocket_is_default)
+        generic_.config.statussocket = default_status_socket;
+    if (from_arguments && generic_.config.exports.size() == 1) {
+        for (Listen& listen : generic_.config.listens)
+            listen.default_export = generic_.config.exports.front().name;
+    }
+    return std::move(generic_.config);
+}
+
+}  // namespace holdfast::server

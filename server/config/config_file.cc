@@ -1,0 +1,302 @@
+// The main file, then the files of its includedir, then the command line.
+
+#include "server/config/config_file.hh"
+
+#include <dirent.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "common/linux/text_file.hh"
+#include "server/access/access_file.hh"
+#include "server/config/config_packing.hh"
+#include "server/process/apart.hh"
+#include "server/process/helper_process.hh"
+
+namespace holdfast::server {
+namespace {
+
+constexpr std::size_t largest_config = 4U << 20;
+
+// The names that end in ".conf", sorted, so that the order does not depend on the directory.
+Result<std::vector<std::string>> conf_files(const std::string& directory) {
+    const auto close = [](DIR* dir) { ::closedir(dir); };
+    const std::unique_ptr<DIR, decltype(close)> dir(::opendir(directory.c_str()), close);
+    if (!dir) return sys_error("opendir");
+    std::vector<std::string> names;
+    for (;;) {
+        errno = 0;
+        const dirent* entry = ::readdir(dir.get());
+        if (entry == nullptr) break;
+        const std::string_view name = entry->d_name;
+        if (name.ends_with(".conf") && !name.starts_with('.')) names.emplace_back(name);
+    }
+    if (errno != 0) return sys_error("readdir");
+    std::ranges::sort(names);
+    return names;
+}
+
+ConfigTexts::File read_file(const std::string& path) {
+    Result<std::string> text = read_text_file(path, largest_config);
+    if (!text) return {path, {}, text.error().message()};
+    return {path, std::move(*text), {}};
+}
+
+template <class T>
+struct PathTask {
+    std::string path;
+    std::function<T()> work;
+    std::function<T(const std::string& why)> otherwise;
+};
+
+// The results of the tasks, in their order. Where a path gave no answer, or is left out, the result is what
+// `otherwise` makes of the reason.
+template <class T>
+std::vector<T> do_for_paths(std::vector<PathTask<T>> tasks, const HangingPaths& left_out,
+                            std::chrono::seconds patience, std::vector<std::string>& hanging) {
+    std::vector<std::function<T()>> works;
+    for (const PathTask<T>& one : tasks) {
+        if (!left_out.contains(one.path)) works.push_back(one.work);
+    }
+    const std::vector<ApartResult<T>> done = do_apart(std::move(works), patience);
+    std::vector<T> results;
+    auto next = done.begin();
+    for (const PathTask<T>& one : tasks) {
+        if (left_out.contains(one.path)) {
+            results.push_back(one.otherwise("an earlier attempt at it still hangs"));
+            continue;
+        }
+        const ApartResult<T>& result = *next++;
+        if (result.value) {
+            results.push_back(*result.value);
+        } else if (result.begun) {
+            hanging.push_back(one.path);
+            results.push_back(one.otherwise(fmt::format("no answer for {} s", patience.count())));
+        } else {
+            results.push_back(one.otherwise("too many other paths hang, or there is no thread to be had"));
+        }
+    }
+    return results;
+}
+
+std::vector<ConfigTexts::File> read_files(const std::vector<std::string>& paths, const HangingPaths& left_out,
+                                          std::chrono::seconds patience, std::vector<std::string>& hanging) {
+    using File = ConfigTexts::File;
+    std::vector<PathTask<File>> tasks;
+    for (const std::string& path : paths) {
+        tasks.push_back({path, [path] { return read_file(path); },
+                         [path](const std::string& why) {
+                             return File{path, {}, why};
+                         }});
+    }
+    return do_for_paths(std::move(tasks), left_out, patience, hanging);
+}
+
+struct Listing {
+    std::vector<std::string> paths;
+    std::string fault;  // not empty: there are none
+};
+
+Listing list_conf_files(const std::string& directory) {
+    const Result<std::vector<std::string>> names = conf_files(directory);
+    if (!names) return {{}, names.error().message()};
+    Listing listing;
+    for (const std::string& name : *names) listing.paths.push_back(directory + "/" + name);
+    return listing;
+}
+
+}  // namespace
+
+ConfigTexts read_config_files(const Options& options, const HangingPaths& left_out) {
+    constexpr std::chrono::seconds patience{5};  // three times
+    ConfigTexts texts;
+    if (!options.reads_config()) return texts;
+    texts.files = read_files({options.config}, left_out, patience, texts.hanging);
+    ConfigReader reader;
+    reader.add_main(options.config, texts.files.front().text);
+    if (!reader.includedir()) return texts;
+    const std::size_t hanging = texts.hanging.size();
+    const std::string& directory = texts.directory = reader.includedir()->path;
+    const PathTask<Listing> list{directory, [directory] { return list_conf_files(directory); },
+                                 [](const std::string& why) {
+                                     return Listing{{}, why};
+                                 }};
+    const Listing listing = do_for_paths<Listing>({list}, left_out, patience, texts.hanging).front();
+    texts.directory_fault = listing.fault;
+    texts.directory_hangs = texts.hanging.size() > hanging || left_out.contains(directory);
+    std::ranges::move(read_files(listing.paths, left_out, patience, texts.hanging),
+                      std::back_inserter(texts.files));
+    return texts;
+}
+
+ConfigTexts read_config_files_apart(const Options& options) {
+    constexpr std::chrono::seconds patience{20};
+    if (!options.reads_config()) return {};
+    const auto answer = ask_helper(
+        [&] {
+            OpenerAnswer made;
+            pack(made.packed, read_config_files(options));
+            return made;
+        },
+        patience);
+    std::optional<ConfigTexts> texts;
+    if (answer) {
+        Unpacker from(answer->bytes);
+        texts = unpack_texts(from);
+    }
+    if (texts) return std::move(*texts);
+    ConfigTexts none;
+    none.files.push_back({options.config, {}, answer ? "it could not be read" : answer.error()});
+    return none;
+}
+
+LoadedConfig make_config(const Options& options, const ConfigTexts& texts) {
+    ConfigReader reader;
+    bool main = true;
+    for (const ConfigTexts::File& one : texts.files) {
+        const bool first = std::exchange(main, false);
+        if (!one.fault.empty()) {
+            reader.add_error({one.path, 0}, one.fault);
+        } else if (first) {
+            reader.add_main(one.path, one.text);
+        } else {
+            reader.add_included(one.path, one.text);
+        }
+        if (first && reader.includedir() && !texts.directory_fault.empty()) {
+            const ConfigReader::IncludeDir& included = *reader.includedir();
+            reader.add_error(included.place,
+                             fmt::format("includedir: {}: {}", included.path, texts.directory_fault));
+        }
+    }
+    for (const std::string& one : options.exports) reader.add_export_argument(one);
+    for (const std::string& one : options.listens) reader.add_listen_argument(one);
+    LoadedConfig loaded;
+    loaded.config = reader.finish();
+    loaded.errors = reader.errors();
+    loaded.warnings = reader.warnings();
+    loaded.unread = !texts.directory_fault.empty() ||
+                    std::ranges::any_of(texts.files, [](const auto& one) { return !one.fault.empty(); });
+    return loaded;
+}
+
+LoadedConfig load_config(const Options& options) {
+    return make_config(options, read_config_files_apart(options));
+}
+
+ConfigTexts read_access_files(const Config& config, const HangingPaths& left_out) {
+    constexpr std::chrono::seconds patience{2};
+    std::set<std::string> paths;
+    for (const ExportConfig& one : config.exports) {
+        if (!one.authfile.empty()) paths.insert(one.authfile);
+    }
+    ConfigTexts texts;
+    texts.files = read_files({paths.begin(), paths.end()}, left_out, patience, texts.hanging);
+    return texts;
+}
+
+LoadedConfig make_config_for_start(const Options& options, ConfigTexts texts) {
+    LoadedConfig loaded = make_config(options, texts);
+    const LoadedConfig whole = loaded;
+    std::vector<Remark> skipped;
+    std::set<std::string> left_out;
+    // Files that are left out may have hidden mistakes of others, but each turn has fewer files.
+    while (!loaded.errors.empty() && !loaded.config.strict) {
+        std::set<std::string> faulty;
+        for (const Remark& one : loaded.errors) faulty.insert(one.place.file);
+        if (!texts.files.empty()) faulty.erase(texts.files.front().path);  // the main file is not left out
+        skipped.insert(skipped.end(), loaded.errors.begin(), loaded.errors.end());
+        if (std::exchange(texts.directory_hangs, false)) {
+            texts.directory_fault.clear();
+            left_out.insert(texts.directory);
+        } else if (std::erase_if(texts.files, [&](const auto& one) { return faulty.contains(one.path); }) ==
+                   0) {
+            return whole;
+        }
+        left_out.merge(faulty);
+        loaded = make_config(options, texts);
+    }
+    loaded.skipped = std::move(skipped);
+    loaded.left_out = std::move(left_out);
+    return loaded;
+}
+
+namespace {
+
+// What is wrong with an export's path; empty: nothing.
+std::string fault_of_path(const std::string& path, std::uint64_t filesize) {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) == 0) {
+        const auto size = static_cast<std::uint64_t>(status.st_size);
+        if (!S_ISREG(status.st_mode) || size >= filesize) return {};
+        return fmt::format(
+            "{} has {} bytes, fewer than filesize = {}; clients are refused until it is larger", path, size,
+            filesize);
+    }
+    if (errno == ENOENT && filesize != 0) return {};  // it is made when the first client comes
+    return fmt::format("{}: {}; clients are refused until it is there", path,
+                       SysError{errno, "stat"}.message());
+}
+
+struct Found {
+    std::vector<Remark> mistakes;
+    std::string fault;  // empty: none
+};
+
+Found look_at_authfile(const std::string& path) {
+    Found found;
+    found.mistakes = mistakes_in_access_file(path);
+    if (!found.mistakes.empty()) return found;
+    if (const auto list = read_access_file(path); !list)
+        found.fault = list.error() + "; nobody may connect until this is mended";
+    return found;
+}
+
+}  // namespace
+
+Surroundings look_around(const Config& config, const HangingPaths& left_out) {
+    constexpr std::chrono::seconds patience{5};
+    std::vector<PathTask<Found>> tasks;
+    std::vector<const ExportConfig*> exports;  // of the tasks
+    std::set<std::string_view> authfiles;
+    const auto add = [&](const ExportConfig& one, const std::string& path, std::function<Found()> work) {
+        tasks.push_back({path, std::move(work), [path](const std::string& why) {
+                             return Found{
+                                 {},
+                                 fmt::format("{}: {}; clients are refused as long as its file system "
+                                             "does not answer",
+                                             path, why)};
+                         }});
+        exports.push_back(&one);
+    };
+    for (const ExportConfig& one : config.exports) {
+        if (!one.path.empty() && !one.is_virtual()) {
+            add(one, one.path, [path = one.path, size = one.filesize] {
+                return Found{{}, fault_of_path(path, size)};
+            });
+        }
+        if (!one.authfile.empty() && authfiles.insert(one.authfile).second)
+            add(one, one.authfile, [path = one.authfile] { return look_at_authfile(path); });
+    }
+    Surroundings around;
+    const std::vector<Found> results = do_for_paths(std::move(tasks), left_out, patience, around.hanging);
+    for (std::size_t i = 0; i < results.size(); ++i) {
+        const ExportConfig& one = *exports[i];
+        for (Remark mistake : results[i].mistakes) {
+            mistake.text += fmt::format("; nobody may connect to [{}] until this is mended", one.name);
+            around.mistakes.push_back(std::move(mistake));
+        }
+        if (!results[i].fault.empty())
+            around.warnings.push_back({one.place, fmt::format("[{}]: {}", one.name, results[i].fault)});
+    }
+    return around;
+}
+
+}  // namespace holdfast::server

@@ -1,0 +1,128 @@
+// The readings of a value that the tables in config_keys.cc share, with messages that say how to mend it.
+
+#include "server/config/config_value.hh"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "common/protocol/constants.hh"
+#include "common/text/text.hh"
+#include "server/access/access.hh"
+
+namespace holdfast::server {
+namespace {
+
+// What the most common mistakes look like; empty where the value gives no clue.
+std::string_view clue(std::string_view value) {
+    if (value.find(" #") != std::string_view::npos || value.find(" ;") != std::string_view::npos) {
+        return "; comments have lines of their own";
+    }
+    if (value.starts_with('"') || value.starts_with('\'')) return "; values are written without quotes";
+    return "";
+}
+
+}  // namespace
+
+bool parse_number(std::string_view text, std::uint64_t& value) {
+    constexpr std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
+    if (text.empty()) return false;
+    value = 0;
+    for (const char c : text) {
+        if (c < '0' || c > '9') return false;
+        const auto digit = static_cast<std::uint64_t>(c - '0');
+        if (value > (most - digit) / 10) return false;
+        value = value * 10 + digit;
+    }
+    return true;
+}
+
+bool is_host(std::string_view text) {
+    if (parse_address(text)) return true;
+    const auto fits = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+               c == '.' || c == '_';
+    };
+    // Digits and dots that are no address are a mistyped address, not a name.
+    const bool numeric = text.find_first_not_of("0123456789.") == std::string_view::npos;
+    return !text.empty() && text.size() < 254 && std::ranges::all_of(text, fits) && !numeric;
+}
+
+void ConfigValue::error(std::string_view text) {
+    errors_.push_back({entry_.place, fmt::format("{}: {}", entry_.key, text)});
+}
+
+void ConfigValue::warning(std::string_view text) {
+    warnings_.push_back({entry_.place, fmt::format("{}: {}", entry_.key, text)});
+}
+
+bool ConfigValue::boolean() {
+    const std::string& value = entry_.value;
+    if (value == "true" || value == "yes" || value == "1") return true;
+    if (value != "false" && value != "no" && value != "0") {
+        error(fmt::format("\"{}\" is neither true nor false{}", value, clue(value)));
+    }
+    return false;
+}
+
+std::uint64_t ConfigValue::number(std::uint64_t least, std::uint64_t most) {
+    std::uint64_t value = 0;
+    if (parse_number(entry_.value, value) && value >= least && value <= most) return value;
+    error(
+        fmt::format("\"{}\" is not a number from {} to {}{}", entry_.value, least, most, clue(entry_.value)));
+    return least;
+}
+
+std::uint16_t ConfigValue::port() {
+    if (entry_.value == "nbd") return nbd::default_port;  // the service's name in /etc/services
+    return static_cast<std::uint16_t>(number(1, 65535));
+}
+
+std::string ConfigValue::absolute_path() {
+    if (!entry_.value.starts_with('/')) {
+        error(fmt::format("\"{}\" is not a path from the root: it must begin with \"/\"{}", entry_.value,
+                          clue(entry_.value)));
+    }
+    return entry_.value;
+}
+
+std::vector<std::string> ConfigValue::addresses() {
+    std::vector<std::string> hosts;
+    std::string_view rest = entry_.value;
+    while (!rest.empty()) {
+        std::string_view host = trimmed(take_until(rest, ','));
+        if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+        if (!is_host(host)) {
+            error(fmt::format(
+                "\"{}\" is not an address{}; several are separated by commas, a port has its own key, "
+                "nothing at all means all addresses",
+                host, clue(entry_.value)));
+        } else if (std::ranges::find(hosts, host) == hosts.end()) {
+            hosts.emplace_back(host);
+        }
+    }
+    return hosts;
+}
+
+void ConfigValue::refuse_if_true(std::string_view why) {
+    if (boolean()) error(fmt::format("not supported by holdfast-server: {}", why));
+}
+
+void ConfigValue::refuse_if_set(std::string_view why) {
+    if (!empty()) error(fmt::format("not supported by holdfast-server: {}", why));
+}
+
+void ConfigValue::warn_not_needed(std::string_view why) {
+    warning(fmt::format("not needed by holdfast-server: {}", why));
+}
+
+void ConfigValue::warn_not_supported(std::string_view why) {
+    warning(fmt::format("not supported by holdfast-server: {}", why));
+}
+
+void ConfigValue::warn_not_supported_if_true(std::string_view why) {
+    if (boolean()) warn_not_supported(why);
+}
+
+}  // namespace holdfast::server

@@ -1,0 +1,104 @@
+// One table for getopt_long; what the values mean is the configuration's business.
+
+#include "server/config/options.hh"
+
+#include <fmt/format.h>
+#include <getopt.h>
+
+#include <array>
+
+namespace holdfast::server {
+namespace {
+
+enum Code : int {
+    help = 'h',
+    version = 'V',
+    config = 'C',
+    foreground = 'f',
+    verbose = 'v',
+    export_ = 'e',
+    listen = 'l',
+    check = 0x100,
+    pid_file
+};
+
+constexpr std::array long_options{
+    option{"config", required_argument, nullptr, config},
+    option{"foreground", no_argument, nullptr, foreground},
+    option{"check", no_argument, nullptr, check},
+    option{"export", required_argument, nullptr, export_},
+    option{"listen", required_argument, nullptr, listen},
+    option{"pid-file", required_argument, nullptr, pid_file},
+    option{"verbose", no_argument, nullptr, verbose},
+    option{"help", no_argument, nullptr, help},
+    option{"version", no_argument, nullptr, version},
+    option{nullptr, 0, nullptr, 0},
+};
+
+}  // namespace
+
+std::expected<Options, std::string> parse_options(int count, char* const* arguments) {
+    Options options;
+    optind = 0;  // start anew: tests call this more than once
+    opterr = 0;
+    for (;;) {
+        const int at = optind == 0 ? 1 : optind;
+        const int code = ::getopt_long(count, arguments, ":C:fe:l:vhV", long_options.data(), nullptr);
+        if (code == -1) break;
+        switch (code) {
+            case config:
+                options.config = optarg;
+                options.config_given = true;
+                break;
+            case foreground: options.foreground = true; break;
+            case check: options.check = true; break;
+            case export_: options.exports.emplace_back(optarg); break;
+            case listen: options.listens.emplace_back(optarg); break;
+            case pid_file: options.pid_file = optarg; break;
+            case verbose: options.verbose = true; break;
+            case help: options.help = true; break;
+            case version: options.version = true; break;
+            case ':': return std::unexpected(fmt::format("{}: an argument is missing", arguments[at]));
+            default: return std::unexpected(fmt::format("{}: unknown option", arguments[at]));
+        }
+    }
+    if (optind < count) {
+        return std::unexpected(
+            fmt::format("{}: unexpected; an export is given as --export NAME=PATH", arguments[optind]));
+    }
+    if (!options.pid_file.empty() && !options.pid_file.starts_with('/')) {
+        return std::unexpected(
+            fmt::format("--pid-file {}: the path must begin with \"/\"", options.pid_file));
+    }
+    // The daemon's working directory is "/", and a reload must find the same file.
+    if (options.config_given && !options.config.starts_with('/') && !options.check && !options.foreground) {
+        return std::unexpected(
+            fmt::format("--config {}: without --foreground the path must begin with \"/\"", options.config));
+    }
+    return options;
+}
+
+const char* usage() {
+    return "usage: holdfast-server [--config FILE] [OPTION...]\n"
+           "       holdfast-server --export NAME=PATH[,readonly] [--listen ADDR:PORT] [OPTION...]\n"
+           "       holdfast-server status [--json | --prometheus] [--socket PATH]\n"
+           "\n"
+           "Exports block devices and files over the network (NBD).\n"
+           "\n"
+           "  -C, --config FILE                  the configuration; default /etc/holdfast/server.conf\n"
+           "  -e, --export NAME=PATH[,readonly]  export this device or file; may be repeated; without "
+           "--config,\n"
+           "                                     no configuration is read\n"
+           "  -l, --listen ADDR:PORT             listen there instead; [IPV6]:PORT, :PORT, unix:PATH; may be "
+           "repeated\n"
+           "  -f, --foreground                   stay in the foreground and log to stderr\n"
+           "      --pid-file FILE                write the process id there\n"
+           "      --check                        report every mistake in the configuration and exit\n"
+           "  -v, --verbose                      log more\n"
+           "  -h, --help                         print this\n"
+           "  -V, --version                      print the version\n"
+           "\n"
+           "See holdfast-server(8) and holdfast-server.conf(5).\n";
+}
+
+}  // namespace holdfast::server

@@ -1,0 +1,331 @@
+// Handshake, transmission, farewell, in this order; the main thread only ever shuts the socket down.
+
+#include "server/connection/connection.hh"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "common/linux/log.hh"
+#include "server/process/thread.hh"
+#include "server/transport/socket_io.hh"
+
+namespace holdfast::server {
+namespace {
+
+void set_option(int socket, int level, int name, int value) {
+    // Best effort: on a UNIX socket none of them means anything.
+    (void)::setsockopt(socket, level, name, &value, sizeof value);
+}
+
+constexpr int patience_ms = 60'000;
+
+void set_keepalive(int socket, int idle, int interval) {
+    set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, idle);
+    set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, interval);
+}
+
+// A client that lost its power says nothing. After a minute its connection is given up, so that it finds its
+// place free (maxconnections) when it is back.
+void set_tcp_options(int socket) {
+    set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_keepalive(socket, 30, 10);
+    set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, 3);
+    set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, patience_ms);
+}
+
+// TCP gives up a peer that does not open its window, too, even one that answers all the same
+// (tcp_probe_timer): not before stalltimeout does.
+void set_stall_timeout(int socket, std::chrono::seconds timeout) {
+    if (timeout.count() != 0) {
+        const timeval wait{.tv_sec = timeout.count(), .tv_usec = 0};
+        (void)::setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+    }
+    set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT,
+               std::max(patience_ms, static_cast<int>(timeout.count()) * 1000 + 10'000));
+}
+
+// After SHUT_WR: whether the peer's kernel has yet to say that it has everything. Never on a UNIX socket.
+bool awaits_acknowledgement(int socket) {
+    tcp_info info{};
+    socklen_t length = sizeof info;
+    if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return false;
+    return info.tcpi_state == TCP_FIN_WAIT1 || info.tcpi_state == TCP_CLOSING ||
+           info.tcpi_state == TCP_LAST_ACK;
+}
+
+std::string size_text(std::uint64_t bytes) {
+    if (bytes >= 10ULL << 30) return fmt::format("{} GiB", bytes >> 30);
+    if (bytes >= 10ULL << 20) return fmt::format("{} MiB", bytes >> 20);
+    return fmt::format("{} bytes", bytes);
+}
+
+}  // namespace
+
+Connection::Connection(Fd socket, Peer peer, ListenScope scope, Context context)
+    : socket_(std::move(socket)),
+      peer_(std::move(peer)),
+      scope_(std::move(scope)),
+      context_(std::move(context)) {}
+
+Connection::~Connection() {
+    if (started_) ::pthread_join(thread_, nullptr);
+}
+
+Result<void> Connection::start() {
+    const Result<pthread_t> started = start_thread(thread_main, this);
+    if (!started) return std::unexpected(started.error());
+    thread_ = *started;
+    started_ = true;
+    return {};
+}
+
+void Connection::give_order_to_stop() noexcept {
+    Order expected = Order::serve;
+    (void)order_.compare_exchange_strong(expected, Order::stop);
+}
+
+void Connection::stop() noexcept {
+    give_order_to_stop();
+    // Wakes a thread that waits for a request. One that carries one out is not disturbed, and can still
+    // reply.
+    (void)::shutdown(socket_.get(), SHUT_RD);
+}
+
+void Connection::abandon() noexcept {
+    give_order_to_stop();
+    (void)::shutdown(socket_.get(), SHUT_RDWR);
+}
+
+void Connection::fence() noexcept {
+    order_ = Order::fence;
+    (void)::shutdown(socket_.get(), SHUT_RDWR);
+}
+
+// The kernels talk to each other, whatever hangs here: a machine that has booted since answers a keepalive
+// with a reset, one that is dead does not answer. Everything else, data included, is acknowledged, too. The
+// kernel counts time in ticks of up to 10 ms.
+Connection::PeerState Connection::look_for_peer(std::chrono::steady_clock::time_point since) noexcept {
+    using std::chrono::milliseconds;
+    pollfd hang_up{socket_.get(), 0, 0};
+    (void)::poll(&hang_up, 1, 0);
+    if ((hang_up.revents & (POLLHUP | POLLERR)) != 0) return PeerState::gone;
+    tcp_info info{};
+    socklen_t length = sizeof info;
+    // A UNIX socket, whose other end is a process of this machine.
+    if (::getsockopt(socket_.get(), IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return PeerState::answers;
+    if (info.tcpi_state == TCP_CLOSE) return PeerState::gone;
+    if (!looked_for_.exchange(true)) set_keepalive(socket_.get(), 1, 1);
+    constexpr milliseconds tick{10};
+    const auto asked_for = std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - since);
+    if (milliseconds{info.tcpi_last_ack_recv} + 2 * tick > asked_for) return PeerState::silent;
+    return milliseconds{info.tcpi_last_data_recv} < idle_bound ? PeerState::answers : PeerState::sleeps;
+}
+
+void Connection::look_no_more() noexcept {
+    if (looked_for_.exchange(false)) set_keepalive(socket_.get(), 30, 10);
+}
+
+void* Connection::thread_main(void* self) {
+    static_cast<Connection*>(self)->run();
+    return nullptr;
+}
+
+void Connection::sleep() noexcept {
+    (void)::pthread_join(thread_, nullptr);
+    started_ = false;
+    dormant_ = false;
+}
+
+bool Connection::begin(Verdicts verdicts) {
+    set_tcp_options(socket_.get());
+    deadline_ = std::chrono::steady_clock::now() + context_.config->handshaketimeout;
+    const bool judged = !verdicts.allows_everything();
+    exports_.emplace(context_.config, context_.shared, scope_, peer_, std::move(verdicts),
+                     ClientLine{*this, socket_.get(), deadline_});
+    if (judged && !exports_->has_any()) {
+        context_.shared.statistics.turned_away(TurnedAway::not_allowed);
+        context_.shared.stranger_log.write(log::Level::notice,
+                                           fmt::format("{} refused: {}", peer_.name, exports_->why_none()));
+        return false;
+    }
+    handshake_ = std::make_unique<nbd::ServerHandshake>(*exports_, nbd::ServerHandshake::Calls::by_proceed);
+    return true;
+}
+
+Connection::Turn Connection::turn() {
+    using State = nbd::ServerHandshake::State;
+    std::array<std::uint8_t, 4096> bytes;
+    // A client that sends without end has the others' turns between.
+    for (int pieces = 0; pieces < 16; ++pieces) {
+        // Drops the options that the client sent before.
+        if (order_ == Order::fence) return Turn::over;
+        const Sent sent = send_output();
+        if (sent == Sent::in_part) return order_ == Order::serve ? Turn::writes : Turn::over;
+        if (sent == Sent::link_lost) {
+            log_handshake_end("the link is lost");
+            return Turn::over;
+        }
+        if (handshake_->state() == State::transmission) return Turn::serves;
+        if (handshake_->state() == State::failed) log_handshake_end(handshake_->reason());
+        if (handshake_->state() != State::running) return Turn::leaves;
+        if (handshake_->waits_for()) return Turn::calls;
+        const std::size_t wanted = std::min(handshake_->wanted(), bytes.size());
+        const ssize_t count = ::recv(socket_.get(), bytes.data(), wanted, MSG_DONTWAIT);
+        if (count < 0 && (errno == EINTR || errno == EAGAIN)) return Turn::reads;
+        if (count <= 0) {
+            // A client that was refused, or only looked whether the port answers, goes without a word: no
+            // news.
+            if (count == 0) log::debug(fmt::format("{}: left the handshake", peer_.name));
+            if (count < 0) log_handshake_end("the link is lost");
+            return Turn::over;
+        }
+        handshake_->receive(std::span(bytes).first(static_cast<std::size_t>(count)));
+    }
+    return handshake_->output().empty() && !handshake_->waits_for() ? Turn::reads : Turn::writes;
+}
+
+std::string Connection::called_export() const { return exports_->name_of(*handshake_->waits_for()); }
+
+Connection::Sent Connection::send_output() {
+    while (!handshake_->output().empty()) {
+        const std::span<const std::uint8_t> output = handshake_->output();
+        const ssize_t sent = ::send(socket_.get(), output.data(), output.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR) continue;
+        if (sent < 0 && errno == EAGAIN) return Sent::in_part;
+        if (sent < 0) return Sent::link_lost;
+        handshake_->sent(static_cast<std::size_t>(sent));
+    }
+    return Sent::everything;
+}
+
+bool Connection::start_call() { return start_thread_for(Phase::calling); }
+
+bool Connection::start_serving() { return start_thread_for(Phase::served); }
+
+bool Connection::start_thread_for(Phase phase) {
+    const Phase before = phase_.exchange(phase);
+    const Result<void> started = start();
+    if (started) return true;
+    phase_ = before;
+    log::warning(fmt::format("{} refused: {}", peer_.name, started.error().message()));
+    return false;
+}
+
+void Connection::end() {
+    handshake_.reset();
+    // The last user of a disk flushes and closes it, for which the main thread cannot wait.
+    if (exports_ && exports_->uses_disk()) {
+        const bool again = phase_.exchange(Phase::leaving) == Phase::leaving;
+        const Result<void> started = start();
+        if (!started && !again)
+            log::warning(
+                fmt::format("{}: {}; its disk is closed later", peer_.name, started.error().message()));
+        return;
+    }
+    exports_.reset();
+    ended_ = true;
+}
+
+void Connection::log_timeout() const {
+    log_handshake_end(fmt::format("not finished after {} s", context_.config->handshaketimeout.count()));
+}
+
+void Connection::log_pushed_out() const {
+    context_.shared.statistics.turned_away(TurnedAway::handshakes);
+    log_handshake_end("too many clients are in the handshake, and of its network most");
+}
+
+void Connection::run() {
+    if (phase_ == Phase::leaving) return finish();
+    if (phase_ == Phase::calling) {
+        const bool goes_on = !carry_out_call();
+        phase_ = goes_on ? Phase::back : Phase::served;
+        context_.changed();
+        // The main thread may join from here on.
+        if (goes_on) return;
+    }
+    if (handshake_) begin_transmission();
+    if (transmission_) {
+        const std::optional<std::string> why = transmission_->run();
+        if (!why) {
+            dormant_ = true;
+            // The last thing done with this: the main thread may join from here on.
+            context_.changed();
+            return;
+        }
+        log::info(fmt::format("{} closed: {}", label_, *why));
+    }
+    finish();
+}
+
+// A client that is slow to take its reply is waited for by the main thread: others need this call's place.
+bool Connection::carry_out_call() {
+    handshake_->proceed();
+    return handshake_->state() == nbd::ServerHandshake::State::transmission &&
+           send_output() == Sent::everything;
+}
+
+void Connection::finish() {
+    const std::uint64_t unread = transmission_ ? transmission_->unread() : 0;
+    transmission_.reset();
+    exports_->let_go(unread);  // before the farewell, which a successor need not wait for
+    say_goodbye();
+    // The volume is released here, which may take its time; the client need not wait for that.
+    exports_.reset();
+    ended_ = true;
+    // The last thing done with the context: the main thread may join from here on.
+    context_.changed();
+}
+
+void Connection::log_handshake_end(const std::string& why) const {
+    if (order_ == Order::serve) {
+        context_.shared.stranger_log.write(log::Level::info,
+                                           fmt::format("{}: handshake ended: {}", peer_.name, why));
+    }
+}
+
+void Connection::begin_transmission() {
+    offer_ = handshake_->offer();
+    handshake_.reset();
+    OpenExport& opened = *exports_->opened();
+    const ExportConfig& config = opened.config();
+    label_ = fmt::format("export {}: {}", config.name, peer_.name);
+    log::info(fmt::format("{} connected ({}, {}, {})", label_, path_for_client(config, peer_.host),
+                          size_text(offer_.size),
+                          (offer_.flags & nbd::flag_read_only) != 0 ? "read-only" : "read-write"));
+    set_stall_timeout(socket_.get(), config.stalltimeout);
+    const std::string place = peer_.address ? to_string(place_of(*peer_.address)) : peer_.host;
+    transmission_ = std::make_unique<Transmission>(
+        socket_.get(), offer_, opened, context_.shared.buffer_memory.borrower(config.name, place),
+        context_.shared.poll_seats, context_.shared.pipes, label_, order_, sending_);
+}
+
+// Everything that was sent is let arrive; then the connection is reset, and not only closed. A client may be
+// waiting to send more, and after our SHUT_RD the kernel opens it no window again: it would wait for a minute
+// although we are gone, and a kernel that waits to send does not even notice that the link has ended.
+void Connection::say_goodbye() noexcept {
+    (void)::shutdown(socket_.get(), SHUT_WR);
+    // Half a second is for a peer that is there: whoever takes longer loses a reply, as in any outage. What
+    // is fenced has nobody behind it who waits for one.
+    for (int i = 0; order_ != Order::fence && i < 50 && awaits_acknowledgement(socket_.get()); ++i)
+        (void)::poll(nullptr, 0, 10);
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    (void)::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    (void)::shutdown(socket_.get(), SHUT_RDWR);  // a UNIX socket, which cannot be reset
+    // The last close resets a TCP connection then. Something else takes the descriptor's place, since other
+    // threads may still use its number. Without a descriptor to be had, the destructor closes.
+    if (const Fd nothing(::eventfd(0, EFD_CLOEXEC)); nothing)
+        (void)::dup3(nothing.get(), socket_.get(), O_CLOEXEC);
+}
+
+}  // namespace holdfast::server

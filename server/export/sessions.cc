@@ -1,0 +1,254 @@
+// One lock, held for moments only. Who waits for the disk waits outside of it.
+
+#include "server/export/sessions.hh"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace holdfast::server {
+
+std::string ClaimRefusal::text(std::uint32_t claimed) const {
+    switch (why) {
+        case Why::generation:
+            return fmt::format("its generation is {}, and {} of this session was here already", claimed,
+                               generation);
+        case Why::attachment: return "its machine has attached the device anew since; this session is over";
+        case Why::superseded:
+            return "its session was superseded by a newer attachment with the same host identity; detach it "
+                   "with --force, and if another machine has taken its place, give both a DMI UUID, a "
+                   "hardware address or a machine-id of their own";
+        case Why::other_alive:
+            return fmt::format(
+                "another machine with the same host identity has the disk and answers ({}); detach it there, "
+                "and give both machines a DMI UUID, a hardware address or a machine-id of their own",
+                peer);
+        case Why::left: return "its claim was given up while its machine's older connection was looked for";
+        case Why::late: return "its machine's older connection was not known to be gone in time";
+    }
+    return {};
+}
+
+// What speaks against the claim, whoever else is there.
+std::optional<ClaimRefusal> Sessions::flaw_of(const Claimant& claimant) const {
+    using Why = ClaimRefusal::Why;
+    if (const auto found = slots_.find(claimant.key); found != slots_.end()) {
+        if (found->second.superseded) return ClaimRefusal{Why::superseded, 0, {}};
+        if (claimant.generation <= found->second.generation)
+            return ClaimRefusal{Why::generation, found->second.generation, {}};
+    }
+    if (!claimant.host) return std::nullopt;
+    const auto found = hosts_.find(claimant.host->key);
+    if (found == hosts_.end() || found->second.session == claimant.key.session) return std::nullopt;
+    const Host& host = found->second;
+    if (host.boot == claimant.host->boot)
+        return claimant.host->attachment > host.attachment
+                   ? std::nullopt
+                   : std::optional(ClaimRefusal{Why::attachment, 0, {}});
+    if (std::ranges::find(host.superseded_boots, claimant.host->boot) != host.superseded_boots.end())
+        return ClaimRefusal{Why::superseded, 0, {}};
+    return std::nullopt;
+}
+
+// Connections of another boot: of this machine before it was reset, or of another machine that has the same
+// identity by accident. At the claimant's own address, one that sends nothing may be a proxy's, which
+// acknowledges for a client that is gone.
+Sessions::Rival Sessions::look_for_rival(const Claimant& claimant,
+                                         std::chrono::steady_clock::time_point since, std::string& peer) {
+    if (!claimant.host) return Rival::none;
+    const auto found = hosts_.find(claimant.host->key);
+    if (found == hosts_.end()) return Rival::none;
+    Rival rival = Rival::none;
+    for (SessionPlace* const one : found->second.places) {
+        if (one->fenced_ || one->host_->boot == claimant.host->boot) continue;
+        using PeerState = Fenceable::PeerState;
+        const PeerState state = one->connection_.look_for_peer(since);
+        const bool same_address = one->host_->address == claimant.host->address;
+        if (state == PeerState::answers || (state == PeerState::sleeps && !same_address)) {
+            peer = one->peer_;
+            rival = Rival::alive;
+        } else if (state == PeerState::silent && rival == Rival::none &&
+                   std::chrono::steady_clock::now() - since < silence_) {
+            rival = Rival::unknown;
+        }
+    }
+    if (rival != Rival::alive) return rival;
+    for (SessionPlace* const one : found->second.places) one->connection_.look_no_more();
+    return rival;
+}
+
+void Sessions::fence(SessionPlace& place) {
+    place.fenced_ = true;
+    place.connection_.fence();
+}
+
+// To any export, since two may have one disk; by any slot, with a connection now or remembered.
+bool Sessions::knows_session(const nbd::Uuid& session) const {
+    const auto one = slots_.lower_bound({session, 0, {}});
+    return one != slots_.end() && one->first.session == session;
+}
+
+std::unique_ptr<SessionPlace> Sessions::take(const Claimant& claimant) {
+    const bool seen = knows_session(claimant.key.session);
+    const auto [found, first] = slots_.try_emplace(claimant.key);
+    Slot& slot = found->second;
+    if (!first && slot.places.empty()) idle_[claimant.key.export_name].erase(slot.idle);
+    slot.generation = claimant.generation;
+    for (SessionPlace* const older : slot.places) fence(*older);
+    std::unique_ptr<SessionPlace> place(new SessionPlace(*this, claimant.key, claimant.generation,
+                                                         claimant.connection, claimant.peer, claimant.host));
+    place->first_ = !seen;
+    slot.places.push_back(place.get());
+    if (claimant.host) enter_host(*claimant.host, *place);
+    return place;
+}
+
+void Sessions::enter_host(const HostClaim& claim, SessionPlace& place) {
+    Host& host = hosts_[claim.key];
+    if (host.used != 0 && host.boot != claim.boot) {
+        host.superseded_boots.push_back(host.boot);
+        if (host.superseded_boots.size() > most_boots)
+            host.superseded_boots.erase(host.superseded_boots.begin());
+    }
+    for (SessionPlace* const older : host.places) {
+        if (older->key_.session == place.key_.session) continue;
+        slots_.find(older->key_)->second.superseded = true;
+        if (!older->fenced_) fence(*older);
+    }
+    host.session = place.key_.session;
+    host.boot = claim.boot;
+    host.attachment = claim.attachment;
+    host.used = ++claims_;
+    host.places.push_back(&place);
+    forget_oldest_host(claim.key.disk);
+}
+
+// Every older connection of the slot, and of the host's other sessions, has let go.
+bool Sessions::stands(const SessionPlace& place) const {
+    if (slots_.find(place.key_)->second.places.front() != &place) return false;
+    if (!place.host_) return true;
+    for (const SessionPlace* const one : hosts_.find(place.host_->key)->second.places) {
+        if (one == &place) break;
+        if (one->key_.session != place.key_.session) return false;
+    }
+    return true;
+}
+
+Sessions::Claimed Sessions::claim(const Claimant& claimant, int socket, Deadline deadline) {
+    using Why = ClaimRefusal::Why;
+    constexpr int between_looks_ms = 50;
+    const auto began = std::chrono::steady_clock::now();
+    for (;;) {
+        {
+            const std::lock_guard lock(mutex_);
+            if (auto flaw = flaw_of(claimant)) return std::unexpected(std::move(*flaw));
+            std::string peer;
+            const Rival rival = look_for_rival(claimant, began, peer);
+            if (rival == Rival::none) return take(claimant);
+            if (rival == Rival::alive) return std::unexpected(ClaimRefusal{Why::other_alive, 0, peer});
+        }
+        if (std::chrono::steady_clock::now() >= deadline)
+            return std::unexpected(ClaimRefusal{Why::late, 0, {}});
+        pollfd watched{socket, POLLRDHUP, 0};
+        if (::poll(&watched, 1, between_looks_ms) > 0) return std::unexpected(ClaimRefusal{Why::left, 0, {}});
+    }
+}
+
+std::size_t Sessions::size() const {
+    const std::lock_guard lock(mutex_);
+    return slots_.size();
+}
+
+std::size_t Sessions::hosts() const {
+    const std::lock_guard lock(mutex_);
+    return hosts_.size();
+}
+
+// Hosts of one disk stand side by side in the map.
+void Sessions::forget_oldest_host(const std::string& disk) {
+    std::size_t count = 0;
+    auto oldest = hosts_.end();
+    for (auto one = hosts_.lower_bound({disk, {}}); one != hosts_.end() && one->first.disk == disk; ++one) {
+        if (!one->second.places.empty()) continue;
+        ++count;
+        if (oldest == hosts_.end() || one->second.used < oldest->second.used) oldest = one;
+    }
+    if (count > most_hosts) hosts_.erase(oldest);
+}
+
+void Sessions::leave_host(SessionPlace& place) {
+    Host& host = hosts_.find(place.host_->key)->second;
+    std::erase(host.places, &place);
+    if (host.places.empty()) return forget_oldest_host(place.host_->key.disk);
+    SessionPlace& newest = *host.places.back();
+    if (place.fenced_ && newest.key_.session != place.key_.session)
+        newest.fenced_by_this_.push_back({place.peer_, place.generation_, place.unread_, true});
+    // Each slot of the newer session waits by itself.
+    for (const SessionPlace* const waiting : host.places)
+        if (waiting->let_go_) (void)::eventfd_write(waiting->let_go_.get(), 1);
+}
+
+void Sessions::let_go(SessionPlace& place) {
+    const std::lock_guard lock(mutex_);
+    if (place.host_) leave_host(place);
+    Slot& slot = slots_.find(place.key_)->second;
+    std::erase(slot.places, &place);
+    if (slot.places.empty()) {
+        Idle& idle = idle_[place.key_.export_name];
+        slot.idle = idle.insert(idle.end(), place.key_);
+        if (idle.size() > most_remembered) forget_oldest(place.key_.export_name);
+        return;
+    }
+    SessionPlace& newest = *slot.places.back();
+    if (place.fenced_) newest.fenced_by_this_.push_back({place.peer_, place.generation_, place.unread_});
+    if (newest.let_go_) (void)::eventfd_write(newest.let_go_.get(), 1);
+}
+
+void Sessions::forget_oldest(const std::string& export_name) {
+    Idle& idle = idle_.find(export_name)->second;
+    slots_.erase(idle.front());
+    idle.pop_front();
+}
+
+SessionPlace::~SessionPlace() { sessions_.let_go(*this); }
+
+bool SessionPlace::fenced() const {
+    const std::lock_guard lock(sessions_.mutex_);
+    return fenced_;
+}
+
+std::vector<FencedConnection> SessionPlace::fenced_by_this() const {
+    const std::lock_guard lock(sessions_.mutex_);
+    return fenced_by_this_;
+}
+
+// The client's end of the connection and the places of the older ones are watched by one poll: there is
+// nothing to look at again and again. Our own ends wake it as well, because to stop and to fence shuts the
+// socket down.
+SessionPlace::Fence SessionPlace::wait(int socket, Deadline deadline) {
+    for (;;) {
+        {
+            const std::lock_guard lock(sessions_.mutex_);
+            if (fenced_) return Fence::overtaken;
+            if (sessions_.stands(*this)) return Fence::stands;
+            if (!let_go_) let_go_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+            if (!let_go_) return Fence::failed;
+        }
+        const auto left =
+            std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+        if (left.count() <= 0) return Fence::late;
+        pollfd watched[] = {{socket, POLLRDHUP, 0}, {let_go_.get(), POLLIN, 0}};
+        if (::poll(watched, 2, static_cast<int>(std::min<long long>(left.count(), 60'000))) < 0) continue;
+        eventfd_t count = 0;
+        if (watched[1].revents != 0) {
+            (void)::eventfd_read(let_go_.get(), &count);
+            continue;
+        }
+        if (watched[0].revents != 0) return fenced() ? Fence::overtaken : Fence::left;
+    }
+}
+
+}  // namespace holdfast::server

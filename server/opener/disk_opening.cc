@@ -1,0 +1,212 @@
+// What is at a path may change while it is looked at: what counts is what was opened.
+
+#include "server/opener/disk_opening.hh"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cstdlib>
+
+#include "common/linux/text_file.hh"
+#include "server/opener/disk_identity.hh"
+#include "server/opener/holders.hh"
+#include "server/volume/write_cache.hh"
+
+namespace holdfast::server {
+namespace {
+
+using Opened = std::expected<Fd, VolumeRefusal>;
+
+std::unexpected<VolumeRefusal> failure(const std::string& path, const SysError& error) {
+    std::string text = fmt::format("{}: {}", path, error.message());
+    // Not always root: then this user is what has to be looked at.
+    if (error.code == EACCES) text += fmt::format(" for user {}", ::geteuid());
+    return std::unexpected(VolumeRefusal{error.code == ENOENT, std::move(text)});
+}
+
+std::unexpected<VolumeRefusal> busy(const std::string& path, const std::string& holder) {
+    return std::unexpected(VolumeRefusal{false, fmt::format("{} is in use: {}", path, holder)});
+}
+
+std::unexpected<VolumeRefusal> open_failure(const VolumeRequest& request, const SysError& error) {
+    if (error.code != EINVAL || !request.direct.value_or(false)) return failure(request.path, error);
+    return std::unexpected(VolumeRefusal{
+        false, fmt::format("{} cannot be used without the page cache (O_DIRECT); choose cache = writeback or "
+                           "writethrough",
+                           request.path)});
+}
+
+int open_flags(const VolumeRequest& request) {
+    return (request.writable ? O_RDWR : O_RDONLY) | (request.direct.value_or(false) ? O_DIRECT : 0) |
+           O_CLOEXEC;
+}
+
+Opened open_block_device(const VolumeRequest& request, dev_t device) {
+    Fd file(::open(request.path.c_str(), open_flags(request) | (request.writable ? O_EXCL : 0)));
+    if (file) return file;
+    const SysError error{errno, "open"};
+    if (error.code == EBUSY) return busy(request.path, holder_of_device(device, request.server));
+    return open_failure(request, error);
+}
+
+// An OFD lock on the whole file: held by the open file and not by the process, seen by every other server
+// that locks.
+bool lock_for_writing(int file) {
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    return ::fcntl(file, F_OFD_SETLK, &lock) == 0;
+}
+
+Opened open_file(const VolumeRequest& request, const struct stat& status) {
+    Fd file(::open(request.path.c_str(), open_flags(request)));
+    if (!file) return open_failure(request, SysError{errno, "open"});
+    if (request.writable && !lock_for_writing(file.get())) {
+        const SysError error{errno, "fcntl(F_OFD_SETLK)"};
+        if (error.code == EAGAIN || error.code == EACCES)
+            return busy(request.path, holder_of_file(status, request.server));
+        return failure(request.path, error);
+    }
+    return file;
+}
+
+std::unexpected<VolumeRefusal> wrong_kind(const std::string& path) {
+    return std::unexpected(
+        VolumeRefusal{false, fmt::format("{} is neither a block device nor a regular file", path)});
+}
+
+bool is_same(int file, const struct stat& other) {
+    struct stat status {};
+    if (::fstat(file, &status) != 0 || (status.st_mode & S_IFMT) != (other.st_mode & S_IFMT)) return false;
+    if (S_ISBLK(other.st_mode)) return status.st_rdev == other.st_rdev;
+    return status.st_dev == other.st_dev && status.st_ino == other.st_ino;
+}
+
+// A limit of the device's queue; a partition has those of its disk. 0 where there is none to be read.
+std::uint64_t queue_limit(dev_t device, const char* name) {
+    for (const char* place : {"queue", "../queue"}) {
+        const std::string path =
+            fmt::format("/sys/dev/block/{}:{}/{}/{}", major(device), minor(device), place, name);
+        const Result<std::string> text = read_text_file(path, 4096);
+        if (text) return std::strtoull(text->c_str(), nullptr, 10);
+    }
+    return 0;
+}
+
+std::uint32_t preferred_block(std::uint64_t io_size) {
+    constexpr std::uint64_t most = 1U << 20;
+    if (io_size <= 4096 || io_size > most || !std::has_single_bit(io_size)) return 4096;
+    return static_cast<std::uint32_t>(io_size);
+}
+
+// All but the identity, and whether it is open for writing.
+DiskFacts facts_of(const struct stat& status) {
+    DiskFacts facts;
+    facts.block = S_ISBLK(status.st_mode);
+    if (!facts.block) return facts;
+    facts.can_discard = queue_limit(status.st_rdev, "discard_max_bytes") > 0;
+    // Not "write_zeroes_unmap_max_bytes": without it the device still zeroes by itself.
+    facts.can_zero_fast = queue_limit(status.st_rdev, "write_zeroes_max_bytes") > 0;
+    facts.preferred_block = preferred_block(queue_limit(status.st_rdev, "minimum_io_size"));
+    facts.volatile_cache = may_lose_writes(status.st_rdev);
+    return facts;
+}
+
+// Behind the page cache of this machine are the acknowledged writes of half a minute, which a crash takes
+// with it. With blocks of 4096 bytes direct requests have at least so many: clients that have attached the
+// disk with 512 could not come back, nor could partition tables and file systems made with 512 be read.
+bool is_direct(const VolumeRequest& request, const struct stat& status) {
+    if (request.direct) return *request.direct;
+    constexpr std::uint64_t smallest_block = 512;
+    return request.writable && S_ISBLK(status.st_mode) &&
+           queue_limit(status.st_rdev, "logical_block_size") == smallest_block;
+}
+
+}  // namespace
+
+std::expected<void, VolumeRefusal> create_missing_file(const VolumeRequest& request) {
+    struct stat status {};
+    if (request.create_size == 0 || ::stat(request.path.c_str(), &status) == 0 || errno != ENOENT) return {};
+    if (request.path.starts_with("/dev/")) {
+        return std::unexpected(VolumeRefusal{true, fmt::format("{}: there is no such device", request.path)});
+    }
+    const Fd file(::open(request.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (!file && errno == EEXIST) return {};  // another client was faster
+    if (!file) return failure(request.path, SysError{errno, "open"});
+    if (::ftruncate(file.get(), static_cast<off_t>(request.create_size)) != 0) {
+        const SysError error{errno, "ftruncate"};
+        ::unlink(request.path.c_str());
+        return failure(request.path, error);
+    }
+    return {};
+}
+
+std::expected<DiskKey, VolumeRefusal> find_disk(const VolumeRequest& request) {
+    struct stat status {};
+    if (::stat(request.path.c_str(), &status) != 0) return failure(request.path, SysError{errno, "stat"});
+    return key_of(status, request.writable, is_direct(request, status));
+}
+
+std::expected<bool, VolumeRefusal> find_direct(const VolumeRequest& request) {
+    struct stat status {};
+    if (::stat(request.path.c_str(), &status) != 0) return failure(request.path, SysError{errno, "stat"});
+    return is_direct(request, status);
+}
+
+std::expected<OpenedDisk, VolumeRefusal> open_disk(const VolumeRequest& wanted) {
+    VolumeRequest request = wanted;
+    struct stat status {};
+    if (::stat(request.path.c_str(), &status) != 0) return failure(request.path, SysError{errno, "stat"});
+    if (!S_ISBLK(status.st_mode) && !S_ISREG(status.st_mode)) return wrong_kind(request.path);
+    const bool block = S_ISBLK(status.st_mode);
+    const bool direct = is_direct(request, status);
+    request.direct = direct;
+    Opened file = block ? open_block_device(request, status.st_rdev) : open_file(request, status);
+    if (!file) return std::unexpected(file.error());
+    // What was opened, and not what stood at the path a moment ago.
+    if (::fstat(file->get(), &status) != 0) return failure(request.path, SysError{errno, "fstat"});
+    if (S_ISBLK(status.st_mode) != block) return wrong_kind(request.path);
+    Result<std::string> identity = disk_identity(file->get());
+    if (!identity) return failure(request.path, identity.error());
+    Fd again(::open(request.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!again) return failure(request.path, SysError{errno, "open"});
+    if (!is_same(again.get(), status)) {
+        return std::unexpected(
+            VolumeRefusal{false, fmt::format("{} was replaced while it was opened", request.path)});
+    }
+    DiskFacts facts = facts_of(status);
+    facts.writable = request.writable;
+    facts.direct = direct;
+    facts.identity = std::move(*identity);
+    facts.path = request.path;
+    return OpenedDisk{{std::move(*file), std::move(again), direct, facts.volatile_cache}, std::move(facts)};
+}
+
+std::expected<VolumeTraits, VolumeRefusal> look_at_volume(const VolumeRequest& request) {
+    struct stat status {};
+    if (::stat(request.path.c_str(), &status) != 0) {
+        const SysError error{errno, "stat"};
+        if (error.code == ENOENT && request.create_size != 0)
+            return VolumeTraits{.size = request.create_size};
+        return failure(request.path, error);
+    }
+    if (!S_ISBLK(status.st_mode) && !S_ISREG(status.st_mode)) return wrong_kind(request.path);
+    // A device only for reading: closing one that was open for writing makes udev probe it.
+    const bool for_writing = S_ISREG(status.st_mode) && request.writable;
+    Fd file(::open(request.path.c_str(), (for_writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK));
+    if (!file) return failure(request.path, SysError{errno, "open"});
+    if (::fstat(file.get(), &status) != 0) return failure(request.path, SysError{errno, "fstat"});
+    DiskFacts facts = facts_of(status);
+    facts.writable = for_writing;
+    const Result<VolumeTraits> traits =
+        make_volume({{std::move(file), Fd(), is_direct(request, status)}, std::move(facts)})->traits();
+    if (!traits) return failure(request.path, traits.error());
+    return *traits;
+}
+
+}  // namespace holdfast::server

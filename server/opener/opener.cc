@@ -1,0 +1,481 @@
+// One loop that never waits for a disk: it takes requests, forks, and counts.
+
+#include "server/opener/opener.hh"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <iterator>
+#include <utility>
+
+#include "common/linux/text_file.hh"
+#include "server/config/config_packing.hh"
+#include "server/listen/listener.hh"
+
+namespace holdfast::server {
+namespace {
+
+OpenerAnswer refusal(const VolumeRefusal& why) {
+    return refusal(why.absent ? OpenerStatus::absent : OpenerStatus::refused, why.text);
+}
+
+template <class T>
+OpenerAnswer answer_with(const std::expected<T, VolumeRefusal>& value) {
+    if (!value) return refusal(value.error());
+    OpenerAnswer answer;
+    pack(answer.packed, *value);
+    return answer;
+}
+
+constexpr std::string_view no_such_export = "there is no such export any more";
+
+std::string file_group(const std::string& path) { return "file " + path; }
+std::string listen_group(const Endpoint& endpoint) { return "listen on " + to_string(endpoint); }
+
+// How long a helper may take. Reading, and looking around, end by themselves before that.
+std::chrono::seconds patience_for(OpenerCall call) {
+    switch (call) {
+        case OpenerCall::reload: return std::chrono::seconds(20);
+        case OpenerCall::authfiles: return std::chrono::seconds(4);
+        default: return std::chrono::seconds(10);
+    }
+}
+
+}  // namespace
+
+Opener::Opener(Fd control, Context context, pid_t server)
+    : control_(std::move(control)),
+      options_(context.options),
+      config_(std::move(context.config)),
+      identity_(std::move(context.identity)),
+      server_(server),
+      bound_(std::move(context.bound)) {}
+
+void Opener::run() {
+    sigset_t ended;
+    ::sigemptyset(&ended);
+    ::sigaddset(&ended, SIGCHLD);
+    ::sigprocmask(SIG_BLOCK, &ended, nullptr);
+    const Fd signals(::signalfd(-1, &ended, SFD_CLOEXEC | SFD_NONBLOCK));
+    for (;;) {
+        std::vector<pollfd> wait{{control_.get(), POLLIN, 0}, {signals.get(), POLLIN, 0}};
+        for (const Task& one : tasks_) wait.push_back({one.helper.question.fd(), POLLIN, 0});
+        (void)::poll(wait.data(), wait.size(), milliseconds_to_wait());
+        signalfd_siginfo info{};
+        while (::read(signals.get(), &info, sizeof info) > 0) continue;
+        reap();
+        end_tasks();
+        if (wait[0].revents != 0 && !take_message()) break;
+    }
+    constexpr std::chrono::seconds patience{1};  // fewer than OpenerLink waits for our end
+    const pid_t remover = run_apart([this] { remove_pid_file(); });
+    if (remover > 0) (void)reap_soon({remover}, patience);
+}
+
+void Opener::reap() {
+    for (;;) {
+        const pid_t ended = ::waitpid(-1, nullptr, WNOHANG);
+        if (ended <= 0) return;
+        processes_.erase(ended);
+        for (Task& one : tasks_) {
+            if (one.helper.pid == ended) one.helper.pid = -1;
+        }
+    }
+}
+
+bool Opener::take_message() {
+    std::array<std::uint8_t, longest_opener_request + 1> bytes;
+    // The alignment leaves room for two descriptors.
+    constexpr std::size_t most_files = CMSG_SPACE(sizeof(int)) / sizeof(int);
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    iovec data{bytes.data(), bytes.size()};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const ssize_t count = ::recvmsg(control_.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (count < 0) return errno == EINTR || errno == EAGAIN;
+    std::array<Fd, most_files> files;
+    const cmsghdr* const head = CMSG_FIRSTHDR(&message);
+    if (head != nullptr && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS) {
+        for (std::size_t i = 0; i < most_files && CMSG_LEN((i + 1) * sizeof(int)) <= head->cmsg_len; ++i) {
+            int file = -1;
+            std::memcpy(&file, CMSG_DATA(head) + i * sizeof file, sizeof file);
+            files[i].reset(file);
+        }
+    }
+    Fd& reply_to = files[0];
+    if (count == 0 && !reply_to) return false;
+    if ((message.msg_flags & MSG_TRUNC) != 0 || files[1]) return true;
+    const auto request = unpack_request(std::span(bytes).first(static_cast<std::size_t>(count)));
+    // Where there was no descriptor left for its socket, too: the server goes by what it has sent.
+    const bool counts_unanswered = request && request->call == OpenerCall::commit;
+    // An invalid request gets no answer: its sender finds the socket closed.
+    const bool answerable = (message.msg_flags & MSG_CTRUNC) == 0 && reply_to;
+    if (request && (answerable || counts_unanswered)) handle(*request, std::move(reply_to));
+    return true;
+}
+
+void Opener::handle(const OpenerRequest& request, Fd reply_to) {
+    switch (request.call) {
+        case OpenerCall::find:
+        case OpenerCall::open:
+        case OpenerCall::look:
+            // No process for a name that the server made up.
+            if (config_.find(request.name) == nullptr)
+                return send(refusal(OpenerStatus::absent, no_such_export), reply_to.get(), MSG_DONTWAIT);
+            if (has_place(request, reply_to)) answer_apart(request, std::move(reply_to), nullptr);
+            return;
+        case OpenerCall::authfiles:
+        case OpenerCall::look_around:
+        case OpenerCall::reload:
+        case OpenerCall::listen:
+            if (has_place(request, reply_to)) begin_task(request, std::move(reply_to));
+            return;
+        case OpenerCall::commit: commit(); return send(OpenerAnswer(), reply_to.get(), MSG_DONTWAIT);
+        case OpenerCall::unlisten: {
+            constexpr std::chrono::milliseconds moment{500};
+            std::set<std::string> paths;
+            for (const Listen& one : config_.listens) paths.insert(one.endpoint.unix_path);
+            remove_sockets(request.number == 0 ? paths : bound_, moment);
+            return send(OpenerAnswer(), reply_to.get(), MSG_DONTWAIT);
+        }
+    }
+}
+
+const Listen* Opener::listener(std::uint32_t number) const {
+    const std::vector<Listen>& wanted = (next_ ? *next_ : config_).listens;
+    return number < wanted.size() ? &wanted[number] : nullptr;
+}
+
+std::string Opener::group_of(const OpenerRequest& request) const {
+    const bool of_export = request.call == OpenerCall::find || request.call == OpenerCall::open ||
+                           request.call == OpenerCall::look;
+    // Elsewhere a name means nothing, and must not lead around the limit.
+    if (of_export && !request.name.empty()) return "export " + request.name;
+    const Listen* const listen = request.call == OpenerCall::listen ? listener(request.number) : nullptr;
+    if (listen != nullptr) return listen_group(listen->endpoint);
+    return fmt::format("{}", static_cast<unsigned>(request.call));
+}
+
+bool Opener::has_place(const OpenerRequest& request, const Fd& reply_to) const {
+    const std::string group = group_of(request);
+    const auto for_this = static_cast<std::size_t>(std::ranges::count(tasks_, group, &Task::group) +
+                                                   std::ranges::count_if(processes_, [&](const auto& one) {
+                                                       return one.second.groups.contains(group);
+                                                   }));
+    const std::size_t limit = request.call == OpenerCall::listen ? 1 : most_for_one;
+    std::string why;
+    if (for_this >= limit) {
+        const ExportConfig* const config = config_.find(request.name);
+        why = limit == 1 ? fmt::format("cannot {}: an earlier attempt still hangs", group)
+              : config == nullptr
+                  ? std::string("too many requests of this kind are waiting")
+                  : fmt::format("{} requests are waiting for {} already, which does not answer", for_this,
+                                config->path);
+    } else if (processes_.size() + tasks_.size() >= most && for_this > 0) {
+        why = "too many requests are waiting for the disks of other exports";
+    }
+    if (!why.empty()) send(refusal(OpenerStatus::busy, why), reply_to.get(), MSG_DONTWAIT);
+    return why.empty();
+}
+
+void Opener::answer_apart(const OpenerRequest& request, Fd reply_to, const OpenerAnswer* ready) {
+    const pid_t child = ::fork();
+    if (child < 0) {
+        const std::string text = SysError{errno, "fork"}.message();
+        return send(refusal(OpenerStatus::refused, text), reply_to.get(), MSG_DONTWAIT);
+    }
+    if (child > 0) {
+        processes_[child] = {{group_of(request)}, Clock::now()};
+        return;
+    }
+    // Whether the opener lives, the server sees by its end of this.
+    control_.reset();
+    tasks_.clear();  // the sockets of other requests, which end where nobody has them any more
+    // A file system in user space or of the network that does not answer can be waited for for ever, and the
+    // wait be ended by a signal that kills. A disk cannot: such a process keeps its export's place.
+    (void)::alarm(static_cast<unsigned>(config_.handshaketimeout.count()) + 1);
+    {
+        const OpenerAnswer made = ready != nullptr ? OpenerAnswer() : answer(request);
+        send(ready != nullptr ? *ready : made, reply_to.get(), 0);
+    }  // What was opened is closed here before the answer ends: from then on only the server has it.
+    reply_to.reset();
+    ::_exit(0);
+}
+
+VolumeRequest Opener::request_for(const ExportConfig& config, const std::string& host) const {
+    return {path_for_client(config, host), !config.readonly, config.filesize, config.direct(), server_};
+}
+
+OpenerAnswer Opener::answer(const OpenerRequest& request) const {
+    const ExportConfig* const config = config_.find(request.name);
+    if (config == nullptr) return refusal(OpenerStatus::absent, no_such_export);
+    if (request.host.empty()) return refusal(OpenerStatus::refused, "the client has no address");
+    const VolumeRequest disk = request_for(*config, request.host);
+    switch (request.call) {
+        case OpenerCall::find: {
+            if (const auto created = create_missing_file(disk); !created) return refusal(created.error());
+            return answer_with(find_disk(disk));
+        }
+        case OpenerCall::open: {
+            std::expected<OpenedDisk, VolumeRefusal> opened = open_disk(disk);
+            if (!opened) return refusal(opened.error());
+            OpenerAnswer answer;
+            pack(answer.packed, opened->facts);
+            answer.files.push_back(std::move(opened->files.file));
+            answer.files.push_back(std::move(opened->files.for_flushes));
+            return answer;
+        }
+        case OpenerCall::look: return answer_with(look_at_volume(disk));
+        case OpenerCall::reload:
+        case OpenerCall::listen:
+        case OpenerCall::commit:
+        case OpenerCall::authfiles:
+        case OpenerCall::look_around:
+        case OpenerCall::unlisten: break;
+    }
+    return refusal(OpenerStatus::refused, "not a request for an export");
+}
+
+OpenerAnswer Opener::listen(std::uint32_t number) const {
+    const Listen* const wanted = listener(number);
+    if (wanted == nullptr) return refusal(OpenerStatus::refused, "there is no such listener");
+    InheritedSockets none;  // those are for the start
+    std::expected<std::vector<Fd>, std::string> sockets = listen_on(wanted->endpoint, identity_, none);
+    if (!sockets) return refusal(OpenerStatus::refused, sockets.error());
+    if (sockets->size() > most_answer_files) {
+        return refusal(OpenerStatus::refused,
+                       fmt::format("{} has {} addresses; at most {} can be listened on",
+                                   to_string(wanted->endpoint), sockets->size(), most_answer_files));
+    }
+    OpenerAnswer answer;
+    answer.files = std::move(*sockets);
+    return answer;
+}
+
+void Opener::begin_task(const OpenerRequest& request, Fd reply_to) {
+    // A server reads its configuration once at a time: it has given up what it asked before.
+    for (auto next = tasks_.begin(); request.call == OpenerCall::reload && next != tasks_.end();) {
+        const auto one = next++;
+        if (one->request.call != OpenerCall::reload) continue;
+        keep_places(one->helper, {});
+        tasks_.erase(one);
+    }
+    const std::chrono::seconds patience = patience_for(request.call);
+    const bool by_itself = request.call == OpenerCall::authfiles || request.call == OpenerCall::look_around;
+    Result<Helper> helper =
+        start_helper([&, left_out = hanging_paths()] { return carry_out(request, left_out, reply_to.get()); },
+                     patience, by_itself ? reply_to.get() : -1);
+    if (!helper) {
+        const std::string text = helper.error().message();
+        return send(refusal(OpenerStatus::refused, text), reply_to.get(), MSG_DONTWAIT);
+    }
+    if (by_itself) reply_to.reset();
+    const Listen* const listen = request.call == OpenerCall::listen ? listener(request.number) : nullptr;
+    tasks_.push_back({request, group_of(request), listen != nullptr ? listen->endpoint.unix_path : "",
+                      std::move(reply_to), std::move(*helper), Clock::now() + patience});
+}
+
+// In the helper. What is for the server only is sent to it from here, and the opener gets the paths that
+// hang.
+OpenerAnswer Opener::carry_out(const OpenerRequest& request, const HangingPaths& left_out,
+                               int reply_to) const {
+    if (request.call == OpenerCall::listen) return listen(request.number);
+    OpenerAnswer answer;
+    if (request.call == OpenerCall::reload) {
+        pack(answer.packed, read_config_files(options_, left_out));
+        return answer;
+    }
+    ConfigTexts hanging;
+    if (request.call == OpenerCall::authfiles) {
+        const ConfigTexts texts = read_access_files(config_, left_out);
+        hanging.hanging = texts.hanging;
+        pack(answer.packed, texts);
+    } else {
+        Surroundings around = server::look_around(config_, left_out);
+        hanging.hanging = std::move(around.hanging);
+        std::ranges::move(around.warnings, std::back_inserter(around.mistakes));
+        pack(answer.packed, around.mistakes);
+    }
+    send(answer, reply_to, 0);
+    (void)::close(reply_to);  // only this process has it: the answer ends here
+    OpenerAnswer for_opener;
+    pack(for_opener.packed, hanging);
+    return for_opener;
+}
+
+int Opener::milliseconds_to_wait() const {
+    Clock::time_point next = Clock::time_point::max();
+    for (const Task& one : tasks_) next = std::min(next, one.deadline);
+    if (next == Clock::time_point::max()) return -1;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now());
+    return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 60'000));
+}
+
+void Opener::end_tasks() {
+    for (auto next = tasks_.begin(); next != tasks_.end();) {
+        const auto one = next++;
+        std::optional<OpenerOutcome> outcome = one->helper.question.take();
+        if (!outcome && Clock::now() < one->deadline) continue;
+        Task done = std::move(*one);
+        tasks_.erase(one);
+        if (!outcome) {
+            if (done.helper.pid > 0) (void)::kill(done.helper.pid, SIGKILL);
+            keep_places(done.helper, {done.group});
+            std::string why = fmt::format("no answer for {} s", patience_for(done.request.call).count());
+            if (done.request.call == OpenerCall::listen) why = fmt::format("cannot {}: {}", done.group, why);
+            outcome = std::unexpected(VolumeRefusal{false, std::move(why)});
+        }
+        end_task(std::move(done), std::move(*outcome));
+    }
+}
+
+void Opener::end_task(Task task, OpenerOutcome outcome) {
+    if (task.request.call == OpenerCall::listen) {
+        keep_places(task.helper, {});
+        if (!outcome)
+            return send(refusal(OpenerStatus::refused, outcome.error().text), task.reply_to.get(),
+                        MSG_DONTWAIT);
+        if (!task.unix_path.empty()) bound_.insert(task.unix_path);
+        OpenerAnswer made;
+        made.files = std::move(outcome->files);
+        return send(made, task.reply_to.get(), MSG_DONTWAIT);
+    }
+    std::optional<ConfigTexts> texts;
+    if (outcome) {
+        Unpacker from(outcome->bytes);
+        texts = unpack_texts(from);
+    }
+    std::set<std::string> groups;
+    if (texts) {
+        for (const std::string& path : texts->hanging) groups.insert(file_group(path));
+    }
+    keep_places(task.helper, std::move(groups));
+    if (!task.reply_to) return;
+    // Answered apart, because it may be long.
+    const OpenerAnswer ready = texts     ? take_over(*texts)
+                               : outcome ? refusal(OpenerStatus::refused, "it was not read whole")
+                                         : refusal(OpenerStatus::refused, outcome.error().text);
+    answer_apart(task.request, std::move(task.reply_to), &ready);
+}
+
+void Opener::keep_places(const Helper& helper, std::set<std::string> groups) {
+    if (helper.pid <= 0) return;  // it has ended
+    Process& kept = processes_.try_emplace(helper.pid, Process{{}, Clock::now()}).first->second;
+    kept.groups.merge(groups);
+}
+
+HangingPaths Opener::hanging_paths() const {
+    constexpr std::chrono::minutes pause{1};
+    std::map<std::string, std::size_t> counts;
+    HangingPaths paths;
+    constexpr std::string_view prefix = "file ";
+    for (const auto& [pid, process] : processes_) {
+        for (const std::string& group : process.groups) {
+            if (!group.starts_with(prefix)) continue;
+            if (++counts[group] >= most_for_one || Clock::now() < process.since + pause)
+                paths.insert(group.substr(prefix.size()));
+        }
+    }
+    return paths;
+}
+
+// Kept here for commit(), and handed to the server.
+OpenerAnswer Opener::take_over(const ConfigTexts& texts) {
+    next_.reset();
+    LoadedConfig loaded = make_config(options_, texts);
+    if (loaded.errors.empty()) next_ = std::move(loaded.config);
+    OpenerAnswer answer;
+    pack(answer.packed, texts);
+    return answer;
+}
+
+void Opener::commit() {
+    if (!next_) return;
+    const std::vector<Listen> old = std::exchange(config_, std::move(*next_)).listens;
+    next_.reset();
+    std::set<std::string> paths;
+    for (const Listen& one : old) paths.insert(one.endpoint.unix_path);
+    for (const Listen& one : config_.listens) paths.erase(one.endpoint.unix_path);
+    constexpr std::chrono::milliseconds moment{100};
+    remove_sockets(paths, moment);
+}
+
+pid_t Opener::run_apart(const std::function<void()>& work) {
+    const pid_t child = ::fork();
+    if (child != 0) return child;
+    control_.reset();
+    tasks_.clear();
+    constexpr unsigned patience_s = 10;
+    (void)::alarm(patience_s);
+    work();
+    ::_exit(0);
+}
+
+void Opener::remove_sockets(const std::set<std::string>& paths, std::chrono::milliseconds patience) {
+    std::vector<pid_t> removers;
+    for (const std::string& path : std::set<std::string>(paths)) {
+        if (bound_.erase(path) == 0) continue;
+        // May not be permitted to whoever we are; the next start replaces it.
+        const pid_t remover = run_apart([&] { (void)::unlink(path.c_str()); });
+        if (remover <= 0) continue;
+        removers.push_back(remover);
+        // Nobody binds there while it may still be removed.
+        processes_[remover] = {{listen_group({.host = {}, .port = 0, .unix_path = path})}, Clock::now()};
+    }
+    const std::vector<pid_t> left = reap_soon(removers, patience);
+    for (const pid_t one : removers) {
+        if (std::ranges::find(left, one) == left.end()) processes_.erase(one);
+    }
+}
+
+// Only the one of our own server: by now the next may have written its own.
+void Opener::remove_pid_file() const {
+    if (options_.pid_file.empty()) return;
+    const Result<std::string> text = read_text_file(options_.pid_file, 4096);
+    if (text && *text == std::to_string(server_) + "\n") (void)::unlink(options_.pid_file.c_str());
+}
+
+Result<void> Opener::start(OpenerLink& link, Context context) {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return sys_error("socketpair");
+    Fd ours(ends[0]);
+    Fd control(ends[1]);
+    const pid_t server = ::getpid();
+    const pid_t child = ::fork();
+    if (child < 0) return sys_error("fork");
+    if (child > 0) {
+        link.connect(std::move(ours), child);
+        return {};
+    }
+    ours.reset();
+    for (const int signal : {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGPIPE}) ::signal(signal, SIG_IGN);
+    (void)::prctl(PR_SET_NAME, "holdfast-opener");
+    // Nobody of the same user may look into it (ptrace(2), /proc/PID/mem).
+    (void)::prctl(PR_SET_DUMPABLE, 0);
+    const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    for (const int standard :
+         {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {  // not holding up who reads them
+        if (standard != STDERR_FILENO || !context.keep_stderr) (void)::dup2(null.get(), standard);
+    }
+    // The pipe to the command that started the daemon, and whatever else was inherited.
+    const auto kept = static_cast<unsigned>(control.get());
+    if (kept > 3) (void)::close_range(3, kept - 1, 0);
+    (void)::close_range(kept + 1, ~0U, 0);
+    Opener(std::move(control), std::move(context), server).run();
+    ::_exit(0);
+}
+
+}  // namespace holdfast::server

@@ -1,0 +1,78 @@
+// Looks at many paths, some of which may be on file systems that do not answer: the others are not held up.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "server/process/thread.hh"
+
+namespace holdfast::server {
+
+template <class T>
+struct ApartResult {
+    bool begun = false;
+    std::optional<T> value;  // none: the task did not end in time
+};
+
+// The results of the tasks, each carried out once in a thread of this call's own. One thread does them all,
+// unless a task is slow: then more and more threads take the rest. Blocks for `patience` at most. A thread
+// that hangs is left behind, with its task.
+template <class T>
+std::vector<ApartResult<T>> do_apart(std::vector<std::function<T()>> tasks,
+                                     std::chrono::milliseconds patience) {
+    struct State {
+        std::vector<std::function<T()>> tasks;
+        std::mutex mutex;  // of what follows
+        std::condition_variable changed;
+        std::vector<ApartResult<T>> results;
+        std::size_t next = 0;
+        std::size_t done = 0;
+    };
+    using Handle = std::shared_ptr<State>;
+    const auto work = [](void* argument) -> void* {
+        const std::unique_ptr<Handle> handle(static_cast<Handle*>(argument));
+        State& state = **handle;
+        std::unique_lock lock(state.mutex);
+        while (state.next < state.tasks.size()) {
+            const std::size_t mine = state.next++;
+            state.results[mine].begun = true;
+            lock.unlock();
+            std::optional<T> result = state.tasks[mine]();
+            lock.lock();
+            state.results[mine].value = std::move(result);
+            ++state.done;
+            state.changed.notify_all();
+        }
+        return nullptr;
+    };
+    constexpr std::size_t most_threads = 512;
+    constexpr std::chrono::milliseconds slow{100};
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    const Handle state = std::make_shared<State>();
+    state->results.resize(tasks.size());
+    state->tasks = std::move(tasks);
+    std::unique_lock lock(state->mutex);
+    const auto finished = [&] { return state->done == state->tasks.size(); };
+    std::size_t threads = 0;
+    std::size_t wanted = 1;
+    for (; !finished() && std::chrono::steady_clock::now() < deadline;
+         wanted = std::min(2 * wanted, most_threads)) {
+        while (threads < wanted && state->next < state->tasks.size()) {
+            auto handle = std::make_unique<Handle>(state);
+            if (!start_detached_thread(work, handle.get())) break;
+            (void)handle.release();
+            ++threads;
+        }
+        state->changed.wait_until(lock, std::min(deadline, std::chrono::steady_clock::now() + slow),
+                                  finished);
+    }
+    return state->results;  // a copy: what was left behind may still write to it
+}
+
+}  // namespace holdfast::server

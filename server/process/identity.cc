@@ -1,0 +1,99 @@
+// Groups before user, and a check that root is gone.
+
+#include "server/process/identity.hh"
+
+#include <fmt/format.h>
+#include <grp.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <chrono>
+
+#include "server/process/helper_process.hh"
+
+namespace holdfast::server {
+
+namespace {
+
+using Found = std::expected<std::optional<Identity>, std::string>;
+
+std::vector<gid_t> groups_of(const Identity& identity) {
+    int count = 64;
+    std::vector<gid_t> groups(static_cast<std::size_t>(count));
+    while (::getgrouplist(identity.user.c_str(), identity.gid, groups.data(), &count) < 0) {
+        if (count <= static_cast<int>(groups.size())) return {identity.gid};
+        groups.resize(static_cast<std::size_t>(count));
+    }
+    groups.resize(static_cast<std::size_t>(count));
+    return groups;
+}
+
+// Waits for the name service.
+Found look_up(const std::string& user, const std::string& group) {
+    if (user.empty() && group.empty()) {
+        if (::geteuid() != 0 || ::getpwnam(default_user) == nullptr) return std::nullopt;
+        return look_up(default_user, group);
+    }
+    Identity identity{::getuid(), ::getgid(), user, {}};
+    if (!user.empty()) {
+        const passwd* entry = ::getpwnam(user.c_str());
+        if (entry == nullptr) return std::unexpected(fmt::format("user = {}: there is no such user", user));
+        identity.uid = entry->pw_uid;
+        identity.gid = entry->pw_gid;
+    }
+    if (!group.empty()) {
+        const ::group* entry = ::getgrnam(group.c_str());
+        if (entry == nullptr)
+            return std::unexpected(fmt::format("group = {}: there is no such group", group));
+        identity.gid = entry->gr_gid;
+    }
+    if (!user.empty()) identity.groups = groups_of(identity);
+    return identity;
+}
+
+}  // namespace
+
+std::expected<std::optional<Identity>, std::string> find_identity(const std::string& user,
+                                                                  const std::string& group) {
+    constexpr std::chrono::seconds patience{10};
+    const auto answer = ask_helper(
+        [&] {
+            const Found found = look_up(user, group);
+            if (!found) return refusal(OpenerStatus::refused, found.error());
+            OpenerAnswer made;
+            if (!*found) return made;
+            made.packed.text((*found)->user);
+            made.packed.number((*found)->uid);
+            made.packed.number((*found)->gid);
+            for (const gid_t one : (*found)->groups) made.packed.number(one);
+            return made;
+        },
+        patience);
+    if (!answer && answer.error().starts_with("no answer"))
+        return std::unexpected(fmt::format("user = {}, group = {}: {}", user, group, answer.error()));
+    if (!answer) return std::unexpected(answer.error());
+    if (answer->bytes.empty()) return std::nullopt;
+    Unpacker from(answer->bytes);
+    Identity identity;
+    identity.user = from.text();
+    identity.uid = from.number<uid_t>();
+    identity.gid = from.number<gid_t>();
+    while (from.sound() && !from.complete()) identity.groups.push_back(from.number<gid_t>());
+    return identity;
+}
+
+Result<void> become(const Identity& identity) {
+    // Groups first: without root they cannot be changed any more.
+    if (!identity.user.empty() && ::geteuid() == 0 &&
+        ::setgroups(identity.groups.size(), identity.groups.data()) != 0) {
+        return sys_error("setgroups");
+    }
+    if (::setresgid(identity.gid, identity.gid, identity.gid) != 0) return sys_error("setresgid");
+    if (::setresuid(identity.uid, identity.uid, identity.uid) != 0) return sys_error("setresuid");
+    if (identity.uid != 0 && (::setuid(0) == 0 || ::seteuid(0) == 0)) {
+        return std::unexpected(SysError{EPERM, "root could be had back after setresuid"});
+    }
+    return {};
+}
+
+}  // namespace holdfast::server

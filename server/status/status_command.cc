@@ -1,0 +1,112 @@
+// One request, one answer, with a bound on the time for both.
+
+#include "server/status/status_command.hh"
+
+#include <fmt/format.h>
+#include <getopt.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <array>
+#include <cstdio>
+#include <cstring>
+#include <expected>
+#include <string>
+
+#include "common/linux/fd.hh"
+#include "common/linux/result.hh"
+#include "server/config/config.hh"
+
+namespace holdfast::server {
+namespace {
+
+constexpr const char* usage_text =
+    "usage: holdfast-server status [--json | --prometheus] [--socket PATH]\n"
+    "\n"
+    "Asks the running server for its connections and counters.\n"
+    "\n"
+    "  -j, --json         as one JSON object\n"
+    "  -p, --prometheus   in Prometheus' text format\n"
+    "  -s, --socket PATH  the server's statussocket; default /run/holdfast-server/status.sock\n"
+    "  -h, --help         print this\n";
+
+enum Exit : int { answered = 0, no_answer = 1, bad_usage = 2 };
+
+// A server that is there answers in milliseconds.
+constexpr timeval patience{.tv_sec = 10, .tv_usec = 0};
+
+std::expected<std::string, std::string> ask(const std::string& path, std::string_view what) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.size() >= sizeof address.sun_path) return std::unexpected(std::string("the path is too long"));
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    const auto failed = [](const char* call) { return std::unexpected(SysError{errno, call}.message()); };
+    const Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (!socket) return failed("socket");
+    for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO})
+        (void)::setsockopt(socket.get(), SOL_SOCKET, option, &patience, sizeof patience);
+    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+        return failed("connect");
+    const std::string request = fmt::format("GET {} HTTP/1.0\r\n\r\n", what);
+    if (::send(socket.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
+        static_cast<ssize_t>(request.size()))
+        return failed("send");
+    std::string answer;
+    std::array<char, 65536> bytes;
+    for (;;) {
+        const ssize_t count = ::recv(socket.get(), bytes.data(), bytes.size(), 0);
+        if (count < 0) return failed("recv");
+        if (count == 0) break;
+        answer.append(bytes.data(), static_cast<std::size_t>(count));
+    }
+    const std::size_t head = answer.find("\r\n\r\n");
+    if (!answer.starts_with("HTTP/1.0 200 ") || head == std::string::npos)
+        return std::unexpected(answer.empty() ? std::string("it has too many askers; try again")
+                                              : "it says " + answer.substr(0, answer.find('\r')));
+    return answer.substr(head + 4);
+}
+
+int usage_error(std::string_view text) {
+    std::fputs(fmt::format("holdfast-server status: {}\nTry --help.\n", text).c_str(), stderr);
+    return bad_usage;
+}
+
+}  // namespace
+
+int status_command(int count, char** words) {
+    constexpr std::array long_options{
+        option{"json", no_argument, nullptr, 'j'},
+        option{"prometheus", no_argument, nullptr, 'p'},
+        option{"socket", required_argument, nullptr, 's'},
+        option{"help", no_argument, nullptr, 'h'},
+        option{nullptr, 0, nullptr, 0},
+    };
+    std::string path(default_status_socket);
+    const char* what = "/status";
+    opterr = 0;
+    optind = 0;
+    for (;;) {
+        const int code = ::getopt_long(count, words, ":jps:h", long_options.data(), nullptr);
+        if (code == -1) break;
+        switch (code) {
+            case 'j': what = "/status.json"; break;
+            case 'p': what = "/metrics"; break;
+            case 's': path = optarg; break;
+            case 'h': std::fputs(usage_text, stdout); return answered;
+            case ':': return usage_error(fmt::format("{}: an argument is missing", words[optind - 1]));
+            default: return usage_error(fmt::format("{}: unknown option", words[optind - 1]));
+        }
+    }
+    if (optind < count) return usage_error(fmt::format("{}: unexpected", words[optind]));
+    const std::expected<std::string, std::string> answer = ask(path, what);
+    if (!answer) {
+        std::fputs(
+            fmt::format("holdfast-server status: no answer from {}: {}\n", path, answer.error()).c_str(),
+            stderr);
+        return no_answer;
+    }
+    std::fputs(answer->c_str(), stdout);
+    return answered;
+}
+
+}  // namespace holdfast::server

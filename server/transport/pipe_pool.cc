@@ -1,0 +1,54 @@
+// A pipe is made when none is free, and kept for the next read, of any connection.
+
+#include "server/transport/pipe_pool.hh"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <utility>
+
+namespace holdfast::server {
+namespace {
+
+// A page more than longest_splice has: the first and the last may be parts of pages.
+constexpr int capacity = 256 << 10;
+
+PipePool::Pipe make_pipe() {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return {};
+    PipePool::Pipe pipe{Fd(ends[1]), Fd(ends[0])};
+    if (::fcntl(pipe.in.get(), F_SETPIPE_SZ, capacity) < capacity) return {};
+    return pipe;
+}
+
+}  // namespace
+
+PipePool::Pipe PipePool::take() {
+    const std::lock_guard lock(mutex_);
+    if (!free_.empty()) {
+        Pipe pipe = std::move(free_.back());
+        free_.pop_back();
+        return pipe;
+    }
+    if (open_ >= limit_ || std::chrono::steady_clock::now() < again_) return {};
+    Pipe pipe = make_pipe();
+    if (pipe.in) {
+        ++open_;
+    } else {
+        again_ = std::chrono::steady_clock::now() + pause_;
+    }
+    return pipe;
+}
+
+void PipePool::give(Pipe pipe) {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(std::move(pipe));
+}
+
+void PipePool::drop(Pipe pipe) {
+    pipe = {};
+    const std::lock_guard lock(mutex_);
+    --open_;
+}
+
+}  // namespace holdfast::server

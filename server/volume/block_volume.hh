@@ -1,0 +1,43 @@
+// A block device as a volume: its size may grow, and it discards and zeroes in whole blocks only.
+#pragma once
+
+#include <atomic>
+
+#include "server/volume/volume.hh"
+
+namespace holdfast::server {
+
+class BlockVolume final : public Volume {
+public:
+    explicit BlockVolume(OpenedDisk disk)
+        : Volume(std::move(disk.files), std::move(disk.facts.identity)),
+          can_discard_(disk.facts.can_discard),
+          can_zero_fast_(disk.facts.can_zero_fast),
+          preferred_block_(disk.facts.preferred_block) {}
+
+    [[nodiscard]] Result<VolumeTraits> traits() const override;
+    [[nodiscard]] Result<void> trim(std::uint64_t offset, std::uint64_t length) override;
+    [[nodiscard]] Result<void> zero(std::uint64_t offset, std::uint64_t length, ZeroHow how) override;
+
+private:
+    // Whole blocks. The old content may be gone as soon as this is called.
+    [[nodiscard]] Result<void> zero_blocks(std::uint64_t offset, std::uint64_t length, bool unmap);
+
+    bool can_discard_;
+    std::atomic<bool> can_zero_fast_;  // cleared when the device refuses what its limits promised
+    std::uint32_t preferred_block_;
+};
+
+// The part of a range that consists of whole blocks, and what is left before and after it.
+struct Aligned {
+    std::uint64_t head = 0;    // bytes before the whole blocks; everything, where there is no whole block
+    std::uint64_t middle = 0;  // bytes in whole blocks
+    std::uint64_t tail = 0;
+
+    bool operator==(const Aligned&) const = default;
+};
+
+// `block` is a power of two; offset + length does not overflow.
+[[nodiscard]] Aligned whole_blocks(std::uint64_t offset, std::uint64_t length, std::uint64_t block) noexcept;
+
+}  // namespace holdfast::server
