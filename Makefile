@@ -53,7 +53,7 @@ endif
 COMMON := $(wildcard common/*/*.cc)
 CLIENT := $(wildcard client/*.cc client/*/*.cc)
 SERVER := $(wildcard server/*.cc server/*/*.cc)
-UNIT := $(wildcard tests/unit/*.cc)
+UNIT := $(wildcard tests/unit/*.cc tests/unit/*/*/*.cc)
 WITHOUT_MAIN := $(filter-out client/main.cc server/main.cc,$(COMMON) $(CLIENT) $(SERVER))
 
 SANITIZERS := address,undefined thread
@@ -117,7 +117,7 @@ build/sealed/seal.o: client/process/seal.cc client/process/seal.hh Makefile
 $(SEALED_CLIENT): $(filter-out %/client/process/seal.o,$(call objects_of,,$(COMMON) $(CLIENT))) build/sealed/seal.o
 	$(call SAY,LINK,$@)$(CXX) -static-libstdc++ -static-libgcc $(ALL_LDFLAGS) -o $@ $^ $(CLIENT_LIBS)
 SEAL_PROBE := build/sealed/probe
-$(SEAL_PROBE): tests/unit/seal/probe.cc $(call objects_of,,$(wildcard common/linux/*.cc common/text/*.cc)) build/sealed/seal.o
+$(SEAL_PROBE): tests/tree/seal_probe.cc $(call objects_of,,$(wildcard common/linux/*.cc common/text/*.cc)) build/sealed/seal.o
 	$(call SAY,LINK,$@)$(CXX) $(CPPFLAGS) $(ALL_CXXFLAGS) $(ALL_LDFLAGS) -o $@ $^
 # What makes the load of a thousand clients for `make bench`.
 BENCH_LOAD := build/bench-load
@@ -296,7 +296,7 @@ format: ## clang-format over all sources
 	clang-format -i $$(git ls-files '*.cc' '*.hh')
 
 lint: ## formatting, shell scripts, man pages, include rules
-	tests/lint
+	tests/tree/lint
 
 clean: ## removes build/ (the images of the virtual machines stay in the user's cache)
 	rm -rf build
