@@ -1,4 +1,4 @@
-// The table, and the few numbers that it turns on.
+// The numbers that the table's deadlines depend on.
 //
 // A link is offered again and again until it was seen in use: RECONFIGURE ends well also when the kernel
 // found no dead socket to replace and dropped the new one in silence (nbd_reconnect_socket gives ENOSPC,
@@ -51,7 +51,7 @@ Supervisor::Supervisor(const LinkTiming& timing, std::uint32_t servers, std::uin
       server_(server),
       attempt_began_(now),
       link_began_(now) {
-    deadline_ = due_at(Due::prove, now);
+    deadline_ = due_at(LinkDeadline::prove, now);
 }
 
 Supervisor Supervisor::without_link(const LinkTiming& timing, std::uint32_t servers, std::uint32_t server,
@@ -66,65 +66,26 @@ void Supervisor::learn_round_trip(milliseconds round_trip) noexcept {
     timing_.connect = std::clamp(4 * round_trip, LinkTiming{}.connect, longest_connect);
 }
 
-Supervisor::Rule Supervisor::rule_for(LinkState state, LinkEvent event) noexcept {
-    using enum LinkAction;
-    using S = LinkState;
-    using E = LinkEvent;
-    const Rule ignore{state};
-    if (state == S::leaving) return ignore;
-    if (event == E::leave) return {S::leaving, leave, Due::never};
-    switch (state) {
-        case S::waiting:
-            if (event == E::deadline) return {S::connecting, try_server, Due::connect};
-            return ignore;
-        case S::connecting:
-            if (event == E::connected) return {S::negotiating, none, Due::attempt};
-            [[fallthrough]];
-        case S::negotiating:
-            if (event == E::agreed) return {S::attaching, none, Due::let_go};
-            if (event == E::failed || event == E::deadline) return {S::waiting, drop_attempt, Due::pause};
-            return ignore;
-        case S::attaching:
-            if (event == E::slot_free || event == E::deadline) return {S::attaching, offer, Due::let_go};
-            if (event == E::accepted) return {S::proving, none, Due::prove};
-            if (event == E::rejected || event == E::link_lost) return {S::waiting, drop_link, Due::pause};
-            return ignore;
-        case S::proving:
-            if (event == E::used) return {S::attached, none, Due::look};
-            if (event == E::slot_free || event == E::deadline) return {S::proving, offer, Due::prove};
-            if (event == E::link_lost || event == E::rejected) return {S::waiting, cut_link, Due::pause};
-            return ignore;
-        case S::attached:
-            if (event == E::deadline) return {S::attached, look, Due::look};
-            // The link lives, and the kernel let go of a socket: was it a late word of the one before, or
-            // this one?
-            if (event == E::slot_free) return {S::proving, offer, Due::prove};
-            if (event == E::link_lost) return {S::waiting, cut_link, Due::pause};
-            return ignore;
-        case S::leaving: break;
-    }
-    return ignore;
-}
-
-Supervisor::Time Supervisor::due_at(Due due, Time now) noexcept {
+Supervisor::Time Supervisor::due_at(LinkDeadline due, Time now) noexcept {
     switch (due) {
-        case Due::keep: return deadline_;
+        case LinkDeadline::keep: return deadline_;
         // Counted from the attempt's beginning: one that waited for an answer has made its pause already.
-        case Due::pause: return std::max(now, attempt_began_ + pause_before(attempts_, servers_, jitter_));
-        case Due::connect:
+        case LinkDeadline::pause:
+            return std::max(now, attempt_began_ + pause_before(attempts_, servers_, jitter_));
+        case LinkDeadline::connect:
             return now + (attempts_ % patient_every == 0 ? std::max(timing_.patient, timing_.connect)
                                                          : timing_.connect);
-        case Due::attempt: return attempt_began_ + timing_.attempt;
-        case Due::let_go: return slot_free_ ? now : now + timing_.let_go;
-        case Due::prove: return now + (offers_ <= quick_offers ? quick_offer : slow_offer);
-        case Due::look: return now + timing_.look;
-        case Due::never: return Time::max();
+        case LinkDeadline::attempt: return attempt_began_ + timing_.attempt;
+        case LinkDeadline::let_go: return slot_free_ ? now : now + timing_.let_go;
+        case LinkDeadline::prove: return now + (offers_ <= quick_offers ? quick_offer : slow_offer);
+        case LinkDeadline::look: return now + timing_.look;
+        case LinkDeadline::never: return Time::max();
     }
     return now;
 }
 
 // What the numbers learn from a transition, before the next deadline is made from them.
-void Supervisor::enter(const Rule& rule, LinkEvent event, Time now) noexcept {
+void Supervisor::enter(const LinkRule& rule, LinkEvent event, Time now) noexcept {
     const bool had_link = has_link();
     if (event == LinkEvent::slot_free && !had_link) slot_free_ = true;
     switch (rule.action) {
@@ -153,9 +114,9 @@ void Supervisor::enter(const Rule& rule, LinkEvent event, Time now) noexcept {
 }
 
 LinkAction Supervisor::on(LinkEvent event, Time now) noexcept {
-    const Rule rule = rule_for(state_, event);
+    const LinkRule& rule = link_rule(state_, event);
     enter(rule, event, now);
-    deadline_ = due_at(rule.due, now);
+    deadline_ = due_at(rule.deadline, now);
     return rule.action;
 }
 

@@ -1,51 +1,17 @@
 // Decides what is to be done for the link of an attached device, and when. Knows no sockets, no kernel, no
 // clock: events and the time come in, an action and a deadline come out.
 //
-// A pure, total table: every event has a meaning in every state, if only to be ignored because it comes late.
-// The daemon carries the actions out and reports what became of them as further events.
+// link_table.hh has the table: every event has a meaning in every state, if only to be ignored because it
+// comes late. The daemon carries the actions out and reports what became of them as further events.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 
+#include "client/daemon/link_table.hh"
 #include "client/daemon/retry.hh"
 
 namespace holdfast::client {
-
-enum class LinkState : std::uint8_t {
-    waiting,      // no link; the deadline is the next attempt
-    connecting,   // an attempt waits for its connection
-    negotiating,  // the attempt's handshake goes on
-    attaching,    // a new link is ready, and waits until the kernel has let go of the old one
-    proving,      // the kernel was given the link, and was not seen to use it yet
-    attached,     // the kernel uses the link
-    leaving,      // the end, and the only state without a deadline
-};
-
-enum class LinkEvent : std::uint8_t {
-    deadline,   // deadline() has passed
-    link_lost,  // the link that the kernel has, or was given, is dead
-    slot_free,  // LINK_DEAD: the kernel has let go of a socket
-    connected,  // the attempt's connection stands
-    agreed,     // the attempt's handshake is over, and its export may carry the device
-    failed,     // the attempt came to nothing
-    accepted,   // RECONFIGURE took the new link, which says little: the kernel drops one that it has no room
-                // for
-    rejected,   // RECONFIGURE was refused
-    used,       // answers came in on the link
-    leave,      // the device is detached, or another daemon has it now
-};
-
-enum class LinkAction : std::uint8_t {
-    none,
-    try_server,    // begin an attempt at server()
-    drop_attempt,  // end the attempt
-    offer,         // give the link to the kernel, once more where it was given before
-    look,          // see whether the link is well
-    cut_link,      // shut the link down: nothing more may come from it
-    drop_link,     // close the new link, of which the kernel wants to know nothing
-    leave,
-};
 
 // Durations that are not the supervisor's to choose.
 struct LinkTiming {
@@ -92,15 +58,8 @@ public:
     }
 
 private:
-    enum class Due : std::uint8_t { keep, pause, connect, attempt, let_go, prove, look, never };
-    struct Rule {
-        LinkState next;
-        LinkAction action = LinkAction::none;
-        Due due = Due::keep;
-    };
-    [[nodiscard]] static Rule rule_for(LinkState state, LinkEvent event) noexcept;
-    [[nodiscard]] Time due_at(Due due, Time now) noexcept;
-    void enter(const Rule& rule, LinkEvent event, Time now) noexcept;
+    [[nodiscard]] Time due_at(LinkDeadline due, Time now) noexcept;
+    void enter(const LinkRule& rule, LinkEvent event, Time now) noexcept;
 
     LinkTiming timing_;
     Jitter jitter_;
