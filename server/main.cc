@@ -12,6 +12,7 @@
 #include "common/linux/log.hh"
 #include "common/linux/service_notice.hh"
 #include "common/linux/standard_streams.hh"
+#include "common/text/plural.hh"
 #include "server/config/config_file.hh"
 #include "server/config/options.hh"
 #include "server/listen/inherited_sockets.hh"
@@ -121,14 +122,14 @@ int check(const Options& options) {
     std::fputs(found.remarks.c_str(), stdout);
     const std::size_t mistakes = loaded.errors.size() + found.mistakes;
     if (mistakes != 0) {
-        print(stdout, fmt::format("{} mistakes; holdfast-server would {}", mistakes,
+        print(stdout, fmt::format("{}; holdfast-server would {}", counted(mistakes, "mistake"),
                                   loaded.errors.empty() ? "let nobody in where it needs these files"
                                   : starts && identity  ? "start without these files of the includedir"
                                                         : "not start"));
         return not_started;
     }
     std::fputs(found.disks.c_str(), stdout);
-    print(stdout, fmt::format("good: {} exports", loaded.config.exports.size()));
+    print(stdout, fmt::format("good: {}", counted(loaded.config.exports.size(), "export")));
     return good;
 }
 
@@ -217,8 +218,9 @@ int serve(const Options& options, Config config, InheritedSockets given, Daemon&
         log::warning("the kernel takes no filter for system calls (" + refused_calls.error() +
                      "); serving without one");
     }
-    log::notice(fmt::format("holdfast-server {} serves {} exports", HOLDFAST_VERSION, export_count));
-    manager.tell(fmt::format("READY=1\nSTATUS=Serving {} exports.", export_count));
+    log::notice(
+        fmt::format("holdfast-server {} serves {}", HOLDFAST_VERSION, counted(export_count, "export")));
+    manager.tell(fmt::format("READY=1\nSTATUS=Serving {}.", counted(export_count, "export")));
     switch (server.run()) {
         case Server::Outcome::clean: log::notice("stopped"); return good;
         case Server::Outcome::bereft: return fail("stopped, without the process that opens the disks");
@@ -239,7 +241,8 @@ int start(const Options& options) {
         log::error(fmt::format("{}: skipped; its exports are not served until it is mended", one));
     for (const Remark& one : loaded.warnings) log::warning(to_string(one));
     if (!loaded.errors.empty()) {
-        log::error(fmt::format("{} errors in the configuration; not started", loaded.errors.size()));
+        log::error(
+            fmt::format("{} in the configuration; not started", counted(loaded.errors.size(), "mistake")));
         return not_started;
     }
     ::signal(SIGPIPE, SIG_IGN);

@@ -18,6 +18,7 @@
 #include <set>
 
 #include "common/linux/log.hh"
+#include "common/text/plural.hh"
 #include "server/config/config_file.hh"
 #include "server/export/boot_identity.hh"
 #include "server/listen/listener.hh"
@@ -338,14 +339,14 @@ void Server::begin(Fd socket, const sockaddr_storage& from, const Listener& list
     Peer peer = peer_of(socket.get(), from);
     if (shared_.counts.count(ConnectionCounts::all) >= config_->maxconnections) {
         return turn_away(TurnedAway::max_connections,
-                         fmt::format("{} refused: there are maxconnections = {} connections", peer.name,
+                         fmt::format("{} refused: all connections are taken (maxconnections = {})", peer.name,
                                      config_->maxconnections));
     }
     const std::uint32_t limit = limit_of(peer.address);
     if (!places_.enter(peer.address, limit)) {
-        return turn_away(
-            TurnedAway::max_per_address,
-            fmt::format("{} refused: there are {} connections from there (maxperaddress)", peer.name, limit));
+        return turn_away(TurnedAway::max_per_address,
+                         fmt::format("{} refused: {} from there already (maxperaddress)", peer.name,
+                                     counted(limit, "connection")));
     }
     const bool known = peer.address && shared_.known_clients.has(*peer.address);
     // Who may use a UNIX socket is said by its owner and mode.
@@ -508,8 +509,8 @@ std::expected<void, std::string> Server::take_over(Reload::Result result) {
     config_ = std::make_shared<const Config>(std::move(loaded));
     warn_of_old_disks();
     shared_.buffer_memory.set_limit(config_->buffermemory);
-    log::notice(fmt::format("configuration read again: {} exports", config_->exports.size()));
-    manager_.tell(fmt::format("READY=1\nSTATUS=Serving {} exports.", config_->exports.size()));
+    log::notice(fmt::format("configuration read again: {}", counted(config_->exports.size(), "export")));
+    manager_.tell(fmt::format("READY=1\nSTATUS=Serving {}.", counted(config_->exports.size(), "export")));
     ask_look_around();
     return {};
 }
@@ -520,10 +521,10 @@ void Server::warn_of_old_disks() const {
         const DisksInUse::Others others = shared_.disks.others_than(one.name, one.path);
         if (others.connections == 0) continue;
         log::warning(
-            fmt::format("export {}: {} connection(s) still use {}; if {} is another disk, clients are "
-                        "refused until those "
-                        "have ended",
-                        one.name, others.connections, others.path, one.path));
+            fmt::format("export {}: {} still {} {}; if {} is another disk, clients are refused until "
+                        "no connection uses the old one",
+                        one.name, counted(others.connections, "connection"),
+                        others.connections == 1 ? "uses" : "use", others.path, one.path));
     }
 }
 
@@ -566,7 +567,7 @@ void Server::on_opener_gone() {
 }
 
 void Server::begin_stop(std::string_view why) {
-    log::notice(fmt::format("stopping {}: {} connections", why, connections_.size()));
+    log::notice(fmt::format("stopping {}: {}", why, counted(connections_.size(), "connection")));
     manager_.tell("STOPPING=1");
     reload_.reset();
     hold_accepting(true);

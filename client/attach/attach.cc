@@ -39,6 +39,7 @@
 #include "client/link/link_health.hh"
 #include "common/linux/log.hh"
 #include "common/linux/pause.hh"
+#include "common/text/plural.hh"
 
 namespace holdfast::client {
 namespace {
@@ -337,11 +338,11 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
     const std::uint32_t index = device.index;
     const std::string uri = found.targets[found.target].uri;
     if (found.link.offer.size != configuration.size)
-        report.note(fmt::format(
-            "{}: its size, {} bytes, is not a multiple of the block size {}; the last {} bytes cannot be "
-            "reached",
-            uri, found.link.offer.size, configuration.block_size,
-            found.link.offer.size - configuration.size));
+        report.note(
+            fmt::format("{}: its size, {}, is not a multiple of the block size {}; the last {} cannot be "
+                        "reached",
+                        uri, counted(found.link.offer.size, "byte"), configuration.block_size,
+                        counted(found.link.offer.size - configuration.size, "byte")));
     Fd link = std::move(found.link.socket);
     const auto failed = [&](Netlink& kernel, const SysError& error) {
         end_link(link);

@@ -9,6 +9,7 @@
 #include "client/control/status.hh"
 #include "client/link/link.hh"
 #include "common/text/json.hh"
+#include "common/text/plural.hh"
 #include "common/text/printable.hh"
 
 namespace holdfast::client {
@@ -137,8 +138,8 @@ ExitCode run_list(const ListOptions& options) {
     if (options.with_details) look_at_exports(endpoint, listing->exports);
     say(options.json ? as_json(listing->exports) : as_text(listing->exports));
     if (listing->left_out == 0) return ExitCode::ok;
-    complain(fmt::format("{}: {} exports are left out: there is room for {} MiB of names and descriptions",
-                         to_uri(options.server), listing->left_out, most_text >> 20));
+    complain(fmt::format("{}: {} left out: there is room for {} MiB of names and descriptions",
+                         to_uri(options.server), counted(listing->left_out, "export"), most_text >> 20));
     return ExitCode::failure;
 }
 

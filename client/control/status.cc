@@ -12,6 +12,7 @@
 
 #include "common/protocol/constants.hh"
 #include "common/text/json.hh"
+#include "common/text/plural.hh"
 
 namespace holdfast::client {
 namespace {
@@ -127,7 +128,7 @@ std::string lease_words(const DeviceStatus& status) {
     else
         words += fmt::format("for {}, {} left", duration_words(status.lease_seconds),
                              duration_words(status.lease_left_seconds));
-    return words + fmt::format(", renewed {} times", status.lease_renewals);
+    return words + fmt::format(", renewed {}", counted(status.lease_renewals, "time"));
 }
 
 }  // namespace
@@ -227,14 +228,14 @@ std::string to_text(const DeviceStatus& status) {
             row("stall", fmt::format("longest {}", short_duration_words(status.longest_stall_ms)));
         if (status.in_flight > 0)
             row("in flight",
-                fmt::format("{} requests{}", status.in_flight,
+                fmt::format("{}{}", counted(status.in_flight, "request"),
                             status.in_flight_age_ms == 0
                                 ? ""
                                 : ", no answer for " + short_duration_words(status.in_flight_age_ms)));
         if (status.cache_lost > 0)
-            row("lost cache", fmt::format("{} times a server's machine restarted while writes may have been "
+            row("lost cache", fmt::format("{} a server's machine restarted while writes may have been "
                                           "unflushed",
-                                          status.cache_lost));
+                                          counted(status.cache_lost, "time")));
         if (!status.interface.empty()) row("DHCP lease", lease_words(status));
         if (!status.lease_problem.empty()) row("", std::string(status.lease_problem.view()));
         row("daemon", fmt::format("pid {}, {} KiB locked, {} KiB resident", status.daemon_pid,

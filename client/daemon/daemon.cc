@@ -23,6 +23,7 @@
 #include "client/link/link_health.hh"
 #include "client/process/capabilities.hh"
 #include "common/linux/log.hh"
+#include "common/text/plural.hh"
 
 namespace holdfast::client {
 namespace {
@@ -317,9 +318,8 @@ void Daemon::log_link(log::Level level, const LineText& line) {
 
 void Daemon::mind_log(Clock::time_point now) {
     if (const auto summary = log_limit_.due(now))
-        log::warning(
-            LineText::of("{}: {} more lines about its link in the last {} s, of which the last is: {}",
-                         name(), summary->lines, summary->during.count(), left_out_));
+        log::warning(LineText::of("{}: {} about its link in the last {} s, of which the last is: {}", name(),
+                                  counted(summary->lines, "more line"), summary->during.count(), left_out_));
 }
 
 void Daemon::cut_link() {

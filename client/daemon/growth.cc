@@ -3,6 +3,7 @@
 #include "client/daemon/growth.hh"
 
 #include "client/daemon/request_timer.hh"
+#include "common/text/plural.hh"
 
 namespace holdfast::client {
 
@@ -17,9 +18,9 @@ LineText reason_to_wait(const GrowthFacts& facts) {
     if (facts.in_flight == 0)
         return "the new link has not answered yet; the device grows by itself when it has";
     return LineText::of(
-        "{} requests are in flight, and a change of size would hold every nbd device until the server has "
-        "answered them; the device grows by itself when that is certain",
-        facts.in_flight);
+        "the device has {} in flight, and a change of size would hold every nbd device until the server has "
+        "answered; the device grows by itself when that is certain",
+        counted(facts.in_flight, "request"));
 }
 
 }  // namespace holdfast::client

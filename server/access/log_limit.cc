@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "common/text/plural.hh"
+
 namespace holdfast::server {
 
 LogLimit::Verdict LogLimit::ask(Clock::time_point now) {
@@ -28,10 +30,9 @@ LogLimit::Verdict LogLimit::ask(Clock::time_point now) {
 void LogLimit::write(log::Level level, std::string_view text) {
     const Verdict verdict = ask(Clock::now());
     if (!verdict.allowed) return;
-    log::write(level, verdict.left_out == 0
-                          ? std::string(text)
-                          : fmt::format("{} ({} lines about other refusals were left out before it)", text,
-                                        verdict.left_out));
+    log::write(level, verdict.left_out == 0 ? std::string(text)
+                                            : fmt::format("{} ({} about other refusals left out before it)",
+                                                          text, counted(verdict.left_out, "line")));
 }
 
 }  // namespace holdfast::server

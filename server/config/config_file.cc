@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "common/linux/text_file.hh"
+#include "common/text/plural.hh"
 #include "server/access/access_file.hh"
 #include "server/config/config_packing.hh"
 #include "server/process/apart.hh"
@@ -236,9 +237,8 @@ std::string fault_of_path(const std::string& path, std::uint64_t filesize) {
     if (::stat(path.c_str(), &status) == 0) {
         const auto size = static_cast<std::uint64_t>(status.st_size);
         if (!S_ISREG(status.st_mode) || size >= filesize) return {};
-        return fmt::format(
-            "{} has {} bytes, fewer than filesize = {}; clients are refused until it is larger", path, size,
-            filesize);
+        return fmt::format("{} has {}, fewer than filesize = {}; clients are refused until it is larger",
+                           path, counted(size, "byte"), filesize);
     }
     if (errno == ENOENT && filesize != 0) return {};  // it is made when the first client comes
     return fmt::format("{}: {}; clients are refused until it is there", path,

@@ -15,6 +15,7 @@
 #include <array>
 
 #include "common/linux/log.hh"
+#include "common/text/plural.hh"
 #include "server/process/thread.hh"
 #include "server/transport/socket_io.hh"
 
@@ -66,7 +67,7 @@ bool awaits_acknowledgement(int socket) {
 std::string size_text(std::uint64_t bytes) {
     if (bytes >= 10ULL << 30) return fmt::format("{} GiB", bytes >> 30);
     if (bytes >= 10ULL << 20) return fmt::format("{} MiB", bytes >> 20);
-    return fmt::format("{} bytes", bytes);
+    return fmt::format("{}", counted(bytes, "byte"));
 }
 
 }  // namespace

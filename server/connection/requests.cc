@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "common/linux/log.hh"
+#include "common/text/plural.hh"
 #include "server/connection/block_status.hh"
 
 namespace holdfast::server {
@@ -168,8 +169,8 @@ ReplyHead Requests::reply_failed_at(const Request& request, const SysError& erro
 ReplyHead Requests::refuse(const Request& request, ErrorCode error) {
     const std::string_view why = nbd::reason_of_refusal(request, offer_, error);
     const std::string text =
-        fmt::format("{}: request {} ({} bytes at {}, flags {:#x}) refused with {}: {}", label_,
-                    request.command, request.length, request.offset, request.flags, nbd::name_of(error), why);
+        fmt::format("{}: request {} ({} at {}, flags {:#x}) refused with {}: {}", label_, request.command,
+                    counted(request.length, "byte"), request.offset, request.flags, nbd::name_of(error), why);
     // A mistake of the client's that its user sees as a failing disk, and can mend.
     if (!nbd::is_aligned(request, offer_) && !std::exchange(logged_unaligned_, true)) {
         log::warning(fmt::format("{}, {} bytes; set the client's block size, or cache = writeback here", text,
@@ -184,10 +185,10 @@ ReplyHead Requests::refuse(const Request& request, ErrorCode error) {
 void Requests::log_failure(const Request& request, const SysError& error) {
     ++failures_;
     if (failures_ > 16 && !std::has_single_bit(failures_)) return;
-    log::error(fmt::format(
-        "{}: {} of {} bytes at {}: {}{}", label_, nbd::name_of(static_cast<Command>(request.command)),
-        request.length, request.offset, error.message(),
-        failures_ > 16 ? fmt::format(" ({} failures on this connection)", failures_) : ""));
+    log::error(
+        fmt::format("{}: {} of {} at {}: {}{}", label_, nbd::name_of(static_cast<Command>(request.command)),
+                    counted(request.length, "byte"), request.offset, error.message(),
+                    failures_ > 16 ? fmt::format(" ({} failures on this connection)", failures_) : ""));
 }
 
 }  // namespace holdfast::server

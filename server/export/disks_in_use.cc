@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "common/text/plural.hh"
+
 namespace holdfast::server {
 namespace {
 
@@ -26,11 +28,10 @@ std::optional<std::string> DisksInUse::find_conflict(const std::string& name, co
     if (count == 0) return std::nullopt;
     const Use& other = *std::ranges::find_if(found->second, in_the_way);
     return fmt::format(
-        "{} is another disk than the one that was exported before; {} connection{} still {} that ({}); "
-        "connect "
-        "again when {} ended",
-        use.path, count, count == 1 ? "" : "s", count == 1 ? "uses" : "use", other.path,
-        count == 1 ? "it has" : "they have");
+        "{} is another disk than the one that was exported before; {} still {} that ({}); connect again "
+        "when {} ended",
+        use.path, counted(static_cast<std::uint64_t>(count), "connection"), count == 1 ? "uses" : "use",
+        other.path, count == 1 ? "it has" : "they have");
 }
 
 std::optional<std::string> DisksInUse::conflict(const std::string& name, const Use& use) const {

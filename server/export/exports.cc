@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "common/linux/log.hh"
+#include "common/text/plural.hh"
 
 namespace holdfast::server {
 
@@ -45,8 +46,8 @@ std::string printable(std::string_view name) {
 
 std::expected<Offer, std::string> make_offer(const ExportConfig& config, const VolumeTraits& traits) {
     if (config.filesize > traits.size) {
-        return std::unexpected(fmt::format("{} has {} bytes, fewer than filesize = {}", config.path,
-                                           traits.size, config.filesize));
+        return std::unexpected(fmt::format("{} has {}, fewer than filesize = {}", config.path,
+                                           counted(traits.size, "byte"), config.filesize));
     }
     Offer offer;
     offer.size = config.filesize != 0 ? config.filesize : traits.size;
@@ -259,10 +260,10 @@ std::expected<void, Refusal> ClientExports::wait_for_fence(const nbd::SessionReq
                               : fmt::format("took its place in the session, with generation {} after {}",
                                             request.generation, one.generation);
         log::notice(fmt::format(
-            "export {}: {} fenced: {} {}; waited {:.3f} s for what it had with the disk, {} bytes of its "
-            "requests are thrown away",
+            "export {}: {} fenced: {} {}; waited {:.3f} s for what it had with the disk, {} of its requests "
+            "thrown away",
             claim_->config->name, one.peer, peer_.name, successor,
-            std::chrono::duration<double>(waited).count(), one.unread));
+            std::chrono::duration<double>(waited).count(), counted(one.unread, "byte")));
     }
     const char* why = "";
     switch (outcome) {
@@ -315,13 +316,14 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
     if (!shared_.counts.enter(ConnectionCounts::all, config_->maxconnections)) {
         shared_.statistics.turned_away(TurnedAway::max_connections);
         const std::string why =
-            fmt::format("there are maxconnections = {} connections", config_->maxconnections);
+            fmt::format("all connections are taken (maxconnections = {})", config_->maxconnections);
         return refuse(config, OptionReply::err_policy, why, why);
     }
     if (!shared_.counts.enter(config.name, config.maxconnections)) {
         shared_.counts.leave(ConnectionCounts::all);
         shared_.statistics.turned_away(TurnedAway::export_connections);
-        const std::string why = fmt::format("it has maxconnections = {} connections", config.maxconnections);
+        const std::string why =
+            fmt::format("all its connections are taken (maxconnections = {})", config.maxconnections);
         return refuse(config, OptionReply::err_policy, why, why);
     }
     std::expected<VolumeUse, VolumeRefusal> use =

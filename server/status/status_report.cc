@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "common/text/json.hh"
+#include "common/text/plural.hh"
 #include "common/text/utf8.hh"
 
 namespace holdfast::server {
@@ -77,19 +78,19 @@ Text short_id(const nbd::Uuid& id) {
 }
 
 Text size_text(std::uint64_t bytes) {
-    constexpr std::array units{"bytes", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    constexpr std::array units{"byte", "KiB", "MiB", "GiB", "TiB", "PiB"};
     std::size_t unit = 0;
     while (bytes >= 10240 && unit + 1 < units.size()) {
         bytes >>= 10;
         ++unit;
     }
-    return fmt::format("{} {}", bytes, units[unit]);
+    return unit == 0 ? fmt::format("{}", counted(bytes, units[0])) : fmt::format("{} {}", bytes, units[unit]);
 }
 
 Text figures(const Tally& tally) {
-    return fmt::format("{} requests ({} with errors, {} in flight), {} read, {} written", tally.requests(),
-                       tally.errors(), tally.in_flight, size_text(tally.bytes_out()),
-                       size_text(tally.bytes_in()));
+    return fmt::format("{} ({} with errors, {} in flight), {} read, {} written",
+                       counted(tally.requests(), "request"), tally.errors(), tally.in_flight,
+                       size_text(tally.bytes_out()), size_text(tally.bytes_in()));
 }
 
 Text json_tally(const Tally& tally) {
@@ -119,12 +120,12 @@ std::string to_text(const StatusReport& report) {
     }
     if (!away.empty()) add(text, "turned away:{}\n", away.substr(0, away.size() - 1));
     for (const StatusReport::Export& one : report.exports) {
-        add(text, "\nexport {} ({}): {} connections, {} since the start; {}\n", plain(one.name),
-            one.path.empty() ? "removed" : plain(one.path), one.connections, one.connections_total,
-            figures(one.tally));
+        add(text, "\nexport {} ({}): {}, {} since the start; {}\n", plain(one.name),
+            one.path.empty() ? "removed" : plain(one.path), counted(one.connections, "connection"),
+            one.connections_total, figures(one.tally));
         if (!one.old_path.empty())
-            add(text, "    waits for {} connections that still use {}\n", one.old_connections,
-                plain(one.old_path));
+            add(text, "    waits for {} that still {} {}\n", counted(one.old_connections, "connection"),
+                one.old_connections == 1 ? "uses" : "use", plain(one.old_path));
         for (const auto& client : report.clients) {
             if (client.facts.export_name != one.name) continue;
             add(text, "    {}{}, cache {}, since {}: {}\n", plain(client.facts.peer),

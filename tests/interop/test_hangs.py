@@ -435,7 +435,7 @@ def stopped_opener_and_full_log(bench: Bench) -> None:
         server.signal(signal.SIGHUP)
         dial(server).close()
         log = b""
-        while b" serves 1 exports" not in log:  # kept for the reader all the while
+        while b" serves 1 export" not in log:  # kept for the reader all the while
             assert select.select([reader], [], [], 60)[0], log
             log += os.read(reader, 4096)
         server.signal(signal.SIGTERM)
@@ -457,4 +457,4 @@ def log_on_a_dead_disk(bench: Bench) -> None:
         server.signal(signal.SIGTERM)
         assert server.process.wait(timeout=60) == 0
         hang.release()
-        wait_for(lambda: b" serves 1 exports" in hang.content and b"stopped" in hang.content, "the lines")
+        wait_for(lambda: b" serves 1 export" in hang.content and b"stopped" in hang.content, "the lines")

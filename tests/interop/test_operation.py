@@ -162,11 +162,11 @@ def other_disk(bench: Bench) -> None:
     config = bench.folder / "server.conf"
     config.write_text(config.read_text().replace(str(first), str(second)).replace(str(image), str(next_image)))
     server.signal(signal.SIGHUP)
-    server.wait_for_log(f"export disk: 1 connection(s) still use {first}")
+    server.wait_for_log(f"export disk: 1 connection still uses {first}")
     server.wait_for_log("configuration read again")
     assert refused(server.uri("disk"))
     server.wait_for_log(f"{second} is another disk than the one that was exported before; 1 connection still uses that ({first})")
-    assert f"waits for 1 connections that still use {first}" in output(bench.server_program, "status", "--socket", sock)
+    assert f"waits for 1 connection that still uses {first}" in output(bench.server_program, "status", "--socket", sock)
     # Of read-only disks, who has the old one is not given the new one beside it, and others are.
     assert refused(server.uri("golden"))
     with socket.socket() as other:

@@ -64,4 +64,4 @@ def long_list(bench: Bench) -> None:
         server.join()
     kept = room // 4096
     assert done.stdout.count("xxx... (4096 bytes)\n") == kept, len(done.stdout.splitlines())
-    assert f"{count - kept} exports are left out" in done.stderr and done.returncode == 1, (done.returncode, done.stderr[-300:])
+    assert f"{count - kept} exports left out" in done.stderr and done.returncode == 1, (done.returncode, done.stderr[-300:])

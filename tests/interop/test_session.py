@@ -195,7 +195,7 @@ def unread(bench: Bench) -> None:
         server.wait_for_log("closed: fenced")
         assert read(new, 0, MIB) == NEW * MIB
     thrown = re.search(r"export disk: 127\.0\.0\.1:\d+ fenced: 127\.0\.0\.1:\d+ took its place .* generation 2 after 1; .*"
-                       r" (\d+) bytes of its requests are thrown away", server.log())
+                       r" (\d+) bytes of its requests thrown away", server.log())
     assert thrown and int(thrown[1]) > 0, server.log()
     assert server.log().count(" fenced: ") == 1
 

@@ -57,5 +57,5 @@ TEST_CASE("a device does not grow while requests are stuck, or may wait for a li
 
 TEST_CASE("who waits for a growth is told what for") {
     CHECK(reason_to_wait(idle()).view().find("not answered") != std::string_view::npos);
-    CHECK(reason_to_wait(busy()).view().starts_with("7 requests are in flight"));
+    CHECK(reason_to_wait(busy()).view().starts_with("the device has 7 requests in flight"));
 }

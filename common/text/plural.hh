@@ -1,0 +1,31 @@
+// Counts in messages: "1 export", "2 exports".
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <string_view>
+
+namespace holdfast {
+
+struct Counted {
+    std::uint64_t count;
+    std::string_view noun;  // in the singular; its plural has an s
+};
+
+// For fmt, which writes it without an allocation.
+[[nodiscard]] constexpr Counted counted(std::uint64_t count, std::string_view noun) noexcept {
+    return {count, noun};
+}
+
+}  // namespace holdfast
+
+template <>
+struct fmt::formatter<holdfast::Counted> {
+    constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+    template <class Context>
+    auto format(const holdfast::Counted& counted, Context& context) const {
+        return fmt::format_to(context.out(), "{} {}{}", counted.count, counted.noun,
+                              counted.count == 1 ? "" : "s");
+    }
+};
