@@ -79,6 +79,7 @@ struct ExportConfig {
     std::chrono::seconds timeout{0};        // idle for longer: disconnected. 0: never
     std::chrono::seconds stalltimeout{60};  // takes nothing of a reply for longer: disconnected
     std::uint64_t filesize = 0;             // 0: the volume's own
+    bool filesize_is_wrong = false;  // a mistake was reported; whether a missing file is made is unknown
     VirtStyle virtstyle = VirtStyle::ip_literal;
     unsigned virt_prefix = 0;                            // gives meaning to cidr_hash
     std::uint16_t port = 0;                              // 0: no port of its own

@@ -277,7 +277,7 @@ Surroundings look_around(const Config& config, const HangingPaths& left_out) {
         exports.push_back(&one);
     };
     for (const ExportConfig& one : config.exports) {
-        if (!one.path.empty() && !one.is_virtual()) {
+        if (!one.path.empty() && !one.filesize_is_wrong && !one.is_virtual()) {
             add(one, one.path, [path = one.path, size = one.filesize] {
                 return Found{{}, fault_of_path(path, size)};
             });

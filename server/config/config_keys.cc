@@ -3,6 +3,7 @@
 #include "server/config/config_keys.hh"
 
 #include <limits>
+#include <utility>
 
 #include "common/protocol/export_identity.hh"
 #include "common/text/utf8.hh"
@@ -41,7 +42,9 @@ constexpr GenericKey generic_table[] = {
     {"group", [](Generic& g, ConfigValue& v) { g.config.group = v.text(); }},
     {"includedir",
      [](Generic& g, ConfigValue& v) {
-         if (!v.empty()) g.includedir = {v.absolute_path(), v.place()};
+         if (v.empty()) return;
+         std::string path = v.absolute_path();
+         if (!v.is_wrong()) g.includedir = {std::move(path), v.place()};
      }},
     {"keyfile", [](Generic&, ConfigValue& v) { v.refuse_if_set(no_tls); }},
     {"listenaddr",
@@ -155,8 +158,11 @@ constexpr ExportKey export_table[] = {
     {"cowdir", [](ExportConfig&, ConfigValue& v) { v.warn_not_supported("there is no copy on write"); }},
     {"datalog", [](ExportConfig&, ConfigValue& v) { v.warn_not_supported("it writes no transaction logs"); }},
     {"exportname", [](ExportConfig& e, ConfigValue& v) { e.path = v.absolute_path(); }},
-    {"filesize", [](ExportConfig& e,
-                    ConfigValue& v) { e.filesize = v.number(0, std::numeric_limits<std::int64_t>::max()); }},
+    {"filesize",
+     [](ExportConfig& e, ConfigValue& v) {
+         e.filesize = v.number(0, std::numeric_limits<std::int64_t>::max());
+         e.filesize_is_wrong = v.is_wrong();
+     }},
     {"flush", [](ExportConfig& e, ConfigValue& v) { e.flush = v.boolean(); }},
     {"force_tls", [](ExportConfig&, ConfigValue& v) { v.refuse_if_true(no_tls); }},
     {"fua", [](ExportConfig& e, ConfigValue& v) { e.fua = v.boolean(); }},

@@ -50,6 +50,7 @@ bool is_host(std::string_view text) {
 }
 
 void ConfigValue::error(std::string_view text) {
+    wrong_ = true;
     errors_.push_back({entry_.place, fmt::format("{}: {}", entry_.key, text)});
 }
 
@@ -80,11 +81,10 @@ std::uint16_t ConfigValue::port() {
 }
 
 std::string ConfigValue::absolute_path() {
-    if (!entry_.value.starts_with('/')) {
-        error(fmt::format("\"{}\" is not a path from the root: it must begin with \"/\"{}", entry_.value,
-                          clue(entry_.value)));
-    }
-    return entry_.value;
+    if (entry_.value.starts_with('/')) return entry_.value;
+    error(fmt::format("\"{}\" is not a path from the root: it must begin with \"/\"{}", entry_.value,
+                      clue(entry_.value)));
+    return {};
 }
 
 std::vector<std::string> ConfigValue::addresses() {

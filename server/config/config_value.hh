@@ -24,6 +24,7 @@ public:
     // A decimal number in the range. `least` after a mistake.
     [[nodiscard]] std::uint64_t number(std::uint64_t least, std::uint64_t most);
     [[nodiscard]] std::uint16_t port();
+    // Empty after a mistake.
     [[nodiscard]] std::string absolute_path();
     // A comma-separated list of addresses; empty for all.
     [[nodiscard]] std::vector<std::string> addresses();
@@ -37,11 +38,14 @@ public:
 
     void error(std::string_view text);
     void warning(std::string_view text);
+    // A mistake was reported.
+    [[nodiscard]] bool is_wrong() const { return wrong_; }
 
 private:
     const IniEntry& entry_;
     std::vector<Remark>& errors_;
     std::vector<Remark>& warnings_;
+    bool wrong_ = false;
 };
 
 // Whether it can be a host's name or a numeric address. Purely by its letters.

@@ -559,6 +559,17 @@ TEST_CASE(
     CHECK(read_arguments({"a=/a"}).config.statussocket.empty());
 }
 
+TEST_CASE("a wrong includedir is not read, and a wrong filesize or exportname draws no warning of the file") {
+    ConfigReader reader;
+    reader.add_main("conf",
+                    "[generic]\nincludedir = rel\n[a]\nexportname = rel\n"
+                    "[b]\nexportname = /nonexistent/b\nfilesize = 10G\n");
+    CHECK_FALSE(reader.includedir().has_value());
+    const Config config = reader.finish();
+    CHECK(reader.errors().size() == 3);
+    CHECK(look_around(config).warnings.empty());
+}
+
 TEST_CASE("limits of zero and beyond all measure are mistakes") {
     const Read result = read(
         "[generic]\nmaxperaddress = 0\n[a]\nexportname = /a\nstalltimeout = 0\n[b]\nexportname = "
