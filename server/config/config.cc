@@ -18,6 +18,10 @@ namespace {
 constexpr std::string_view command_line = "command line";
 constexpr std::string_view known_sections = "[generic] or [EXPORT]";
 
+std::string whereabouts(const Place& place) {
+    return place.file == command_line ? "on the command line" : "at " + to_string(place);
+}
+
 template <class Keys>
 std::vector<std::string_view> names_of(const Keys& keys) {
     std::vector<std::string_view> names;
@@ -168,7 +172,8 @@ void ConfigReader::add_included(std::string_view file, std::string_view text) {
 void ConfigReader::take_generic(const IniSection& section) {
     if (generic_place_) {
         return add_error(section.place,
-                         fmt::format("[generic] again; it stands at {}", to_string(*generic_place_)));
+                         fmt::format("[generic]: defined again, first {}; merge the two sections",
+                                     whereabouts(*generic_place_)));
     }
     generic_place_ = section.place;
     apply_keys(section, generic_keys(), generic_, errors_, warnings_, [](std::string_view name) {
@@ -206,8 +211,8 @@ void ConfigReader::add_export(ExportConfig made) {
     }
     const auto [earlier, first] = sections_.try_emplace(made.name, made.place);
     if (!first) {
-        return add_error(made.place,
-                         fmt::format("[{}] again; it stands at {}", made.name, to_string(earlier->second)));
+        return add_error(made.place, fmt::format("[{}]: defined again, first {}; rename or remove one",
+                                                 made.name, whereabouts(earlier->second)));
     }
     generic_.config.exports.push_back(std::move(made));
 }

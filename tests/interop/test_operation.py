@@ -102,7 +102,7 @@ def check_all_files(bench: Bench) -> None:
     text = output(bench.server_program, "--check", "--config", main, status=1)
     for place in (f"{main}:4: error: maxperaddres: unknown key; did you mean maxperaddress?", f"{main}:5: error: statussocket",
                   "error: user", f"{one}:5: error: ", f"{two}:2: error: exportname", f"{two}:3: error: stalltimeout",
-                  f"{two}:4: error: [one] again", f"{two}:6: error: [three]: port 12345", f"{two}:9: error: ",
+                  f"{two}:4: error: [one]: defined again", f"{two}:6: error: [three]: port 12345", f"{two}:9: error: ",
                   f"{allow}:2: error: \"127.0.0.1/64\"", f"{allow}:2: error: \"nobody\"",
                   f"{main}:6: warning: [late]: {bench.folder}/late"):
         assert place in text, f"{place} in:\n{text}"

@@ -412,7 +412,7 @@ TEST_CASE("all mistakes are found, not only the first") {
     CHECK(has(result.errors, 5, "readonly"));
     CHECK(has(result.errors, 6, "begin with \"/\""));
     CHECK(has(result.errors, 7, "exportname is missing"));
-    CHECK(has(result.errors, 8, "[a] again; it stands at conf:4"));
+    CHECK(has(result.errors, 8, "[a]: defined again, first at conf:4"));
 }
 
 TEST_CASE("an export needs a file, a name, and to be the only one of its name") {
@@ -421,7 +421,7 @@ TEST_CASE("an export needs a file, a name, and to be the only one of its name") 
     CHECK(has(read("[" + std::string(4097, 'n') + "]\nexportname = /x\n").errors, 1, "4096"));
     CHECK(read("[" + std::string(4096, 'n') + "]\nexportname = /x\n").errors.empty());
     CHECK(has(read("[a]\nexportname = /x\n", "[a]\nexportname = /y\n").errors, 1,
-              "again; it stands at conf:1"));
+              "defined again, first at conf:1"));
 }
 
 TEST_CASE("a configuration without exports is an error") {
@@ -431,7 +431,7 @@ TEST_CASE("a configuration without exports is an error") {
 
 TEST_CASE("[generic] stands once, in the main file, wherever it likes") {
     CHECK(read("[a]\nexportname = /x\n[generic]\nport = 99\n").errors.empty());
-    CHECK(has(read("[generic]\n[a]\nexportname = /x\n[generic]\n").errors, 4, "[generic] again"));
+    CHECK(has(read("[generic]\n[a]\nexportname = /x\n[generic]\n").errors, 4, "[generic]: defined again"));
     CHECK(has(read("[a]\nexportname = /x\n", "[generic]\nport = 99\n").errors, 1,
               "main configuration file only"));
 }
@@ -498,7 +498,9 @@ TEST_CASE("exports of the command line") {
         CAPTURE(wrong);
         CHECK(read_arguments({wrong}).errors.size() == 1);
     }
-    CHECK(read_arguments({"a=/x", "a=/y"}).errors.size() == 1);
+    const Read twice = read_arguments({"a=/x", "a=/y"});
+    REQUIRE(twice.errors.size() == 1);
+    CHECK(twice.errors[0].text == "[a]: defined again, first on the command line; rename or remove one");
 }
 
 TEST_CASE("addresses of the command line") {
