@@ -109,15 +109,21 @@ Findings find_apart(const Config& config, const std::string& config_path) {
     return {1, lines_of({{{config_path, 0}, "the disks were not looked at: " + why}}, "error"), {}};
 }
 
+// The place of the key, and of the file where the fault is the default user's or the name service's.
+Remark remark_of(const IdentityFault& fault, const Config& config, const std::string& config_path) {
+    const Place& place = fault.of_group ? config.group_place : config.user_place;
+    return {place.file.empty() ? Place{config_path, 0} : place, fault.text};
+}
+
 // Everything that can be said of the configuration, for a person or a script at a terminal.
 int check(const Options& options) {
     const ConfigTexts texts = read_config_files_apart(options);
     LoadedConfig loaded = make_config(options, texts);
     const bool starts = make_config_for_start(options, texts).errors.empty();
-    const std::expected<std::optional<Identity>, std::string> identity =
+    const std::expected<std::optional<Identity>, IdentityFault> identity =
         find_identity(loaded.config.user, loaded.config.group);
     const Findings found = find_apart(loaded.config, options.config);
-    if (!identity) loaded.errors.push_back({{options.config, 0}, identity.error()});
+    if (!identity) loaded.errors.push_back(remark_of(identity.error(), loaded.config, options.config));
     std::fputs((lines_of(loaded.errors, "error") + lines_of(loaded.warnings, "warning")).c_str(), stdout);
     std::fputs(found.remarks.c_str(), stdout);
     const std::size_t mistakes = loaded.errors.size() + found.mistakes;
@@ -174,7 +180,7 @@ std::expected<void, std::string> give_up_domain() {
 }
 
 // Whom to become. A service manager may have done it already.
-std::expected<std::optional<Identity>, std::string> whom_to_become(const Config& config) {
+std::expected<std::optional<Identity>, IdentityFault> whom_to_become(const Config& config) {
     auto identity = find_identity(config.user, config.group);
     if (!identity) return identity;
     if (*identity && ::geteuid() != 0 && (*identity)->uid != ::geteuid()) {
@@ -193,8 +199,8 @@ std::expected<std::optional<Identity>, std::string> whom_to_become(const Config&
 
 // Detached, bound, without privileges, announced: then it serves.
 int serve(const Options& options, Config config, InheritedSockets given, Daemon& daemon) {
-    const std::expected<std::optional<Identity>, std::string> identity = whom_to_become(config);
-    if (!identity) return fail(identity.error());
+    const std::expected<std::optional<Identity>, IdentityFault> identity = whom_to_become(config);
+    if (!identity) return fail(to_string(remark_of(identity.error(), config, options.config)));
     const std::size_t export_count = config.exports.size();
     Server server(options, std::move(config), *identity, std::move(given));
     if (const auto prepared = server.prepare(!daemon.detached()); !prepared) return fail(prepared.error());

@@ -149,6 +149,7 @@ void ConfigReader::add_error(Place place, std::string text) {
 }
 
 void ConfigReader::add_main(std::string_view file, std::string_view text) {
+    main_file_ = file;
     for (const IniSection& section : scan_ini(file, text, known_sections, errors_)) {
         if (section.name == "generic") {
             take_generic(section);
@@ -364,8 +365,8 @@ void ConfigReader::check_flush() {
 
 Config ConfigReader::finish() {
     if (generic_.config.exports.empty() && errors_.empty()) {
-        const std::string file = generic_place_ ? generic_place_->file : std::string("the configuration");
-        add_error({file, 0}, "there is no export in it; write a section like [root] with an exportname");
+        add_error({main_file_, 0},
+                  "there is no export in it; write a section like [root] with an exportname");
     }
     make_listens();
     check_cache_modes();

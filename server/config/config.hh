@@ -101,7 +101,9 @@ struct ExportConfig {
 
 struct Config {
     std::string user;
+    Place user_place;  // valid only if there is a user
     std::string group;
+    Place group_place;  // valid only if there is a group
     bool allowlist = false;
     std::uint32_t maxconnections = 1024;  // all exports together
     // From one IPv4 address or IPv6 /64 network. None: a quarter of maxconnections, and no limit to this
@@ -170,6 +172,7 @@ private:
 
     Generic generic_;
     std::vector<Listen> listen_arguments_;
+    std::string main_file_;
     std::optional<Place> generic_place_;
     std::optional<IncludeDir> includedir_;
     std::map<std::string, Place, std::less<>> sections_;

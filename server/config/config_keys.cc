@@ -39,7 +39,11 @@ constexpr GenericKey generic_table[] = {
     {"certfile", [](Generic&, ConfigValue& v) { v.refuse_if_set(no_tls); }},
     {"duallisten", [](Generic& g, ConfigValue& v) { g.duallisten = v.boolean(); }},
     {"force_tls", [](Generic&, ConfigValue& v) { v.refuse_if_true(no_tls); }},
-    {"group", [](Generic& g, ConfigValue& v) { g.config.group = v.text(); }},
+    {"group",
+     [](Generic& g, ConfigValue& v) {
+         g.config.group = v.text();
+         g.config.group_place = v.place();
+     }},
     {"includedir",
      [](Generic& g, ConfigValue& v) {
          if (v.empty()) return;
@@ -73,7 +77,11 @@ constexpr GenericKey generic_table[] = {
          if (g.unixsock.size() > longest_socket_path)
              v.error("the path is longer than the 107 bytes that a UNIX socket may have");
      }},
-    {"user", [](Generic& g, ConfigValue& v) { g.config.user = v.text(); }},
+    {"user",
+     [](Generic& g, ConfigValue& v) {
+         g.config.user = v.text();
+         g.config.user_place = v.place();
+     }},
     // our own
     {"buffermemory", [](Generic& g, ConfigValue& v) { g.config.buffermemory = v.number(0, 1ULL << 40); }},
     {"handshaketimeout",

@@ -15,7 +15,7 @@ namespace holdfast::server {
 
 namespace {
 
-using Found = std::expected<std::optional<Identity>, std::string>;
+using Found = std::expected<std::optional<Identity>, IdentityFault>;
 
 std::vector<gid_t> groups_of(const Identity& identity) {
     int count = 64;
@@ -37,14 +37,17 @@ Found look_up(const std::string& user, const std::string& group) {
     Identity identity{::getuid(), ::getgid(), user, {}};
     if (!user.empty()) {
         const passwd* entry = ::getpwnam(user.c_str());
-        if (entry == nullptr) return std::unexpected(fmt::format("user = {}: there is no such user", user));
+        if (entry == nullptr)
+            return std::unexpected(
+                IdentityFault{false, fmt::format("user = {}: there is no such user", user)});
         identity.uid = entry->pw_uid;
         identity.gid = entry->pw_gid;
     }
     if (!group.empty()) {
         const ::group* entry = ::getgrnam(group.c_str());
         if (entry == nullptr)
-            return std::unexpected(fmt::format("group = {}: there is no such group", group));
+            return std::unexpected(
+                IdentityFault{true, fmt::format("group = {}: there is no such group", group)});
         identity.gid = entry->gr_gid;
     }
     if (!user.empty()) identity.groups = groups_of(identity);
@@ -53,14 +56,18 @@ Found look_up(const std::string& user, const std::string& group) {
 
 }  // namespace
 
-std::expected<std::optional<Identity>, std::string> find_identity(const std::string& user,
-                                                                  const std::string& group) {
+Found find_identity(const std::string& user, const std::string& group) {
     constexpr std::chrono::seconds patience{10};
     const auto answer = ask_helper(
         [&] {
             const Found found = look_up(user, group);
-            if (!found) return refusal(OpenerStatus::refused, found.error());
             OpenerAnswer made;
+            made.packed.number(std::uint8_t{found.has_value()});
+            if (!found) {
+                made.packed.number(std::uint8_t{found.error().of_group});
+                made.packed.text(found.error().text);
+                return made;
+            }
             if (!*found) return made;
             made.packed.text((*found)->user);
             made.packed.number((*found)->uid);
@@ -70,10 +77,15 @@ std::expected<std::optional<Identity>, std::string> find_identity(const std::str
         },
         patience);
     if (!answer && answer.error().starts_with("no answer"))
-        return std::unexpected(fmt::format("user = {}, group = {}: {}", user, group, answer.error()));
-    if (!answer) return std::unexpected(answer.error());
-    if (answer->bytes.empty()) return std::nullopt;
+        return std::unexpected(
+            IdentityFault{false, fmt::format("user = {}, group = {}: {}", user, group, answer.error())});
+    if (!answer) return std::unexpected(IdentityFault{false, answer.error()});
     Unpacker from(answer->bytes);
+    if (!from.flag()) {
+        const bool of_group = from.flag();
+        return std::unexpected(IdentityFault{of_group, from.text()});
+    }
+    if (from.complete()) return std::nullopt;
     Identity identity;
     identity.user = from.text();
     identity.uid = from.number<uid_t>();

@@ -22,10 +22,15 @@ struct Identity {
 // Whom root becomes where the configuration names nobody.
 inline constexpr const char* default_user = "holdfast-server";
 
+struct IdentityFault {
+    bool of_group = false;  // otherwise of the user
+    std::string text;
+};
+
 // Looks the names up. A user without a group brings its own. None where both are empty, and root finds no
 // default_user. The name service is waited for 10 seconds at most. Before there are threads.
-[[nodiscard]] std::expected<std::optional<Identity>, std::string> find_identity(const std::string& user,
-                                                                                const std::string& group);
+[[nodiscard]] std::expected<std::optional<Identity>, IdentityFault> find_identity(const std::string& user,
+                                                                                  const std::string& group);
 
 // Becomes it for good, and makes sure that there is no way back. Before there are threads.
 [[nodiscard]] Result<void> become(const Identity& identity);

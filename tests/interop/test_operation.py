@@ -101,11 +101,17 @@ def check_all_files(bench: Bench) -> None:
                                           f"statussocket = here\n[late]\nexportname = {bench.folder}/late\n".encode())
     text = output(bench.server_program, "--check", "--config", main, status=1)
     for place in (f"{main}:4: error: maxperaddres: unknown key; did you mean maxperaddress?", f"{main}:5: error: statussocket",
-                  "error: user", f"{one}:5: error: ", f"{two}:2: error: exportname", f"{two}:3: error: stalltimeout",
+                  f"{main}:3: error: user", f"{one}:5: error: ", f"{two}:2: error: exportname", f"{two}:3: error: stalltimeout",
                   f"{two}:4: error: [one]: defined again", f"{two}:6: error: [three]: port 12345", f"{two}:9: error: ",
                   f"{allow}:2: error: \"127.0.0.1/64\"", f"{allow}:2: error: \"nobody\"",
                   f"{main}:6: warning: [late]: {bench.folder}/late"):
         assert place in text, f"{place} in:\n{text}"
+    for key in ("user", "group"):
+        config = bench.file("who.conf", content=f"[generic]\n{key} = nobody-of-this-name\n[one]\nexportname = {disk}\n".encode())
+        assert f"{config}:2: error: {key} = " in output(bench.server_program, "--check", "--config", config, status=1)
+        assert f"{config}:2: {key} = " in output(bench.server_program, "--foreground", "--config", config, status=1)
+    empty = bench.file("empty.conf")
+    assert f"{empty}: error: there is no export" in output(bench.server_program, "--check", "--config", empty, status=1)
     # Only the list of clients is wrong: the server would start, and let nobody in.
     good = bench.file("good.conf", content=f"[one]\nexportname = {disk}\nauthfile = {allow}\n".encode())
     assert "let nobody in" in output(bench.server_program, "--check", "--config", good, status=1)
