@@ -83,14 +83,22 @@ int status_command(int count, char** words) {
     };
     std::string path(default_status_socket);
     const char* what = "/status";
+    bool json = false;
+    bool prometheus = false;
     opterr = 0;
     optind = 0;
     for (;;) {
         const int code = ::getopt_long(count, words, ":jps:h", long_options.data(), nullptr);
         if (code == -1) break;
         switch (code) {
-            case 'j': what = "/status.json"; break;
-            case 'p': what = "/metrics"; break;
+            case 'j':
+                json = true;
+                what = "/status.json";
+                break;
+            case 'p':
+                prometheus = true;
+                what = "/metrics";
+                break;
             case 's': path = optarg; break;
             case 'h': std::fputs(usage_text, stdout); return answered;
             case ':': return usage_error(fmt::format("{}: an argument is missing", words[optind - 1]));
@@ -98,6 +106,8 @@ int status_command(int count, char** words) {
         }
     }
     if (optind < count) return usage_error(fmt::format("{}: unexpected", words[optind]));
+    if (json && prometheus)
+        return usage_error("--json and --prometheus exclude each other; give one of them");
     const std::expected<std::string, std::string> answer = ask(path, what);
     if (!answer) {
         std::fputs(

@@ -282,6 +282,7 @@ def socket_mode(bench: Bench) -> None:
     assert not (bench.folder / "status").exists()
     assert str(bench.folder / "status") in output(bench.server_program, "status", "-s", bench.folder / "status", status=1)
     assert "--frobnicate" in output(bench.server_program, "status", "--frobnicate", status=2)
+    assert "exclude each other" in output(bench.server_program, "status", "--json", "--prometheus", status=2)
     assert "--prometheus" in output(bench.server_program, "status", "--help")
     bad = CONFIG.format(socket="/nowhere/at/all", disk=bench.folder / "disk").replace("@PORT@", "1")
     config = bench.file("bad.conf", content=bad.replace("port = 1\n", f"port = {server.port}\n").encode())
