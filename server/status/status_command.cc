@@ -45,8 +45,14 @@ std::expected<std::string, std::string> ask(const std::string& path, std::string
     if (!socket) return failed("socket");
     for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO})
         (void)::setsockopt(socket.get(), SOL_SOCKET, option, &patience, sizeof patience);
-    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-        return failed("connect");
+    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+        const SysError error{errno, "connect"};
+        // With the folder's SELinux type or mode in the way, the error is another.
+        if (error.code != ENOENT && error.code != ECONNREFUSED) return std::unexpected(error.message());
+        return std::unexpected(error.message() +
+                               "; no server runs, or it has another statussocket (give --socket), or none, "
+                               "like a server whose exports all come from --export");
+    }
     const std::string request = fmt::format("GET {} HTTP/1.0\r\n\r\n", what);
     if (::send(socket.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
         static_cast<ssize_t>(request.size()))

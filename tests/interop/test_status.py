@@ -280,7 +280,8 @@ def socket_mode(bench: Bench) -> None:
     assert stat.S_IMODE((bench.folder / "status").stat().st_mode) == 0o660
     assert server.stop() == 0
     assert not (bench.folder / "status").exists()
-    assert str(bench.folder / "status") in output(bench.server_program, "status", "-s", bench.folder / "status", status=1)
+    text = output(bench.server_program, "status", "-s", bench.folder / "status", status=1)
+    assert str(bench.folder / "status") in text and "--export" in text, text
     assert "--frobnicate" in output(bench.server_program, "status", "--frobnicate", status=2)
     assert "exclude each other" in output(bench.server_program, "status", "--json", "--prometheus", status=2)
     assert "--prometheus" in output(bench.server_program, "status", "--help")
