@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -109,6 +110,11 @@ Findings find_apart(const Config& config, const std::string& config_path) {
     return {1, lines_of({{{config_path, 0}, "the disks were not looked at: " + why}}, "error"), {}};
 }
 
+int exit_of(const std::vector<Remark>& errors) {
+    const bool usage = std::ranges::any_of(errors, is_on_command_line, &Remark::place);
+    return usage ? bad_usage : not_started;
+}
+
 // The place of the key, and of the file where the fault is the default user's or the name service's.
 Remark remark_of(const IdentityFault& fault, const Config& config, const std::string& config_path) {
     const Place& place = fault.of_group ? config.group_place : config.user_place;
@@ -132,7 +138,7 @@ int check(const Options& options) {
                                   loaded.errors.empty() ? "let nobody in where it needs these files"
                                   : starts && identity  ? "start without these files of the includedir"
                                                         : "not start"));
-        return not_started;
+        return exit_of(loaded.errors);
     }
     std::fputs(found.disks.c_str(), stdout);
     print(stdout, fmt::format("good: {}", counted(loaded.config.exports.size(), "export")));
@@ -247,9 +253,10 @@ int start(const Options& options) {
         log::error(fmt::format("{}: skipped; its exports are not served until it is mended", one));
     for (const Remark& one : loaded.warnings) log::warning(to_string(one));
     if (!loaded.errors.empty()) {
-        log::error(
-            fmt::format("{} in the configuration; not started", counted(loaded.errors.size(), "mistake")));
-        return not_started;
+        const int code = exit_of(loaded.errors);
+        log::error(fmt::format("{}{}; not started", counted(loaded.errors.size(), "mistake"),
+                               code == bad_usage ? "" : " in the configuration"));
+        return code;
     }
     ::signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();

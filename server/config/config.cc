@@ -19,7 +19,7 @@ constexpr std::string_view command_line = "command line";
 constexpr std::string_view known_sections = "[generic] or [EXPORT]";
 
 std::string whereabouts(const Place& place) {
-    return place.file == command_line ? "on the command line" : "at " + to_string(place);
+    return is_on_command_line(place) ? "on the command line" : "at " + to_string(place);
 }
 
 template <class Keys>
@@ -89,6 +89,8 @@ void replace_all(std::string& text, std::string_view what, std::string_view with
 }
 
 }  // namespace
+
+bool is_on_command_line(const Place& place) { return place.file == command_line; }
 
 std::string to_string(const Endpoint& endpoint) {
     if (!endpoint.unix_path.empty()) return "unix:" + endpoint.unix_path;
@@ -374,7 +376,7 @@ Config ConfigReader::finish() {
     // Who names exports on the command line has nothing to hide from who connects, and one export needs no
     // name.
     const bool from_arguments = std::ranges::all_of(
-        generic_.config.exports, [](const ExportConfig& one) { return one.place.file == command_line; });
+        generic_.config.exports, [](const ExportConfig& one) { return is_on_command_line(one.place); });
     if (from_arguments) generic_.config.allowlist = true;
     // The one at the default path is the service's own.
     if (!from_arguments && generic_.config.statussocket_is_default)

@@ -20,6 +20,9 @@ namespace holdfast::server {
 
 inline constexpr std::string_view default_status_socket = "/run/holdfast-server/status.sock";
 
+// A remark about an argument of --export or --listen.
+[[nodiscard]] bool is_on_command_line(const Place& place);
+
 // Where to listen: a host and port, or a UNIX socket.
 struct Endpoint {
     std::string host;        // empty: all addresses, IPv4 and IPv6

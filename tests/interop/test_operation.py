@@ -134,6 +134,10 @@ def cannot_start(bench: Bench) -> None:
         text = output(bench.server_program, "--foreground", "--listen", f"127.0.0.1:{port}", "--export", f"d={disk}", status=1)
         assert str(port) in text, text
     assert "--frobnicate" in output(bench.server_program, "--frobnicate", status=2)
+    for words in (("--listen", "127.0.0.1", "--export", f"d={disk}"), ("--export", "a"), ("--export", "a=a.img")):
+        text = output(bench.server_program, "--foreground", *words, status=2)
+        assert "1 mistake; not started" in text and words[1] in text, text
+        assert "1 mistake; holdfast-server would not start" in output(bench.server_program, "--check", *words, status=2)
 
 
 @test("--help and --version answer on standard output and succeed")
