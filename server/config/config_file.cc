@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -231,8 +232,16 @@ LoadedConfig make_config_for_start(const Options& options, ConfigTexts texts) {
 
 namespace {
 
+// Names the likely mistake where a path of --export with a comma in it does not exist; empty: none.
+std::string comma_clue(const std::string& path) {
+    const std::size_t comma = path.rfind(',');
+    if (comma == std::string::npos || ::access(path.substr(0, comma).c_str(), F_OK) != 0) return {};
+    return fmt::format("; {} exists: after it, only \",readonly\" is not part of the path",
+                       path.substr(0, comma));
+}
+
 // What is wrong with an export's path; empty: nothing.
-std::string fault_of_path(const std::string& path, std::uint64_t filesize) {
+std::string fault_of_path(const std::string& path, std::uint64_t filesize, bool on_command_line) {
     struct stat status {};
     if (::stat(path.c_str(), &status) == 0) {
         const auto size = static_cast<std::uint64_t>(status.st_size);
@@ -240,9 +249,10 @@ std::string fault_of_path(const std::string& path, std::uint64_t filesize) {
         return fmt::format("{} has {}, fewer than filesize = {}; clients are refused until it is larger",
                            path, counted(size, "byte"), filesize);
     }
-    if (errno == ENOENT && filesize != 0) return {};  // it is made when the first client comes
-    return fmt::format("{}: {}; clients are refused until it is there", path,
-                       SysError{errno, "stat"}.message());
+    const SysError error{errno, "stat"};
+    if (error.code == ENOENT && filesize != 0) return {};  // it is made when the first client comes
+    return fmt::format("{}: {}; clients are refused until it is there{}", path, error.message(),
+                       on_command_line ? comma_clue(path) : "");
 }
 
 struct Found {
@@ -278,9 +288,10 @@ Surroundings look_around(const Config& config, const HangingPaths& left_out) {
     };
     for (const ExportConfig& one : config.exports) {
         if (!one.path.empty() && !one.filesize_is_wrong && !one.is_virtual()) {
-            add(one, one.path, [path = one.path, size = one.filesize] {
-                return Found{{}, fault_of_path(path, size)};
-            });
+            add(one, one.path,
+                [path = one.path, size = one.filesize, argument = is_on_command_line(one.place)] {
+                    return Found{{}, fault_of_path(path, size, argument)};
+                });
         }
         if (!one.authfile.empty() && authfiles.insert(one.authfile).second)
             add(one, one.authfile, [path = one.authfile] { return look_at_authfile(path); });

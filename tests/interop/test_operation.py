@@ -140,6 +140,17 @@ def cannot_start(bench: Bench) -> None:
         assert "1 mistake; holdfast-server would not start" in output(bench.server_program, "--check", *words, status=2)
 
 
+@test("a word after the path of --export that is not readonly is part of the path, and a warning says so")
+def comma(bench: Bench) -> None:
+    disk = bench.file("a.img", MIB)
+    clue = f"{disk} exists: after it, only \",readonly\" is not part of the path"
+    server = bench.serve(f"a={disk},ro")
+    server.wait_for_log(clue)
+    text = output(bench.server_program, "--check", "--export", f"a={disk},ro", "--export", f"b={disk}2,ro")
+    assert text.count("is not part of the path") == 1, text
+    assert "part of" not in output(bench.server_program, "--check", "--export", f"a={disk},readonly")
+
+
 @test("--help and --version answer on standard output and succeed")
 def help_texts(bench: Bench) -> None:
     for program in (bench.server_program, bench.client_program):
