@@ -287,11 +287,12 @@ std::optional<std::string> ClientExports::out_of_session() const {
     return std::nullopt;
 }
 
-std::expected<void, VolumeRefusal> ClientExports::check_identity(const OpenExport& opened) const {
+std::expected<void, VolumeRefusal> ClientExports::check_identity(const ExportConfig& config,
+                                                                 const Volume& volume) const {
     if (!claim_->config->identity.empty()) return {};
-    if (opened.volume().identity() == claim_->identity) return {};
+    if (volume.identity() == claim_->identity) return {};
     return std::unexpected(
-        VolumeRefusal{false, fmt::format("{} was replaced while it was opened", opened.config().path)});
+        VolumeRefusal{false, fmt::format("{} was replaced while it was opened", config.path)});
 }
 
 ConnectionFacts ClientExports::facts_of(const ExportConfig& config, const Volume& volume) const {
@@ -329,32 +330,36 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
     std::expected<VolumeUse, VolumeRefusal> use =
         claimed && claim_->use ? std::expected<VolumeUse, VolumeRefusal>(std::move(claim_->use))
                                : shared_.volumes.acquire(shared_.opener, wanted(config));
-    if (!use) {
+    const auto leave_counts = [&] {
         shared_.counts.leave(config.name);
         shared_.counts.leave(ConnectionCounts::all);
+    };
+    if (!use) {
+        leave_counts();
         return refuse(config, use.error());
     }
     const Result<VolumeTraits> traits = use->traits();
-    DisksInUse::Use disk = disk_use(config, *use, claimed ? &claim_->session.id : nullptr);
-    if (const auto why = config.is_virtual() ? std::nullopt : shared_.disks.enter(config.name, disk)) {
-        shared_.counts.leave(config.name);
-        shared_.counts.leave(ConnectionCounts::all);
-        return refuse(config, OptionReply::err_policy, *why, *why);
-    }
-    const ConnectionFacts facts = facts_of(config, use->volume());
-    opened_.emplace(config, shared_, std::move(*use), facts, std::move(disk));
     const std::expected<Offer, std::string> offer =
         traits ? make_offer(config, *traits) : std::unexpected(traits.error().message());
     if (!offer) {
-        opened_.reset();
+        leave_counts();
         return refuse(config, {false, offer.error()});
     }
-    if (!claimed) {
-        claim_.reset();
-    } else if (const auto same = check_identity(*opened_); !same) {
-        opened_.reset();
+    if (const auto same =
+            claimed ? check_identity(config, use->volume()) : std::expected<void, VolumeRefusal>();
+        !same) {
+        leave_counts();
         return refuse(config, same.error());
     }
+    DisksInUse::Use disk = disk_use(config, *use, claimed ? &claim_->session.id : nullptr);
+    if (const auto why = config.is_virtual() ? std::nullopt : shared_.disks.enter(config.name, disk)) {
+        leave_counts();
+        return refuse(config, OptionReply::err_policy, *why, *why);
+    }
+    const ConnectionFacts facts = facts_of(config, use->volume());
+    // The status counts a connection from here on: a client that is refused has none.
+    opened_.emplace(config, shared_, std::move(*use), facts, std::move(disk));
+    if (!claimed) claim_.reset();
     // Last: a client that is refused is nobody who may have written.
     opened_->set_writer(begin(config, opened_->volume(), claimed));
     return nbd::OfferedExport{*offer, {config.name, config.description}};

@@ -190,7 +190,8 @@ private:
     // nullopt: this connection may use the export of its claim; otherwise why not.
     [[nodiscard]] std::optional<std::string> out_of_session() const;
     // What was opened is what the client was told of.
-    [[nodiscard]] std::expected<void, VolumeRefusal> check_identity(const OpenExport& opened) const;
+    [[nodiscard]] std::expected<void, VolumeRefusal> check_identity(const ExportConfig& config,
+                                                                    const Volume& volume) const;
 
     std::shared_ptr<const Config> config_;
     Shared& shared_;

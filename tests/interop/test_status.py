@@ -203,6 +203,18 @@ def turned_away(bench: Bench) -> None:
         link.close()
 
 
+@test("a client that is refused for its export's size is no connection in the status")
+def refused_size(bench: Bench) -> None:
+    config = CONFIG.format(socket=bench.folder / "status", disk=bench.file("disk", MIB)) + f"filesize = {2 * MIB}\n"
+    server = bench.serve(config=config)
+    output("nbdinfo", "--size", server.uri("disk"))
+    with dial(server) as link:
+        link.sendall(CLIENT_FLAGS + go(b"other"))
+        server.wait_for_log(f"fewer than filesize = {2 * MIB}")
+        server.wait_for_log("export other: 127.0.0.1")
+    assert [one["connections_total"] for one in json_status(bench)["exports"]] == [1, 0]
+
+
 @test("the status names a connection's session, and what is in flight")
 def session(bench: Bench) -> None:
     server = serve(bench)
