@@ -173,6 +173,8 @@ Connection::Turn Connection::turn() {
         const Sent sent = send_output();
         if (sent == Sent::in_part) return order_ == Order::serve ? Turn::writes : Turn::over;
         if (sent == Sent::link_lost) {
+            // After ABORT a client may close before it has the answer.
+            if (handshake_->state() == State::ended) return leave_quietly();
             log_handshake_end("the link is lost");
             return Turn::over;
         }
@@ -184,15 +186,20 @@ Connection::Turn Connection::turn() {
         const ssize_t count = ::recv(socket_.get(), bytes.data(), wanted, MSG_DONTWAIT);
         if (count < 0 && (errno == EINTR || errno == EAGAIN)) return Turn::reads;
         if (count <= 0) {
-            // A client that was refused, or only looked whether the port answers, goes without a word: no
-            // news.
-            if (count == 0) log::debug(fmt::format("{}: left the handshake", peer_.name));
-            if (count < 0) log_handshake_end("the link is lost");
+            // A client that was refused, or only probes whether the port answers, goes without a word: no
+            // news. Where it has not read every answer, the socket is reset.
+            if (count == 0 || errno == ECONNRESET) return leave_quietly();
+            log_handshake_end("the link is lost");
             return Turn::over;
         }
         handshake_->receive(std::span(bytes).first(static_cast<std::size_t>(count)));
     }
     return handshake_->output().empty() && !handshake_->waits_for() ? Turn::reads : Turn::writes;
+}
+
+Connection::Turn Connection::leave_quietly() const {
+    log::debug(fmt::format("{}: left the handshake", peer_.name));
+    return Turn::over;
 }
 
 std::string Connection::called_export() const { return exports_->name_of(*handshake_->waits_for()); }

@@ -103,6 +103,7 @@ private:
     // Sends as much of the handshake's output as the client takes at once.
     enum class Sent : std::uint8_t { everything, in_part, link_lost };
     [[nodiscard]] Sent send_output();
+    [[nodiscard]] Turn leave_quietly() const;
     [[nodiscard]] bool start_thread_for(Phase phase);
     void begin_transmission();
     void finish();

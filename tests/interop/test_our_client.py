@@ -7,6 +7,7 @@ import subprocess
 import threading
 
 from support import MIB, Bench, free_port, nbd_server, output, test
+from test_hostile import CLIENT_FLAGS, option, receive
 
 
 @test("holdfast-client lists the exports of holdfast-server")
@@ -16,6 +17,27 @@ def list_ours(bench: Bench) -> None:
     assert "one" in text and "two" in text, text
     names = json.loads(output(bench.client_program, "list", "--json", server.uri()))
     assert "one" in json.dumps(names) and "two" in json.dumps(names)
+
+
+@test("a listing over a UNIX socket that its client closes is no news in the log")
+def list_unix(bench: Bench) -> None:
+    port, path = free_port(), bench.folder / "socket"
+    server = bench.start(port, bench.server_program, "--foreground", "--verbose", "--listen", f"127.0.0.1:{port}",
+                         "--listen", f"unix:{path}", "--export", f"one={bench.file('one', MIB)}")
+    # Nothing asked; a LIST of whose reply one byte is read; ABORT, whose acknowledgement meets a closed socket.
+    for words, length in ((b"", 0), (option(3), 1), *8 * [(option(2), 0)]):
+        with socket.socket(socket.AF_UNIX) as link:
+            link.settimeout(60)
+            link.connect(str(path))
+            receive(link, 18)
+            link.sendall(CLIENT_FLAGS + words)
+            receive(link, length)
+    for _ in range(4):
+        output(bench.client_program, "list", f"nbd+unix:///?socket={path}")
+    output("nbdinfo", "--size", server.uri("one"))
+    assert server.stop() == 0
+    assert "handshake ended" not in server.log(), server.log()
+    assert "left the handshake" in server.log(), server.log()
 
 
 @test("holdfast-client lists the exports of nbd-server, nbdkit and qemu-nbd")
