@@ -39,7 +39,7 @@ ExitCode run_devices(const DevicesOptions& options) {
     const auto table = load_device_table(options.file);
     if (!table) {
         complain(table.error());
-        return ExitCode::failure;
+        return ExitCode::usage;
     }
     for (const Remark& warning : table->warnings) complain("warning: " + to_string(warning));
     for (const Remark& error : table->errors) complain(to_string(error));
