@@ -105,6 +105,10 @@ ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title) {
         tell(request.error(), true);
         return ExitCode::usage;
     }
+    if (options.check_only && options.config_file) {
+        say(*options.config_file + ": good\n");
+        return ExitCode::ok;
+    }
     if (!*request) {
         if (!options.check_only)
             tell("the kernel command line names no disk for holdfast-client (nbdroot=)", true);

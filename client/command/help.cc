@@ -117,7 +117,8 @@ constexpr std::string_view boot = R"(holdfast-client boot [OPTION]...
 Attaches the disk that the kernel command line names (nbdroot=), as the initramfs does. Goes on
 trying for 30 s, or rootdelay= where that is longer.
 
-      --check          only judge the command line: 0 it names a disk, 2 a word is wrong, 3 it names none
+      --check          only check the command line: 0 it names a disk, 2 a word is wrong, 3 it names none;
+                       with --config also that file: 0 both are good, 2 one has a mistake
       --print          print what would be attached, and attach nothing
       --cmdline FILE   read FILE instead of /proc/cmdline
       --config FILE    read FILE instead of /etc/holdfast/client.conf; a mistake in it is an error
