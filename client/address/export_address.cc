@@ -520,8 +520,8 @@ std::expected<ServerAddress, std::string> read_server_address(std::string_view w
         return problem("the server is missing; only `boot` can ask DHCP for it");
     if (named->device || !named->options.empty() || !named->fstype.empty() || !named->rootflags.empty())
         return problem(
-            "only the kernel command line takes a device and options in this word; here, name the "
-            "export alone and give them as arguments");
+            "only the kernel command line takes a device and options in this word; name the export "
+            "alone here, and give each of them by itself");
     return named->address;
 }
 

@@ -63,6 +63,20 @@ def nobody(bench: Bench) -> None:
     assert "nbdx://" in output(bench.client_program, "list", "nbdx://nowhere/", status=2)
 
 
+@test("a file that is checked is called good, or the exit status is 2")
+def checked_files(bench: Bench) -> None:
+    words = bench.file("words", content=b"quiet splash\n")
+    check = (bench.client_program, "boot", "--check", "--cmdline", words)
+    assert output(*check, status=3) == ""
+    good = bench.file("good.conf", content=b"[nbd0]\nserver = nbd://h/root\n")
+    assert output(*check, "--config", good) == f"{good}: good\n"
+    bad = bench.file("bad.conf", content=b"[nbd0]\nserver = foo,,,bar\n")
+    assert "give each of them by itself" in output(*check, "--config", bad, status=2)
+    missing = bench.folder / "none"
+    assert "none" in output(*check, "--config", missing, status=2)
+    assert "none" in output(bench.client_program, "devices", missing, status=2)
+
+
 @test("of a list that is too long the client keeps what it has room for, and says what it left out")
 def long_list(bench: Bench) -> None:
     count, room = 4000, 8 * MIB
