@@ -23,7 +23,7 @@ ExitCode run_resize(const ResizeOptions& options) {
         complain(fmt::format("/dev/nbd{}: not attached", options.index));
         return ExitCode::not_attached;
     }
-    const auto answer = ask(options.index, Order::resize, patience);
+    const auto answer = ask(options.index, Order::resize, patience, say_waiting);
     if (!answer) {
         complain(
             fmt::format("/dev/nbd{}: {}", options.index, describe_failure(options.index, answer.error())));

@@ -13,6 +13,10 @@ void complain(std::string_view text) {
     ::fwrite(line.data(), 1, line.size(), stderr);
 }
 
+void say_waiting(std::uint32_t index) {
+    complain("/dev/nbd" + std::to_string(index) + ": waiting for its daemon");
+}
+
 void say(std::string_view text) { ::fwrite(text.data(), 1, text.size(), stdout); }
 
 }  // namespace holdfast::client

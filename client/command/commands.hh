@@ -1,6 +1,7 @@
 // The commands: each takes its options, speaks with the person, and gives the exit status.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include "client/command/options.hh"
@@ -22,5 +23,7 @@ namespace holdfast::client {
 // "holdfast-client: text" and a newline on standard error; text as it is on standard output.
 void complain(std::string_view text);
 void say(std::string_view text);
+// For ask(): reports that the command still waits for the daemon.
+void say_waiting(std::uint32_t index);
 
 }  // namespace holdfast::client

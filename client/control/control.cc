@@ -250,10 +250,17 @@ void ControlServer::remove() noexcept {
     socket_.reset();
 }
 
-Result<std::string> ask(std::uint32_t index, Order order, std::chrono::milliseconds patience) {
+Result<std::string> ask(std::uint32_t index, Order order, std::chrono::milliseconds patience,
+                        void (*waits)(std::uint32_t index)) {
+    constexpr std::chrono::milliseconds silent{3000};
     const auto socket = call(index, patience);
     if (!socket) return std::unexpected(socket.error());
     if (auto sent = send_order(socket->get(), order); !sent) return std::unexpected(sent.error());
+    pollfd entry{socket->get(), POLLIN, 0};
+    if (waits != nullptr && ::poll(&entry, 1, silent.count()) == 0) {
+        waits(index);
+        patience -= silent;
+    }
     return receive_answer(socket->get(), false, patience);
 }
 

@@ -97,7 +97,9 @@ private:
 
 // A command's end: sends the order and gives the whole answer. ENOENT or ECONNREFUSED: no daemon lives.
 // ETIMEDOUT: it did not answer in time. ECONNRESET: it ended without an answer.
-[[nodiscard]] Result<std::string> ask(std::uint32_t index, Order order, std::chrono::milliseconds patience);
+// `waits` is called once when no answer has come after 3 seconds.
+[[nodiscard]] Result<std::string> ask(std::uint32_t index, Order order, std::chrono::milliseconds patience,
+                                      void (*waits)(std::uint32_t index) = nullptr);
 
 // The last step of a takeover: sends "mine" and waits for "go". Exactly one daemon is in charge afterwards:
 // after an error the old one, which then cannot send "go" any more. May be called after the seal.
