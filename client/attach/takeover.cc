@@ -258,10 +258,13 @@ ExitCode check_changes(std::uint32_t index, const TakeoverChanges& changes, cons
 
 std::expected<Fd, Failure> take_turn(std::uint32_t index) {
     if (const auto made = make_run_directory(); !made)
-        return std::unexpected(failure(index, made.error().message()));
+        return std::unexpected(failure(index, made.error().message() + root_hint(made.error().code)));
     const std::string path = fmt::format("{}/nbd{}.lock", run_directory, index);
     Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-    if (!file) return std::unexpected(failure(index, sys_error("open its lock").error().message()));
+    if (!file) {
+        const SysError error{errno, "open its lock"};
+        return std::unexpected(failure(index, error.message() + root_hint(error.code)));
+    }
     if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK)
             return std::unexpected(failure(index, sys_error("lock it").error().message()));

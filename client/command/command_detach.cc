@@ -123,7 +123,9 @@ std::string claim_problem(Claim& claim, ExitCode& code) {
     if (error == ETIMEDOUT)
         return fmt::format("what is still to be written did not go out within {} s; --force gives it up",
                            flush_patience.count());
-    return SysError{error, "flush"}.message() + "; --force detaches it all the same";
+    const bool forbidden = error == EACCES || error == EPERM;
+    return SysError{error, forbidden ? "open" : "flush"}.message() +
+           (forbidden ? root_hint(error) : "; --force detaches it anyway");
 }
 
 // By the record of the daemon that has died: nobody else knows its socket.
@@ -182,17 +184,23 @@ ExitCode disconnect_without_daemon(std::uint32_t index, bool force, const SysfsD
     const auto done = force ? release_stuck(*netlink, index, backend) : netlink->disconnect(index);
     if (done && force) leave_record_behind(index, backend);
     if (done) return ExitCode::ok;
-    complain(fmt::format("{}: {}", path_of(index), done.error().message()));
+    complain(fmt::format("{}: {}{}", path_of(index), done.error().message(), root_hint(done.error().code)));
+    return ExitCode::failure;
+}
+
+// Reports a daemon that lives and cannot be asked.
+ExitCode cannot_ask(std::uint32_t index, const SysError& error) {
+    complain(fmt::format("{}: {}", path_of(index), describe_failure(index, error)));
     return ExitCode::failure;
 }
 
 ExitCode disconnect(std::uint32_t index, bool force, const SysfsDevice& sysfs) {
-    const auto answer = ask(index, force ? Order::detach_forced : Order::detach, daemon_patience);
+    const auto answer =
+        ask(index, force ? Order::detach_forced : Order::detach, daemon_patience, say_waiting);
     if (!answer) {
         const int code = answer.error().code;
         if (code == ENOENT || code == ECONNREFUSED) return disconnect_without_daemon(index, force, sysfs);
-        complain(fmt::format("{}: {}", path_of(index), describe_failure(index, answer.error())));
-        return ExitCode::failure;
+        return cannot_ask(index, answer.error());
     }
     if (*answer == "ok\n") return ExitCode::ok;
     std::string_view reason = *answer;
@@ -233,14 +241,12 @@ std::vector<std::string> lasting_openers(const Claim& claim, std::uint32_t index
     }
 }
 
-bool link_is_down(std::uint32_t index) {
-    const auto answer = ask(index, Order::status, daemon_patience);
-    return answer && from_lines(*answer).state == DeviceState::reconnecting;
-}
-
 ExitCode detach_carefully(std::uint32_t index, const SysfsDevice& sysfs) {
     if (const auto users = users_of(index); !users.empty()) return refuse_use(index, users);
-    if (link_is_down(index)) {
+    const auto answer = ask(index, Order::status, daemon_patience, say_waiting);
+    if (!answer && (answer.error().code == EACCES || answer.error().code == ETIMEDOUT))
+        return cannot_ask(index, answer.error());
+    if (answer && from_lines(*answer).state == DeviceState::reconnecting) {
         complain(fmt::format(
             "{}: its link is down, so what is still to be written cannot go out; wait for its server, or "
             "use --force to give it up",

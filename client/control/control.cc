@@ -264,8 +264,12 @@ Result<std::string> ask(std::uint32_t index, Order order, std::chrono::milliseco
     return receive_answer(socket->get(), false, patience);
 }
 
+const char* root_hint(int code) noexcept {
+    return (code == EACCES || code == EPERM) && ::geteuid() != 0 ? "; run it as root" : "";
+}
+
 std::string describe_failure(std::uint32_t index, const SysError& error) {
-    if (error.code != ETIMEDOUT) return "its daemon: " + error.message();
+    if (error.code != ETIMEDOUT) return "its daemon: " + error.message() + root_hint(error.code);
     // The public file names a process, also where callers before this one fill the daemon's queue.
     DeviceStatus status;
     const auto file = read_public_file(index);

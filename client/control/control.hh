@@ -94,6 +94,8 @@ private:
 // The reason why an order came to nothing, for the person who gave it. Where the daemon does not answer: its
 // process, and the way to another daemon.
 [[nodiscard]] std::string describe_failure(std::uint32_t index, const SysError& error);
+// "; run it as root" if this process is not root and the error is one of rights; else empty.
+[[nodiscard]] const char* root_hint(int code) noexcept;
 
 // A command's end: sends the order and gives the whole answer. ENOENT or ECONNREFUSED: no daemon lives.
 // ETIMEDOUT: it did not answer in time. ECONNRESET: it ended without an answer.

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <errno.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <string>
 
@@ -106,4 +107,18 @@ TEST_CASE("resize: ok is said of a device that has grown, and the reason of one 
     CHECK(refused.view().starts_with("error the kernel refused 2048 bytes: RECONFIGURE: "));
     CHECK(refused.view().ends_with("; the device still has 1024\n"));
     CHECK(growth_answer({}, 2048, 1024).view().starts_with("error "));
+}
+
+TEST_CASE("a command without a right that root has says so, and only then") {
+    const uid_t user = ::geteuid();
+    CHECK(root_hint(ENOENT) == std::string_view());
+    if (user == 0) {
+        CHECK(root_hint(EACCES) == std::string_view());
+        REQUIRE(::seteuid(65534) == 0);
+    }
+    CHECK(describe_failure(3, {EACCES, "connect to the daemon"}) ==
+          "its daemon: connect to the daemon: Permission denied; run it as root");
+    CHECK(root_hint(EPERM) == std::string_view("; run it as root"));
+    CHECK(root_hint(EBUSY) == std::string_view());
+    REQUIRE(::seteuid(user) == 0);
 }
