@@ -111,6 +111,9 @@ ExitCode run_attach(const AttachOptions& options, ProcessTitle& title) {
         if (is_error || !options.quiet) complain(note);
     });
     if (outcome.code == ExitCode::ok && options.service)
+    if (outcome.code == ExitCode::unreachable && !options.index)
+        if (const auto index = read_device(options.servers[0].host))
+            complain(fmt::format("nbd{}: taken for a host; write /dev/nbd{} for the device", *index, *index));
         notify_service_manager(fmt::format("MAINPID={}\nREADY=1", outcome.daemon));
     // The device's name is what a script wants to catch.
     else if (outcome.code == ExitCode::ok && !options.quiet)

@@ -92,6 +92,10 @@ Read<void> take_servers(AttachOptions& options, Words rest) {
             "servers a file names; see `holdfast-client help attach`");
     for (const std::string& word : rest) {
         auto server = parse_server_address(word);
+        // Only a bare number can be a device and no server.
+        if (!server && !options.index && rest.size() > 1 && &word == &rest.back() && read_device(word))
+            return unexpected(
+                fmt::format("{}: not a server; for the device, write nbd{} or -d {}", word, word, word));
         if (!server) return unexpected(server.error());
         options.servers.push_back(std::move(*server));
     }
@@ -405,9 +409,8 @@ Read<std::uint32_t> read_device(std::string_view word) {
 Read<Command> read_command(const Words& words) {
     if (words.empty())
         return unexpected(
-            "say what to do: attach, detach, status, takeover, resize, list, boot or keep-network; see "
-            "`holdfast-client "
-            "help`");
+            "say what to do: attach, detach, status, takeover, resize, devices, list, boot or keep-network; "
+            "see `holdfast-client help`");
     for (const CommandReader& reader : readers)
         if (reader.name == words[0]) return reader.read(words);
     return unexpected(

@@ -141,6 +141,9 @@ TEST_CASE("a wrong word is named with its mend") {
     refuse({"boot", "now"}, "now");
     refuse({"mount"}, "mount");
     refuse({}, "attach");
+    refuse({}, "devices");
+    refuse({"attach", "server,x", "7"}, "write nbd7 or -d 7");
+    refuse({"attach", "-d", "nbd6", "server,x", "7"}, "IPv4");
     refuse({"help", "mount"}, "mount");
 }
 
