@@ -72,10 +72,11 @@ std::expected<AttachRequest, std::string> request_for(const AttachOptions& optio
     const BootFiles files;
     // By hand in the initramfs's shell, or from a script there.
     request.carries_root = !options.service && in_initramfs(files);
-    // A further disk is reached by an address that somebody looks after already, so this is for who asks for
-    // it there.
+    // Outside the initramfs another program looks after the addresses; the files' lease= is for boot alone.
     const LeaseCare usual = request.carries_root ? LeaseCare::renew : LeaseCare::leave;
-    if (options.choices.lease.value_or(usual) == LeaseCare::renew)
+    request.chosen.lease = options.choices.lease;
+    request.policy.lease = options.choices.lease.value_or(usual);
+    if (request.policy.lease == LeaseCare::renew)
         request.leases = leases_in(read_network_answers(files), ip_word(files));
     request.read_only = choices.read_only.value_or(false);
     return request;
@@ -110,10 +111,10 @@ ExitCode run_attach(const AttachOptions& options, ProcessTitle& title) {
     const AttachOutcome outcome = attach(*request, title, [&](std::string_view note, bool is_error) {
         if (is_error || !options.quiet) complain(note);
     });
-    if (outcome.code == ExitCode::ok && options.service)
     if (outcome.code == ExitCode::unreachable && !options.index)
         if (const auto index = read_device(options.servers[0].host))
             complain(fmt::format("nbd{}: taken for a host; write /dev/nbd{} for the device", *index, *index));
+    if (outcome.code == ExitCode::ok && options.service)
         notify_service_manager(fmt::format("MAINPID={}\nREADY=1", outcome.daemon));
     // The device's name is what a script wants to catch.
     else if (outcome.code == ExitCode::ok && !options.quiet)

@@ -49,7 +49,8 @@ or else those of its section in the configuration file.
       --shutdown-timeout SECONDS
                            a machine that goes down while the server is away is off after so long
                            (10 or more; 0: it waits for the server; otherwise 90)
-      --lease WHAT         the DHCP lease that the initramfs left: renew, or leave (otherwise)
+      --lease WHAT         the DHCP lease that the initramfs left: renew (otherwise, in the initramfs),
+                           or leave (otherwise, elsewhere)
   -b, --block-size BYTES   512, 1024, 2048 or 4096; otherwise the smallest that the server takes
   -r, --read-only          the device cannot be written to
       --read-write         it can, whatever the configuration file says
