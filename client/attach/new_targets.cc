@@ -99,12 +99,15 @@ std::expected<NewTargets, Failure> find_new_targets(const std::vector<ServerAddr
         if (!answer.refusal.empty())
             return std::unexpected(Failure{ExitCode::refused, fmt::format("{}: {}", where, answer.refusal)});
         if (!answer.unreachable.empty())
-            notes(fmt::format("{}: {}; it stays in the list", where, answer.unreachable), true);
+            notes(fmt::format("{}: {}; it is tried later if another server has the disk", where,
+                              answer.unreachable),
+                  true);
         else if (!first)
             first = i;
     }
     if (!first)
-        return std::unexpected(Failure{ExitCode::unreachable, "no server could be asked for the disk"});
+        return std::unexpected(
+            Failure{ExitCode::unreachable, "no server of the new list could be asked for the disk"});
     found.first = *first;
     return found;
 }

@@ -212,7 +212,7 @@ TEST_CASE("a server that has the disk is taken, and one that cannot be reached s
     CHECK_FALSE(found->keeps_link);
     REQUIRE(notes.lines.size() == 1);
     CHECK(notes.lines[0].find("gone") != std::string::npos);
-    CHECK(notes.lines[0].ends_with("it stays in the list"));
+    CHECK(notes.lines[0].ends_with("; it is tried later if another server has the disk"));
     // With a session of its own: a claim of the device's would fence its link.
     const auto sessions = good.end();
     REQUIRE(sessions.size() == 1);
