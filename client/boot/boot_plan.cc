@@ -127,9 +127,10 @@ std::expected<void, std::string> read_option(std::string_view option, ReadOption
         case OptionMeaning::connections:
             // A command line that nbd-client could boot with goes on to boot.
             if (const auto count = number(value); count && *count > most_connections) {
-                read.options.connections = most_connections;
-                read.warnings.push_back(fmt::format("the option '{}': {} connections are made, no more",
-                                                    printable(option), most_connections));
+                read.options.connections = 1;
+                read.warnings.push_back(fmt::format(
+                    "the option '{}': one connection is used; see CONNECTIONS in holdfast-client(8)",
+                    printable(option)));
                 break;
             }
             [[fallthrough]];

@@ -143,11 +143,12 @@ Policy changed(const Policy& before, const Choices& choices) {
 
 std::string describe(const Policy& policy) {
     return fmt::format(
-        "timeout {} s, dead-after {} s, probe {} s, connections {}, lost-cache {}, "
+        "timeout {} s, dead-after {} s, probe {} s, connections {}{}, lost-cache {}, "
         "shutdown-timeout {} s, lease {}",
         policy.request_timeout.count(), policy.dead_after.count(), policy.probe_interval.count(),
-        policy.connections, policy.lost_cache == LostCache::fail ? "fail" : "continue",
-        policy.shutdown_timeout.count(), policy.lease == LeaseCare::leave ? "leave" : "renew");
+        policy.connections, policy.connections > 1 ? " (1 is used)" : "",
+        policy.lost_cache == LostCache::fail ? "fail" : "continue", policy.shutdown_timeout.count(),
+        policy.lease == LeaseCare::leave ? "leave" : "renew");
 }
 
 }  // namespace holdfast::client
