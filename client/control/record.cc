@@ -72,7 +72,7 @@ constexpr std::array live_small_numbers{
 constexpr std::array live_durations{
     Field{"link_changed_at", &LiveState::link_changed_at}, Field{"last_outage", &LiveState::last_outage},
     Field{"longest_outage", &LiveState::longest_outage},   Field{"longest_stall", &LiveState::longest_stall},
-    Field{"elsewhere_after", &LiveState::elsewhere_after},
+    Field{"elsewhere_after", &LiveState::elsewhere_after}, Field{"last_error_at", &LiveState::last_error_at},
 };
 constexpr std::array live_flags{
     Field{"session_known", &LiveState::session_known},

@@ -71,7 +71,8 @@ struct LiveState {
     std::chrono::milliseconds longest_outage{0};
     std::chrono::milliseconds longest_stall{0};
     LineText last_error;
-    LeaseState lease;  // has a meaning where the record names one
+    Monotonic last_error_at{0};  // 0: not known
+    LeaseState lease;            // has a meaning where the record names one
 
     bool operator==(const LiveState&) const = default;
 };

@@ -61,6 +61,7 @@ constexpr std::array number_fields{
     NumberField{"last_outage_ms", &DeviceStatus::last_outage_ms},
     NumberField{"longest_outage_ms", &DeviceStatus::longest_outage_ms},
     NumberField{"longest_stall_ms", &DeviceStatus::longest_stall_ms},
+    NumberField{"last_error_seconds", &DeviceStatus::last_error_seconds},
     NumberField{"in_flight", &DeviceStatus::in_flight},
     NumberField{"in_flight_age_ms", &DeviceStatus::in_flight_age_ms},
     NumberField{"cache_lost", &DeviceStatus::cache_lost},
@@ -243,7 +244,11 @@ std::string to_text(const DeviceStatus& status) {
         if (!status.domain.empty()) row("SELinux", std::string(status.domain.view()));
     }
     if (!status.network.empty()) row("network", std::string(status.network.view()));
-    if (!status.last_error.empty()) row("last error", std::string(status.last_error.view()));
+    if (!status.last_error.empty())
+        row("last error", std::string(status.last_error.view()) +
+                              (status.last_error_seconds == 0
+                                   ? ""
+                                   : fmt::format(" ({} ago)", duration_words(status.last_error_seconds))));
     return text + "\n";
 }
 

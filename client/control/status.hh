@@ -54,11 +54,12 @@ struct DeviceStatus {
     std::uint64_t reconnects = 0;
     std::uint64_t last_outage_ms = 0;  // the one that goes on is not counted
     std::uint64_t longest_outage_ms = 0;
-    std::uint64_t longest_stall_ms = 0;  // requests waited and none was answered; seen to a second
-    std::uint64_t in_flight = 0;         // requests that were sent and are not answered
-    std::uint64_t in_flight_age_ms = 0;  // since when none was answered
-    std::uint64_t cache_lost = 0;        // how often a server's machine restarted under unflushed writes
-    std::uint64_t lease_seconds = 0;     // as granted; 4294967295: without an end
+    std::uint64_t longest_stall_ms = 0;    // requests waited and none was answered; seen to a second
+    std::uint64_t last_error_seconds = 0;  // age; 0: not known
+    std::uint64_t in_flight = 0;           // requests that were sent and are not answered
+    std::uint64_t in_flight_age_ms = 0;    // since when none was answered
+    std::uint64_t cache_lost = 0;          // how often a server's machine restarted under unflushed writes
+    std::uint64_t lease_seconds = 0;       // as granted; 4294967295: without an end
     std::uint64_t lease_left_seconds = 0;
     std::uint64_t lease_renewals = 0;
     std::uint64_t locked_kib = 0;  // the daemon's VmLck and VmRSS

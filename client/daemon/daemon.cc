@@ -303,7 +303,7 @@ void Daemon::on_kernel_event() {
 
 void Daemon::lose_link(const LineText& reason) {
     if (!device_is_ours()) return tell(LinkEvent::leave);
-    live_.last_error = LineText::of("{}: {}", target().uri, reason);
+    remember(reason);
     log_link(log::Level::warning,
              LineText::of("{}: the link to {} is down: {}", name(), target().uri, reason));
     tell(LinkEvent::link_lost);
@@ -421,8 +421,13 @@ std::optional<LinkEvent> Daemon::judge_attempt() {
     return LinkEvent::agreed;
 }
 
+void Daemon::remember(const LineText& error) {
+    live_.last_error = LineText::of("{}: {}", target().uri, error);
+    live_.last_error_at = since_boot(Clock::now());
+}
+
 void Daemon::note_failure(const LineText& reason) {
-    live_.last_error = LineText::of("{}: {}", target().uri, reason);
+    remember(reason);
     if (told_.is_new(live_.target, reason))
         log_link(log::Level::warning, LineText::of("{}: {}; trying again", name(), live_.last_error));
 }
@@ -517,7 +522,7 @@ std::optional<LinkEvent> Daemon::look_at_link() {
     if (!health) return std::nullopt;
     received_ = health->received;
     if (is_too_long(unanswered)) {
-        live_.last_error = LineText::of("{}: no acknowledgement for {}", target().uri, in_tenths(unanswered));
+        remember(LineText::of("no acknowledgement for {}", in_tenths(unanswered)));
         log_link(log::Level::warning,
                  LineText::of("{}: the link to {} is given up: no acknowledgement for {}", name(),
                               target().uri, in_tenths(unanswered)));

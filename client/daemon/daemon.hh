@@ -102,6 +102,7 @@ private:
     void take_older_links();
     void forget_older_links() noexcept;
     [[nodiscard]] LineText end_links() noexcept;
+    void remember(const LineText& error);
     void note_failure(const LineText& reason);
     void lose_link(const LineText& reason);
     // Logs a line that a link brings which may come and go many times a minute.

@@ -195,6 +195,7 @@ DeviceStatus Daemon::status() const {
     status.export_identity = live_.export_identity.view();
     if (live_.boot_identity) status.boot_identity = nbd::digits_of(*live_.boot_identity).view();
     status.last_error = live_.last_error;
+    if (live_.last_error_at.count() != 0) status.last_error_seconds = seconds_since(live_.last_error_at, now);
     status.size = live_.size;
     status.block_size = record_.block_size;
     status.flags = record_.server_flags;

@@ -58,6 +58,7 @@ LiveState some_state() {
     live.largest_request = 128U << 10;
     live.sectors_before = 1280;
     live.link_changed_at = Monotonic{99};
+    live.last_error_at = Monotonic{98};
     live.last_outage = milliseconds{1500};
     live.longest_outage = milliseconds{2500};
     live.longest_stall = milliseconds{3500};

@@ -70,7 +70,7 @@ TEST_CASE("a person reads state, server, size and the last error") {
     CHECK(contains(text, "nbd://10.0.0.1/root (10.0.0.1:10809)"));
     CHECK(contains(text, "8.0 GiB (8589934592 bytes), blocks of 512"));
     CHECK(contains(text, "2, the last 1 min 1 s ago"));
-    CHECK(contains(text, "Connection refused"));
+    CHECK(contains(text, "Connection refused\n"));
     CHECK(
         contains(text, "DHCP lease  10.77.0.100 of eth0, for 1 h 0 min, 40 min 5 s left, renewed 4 times\n"));
     CHECK(text.back() == '\n');
@@ -80,6 +80,11 @@ TEST_CASE("a person reads state, server, size and the last error") {
     CHECK(contains(
         to_text(status),
         "DHCP lease  10.77.0.100 of eth0, for ever, renewed 4 times\n              nobody answers\n"));
+    status = some_status();
+    status.servers = 2;
+    status.last_error_seconds = 61;
+    CHECK(contains(to_text(status), "(10.0.0.1:10809) and 1 more address\n"));
+    CHECK(contains(to_text(status), "Connection refused (1 min 1 s ago)\n"));
     status = some_status();
     status.interface = "";
     CHECK_FALSE(contains(to_text(status), "DHCP"));
