@@ -111,15 +111,19 @@ std::string reconnect_words(const DeviceStatus& status) {
 
 std::string fencing_words(const DeviceStatus& status) {
     if (status.session == std::string_view("fenced"))
-        return fmt::format("generation {}: the server keeps older connections' writes out",
+        return fmt::format("fenced, generation {}: the server keeps older connections' writes out",
                            status.generation);
     if (status.session == std::string_view("reconnects"))
         return fmt::format(
-            "generation {}: only reconnects are fenced; after a forced detach or a reset of this machine an "
-            "old "
-            "write may still reach the disk",
+            "reconnects, generation {}: only reconnects are fenced; after a forced detach or a reset of this "
+            "machine an old write may still reach the disk",
             status.generation);
-    return "unknown to the server: a write on an old connection may still reach the disk";
+    return "unknown: the server does not fence; a write on an old connection may still reach the disk";
+}
+
+std::string further_words(std::uint64_t addresses) {
+    if (addresses < 2) return {};
+    return fmt::format(" and {} more address{}", addresses - 1, addresses == 2 ? "" : "es");
 }
 
 std::string lease_words(const DeviceStatus& status) {
@@ -207,7 +211,8 @@ std::string to_text(const DeviceStatus& status) {
     }
     if (!status.server.empty())
         row("server", status.peer.empty() ? std::string(status.server.view())
-                                          : fmt::format("{} ({})", status.server, status.peer));
+                                          : fmt::format("{} ({}){}", status.server, status.peer,
+                                                        further_words(status.servers)));
     row("size", fmt::format("{} ({} bytes), blocks of {}{}", size_words(status.size), status.size,
                             status.block_size, status.read_only ? ", read-only" : ""));
     if (status.partial && status.daemon_pid != 0) {
@@ -222,8 +227,8 @@ std::string to_text(const DeviceStatus& status) {
         row("session", fencing_words(status));
         if (status.servers > 1 && !status.read_only && status.session != std::string_view("unknown"))
             row("",
-                "another server machine fences nothing of this one's: it is used dead-after this one's last "
-                "sign of life, and only its replication can keep out what this one still holds");
+                "servers on other machines cannot stop late writes of this one; the client waits for "
+                "dead-after before it uses them, then the disk's replication must keep such writes out");
         row("reconnects", reconnect_words(status));
         if (status.longest_stall_ms > 0)
             row("stall", fmt::format("longest {}", short_duration_words(status.longest_stall_ms)));

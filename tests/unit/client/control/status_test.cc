@@ -198,16 +198,18 @@ TEST_CASE("what the server fences is said as it is, and whose business another s
     DeviceStatus status = some_status();
     status.generation = 7;
     status.session = "fenced";
-    CHECK(contains(to_text(status), "generation 7: the server keeps older connections' writes out\n"));
-    CHECK_FALSE(contains(to_text(status), "another server machine"));
+    CHECK(
+        contains(to_text(status), "fenced, generation 7: the server keeps older connections' writes out\n"));
+    CHECK_FALSE(contains(to_text(status), "servers on other machines"));
     status.session = "reconnects";
-    CHECK(contains(to_text(status), "generation 7: only reconnects are fenced; after a forced detach"));
+    CHECK(contains(to_text(status),
+                   "reconnects, generation 7: only reconnects are fenced; after a forced detach"));
     status.servers = 2;
-    CHECK(contains(to_text(status), "another server machine fences nothing of this one's"));
+    CHECK(contains(to_text(status), "servers on other machines cannot stop late writes"));
     status.read_only = true;
-    CHECK_FALSE(contains(to_text(status), "another server machine"));
+    CHECK_FALSE(contains(to_text(status), "servers on other machines"));
     status.read_only = false;
     status.session = "unknown";
-    CHECK(contains(to_text(status), "unknown to the server"));
-    CHECK_FALSE(contains(to_text(status), "another server machine"));
+    CHECK(contains(to_text(status), "unknown: the server does not fence"));
+    CHECK_FALSE(contains(to_text(status), "servers on other machines"));
 }
