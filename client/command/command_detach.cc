@@ -124,7 +124,7 @@ std::string claim_problem(Claim& claim, ExitCode& code) {
         return fmt::format("what is still to be written did not go out within {} s; --force gives it up",
                            flush_patience.count());
     const bool forbidden = error == EACCES || error == EPERM;
-    return SysError{error, forbidden ? "open" : "flush"}.message() +
+    return SysError{error, "flush"}.message() +
            (forbidden ? root_hint(error) : "; --force detaches it anyway");
 }
 

@@ -121,11 +121,6 @@ std::string fencing_words(const DeviceStatus& status) {
     return "unknown: the server does not fence; a write on an old connection may still reach the disk";
 }
 
-std::string further_words(std::uint64_t addresses) {
-    if (addresses < 2) return {};
-    return fmt::format(" and {} more address{}", addresses - 1, addresses == 2 ? "" : "es");
-}
-
 std::string lease_words(const DeviceStatus& status) {
     std::string words = fmt::format("{} of {}, ", status.address, status.interface);
     if (status.lease_seconds == 0xffffffff)
@@ -211,8 +206,8 @@ std::string to_text(const DeviceStatus& status) {
     }
     if (!status.server.empty())
         row("server", status.peer.empty() ? std::string(status.server.view())
-                                          : fmt::format("{} ({}){}", status.server, status.peer,
-                                                        further_words(status.servers)));
+                                          : fmt::format("{} ({})", status.server, status.peer));
+    if (status.servers > 1) text += fmt::format(" and {} more", status.servers - 1);
     row("size", fmt::format("{} ({} bytes), blocks of {}{}", size_words(status.size), status.size,
                             status.block_size, status.read_only ? ", read-only" : ""));
     if (status.partial && status.daemon_pid != 0) {
@@ -249,11 +244,9 @@ std::string to_text(const DeviceStatus& status) {
         if (!status.domain.empty()) row("SELinux", std::string(status.domain.view()));
     }
     if (!status.network.empty()) row("network", std::string(status.network.view()));
-    if (!status.last_error.empty())
-        row("last error", std::string(status.last_error.view()) +
-                              (status.last_error_seconds == 0
-                                   ? ""
-                                   : fmt::format(" ({} ago)", duration_words(status.last_error_seconds))));
+    if (!status.last_error.empty()) row("last error", std::string(status.last_error.view()));
+    if (status.last_error_seconds > 0)
+        text += fmt::format(" ({} ago)", duration_words(status.last_error_seconds));
     return text + "\n";
 }
 

@@ -83,7 +83,7 @@ TEST_CASE("a person reads state, server, size and the last error") {
     status = some_status();
     status.servers = 2;
     status.last_error_seconds = 61;
-    CHECK(contains(to_text(status), "(10.0.0.1:10809) and 1 more address\n"));
+    CHECK(contains(to_text(status), "(10.0.0.1:10809) and 1 more\n"));
     CHECK(contains(to_text(status), "Connection refused (1 min 1 s ago)\n"));
     status = some_status();
     status.interface = "";
