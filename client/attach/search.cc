@@ -11,7 +11,6 @@
 #include "client/attach/targets.hh"
 #include "client/kernel/block_size.hh"
 #include "common/linux/pause.hh"
-#include "common/text/plural.hh"
 
 namespace holdfast::client {
 namespace {
@@ -100,8 +99,8 @@ bool Search::use_target(Found& found, const Target& target) {
         return false;
     }
     if (whole_blocks(link->offer.size, *block_size) == 0) {
-        note_failure(ExitCode::refused, fmt::format("{}: the export has {}, not one whole block of {}", where,
-                                                    counted(link->offer.size, "byte"), *block_size));
+        note_failure(ExitCode::refused, fmt::format("{}: the export has {} bytes, not one whole block of {}",
+                                                    where, link->offer.size, *block_size));
         return false;
     }
     found.link = std::move(*link);

@@ -10,7 +10,6 @@
 #include "client/daemon/daemon.hh"
 #include "client/kernel/block_size.hh"
 #include "common/linux/log.hh"
-#include "common/text/plural.hh"
 
 namespace holdfast::client {
 namespace {
@@ -74,10 +73,8 @@ void Daemon::judge_probe(Clock::time_point now, bool expired) {
     LineText answer = LineText::of("ok {}\n", live_.size);
     if (!done) answer = LineText::of("error {}\n", probe_->error().text);
     if (shrunk) {
-        note_failure(
-            LineText::of("the export has {} now, the device needs {}", counted(size, "byte"), live_.size));
-        answer = LineText::of("error the export has {} now, the device needs {}\n", counted(size, "byte"),
-                              live_.size);
+        note_failure(LineText::of("the export has {} bytes now, the device needs {}", size, live_.size));
+        answer = LineText::of("error the export has {} bytes now, the device needs {}\n", size, live_.size);
     }
     // A connection keeps the size that it began with: what is beyond needs a new one. Where the server does
     // not fence the old one, nothing may be on its way there.

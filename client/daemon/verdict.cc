@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "client/kernel/block_size.hh"
-#include "common/text/plural.hh"
 
 namespace holdfast::client {
 namespace {
@@ -30,8 +29,7 @@ std::uint64_t largest_to_come(const LiveState& live) {
 
 LineText flaw_of_offer(const nbd::Offer& offer, const DeviceRecord& record, const LiveState& live) {
     if (offer.size < live.size)
-        return LineText::of("the export has {} now, the device needs {}", counted(offer.size, "byte"),
-                            live.size);
+        return LineText::of("the export has {} bytes now, the device needs {}", offer.size, live.size);
     if ((offer.flags & nbd::flag_read_only) != 0 && (record.server_flags & nbd::flag_read_only) == 0)
         return "the export is read-only now, the device is writable";
     if (offer.block_sizes.minimum > record.block_size)

@@ -107,8 +107,7 @@ TEST_CASE("the status as JSON escapes what a name may have") {
 
 TEST_CASE("the status for people has no order to a terminal in it") {
     const std::string text = to_text(example());
-    CHECK(
-        contains(text, "export root \"1\"?? (/dev/vg0/root): 1 connection, 4 since the start; 5 requests"));
+    CHECK(contains(text, "export root \"1\"?? (/dev/vg0/root): 1 connection, 4 since the start; 5 requests"));
     CHECK(contains(text, "generation 9"));
     CHECK(contains(text, "turned away: 5 by maxperaddress\n"));
 }
