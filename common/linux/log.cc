@@ -3,14 +3,9 @@
 #include "common/linux/log.hh"
 
 #include <fcntl.h>
-#include <linux/seccomp.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <syslog.h>
@@ -20,9 +15,7 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
-#include <deque>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 
@@ -31,41 +24,13 @@
 namespace holdfast::log {
 namespace {
 
-// Lines on their way to a reader that may be slow, or stand still. Used by never_wait() only.
-class Backlog {
-public:
-    explicit Backlog(Sink sink, const char* program);
-    void add(std::string line);
-    [[nodiscard]] bool send();
-    void finish();
-
-private:
-    static constexpr std::size_t most = 64U << 10;
-    enum class Kind : std::uint8_t { plain, pipe, stream, logger, none };
-
-    // How many bytes were taken; -1 and errno.
-    [[nodiscard]] ssize_t offer(std::string_view line) const noexcept;
-    [[nodiscard]] bool start_copier();
-    [[nodiscard]] bool send_locked();
-
-    const Sink sink_;
-    const char* const program_;
-    Kind kind_ = Kind::plain;
-    Fd own_;
-    Fd copier_;         // of a copier: hangs up when it has ended
-    std::mutex mutex_;  // of what follows
-    std::deque<std::string> lines_;
-    std::size_t size_ = 0;
-    std::uint64_t lost_ = 0;
-};
-
 struct State {
     const char* program = "holdfast";
     Sink sink = Sink::terminal;
     Level least = Level::info;
     Fd kmsg;
     Fd socket;                         // resident, syslog: a datagram socket, never connected
-    std::unique_ptr<Backlog> backlog;  // after never_wait()
+    std::unique_ptr<LineTaker> taker;  // after never_wait()
 };
 
 State& state() {
@@ -114,184 +79,20 @@ void send_to_logger_here(const State& log, int level, std::string_view text) {
         send_to_logger(log, "log", level, text);
 }
 
-// Copies the pipe to stderr until nobody has the other end any more. Only read(2), write(2) and exit(2) are
-// left to it, where the kernel can do that.
-[[noreturn]] void copy(int from, int alive) {
-    for (const int signal : {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGPIPE}) ::signal(signal, SIG_IGN);
-    (void)::prctl(PR_SET_NAME, "holdfast-log");
-    (void)::prctl(PR_SET_DUMPABLE, 0);
-    (void)::dup2(from, STDIN_FILENO);
-    (void)::dup2(alive, STDOUT_FILENO);
-    (void)::close_range(3, ~0U, 0);
-    (void)::chdir("/");
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    // The thread sanitizer has a thread of its own in this process, too: exit(2) would leave that behind.
-    const bool strict = false;
-#else
-    const bool strict = ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) == 0;
-#endif
-    std::array<char, 4096> lines;
-    for (;;) {
-        const long count = ::syscall(SYS_read, STDIN_FILENO, lines.data(), lines.size());
-        if (count == 0 || (count < 0 && errno != EINTR)) break;
-        // Nothing can be done about a log that does not take its lines.
-        if (count > 0) (void)::syscall(SYS_write, STDERR_FILENO, lines.data(), count);
-    }
-    for (;;) (void)::syscall(strict ? SYS_exit : SYS_exit_group, 0);
-}
-
-// O_NONBLOCK does nothing for a regular file, whose disk may hang: a process of its own writes to it, since
-// a thread that hangs would keep this program from changing its user, and from ending.
-bool Backlog::start_copier() {
-    int lines[2];
-    int alive[2];
-    if (::pipe2(lines, O_CLOEXEC) != 0) return false;
-    const Fd from(lines[0]);
-    Fd to(lines[1]);
-    if (::pipe2(alive, O_CLOEXEC) != 0) return false;
-    Fd ours(alive[0]);
-    const Fd theirs(alive[1]);
-    const pid_t child = ::fork();
-    if (child == 0) copy(from.get(), theirs.get());
-    if (child < 0 || ::fcntl(to.get(), F_SETFL, O_NONBLOCK) != 0) return false;
-    own_ = std::move(to);
-    copier_ = std::move(ours);
-    return true;
-}
-
-// A pipe is opened once more, so that O_NONBLOCK is not set for who else has it. A logger's
-// datagram socket is not connected: the logger may be started anew.
-Backlog::Backlog(Sink sink, const char* program) : sink_(sink), program_(program) {
-    struct stat own {};
-    if (sink == Sink::syslog) {
-        kind_ = Kind::logger;
-        own_.reset(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    } else if (::fstat(STDERR_FILENO, &own) == 0 && S_ISSOCK(own.st_mode)) {
-        kind_ = Kind::stream;
-    } else if (S_ISFIFO(own.st_mode) || S_ISCHR(own.st_mode)) {
-        kind_ = Kind::pipe;
-        if (S_ISFIFO(own.st_mode))
-            own_.reset(::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-    } else if (start_copier()) {
-        kind_ = Kind::pipe;
-    }
-}
-
-ssize_t Backlog::offer(std::string_view line) const noexcept {
-    switch (kind_) {
-        case Kind::plain: return ::write(STDERR_FILENO, line.data(), line.size());
-        case Kind::stream:
-            return ::send(STDERR_FILENO, line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-        case Kind::pipe: {
-            if (own_) return ::write(own_.get(), line.data(), line.size());
-            // A terminal or pipe that can be written to has room for a line; another writer may take it
-            // first.
-            pollfd room{STDERR_FILENO, POLLOUT, 0};
-            if (::poll(&room, 1, 0) == 1) return ::write(STDERR_FILENO, line.data(), line.size());
-            errno = EAGAIN;
-            return -1;
-        }
-        case Kind::logger: {
-            sockaddr_un address{};
-            address.sun_family = AF_UNIX;
-            constexpr std::string_view path = "/dev/log";
-            path.copy(address.sun_path, path.size());
-            iovec data{const_cast<char*>(line.data()), line.size()};
-            msghdr message{};
-            message.msg_name = &address;
-            message.msg_namelen = sizeof address;
-            message.msg_iov = &data;
-            message.msg_iovlen = 1;
-            return ::sendmsg(own_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-        }
-        case Kind::none: return static_cast<ssize_t>(line.size());
-    }
-    return -1;
-}
-
-bool Backlog::send_locked() {
-    while (!lines_.empty()) {
-        std::string& line = lines_.front();
-        const ssize_t count = offer(line);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0 && errno == EAGAIN) return true;
-        const bool part = count >= 0 && static_cast<std::size_t>(count) < line.size();
-        size_ -= part ? static_cast<std::size_t>(count) : line.size();
-        if (part) {
-            line.erase(0, static_cast<std::size_t>(count));
-            continue;
-        }
-        // Taken, or nothing can be done about a log that does not take its line.
-        lines_.pop_front();
-    }
-    return false;
-}
-
-bool Backlog::send() {
-    const std::lock_guard lock(mutex_);
-    return send_locked();
-}
-
-void Backlog::finish() {
-    constexpr int patience_ms = 1000;
-    constexpr int pause_ms = 10;
-    const std::lock_guard lock(mutex_);
-    // Not every sink says when it has room.
-    for (int waited = 0; send_locked() && waited < patience_ms; waited += pause_ms)
-        (void)::poll(nullptr, 0, pause_ms);
-    if (!copier_) return;
-    own_.reset();
-    // Drops later lines of other threads: stderr's disk may hang, and those threads with it.
-    kind_ = Kind::none;
-    pollfd ended{copier_.get(), 0, 0};
-    (void)::poll(&ended, 1, patience_ms);
-}
-
-void Backlog::add(std::string line) {
-    const std::lock_guard lock(mutex_);
-    const auto put = [&](std::string text) {
-        size_ += text.size();
-        lines_.push_back(std::move(text));
-    };
-    (void)send_locked();
-    if (size_ + line.size() > most) {
-        ++lost_;
-        return;
-    }
-    if (lost_ > 0) {
-        std::array<char, 128> text;
-        const int number = static_cast<int>(Level::warning);
-        constexpr const char* said = "the log took nothing for a while; lines lost: ";
-        const auto count = static_cast<unsigned long long>(std::exchange(lost_, 0));
-        if (sink_ == Sink::terminal) {
-            (void)std::snprintf(text.data(), text.size(), "%.40s: warning: %s%llu\n", program_, said, count);
-        } else if (sink_ == Sink::journal) {
-            (void)std::snprintf(text.data(), text.size(), "<%d>%s%llu\n", number, said, count);
-        } else {
-            (void)std::snprintf(text.data(), text.size(), "<%d>%.40s[%d]: %s%llu", LOG_DAEMON | number,
-                                program_, ::getpid(), said, count);
-        }
-        put(text.data());
-    }
-    put(std::move(line));
-    (void)send_locked();
-}
-
 }  // namespace
 
-void never_wait() {
-    State& log = state();
-    log.backlog = std::make_unique<Backlog>(log.sink, log.program);
-}
+Setup setup() noexcept { return {state().sink, state().program}; }
+
+void hand_lines_to(std::unique_ptr<LineTaker> taker) noexcept { state().taker = std::move(taker); }
 
 bool catch_up() noexcept {
     const State& log = state();
-    return log.backlog && log.backlog->send();
+    return log.taker && log.taker->send();
 }
 
 void finish() noexcept {
     State& log = state();
-    if (log.backlog) log.backlog->finish();
+    if (log.taker) log.taker->finish();
 }
 
 void open(const char* program, Sink sink, Level least) {
@@ -299,7 +100,7 @@ void open(const char* program, Sink sink, Level least) {
     log.program = program;
     log.sink = sink;
     log.least = least;
-    log.backlog.reset();
+    log.taker.reset();
     if (sink == Sink::kernel || sink == Sink::resident)
         log.kmsg.reset(::open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NONBLOCK));
     if (sink == Sink::resident || sink == Sink::syslog)
@@ -330,7 +131,7 @@ void write(Level level, std::string_view text) noexcept {
         case Sink::resident:
         case Sink::kernel: head = std::snprintf(line.data(), 64, "<%d>%.40s: ", number, log.program); break;
         case Sink::syslog:
-            if (log.backlog)
+            if (log.taker)
                 head = std::snprintf(line.data(), 64, "<%d>%.40s[%d]: ", LOG_DAEMON | number, log.program,
                                      ::getpid());
             break;
@@ -341,10 +142,10 @@ void write(Level level, std::string_view text) noexcept {
     std::transform(text.data(), text.data() + length, body,
                    [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c; });
     body[length] = '\n';
-    if (log.backlog) {
+    if (log.taker) {
         const std::size_t end = log.sink == Sink::syslog ? 0 : 1;
         try {
-            log.backlog->add(std::string(line.data(), start + length + end));
+            log.taker->add(std::string(line.data(), start + length + end));
         } catch (...) {
             // No memory for a line: the line is lost.
         }

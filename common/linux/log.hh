@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <string_view>
 
 namespace holdfast::log {
@@ -38,6 +40,25 @@ void never_wait();
 void finish() noexcept;
 // Sends lines that were kept. True: some are left, so call it again soon.
 bool catch_up() noexcept;
+
+// For log_backlog.cc alone, which never_wait() is in: a program that does not call never_wait() is linked
+// without it.
+class LineTaker {
+public:
+    virtual ~LineTaker() = default;
+    // A whole line, as the sink wants it.
+    virtual void add(std::string line) = 0;
+    // Sends kept lines. True: some are left.
+    [[nodiscard]] virtual bool send() = 0;
+    virtual void finish() = 0;
+};
+struct Setup {
+    Sink sink;
+    const char* program;
+};
+[[nodiscard]] Setup setup() noexcept;
+// Lines go to `taker` from here on, in place of the sink.
+void hand_lines_to(std::unique_ptr<LineTaker> taker) noexcept;
 
 // Never blocks for long, never fails loudly; control characters in `text` are replaced (names come from the
 // network).
