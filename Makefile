@@ -220,7 +220,7 @@ bench-outage: deps all ## how soon a disk is back after an outage, beside nbd-cl
 	@tests/bench/outage $(ARGS)
 
 deps: ## installs the Debian packages that building and testing need
-	@tests/deps
+	@tests/harness/deps
 
 install: $(INSTALLED_CLIENT) $(BUILD)holdfast-server ## into DESTDIR, below PREFIX (default /usr)
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(DOCDIR) \

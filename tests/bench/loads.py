@@ -14,7 +14,7 @@ from pathlib import Path
 import resources
 from figures import Crowd, Sample
 from resources import MachineTime, Memory
-from support import MIB, Server
+from bench import MIB, Server
 
 CORES = os.cpu_count() or 1
 CROWDS = (1, 10, 100, 1000)

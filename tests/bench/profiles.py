@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import resources
 
 if TYPE_CHECKING:  # its folder is on the path where servers of this machine are measured
-    from support import Server
+    from bench import Server
 
 TOP = 20  # symbols, or system calls
 

@@ -3,7 +3,7 @@ import shlex
 from pathlib import Path
 
 from figures import OURS, PEERS
-from support import Bench, Server, free_port, nbd_server
+from bench import Bench, Server, free_port, nbd_server
 
 # So many clients at once must be let in by all of them.
 CLIENTS = 1100

@@ -5,7 +5,8 @@ import signal
 import socket
 import subprocess
 
-from support import ENVIRONMENT, MIB, Bench, Server, free_port, output, test, wait_for
+from bench import ENVIRONMENT, MIB, Bench, Server, free_port, output, wait_for
+from harness.registry import test
 
 # LISTEN_PID is the server's own, which only whoever becomes it can know.
 GIVE = 'LISTEN_PID=$$ LISTEN_FDS=$# ; export LISTEN_PID LISTEN_FDS; n=3; for fd; do eval "exec $n<&$fd"; n=$((n + 1)); done; '

@@ -2,7 +2,8 @@
 import json
 import os
 
-from support import MIB, Bench, output, test
+from bench import MIB, Bench, nbdsh, output
+from harness.registry import test
 
 
 @test("nbdinfo sees the size, the flags and the block sizes of an export")
@@ -185,9 +186,3 @@ for cookie, buffer, offset in waiting:
     assert h.aio_command_completed(cookie)
     assert buffer.to_bytearray() == content[offset:offset + 4096]
 """, DISK=str(bench.folder / "disk"))
-
-
-def nbdsh(uri: str, script: str, **names: str) -> None:
-    """Runs a script with `h` connected, unless `uri` is empty; `names` become constants of the script."""
-    head = "".join(f"{name} = {value!r}\n" for name, value in names.items())
-    output("nbdsh", *(("-u", uri) if uri else ()), "-c", head + script)

@@ -7,8 +7,9 @@ import stat
 from pathlib import Path
 
 import nbd
-from support import MIB, Bench, Server, answers, free_port, opener_of, output, test, wait_for
-from test_operation import connect, refused
+from bench import MIB, Bench, answers, free_port, opener_of, output, wait_for
+from harness.registry import test
+from libnbd_link import connect, refused
 
 
 def status(pid: int) -> dict[str, str]:

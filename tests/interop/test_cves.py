@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nbd
-from support import MIB, Bench, Server, output, test
-from test_hostile import CLIENT_FLAGS, IHAVEOPT, dial, go, memory, option, receive, serves
+from bench import MIB, Bench, Server, memory, output, serves
+from harness.registry import test
+from nbd_wire import CLIENT_FLAGS, IHAVEOPT, dial, go, option, receive
 
 REPLY_MAGIC = 0x3E889045565A9
 ACK, UNSUP, POLICY, INVALID, UNKNOWN, TOO_BIG = 1, 0x80000001, 0x80000002, 0x80000003, 0x80000006, 0x80000009

@@ -6,7 +6,8 @@ import subprocess
 from collections.abc import Iterator
 
 import nbd
-from support import MIB, Bench, Server, output, test, wait_for
+from bench import MIB, Bench, Server, output, wait_for
+from harness.registry import test
 
 # The time at which it began, the call, its arguments, how long it took.
 CALL = re.compile(r"^([\d.]+) (pwritev2|fdatasync|sendto|sendmsg)\((.*)= \d+ <([\d.]+)>$", re.MULTILINE)

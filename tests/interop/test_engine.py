@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support import MIB, Bench, Server, free_port, output, test, wait_for
-from test_hostile import CLIENT_FLAGS, dial, go, memory, receive
-from test_session import answer, claim, ended, enter, entered
+from bench import MIB, Bench, Server, free_port, memory, output, wait_for
+from harness.registry import test
+from nbd_wire import CLIENT_FLAGS, answer, claim, dial, ended, enter, entered, go, receive
 
 FLUSH, FUA = 3, 1
 PAGE = 4096

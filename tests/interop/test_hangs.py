@@ -11,10 +11,9 @@ import time
 from pathlib import Path
 
 from hanging_disk import FSYNC, LOOKUP, OPEN, WRITE, HangingDisk
-from support import MIB, Bench, Server, free_port, output, test, wait_for
-from test_confinement import opener_of
-from test_hostile import CLIENT_FLAGS, dial, go, option, receive
-from test_session import FIRST, SECOND, answer, claim, hosting, reply
+from bench import MIB, Bench, Server, free_port, opener_of, output, wait_for
+from harness.registry import test
+from nbd_wire import CLIENT_FLAGS, FIRST, SECOND, answer, claim, dial, go, hosting, option, receive, reply
 
 ACK = 1
 MOST_CALLS = 32  # for one export at once: server/connection/lobby.hh

@@ -5,51 +5,9 @@ import socket
 import struct
 import time
 
-from support import MIB, Bench, Server, output, test, wait_for
-
-GREETING = 18
-IHAVEOPT = 0x49484156454F5054
-CLIENT_FLAGS = struct.pack(">I", 3)
-
-
-def option(number: int, data: bytes = b"", length: int | None = None) -> bytes:
-    return struct.pack(">QII", IHAVEOPT, number, len(data) if length is None else length) + data
-
-
-def go(name: bytes) -> bytes:
-    return option(7, struct.pack(">I", len(name)) + name + struct.pack(">H", 0))
-
-
-def dial(server: Server) -> socket.socket:
-    link = socket.create_connection(("127.0.0.1", server.port), timeout=60)
-    assert len(receive(link, GREETING)) == GREETING
-    return link
-
-
-def receive(link: socket.socket, count: int) -> bytes:
-    """That many bytes, or what came before the end."""
-    got = b""
-    while len(got) < count:
-        try:
-            more = link.recv(count - len(got))
-        except ConnectionResetError:
-            break
-        if not more:
-            break
-        got += more
-    return got
-
-
-def serves(server: Server) -> None:
-    assert output("nbdinfo", "--size", server.uri("disk")).strip() == str(MIB)
-    assert server.process.poll() is None
-
-
-def memory(server: Server) -> int:
-    """Resident bytes of the server."""
-    with open(f"/proc/{server.process.pid}/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-
+from bench import MIB, Bench, memory, serves, wait_for
+from harness.registry import test
+from nbd_wire import CLIENT_FLAGS, dial, go, option, receive
 
 @test("unknown options are answered with ERR_UNSUP, whatever their length, and the sync is kept")
 def unknown_options(bench: Bench) -> None:

@@ -12,9 +12,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from support import MIB, Bench, Server, output, test, wait_for
-from test_confinement import opener_of
-from test_hostile import CLIENT_FLAGS, GREETING, go, option, receive
+from bench import MIB, Bench, Server, opener_of, output, wait_for
+from harness.registry import test
+from nbd_wire import CLIENT_FLAGS, GREETING, go, option, receive
 
 CONFIG = """[generic]
 port = @PORT@

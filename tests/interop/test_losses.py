@@ -9,9 +9,9 @@ import termios
 from contextlib import ExitStack
 from pathlib import Path
 
-from support import MIB, Bench, Server, output, test, wait_for
-from test_session import CLIENT_FLAGS, FUA, POLICY, answer, claim, ended, enter, entered, flush, go, refused, write
-from test_hostile import dial, receive
+from bench import MIB, Bench, Server, output, wait_for
+from harness.registry import test
+from nbd_wire import CLIENT_FLAGS, FUA, POLICY, answer, claim, dial, ended, enter, entered, flush, go, receive, refused, write
 
 GOOD, EIO, ENOSPC = (struct.pack(">II", 0x67446698, error) for error in (0, errno.EIO, errno.ENOSPC))
 OTHER = b"o" * 16

@@ -10,7 +10,9 @@ import threading
 from pathlib import Path
 
 import nbd
-from support import MIB, Bench, Server, answers, free_port, opener_of, output, test, wait_for
+from bench import MIB, Bench, Server, answers, free_port, opener_of, output, wait_for
+from harness.registry import test
+from libnbd_link import connect, refused
 
 CLASSIC = """[generic]
 port = @PORT@
@@ -20,20 +22,6 @@ port = {own}
 authfile = {allow}
 listenaddr =
 """
-
-
-def connect(uri: str) -> nbd.NBD:
-    handle = nbd.NBD()
-    handle.connect_uri(uri)
-    return handle
-
-
-def refused(uri: str) -> bool:
-    try:
-        connect(uri)
-    except nbd.Error:
-        return True
-    return False
 
 
 def exports_of(server: Server) -> set[str]:

@@ -6,8 +6,9 @@ import struct
 import subprocess
 import threading
 
-from support import MIB, Bench, free_port, nbd_server, output, test
-from test_hostile import CLIENT_FLAGS, option, receive
+from bench import MIB, Bench, free_port, nbd_server, output
+from harness.registry import test
+from nbd_wire import CLIENT_FLAGS, option, receive
 
 
 @test("holdfast-client lists the exports of holdfast-server")

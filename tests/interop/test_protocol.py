@@ -6,9 +6,9 @@ import os
 import struct
 from dataclasses import dataclass
 
-from support import MIB, Bench, Server, output, test, wait_for
-from test_clients import nbdsh
-from test_hostile import CLIENT_FLAGS, dial, option, receive
+from bench import MIB, Bench, Server, nbdsh, output, wait_for
+from harness.registry import test
+from nbd_wire import CLIENT_FLAGS, dial, option, receive
 
 LIST, INFO, GO, STRUCTURED, LIST_META, SET_META, EXTENDED, SESSION = 3, 6, 7, 8, 9, 10, 11, 0x48460001
 ACK, REP_SERVER, REP_INFO, REP_META = 1, 2, 3, 4

@@ -8,101 +8,11 @@ import struct
 import uuid
 from pathlib import Path
 
-from support import MIB, Bench, Server, free_port, output, test, wait_for
-from test_hostile import CLIENT_FLAGS, GREETING, dial, go, memory, option, receive, serves
-
-SESSION, HOST = 0x48460001, 0x48460003
-POLICY, INVALID, UNKNOWN = 0x80000002, 0x80000003, 0x80000006
-MINE = uuid.UUID("12345678-9abc-def0-1234-56789abcdef0").bytes
-ACK, INFO = 1, 3
-HOST_IDENTITY, BOOT, OTHER_BOOT = b"h" * 16, b"b" * 16, b"o" * 16
-FIRST, SECOND = b"1" * 16, b"2" * 16  # sessions
-OLD, NEW = b"\xaa", b"\xbb"
-FUA = 1
-
-
-def claim(generation: int, name: bytes = b"disk", session: bytes = MINE, slot: int = 0) -> bytes:
-    return option(SESSION, session + struct.pack(">II", slot, generation) + name)
-
-
-def hosting(attachment: int, boot: bytes = BOOT, identity: bytes = HOST_IDENTITY) -> bytes:
-    return option(HOST, identity + boot + struct.pack(">QI", attachment, 0))
-
-
-def reply(link: socket.socket) -> tuple[int, bytes]:
-    """The next reply to an option: its type and data. (0, b"") at the end of the link."""
-    head = receive(link, 20)
-    if len(head) < 20:
-        return 0, b""
-    magic, _, kind, length = struct.unpack(">QIII", head)
-    assert magic == 0x3E889045565A9, hex(magic)
-    return kind, receive(link, length)
-
-
-def answer(link: socket.socket) -> tuple[bytes, str]:
-    """The boot identity and the export's, when the claim was taken."""
-    kind, data = reply(link)
-    assert kind == SESSION, f"{kind:#x}: {data!r}"
-    assert reply(link) == (ACK, b"")
-    return data[:16], data[16:].decode("ascii")
-
-
-def enter(server: Server, generation: int | None, name: bytes = b"disk", **of_claim: bytes | int) -> socket.socket:
-    """Into transmission, with a claim or (None) without."""
-    link = dial(server)
-    link.sendall(CLIENT_FLAGS)
-    if generation is not None:
-        link.sendall(claim(generation, name, **of_claim))  # type: ignore[arg-type]
-        answer(link)
-    link.sendall(go(name))
-    entered(link)
-    return link
-
-
-def entered(link: socket.socket) -> None:
-    """GO is answered; other servers say more of the export than ours."""
-    kind, data = reply(link)
-    assert kind == INFO, f"{kind:#x}: {data!r}"
-    while kind == INFO:
-        kind, data = reply(link)
-    assert kind == ACK, f"{kind:#x}: {data!r}"
-
-
-def refused(server: Server, generation: int, **of_claim: bytes | int) -> int:
-    with dial(server) as link:
-        link.sendall(CLIENT_FLAGS + claim(generation, **of_claim))  # type: ignore[arg-type]
-        kind, _ = reply(link)
-        link.sendall(go(b"disk"))
-        assert reply(link)[0] & 0x80000000, "GO was taken although its session was refused"
-        return kind
-
-
-def write(cookie: int, offset: int, length: int, flags: int = 0) -> bytes:
-    return struct.pack(">IHHQQI", 0x25609513, flags, 1, cookie, offset, length)
-
-
-def flush(link: socket.socket) -> bytes:
-    """The reply to a flush: 4 bytes of magic, 4 of the error, 8 of the cookie."""
-    link.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 3, 2, 0, 0))
-    return receive(link, 16)
-
-
-def wrote(link: socket.socket, cookie: int) -> bool:
-    return receive(link, 16) == struct.pack(">IIQ", 0x67446698, 0, cookie)
-
-
-def read(link: socket.socket, offset: int, length: int) -> bytes:
-    link.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 0, 77, offset, length))
-    assert wrote(link, 77)
-    return receive(link, length)
-
-
-def ended(link: socket.socket) -> bool:
-    """Reads to the end of the link."""
-    while receive(link, 1 << 16):
-        pass
-    return True
-
+from bench import MIB, Bench, Server, free_port, memory, output, serves, wait_for
+from harness.registry import test
+from nbd_wire import (ACK, BOOT, CLIENT_FLAGS, FIRST, FUA, GREETING, HOST, INVALID, MINE, NEW, OLD, OTHER_BOOT, POLICY, SECOND,
+                      SESSION, UNKNOWN, answer, claim, dial, ended, enter, entered, go, hosting, option, read, receive,
+                      refused, reply, write, wrote)
 
 def slow(bench: Bench, disk: Path, seconds: int) -> Server:
     """Our server on a disk where the first write of every connection takes so long."""

@@ -11,8 +11,9 @@ import uuid
 from pathlib import Path
 
 import nbd
-from support import MIB, Bench, Server, output, test, wait_for
-from test_hostile import CLIENT_FLAGS, dial, go, option, receive
+from bench import MIB, Bench, Server, output, wait_for
+from harness.registry import test
+from nbd_wire import CLIENT_FLAGS, dial, go, option, receive
 
 CONFIG = """[generic]
 port = @PORT@

@@ -5,8 +5,9 @@ import struct
 import threading
 import time
 
-from support import MIB, Bench, Server, free_port, test, wait_for
-from test_hostile import CLIENT_FLAGS, dial, go, receive
+from bench import MIB, Bench, Server, free_port, wait_for
+from harness.registry import test
+from nbd_wire import CLIENT_FLAGS, dial, go, receive
 
 
 def transmission(server: Server) -> socket.socket:

@@ -6,7 +6,8 @@ import socket
 import subprocess
 from pathlib import Path
 
-from support import ENVIRONMENT, MIB, Bench, answers, free_port, output, test, wait_for
+from bench import ENVIRONMENT, MIB, Bench, answers, free_port, output, wait_for
+from harness.registry import test
 
 
 def without_streams(*command: str | Path) -> list[str]:

@@ -3,10 +3,9 @@ import filecmp
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from harness.registry import test
 from policy import ENVIRONMENT, HERE, ROOT, Access, Store, compile_access, run
 
 SOURCES = ROOT / "selinux"
@@ -17,23 +16,6 @@ MODULES = ("holdfast", "holdfast_port", "holdfast_client", PROTECTION, "holdfast
 SITE = "holdfast_interfaces"
 
 GUARDED = ("sigkill", "sigstop", "signal", "ptrace", "setrlimit", "setsched")
-
-
-@dataclass
-class Test:
-    name: str
-    body: Callable[["Policies"], None]
-
-
-TESTS: list[Test] = []
-
-
-def test(name: str) -> Callable[[Callable[["Policies"], None]], Callable[["Policies"], None]]:
-    """Registers a function as a test; its name is a sentence."""
-    def register(body: Callable[["Policies"], None]) -> Callable[["Policies"], None]:
-        TESTS.append(Test(name, body))
-        return body
-    return register
 
 
 def module_file(name: str) -> Path:

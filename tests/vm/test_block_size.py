@@ -1,9 +1,9 @@
 """A server that takes small requests only, and answers EINVAL to larger ones, is never sent any."""
 
-import outages
 from lab import Lab, test
 from lab.network import HOST, Network
 from lab.process import Service
+from scenes import outages
 
 PORT = 10810
 LIMIT = "/sys/block/nbd0/queue/max_sectors_kb"

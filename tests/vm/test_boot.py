@@ -1,9 +1,8 @@
 """Whole boots from holdfast-server, to the login and to the power switch."""
 
-import diskless
-import serving
 from lab import Lab, test
 from lab.network import HOST, USER_IP
+from scenes import diskless, serving
 
 
 @test("a machine boots Debian 12 by PXE from a logical volume, survives a restart of the server, and powers off",

@@ -1,11 +1,10 @@
 """Other servers for an attached root disk: asked first, taken under load, remembered by every daemon after."""
 
-import outages
-import serving
 from lab import Lab, test
 from lab.network import HOST
 from lab.process import Service
-from outages import PATIENCE
+from scenes import outages, serving
+from scenes.outages import PATIENCE
 
 SECOND, WRONG = serving.PORT + 1, serving.PORT + 2
 

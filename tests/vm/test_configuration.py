@@ -1,9 +1,9 @@
 """The client's configuration file in the initramfs: its servers and its choices reach the kernel, its mistakes do not stop
 the boot."""
 
-import serving
 from lab import Lab, test
 from lab.network import HOST, USER_IP
+from scenes import serving
 
 FILE = "/etc/holdfast/client.conf"
 

@@ -4,12 +4,11 @@ import hashlib
 import pathlib
 import re
 
-import outages
-import serving
 from lab import Lab, process, test
 from lab.machine import Machine
 from lab.network import HOST, USER_IP
-from test_shutdown import ALLOWANCE, BOUND
+from scenes import outages, serving
+from scenes.shutdown_time import ALLOWANCE, BOUND
 
 ADDRESS = "10.0.2.15"
 TABLE = (f"# device host export options\n"

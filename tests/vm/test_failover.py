@@ -2,10 +2,9 @@
 
 import time
 
-import outages
-import serving
 from lab import Lab, test
 from lab.network import HOST
+from scenes import outages, serving
 
 ADDRESS = "10.77.0.5"
 

@@ -1,9 +1,8 @@
 """What the console says when a machine cannot boot, each followed by the initramfs's own rescue shell."""
 
-import outages
-import serving
 from lab import Lab, test
 from lab.network import HOST, USER_IP, Card
+from scenes import outages, serving
 
 SHELL = r"^\(initramfs\)"
 

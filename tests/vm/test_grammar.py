@@ -5,11 +5,11 @@ Word by word the grammar is held by the unit tests; here is what needs a kernel,
 
 import pathlib
 
-import serving
 from lab import Lab, test
 from lab.layer import Image
 from lab.machine import Machine
 from lab.network import BRIDGE_HOST, HOST, HOST6, USER_IP, Network
+from scenes import serving
 
 NOBODY = "10.0.2.2,1"  # a port where nothing listens
 

@@ -4,16 +4,14 @@ import json
 import pathlib
 import sys
 
-import hostile_server
-import outages
-import serving
 from lab import Lab, test
 from lab.machine import Machine
 from lab.network import HOST, Network
 from lab.process import Service
-from outages import PATIENCE
+from scenes import hostile_server, outages, serving
+from scenes.outages import PATIENCE
 
-SERVER = pathlib.Path(__file__).with_name("hostile_server.py")
+SERVER = pathlib.Path(__file__).parent / "scenes" / "hostile_server.py"
 REFUSED, UNREACHABLE, FAILURE = 4, 5, 1
 
 # Cases that come as far as the device: what is wrong is seen when the kernel has taken the link. Attach allows a server 70 s

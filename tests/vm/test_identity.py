@@ -4,11 +4,11 @@ import os
 import pathlib
 import time
 
-import outages
 from lab import Lab, process, test
 from lab.network import HOST, Network
 from lab.process import Service
-from outages import PATIENCE, Scene
+from scenes import outages
+from scenes.outages import PATIENCE, Scene
 
 MIB = 1 << 20
 SPARE = 64  # MiB of the disk beyond its file system, so that it can shrink without harm

@@ -2,8 +2,8 @@
 
 import time
 
-import outages
 from lab import Lab, test
+from scenes import outages
 
 # The client takes a silent peer for dead after 15 s, and looks every few seconds.
 NOTICED = 20

@@ -5,11 +5,11 @@ import re
 import sys
 import time
 
-import outages
 from lab import Lab, test
 from lab.network import BRIDGE_HOST, Network
 from lab.process import Service
-from outages import PATIENCE, Scene
+from scenes import outages
+from scenes.outages import PATIENCE, Scene
 
 ADDRESS = "10.77.0.100"
 SECONDS = 60
@@ -22,7 +22,7 @@ class DhcpServer:
         self._file = lab.scratch / "dhcp-mode"
         self.does("grant")
         self._service: Service = network.spawn(
-            [sys.executable, pathlib.Path(__file__).with_name("dhcp_server.py"), "br0", BRIDGE_HOST, ADDRESS, str(seconds),
+            [sys.executable, pathlib.Path(__file__).parent / "scenes" / "dhcp_server.py", "br0", BRIDGE_HOST, ADDRESS, str(seconds),
              self._file],
             name="dhcp-server", ready="ready")
 

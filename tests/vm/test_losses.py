@@ -8,7 +8,7 @@ from lab.machine import Machine
 from lab.network import Network
 
 SERVER = "10.77.0.2"
-PROGRAM = str(Path(__file__).with_name("nbd_client.py"))
+PROGRAM = str(Path(__file__).parent / "scenes" / "nbd_client.py")
 CONFIGURATION = f"""[generic]
 listenaddr = {SERVER}
 [thin]

@@ -1,27 +1,11 @@
 """The server's whole machine is reset: with its page cache go the writes that it had acknowledged and nobody had flushed."""
 
-import outages
 from lab import Lab, layer, test
 from lab.machine import Machine
 from lab.network import Network
-from outages import BRIDGE_IP, PATIENCE
-
-SERVER = "10.77.0.2"
-# What the server's machine does at every boot. net.ifnames=0 is on its kernel command line.
-FILES = {
-    "/etc/holdfast/server.conf": f"[generic]\nlistenaddr = {SERVER}\nallowlist = true\n[root]\nexportname = /dev/vdb\nsync = true\n"
-                                 "[first]\nexportname = /dev/vdc\ncache = writeback\n[second]\nexportname = /dev/vdd\ncache = writeback\n",
-    "/etc/systemd/system/lab-address.service": f"""[Unit]
-Before=holdfast-server.service
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/sbin/ip link set eth0 up
-ExecStart=/sbin/ip address replace {SERVER}/24 dev eth0
-[Install]
-WantedBy=multi-user.target
-""",
-}
+from scenes import outages
+from scenes.file_server import FILES, SERVER
+from scenes.outages import BRIDGE_IP, PATIENCE
 
 
 def _file_server(lab: Lab, network: Network, disks: list) -> Machine:

@@ -12,31 +12,14 @@ The fields with an x are for `make check`, those with "long" for `make check-lon
 """
 
 import json
-import time
 
-import outages
-import serving
 from lab import Lab, test
 from lab.layer import Image
 from lab.machine import Machine
 from lab.network import HOST
+from scenes import outages, serving
+from scenes.managed_network import FILES, PACKAGES, UNITS, hangs, words_for
 
-PACKAGES = ("ifupdown", "isc-dhcp-client")
-FILES = {
-    "/etc/network/interfaces": "auto lo\niface lo inet loopback\n\nauto eth0\nallow-hotplug eth0\niface eth0 inet dhcp\n",
-    "/etc/systemd/network/50-dhcp.network": "[Match]\nName=e*\n\n[Network]\nDHCP=yes\n",
-    # What is still there when everything has been killed that is to be: systemd runs this last of all, sysvinit after sendsigs.
-    "/usr/lib/systemd/system-shutdown/lab-survivor": "#!/bin/sh\necho \"survivor: $(holdfast-client status nbd0 --json)\" >/dev/console\n",
-    "/etc/init.d/lab-survivor": "#!/bin/sh\n### BEGIN INIT INFO\n# Provides: lab-survivor\n# Required-Start:\n# Required-Stop: umountroot\n"
-                                "# X-Stop-After: sendsigs\n# Default-Start:\n# Default-Stop: 0 6\n### END INIT INFO\n"
-                                "exec /usr/lib/systemd/system-shutdown/lab-survivor\n",
-}
-# Of a systemd that has them all, the kernel command line takes away those that the test is not about.
-UNITS = {
-    "ifupdown": ("networking.service", "ifup@eth0.service", "ifupdown-pre.service"),
-    "systemd-networkd": ("systemd-networkd.service", "systemd-networkd.socket"),
-    "NetworkManager": ("NetworkManager.service",),
-}
 SYSV_COMMANDS = {
     "none": ["update-rc.d lab-survivor defaults", "rm /etc/network/interfaces"],
     "ifupdown": ["update-rc.d lab-survivor defaults"],
@@ -57,10 +40,6 @@ def systemd_image(lab: Lab, release: int, manager: str) -> Image:
 def sysv_image(lab: Lab, manager: str) -> Image:
     packages = packages_for(manager)[len(PACKAGES):]
     return lab.image("sysv", 12, packages=packages, files=FILES, commands=SYSV_COMMANDS[manager])
-
-
-def words_for(manager: str) -> str:
-    return " ".join(f"systemd.mask={unit}" for other, units in UNITS.items() if other != manager for unit in units)
 
 
 def lives(lab: Lab, image: Image, manager: str, words: str = "", systemd: bool = True) -> None:
@@ -198,13 +177,6 @@ def loses_its_network(lab: Lab, manager: str, key: str, at_boot: bool) -> None:
     hangs(lab, machine)
     machine.kill()
     server.stop()
-
-
-def hangs(lab: Lab, machine: Machine, seconds: float = 60) -> None:
-    """It is neither up nor off after a time in which it would be."""
-    time.sleep(seconds)
-    lab.require(machine.running(), "the machine has come to its end all the same")
-    lab.require(not machine.said(r"reboot: Power down"), "the machine goes on all the same")
 
 
 @test("a machine whose interface is left to ifupdown hangs when it powers off", long=True)

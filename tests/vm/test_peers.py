@@ -2,10 +2,10 @@
 
 import json
 
-import serving
 from lab import Lab, test
 from lab.machine import Machine
 from lab.network import HOST, Network
+from scenes import serving
 
 PORTS = {"holdfast-server": 10810, "nbd-server": 10811, "nbdkit": 10812, "qemu-nbd": 10813}
 

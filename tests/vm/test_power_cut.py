@@ -3,8 +3,8 @@
 import os
 import random
 
-import power_cut
 from lab import Lab, test
+from scenes import power_cut
 
 SERVER = "10.77.0.2"
 DISK_MIB = 4

@@ -2,9 +2,9 @@
 
 import time
 
-import outages
 from lab import Lab, test
-from outages import LOAD, NOTES, PATIENCE
+from scenes import outages
+from scenes.outages import LOAD, NOTES, PATIENCE
 
 LEFT = 24  # MiB that the hog leaves
 

@@ -13,14 +13,13 @@ import pathlib
 import subprocess
 from collections.abc import Mapping, Sequence
 
-import outages
-import serving
 from lab import Lab, cachedir, paths, test
 from lab.layer import Image
 from lab.machine import Machine
 from lab.network import HOST, USER_IP
-from test_network import FILES
-from test_service import main_process, opener_of
+from scenes import outages, serving
+from scenes.managed_network import FILES
+from scenes.server_unit import main_process, opener_of
 
 PACKAGES = ("selinux-policy-default", "policycoreutils", "selinux-utils")
 PROTECTION = "holdfast_client_protect"
@@ -40,8 +39,8 @@ def image(lab: Lab, release: int, kind: str = "client", without: str = "", more_
     with cachedir.locked(paths.BUILD / "selinux.lock"):  # two tests may come at once
         subprocess.run(["make", "-C", str(paths.REPOSITORY), "--no-print-directory", "selinux"], check=True)
     modules = [*sorted((paths.BUILD / "selinux").glob("*.pp")), *sorted((paths.REPOSITORY / "selinux").glob("*.cil")),
-               HERE / "lab_domains.cil"]
-    files = {PROBE: "#!/usr/bin/perl\n" + (HERE / "from_domain.pl").read_text(), **FILES, **(more_files or {})}
+               HERE / "scenes/lab_domains.cil"]
+    files = {PROBE: "#!/usr/bin/perl\n" + (HERE / "scenes/from_domain.pl").read_text(), **FILES, **(more_files or {})}
     return outages.image(lab, release, files=files, kind=kind, packages=PACKAGES,
                          modules=[path for path in modules if path.stem != without], **options)
 

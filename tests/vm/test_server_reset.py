@@ -4,10 +4,10 @@ unless the page cache of that machine held it."""
 import random
 import time
 
-import outages
 from lab import Lab, test
 from lab.machine import Machine
-from test_lost_cache import FILES, SERVER
+from scenes import outages
+from scenes.file_server import FILES, SERVER
 
 LOAD = "/usr/local/sbin/lab-folders"
 FOLDERS = 500  # for which there is room

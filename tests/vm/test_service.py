@@ -1,48 +1,13 @@
 """holdfast-server as a service of systemd's, whose socket starts it, and of System V init's: its two processes, and its life."""
 
 from lab import Lab, test
-from lab.machine import Machine
+from scenes.server_unit import USER, main_process, opener_of, require_confined_unit, require_no_privileges, status_of
 
-USER = "holdfast-server"
 CONFIGURATION = "[generic]\nallowlist = true\n[disk]\nexportname = /dev/vdb\n"
 # A file system on the export, and a file that has not only been written to a cache.
 USE = ("mkfs.ext4 -q /dev/nbd0 && mount /dev/nbd0 /mnt && dd if=/dev/urandom of=/mnt/data bs=1M count=4 conv=fsync status=none && "
        "sha256sum /mnt/data >/root/sum")
 CHECK = "echo 3 >/proc/sys/vm/drop_caches && sha256sum --status -c /root/sum"
-
-
-def _status(machine: Machine, process: int) -> dict[str, list[str]]:
-    text = machine.run(f"cat /proc/{process}/status")
-    return {key: value.split() for key, value in (line.split(":", 1) for line in text.splitlines() if ":" in line)}
-
-
-def _require_no_privileges(lab: Lab, machine: Machine, process: int) -> None:
-    """Of the process that speaks to clients."""
-    now = _status(machine, process)
-    for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
-        # A process that was not root has no way to make the last of its sets smaller; it leads nowhere.
-        lab.require(key == "CapBnd" or int(now[key][0], 16) == 0, f"{key} is {now[key]}")
-    own = machine.run(f"id -u {USER}; id -g {USER}").split()
-    lab.require(now["Uid"] == [own[0]] * 4 and now["Gid"] == [own[1]] * 4, f"its user and group: {now['Uid']} {now['Gid']}")
-    lab.require(now["NoNewPrivs"] == ["1"] and now["Seccomp"] == ["2"], f"{now['NoNewPrivs']} {now['Seccomp']}")
-    for thread in machine.run(f"cat /proc/{process}/task/*/status | grep -E '^(CapEff|Seccomp):'").splitlines():
-        lab.require(thread.split()[1] in ("0000000000000000", "2"), f"a thread has {thread}")
-
-
-def opener_of(machine: Machine, process: int) -> int:
-    """The one child that is there all the time."""
-    return int(machine.run(f"cat /proc/{process}/task/{process}/children"))
-
-
-def main_process(machine: Machine) -> int:
-    return int(machine.run("systemctl show -p MainPID --value holdfast-server"))
-
-
-def require_confined_unit(lab: Lab, machine: Machine) -> None:
-    """The process that serves, as the unit has started it; and the unit, by the running system's own judgement."""
-    _require_no_privileges(lab, machine, main_process(machine))
-    machine.run("systemd-analyze security --threshold=20 --no-pager holdfast-server.service >/dev/null")
-    machine.run("! journalctl -u holdfast-server | grep 'system call'")
 
 
 @test("systemd starts the server, confined, when its first client comes, and again when one comes after it was stopped", timeout=900, long=True)
@@ -59,7 +24,7 @@ def socket_activation(lab: Lab) -> None:
     lab.require(first != 0 and machine.run_status(state)[1] == "active", "it serves, and systemd does not know")
     machine.run("journalctl -u holdfast-server | grep \"by a socket of the service manager's\"")
     require_confined_unit(lab, machine)
-    opener = _status(machine, opener_of(machine, first))
+    opener = status_of(machine, opener_of(machine, first))
     lab.require(opener["Name"] == ["holdfast-opener"] and "0" not in opener["Uid"], f"the opener: {opener['Name']} {opener['Uid']}")
 
     # The client comes again by itself, and that starts the service; nobody is refused, and nothing is lost.
@@ -92,9 +57,9 @@ def sysvinit(lab: Lab) -> None:
     # The boot has started it.
     machine.wait_until(f"{script} status")
     first = int(machine.run("cat /run/holdfast-server.pid"))
-    _require_no_privileges(lab, machine, first)
+    require_no_privileges(lab, machine, first)
     opener = opener_of(machine, first)
-    now = _status(machine, opener)
+    now = status_of(machine, opener)
     lab.require(now["Name"] == ["holdfast-opener"] and now["Uid"] == ["0"] * 4 and now["Seccomp"] == ["0"], f"the opener: {now}")
     for process in (first, opener):
         machine.run(f"grep -x -- -900 /proc/{process}/oom_score_adj")
@@ -106,7 +71,7 @@ def sysvinit(lab: Lab) -> None:
     second = int(machine.run("cat /run/holdfast-server.pid"))
     lab.require(second != first, "the same process after the restart")
     machine.run(f"test ! -e /proc/{first} && test ! -e /proc/{opener} && {CHECK}")
-    _require_no_privileges(lab, machine, second)
+    require_no_privileges(lab, machine, second)
     machine.run("umount /mnt && holdfast-client detach nbd0")
 
     opener = opener_of(machine, second)

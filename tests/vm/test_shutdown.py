@@ -3,14 +3,11 @@ in time."""
 
 import time
 
-import outages
-import serving
 from lab import Lab, test
 from lab.network import HOST
+from scenes import outages, serving
+from scenes.shutdown_time import ALLOWANCE, BOUND
 
-BOUND = 30
-# An emulated machine takes its time for what it does by itself, before and after.
-ALLOWANCE = 30
 
 GOES_DOWN = r"the machine goes down and its server is away"
 GIVEN_UP = r"given up, and its file system gets errors: the machine goes down"

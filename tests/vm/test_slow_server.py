@@ -1,8 +1,8 @@
 """A server that is merely slow is not taken for a dead one, and does not fill the kernel's log."""
 
-import outages
 from lab import Lab, test
 from lab.network import HOST
+from scenes import outages
 
 PORT = 10810
 DELAY = 3  # seconds that every request takes: longer than the timer of a quick server's requests

@@ -2,14 +2,13 @@
 
 import pathlib
 
-import outages
-import serving
 from lab import Lab, process, test
 from lab.layer import Image
 from lab.machine import Machine
 from lab.network import HOST, Network
 from lab.process import Service
-from test_network import FILES, PACKAGES, hangs, words_for
+from scenes import outages, serving
+from scenes.managed_network import FILES, PACKAGES, hangs, words_for
 
 MIB = 1 << 20
 FIRST_EXTENT = 1  # where LVM puts it, in MiB

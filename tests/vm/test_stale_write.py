@@ -6,14 +6,13 @@ import pathlib
 import signal
 import sys
 
-import outages
-import serving
 from lab import Lab, test
 from lab.machine import Machine
 from lab.network import HOST, Network
+from scenes import outages, serving
 
 OFFSET, LENGTH = 1 << 20, 65536
-PROXY = pathlib.Path(__file__).with_name("stale_proxy.py")
+PROXY = pathlib.Path(__file__).parent / "scenes" / "stale_proxy.py"
 
 
 @test("a write that arrives late does not overwrite newer data with holdfast-server, and does with a server that does not fence")

@@ -1,11 +1,10 @@
 """What `holdfast-client status` says, to root and to everybody, while the link and the daemon come and go."""
 
-import outages
-import serving
 from lab import Lab, test
 from lab.failure import Failure
 from lab.machine import Machine
 from lab.network import HOST
+from scenes import outages, serving
 
 NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups --"
 

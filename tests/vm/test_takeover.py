@@ -3,11 +3,10 @@
 import signal
 import time
 
-import outages
-import serving
 from lab import Lab, process, test
 from lab.network import HOST
-from outages import PATIENCE, Scene
+from scenes import outages, serving
+from scenes.outages import PATIENCE, Scene
 
 # Crashes of the new program in its first moments: an emulated machine takes about a second for the whole takeover.
 MOMENTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.5)

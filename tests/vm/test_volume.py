@@ -2,7 +2,7 @@
 
 from lab import Lab, test
 from lab.machine import Machine
-from test_service import require_confined_unit
+from scenes.server_unit import require_confined_unit
 
 CONFIGURATION = """[generic]
 listenaddr = 127.0.0.1

@@ -3,8 +3,14 @@
 A test imports what it needs from here: `from lab import Lab, test`.
 """
 
-from lab.context import Lab
-from lab.failure import Failure
-from lab.registry import test
+import pathlib
+import sys
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2]))  # for harness
+
+from harness.registry import test  # noqa: E402 (its folder is on the path only now)
+
+from lab.context import Lab  # noqa: E402
+from lab.failure import Failure  # noqa: E402
 
 __all__ = ["Failure", "Lab", "test"]

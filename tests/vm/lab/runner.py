@@ -15,9 +15,10 @@ import sys
 import time
 import traceback
 
+from harness.registry import Test, tests
+from harness.results import Results
 from lab import layer, paths, process, requirements
 from lab.context import Lab
-from lab.registry import Test, tests
 
 GRACE = 30  # seconds to clean up after the time limit
 
@@ -44,14 +45,14 @@ def main() -> int:
     _clean_up_on_signals()
     os.environ["HOLDFAST_LAB_RUN"] = f"{os.getpid()}"
     try:
-        failed = Runner(options).run(chosen)
+        results = Results(options.results, "vm: ")
+        Runner(options, results).run(chosen)
     except KeyboardInterrupt:
         print("interrupted")
         return 130
     finally:
         layer.forget_staged_programs()
-    print(f"{len(chosen) - failed} passed, {failed} failed", flush=True)
-    return 1 if failed else 0
+    return results.end()
 
 
 def _parse() -> argparse.Namespace:
@@ -80,14 +81,13 @@ def _load() -> None:
 class Runner:
     """Runs tests as child processes. A child's whole answer is its exit status and its log."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, results: Results) -> None:
         self._options = options
+        self._results = results
         self._running: dict[int, tuple[Test, float]] = {}
-        self._failed = 0
 
-    def run(self, waiting: list[Test]) -> int:
-        """Runs them all, the longest first (by their limits) so that none is left alone at the end; returns how many
-        failed."""
+    def run(self, waiting: list[Test]) -> None:
+        """Runs them all, the longest first (by their limits) so that none is left alone at the end."""
         waiting = sorted(waiting, key=lambda test: -test.timeout)
         try:
             while waiting or self._running:
@@ -98,7 +98,6 @@ class Runner:
                     self._report(*self._running.pop(pid), os.waitstatus_to_exitcode(status))
         finally:
             self._end_all()
-        return self._failed
 
     def _logs(self, test: Test) -> pathlib.Path:
         return self._options.log_dir / test.slug
@@ -114,15 +113,9 @@ class Runner:
         self._running[pid] = (test, time.monotonic())
 
     def _report(self, test: Test, started: float, status: int) -> None:
-        took = time.monotonic() - started
-        word = "pass" if status == 0 else "fail"
-        print(f"{'ok  ' if status == 0 else 'FAIL'} {took:6.1f}s  {test.sentence}", flush=True)
+        self._results.note(test.sentence, status == 0, time.monotonic() - started)
         if status:
-            self._failed += 1
             print(_explain(self._logs(test), status), flush=True)
-        if self._options.results:
-            with self._options.results.open("a") as file:
-                file.write(f"{word}\tvm: {test.sentence}\n")
 
     def _end_all(self) -> None:
         for pid in self._running:

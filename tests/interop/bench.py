@@ -1,4 +1,4 @@
-"""What the interop tests stand on: a list of tests, a server on a loopback port, other programs and their output."""
+"""Servers on loopback ports, other programs and their output, for the interop tests."""
 import os
 import re
 import shutil
@@ -15,23 +15,6 @@ from pathlib import Path
 MIB = 1 << 20
 # nbdsh asks the PATH for its python3, which must be Debian's, with Debian's libnbd.
 ENVIRONMENT = os.environ | {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-
-
-@dataclass
-class Test:
-    name: str
-    body: Callable[["Bench"], None]
-
-
-TESTS: list[Test] = []
-
-
-def test(name: str) -> Callable[[Callable[["Bench"], None]], Callable[["Bench"], None]]:
-    """Registers a function as a test; its name is a sentence."""
-    def register(body: Callable[["Bench"], None]) -> Callable[["Bench"], None]:
-        TESTS.append(Test(name, body))
-        return body
-    return register
 
 
 def free_port() -> int:
@@ -192,3 +175,20 @@ def bench(build: Path, client_build: Path | None = None, folder: Path | None = N
     finally:
         made.end()
         shutil.rmtree(folder)
+
+
+def serves(server: Server) -> None:
+    assert output("nbdinfo", "--size", server.uri("disk")).strip() == str(MIB)
+    assert server.process.poll() is None
+
+
+def memory(server: Server) -> int:
+    """Resident bytes of the server."""
+    with open(f"/proc/{server.process.pid}/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def nbdsh(uri: str, script: str, **names: str) -> None:
+    """Runs a script with `h` connected, unless `uri` is empty; `names` become constants of the script."""
+    head = "".join(f"{name} = {value!r}\n" for name, value in names.items())
+    output("nbdsh", *(("-u", uri) if uri else ()), "-c", head + script)

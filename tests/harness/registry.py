@@ -1,12 +1,12 @@
-"""What a test file declares. Knows nothing of how tests are run."""
-
+"""Declarations of tests. Knows nothing of how a suite runs them."""
 import dataclasses
 from collections.abc import Callable
 
 
 @dataclasses.dataclass(frozen=True)
 class Test:
-    """One test: a sentence, the function that proves it, and how long it may take (building images not counted)."""
+    """One test: a sentence, the function that proves it, and how long it may take (of the virtual machines', building images
+    not counted)."""
 
     sentence: str
     function: Callable
@@ -27,7 +27,7 @@ tests: list[Test] = []
 
 
 def test(sentence: str, timeout: float = 600, long: bool = False) -> Callable[[Callable], Callable]:
-    """Declares a test. The function takes one argument, the Lab; it fails by raising anything."""
+    """Declares a test. The function takes one argument, what its suite gives it; it fails by raising anything."""
 
     def declare(function: Callable) -> Callable:
         tests.append(Test(sentence, function, timeout, function.__module__, long))

@@ -13,7 +13,7 @@ import re
 import shlex
 from collections.abc import Mapping
 
-import serving
+from scenes import serving
 from lab import Lab, process
 from lab.layer import Image
 from lab.machine import Machine

@@ -1,0 +1,33 @@
+"""Images with a network manager, and the words and files that choose which one has the interface."""
+import time
+
+from lab import Lab
+from lab.machine import Machine
+
+PACKAGES = ("ifupdown", "isc-dhcp-client")
+FILES = {
+    "/etc/network/interfaces": "auto lo\niface lo inet loopback\n\nauto eth0\nallow-hotplug eth0\niface eth0 inet dhcp\n",
+    "/etc/systemd/network/50-dhcp.network": "[Match]\nName=e*\n\n[Network]\nDHCP=yes\n",
+    # What is still there when everything has been killed that is to be: systemd runs this last of all, sysvinit after sendsigs.
+    "/usr/lib/systemd/system-shutdown/lab-survivor": "#!/bin/sh\necho \"survivor: $(holdfast-client status nbd0 --json)\" >/dev/console\n",
+    "/etc/init.d/lab-survivor": "#!/bin/sh\n### BEGIN INIT INFO\n# Provides: lab-survivor\n# Required-Start:\n# Required-Stop: umountroot\n"
+                                "# X-Stop-After: sendsigs\n# Default-Start:\n# Default-Stop: 0 6\n### END INIT INFO\n"
+                                "exec /usr/lib/systemd/system-shutdown/lab-survivor\n",
+}
+# Of a systemd that has them all, the kernel command line takes away those that the test is not about.
+UNITS = {
+    "ifupdown": ("networking.service", "ifup@eth0.service", "ifupdown-pre.service"),
+    "systemd-networkd": ("systemd-networkd.service", "systemd-networkd.socket"),
+    "NetworkManager": ("NetworkManager.service",),
+}
+
+
+def words_for(manager: str) -> str:
+    return " ".join(f"systemd.mask={unit}" for other, units in UNITS.items() if other != manager for unit in units)
+
+
+def hangs(lab: Lab, machine: Machine, seconds: float = 60) -> None:
+    """It is neither up nor off after a time in which it would be."""
+    time.sleep(seconds)
+    lab.require(machine.running(), "the machine has come to its end all the same")
+    lab.require(not machine.said(r"reboot: Power down"), "the machine goes on all the same")
