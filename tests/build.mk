@@ -1,0 +1,100 @@
+# Programs that only tests and benchmarks need, and the targets that run them.
+
+# The client that aborts when its daemon does after its seal what it must not (client/process/seal.hh): one object is another.
+SEALED_CLIENT := build/sealed/holdfast-client
+build/sealed/seal.o: client/process/seal.cc client/process/seal.hh Makefile
+	@mkdir -p $(@D)
+	$(call SAY,CXX,$@)$(CXX) $(CPPFLAGS) -DHOLDFAST_SEAL_CHECK $(ALL_CXXFLAGS) -c -o $@ $<
+$(SEALED_CLIENT): $(filter-out %/client/process/seal.o,$(call objects_of,,$(COMMON) $(CLIENT))) build/sealed/seal.o
+	$(call SAY,LINK,$@)$(CXX) -static-libstdc++ -static-libgcc $(ALL_LDFLAGS) -o $@ $^ $(CLIENT_LIBS)
+SEAL_PROBE := build/sealed/probe
+$(SEAL_PROBE): tests/tree/seal_probe.cc $(call objects_of,,$(wildcard common/linux/*.cc common/text/*.cc)) build/sealed/seal.o
+	$(call SAY,LINK,$@)$(CXX) $(CPPFLAGS) $(ALL_CXXFLAGS) $(ALL_LDFLAGS) -o $@ $^
+# What makes the load of a thousand clients for `make bench`.
+BENCH_LOAD := build/bench-load
+$(BENCH_LOAD): tests/bench/load.cc $(call objects_of,,$(wildcard common/*/*.cc)) Makefile
+	$(call SAY,LINK,$@)$(CXX) $(CPPFLAGS) $(ALL_CXXFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.cc %.o,$^)
+-include build/bench-load.d
+
+# The fuzzers: libFuzzer's, so clang's, over the code that reads what others wrote. One archive, from which each takes what it
+# needs. Clang before 18 does not compile libstdc++'s <expected>.
+FUZZ_CXX ?= $(if $(shell command -v ccache),ccache clang++-19,clang++-19)
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.cc,%,$(wildcard tests/fuzz/*.cc))
+FUZZED := $(wildcard common/protocol/*.cc) $(wildcard common/text/*.cc) $(addprefix common/linux/,log.cc log_backlog.cc socket_name.cc text_file.cc) \
+    server/access/access.cc server/access/access_file.cc server/config/access_table.cc server/access/address.cc server/access/admission.cc \
+    server/connection/block_status.cc server/volume/block_volume.cc server/transport/budget.cc server/transport/buffers.cc server/transport/busy_poll.cc \
+    server/transport/coalescing.cc server/config/config.cc server/config/config_file.cc server/config/config_keys.cc server/config/config_packing.cc \
+    server/config/config_value.cc server/export/counters.cc server/opener/disk_identity.cc server/opener/disk_opening.cc server/export/disks_in_use.cc \
+    server/export/exports.cc server/volume/file_volume.cc server/volume/flusher.cc server/process/helper_process.cc server/opener/holders.cc \
+    server/listen/inherited_sockets.cc server/transport/input.cc server/volume/jobs.cc server/listen/listener.cc server/access/log_limit.cc server/volume/loss_record.cc \
+    server/volume/losses.cc server/opener/opener_link.cc server/opener/opener_wire.cc server/transport/outbox.cc server/process/packing.cc server/connection/page_pipe.cc \
+    server/access/peer.cc server/transport/pipe_pool.cc server/process/question.cc server/connection/requests.cc server/export/sessions.cc server/transport/socket_io.cc \
+    server/status/status_report.cc server/status/status_socket.cc server/process/thread.cc server/connection/transmission.cc server/volume/volume.cc \
+    server/volume/volume_registry.cc client/boot/boot_environment.cc client/boot/boot_plan.cc client/config/choices.cc client/config/config.cc \
+    client/control/control.cc client/config/devices.cc client/lease/dhcp_message.cc client/address/export_address.cc client/command/help.cc client/lease/lease.cc \
+    client/boot/network_owners.cc client/command/options.cc client/control/record.cc client/daemon/retry.cc client/control/state_file.cc client/control/status.cc \
+    client/kernel/usage.cc
+FUZZ_FLAGS := -std=c++23 -O1 -g1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined -Wall -Wextra $(if $(WERROR),-Werror)
+build/fuzz/obj/%.o: %.cc Makefile
+	@mkdir -p $(@D)
+	$(call SAY,FUZZ,$@)$(FUZZ_CXX) $(CPPFLAGS) $(NL_CFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c -o $@ $<
+build/fuzz/fuzzed.a: $(FUZZED:%.cc=build/fuzz/obj/%.o)
+	@rm -f $@
+	$(call SAY,AR,$@)ar rcs $@ $^
+build/fuzz/bin/%: build/fuzz/obj/tests/fuzz/%.o build/fuzz/fuzzed.a
+	@mkdir -p $(@D)
+	$(call SAY,LINK,$@)$(FUZZ_CXX) -fsanitize=fuzzer,address,undefined -o $@ $^
+FUZZERS := $(FUZZ_TARGETS:%=build/fuzz/bin/%)
+.SECONDARY: $(FUZZ_TARGETS:%=build/fuzz/obj/tests/fuzz/%.o)
+-include $(patsubst %.cc,build/fuzz/obj/%.d,$(FUZZED) $(FUZZ_TARGETS:%=tests/fuzz/%.cc))
+
+SANITIZED := $(foreach s,$(SANITIZERS),$(addprefix $(call dir_of,$(s)),holdfast-server unit-tests $(if $(filter thread,$(s)),,holdfast-client)))
+
+# What the two commands of the README need is installed first; with everything there this takes no time. The rest of the
+# run must come after it, also under -j: hence the order.
+ifneq ($(filter check check-long fuzz demo bench bench-vm bench-outage,$(MAKECMDGOALS)),)
+$(foreach f,$(sort $(COMMON) $(CLIENT) $(SERVER) $(UNIT) tests/bench/load.cc $(wildcard tests/fuzz/*.cc)),$(eval $(f): | deps))
+build/selinux/.built: | deps
+endif
+
+check: deps all $(BUILD)unit-tests $(SEAL_PROBE) $(SANITIZED) $(FUZZERS) selinux ## every test but the long ones: unit, sanitizers, fuzzing, interop on loopback, SELinux policy, virtual machines
+	@tests/check unit sanitize fuzz interop selinux vm
+
+check-unit: all $(BUILD)unit-tests $(SEAL_PROBE) ## the unit tests and the checks of the tree; SANITIZE= picks the flavour
+	@tests/check --build $(BUILD) unit
+
+check-sanitize: all $(SANITIZED) ## unit and interop tests under the address, undefined and thread sanitizers
+	@tests/check sanitize
+
+check-interop: all ## our server and the clients of others, on loopback
+	@tests/check --build $(BUILD) interop
+
+check-fuzz: $(FUZZERS) ## every fuzzing target with its corpus, for seconds
+	@tests/check fuzz
+
+check-selinux: selinux ## what the SELinux modules allow, computed over this machine's policy; no kernel is asked
+	@tests/check selinux
+
+check-vm: all ## real kernels in virtual machines; T=name runs the tests whose names contain it
+	@tests/check vm $(if $(T),--only "$(T)")
+
+check-long: deps all ## the tests in virtual machines that `make check` leaves out, because they take long; T= too
+	@tests/check vm-long $(if $(T),--only "$(T)")
+
+fuzz: deps $(if $(FUZZ),$(FUZZ:%=build/fuzz/bin/%),$(FUZZERS)) ## fuzzes FUZZ=target (else each in turn) for SECONDS=60; findings stay in build/fuzz
+	@tests/fuzz/run --grow --seconds $(or $(SECONDS),60) $(FUZZ)
+
+demo: deps all ## a diskless Debian boots by PXE from a logical volume, survives, shuts down; INTERACTIVE=1 for its console
+	@tests/vm/demo $(if $(INTERACTIVE),--interactive)
+
+bench: deps all $(BENCH_LOAD) ## our server beside nbd-server, nbdkit and qemu-nbd in one run (half an hour); ARGS=--help
+	@tests/bench/run $(ARGS)
+
+bench-vm: deps all ## the same between two virtual machines, beside nbdkit, NVMe/TCP and iSCSI (a quarter of an hour); ARGS=--help
+	@tests/bench/vm $(ARGS)
+
+bench-outage: deps all ## how soon a disk is back after an outage, beside nbd-client, NVMe/TCP and iSCSI (over an hour); ARGS=--help
+	@tests/bench/outage $(ARGS)
+
+deps: ## installs the Debian packages that building and testing need
+	@tests/harness/deps
