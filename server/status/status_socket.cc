@@ -26,11 +26,6 @@ std::string response(std::string_view status, std::string_view type, const std::
         status, type, body.size(), body);
 }
 
-// A folder that an administrator cannot make once and for all.
-bool is_cleared_by_reboot(std::string_view folder) {
-    return folder.starts_with("/run/") || folder.starts_with("/var/run/");
-}
-
 }  // namespace
 
 std::string answer_to(std::string_view request, const StatusSocket::Source& source) {
@@ -51,15 +46,8 @@ std::expected<void, std::string> StatusSocket::open(const std::string& path,
     constexpr std::chrono::seconds file_system_patience{10};
     const auto made = ask_helper(
         [&] {
-            const std::string folder = path.substr(0, path.rfind('/'));
-            if (is_cleared_by_reboot(folder)) (void)::mkdir(folder.c_str(), 0755);
-            // An existence test, which SELinux takes for no access.
-            if (folder.empty() || ::access(folder.c_str(), F_OK) == 0 || errno != ENOENT)
-                return OpenerAnswer();
-            return refusal(
-                OpenerStatus::refused,
-                fmt::format("there is no folder {}; make it, or name a socket in /run/holdfast-server",
-                            folder));
+            (void)::mkdir(path.substr(0, path.rfind('/')).c_str(), 0755);
+            return OpenerAnswer();
         },
         file_system_patience);
     if (!made) return std::unexpected(fmt::format("the status: {}: {}", path, made.error()));

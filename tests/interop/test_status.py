@@ -301,10 +301,7 @@ def socket_mode(bench: Bench) -> None:
     bad = CONFIG.format(socket="/nowhere/at/all", disk=bench.folder / "disk").replace("@PORT@", "1")
     config = bench.file("bad.conf", content=bad.replace("port = 1\n", f"port = {server.port}\n").encode())
     text = output(bench.server_program, "--foreground", "--config", config, status=1)
-    assert f"{config}:4" in text and "there is no folder /nowhere/at;" in text, text
-    config.write_text(config.read_text().replace("/nowhere/at/all", str(bench.folder / "new/socket")))
-    assert f"there is no folder {bench.folder / 'new'};" in output(bench.server_program, "--foreground", "--config", config, status=1)
-    assert not (bench.folder / "new").exists()
+    assert f"{config}:4" in text and "/nowhere/at/all" in text, text
 
 
 @test("the service manager is told of readiness, reloads with their time, the stop, and that the loop turns")
