@@ -78,13 +78,14 @@ std::string lines_of(const std::vector<Remark>& remarks, std::string_view kind) 
 
 // Findings about the disks and authfiles of a configuration, in lines.
 struct Findings {
+    std::string fault;  // not empty: nothing was found, and why
     std::size_t mistakes = 0;
     std::string remarks;
     std::string disks;
 };
 
 // A disk that hangs keeps the process that looks at it, and this one could not end: so a child looks.
-Findings find_apart(const Config& config, const std::string& config_path) {
+Findings find_apart(const Config& config, bool sound) {
     constexpr std::chrono::seconds patience{15};  // look_around() ends by itself before that
     const auto reply = ask_helper(
         [&] {
@@ -94,7 +95,7 @@ Findings find_apart(const Config& config, const std::string& config_path) {
             OpenerAnswer answer;
             answer.packed.number(around.mistakes.size());
             answer.packed.text(lines_of(around.mistakes, "error") + lines_of(around.warnings, "warning"));
-            answer.packed.text(identities(config, hanging) + cache_modes(config, hanging));
+            answer.packed.text(sound ? identities(config, hanging) + cache_modes(config, hanging) : "");
             return answer;
         },
         patience);
@@ -107,7 +108,7 @@ Findings find_apart(const Config& config, const std::string& config_path) {
         if (from.complete()) return findings;
     }
     const std::string why = reply ? "the answer was not whole" : reply.error();
-    return {1, lines_of({{{config_path, 0}, "the disks were not looked at: " + why}}, "error"), {}};
+    return {"the disks and authfiles were not checked: " + why, 0, {}, {}};
 }
 
 int exit_of(const std::vector<Remark>& errors) {
@@ -128,7 +129,7 @@ int check(const Options& options) {
     const bool starts = make_config_for_start(options, texts).errors.empty();
     const std::expected<std::optional<Identity>, IdentityFault> identity =
         find_identity(loaded.config.user, loaded.config.group);
-    const Findings found = find_apart(loaded.config, options.config);
+    const Findings found = find_apart(loaded.config, loaded.errors.empty());
     if (!identity) loaded.errors.push_back(remark_of(identity.error(), loaded.config, options.config));
     std::fputs((lines_of(loaded.errors, "error") + lines_of(loaded.warnings, "warning")).c_str(), stdout);
     std::fputs(found.remarks.c_str(), stdout);
@@ -139,6 +140,10 @@ int check(const Options& options) {
                                   : starts && identity  ? "start without these files of the includedir"
                                                         : "not start"));
         return exit_of(loaded.errors);
+    }
+    if (!found.fault.empty()) {
+        print(stdout, found.fault);
+        return not_started;
     }
     std::fputs(found.disks.c_str(), stdout);
     print(stdout, fmt::format("good: {}", counted(loaded.config.exports.size(), "export")));

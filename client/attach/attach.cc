@@ -139,22 +139,20 @@ std::expected<Reserved, Failure> reserve_until(std::uint32_t index, Clock::time_
     }
 }
 
-// A named device is reserved for the whole search. An unnamed one only for each attempt, with a session of
-// its own, so that nobody waits who wants that device.
+// A named device is reserved for the whole search. An unnamed one only for each attempt, so that nobody waits
+// who wants that device.
 class Reservation final : public Claimant {
 public:
     Reservation(const AttachRequest& request, const Report& report) : request_(request), report_(report) {}
 
     std::expected<Identity, Failure> take() override {
-        if (device_) return identity_;
+        if (device_) return draw();
         // An attempt of another command is over by then.
         const auto end = begin_ + std::max<Clock::duration>(request_.search.patience, attempt_patience);
         auto reserved = request_.index ? reserve_until(*request_.index, end, report_) : reserve_any(first_);
         if (!reserved) return std::unexpected(reserved.error());
         device_ = std::move(*reserved);
-        identity_.session = random_session();
-        if (!request_.read_only) identity_.host = new_attachment(device_->index);
-        return identity_;
+        return draw();
     }
     void release() noexcept override {
         if (!request_.index) device_.reset();
@@ -168,12 +166,20 @@ public:
     [[nodiscard]] Reserved give() noexcept { return std::move(*device_); }
 
 private:
+    // Of a session of its own for each attempt: one that was refused has written nothing, and the next one is
+    // not to be told of what others lost before.
+    Identity draw() const {
+        Identity identity;
+        identity.session = random_session();
+        if (!request_.read_only) identity.host = new_attachment(device_->index);
+        return identity;
+    }
+
     const AttachRequest& request_;
     const Report& report_;
     Clock::time_point begin_ = Clock::now();
     std::uint32_t first_ = 0;
     std::optional<Reserved> device_;
-    Identity identity_;
 };
 
 std::expected<std::uint32_t, Failure> connect_device(Netlink& netlink,
@@ -290,6 +296,7 @@ LiveState live_for(const DeviceConfiguration& configuration, const Found& found)
 
 struct Connected {
     Reserved device;
+    Fd writers_turn;  // second_writer.hh; empty where none is needed
     Found found;
     DeviceConfiguration configuration;
     std::optional<LimitedDevice> limited;
@@ -305,8 +312,12 @@ std::expected<Connected, Failure> connect_to_server(const AttachRequest& request
         auto found = search(searched, reservation, report);
         if (!found) return std::unexpected(found.error());
         const bool writes = !request.read_only && (found->link.offer.flags & nbd::flag_read_only) == 0;
-        if (writes)
-            if (const auto free = refuse_second_writer(*found); !free) return std::unexpected(free.error());
+        Fd writers_turn;
+        if (writes) {
+            auto turn = take_writers_turn(*found);
+            if (!turn) return std::unexpected(turn.error());
+            writers_turn = std::move(*turn);
+        }
         if (writes)
             if (const auto fenced = fence_given_up(*found, searched.dead_after); !fenced)
                 return std::unexpected(fenced.error());
@@ -315,7 +326,9 @@ std::expected<Connected, Failure> connect_to_server(const AttachRequest& request
         if (report.abandoned()) return std::unexpected(Failure{ExitCode::failure, "nobody waits any more"});
         const auto limited = limit_before_connection(configuration.index, found->request_limit);
         auto index = connect_device(netlink, configuration, found->link.socket.get());
-        if (index) return Connected{reservation.give(), std::move(*found), std::move(configuration), limited};
+        if (index)
+            return Connected{reservation.give(), std::move(writers_turn), std::move(*found),
+                             std::move(configuration), limited};
         // Somebody has one open that is not connected, or was quicker.
         if (request.index || index.error().code != ExitCode::busy || tries == most_tries)
             return std::unexpected(index.error());
@@ -334,7 +347,7 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
                         request.policy.connections));
     auto connected = connect_to_server(request, *netlink, report);
     if (!connected) return std::unexpected(connected.error());
-    auto& [device, found, configuration, limited] = *connected;
+    auto& [device, writers_turn, found, configuration, limited] = *connected;
     const std::uint32_t index = device.index;
     const std::string uri = found.targets[found.target].uri;
     if (found.link.offer.size != configuration.size)
@@ -370,6 +383,7 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
     daemon.take_charge(std::move(link), live);
     daemon.announce();
     device.turn.reset();
+    writers_turn.reset();
     log::write(request.notes_on_console ? log::Level::debug : log::Level::notice,
                LineText::of("nbd{}: attached to {}, {} bytes", index, uri, live.size));
     report.ready(index, live.size, live.request_limit);

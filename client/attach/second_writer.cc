@@ -2,10 +2,17 @@
 
 #include "client/attach/second_writer.hh"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
 
 #include "client/control/state_file.hh"
 #include "client/kernel/sysfs.hh"
+#include "common/linux/pause.hh"
 
 namespace holdfast::client {
 namespace {
@@ -20,23 +27,55 @@ std::optional<KnownDevice> attached_device(std::uint32_t index, const char* fold
     return std::move(*known);
 }
 
+// Names of a place in a machine, not of a disk: two machines may have the same.
+bool is_of_one_machine(std::string_view identity) {
+    return identity.starts_with("device:") || identity.starts_with("device-mapper:") ||
+           identity.starts_with("serial:");
+}
+
+bool is_same_disk(const KnownDevice& known, const SessionFacts& session) {
+    if (known.live.export_identity != session.export_identity) return false;
+    return known.live.boot_identity == session.boot_identity || !is_of_one_machine(session.export_identity);
+}
+
+std::expected<Fd, Failure> lock_writers(const WriterPlaces& places) {
+    const std::string path = fmt::format("{}/writers.lock", places.folder);
+    Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!file)
+        return std::unexpected(
+            Failure{ExitCode::failure, fmt::format("{}: {}", path, sys_error("open").error().message())});
+    const auto end = Clock::now() + places.patience;
+    while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK || Clock::now() >= end)
+            return std::unexpected(Failure{
+                ExitCode::busy, fmt::format("{}: another holdfast-client has been attaching a disk for {} s; "
+                                            "try again, or look for one that hangs",
+                                            path, places.patience.count() / 1000)});
+        pause_for(std::chrono::milliseconds{50});
+    }
+    return file;
+}
+
 }  // namespace
 
-std::expected<void, Failure> refuse_second_writer(const Found& found, const char* folder, const char* block) {
-    if (!found.link.session || found.link.session->export_identity.empty()) return {};
-    for (const std::uint32_t index : nbd_devices(block)) {
-        const auto other = attached_device(index, folder, block);
+std::expected<Fd, Failure> take_writers_turn(const Found& found, const WriterPlaces& places) {
+    if (!found.link.session || found.link.session->export_identity.empty()) return Fd();
+    auto turn = lock_writers(places);
+    if (!turn) return turn;
+    for (const std::uint32_t index : nbd_devices(places.block)) {
+        const auto other = attached_device(index, places.folder, places.block);
         if (!other || (other->record.server_flags & nbd::flag_read_only) != 0 ||
-            other->live.export_identity != found.link.session->export_identity)
+            !is_same_disk(*other, *found.link.session))
             continue;
         const Target& target = found.targets[found.target];
         return std::unexpected(
             Failure{ExitCode::busy,
                     fmt::format("{}: /dev/nbd{} has this disk already and may write to it; a second device "
-                                "for writing would destroy data: detach the first one, or use --read-only",
+                                "for writing would destroy data: detach the first one, or use --read-only "
+                                "(if it is another disk, give its export an identity= of its own)",
                                 target.uri, index)});
     }
-    return {};
+    return turn;
 }
 
 }  // namespace holdfast::client

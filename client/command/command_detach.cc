@@ -124,8 +124,8 @@ std::string claim_problem(Claim& claim, ExitCode& code) {
         return fmt::format("what is still to be written did not go out within {} s; --force gives it up",
                            flush_patience.count());
     const bool forbidden = error == EACCES || error == EPERM;
-    return SysError{error, "flush"}.message() +
-           (forbidden ? root_hint(error) : "; --force detaches it anyway");
+    if (forbidden) return SysError{error, "open"}.message() + root_hint(error);
+    return SysError{error, "flush"}.message() + "; --force detaches it anyway";
 }
 
 // By the record of the daemon that has died: nobody else knows its socket.

@@ -665,8 +665,8 @@ void Daemon::on_timer() {
         note_failure(attempt_->error().text);
     }
     if (supervisor_->state() == LinkState::proving) {
-        // Its first request may be a large one.
-        mind_request_size(sysfs_.in_flight() == 0);
+        // Its first request may be a large one. Requests that wait for a link are not counted as in flight.
+        mind_request_size(false);
         const auto health = health_of(link_.get());
         if (is_dead(link_.get())) return lose_link(cause_of_death(link_.get(), record_.policy.dead_after));
         // A UNIX socket does not tell; LINK_DEAD would lead back to here.

@@ -359,7 +359,11 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
     const ConnectionFacts facts = facts_of(config, use->volume());
     // The status counts a connection from here on: a client that is refused has none.
     opened_.emplace(config, shared_, std::move(*use), facts, std::move(disk));
-    if (!claimed) claim_.reset();
+    if (!claimed && claim_) {
+        // A successor waits for it, and to close the claimed disk may take long.
+        claim_->place.reset();
+        claim_.reset();
+    }
     // Last: a client that is refused is nobody who may have written.
     opened_->set_writer(begin(config, opened_->volume(), claimed));
     return nbd::OfferedExport{*offer, {config.name, config.description}};

@@ -130,6 +130,4 @@ std::optional<VolumeTraits> unpack_traits(Unpacker& from) {
     return traits;
 }
 
-// A list ends with the bytes, so that no count has to be believed.
-
 }  // namespace holdfast::server

@@ -414,7 +414,8 @@ TEST_CASE("a disk that another device of this machine writes to is refused a sec
         auto file = StateFile::open(known.record, folder.path().c_str());
         REQUIRE(file);
         REQUIRE(file->save(known.live));
-        return refuse_second_writer(found, folder.path().c_str(), block.c_str());
+        return take_writers_turn(found,
+                                 {folder.path().c_str(), block.c_str(), std::chrono::milliseconds{100}});
     };
     SUBCASE("with the device's name") {
         const auto free = judge();
@@ -423,6 +424,21 @@ TEST_CASE("a disk that another device of this machine writes to is refused a sec
         CHECK(free.error().text.find("/dev/nbd5 has this disk already") != std::string::npos);
     }
     SUBCASE("but not where it is another disk") {
+        known.live.export_identity = "disk-b";
+        const auto turn = judge();
+        REQUIRE(turn);
+        // Until the record of that device is there, the next one waits.
+        const auto next = judge();
+        REQUIRE_FALSE(next);
+        CHECK(next.error().text.find("has been attaching a disk") != std::string::npos);
+    }
+    SUBCASE("nor where another machine names a place of its own alike") {
+        known.live.export_identity = found.link.session->export_identity = "device:virtual/block/zd0";
+        CHECK_FALSE(judge());
+        known.live.boot_identity->fill('c');
+        CHECK(judge());
+    }
+    SUBCASE("nor where it is another disk, whatever came before") {
         known.live.export_identity = "disk-b";
         CHECK(judge());
     }
