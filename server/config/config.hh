@@ -175,7 +175,7 @@ private:
 
     Generic generic_;
     std::vector<Listen> listen_arguments_;
-    std::string main_file_;
+    std::string main_file_ = "the configuration";  // until add_main()
     std::optional<Place> generic_place_;
     std::optional<IncludeDir> includedir_;
     std::map<std::string, Place, std::less<>> sections_;

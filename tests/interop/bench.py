@@ -140,8 +140,10 @@ class Bench:
 
     def check_sanitizers(self) -> None:
         """Fails when a sanitizer reported something: a report alone ends no server, and end() kills those that run.
-        A server that leaves a hung disk behind does not join the threads in it, so thread leaks do not count."""
-        lines = [line for server in self.servers for line in server.log().splitlines()
+        A server that leaves a hung disk behind does not join the threads in it, so thread leaks do not count. The check of virtual
+        calls reads memory through a pipe, and reports each call while there is no descriptor for that."""
+        blind = re.compile(r".*: runtime error: .* does not point to an object of type .*\n.*\n<memory cannot be printed>\n")
+        lines = [line for server in self.servers for line in blind.sub("", server.log()).splitlines()
                  if re.search("Sanitizer: |: runtime error: ", line) and not re.search("thread leak|Sanitizer: reported ", line)]
         assert not lines, "\n".join(lines)
 

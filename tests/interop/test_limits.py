@@ -307,7 +307,7 @@ def reads_slowly(bench: Bench) -> None:
 def flood_of_refusals(bench: Bench) -> None:
     server = serve(bench)
     refused, began = 0, time.monotonic()
-    while "were left out before it)" not in server.log():
+    while "left out before it)" not in server.log():
         with dial(server) as link:
             link.sendall(CLIENT_FLAGS + go(b"nothere"))
             receive(link, 20)

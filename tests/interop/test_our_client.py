@@ -25,6 +25,7 @@ def list_unix(bench: Bench) -> None:
     port, path = free_port(), bench.folder / "socket"
     server = bench.start(port, bench.server_program, "--foreground", "--verbose", "--listen", f"127.0.0.1:{port}",
                          "--listen", f"unix:{path}", "--export", f"one={bench.file('one', MIB)}")
+    server.wait_for_log("serves 1 export")  # the TCP port may answer before there is the other socket
     # Nothing asked; a LIST of whose reply one byte is read; ABORT, whose acknowledgement meets a closed socket.
     for words, length in ((b"", 0), (option(3), 1), *8 * [(option(2), 0)]):
         with socket.socket(socket.AF_UNIX) as link:
