@@ -2,6 +2,7 @@
 import errno
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -73,6 +74,17 @@ def check(bench: Bench) -> None:
         assert place in text, f"{place} in:\n{text}"
     good = bench.file("good.conf", content=f"[generic]\n[disk]\nexportname = {bench.file('disk', MIB)}\n".encode())
     output(bench.server_program, "--check", "--config", good)
+
+
+@test("the example of server.conf is good as it is, and with every default written out")
+def example(bench: Bench) -> None:
+    text = (Path(__file__).resolve().parents[2] / "examples/server.conf").read_text()
+    defaults = re.sub(r"^#(?=\w+ = (?!/etc|192))", "", text, flags=re.MULTILINE)
+    assert defaults.count("\n#") < text.count("\n#")
+    for number, each in enumerate((text, defaults)):
+        file = bench.file(f"example-{number}.conf", content=each.encode())
+        said = output(bench.server_program, "--config", file, "--check")
+        assert "good: 2 exports" in said and "error" not in said, said
 
 
 @test("--check finds the mistakes of all files at once: includedir, authfiles, paths, ports twice, an unknown user")

@@ -56,7 +56,7 @@ struct TemporaryFile {
 };
 
 std::string example() {
-    const auto text = holdfast::read_text_file(HOLDFAST_SOURCE_DIR "/client/client.conf.example", 1 << 20);
+    const auto text = holdfast::read_text_file(HOLDFAST_SOURCE_DIR "/examples/client.conf", 1 << 20);
     REQUIRE(text);
     return *text;
 }
