@@ -36,7 +36,7 @@ def moved(lab: Lab) -> None:
 
     before = scene.status()
     for words, status, said in ((f"--server {uri(WRONG)}", 4, "another disk"), (f"--server {uri(SECOND)} --server {uri(WRONG)}", 4, "another disk"),
-                                (f"--server {uri(SECOND)} --dry-run", 0, uri(SECOND)), (f"--server {uri(1)}", 5, "no server could be asked")):
+                                (f"--server {uri(SECOND)} --dry-run", 0, uri(SECOND)), (f"--server {uri(1)}", 5, "could be asked for the disk")):
         code, text = takeover(words)
         lab.require(code == status and said in text, f"takeover {words}: status {code}: {text}")
         now = scene.status()
