@@ -1,7 +1,7 @@
-// What tells that a link is dead: the socket itself, of which the kernel has one reference and the daemon
-// another. The kernel shuts a socket down when it gives it up, so every death is seen on it, also where
-// LINK_DEAD was lost. LINK_DEAD in turn says that the kernel has let go of it, without which RECONFIGURE
-// would silently drop the new socket.
+// Main loop and link handling. Death of a link is detected on its socket, of which the kernel holds one
+// reference and the daemon another: the kernel shuts a socket down when it gives the socket up, so every
+// death is visible, even if LINK_DEAD was lost. LINK_DEAD reports that the kernel has released the socket;
+// before, RECONFIGURE would silently drop a new socket.
 
 #include "client/daemon/daemon.hh"
 
@@ -32,20 +32,21 @@ using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// A machine that leaves what was sent again unacknowledged for so long is gone, or the way to it is. With a
-// server that fences, to give the link up too soon costs no more than a new one.
+// Time without an acknowledgement of retransmitted data after which the machine, or the route to it, counts
+// as unreachable. With a server that fences, a false alarm costs only a reconnect.
 constexpr milliseconds suspect_after{2000};
-// How often a link is looked at on which something goes on, and one on which nothing does.
+// Intervals between checks of a busy link and of an idle link.
 constexpr milliseconds busy_look{1000};
 constexpr milliseconds idle_look{3000};
-// How often the public file shows that the daemon is awake, if anything wakes it; the supervisor does.
+// Interval at which the public file shows that the daemon is awake; the supervisor's deadlines wake the
+// daemon often enough.
 constexpr seconds heartbeat_interval{5};
-// So many links in a row that the kernel finds invalid: the device takes none any more.
+// After this many consecutive EINVALs the device is gone.
 constexpr std::uint32_t most_refusals = 3;
 
 std::uint64_t seed() noexcept {
     std::uint64_t value = 0;
-    // Where there is no randomness yet, the time and the address of a variable must do.
+    // If no randomness is available yet, use the time and the address of a variable.
     if (::getrandom(&value, sizeof value, GRND_NONBLOCK) != sizeof value)
         value = static_cast<std::uint64_t>(Clock::now().time_since_epoch().count()) ^
                 reinterpret_cast<std::uintptr_t>(&value);
@@ -100,7 +101,7 @@ Result<void> Daemon::prepare() {
     signs_ = ShutdownSigns::open();
     proof_ = DiskProof::open(record_.index);
     older_links_.prepare(live_.link_socket);
-    ::signal(SIGCHLD, SIG_IGN);  // the timer's process is not waited for
+    ::signal(SIGCHLD, SIG_IGN);  // RequestTimer's child is never waited for
     request_timer_ = RequestTimer::start(record_.index, record_.policy.request_timeout.count() == 0);
     domain_ = SelinuxDomain::open({{state_file_->directory(), run_directory, "holdfast_client_runtime_t"},
                                    {omit_ ? omit_->directory() : -1, "/run/sendsigs.omit.d", {}},
@@ -140,7 +141,7 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
     take_older_links();
     if (!link_ && live_.link_up) {
         live_.link_changed_at = since_boot(now);
-        // Nothing is known of the server machine that has the link.
+        // The server machine that has the link is unknown.
         live_.elsewhere_after = since_boot(now) + record_.policy.dead_after;
     }
     live_.link_up = static_cast<bool>(link_);
@@ -160,12 +161,12 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
     take_lease(seed(), now);
 }
 
-// The kernel has the link that was handed over, or one from before of which its last daemon was not certain
-// either; of a daemon that has died, any that its record names.
+// The kernel uses the link that was handed over, or an older link that the previous daemon was not certain of
+// either; after a daemon that died, any link that its record names.
 void Daemon::take_older_links() {
     const SocketName own = link_ ? name_of_socket(link_.get()) : SocketName{};
     if (!link_ && !live_.link_up && live_.link_socket.empty()) live_.link_socket = no_socket;
-    // A record of an older version: nothing but that there is one.
+    // Record of an older version: says only that a link exists.
     if (!link_ && live_.link_socket.empty()) live_.link_socket = "unknown";
     older_links_.set(link_ ? without(live_.link_socket, own) : live_.link_socket);
     live_.link_socket = older_links_.names_with(own);
@@ -186,8 +187,8 @@ void Daemon::forget_older_links() noexcept {
     save();
 }
 
-// Before DISCONNECT, which would wait for a sender that is stuck in one, with a lock that every nbd device
-// needs. The text says why that cannot be excluded; then the link goes on.
+// Ends all links before DISCONNECT, which would wait for a stuck sender, holding a lock that every nbd device
+// needs. A non-empty result is the reason why a stuck sender cannot be excluded; then the link continues.
 LineText Daemon::end_links() noexcept {
     if (const auto ended = older_links_.end(); !ended && sysfs_.in_flight() > 0)
         return reason_not_to_disconnect(ended.error(), record_.index);
@@ -213,7 +214,7 @@ void Daemon::save() noexcept {
 void Daemon::publish() noexcept {
     const Clock::time_point now = Clock::now();
     DeviceStatus known = status();
-    // The supervisor learns of a new link after this.
+    // The supervisor learns of a new link only after this call.
     known.state = live_.link_up ? DeviceState::attached : DeviceState::reconnecting;
     const auto lines = public_lines(known, since_boot(now), live_.link_changed_at);
     const auto done = public_file_->publish(lines);
@@ -243,7 +244,7 @@ void Daemon::dispatch(std::uint64_t tag) {
     switch (tag) {
         case tag_kernel: return on_kernel_event();
         case tag_link:
-            // An event of a link before this one may still be in the batch.
+            // The batch may still hold an event of a previous link.
             if (supervisor_->has_link() && !successor_ && is_dead(link_.get()))
                 lose_link(cause_of_death(link_.get(), record_.policy.dead_after));
             return;
@@ -257,7 +258,7 @@ void Daemon::dispatch(std::uint64_t tag) {
     }
 }
 
-// --- the supervisor's events and actions
+// --- Events and actions of the supervisor
 
 void Daemon::tell(LinkEvent event) {
     std::optional<LinkEvent> next = event;
@@ -273,7 +274,7 @@ std::optional<LinkEvent> Daemon::carry_out(LinkAction action) {
         case LinkAction::look: return look_at_link();
         case LinkAction::cut_link: cut_link(); return std::nullopt;
         case LinkAction::drop_link:
-            // The kernel may have taken it all the same, where only its answer was lost.
+            // The kernel may have taken the socket anyway, if only its answer was lost.
             if (candidate_) end_link(candidate_->socket);
             candidate_.reset();
             live_.link_socket = older_links_.names_with({});
@@ -290,13 +291,13 @@ std::optional<LinkEvent> Daemon::carry_out(LinkAction action) {
 void Daemon::on_kernel_event() {
     const Netlink::LinkDead dead = netlink_.take_link_dead(record_.index);
     if (dead == Netlink::LinkDead::no || successor_) return;
-    // The event may be for the link that is in use, or come late for the one before it.
+    // The event may be for the link in use, or late for the previous link.
     if (supervisor_->has_link() && link_ && is_dead(link_.get()))
         lose_link(cause_of_death(link_.get(), record_.policy.dead_after));
     if (leaving_) return;
-    // Nobody receives on it any more.
+    // The kernel no longer receives on the socket.
     if (!supervisor_->has_link() && link_) (void)purge(link_.get());
-    // LINK_DEAD: the kernel has shut its socket down, so no socket from before is in use.
+    // LINK_DEAD: the kernel has shut its socket down, so no earlier socket is in use.
     if (dead == Netlink::LinkDead::yes) forget_older_links();
     tell(LinkEvent::slot_free);
 }
@@ -327,14 +328,14 @@ void Daemon::cut_link() {
     if (link_) {
         forget(link_.get());
         if (const auto health = health_of(link_.get())) supervisor_->learn_round_trip(health->round_trip);
-        // Where its machine has only fallen silent, it may still apply what it holds, and no other machine
-        // can fence that. When it counts as dead is the administrator's word.
+        // A machine that has merely fallen silent may still apply the writes that it holds, and no other
+        // machine can fence them. The administrator's dead-after says when the machine counts as dead.
         live_.elsewhere_after = Monotonic{0};
         if (const auto health = health_of(link_.get()); !is_ended_by_peer(link_.get()))
             live_.elsewhere_after = since_boot(now) + record_.policy.dead_after -
                                     (health ? health->last_acknowledgement : milliseconds{0});
-        // Wakes a sender of the kernel that is stuck in the old socket. The kernel lets go of it, and then it
-        // is purged.
+        // Wakes a sender of the kernel that is stuck in the old socket. Then the kernel releases the socket,
+        // and the daemon purges it.
         cut(link_.get());
     }
     live_.link_socket = older_links_.names_with({});
@@ -347,7 +348,7 @@ void Daemon::cut_link() {
     save();
 }
 
-// For good: nothing of what was written to it goes out any more.
+// Ends the link for good: data still queued in the socket is never sent.
 void Daemon::let_link_go() noexcept {
     if (link_) forget(link_.get());
     end_link(link_);
@@ -355,8 +356,8 @@ void Daemon::let_link_go() noexcept {
 }
 
 nbd::SessionClaim Daemon::next_claim() noexcept {
-    // Tenths of a second since the boot: more than any generation before, also for a daemon that knows of
-    // none, since there are fewer attempts than that.
+    // Tenths of a second since the boot: above every earlier generation, even if this daemon knows none,
+    // since attempts are rarer than that.
     const auto tenths = static_cast<std::uint32_t>(since_boot(Clock::now()).count() / 100);
     live_.generation = std::max(live_.generation + 1, tenths);
     return {session_, 0, live_.generation, record_.host};
@@ -409,7 +410,7 @@ std::optional<LinkEvent> Daemon::judge_attempt() {
             "silent for as long as dead-after says");
         return LinkEvent::failed;
     }
-    if (!device_is_ours()) return LinkEvent::leave;  // the handshake took its time
+    if (!device_is_ours()) return LinkEvent::leave;  // the handshake took time
     if (verdict.cache_lost && record_.policy.lost_cache == LostCache::fail) {
         const bool given_up = give_device_up(
             "the server lost its cache: its machine has restarted, or is another one, while writes may have "
@@ -433,12 +434,13 @@ void Daemon::note_failure(const LineText& reason) {
 }
 
 std::optional<LinkEvent> Daemon::offer_link() {
-    // The handshake took its time. The kernel compares identifiers only where the device has one.
+    // The handshake took time. The kernel compares identifiers only if the device has one.
     if (!device_is_ours()) return LinkEvent::leave;
     const bool is_new = candidate_.has_value();
     DeviceChange change;
     change.socket = is_new ? candidate_->socket.get() : link_.get();
-    // Before the kernel can send the first request on it, and while this daemon is there to record its name.
+    // Record the socket's name before the kernel can send the first request on it, while this daemon still
+    // runs.
     if (is_new) {
         acknowledged_before_ = health_of(*change.socket).value_or(LinkHealth{}).acknowledged;
         live_.link_socket = older_links_.names_with(name_of_socket(*change.socket));
@@ -446,11 +448,11 @@ std::optional<LinkEvent> Daemon::offer_link() {
     }
     if (auto done = netlink_.reconfigure(record_.index, record_.identifier, change); !done) {
         note_failure(done.error().text());
-        // A device that was disconnected while somebody has it open keeps its name, and takes no link ever
-        // again.
+        // A device that was disconnected while open keeps its name, but never accepts a link again.
         const bool refused = done.error().code == EINVAL;
         if (refused && ++refusals_ >= most_refusals) return LinkEvent::leave;
-        // Any other failure is ours. A link that the kernel has is offered again soon; it may be well.
+        // Any other failure is the daemon's. A link that the kernel has is offered again soon; it may be
+        // healthy.
         return is_new || refused ? LinkEvent::rejected : LinkEvent::accepted;
     }
     refusals_ = 0;
@@ -461,10 +463,11 @@ std::optional<LinkEvent> Daemon::offer_link() {
 
 void Daemon::welcome_link() {
     const Clock::time_point now = Clock::now();
-    end_link(link_);  // the kernel has let go of it
+    end_link(link_);  // released by the kernel
     link_ = std::move(candidate_->socket);
     silence_.restart();
-    // The kernel may have dropped it in silence, and have the one from before: that is known when it is used.
+    // The kernel may have dropped the new socket silently and kept the previous socket; use of the link will
+    // tell.
     live_.link_socket = older_links_.names_with(name_of_socket(link_.get()));
     received_ = health_of(link_.get()).value_or(LinkHealth{}).received;
     if (auto watched = watch(link_.get(), EPOLLRDHUP, tag_link); !watched)
@@ -499,7 +502,7 @@ void Daemon::welcome_link() {
     candidate_.reset();
     end_probe(now);
     wanted_size_ = size > live_.size ? size : 0;
-    // For this link it was made.
+    // The new link was made for this request.
     if (wanted_size_ == 0) answer_resize(growth_caller_, growth_answer({}, growth_tried_, live_.size));
     save();
 }
@@ -531,8 +534,8 @@ std::optional<LinkEvent> Daemon::look_at_link() {
     return std::nullopt;
 }
 
-// Anybody may raise queue/max_sectors_kb, udev and tuned do. `empty`: nothing larger than the kernel's limit
-// of today is on its way any more.
+// Lowers queue/max_sectors_kb, which any program may raise; udev and tuned do. `empty`: no request larger
+// than the kernel's present limit is still in flight.
 void Daemon::mind_request_size(bool empty) {
     const std::uint64_t now = sysfs_.largest_request();
     if (now == 0) return;
@@ -546,12 +549,12 @@ void Daemon::mind_request_size(bool empty) {
     told_of_size_ = too_large;
 }
 
-// A server that is slow, or that answers nothing for now, should not fill the kernel's log.
+// Lengthens the timer for a slow or silent server, which should not fill the kernel's log.
 void Daemon::mind_request_timer(Clock::time_point now) {
     const SysfsDevice::Totals before = std::exchange(totals_, sysfs_.totals());
     const std::uint64_t done = totals_.requests - before.requests;
-    // What an outage has kept waiting says nothing of the server, and below two looks an age says nothing at
-    // all.
+    // Requests delayed by an outage do not measure the server, and an age below two link checks is
+    // meaningless.
     const bool after_outage =
         live_.reconnects > 0 && since_boot(now) - live_.link_changed_at < longest_request_timer;
     milliseconds latency = stall_.age(now) >= 2 * busy_look ? stall_.age(now) : milliseconds{0};
@@ -561,8 +564,8 @@ void Daemon::mind_request_timer(Clock::time_point now) {
     if (wanted != request_timer_.current()) request_timer_.set(wanted);
 }
 
-// A server that does not fence may still take what the link has carried so far, so there its death must be
-// beyond doubt.
+// A server that does not fence may still apply the data that the link has carried, so its death must be
+// certain.
 bool Daemon::is_too_long(milliseconds unanswered) const noexcept {
     const milliseconds limit =
         live_.session_known ? suspect_after
@@ -586,7 +589,7 @@ bool Daemon::give_device_up(std::string_view reason) {
     return done.has_value();
 }
 
-// --- time, signals
+// --- Timer, signals
 
 Clock::time_point Daemon::deadline() const noexcept {
     if (successor_) return successor_due_;
@@ -599,8 +602,8 @@ Clock::time_point Daemon::deadline() const noexcept {
 void Daemon::arm_timer() noexcept {
     itimerspec value{};
     if (const Clock::time_point next = deadline(); next != Clock::time_point::max()) {
-        // A deadline that has passed is due now; zero would disarm the timer. steady_clock is
-        // CLOCK_MONOTONIC, so its time points are the timer's.
+        // A passed deadline fires now; zero would disarm the timer. steady_clock is CLOCK_MONOTONIC, so its
+        // time points are valid for the timer.
         const auto left = std::max(next.time_since_epoch(), Clock::duration{1});
         const auto whole = duration_cast<seconds>(left);
         value.it_value.tv_sec = whole.count();
@@ -612,8 +615,8 @@ void Daemon::arm_timer() noexcept {
 void Daemon::mind_domain(Clock::time_point now) {
     SelinuxDomain::Step step = domain_.look(now);
     if (step == SelinuxDomain::Step::ready) {
-        // The labelling may have passed over a record that was replaced meanwhile; in a folder with a label
-        // a new one has it, too.
+        // The labelling may have missed a record that was replaced meanwhile; a new file inherits the
+        // folder's label.
         save();
         step = domain_.move();
     }
@@ -665,11 +668,11 @@ void Daemon::on_timer() {
         note_failure(attempt_->error().text);
     }
     if (supervisor_->state() == LinkState::proving) {
-        // Its first request may be a large one. Requests that wait for a link are not counted as in flight.
+        // The first request may be a large one. Requests that wait for a link do not count as in flight.
         mind_request_size(false);
         const auto health = health_of(link_.get());
         if (is_dead(link_.get())) return lose_link(cause_of_death(link_.get(), record_.policy.dead_after));
-        // A UNIX socket does not tell; LINK_DEAD would lead back to here.
+        // A UNIX socket has no such counters; waiting for LINK_DEAD would loop back here.
         if (health && health->received > received_) forget_older_links();
         if (!health || health->received > received_) return tell(LinkEvent::used);
         if (is_too_long(silence_.see(*health, now)))

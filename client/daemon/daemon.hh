@@ -1,9 +1,9 @@
-// The daemon that stays with one attached device: it replaces the link whenever it dies, until the device is
-// detached or another daemon takes it over.
+// Daemon of one attached device: replaces the link whenever the link dies, until the device is detached or
+// another daemon takes the device over.
 //
-// One thread and one epoll. What is to be done is the supervisor's to say; here it is done, and what happens
-// is told to the supervisor. It never opens the block device: while the link is down that would wait for
-// itself. All but the constructor and prepare() is for after the seal.
+// One thread, one epoll. The supervisor decides; this class acts and reports back. The daemon never opens the
+// block device: while the link is down, the open would wait for the daemon itself. Everything except the
+// constructor and prepare() may run after the seal.
 #pragma once
 
 #include <array>
@@ -36,7 +36,7 @@
 
 namespace holdfast::client {
 
-// Where an event comes from, in epoll's data.
+// Event source, in epoll_event.data.
 enum EventTag : std::uint64_t {
     tag_kernel,
     tag_link,
@@ -53,27 +53,27 @@ enum EventTag : std::uint64_t {
     return std::chrono::duration_cast<Monotonic>(time.time_since_epoch());
 }
 
-// The loop and what is done for the link are in daemon.cc, the look at the export in daemon_probe.cc, what
-// others ask for in daemon_orders.cc, the DHCP lease in daemon_lease.cc, the end of the machine in
+// Main loop and link handling are in daemon.cc, the probe of the export in daemon_probe.cc, the commands of
+// callers in daemon_orders.cc, the DHCP lease in daemon_lease.cc, the machine's shutdown in
 // daemon_shutdown.cc.
 class Daemon {
 public:
-    // `record.targets` is not empty.
+    // Requires a non-empty `record.targets`.
     Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live);
-    // Control socket, files, epoll, timer, signals: all that it will ever need.
+    // Opens every resource that the daemon needs later: control socket, files, epoll, timer, signals.
     [[nodiscard]] Result<void> prepare();
-    // Takes away what prepare() has put into folders: the daemon is not to act.
+    // Removes the files that prepare() created, if the daemon will not run.
     void abandon() noexcept;
-    // Begins to act for the device. `link`: the socket that the kernel has, or nothing where it is not known
-    // whether it has one: then the first thing that is done is to make a new one.
+    // Starts to act for the device. `link`: the socket that the kernel uses; empty if unknown, then the
+    // daemon first establishes a new link.
     void take_charge(Fd link, const LiveState& live) noexcept;
-    // From here on callers come to this daemon, and files name it.
+    // Publishes the control socket and the files: from now on callers reach this daemon.
     void announce() noexcept;
-    // Returns when the device is detached, or another daemon's.
+    // Returns when the device is detached or handed to another daemon.
     void run() noexcept;
 
 private:
-    // Events, by where they come from.
+    // Event handlers, one for each source.
     void on_kernel_event();
     void on_attempt_event();
     void on_probe_event();
@@ -83,7 +83,7 @@ private:
     void on_caller();
     void dispatch(std::uint64_t tag);
 
-    // The supervisor is told, and obeyed until it has nothing more to say.
+    // Reports the event to the supervisor and carries out actions until none follows.
     void tell(LinkEvent event);
     [[nodiscard]] std::optional<LinkEvent> carry_out(LinkAction action);
     [[nodiscard]] std::optional<LinkEvent> try_server();
@@ -105,11 +105,11 @@ private:
     void remember(const LineText& error);
     void note_failure(const LineText& reason);
     void lose_link(const LineText& reason);
-    // Logs a line that a link brings which may come and go many times a minute.
+    // Rate-limited log line about a link that may flap many times a minute.
     void log_link(log::Level level, const LineText& line);
     void mind_log(Clock::time_point now);
 
-    // The look at the export on a connection of its own.
+    // Probe of the export on a separate connection.
     void start_probe(Clock::time_point now);
     void end_probe(Clock::time_point now);
     void judge_probe(Clock::time_point now, bool expired);
@@ -124,13 +124,13 @@ private:
     [[nodiscard]] DiskEvidence evidence(Clock::time_point now) noexcept;
     void end_with_the_machine();
 
-    // The DHCP lease, in daemon_lease.cc.
+    // DHCP lease, in daemon_lease.cc.
     void prepare_lease();
     void take_lease(std::uint64_t seed, Clock::time_point now);
     void mind_lease(Clock::time_point now);
     void tell_lease(DeviceStatus& status, Clock::time_point now) const;
 
-    // Orders.
+    // Commands of callers.
     void obey(Order order, std::size_t slot);
     [[nodiscard]] bool detach(bool forced, LineText& failure);
     void stand_back(std::size_t slot);
@@ -154,32 +154,32 @@ private:
     const DeviceRecord record_;
     LiveState live_;
     nbd::Uuid session_{};
-    std::optional<Supervisor> supervisor_;  // once in charge
+    std::optional<Supervisor> supervisor_;  // set once in charge
 
     OlderLinks older_links_;
-    Fd link_;                                // the socket that the kernel was given; shut down while waiting
-    std::uint64_t received_ = 0;             // bytes on it at the last look
-    std::uint64_t acknowledged_before_ = 0;  // bytes on it when the kernel was given it
+    Fd link_;                                // socket given to the kernel; shut down while waiting
+    std::uint64_t received_ = 0;             // bytes received on link_ at the last link check
+    std::uint64_t acknowledged_before_ = 0;  // bytes acknowledged on link_ when the kernel got the socket
     std::optional<LinkAttempt> attempt_;
     std::optional<Link> candidate_;  // while attaching
     bool candidate_lost_cache_ = false;
     StallWatch stall_;
-    SilenceWatch silence_;  // on link_
+    SilenceWatch silence_;  // watches link_
     RequestTimer request_timer_;
-    SysfsDevice::Totals totals_;  // at the last look
+    SysfsDevice::Totals totals_;  // at the last link check
     std::uint32_t looks_ = 0;
-    bool told_of_size_ = false;       // queue/max_sectors_kb was over the server's maximum at the last look
-    std::uint32_t refusals_ = 0;      // by the kernel, of a link, in a row
-    std::uint64_t wanted_size_ = 0;   // the export's, where the device is to grow to it; 0: it is not
-    std::uint64_t growth_tried_ = 0;  // the size for which a new link was made last
+    bool told_of_size_ = false;   // queue/max_sectors_kb exceeded the server's maximum at the last link check
+    std::uint32_t refusals_ = 0;  // consecutive links that the kernel refused
+    std::uint64_t wanted_size_ = 0;   // new size of the export, to which the device should grow; 0: none
+    std::uint64_t growth_tried_ = 0;  // size for which the last new link was made
 
     std::optional<LinkAttempt> probe_;
-    Clock::time_point probe_due_ = Clock::time_point::max();  // its beginning, or while it goes on its end
-    std::uint64_t probe_received_ = 0;                        // on the link when it began
-    std::uint32_t silent_probes_ = 0;                         // in a row
-    std::optional<std::size_t> probe_caller_;                 // who waits for its answer
-    std::optional<std::size_t> growth_caller_;  // who waits for a new link that has the new size
-    Clock::time_point growth_caller_due_{};     // gives meaning to growth_caller_: no longer than that
+    Clock::time_point probe_due_ = Clock::time_point::max();  // start of the next, end of the running probe
+    std::uint64_t probe_received_ = 0;          // bytes received on the link when the probe began
+    std::uint32_t silent_probes_ = 0;           // consecutive
+    std::optional<std::size_t> probe_caller_;   // caller that waits for the probe's result
+    std::optional<std::size_t> growth_caller_;  // caller that waits for a new link with the new size
+    Clock::time_point growth_caller_due_{};     // valid only if growth_caller_ is set: latest answer
 
     Fd epoll_;
     Fd timer_;
@@ -188,13 +188,13 @@ private:
     std::optional<OmitFile> omit_;
     std::optional<StateFile> state_file_;
     std::optional<PublicFile> public_file_;
-    Clock::time_point heartbeat_{};  // the last one
-    bool publishes_ = true;          // the last attempt succeeded
+    Clock::time_point heartbeat_{};  // time of the last publish()
+    bool publishes_ = true;          // the last publish() succeeded
     MemoryUse memory_;
-    std::optional<LeaseKeeper> lease_;  // where the record names one
+    std::optional<LeaseKeeper> lease_;  // set if the record names a lease
     std::array<ControlConnection, 4> callers_;
-    std::optional<std::size_t> successor_;  // the caller for whom this daemon stands back
-    Clock::time_point successor_due_{};     // gives meaning to successor_: until then
+    std::optional<std::size_t> successor_;  // caller to which the device is being handed over
+    Clock::time_point successor_due_{};     // valid only if successor_ is set: latest takeover
 
     ShutdownBound shutdown_;
     ShutdownSigns signs_;
@@ -202,8 +202,8 @@ private:
     SelinuxDomain domain_;
 
     ToldErrors told_;
-    LogLimit log_limit_;  // of what the link brings
-    LineText left_out_;   // the last line that it left out
+    LogLimit log_limit_;  // for lines about the link
+    LineText left_out_;   // last line that log_limit_ suppressed
     bool leaving_ = false;
 };
 

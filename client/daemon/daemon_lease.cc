@@ -1,5 +1,5 @@
-// The daemon and the DHCP lease of the address that the disk is reached by: renewed whether the link is up or
-// down, and not while another daemon is about to take the device over.
+// DHCP lease of the address through which the disk is reached: renewed whether the link is up or down, but
+// not while another daemon is about to take the device over.
 
 #include <sys/epoll.h>
 
@@ -23,7 +23,7 @@ log::Level level_of(Lease::News::Weight weight) noexcept {
 void Daemon::prepare_lease() {
     if (!record_.lease) return;
     lease_.emplace(*record_.lease, run_directory);
-    if (lease_->descriptor() < 0) return;  // it tells of that itself
+    if (lease_->descriptor() < 0) return;  // LeaseKeeper reports the error itself
     if (auto watched = watch(lease_->descriptor(), EPOLLIN, tag_lease); !watched)
         log::warning(LineText::of("{}: {}", name(), watched.error().text()));
 }

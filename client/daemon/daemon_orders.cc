@@ -1,4 +1,4 @@
-// What others ask of the daemon: how it is, to let the device go, to look at its size, to hand it over.
+// Commands of callers: status, detach, resize, takeover by another daemon.
 
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -18,7 +18,7 @@ using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// How long a successor that has been handed the device may take to say that it is in charge.
+// Time within which a successor that was handed the device must report that it is in charge.
 constexpr seconds successor_patience{5};
 
 std::uint64_t seconds_since(Monotonic then, Clock::time_point now) noexcept {
@@ -36,8 +36,7 @@ void Daemon::on_caller() {
     if (!caller) return;
     std::size_t slot = 0;
     while (slot < callers_.size() && callers_[slot].socket) ++slot;
-    // All are taken by callers that say nothing: one of them gives way, but not one for whom something is
-    // under way.
+    // All slots are taken by silent callers: replace one, but not a caller with a command in progress.
     if (slot == callers_.size())
         for (slot = 0; slot == successor_ || slot == probe_caller_ || slot == growth_caller_;) ++slot;
     if (!watch(caller.get(), EPOLLIN, tag_first_caller + slot)) return;
@@ -61,7 +60,7 @@ void Daemon::on_control(std::size_t slot) {
         case ControlConnection::Outcome::order: obey(*order, slot); break;
     }
     if (callers_[slot].socket || leaving_) return;
-    // It was answered, so nothing waits for it any more.
+    // The caller was answered, so no command waits for it.
     if (probe_caller_ == slot) probe_caller_.reset();
     if (growth_caller_ == slot) growth_caller_.reset();
     if (successor_ == slot) resume_charge();
@@ -103,8 +102,8 @@ void Daemon::obey(Order order, std::size_t slot) {
     }
 }
 
-// From here on the device is nobody's, or the successor's, until the successor says that it is in charge or
-// goes away.
+// Hands the device over: the daemon stays passive until the successor reports that it is in charge or
+// disconnects.
 void Daemon::stand_back(std::size_t slot) {
     ControlConnection& caller = callers_[slot];
     if (successor_) return caller.answer("error another daemon is about to take it over\n");
@@ -120,7 +119,7 @@ void Daemon::stand_back(std::size_t slot) {
     add_lines(lines, live_);
     lines.append("\n");
     const bool handing = supervisor_->has_link() && link_;
-    if (link_) forget(link_.get());  // nothing is done about it from here on, whatever becomes of it
+    if (link_) forget(link_.get());  // no further action on the link, even if the link dies
     caller.reply("yours\n", lines, handing ? link_.get() : -1);
     if (!caller.socket) resume_charge();
 }
@@ -141,8 +140,8 @@ bool Daemon::detach(bool forced, LineText& failure) {
     if (!up && !forced) failure = "the link is down, so what was written may not have arrived";
     if (!failure.empty()) return false;
     if (!device_is_ours()) return true;
-    // With nothing in the way to the server, and nobody who uses the device, the kernel can tell it of the
-    // end. Else a sender may be stuck in the socket, and the kernel would wait for it with a lock that every
+    // If all data is sent and the device is unused, the kernel can notify the server of the end. Otherwise a
+    // sender may be stuck in the socket, and the kernel would wait for that sender, holding a lock that every
     // nbd device needs.
     const bool clear = !forced && all_sent(link_.get()) && (!older_links_.any() || sysfs_.in_flight() == 0);
     if (!clear) failure = end_links();
@@ -151,21 +150,21 @@ bool Daemon::detach(bool forced, LineText& failure) {
                             : release_stuck(netlink_, record_.index, record_.identifier);
     if (!done) {
         failure = done.error().text();
-        // The link has ended all the same; a new one is made.
+        // The link has ended anyway; reconnect.
         if (!clear && supervisor_->has_link()) lose_link("it was to be detached");
         return false;
     }
-    // Told of the end: a reset would overtake that.
+    // The server has been notified; a reset would overtake the notification.
     if (link_) forget(link_.get());
     link_.reset();
     if (forced) leave_record_behind();
     log::notice(LineText::of("{}: detached", name()));
-    // For whom the device serves next.
+    // Restores the limit for the next user of the device.
     if (live_.sectors_before != 0) request_timer_.set_largest_request(live_.sectors_before);
     return true;
 }
 
-// Keeps the record for the next attach, which fences the writes that the server still holds of this device.
+// Keeps the record for the next attach, which fences the writes of this device that the server still holds.
 void Daemon::leave_record_behind() {
     if (!may_be_fenced(record_, live_)) return;
     if (const auto left = state_file_->leave_behind(live_); !left)

@@ -1,5 +1,4 @@
-// The daemon's look at the export, on a connection of its own: for the health of an idle link, and for the
-// size.
+// Probe of the export on a separate connection: checks the health of an idle link, and the export's size.
 
 #include <errno.h>
 #include <sys/epoll.h>
@@ -17,11 +16,11 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// So many looks at the export in a row without any answer, and nothing on the link either, end an idle link.
+// Consecutive probes without any answer, and without data on the link, after which an idle link is lost.
 constexpr std::uint32_t most_silent_probes = 2;
-// An age of requests says nothing below two looks at the link.
+// Ages of requests below two link checks are meaningless.
 constexpr seconds longest_look{2};
-// How long somebody waits who has asked for the size; the command itself waits longer.
+// Time that a caller of resize waits; the command itself waits longer.
 constexpr seconds growth_patience{40};
 
 }  // namespace
@@ -59,14 +58,14 @@ void Daemon::on_probe_event() {
     judge_probe(Clock::now(), false);
 }
 
-// A look that fails says little of the link, which may be well: a server that is busy, or has got a new
-// configuration. But where nothing at all comes from there, and nothing on the link, its machine is gone.
+// A failed probe does not prove the link dead: the server may be busy, or have a new configuration. But if
+// the probe gets no answer at all, and the link receives no data either, the machine is unreachable.
 void Daemon::judge_probe(Clock::time_point now, bool expired) {
     const bool done = probe_->state() == LinkAttempt::State::done;
     const bool silent = expired && probe_->connecting();
     std::uint64_t size = 0;
     if (done) size = whole_blocks(probe_->take_link().offer.size, record_.block_size);
-    // Once for a size: a server that names another one on the new link would have us make one for ever.
+    // Once for each size: a server that names another size on the new link would cause endless reconnects.
     const bool grown =
         done && size > live_.size && wanted_size_ == 0 && (size != growth_tried_ || probe_caller_);
     const bool shrunk = done && size < live_.size;
@@ -76,15 +75,15 @@ void Daemon::judge_probe(Clock::time_point now, bool expired) {
         note_failure(LineText::of("the export has {} bytes now, the device needs {}", size, live_.size));
         answer = LineText::of("error the export has {} bytes now, the device needs {}\n", size, live_.size);
     }
-    // A connection keeps the size that it began with: what is beyond needs a new one. Where the server does
-    // not fence the old one, nothing may be on its way there.
+    // A connection keeps its initial size: a larger size needs a new connection. If the server does not fence
+    // the old connection, no request may be in flight there.
     const bool in_flight = grown && sysfs_.in_flight() > 0;
     const bool stuck = in_flight && stall_.age(now) >= longest_look;
     const bool in_the_way = stuck || (in_flight && !live_.session_known);
     if (in_the_way)
         answer = stuck ? "error requests wait for the server; try again when it answers them\n"
                        : "error requests are in flight, which this server would not keep out; try again\n";
-    // The device is about to grow already: who asks now waits for that, too.
+    // The device is already about to grow: a new caller waits for that, too.
     const bool growing = done && wanted_size_ > live_.size;
     if ((grown && !in_the_way) || growing) {
         growth_caller_ = std::exchange(probe_caller_, std::nullopt);
@@ -121,7 +120,7 @@ GrowthFacts Daemon::growth_facts(Clock::time_point now) const noexcept {
     return facts;
 }
 
-// To be called also while there is no link: somebody may wait for the answer.
+// Call also without a link: a caller may wait for the answer.
 void Daemon::mind_growth(Clock::time_point now) {
     if (wanted_size_ == 0 && !growth_caller_) return;
     GrowthFacts facts = growth_facts(now);
@@ -154,7 +153,7 @@ Result<void> Daemon::grow_to(std::uint64_t size) {
         log::warning(LineText::of("{}: could not be enlarged: {}", name(), done.error().text()));
         return done;
     }
-    // The kernel answers a reconfiguration before it has looked at all of it.
+    // The kernel acknowledges a reconfiguration before it has checked all attributes.
     if (const std::uint64_t now = sysfs_.size(); now != 0 && now < size) {
         log::warning(LineText::of("{}: could not be enlarged: the kernel gives it {} bytes, not {}", name(),
                                   now, size));

@@ -1,5 +1,5 @@
-// The end of a machine whose server is away. Everything waits for the disk then, perhaps pid 1, too: so it is
-// the daemon that ends the waiting, and where even that does not help, the machine.
+// Shutdown of a machine whose server is unreachable. Every process waits for the disk then, perhaps pid 1,
+// too: so the daemon gives the device up and, if that does not help, ends the machine.
 
 #include <sys/reboot.h>
 #include <unistd.h>
@@ -13,11 +13,11 @@ namespace {
 
 using std::chrono::seconds;
 
-// Between attempts to give the device up, and how many there are.
+// Pause between attempts to give the device up, and their number.
 constexpr seconds pause_between_attempts{1};
 constexpr int most_attempts = 3;
 
-// Other disks may have something to write. In a process of its own, since one of them may be away, too.
+// Syncs the other disks, in a child process, since one of these disks may be unreachable, too.
 void sync_in_the_background() noexcept {
     if (::fork() != 0) return;
     ::sync();
@@ -38,9 +38,8 @@ int command_for(Ending ending) noexcept {
 
 }  // namespace
 
-// `proving` alone says nothing: an idle disk stays there after a reconnect, and so does a link that the
-// kernel never adopts because it has another one. Neither does a link that is down, if the kernel has
-// another.
+// `proving` alone is no evidence: an idle disk stays in it after a reconnect, and so does a link that the
+// kernel never adopts because another link is in use. Nor is a link that is down, if the kernel has another.
 DiskEvidence Daemon::evidence(Clock::time_point now) noexcept {
     if (supervisor_->state() == LinkState::attached) return DiskEvidence::works;
     switch (proof_.look(sysfs_.totals().requests, now)) {
@@ -50,7 +49,7 @@ DiskEvidence Daemon::evidence(Clock::time_point now) noexcept {
         case DiskProof::Verdict::failed:
             return supervisor_->has_link() ? DiskEvidence::works : DiskEvidence::away;
     }
-    // A server that is merely slow has got requests on this link. A UNIX socket does not count what it sent.
+    // A merely slow server has received requests on this link. A UNIX socket does not count sent bytes.
     const auto health = health_of(link_.get());
     const bool has_requests = health ? health->acknowledged > acknowledged_before_ : sysfs_.in_flight() > 0;
     return supervisor_->has_link() && has_requests ? DiskEvidence::works : DiskEvidence::away;
@@ -79,7 +78,7 @@ void Daemon::end_with_the_machine() {
     for (int attempt = 1; !give_device_up(reason.view()) && attempt < most_attempts; ++attempt)
         pause_for(pause_between_attempts);
     if (!record_.carries_root) return tell(LinkEvent::leave);
-    // The programs of the shutdown may be on the disk that is gone, and not in memory.
+    // The programs of the shutdown may be on the lost disk, and not in memory.
     sync_in_the_background();
     pause_for(shutdown_.grace());
     const Ending ending = signs_.look_closely();

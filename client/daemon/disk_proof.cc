@@ -1,5 +1,5 @@
-// Forks only while the machine shuts down and nothing else proves the disk (Daemon::mind_shutdown), or while
-// a device that is about to grow is idle (Daemon::mind_growth).
+// Forks only while the machine shuts down without other proof of the disk (Daemon::mind_shutdown), or while a
+// device that is about to grow is idle (Daemon::mind_growth).
 
 #include "client/daemon/disk_proof.hh"
 
@@ -17,19 +17,19 @@ namespace {
 using std::chrono::seconds;
 
 constexpr seconds between_reads{1};
-// An answer counts for this long, and a read may take this long before the disk is called silent.
+// Validity of an answer, and time after which an unfinished read means silence.
 constexpr seconds answer_lasts{3};
 constexpr seconds read_patience{3};
-// Longer than one attempt at a server, after which the next look comes.
+// Longer than an attempt at a server, after which the next call comes.
 constexpr seconds longest_pause{20};
 
-// The largest logical block of a kernel whose pages have 4 KiB; the smallest read that every disk takes.
+// Largest logical block of a kernel with 4 KiB pages; the smallest read that every disk accepts.
 constexpr std::size_t read_size = 4096;
 
-// Past the page cache: a cached block would prove nothing.
+// Bypasses the page cache: a cached block would prove nothing.
 [[noreturn]] void read_device(int folder, const char* name, int answer) noexcept {
     ::prctl(PR_SET_NAME, "holdfast-proof", 0, 0, 0);
-    // Nothing of the daemon's stays open here, above all no link and no control socket.
+    // Keep no descriptor of the daemon open here, above all no link and no control socket.
     ::dup2(folder, STDIN_FILENO);
     ::dup2(answer, STDOUT_FILENO);
     ::close_range(STDERR_FILENO, ~0U, 0);
@@ -84,7 +84,7 @@ DiskProof::Verdict DiskProof::look(std::uint64_t completed, Time now) noexcept {
     if (!pending && (began_ == Time{} || now - began_ >= between_reads)) start(now);
     if (answered_ && now - *answered_ < answer_lasts) return Verdict::answers;
     if (pending && now - began_ >= read_patience) return Verdict::silent;
-    // A read that was started just now does not change what the last one has shown.
+    // A read that was just started does not change the last result.
     return failed_ ? Verdict::failed : Verdict::pending;
 }
 

@@ -1,9 +1,9 @@
 // Proves that an attached device answers, by a small read in a child process.
 //
-// The state of the link does not say it: the kernel may use a connection of which the daemon has no
-// descriptor (adopted from a daemon that died, with a server that does not fence), and on an idle disk a new
-// link carries nothing. A read through the block layer sleeps uninterruptibly while the disk is away, so the
-// daemon itself never makes it; a child that sleeps holds nothing of the daemon's.
+// The state of the link is no proof: the kernel may use a connection of which the daemon has no descriptor
+// (adopted from a daemon that died, with a server that does not fence), and on an idle disk a new link
+// carries no traffic. A read through the block layer sleeps uninterruptibly while the disk is unreachable, so
+// the daemon itself never reads; a sleeping child holds no resource of the daemon.
 #pragma once
 
 #include <chrono>
@@ -19,18 +19,18 @@ class DiskProof {
 public:
     using Time = std::chrono::steady_clock::time_point;
 
-    // Keeps a descriptor of the folder of device nodes. (Tests have one of their own.)
+    // Keeps a descriptor of the folder of device nodes. (Tests use another folder.)
     [[nodiscard]] static DiskProof open(std::uint32_t index, const char* folder = "/dev");
 
     enum class Verdict : std::uint8_t {
-        answers,  // a request was completed within the last seconds
-        pending,  // the first read, or one after a success, is under way
-        silent,   // a read has waited for seconds, and no request was completed meanwhile
-        failed,   // the last read could not be made, or ended in an error
+        answers,  // a request completed within the last seconds
+        pending,  // the first read, or the first read after a success, is in progress
+        silent,   // a read has waited for seconds, and no request completed meanwhile
+        failed,   // the last read could not be started, or returned an error
     };
-    // Judges, and starts the next read when it is due: at most one child exists at a time. `completed`: how
-    // many requests the kernel has completed on the device so far. To be called about once a second; after a
-    // long pause it begins anew. Does not block; may be called after the seal.
+    // Judges, and starts the next read when due: at most one child exists at a time. `completed`: number of
+    // requests that the kernel has completed on the device so far. Call about once a second; after a long
+    // pause earlier proof is discarded. Does not block; may be called after the seal.
     [[nodiscard]] Verdict look(std::uint64_t completed, Time now) noexcept;
 
 private:
@@ -39,12 +39,12 @@ private:
 
     Fd folder_;
     std::string name_;  // "nbd0"
-    Fd answer_;         // the pipe from the child, while it exists
-    Time began_{};      // of the read that `answer_` waits for; else of the last one
-    Time looked_{};     // last
+    Fd answer_;         // pipe from the child, while the child exists
+    Time began_{};      // start of the read that `answer_` waits for, else of the last read
+    Time looked_{};     // time of the last look()
     std::optional<std::uint64_t> completed_;
-    std::optional<Time> answered_;  // when the device was seen to answer last
-    bool failed_ = false;           // the last read that was finished, or could not be started
+    std::optional<Time> answered_;  // last time when the device was known to answer
+    bool failed_ = false;           // the last finished read failed, or the last read could not be started
 };
 
 }  // namespace holdfast::client

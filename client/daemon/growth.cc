@@ -1,4 +1,5 @@
-// Requests in flight prove a link by being answered; where there are none, a read has to.
+// Decides whether the device may grow now. Answered requests prove the link; without requests in flight, a
+// read must.
 
 #include "client/daemon/growth.hh"
 
@@ -8,7 +9,6 @@
 namespace holdfast::client {
 
 GrowthStep growth_step(const GrowthFacts& facts) noexcept {
-    // Requests that are in flight prove the link when they are answered.
     if (facts.in_flight == 0) return facts.proved && facts.answered ? GrowthStep::grow : GrowthStep::prove;
     const bool flows = facts.answered && facts.stalled.count() == 0 && facts.link_age > longest_request_timer;
     return facts.proved && flows ? GrowthStep::grow : GrowthStep::wait;

@@ -1,6 +1,6 @@
-// Transitions of an attached device's link: state and event to next state, action and deadline. Pure; the
-// numbers that deadlines depend on are the supervisor's. ARCHITECTURE.md shows the table, and a unit test
-// compares both.
+// Transition table of an attached device's link: state and event to next state, action and deadline. Pure;
+// the supervisor holds the numbers that deadlines depend on. A unit test compares this table with
+// ARCHITECTURE.md.
 #pragma once
 
 #include <array>
@@ -14,47 +14,47 @@ namespace holdfast::client {
 enum class LinkState : std::uint8_t {
     waiting,      // no link; the deadline is the next attempt
     connecting,   // an attempt waits for its connection
-    negotiating,  // the attempt's handshake goes on
-    attaching,    // a new link is ready, and waits until the kernel has let go of the old one
-    proving,      // the kernel was given the link, and was not seen to use it yet
+    negotiating,  // the attempt's handshake is in progress
+    attaching,    // a new link is ready, and waits until the kernel has released the old link
+    proving,      // the kernel was given the link, but is not known to use the link yet
     attached,     // the kernel uses the link
-    leaving,      // the end, and the only state without a deadline
+    leaving,      // final state, the only state without a deadline
 };
 
 enum class LinkEvent : std::uint8_t {
     deadline,   // deadline() has passed
     link_lost,  // the link that the kernel has, or was given, is dead
-    slot_free,  // LINK_DEAD: the kernel has let go of a socket
-    connected,  // the attempt's connection stands
-    agreed,     // the attempt's handshake is over, and its export may carry the device
-    failed,     // the attempt came to nothing
-    accepted,   // RECONFIGURE took the new link, which says little: the kernel drops one that it has no room
-                // for
-    rejected,   // RECONFIGURE was refused
-    used,       // answers came in on the link
-    leave,      // the device is detached, or another daemon has it now
+    slot_free,  // LINK_DEAD: the kernel has released a socket
+    connected,  // the attempt's connection is established
+    agreed,     // the attempt's handshake is complete, and its export is usable for the device
+    failed,     // the attempt failed
+    accepted,  // RECONFIGURE returned success, which proves little: the kernel drops a link for which no slot
+               // is free
+    rejected,  // RECONFIGURE failed
+    used,      // answers arrived on the link
+    leave,     // the device is detached, or another daemon has taken the device over
 };
 
 enum class LinkAction : std::uint8_t {
     none,
-    try_server,    // begin an attempt at server()
+    try_server,    // start an attempt at server()
     drop_attempt,  // end the attempt
-    offer,         // give the link to the kernel, once more where it was given before
-    look,          // see whether the link is well
-    cut_link,      // shut the link down: nothing more may come from it
-    drop_link,     // close the new link, of which the kernel wants to know nothing
+    offer,         // give the link to the kernel, again if necessary
+    look,          // check the link's health
+    cut_link,      // shut the link down: no more data may come from it
+    drop_link,     // close the new link, which the kernel rejected
     leave,
 };
 
 // Rule for the next deadline.
 enum class LinkDeadline : std::uint8_t {
-    keep,     // the one that is set
-    pause,    // before the next attempt, counted from the beginning of the last
-    connect,  // for the connection to stand
+    keep,     // the present deadline
+    pause,    // before the next attempt, counted from the start of the last
+    connect,  // for the connection to be established
     attempt,  // for the whole attempt
-    let_go,   // for LINK_DEAD; at once where it has come
+    let_go,   // for LINK_DEAD; at once if already received
     prove,    // the next offer
-    look,     // the next look
+    look,     // the next link check
     never,
 };
 
@@ -112,7 +112,7 @@ inline constexpr std::array transitions{
     Transition{S::proving, E::leave, {S::leaving, A::leave, D::never}},
 
     Transition{S::attached, E::deadline, {S::attached, A::look, D::look}},
-    // The kernel released a socket while the link lives: the one before, reported late, or this one.
+    // The kernel released a socket while the link lives: the previous socket, reported late, or this socket.
     Transition{S::attached, E::slot_free, {S::proving, A::offer, D::prove}},
     Transition{S::attached, E::link_lost, {S::waiting, A::cut_link, D::pause}},
     Transition{S::attached, E::leave, {S::leaving, A::leave, D::never}},
@@ -120,7 +120,7 @@ inline constexpr std::array transitions{
 
 struct Ignored {
     LinkState state;
-    std::uint32_t events;  // a bit for each
+    std::uint32_t events;  // bit mask
 };
 
 constexpr std::uint32_t bit(LinkEvent event) { return 1U << static_cast<unsigned>(event); }
@@ -130,7 +130,7 @@ constexpr std::uint32_t bits(std::initializer_list<LinkEvent> events) {
     return all;
 }
 
-// Events that come late, or mean nothing in the state.
+// Events that are late, or meaningless in the state.
 inline constexpr std::array ignored{
     Ignored{S::waiting, bits({E::link_lost, E::slot_free, E::connected, E::agreed, E::failed, E::accepted,
                               E::rejected, E::used})},
@@ -146,7 +146,7 @@ inline constexpr std::array ignored{
 
 using Table = std::array<std::array<LinkRule, link_events>, link_states>;
 
-// Empty where a state and an event occur twice, or not at all.
+// Empty if a pair of state and event occurs twice, or not at all.
 constexpr std::optional<Table> make_table() {
     Table table{};
     std::array<std::uint32_t, link_states> seen{};

@@ -1,5 +1,5 @@
-// A flapping server cost about three lines a second: with these numbers it costs some fifty in its first
-// hour.
+// Bucket of log lines. A flapping server caused about three lines a second; with these numbers about fifty
+// lines in the first hour.
 
 #include "client/daemon/log_limit.hh"
 

@@ -1,8 +1,8 @@
-// Limits how many lines a link that comes and goes writes to the log. Pure: the time comes in.
+// Limits the number of log lines about a flapping link. Pure: the caller passes the time.
 //
-// The first lines are written, then one every few minutes; what is left out is counted, and reported in
-// summaries that become rarer while it goes on. Silence after lines that were left out brings the summary at
-// once, so that the log never ends with a state that is not the last one.
+// The first lines are written, then a line every few minutes; suppressed lines are counted, and reported in
+// summaries at growing intervals while the flapping continues. Silence after suppressed lines brings the
+// summary at once, so that the log never ends with an outdated state.
 #pragma once
 
 #include <chrono>
@@ -15,23 +15,23 @@ class LogLimit {
 public:
     using Time = std::chrono::steady_clock::time_point;
 
-    // Whether the next line is to be written; else it is counted.
+    // Returns true if the next line may be written; else counts the line.
     [[nodiscard]] bool admit(Time now) noexcept;
 
     struct Summary {
-        std::uint64_t lines = 0;  // left out
+        std::uint64_t lines = 0;  // suppressed
         std::chrono::seconds during{0};
     };
-    // To be called now and then; a summary is due at most once a minute.
+    // Call regularly; returns a summary at most once a minute.
     [[nodiscard]] std::optional<Summary> due(Time now) noexcept;
 
 private:
     std::uint32_t room_ = most_lines;
     Time refilled_{};
     std::uint64_t left_out_ = 0;
-    Time first_left_out_{};  // valid only if left_out_ > 0, like the next
+    Time first_left_out_{};  // valid only if left_out_ > 0, like last_left_out_
     Time last_left_out_{};
-    std::uint32_t step_ = 0;  // of the pauses between summaries
+    std::uint32_t step_ = 0;  // index of the pause before the next summary
 
     static constexpr std::uint32_t most_lines = 20;
 };

@@ -1,4 +1,4 @@
-// The names come from the record of the daemon before, the diagnostics from before the seal.
+// Ends older links: names from the previous daemon's record, socket diagnostics opened before the seal.
 
 #include "client/daemon/older_links.hh"
 
@@ -7,7 +7,7 @@
 namespace holdfast::client {
 namespace {
 
-// For the kernel to load the module. The disk that it is on may be the very one that waits for this daemon.
+// Limit for the kernel to load the module, whose disk may be the very disk that waits for this daemon.
 constexpr std::chrono::seconds module_patience{3};
 
 }  // namespace

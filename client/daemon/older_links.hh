@@ -1,6 +1,7 @@
-// The connections of which the kernel may still have one, and this daemon has no descriptor: those of daemons
-// that have died. Unlike its own link, which it shuts down, such a one may have a sender that is stuck at a
-// closed window, and DISCONNECT would wait for that with a lock that every nbd device needs.
+// Connections of daemons that have died: the kernel may still use such a connection, but this daemon has no
+// descriptor of it. The daemon shuts its own link down before DISCONNECT; an older link may still have a
+// sender that is stuck at a closed window, and DISCONNECT would wait for that sender, holding a lock that
+// every nbd device needs.
 #pragma once
 
 #include <optional>
@@ -11,18 +12,20 @@ namespace holdfast::client {
 
 class OlderLinks {
 public:
-    // Gets hold of the kernel's means to end them, where the record names any. Before the seal.
+    // Opens the kernel's socket diagnostics, with which older links are ended, if the record names any.
+    // Before the seal.
     void prepare(const SocketNames& recorded);
     void set(const SocketNames& names) noexcept { names_ = names; }
     [[nodiscard]] bool any() const noexcept { return !names_.empty() && names_ != no_socket; }
-    // For the record, of a device whose own link is `own`; that may be empty.
+    // Names for the record of a device whose own link is `own`, which may be empty.
     [[nodiscard]] SocketNames names_with(std::string_view own) const noexcept;
-    // None is left: the kernel was seen to use a later one, or told that it let go of its socket.
+    // No older link is left: the kernel was seen to use a later link, or has reported that it released its
+    // socket.
     void forget() noexcept { names_ = no_socket; }
 
     // Error of prepare(); empty: the links can be ended.
     [[nodiscard]] std::optional<SysError> problem() const noexcept;
-    // Ends them all. Needs CAP_NET_ADMIN.
+    // Ends all older links. Needs CAP_NET_ADMIN.
     [[nodiscard]] Result<void> end() noexcept;
 
 private:

@@ -1,5 +1,5 @@
-// The process reads numbers from a pipe and writes them to the attribute. It may be killed, or stuck, and
-// nothing is lost but quiet in the log.
+// Process that reads numbers from a pipe and writes them to the attribute. If this process dies or hangs, the
+// only cost is extra kernel log lines.
 
 #include "client/daemon/request_timer.hh"
 
@@ -22,7 +22,7 @@ using std::chrono::milliseconds;
 }  // namespace
 
 milliseconds request_timer_for(milliseconds latency) noexcept {
-    // Eight times what is usual, in few steps, so that it seldom changes.
+    // Eight times the usual latency, in few steps, so that the timer seldom changes.
     for (const milliseconds step :
          {shortest_request_timer, milliseconds{5000}, milliseconds{10'000}, milliseconds{20'000}})
         if (latency * 8 <= step) return step;
@@ -57,17 +57,17 @@ RequestTimer RequestTimer::start(std::uint32_t index, bool own_timer) {
         if (timer.orders_) ::fcntl(timer.orders_.get(), F_SETFL, O_NONBLOCK);
         return timer;
     }
-    // Nothing of the daemon's may be held open here, above all no link. The pipe moves to where the rest
-    // begins.
+    // Hold no descriptor of the daemon open here, above all no link. The pipe moves to the first closed
+    // number.
     constexpr int orders = STDERR_FILENO + 1;
     ::dup2(reading.get(), orders);
     ::close_range(orders + 1, ~0U, 0);
     const auto sysfs = SysfsDevice::open(index);
     if (!sysfs) ::_exit(1);
-    // The attributes are root's own files: writing to them takes no capability.
+    // Root owns the attributes: writing them needs no capability.
     give_up_capabilities();
-    // An attach holds signals back while it connects the device. This process is to end with those at a
-    // shutdown.
+    // An attach blocks signals while it connects the device. Unblock them: a shutdown's signals must end this
+    // process.
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -75,7 +75,7 @@ RequestTimer RequestTimer::start(std::uint32_t index, bool own_timer) {
 }
 
 void RequestTimer::set(milliseconds timer) noexcept {
-    // Also where nobody reads it any more: it is not tried again each time.
+    // Record the value even if the process is dead: no retry on every call.
     current_ = timer;
     if (own_timer_) order({Attribute::io_timeout, static_cast<std::uint32_t>(timer.count())});
 }

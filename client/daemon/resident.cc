@@ -1,4 +1,5 @@
-// The order matters: what takes a right or a path comes before the one that gives it up.
+// Setup of the daemon. The order matters: a step that needs a capability or a path precedes the step that
+// gives it up.
 
 #include "client/daemon/resident.hh"
 
@@ -16,16 +17,17 @@ namespace {
 
 bool is_unix_socket(const Target& target) { return target.endpoint.address.ss_family == AF_UNIX; }
 
-// A UNIX socket is a file: without CAP_DAC_OVERRIDE, one that belongs to another user could be connected to
-// when the device is attached, and never again.
-// Whether it is needed for more than a moment is known when the device is taken over.
+// Capabilities to keep. A UNIX socket is a file: without CAP_DAC_OVERRIDE, a socket of another user could be
+// connected to during the attach, but never again. Whether CAP_NET_ADMIN (`sockets`) is needed for longer is
+// known once the device is taken over.
 FurtherNeeds needs_of(const DeviceRecord& record, const LiveState& live) {
     return {.any_file = std::ranges::any_of(record.targets, is_unix_socket),
             .reboot = record.carries_root,
             .sockets = !live.link_socket.empty() && live.link_socket != no_socket};
 }
 
-// After switch_root, and while the root disk is away, the path of a UNIX socket is none to go.
+// Opens the folders of UNIX sockets: after switch_root, and while the root disk is unreachable, their paths
+// are unusable.
 DeviceRecord with_folders(DeviceRecord record) {
     for (Target& target : record.targets) keep_folder(target.endpoint, record.carries_root);
     return record;

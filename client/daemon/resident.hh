@@ -1,4 +1,4 @@
-// The way from a process that may do as it likes to a daemon that lives on what it has.
+// Transition from an ordinary process to a daemon that needs no further resources.
 #pragma once
 
 #include "client/daemon/daemon.hh"
@@ -9,11 +9,11 @@ namespace holdfast::client {
 class Resident {
 public:
     Resident(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live);
-    // Leaves the terminal, opens what the daemon will need, locks memory, gives up capabilities, marks the
-    // process. What could not be done but can be done without is logged. The caller has seen to its control
-    // group already where its home is a service.
+    // Leaves the terminal, opens the daemon's resources, locks memory, gives up capabilities, marks the
+    // process. Failures of optional steps are logged. In a service, the caller has chosen the control group
+    // already.
     [[nodiscard]] Result<void> prepare(ProcessTitle& title, Home home);
-    // From here on nothing is allocated. The daemon is not in charge yet.
+    // Forbids allocations from now on. The daemon is not in charge yet.
     [[nodiscard]] Daemon& seal() noexcept;
 
 private:

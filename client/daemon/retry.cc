@@ -1,5 +1,5 @@
-// Less than half a second of pause, so that a server's return is noticed in half of that on average, and of
-// a width that keeps clients apart; longer when nothing has answered for a while.
+// Pauses of at most half a second, so that a server's return is noticed after half of that on average, with a
+// random part that keeps clients apart; longer after many failures.
 
 #include "client/daemon/retry.hh"
 
@@ -12,7 +12,7 @@ struct Spread {
     std::int64_t least;
     std::uint64_t width;
 };
-// In milliseconds. After so many attempts (half a minute or more) nobody counts on the next second any more.
+// Milliseconds; `late` applies after this many attempts (half a minute or more).
 constexpr Spread early{250, 250};
 constexpr Spread late{500, 500};
 constexpr std::uint64_t early_attempts = 80;

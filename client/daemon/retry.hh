@@ -1,4 +1,4 @@
-// How long to wait before the next attempt to reach a server. Knows no sockets, no clock.
+// Pause before the next attempt to reach a server. Uses no sockets, no clock.
 #pragma once
 
 #include <chrono>
@@ -8,9 +8,10 @@
 
 namespace holdfast::client {
 
-// The time from one attempt to the next, number `attempt` (0 is the first after the link was lost). The first
-// round over all servers goes without a pause; then about half a second, later up to a second, for ever:
-// slower would sleep through the server's return, and all clients at the same moment would be a storm.
+// Time from the previous attempt to attempt number `attempt` (0 is the first after the link was lost). The
+// first round over all servers has no pauses; then about half a second, later up to a second, without end:
+// longer pauses would delay the reconnect when the server returns, and a return of all clients in the same
+// moment would be a storm.
 [[nodiscard]] std::chrono::milliseconds pause_before(std::uint64_t attempt, std::uint64_t servers,
                                                      Jitter& jitter) noexcept;
 

@@ -1,5 +1,5 @@
-// The limit has two parts: waiting for the server, and then the rest of the shutdown, in which every request
-// fails at once.
+// Splits the limit in two: time to wait for the server, then time for the rest of the shutdown, in which
+// every request fails at once.
 
 #include "client/daemon/shutdown_bound.hh"
 

@@ -1,6 +1,6 @@
-// systemd closes its sockets, and with RemoveOnStop= unlinks them, in pid 1 itself (socket_close_fds in
-// systemd's socket.c). Two of them must be gone before it counts: one that a person has stopped by force is
-// no shutdown. soft-reboot.target ends no machine, and has none.
+// Reads the signs of a shutdown. systemd closes its sockets, and with RemoveOnStop= unlinks them, in pid 1
+// itself (socket_close_fds in systemd's socket.c). Two FIFOs must be missing: a single socket that a person
+// has stopped by force is no shutdown. soft-reboot.target does not end the machine, and has no FIFO.
 
 #include "client/daemon/shutdown_signs.hh"
 
@@ -35,7 +35,7 @@ Fd open_to_read(const Fd& directory, const char* name) noexcept {
     return Fd(::openat(directory.get(), name, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
 }
 
-// The beginning of a file as text; empty when it cannot be read.
+// Returns the beginning of a file as text; empty if unreadable.
 template <std::size_t room>
 std::string_view read_start(const Fd& file, std::array<char, room>& text) noexcept {
     const ssize_t count = file ? ::read(file.get(), text.data(), text.size()) : 0;
@@ -75,7 +75,7 @@ bool HeldPage::hold(const Fd& file) noexcept {
     if (!file || ::fstat(file.get(), &facts) != 0) return false;
     if (page_ == nullptr || facts.st_dev != device_ || facts.st_ino != inode_) {
         let_go();
-        // Without access nothing is read in, although all memory of the daemon is locked (mlockall).
+        // PROT_NONE prevents reading the page in, although all memory of the daemon is locked (mlockall).
         void* const page = ::mmap(nullptr, page_size(), PROT_NONE, MAP_SHARED, file.get(), 0);
         if (page == MAP_FAILED) return true;
         page_ = page;
@@ -84,7 +84,7 @@ bool HeldPage::hold(const Fd& file) noexcept {
     }
     unsigned char resident = 1;
     if (::mincore(page_, page_size(), &resident) == 0 && (resident & 1U) == 0) return facts.st_size == 0;
-    // Once more each time: a file that was emptied and written again has another page.
+    // Lock again on each call: a file that was truncated and rewritten has another page.
     (void)::mprotect(page_, page_size(), PROT_READ);
     (void)::mlock(page_, page_size());
     return true;
@@ -94,18 +94,19 @@ ShutdownSigns ShutdownSigns::open(const char* run, const char* proc) {
     ShutdownSigns signs;
     signs.run_.reset(::open(run, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     signs.proc_.reset(::open(proc, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    // Before the seal: after it, a page that was swapped to the disk that is away could not be had any more.
+    // Before the seal: after it, a page that was swapped to the unreachable disk would not be available any
+    // more.
     if (!signs.has_systemd()) (void)signs.utmp_.hold(open_to_read(signs.run_, "utmp"));
     return signs;
 }
 
-// As sd_booted(3) has it.
+// Same test as sd_booted(3).
 bool ShutdownSigns::has_systemd() const noexcept {
     return ::faccessat(run_.get(), "systemd/system", F_OK, 0) == 0;
 }
 
 Ending ShutdownSigns::missing_fifo() noexcept {
-    // Whether one is gone that was there, by its bit.
+    // True if this FIFO is missing, but was seen earlier.
     const auto is_gone = [this](const char* fifo, unsigned bit) {
         struct stat node {};
         if (::fstatat(run_.get(), fifo, &node, AT_SYMLINK_NOFOLLOW) == 0) {
@@ -138,14 +139,14 @@ Ending ShutdownSigns::runlevel() noexcept {
 }
 
 bool ShutdownSigns::in_systemd_shutdown() const noexcept {
-    // Cut to 15 bytes by the kernel.
+    // Truncated to 15 bytes by the kernel.
     constexpr std::string_view program = "systemd-shutdow";
     std::array<char, 32> text;
     return read_start(open_to_read(proc_, "1/comm"), text).starts_with(program);
 }
 
 Ending ShutdownSigns::look() noexcept {
-    // Under systemd the runlevel means nothing, and more programs than init may write it.
+    // Under systemd the runlevel is meaningless, and programs other than init may write it.
     if (!has_systemd()) return runlevel();
     if (const Ending ending = missing_fifo(); ending != Ending::none) return ending;
     return in_systemd_shutdown() ? Ending::unknown : Ending::none;

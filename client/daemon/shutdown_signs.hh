@@ -1,15 +1,15 @@
-// How the daemon knows that the machine goes down, although nobody can tell it: what would have to be run for
-// that may lie on the disk that is away, and a signal may be anybody's.
+// Detects that the machine shuts down without being notified: a notifier program may lie on the unreachable
+// disk, and a signal may come from any process.
 //
-//   systemd   From the first moment on: sockets of holdfast-until@.socket, one for each target in which a
-//             shutdown ends, and one for shutdown.target. systemd itself, with no program to run, takes
-//             their FIFOs in /run/holdfast/until away when it begins such a target.
+//   systemd   From the start of the shutdown: sockets of holdfast-until@.socket, one for each target in which
+//             a shutdown ends, and one for shutdown.target. When systemd starts such a target, systemd itself
+//             removes the FIFO in /run/holdfast/until, without running a program.
 //             At the end: pid 1 has become systemd-shutdown.
 //   sysvinit  The runlevel in /run/utmp: init writes it before it runs the first script.
 //
-// All of it is in memory: the kernel's, or a page of /run/utmp that is locked there, since what is in a tmpfs
-// may be swapped to the disk that is away. A look never waits for a disk: the page is locked when this is
-// opened, and that of a file that is made later when it is in memory. May be used after the seal.
+// All sources are in memory: the kernel's, or a page of /run/utmp that is locked, since pages of a tmpfs may
+// be swapped to the unreachable disk. look() never waits for a disk: the page of an existing file is locked
+// by open(), that of a later file once resident. May be used after the seal.
 #pragma once
 
 #include <cstdint>
@@ -19,12 +19,12 @@
 
 namespace holdfast::client {
 
-// What becomes of the machine in the end.
+// Final state of the machine.
 enum class Ending : std::uint8_t { none, unknown, power_off, reboot, halt, kexec };
 
 [[nodiscard]] const char* word_of(Ending ending) noexcept;
 
-// The first page of a file in a tmpfs, kept out of the swap space.
+// First page of a file in a tmpfs, locked in memory.
 class HeldPage {
 public:
     HeldPage() = default;
@@ -32,26 +32,27 @@ public:
     HeldPage& operator=(HeldPage&& other) noexcept;
     ~HeldPage() { let_go(); }
 
-    // Holds the page of this file from now on, in the place of another. False where the page is not in
-    // memory: reading it would wait for a disk. Never reads it in, and never touches its content: the file
-    // may have shrunk.
+    // Locks the page of this file, and releases any other page. Returns false if the page is not resident:
+    // reading the page would wait for a disk. Never reads the page in, and never accesses its content: the
+    // file may have shrunk.
     [[nodiscard]] bool hold(const Fd& file) noexcept;
 
 private:
     void let_go() noexcept;
     void* page_ = nullptr;
-    std::uint64_t device_ = 0;  // whose page it is, like inode_
+    std::uint64_t device_ = 0;  // device of the page's file, like inode_
     std::uint64_t inode_ = 0;
 };
 
 class ShutdownSigns {
 public:
-    // Without /run or /proc there are no signs. (Tests have folders of their own.) Before the seal.
+    // Opens /run and /proc; without them no shutdown is detected. (Tests use other folders.) Before the seal.
     [[nodiscard]] static ShutdownSigns open(const char* run = "/run", const char* proc = "/proc");
-    // `none` when the machine is not going down. `unknown`: it is, and how it ends is not known. To be
-    // called now and then also when nothing is amiss: a FIFO counts as taken away only if it was seen.
+    // Returns `none` while the machine is not shutting down, `unknown` if its final state is not known. Call
+    // regularly also in normal operation: a FIFO counts as removed only if an earlier call saw it.
     [[nodiscard]] Ending look() noexcept;
-    // The same, with a look at pid 1's memory, which may wait for its disk: only when that is given up.
+    // Like look(), but also reads pid 1's memory, which may wait for its disk: only after that disk was given
+    // up.
     [[nodiscard]] Ending look_closely() noexcept;
 
 private:
@@ -62,7 +63,7 @@ private:
 
     Fd run_;
     Fd proc_;
-    std::uint32_t seen_ = 0;  // a bit for each FIFO
+    std::uint32_t seen_ = 0;  // bit mask of FIFOs
     HeldPage utmp_;
 };
 

@@ -1,4 +1,4 @@
-// Seen from looks that are a second apart, so it is true to a second.
+// Derives stalls from link checks a second apart, so results are accurate to a second.
 
 #include "client/daemon/stall.hh"
 
@@ -14,7 +14,7 @@ void StallWatch::see(std::uint64_t in_flight, bool answered, Time now) noexcept 
     if (!waits) end(now);
     if (waits && !stalled_) {
         stalled_ = true;
-        // It was in flight before this look, at the earliest since the last one.
+        // The request was sent before this check, at the earliest just after the last check.
         since_ = last_look_ == Time{} ? now : last_look_;
     }
     last_look_ = now;

@@ -1,4 +1,5 @@
-// How long requests have waited without one being answered. Pure: the daemon tells what it sees, and when.
+// Measures how long requests wait while none is answered. Pure: the daemon passes its observations and the
+// time.
 #pragma once
 
 #include <chrono>
@@ -10,20 +11,19 @@ class StallWatch {
 public:
     using Time = std::chrono::steady_clock::time_point;
 
-    // At each look: how many requests are in flight, and whether any answer came since the last look.
+    // Records a link check: number of requests in flight, and whether any answer came since the last check.
     void see(std::uint64_t in_flight, bool answered, Time now) noexcept;
-    // The link went down: from here on requests wait, also those that are not sent yet.
+    // Records the loss of the link: from now on all requests wait, also requests not sent yet.
     void link_lost(Time now) noexcept;
 
-    [[nodiscard]] std::chrono::milliseconds age(
-        Time now) const noexcept;  // of the stall that goes on; 0 without
+    [[nodiscard]] std::chrono::milliseconds age(Time now) const noexcept;  // present stall; 0 without a stall
     [[nodiscard]] std::chrono::milliseconds longest(Time now) const noexcept;
 
 private:
     void end(Time now) noexcept;
 
     bool stalled_ = false;
-    Time since_{};  // has a meaning while stalled_
+    Time since_{};  // valid only if stalled_
     Time last_look_{};
     std::chrono::milliseconds longest_{0};
 };

@@ -1,11 +1,11 @@
-// The numbers that the table's deadlines depend on.
+// Computes the table's deadlines.
 //
-// A link is offered again and again until it was seen in use: RECONFIGURE ends well also when the kernel
-// found no dead socket to replace and dropped the new one in silence (nbd_reconnect_socket gives ENOSPC,
-// nbd_genl_reconfigure makes a success of it), and it may find none for a moment after LINK_DEAD (it looks at
-// nsock->dead without the lock, and the event is queued before the flag is set). The same socket offered
-// twice does no harm: the device has one connection, so either it is in use already and the second offer is
-// dropped, or it was dropped and is taken now.
+// A link is offered repeatedly until it is known to be in use: RECONFIGURE returns success even if the kernel
+// found no dead socket to replace and silently dropped the new socket (nbd_reconnect_socket returns ENOSPC,
+// which nbd_genl_reconfigure turns into success), and there may be no dead socket for a moment after
+// LINK_DEAD (the kernel reads nsock->dead without the lock, and queues the event before it sets the flag).
+// Offering the same socket twice is harmless: the device has one connection, so either the socket is in use
+// already and the second offer is dropped, or the first offer was dropped and the second is taken.
 
 #include "client/daemon/supervisor.hh"
 
@@ -18,12 +18,13 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Offers of a link that is not seen in use: a few quickly, and then for as long as the disk may be idle.
+// Offers of a link not yet known to be in use: a few quick offers, then slow offers for as long as the disk
+// is idle.
 constexpr std::uint32_t quick_offers = 5;
 constexpr milliseconds quick_offer{200};
 constexpr milliseconds slow_offer{1000};
 
-// Attempts at a machine that is silent are short, so that its return is noticed soon, but for every
+// Attempts at a silent machine have a short timeout, so that its return is noticed soon, except every
 // sixteenth.
 constexpr std::uint64_t patient_every = 16;
 constexpr milliseconds longest_connect{5000};
@@ -69,7 +70,7 @@ void Supervisor::learn_round_trip(milliseconds round_trip) noexcept {
 Supervisor::Time Supervisor::due_at(LinkDeadline due, Time now) noexcept {
     switch (due) {
         case LinkDeadline::keep: return deadline_;
-        // Counted from the attempt's beginning: one that waited for an answer has made its pause already.
+        // Counted from the attempt's start: an attempt that waited for an answer has spent its pause already.
         case LinkDeadline::pause:
             return std::max(now, attempt_began_ + pause_before(attempts_, servers_, jitter_));
         case LinkDeadline::connect:
@@ -84,21 +85,21 @@ Supervisor::Time Supervisor::due_at(LinkDeadline due, Time now) noexcept {
     return now;
 }
 
-// What the numbers learn from a transition, before the next deadline is made from them.
+// Updates the numbers for a transition, before the next deadline is computed from them.
 void Supervisor::enter(const LinkRule& rule, LinkEvent event, Time now) noexcept {
     const bool had_link = has_link();
     if (event == LinkEvent::slot_free && !had_link) slot_free_ = true;
     switch (rule.action) {
         case LinkAction::try_server:
-            // The server that was in use is tried first.
+            // Try the last used server first.
             if (attempts_ > 0) server_ = (server_ + 1) % servers_;
             ++attempts_;
             attempt_began_ = now;
             break;
         case LinkAction::offer: ++offers_; break;
         case LinkAction::cut_link:
-            // A server that takes the link and drops it at once is one more failed attempt: without a pause,
-            // the two would go round as fast as they can.
+            // A server that takes the link and drops it at once counts as a failed attempt: without a pause,
+            // client and server would loop at full speed.
             if (now - link_began_ >= timing_.lasting) attempts_ = 0;
             slot_free_ = false;
             break;

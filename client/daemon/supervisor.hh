@@ -1,8 +1,8 @@
-// Decides what is to be done for the link of an attached device, and when. Knows no sockets, no kernel, no
-// clock: events and the time come in, an action and a deadline come out.
+// Decides on the next action for the link of an attached device, and its time. Uses no sockets, no kernel, no
+// clock: event and time in, action and deadline out.
 //
-// link_table.hh has the table: every event has a meaning in every state, if only to be ignored because it
-// comes late. The daemon carries the actions out and reports what became of them as further events.
+// The table in link_table.hh defines every event in every state; late events are ignored. The daemon carries
+// out the actions and reports their results as further events.
 #pragma once
 
 #include <chrono>
@@ -13,45 +13,45 @@
 
 namespace holdfast::client {
 
-// Durations that are not the supervisor's to choose.
+// Durations that the caller chooses.
 struct LinkTiming {
-    std::chrono::milliseconds connect{400};     // for a connection to stand
-    std::chrono::milliseconds patient{1500};    // the same, now and then: the way may have become longer
-    std::chrono::milliseconds attempt{10'000};  // for an attempt in all
-    std::chrono::milliseconds let_go{1000};     // for LINK_DEAD, before it is taken for lost
-    std::chrono::milliseconds look{1000};       // between looks at a link in use
-    std::chrono::milliseconds lasting{5000};    // a link that lived so long was one that worked
+    std::chrono::milliseconds connect{400};     // for a connection to be established
+    std::chrono::milliseconds patient{1500};    // the same, occasionally: the route may be longer now
+    std::chrono::milliseconds attempt{10'000};  // for a whole attempt
+    std::chrono::milliseconds let_go{1000};     // for LINK_DEAD, before the event is considered lost
+    std::chrono::milliseconds look{1000};       // between checks of a link in use
+    std::chrono::milliseconds lasting{5000};    // minimum lifetime of a link that counts as working
 };
 
 class Supervisor {
 public:
     using Time = std::chrono::steady_clock::time_point;
 
-    // Begins in `proving`, with the link to servers[server] that the kernel was given just now; with
-    // `without_link`, in `waiting`, for an attempt at once.
+    // Starts in `proving`, with the link to servers[server] that the kernel was given just now;
+    // `without_link` starts in `waiting`, with an attempt at once.
     Supervisor(const LinkTiming& timing, std::uint32_t servers, std::uint32_t server, std::uint64_t seed,
                Time now) noexcept;
     [[nodiscard]] static Supervisor without_link(const LinkTiming& timing, std::uint32_t servers,
                                                  std::uint32_t server, std::uint64_t seed, Time now) noexcept;
 
-    // What is to be done. The state is the new one when this returns.
+    // Returns the action to carry out; state() is already the new state.
     [[nodiscard]] LinkAction on(LinkEvent event, Time now) noexcept;
 
-    // The way to the server takes so long: its connections may take some of it to stand.
+    // Adapts the connect timeout to the measured round trip.
     void learn_round_trip(std::chrono::milliseconds round_trip) noexcept;
-    // How often a link in use is to be looked at from the next look on.
+    // Sets the interval between checks of a link in use, from the next check on.
     void look_every(std::chrono::milliseconds interval) noexcept { timing_.look = interval; }
 
     [[nodiscard]] LinkState state() const noexcept { return state_; }
-    // When `deadline` is due; Time::max() when leaving.
+    // Time of the event `deadline`; Time::max() when leaving.
     [[nodiscard]] Time deadline() const noexcept { return deadline_; }
-    // The index of the server that is in use or tried.
+    // Index of the server in use, or of the present attempt.
     [[nodiscard]] std::uint32_t server() const noexcept { return server_; }
-    // The kernel has, or was given, a link.
+    // True if the kernel has, or was given, a link.
     [[nodiscard]] bool has_link() const noexcept {
         return state_ == LinkState::proving || state_ == LinkState::attached;
     }
-    // LINK_DEAD has come since the link was lost.
+    // True if LINK_DEAD has come since the link was lost.
     [[nodiscard]] bool slot_is_free() const noexcept { return slot_free_; }
     [[nodiscard]] bool attempt_in_flight() const noexcept {
         return state_ == LinkState::connecting || state_ == LinkState::negotiating;
@@ -67,10 +67,10 @@ private:
     std::uint32_t server_;
     LinkState state_ = LinkState::proving;
     Time deadline_{};
-    Time attempt_began_{};        // of the last attempt
-    Time link_began_{};           // has a meaning while has_link()
-    std::uint64_t attempts_ = 0;  // since a link that had lasted was lost
-    std::uint32_t offers_ = 0;    // of the link that is proved
+    Time attempt_began_{};        // start of the last attempt
+    Time link_began_{};           // valid only if has_link()
+    std::uint64_t attempts_ = 0;  // since the loss of a link that had lasted
+    std::uint32_t offers_ = 0;    // number of offers of the link in `proving`
     bool slot_free_ = false;
 };
 

@@ -1,4 +1,5 @@
-// Which error was logged for each server since the link was lost: an outage of hours is not to fill the log.
+// Remembers the last logged error of each server since the link was lost: an outage of hours must not fill
+// the log.
 #pragma once
 
 #include <algorithm>
@@ -10,11 +11,11 @@
 
 namespace holdfast::client {
 
-// Keeps a hash, not the text: to miss one line in four thousand million is no loss.
+// Stores a hash, not the text: a collision (about 1 in 2^32) suppresses a single line.
 class ToldErrors {
 public:
-    // Whether the text is another than this server's last. Servers beyond the room that there is share a
-    // place.
+    // Returns true if the text differs from this server's last text. Servers beyond the array's size share
+    // entries.
     [[nodiscard]] bool is_new(std::size_t server, std::string_view text) noexcept {
         std::size_t& told = told_[server % told_.size()];
         const std::size_t hash = std::hash<std::string_view>{}(text) | 1;

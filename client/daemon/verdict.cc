@@ -1,5 +1,5 @@
-// What can be checked is checked, and doubt is a refusal: under a mounted file system, another disk is worse
-// than none.
+// Checks everything that can be checked, and rejects in doubt: under a mounted file system, a wrong disk is
+// worse than no disk.
 
 #include "client/daemon/verdict.hh"
 
@@ -12,7 +12,7 @@
 namespace holdfast::client {
 namespace {
 
-// What the block layer was told that it may ask for.
+// Features that the block layer may use.
 constexpr std::array needed_flags{
     std::pair{nbd::flag_send_flush, "flush"},
     std::pair{nbd::flag_send_fua, "fua"},
@@ -20,8 +20,8 @@ constexpr std::array needed_flags{
     std::pair{nbd::flag_send_write_zeroes, "write-zeroes"},
 };
 
-// The kernel sends what it has on its way again as it is: to lower its limit now would not split it. What the
-// server before took at most is no more than it could be asked for.
+// Largest request that the kernel may still resend: lowering its limit now would not split such a request.
+// Requests larger than the previous server's maximum were never sent.
 std::uint64_t largest_to_come(const LiveState& live) {
     if (live.request_limit == 0) return live.largest_request;
     return std::min(live.largest_request, live.request_limit);
@@ -48,7 +48,7 @@ LineText flaw_of_offer(const nbd::Offer& offer, const DeviceRecord& record, cons
 }
 
 LineText flaw_of_identity(const std::optional<SessionFacts>& session, const LiveState& live) {
-    if (live.export_identity.empty()) return {};  // nobody has said yet which disk it is
+    if (live.export_identity.empty()) return {};  // the disk's identity is not known yet
     if (!session)
         return LineText::of("this server does not say which disk the export is; the device is {}",
                             live.export_identity);
@@ -65,7 +65,7 @@ Verdict judge(const nbd::Offer& offer, const std::optional<SessionFacts>& sessio
     verdict.refusal = flaw_of_identity(session, live);
     if (verdict.refusal.empty()) verdict.refusal = flaw_of_offer(offer, record, live);
     const bool writable = (record.server_flags & nbd::flag_read_only) == 0;
-    // Stable storage is the machine's that had the last link: another one may not have all of it.
+    // Stable writes are a property of the machine with the last link: another machine may lack some of them.
     const bool nothing_to_lose = live.writes_stable && live.target == live.linked_target;
     verdict.cache_lost = writable && written && !nothing_to_lose && session && live.boot_identity &&
                          session->boot_identity != *live.boot_identity;

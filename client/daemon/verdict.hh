@@ -1,4 +1,4 @@
-// Whether what a server offers may carry a device that is attached already. Knows no sockets, no kernel.
+// Decides whether a reconnect may use the offered export. Uses no sockets, no kernel.
 #pragma once
 
 #include "client/control/record.hh"
@@ -8,21 +8,21 @@
 namespace holdfast::client {
 
 struct Verdict {
-    LineText refusal;  // empty: it may
-    bool cache_lost =
-        false;  // the server's machine is not the one that was written to, or has restarted since
+    LineText refusal;         // empty: accepted
+    bool cache_lost = false;  // another machine than the one written to, or restarted since
 };
 
 // `written`: the device has been written to.
 [[nodiscard]] Verdict judge(const nbd::Offer& offer, const std::optional<SessionFacts>& session,
                             const DeviceRecord& record, const LiveState& live, bool written);
 
-// Whether a restart of the server's machine will lose nothing, from this session on: it says so, and so did
-// every session before it in the same boot, whose writes may not have been flushed.
+// Returns true if a restart of the server's machine loses no writes from this session on: this session
+// declares stable writes, and so did every earlier session in the same boot, whose writes may be unflushed.
 [[nodiscard]] bool writes_stay_stable(const LiveState& live, const SessionFacts& session);
 
-// The server is another machine than the one before, or another boot of it, and the one before may still
-// apply what it was sent: only its own server fences that. `now`: since boot.
+// Returns true if the server is another machine, or another boot of the same machine, while the previous
+// server may still apply writes that it received: only the previous server itself can fence them. `now`:
+// since boot.
 [[nodiscard]] bool is_too_early(const std::optional<SessionFacts>& session, const DeviceRecord& record,
                                 const LiveState& live, Monotonic now) noexcept;
 
