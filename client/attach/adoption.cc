@@ -1,4 +1,5 @@
-// The record keeps a server as its URI was written and as it was resolved: either may be named now.
+// Compares servers both as written and as resolved: the record keeps both forms, and the caller may name
+// either.
 
 #include "client/attach/adoption.hh"
 
@@ -15,7 +16,7 @@
 namespace holdfast::client {
 namespace {
 
-// Host names without regard to case, addresses in the spelling of inet_ntop(3).
+// Lower-case host name, or address as inet_ntop(3) writes it.
 std::string canonical_host(std::string host) {
     for (const int family : {AF_INET, AF_INET6}) {
         std::array<unsigned char, sizeof(in6_addr)> address{};
@@ -84,7 +85,7 @@ std::vector<std::string> ignored_by_adoption(const std::vector<ServerAddress>& s
     compare("shutdown-timeout", chosen.shutdown_timeout, policy.shutdown_timeout, seconds, true);
     compare("lease", chosen.lease, policy.lease, lease);
     compare("block-size", chosen.block_size, record.block_size, number);
-    // A server that offers no writing makes it read-only whatever was asked for.
+    // If the server does not allow writes, the device is read-only regardless of the option.
     if (chosen.read_only.value_or(false)) compare("read-only", chosen.read_only, read_only, yes_no);
     return lines;
 }

@@ -1,4 +1,4 @@
-// Compares what a new attach of an attached device asks for with what its record says. Pure.
+// Compares the options of a new attach of an attached device with its record. Pure.
 #pragma once
 
 #include <string>
@@ -10,11 +10,11 @@
 
 namespace holdfast::client {
 
-// Whether the record has that server and export, by meaning: the same host or address, port and name, however
-// written. No name is resolved.
+// Returns true if the record has that server and export, by meaning: the same host or address, port and name,
+// in any spelling. Resolves no names.
 [[nodiscard]] bool is_known(const ServerAddress& server, const std::vector<Target>& targets);
 
-// A line for each server and option that adoption ignores, since the device stays as it was attached.
+// Returns a line for each server and option that adoption ignores, since the device stays as it was attached.
 [[nodiscard]] std::vector<std::string> ignored_by_adoption(const std::vector<ServerAddress>& servers,
                                                            const Choices& chosen, const DeviceRecord& record);
 

@@ -1,5 +1,5 @@
-// The session is made up here, and a digest of it is the identifier by which the kernel knows the device: a
-// later adopter compares it with the record.
+// Creates the session. A digest of the session is the kernel's identifier for the device: a later adopter
+// compares the identifier with the record.
 
 #include "client/attach/attach.hh"
 
@@ -47,12 +47,12 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// How long somebody else's open of the device (udev looks at every device) is waited for.
+// Time to wait for another program that has the device open (udev opens every device).
 constexpr seconds open_patience{3};
 constexpr milliseconds pause_between_opens{250};
 constexpr seconds detach_patience{10};
 
-// Tells this attachment from every other. A secret: with it a stranger could fence the link.
+// Unique ID of this attachment. Secret: with it another program could fence the link.
 nbd::Uuid random_session() {
     nbd::Uuid session{};
     if (::getrandom(session.data(), session.size(), GRND_NONBLOCK) == static_cast<ssize_t>(session.size()))
@@ -92,8 +92,8 @@ Failure connect_failure(const SysError& error, const DeviceConfiguration& config
     return attached_already(*configuration.index, *sysfs);
 }
 
-// A device to attach, from before the claim at a server until it is connected: the claim fences whatever this
-// machine has had attached there before, which must not be a device in use.
+// A device to attach, reserved from before the claim at a server until the device is connected: the claim
+// fences every earlier attachment of this machine there, which must not be a device in use.
 struct Reserved {
     std::uint32_t index = 0;
     Fd turn;
@@ -115,7 +115,7 @@ std::expected<Reserved, Failure> reserve(std::uint32_t index) {
     return Reserved{index, std::move(*turn)};
 }
 
-// The lowest device from `first` on that is free; one that the kernel will make where all it has are in use.
+// Reserves the lowest free device from `first` on; if all are in use, a device that the kernel will create.
 std::expected<Reserved, Failure> reserve_any(std::uint32_t first) {
     std::uint32_t next = first;
     for (const std::uint32_t index : nbd_devices()) {
@@ -127,7 +127,7 @@ std::expected<Reserved, Failure> reserve_any(std::uint32_t first) {
     return reserve(next);
 }
 
-// Waits while another command has it reserved and it is not attached: that one may come to nothing, or take
+// Waits while another command has reserved the device and has not attached it: that command may fail, or take
 // another device.
 std::expected<Reserved, Failure> reserve_until(std::uint32_t index, Clock::time_point end,
                                                const Report& report) {
@@ -139,8 +139,8 @@ std::expected<Reserved, Failure> reserve_until(std::uint32_t index, Clock::time_
     }
 }
 
-// A named device is reserved for the whole search. An unnamed one only for each attempt, so that nobody waits
-// who wants that device.
+// Reserves a named device for the whole search, an unnamed device only for each attempt, so that other
+// commands need not wait for it.
 class Reservation final : public Claimant {
 public:
     Reservation(const AttachRequest& request, const Report& report) : request_(request), report_(report) {}
@@ -157,7 +157,7 @@ public:
     void release() noexcept override {
         if (!request_.index) device_.reset();
     }
-    // The next search takes another device.
+    // Makes the next search take another device.
     void pass_over() noexcept {
         first_ = device_->index + 1;
         device_.reset();
@@ -166,8 +166,8 @@ public:
     [[nodiscard]] Reserved give() noexcept { return std::move(*device_); }
 
 private:
-    // Of a session of its own for each attempt: one that was refused has written nothing, and the next one is
-    // not to be told of what others lost before.
+    // Creates a new session for each attempt: a refused session has written nothing, and the next session
+    // must not get reports of earlier writers' losses.
     Identity draw() const {
         Identity identity;
         identity.session = random_session();
@@ -212,7 +212,7 @@ DeviceConfiguration configuration_for(const AttachRequest& request, std::uint32_
 // A device whose largest request was lowered for a server.
 struct LimitedDevice {
     std::uint32_t index = 0;
-    std::uint64_t before = 0;  // queue/max_sectors_kb as it was; 0: nothing had to be changed
+    std::uint64_t before = 0;  // previous queue/max_sectors_kb; 0: unchanged
 };
 
 LimitedDevice limit_device(std::uint32_t index, const SysfsDevice& sysfs, std::uint64_t request_limit) {
@@ -221,9 +221,9 @@ LimitedDevice limit_device(std::uint32_t index, const SysfsDevice& sysfs, std::u
     return {index, before / 1024};
 }
 
-// Before the connection nothing uses the device, and on Linux 6.11 and later the change would wait for
-// requests in flight. The unused device that is found first is the one that the kernel picks. Where that is
-// another, or comes to be with the connection, settle_in_time() sets the limit.
+// Lowers the limit before the connection, while the device is unused: on Linux 6.11 and later the change
+// would wait for requests in flight. The kernel picks the first unused device. If the kernel picks another
+// device, or creates a device with the connection, settle_in_time() sets the limit.
 std::optional<LimitedDevice> limit_before_connection(std::optional<std::uint32_t> wanted,
                                                      std::uint64_t request_limit) {
     const auto candidates = wanted ? std::vector{*wanted} : nbd_devices();
@@ -233,8 +233,8 @@ std::optional<LimitedDevice> limit_before_connection(std::optional<std::uint32_t
     return std::nullopt;
 }
 
-// queue/max_sectors_kb of the connected device as it was before it was lowered, or as it is where that is
-// still to come; 0 where it suits the server.
+// Returns queue/max_sectors_kb of the connected device from before it was lowered, or the present value if it
+// is still to be lowered; 0 if the value suits the server.
 std::uint64_t limit_to_restore(const std::optional<LimitedDevice>& limited, std::uint32_t index,
                                const SysfsDevice& sysfs, std::uint64_t request_limit) {
     if (limited && limited->index == index && limited->before != 0) return limited->before;
@@ -244,7 +244,7 @@ std::uint64_t limit_to_restore(const std::optional<LimitedDevice>& limited, std:
 
 Monotonic now_since_boot() { return std::chrono::duration_cast<Monotonic>(Clock::now().time_since_epoch()); }
 
-// The lease of the address from which the link goes out, if it is one of these.
+// Returns the lease of the link's local address, if `leases` has it.
 std::optional<GrantedLease> lease_of(const std::vector<GrantedLease>& leases, int socket, Report& report) {
     const auto address = local_address(socket);
     const auto found = std::ranges::find(
@@ -296,7 +296,7 @@ LiveState live_for(const DeviceConfiguration& configuration, const Found& found)
 
 struct Connected {
     Reserved device;
-    Fd writers_turn;  // second_writer.hh; empty where none is needed
+    Fd writers_turn;  // second_writer.hh; empty if not needed
     Found found;
     DeviceConfiguration configuration;
     std::optional<LimitedDevice> limited;
@@ -329,14 +329,14 @@ std::expected<Connected, Failure> connect_to_server(const AttachRequest& request
         if (index)
             return Connected{reservation.give(), std::move(writers_turn), std::move(*found),
                              std::move(configuration), limited};
-        // Somebody has one open that is not connected, or was quicker.
+        // Another program has the unconnected device open, or has connected it first.
         if (request.index || index.error().code != ExitCode::busy || tries == most_tries)
             return std::unexpected(index.error());
         reservation.pass_over();
     }
 }
 
-// The child. Comes back only with what failed; a daemon ends here.
+// Runs in the child. Returns only on failure; a daemon ends here.
 std::expected<void, Failure> attach_and_stay(const AttachRequest& request, ProcessTitle& title,
                                              Report& report) {
     auto netlink = open_netlink();
@@ -375,7 +375,7 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
     if (lease) record.lease = lease->record;
     Resident resident(std::move(*netlink), std::move(*sysfs), std::move(record), live);
     if (auto prepared = resident.prepare(title, request.home); !prepared) {
-        // Nobody has seen the device yet.
+        // The device is not in use yet.
         if (auto again = open_netlink()) return failed(*again, prepared.error());
         return std::unexpected(Failure{ExitCode::failure, prepared.error().message()});
     }
@@ -392,9 +392,7 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
     return {};
 }
 
-// The parent's side.
-
-// A device that is not ready is not left behind: nobody uses it yet.
+// Runs in the parent. A device that does not become ready is detached again: it is not in use yet.
 AttachOutcome when_attached(const AttachRequest& request, const Ready& ready, const Notes& notes) {
     const std::uint32_t index = ready.index;
     const Settings settings{ready.size, ready.request_limit, request.policy.request_timeout.count() == 0};
@@ -418,7 +416,7 @@ AttachOutcome attach(const AttachRequest& request, ProcessTitle& title, const No
         return ready ? AttachOutcome{ExitCode::ok, ready->index, ready->daemon}
                      : AttachOutcome{ready.error(), *request.index, 0};
     }
-    // No server can change that, so none is asked, or waited for.
+    // No server can change this, so none is contacted.
     if (request.index)
         if (const auto sysfs = SysfsDevice::open(*request.index); sysfs && sysfs->connected()) {
             const Failure failure = attached_already(*request.index, *sysfs);

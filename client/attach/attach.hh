@@ -1,8 +1,8 @@
-// Attaching: a child process becomes the device's daemon, the parent waits for its word and then for the
-// block device.
+// Attaches a device: a child process becomes the device's daemon, the parent waits for its report and then
+// for the block device.
 //
-// The child makes the link and connects the device itself, so that the process that the kernel notes for it
-// (/sys/block/nbdN/pid) is the one that stays.
+// The child makes the link and connects the device itself, so that the process that the kernel records for
+// the device (/sys/block/nbdN/pid) is the daemon.
 #pragma once
 
 #include <cstdint>
@@ -21,26 +21,26 @@ namespace holdfast::client {
 
 struct AttachRequest {
     SearchRequest search;
-    std::optional<std::uint32_t> index;  // empty: the first that is free
+    std::optional<std::uint32_t> index;  // empty: the first free device
     Policy policy;
-    Choices chosen;                    // what the policy is made of, of which adoption says what it ignores
-    std::vector<GrantedLease> leases;  // that of the address by which the server is reached is renewed
+    Choices chosen;                    // source of the policy; adoption reports which of these it ignores
+    std::vector<GrantedLease> leases;  // the lease of the link's local address is renewed
     bool read_only = false;
-    bool carries_root = false;  // the root file system is to be on it
+    bool carries_root = false;  // the root file system will be on the device
     Home home = Home::system;
-    bool notes_on_console = false;  // the kernel's log should not repeat there what Notes has said
+    bool notes_on_console = false;  // the kernel's log must not repeat Notes on the console
 };
 
 struct AttachOutcome {
     ExitCode code = ExitCode::failure;
-    std::uint32_t index = 0;  // when the code is ok, like the daemon's process
+    std::uint32_t index = 0;  // valid only if the code is ok, like `daemon`
     pid_t daemon = 0;
 };
 
-// Returns when the device has its size and its partitions, or with what failed already said through `notes`:
-// then the device is detached, or `notes` has said that it is not. Ends in bounded time, whatever the server
-// does, once `search.patience` is over. A device that is attached already to one of these servers, and whose
-// daemon has died, or does not live in the service that asks, gets a new daemon (takeover.hh).
+// Returns when the device has its size and its partitions, or after reporting a failure through `notes`: then
+// the device is detached, or `notes` reported that it is not. Ends in bounded time after `search.patience`,
+// whatever the server does. A device that is already attached to one of these servers, and whose daemon has
+// died, or does not run in the calling service, gets a new daemon (takeover.hh).
 [[nodiscard]] AttachOutcome attach(const AttachRequest& request, ProcessTitle& title, const Notes& notes);
 
 }  // namespace holdfast::client

@@ -1,4 +1,4 @@
-// The child's death without "ready" or "failed" is a failure, too.
+// Runs work in a child. Death of the child without "ready" or "failed" is a failure, too.
 
 #include "client/attach/background.hh"
 
@@ -39,7 +39,8 @@ public:
         ::free(line_);
         if (stream_ != nullptr) ::fclose(stream_);
     }
-    // Without its newline. A last line that has none is of a child that died within it: it is not given.
+    // Returns a line without its newline. An unterminated last line means that the child died while writing,
+    // and is dropped.
     bool next(std::string& line) {
         const ssize_t length = stream_ == nullptr ? -1 : ::getline(&line_, &room_, stream_);
         if (length <= 0 || line_[length - 1] != '\n') return false;
@@ -89,8 +90,8 @@ std::expected<Ready, ExitCode> run_in_background(const BackgroundWork& work, con
     }
     if (child == 0) {
         reading.reset();
-        // Process 1 is the daemon's parent from the beginning: what it does not start itself it would not
-        // take for a service's main process without a warning.
+        // A second fork makes process 1 the daemon's parent from the start: systemd warns about a main
+        // process that is not its own child.
         const pid_t daemon = ::fork();
         if (daemon == 0) be_the_child(work, std::move(writing));
         if (daemon < 0) Report(std::move(writing)).error(SysError{errno, "fork"}.text());

@@ -1,4 +1,4 @@
-// The claim ends with INFO: the server fences the old session, and no new link begins.
+// Claims old sessions with INFO: the server fences the session, and no new link begins.
 
 #include "client/attach/given_up.hh"
 
@@ -17,7 +17,7 @@
 namespace holdfast::client {
 namespace {
 
-// A record with every server that an older version took.
+// Size of a record with as many servers as an older version accepted.
 constexpr std::size_t longest_record = std::size_t{64} << 20;
 
 std::vector<std::string> records_in(const char* folder) {
@@ -40,14 +40,14 @@ bool is_same_disk(const KnownDevice& known, const SessionFacts& session) {
            known.live.export_identity == session.export_identity;
 }
 
-// The server has fenced every older attachment under this device number with the claim of the new one, and
-// takes no claim of an older session any more.
+// Returns true if the server, with the claim of the new attachment, has fenced every older attachment under
+// this device number; the server then rejects claims of an older session.
 bool is_fenced(const KnownDevice& known, const Found& found) {
     return found.link.session->host_fenced && known.record.host && found.claim.host &&
            known.record.host->host == found.claim.host->host;
 }
 
-// Empty: the server has fenced it. INFO ends the claim's own connection.
+// Returns an empty text if the server has fenced the session. INFO ends the claim's own connection.
 LineText claim_session(const KnownDevice& known, const Endpoint& endpoint, std::chrono::seconds dead_after) {
     const auto tenths = static_cast<std::uint32_t>(
         std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now().time_since_epoch()).count() / 100);

@@ -1,8 +1,8 @@
-// Devices of this boot that were detached by force. A server that hangs, or a network that delays, may still
-// hold writes of such a device, and could apply them after those of a new attachment. The server itself
-// fences an older attachment only under the same device number (session_option.hh); so the record of the
-// device is kept as /run/holdfast/nbdN-*.given-up, and before the same disk is attached under any number, its
-// server is made to end that session.
+// Devices of this boot that were detached by force. A hanging server, or a delaying network, may still hold
+// writes of such a device, and could apply them after the writes of a new attachment. The server itself
+// fences an older attachment only under the same device number (session_option.hh). So the device's record is
+// kept as /run/holdfast/nbdN-*.given-up, and before the same disk is attached under any number, that session
+// is fenced at its server.
 #pragma once
 
 #include <chrono>
@@ -15,10 +15,10 @@
 
 namespace holdfast::client {
 
-// Before a disk that was found is attached for writing: claims the session of each device that was given up
-// and that had the same disk from the same boot of the same server machine, which fences its old connections,
-// and deletes its record. An error where the server does not confirm it: old writes could still come. A
-// record of another server, or of another disk, stays.
+// Call before a disk is attached for writing. Claims the session of each given-up device that had the same
+// disk from the same boot of the same server machine, which fences its old connections, and deletes its
+// record. Fails if the server does not confirm: old writes could still arrive. Records of other servers or
+// disks stay.
 [[nodiscard]] std::expected<void, Failure> fence_given_up(const Found& found, std::chrono::seconds dead_after,
                                                           const char* folder = run_directory);
 

@@ -1,5 +1,5 @@
-// A server says which disk its export is only to who claims a session. The claim here is of a session of its
-// own, so that it fences nobody, and ends with INFO, so that nothing is entered.
+// Checks the disk of other servers. A server reports its export's disk only with a claim of a session. This
+// claim uses a new session, so it fences no connection, and ends with INFO, so the server enters no session.
 
 #include "client/attach/new_targets.hh"
 
@@ -25,8 +25,8 @@ bool is_same(const Target& one, const Target& other) {
 }
 
 struct Answer {
-    LineText refusal;      // empty: it may carry the device
-    LineText unreachable;  // empty: it has answered
+    LineText refusal;      // empty: usable for the device
+    LineText unreachable;  // empty: the server has answered
 };
 
 class Questions {
@@ -60,7 +60,7 @@ Answer Questions::ask(const Target& target) const {
     return {};
 }
 
-// The addresses of all servers, in their order.
+// Addresses of all servers, in their order.
 std::vector<Target> targets_of(const std::vector<ServerAddress>& servers, const Notes& notes) {
     TargetList targets;
     for (const ServerAddress& server : servers) {

@@ -1,5 +1,5 @@
-// Other servers for a device that is attached already: they are asked for the disk, on connections of their
-// own, before anything is changed. For before the daemon's seal.
+// Finds other servers for an attached device: queries their disk, on separate connections, before anything is
+// changed. Call before the daemon's seal.
 #pragma once
 
 #include <cstdint>
@@ -14,20 +14,20 @@
 namespace holdfast::client {
 
 struct NewTargets {
-    std::vector<Target> targets;  // every address of every server whose name could be resolved
-    std::uint32_t first = 0;      // to be used first: it is in use, or has said that it has the disk
-    bool keeps_link = false;      // the link leads to the first
+    std::vector<Target> targets;  // every address of every server whose name resolved
+    std::uint32_t first = 0;      // target to use first: in use, or confirmed to have the disk
+    bool keeps_link = false;      // the link leads to `first`
 };
 
-// Blocks: asks each address in turn, for at most attempt_patience, but not the one whose link is up. A server
-// that cannot be reached stays in the list, which `notes` is told. The failure is that one answered and may
-// not carry the device, or none could be reached. `written`: the device has been written to.
+// Blocks: queries each address in turn, for at most attempt_patience, except the address of a link that is
+// up. An unreachable server stays in the list and is reported through `notes`. Fails if an answering server
+// is not usable for the device, or if no server is reachable. `written`: the device has been written to.
 [[nodiscard]] std::expected<NewTargets, Failure> find_new_targets(const std::vector<ServerAddress>& servers,
                                                                   const KnownDevice& known, bool written,
                                                                   const Notes& notes);
 
-// The largest request that a server takes, in bytes, asked of it without a claim; 0 where it does not answer.
-// For a record of an older version, which does not say it. Blocks for one attempt at most.
+// Returns the largest request that a server accepts, in bytes, queried without a claim; 0 if the server does
+// not answer. For records of an older version, which lack it. Blocks for at most one attempt.
 [[nodiscard]] std::uint32_t ask_request_limit(const Target& target, const DeviceRecord& record);
 
 }  // namespace holdfast::client

@@ -1,4 +1,4 @@
-// Plain lines, because both ends are of the same program and a person can read them with strace.
+// Sends plain text lines: both ends are the same program, and strace shows them readably.
 
 #include "client/attach/report.hh"
 
@@ -24,7 +24,7 @@ bool Report::abandoned() const {
     return ::poll(&entry, 1, 0) > 0 && (entry.revents & POLLERR) != 0;
 }
 
-// Never through a buffer of its own: a line that was cut would take its newline, and the next line, with it.
+// Writes without a fixed-size buffer: truncation would lose the newline, and with it the next line.
 void Report::send_lines(std::string_view kind, std::string_view text) const {
     do {
         const std::string_view line = text.substr(0, text.find('\n'));
@@ -39,7 +39,7 @@ void Report::send(std::string_view bytes) const {
     while (!bytes.empty()) {
         const ssize_t count = ::write(pipe_.get(), bytes.data(), bytes.size());
         if (count < 0 && errno == EINTR) continue;
-        // A command that has gone matters only where abandoned() is asked.
+        // A vanished command matters only to callers of abandoned().
         if (count <= 0) return;
         bytes.remove_prefix(static_cast<std::size_t>(count));
     }

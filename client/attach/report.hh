@@ -1,7 +1,7 @@
-// What the child process that becomes the daemon tells the command that started it, over a pipe.
+// Reports from the child process that becomes the daemon to the command that started it, over a pipe.
 //
-// One line for each thing that the command should say, and at the end "ready INDEX SIZE LIMIT PID"
-// or "failed CODE". May be used after the seal.
+// A line for each message that the command should print, and at the end "ready INDEX SIZE LIMIT PID" or
+// "failed CODE". May be used after the seal.
 #pragma once
 
 #include <cstdint>
@@ -21,14 +21,14 @@ struct Failure {
 class Report {
 public:
     explicit Report(Fd pipe) : pipe_(std::move(pipe)) {}
-    // Texts of any length and number of lines; each arrives whole, line by line.
+    // Send texts of any length and number of lines, complete, line by line.
     void note(std::string_view text) const;
     void error(std::string_view text) const;
     void failed(ExitCode code) const;
-    // `request_limit`: bytes; 0 where the device has its limit already.
+    // `request_limit`: bytes; 0 if the device's limit is set already.
     void ready(std::uint32_t index, std::uint64_t size, std::uint64_t request_limit) const;
     void close() { pipe_.reset(); }
-    // Nobody waits for the device any more: the command was ended.
+    // Returns true if the waiting command has ended.
     [[nodiscard]] bool abandoned() const;
 
 private:

@@ -1,5 +1,5 @@
-// A round goes through all servers even when the first can be used: the daemon needs the addresses of the
-// others, and cannot resolve names later.
+// Tries servers in rounds. A round resolves all servers even if the first is usable: the daemon needs the
+// addresses of the others, and cannot resolve names later.
 
 #include "client/attach/search.hh"
 
@@ -21,14 +21,14 @@ ExitCode code_of(LinkFault fault) {
     return fault == LinkFault::unreachable ? ExitCode::unreachable : ExitCode::refused;
 }
 
-// One attempt at each address of each server in turn; the first that can be used. Every failure of the round
-// is kept.
+// Tries each address of each server in turn, up to the first usable address. Collects every failure of the
+// round.
 class Search {
 public:
     Search(const SearchRequest& request, Claimant& claimant, const Report& report)
         : request_(request), claimant_(claimant), report_(report) {}
     std::expected<Found, Failure> round();
-    // Another round cannot help.
+    // Returns true if another round cannot help.
     [[nodiscard]] bool over() const noexcept { return end_.has_value(); }
 
 private:
@@ -45,18 +45,19 @@ private:
     std::vector<std::string> failures_;
     std::vector<std::string> told_;
     ExitCode code_ = ExitCode::unreachable;
-    // The last claim that a server may have received; its generation is 0 before the first.
+    // The last claim that a server may have received; generation 0 before the first claim.
     nbd::SessionClaim last_;
     std::optional<Failure> end_;
 };
 
 void Search::note_failure(ExitCode code, std::string text) {
-    // A refusal says more than a silence: it is what the exit code tells.
+    // A refusal is more informative than an unreachable server, so it determines the exit code.
     if (code == ExitCode::refused) code_ = code;
     failures_.push_back(std::move(text));
 }
 
-// The first claim that a server receives is the session's first: who has written nothing lost nothing.
+// Increments the generation only after a claim that a server may have received: the first claim that a server
+// receives is the session's first, so no losses are reported for a session that has written nothing.
 nbd::SessionClaim Search::next_claim(const Claimant::Identity& identity) const {
     const std::uint32_t before = identity.session == last_.session ? last_.generation : 0;
     return {identity.session, 0, before + 1, identity.host};
@@ -117,7 +118,8 @@ std::expected<Found, Failure> Search::round() {
     return found;
 }
 
-// Told when they are other than in the round before: the same every second would hide what matters.
+// Reports failures only if they differ from the previous round: a repetition every second would hide
+// important lines.
 void Search::tell_failures() {
     if (failures_ != told_)
         for (const std::string& failure : failures_) report_.error(failure);
@@ -135,7 +137,7 @@ std::expected<Found, Failure> Search::all_servers() {
                          fmt::format("{}: {}", to_uri(server), endpoints.error().text));
             continue;
         }
-        // Servers after the one that was found are resolved too: the daemon cannot do so later.
+        // Resolve the servers after the usable server, too: the daemon cannot do so later.
         for (Endpoint& endpoint : *endpoints) {
             if (!list.add(std::move(endpoint), server) || usable) continue;
             found.target = list.targets().size() - 1;

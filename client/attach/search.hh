@@ -1,4 +1,4 @@
-// Looks for a server that can be used, among those that were named, before a device is attached.
+// Finds a usable server among the given servers, before a device is attached.
 #pragma once
 
 #include <chrono>
@@ -14,22 +14,22 @@
 namespace holdfast::client {
 
 struct SearchRequest {
-    std::vector<ServerAddress> servers;       // in order of preference; at least one
-    std::optional<std::uint32_t> block_size;  // empty: the smallest that the server takes
-    std::chrono::seconds patience{0};         // for how long to go on when none can be used; 0: one round
+    std::vector<ServerAddress> servers;       // in order of preference; not empty
+    std::optional<std::uint32_t> block_size;  // empty: the server's minimum
+    std::chrono::seconds patience{0};         // time to retry while no server is usable; 0: a single round
     std::chrono::seconds dead_after = default_dead_after;
 };
 
-// Claims a session at a server, and holds the device that is going to be attached for that time.
+// Creates the session to claim, and holds the device to attach during an attempt.
 class Claimant {
 public:
     struct Identity {
         nbd::Uuid session{};
         std::optional<nbd::HostRequest> host;
     };
-    // Before each attempt. An error ends the search.
+    // Called before each attempt. An error ends the search.
     virtual std::expected<Identity, Failure> take() = 0;
-    // After each attempt that failed.
+    // Called after each failed attempt.
     virtual void release() noexcept = 0;
 
 protected:
@@ -37,16 +37,16 @@ protected:
 };
 
 struct Found {
-    std::vector<Target> targets;  // every address of every server whose name could be resolved
-    std::size_t target = 0;       // the one that the link is to
+    std::vector<Target> targets;  // every address of every server whose name resolved
+    std::size_t target = 0;       // index of the link's target
     Link link;
-    nbd::SessionClaim claim;  // that the server was told
+    nbd::SessionClaim claim;  // claim sent to the server
     std::uint32_t block_size = 0;
-    std::uint32_t request_limit = 0;  // bytes; the server takes no larger reads and writes
+    std::uint32_t request_limit = 0;  // bytes; the server's maximum for reads and writes
 };
 
-// Blocks: one attempt at each address in turn, round after round. Failures are told through `report` as they
-// change. The claimant holds the device when a server is found, and at no time between two attempts.
+// Blocks: one attempt at each address in turn, round after round. Failures are sent to `report` when they
+// change. When a server is found, the claimant holds the device; between attempts, it does not.
 [[nodiscard]] std::expected<Found, Failure> search(const SearchRequest& request, Claimant& claimant,
                                                    const Report& report);
 

@@ -1,4 +1,4 @@
-// Compares the identity with the records of the devices that the kernel has connected.
+// Compares the disk's identity with the records of all connected devices.
 
 #include "client/attach/second_writer.hh"
 
@@ -17,7 +17,7 @@
 namespace holdfast::client {
 namespace {
 
-// The record of a device that is attached now, by this program; else empty.
+// Returns the record of a device that this program has attached; else empty.
 std::optional<KnownDevice> attached_device(std::uint32_t index, const char* folder, const char* block) {
     const auto sysfs = SysfsDevice::open(index, block);
     const auto text = sysfs ? read_state_file(index, folder) : std::unexpected(sysfs.error());
@@ -27,7 +27,7 @@ std::optional<KnownDevice> attached_device(std::uint32_t index, const char* fold
     return std::move(*known);
 }
 
-// Names of a place in a machine, not of a disk: two machines may have the same.
+// Identities that name a place in a machine, not a disk: two machines may have the same.
 bool is_of_one_machine(std::string_view identity) {
     return identity.starts_with("device:") || identity.starts_with("device-mapper:") ||
            identity.starts_with("serial:");

@@ -1,5 +1,6 @@
-// Refuses to attach a disk for writing that this machine writes to already, through another nbd device: the
-// kernel keeps a cache for each, and the one that is written back last destroys what the other wrote.
+// Refuses to attach a disk for writing if this machine already writes to that disk through another nbd
+// device: the kernel keeps a separate cache for each device, and the later write-back destroys the other
+// device's writes.
 #pragma once
 
 #include <chrono>
@@ -15,14 +16,14 @@ namespace holdfast::client {
 struct WriterPlaces {
     const char* folder = run_directory;
     const char* block = "/sys/block";
-    // For another attach to finish; each takes moments from here to its record.
+    // Maximum wait for another attach to finish; each attach needs moments from here to its record.
     std::chrono::milliseconds patience{30'000};
 };
 
-// A turn that the caller holds until the record of its device is written, so that of two attaches at once the
-// second one sees the first one's device. The error names the device that has the disk. Disks are known by
-// the identity that their server states (session_option.hh); a server that states none is not judged, and
-// then the turn is empty. Blocks for `patience` at most. The folder must exist.
+// Returns a lock that the caller holds until its device's record is written, so that of two concurrent
+// attaches the second sees the first device. The error names the device that has the disk. Disks are compared
+// by the identity that their server reports (session_option.hh); without a reported identity there is no
+// check, and the lock is empty. Blocks for at most `patience`. The folder must exist.
 [[nodiscard]] std::expected<Fd, Failure> take_writers_turn(const Found& found,
                                                            const WriterPlaces& places = {});
 

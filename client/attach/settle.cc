@@ -1,5 +1,5 @@
-// The device is opened by a process of its own: a read that no server answers sleeps where no signal reaches
-// it, and the command must still end.
+// Opens the device in a child process: a read that no server answers sleeps uninterruptibly, and the command
+// must still end.
 
 #include "client/attach/settle.hh"
 
@@ -28,14 +28,14 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// How long the nodes of device and partitions may take to appear; the kernel makes them itself, at once.
+// Time for the nodes of device and partitions to appear; the kernel creates them itself, at once.
 constexpr seconds node_patience{10};
-// How long the first read may take before a word is said, and then before the device is given up: a link that
-// is lost just now is made anew.
+// Time for the first read until a message is printed, and then until the device is given up: a link that is
+// just now lost is reconnected.
 constexpr seconds read_notice{10};
 constexpr seconds read_patience{60};
 
-// A server that gets larger requests than it takes answers EINVAL, which the file system sees as EIO.
+// A server that gets requests above its maximum answers EINVAL, which the file system sees as EIO.
 std::string limit_requests(std::uint32_t index, std::uint64_t bytes) {
     if (bytes == 0) return {};
     const auto sysfs = SysfsDevice::open(index);
@@ -48,14 +48,13 @@ std::string limit_requests(std::uint32_t index, std::uint64_t bytes) {
         index, bytes, limited.error().message());
 }
 
-// The kernel looks for partitions when the device is opened first after its size was set; nothing else makes
-// it do so.
+// Opens the device: the kernel scans for partitions only on the first open after the size was set.
 std::string settle_device(std::uint32_t index, const Settings& settings) {
     const std::string path = fmt::format("/dev/nbd{}", index);
     const std::uint64_t size = settings.size;
-    // Before it is opened. Where the device was there before its connection, it has the limit already.
+    // Before the device is opened. A device that existed before its connection has the limit already.
     if (std::string problem = limit_requests(index, settings.request_limit); !problem.empty()) return problem;
-    // Without it a reconnect is slower to bring back what was in flight, no more.
+    // If this fails, the only cost is a slower resend of requests in flight after a reconnect.
     if (settings.own_timer)
         if (const auto sysfs = SysfsDevice::open(index)) [[maybe_unused]]
             const auto written =

@@ -1,5 +1,5 @@
-// The new daemon is whole, sealed and subscribed to the kernel's events before it asks for the device: what
-// follows cannot fail for want of anything.
+// Replaces a device's daemon. The new daemon is prepared, sealed and subscribed to the kernel's events before
+// it requests the device: the later steps cannot fail for lack of a resource.
 
 #include "client/attach/takeover.hh"
 
@@ -40,7 +40,7 @@ Failure failure(std::uint32_t index, std::string_view text) {
 
 bool nobody_listens(const SysError& error) { return error.code == ENOENT || error.code == ECONNREFUSED; }
 
-// From the daemon's answer, or where there is none from the file.
+// Reads the record from the daemon's answer or, without an answer, from the file.
 std::expected<KnownDevice, Failure> known_from_file(std::uint32_t index,
                                                     const std::string* answer = nullptr) {
     if (answer != nullptr) {
@@ -61,7 +61,7 @@ std::expected<KnownDevice, Failure> known_from_file(std::uint32_t index,
     return std::move(*known);
 }
 
-// A record that is not this device's would put another disk under it.
+// Opens the device, and rejects a record of another device, which would put another disk under this device.
 std::expected<SysfsDevice, Failure> device_of(const KnownDevice& known, std::uint32_t index) {
     auto sysfs = SysfsDevice::open(index);
     if (!sysfs) return std::unexpected(failure(index, sysfs.error().message()));
@@ -71,9 +71,9 @@ std::expected<SysfsDevice, Failure> device_of(const KnownDevice& known, std::uin
     return std::move(*sysfs);
 }
 
-// A device, and who is in charge of it, before anything is changed.
+// A device and its daemon, before anything is changed.
 struct Predecessor {
-    std::optional<TakeoverCall> call;  // empty: its daemon has died
+    std::optional<TakeoverCall> call;  // empty: the daemon has died
     KnownDevice known;
     SysfsDevice sysfs;
 };
@@ -91,15 +91,15 @@ std::expected<Predecessor, Failure> find_predecessor(std::uint32_t index) {
     return predecessor;
 }
 
-// What a takeover does about the link, where the servers are changed.
+// Handling of the link when the servers change.
 struct ServerChange {
-    Target before;  // in use so far
+    Target before;  // target in use so far
     std::uint32_t before_index = 0;
-    std::uint32_t first = 0;  // to be used now
-    bool keeps_link = false;  // both are the same
+    std::uint32_t first = 0;  // target to use from now on
+    bool keeps_link = false;  // `before` and `first` are the same target
 };
 
-// Makes the record what it is to be from now on. Empty: the servers stay as they are.
+// Applies the changes to the record. Empty result: the servers do not change.
 std::expected<std::optional<ServerChange>, Failure> apply(const TakeoverChanges& changes, Predecessor& device,
                                                           const Notes& notes) {
     KnownDevice& known = device.known;
@@ -131,9 +131,9 @@ std::string describe(const DeviceRecord& record) {
     return fmt::format("nbd{}: servers {}; {}", record.index, servers, describe(record.policy));
 }
 
-// Ends the link to the server before. What that one still holds of it must not reach the disk after what the
-// next server is sent: a server that fences is told so, with a claim and without a new link. May be used
-// after the seal.
+// Ends the link to the previous server. Writes that the previous server still holds must not reach the disk
+// after writes to the next server: a server that fences gets a claim, without a new link. May be used after
+// the seal.
 void leave_server(const ServerChange& change, const DeviceRecord& record, LiveState& live, Fd& link) {
     const bool stays = change.keeps_link && live.target == change.before_index;
     live.target = change.first;
@@ -146,7 +146,7 @@ void leave_server(const ServerChange& change, const DeviceRecord& record, LiveSt
                   nbd::ClientHandshake(nbd::ClientHandshake::Goal::info, change.before.export_name, claim),
                   record.policy.dead_after);
     if (fenced && fenced->session) {
-        // Nothing of the old link is to come, so another machine's server may be used at once.
+        // No more writes come from the old link, so another machine's server may be used at once.
         live.link_up = false;
         live.link_changed_at = std::chrono::duration_cast<Monotonic>(Clock::now().time_since_epoch());
         live.elsewhere_after = Monotonic{0};
@@ -157,12 +157,13 @@ void leave_server(const ServerChange& change, const DeviceRecord& record, LiveSt
                               fenced ? LineText("it does not fence") : fenced.error().text));
 }
 
-// The dialogue with the old daemon, which leaves at its end. The error is what it stays for. `manager`: of
-// the service that the new daemon has joined, or nullptr. May be used after the seal.
+// Runs the dialogue with the old daemon, which leaves at its end. The error is the reason why the old daemon
+// stays. `manager`: manager of the service that the new daemon has joined, or nullptr. May be used after the
+// seal.
 Result<TakeoverCall::Handed> take_from(TakeoverCall& call, const ServiceManager* manager) {
     auto handed = call.take(daemon_patience);
     if (!handed) return handed;
-    // Before the old one leaves: a service ends with its main process.
+    // Before the old daemon leaves: a service ends with its main process.
     if (manager != nullptr) manager->tell(FixedText<32>::of("MAINPID={}", ::getpid()));
     const auto confirmed = call.confirm(daemon_patience);
     if (confirmed) return handed;
@@ -170,15 +171,15 @@ Result<TakeoverCall::Handed> take_from(TakeoverCall& call, const ServiceManager*
     return std::unexpected(confirmed.error());
 }
 
-// Largest request of the server in use. An older version has not recorded it: the server is asked, while the
-// link is up. Else a server with a small maximum would be refused at the next outage, for larger requests
-// that the kernel may have on their way by then.
+// Returns the largest request of the server in use. Records of an older version lack it: then query the
+// server, while the link is up. Otherwise, at the next outage, a server with a small maximum would be refused
+// because of larger requests that the kernel may have in flight by then.
 std::uint64_t known_request_limit(const KnownDevice& known) {
     if (known.live.request_limit != 0 || !known.live.link_up) return known.live.request_limit;
     return ask_request_limit(known.record.targets[known.live.target], known.record);
 }
 
-// The child. A service keeps its daemon: who takes its place goes where it is.
+// Runs in the child. A successor joins the service's control group.
 std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, const TakeoverChanges& changes,
                                           ProcessTitle& title, Report& report) {
     auto turn = take_turn(index);
@@ -195,7 +196,7 @@ std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, const 
     const auto change = apply(changes, *device, notes);
     if (!change) return std::unexpected(change.error());
 
-    // An older version has not recorded it.
+    // Records of an older version lack the host.
     DeviceRecord& known = device->known.record;
     const bool writable = (known.server_flags & nbd::flag_read_only) == 0;
     if (!known.host && writable) known.host = new_attachment(index);
@@ -242,7 +243,7 @@ std::expected<Ready, ExitCode> run(std::uint32_t index, Home home, const Takeove
         [&](Report& report) { return stay_instead(index, home, changes, title, report); }, notes);
 }
 
-// Asks the servers, and leaves everything as it is.
+// Queries the servers, and changes nothing.
 ExitCode check_changes(std::uint32_t index, const TakeoverChanges& changes, const Notes& notes) {
     auto device = find_predecessor(index);
     const auto change = device ? apply(changes, *device, notes) : std::unexpected(device.error());

@@ -1,5 +1,5 @@
-// A new daemon for a device that is attached already: in the place of one that lives, by agreement with it
-// (control.hh), or of one that died, from the record that it left (state_file.hh).
+// New daemon for an attached device: replaces a live daemon by agreement (control.hh), or a dead daemon from
+// its record (state_file.hh).
 #pragma once
 
 #include <cstdint>
@@ -16,32 +16,32 @@
 
 namespace holdfast::client {
 
-// What is to be otherwise from now on; nothing, as it is made.
+// Changes that the takeover makes; default: none.
 struct TakeoverChanges {
-    std::vector<ServerAddress> servers;  // empty: those that the device has
-    Choices choices;                     // over the policy that it has
-    bool only_check = false;             // ask the servers and say what would be done
+    std::vector<ServerAddress> servers;  // empty: keep the device's servers
+    Choices choices;                     // override the device's policy
+    bool only_check = false;             // query the servers and print the result
 };
 
-// Returns when the new daemon is in charge (ok), or with what failed already said through `notes`: then
-// whoever was in charge still is, and nothing is changed. New servers are asked before that for at most
-// attempt_patience each; one that answers and may not carry the device is a refusal.
+// Returns when the new daemon is in charge (ok), or after reporting a failure through `notes`: then the old
+// daemon, if any, stays in charge, and nothing is changed. New servers are queried first, for at most
+// attempt_patience each; an answering server that is not usable for the device is a refusal.
 [[nodiscard]] ExitCode take_over(std::uint32_t index, const TakeoverChanges& changes, ProcessTitle& title,
                                  const Notes& notes);
 
-// The right to attach the device, or to put another daemon in charge of it, for as long as the descriptor is
-// open: of two processes that both found it free, or both found its daemon dead, one gets it.
+// Takes the lock for attaching the device or replacing its daemon; held while the descriptor is open. Of two
+// processes that both found the device free, or its daemon dead, one gets the lock.
 [[nodiscard]] std::expected<Fd, Failure> take_turn(std::uint32_t index);
 
-// The device is connected, by a holdfast-client, and no daemon answers for it.
+// Returns true if a holdfast-client has connected the device, and no daemon answers.
 [[nodiscard]] bool is_orphan(std::uint32_t index);
 
-// The device is connected, by a holdfast-client.
+// Returns true if a holdfast-client has connected the device.
 [[nodiscard]] bool is_ours(std::uint32_t index);
 
-// The same as take_over() for a device whose daemon has died, or is to be a service's. Where `servers` are
-// named, it must be known to be attached to one of them. The device stays as it was attached: `notes` says
-// which of the other servers and of `chosen` are ignored.
+// Like take_over(), for a device whose daemon has died, or is to run in a service. If `servers` is not empty,
+// the device must be attached to one of these servers. The device stays as it was attached: `notes` reports
+// which other servers and which of `chosen` are ignored.
 [[nodiscard]] std::expected<Ready, ExitCode> adopt(std::uint32_t index,
                                                    const std::vector<ServerAddress>& servers,
                                                    const Choices& chosen, Home home, ProcessTitle& title,

@@ -1,4 +1,4 @@
-// Addresses beyond the limit are counted, and the first of them is named.
+// Collects targets. Addresses beyond the limit are counted; the warning names the first.
 
 #include "client/attach/targets.hh"
 

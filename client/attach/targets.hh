@@ -1,4 +1,4 @@
-// The list of a device's targets: every address of every server, up to a limit, alike for attach, boot and
+// List of a device's targets: every address of every server, up to a limit, the same for attach, boot and
 // takeover. Pure.
 #pragma once
 
@@ -12,17 +12,17 @@
 
 namespace holdfast::client {
 
-// More addresses than this are no list of servers, but a fault in the name service.
+// Maximum number of addresses; more indicate a fault in the name service.
 inline constexpr std::size_t most_targets = 256;
 
 class TargetList {
 public:
-    // False where the list is full: the address is then counted as left out. Addresses are kept in the order
-    // in which they are added, which is the order of preference.
+    // Returns false if the list is full: the address is then counted as left out. Keeps addresses in the
+    // order of the calls, which is the order of preference.
     bool add(Endpoint endpoint, const ServerAddress& server);
     [[nodiscard]] const std::vector<Target>& targets() const noexcept { return targets_; }
     [[nodiscard]] std::vector<Target> take() noexcept { return std::move(targets_); }
-    // A line for the person who named the servers; empty where nothing was left out.
+    // Returns a warning for the user; empty if no address was left out.
     [[nodiscard]] std::string warning() const;
 
 private:
