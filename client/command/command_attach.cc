@@ -1,4 +1,4 @@
-// attach: the options become a request; what attach.hh reports is printed.
+// attach: turns the options into a request, and prints the reports of attach.hh.
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -19,10 +19,11 @@
 namespace holdfast::client {
 namespace {
 
-// Both power up at once where one switch has both: the server may take longer.
+// Client and server may power up at the same switch; the server may take longer.
 constexpr std::chrono::seconds table_patience{30};
 
-// A service's stop, and its place in the order of the shutdown, are not for a disk with the root file system.
+// Returns true for a disk with the root file system, which must not be tied to a service's stop and its place
+// in the shutdown order.
 bool carries_root(std::uint32_t index) {
     const auto text = read_state_file(index);
     if (!text) return false;
@@ -30,7 +31,7 @@ bool carries_root(std::uint32_t index) {
     return known && known->record.carries_root;
 }
 
-// The device's line in the table, where the command line leaves the servers to the files.
+// Returns the device's line in the table, if the command line names no servers.
 std::expected<std::optional<DeviceLine>, std::string> line_for(const AttachOptions& options) {
     if (!options.servers.empty() || !options.index) return std::nullopt;
     const auto table = load_device_table();
@@ -45,7 +46,7 @@ std::expected<std::optional<DeviceLine>, std::string> line_for(const AttachOptio
     return std::unexpected(error == table->errors.end() ? "" : to_string(*error));
 }
 
-// What the command line says over what the files say. The error is that no server is named in any.
+// Merges the command line with the files; the command line has priority. Fails if neither names a server.
 std::expected<AttachRequest, std::string> request_for(const AttachOptions& options,
                                                       const std::optional<DeviceLine>& line,
                                                       const Config& config) {
@@ -58,7 +59,7 @@ std::expected<AttachRequest, std::string> request_for(const AttachOptions& optio
     request.search.servers = line ? line->servers : options.servers;
     if (request.search.servers.empty() && options.index)
         request.search.servers = config.servers_of(*options.index);
-    // A device whose daemon died remembers its servers itself.
+    // A device whose daemon died has its servers in its record.
     if (request.search.servers.empty() && !(options.index && is_orphan(*options.index)))
         return std::unexpected{fmt::format(
             "attach: name the export, for example nbd://server/name, or give nbd{} a line in {}, or a "
@@ -70,9 +71,10 @@ std::expected<AttachRequest, std::string> request_for(const AttachOptions& optio
     request.policy = policy_of(choices);
     request.chosen = choices;
     const BootFiles files;
-    // By hand in the initramfs's shell, or from a script there.
+    // Called in the initramfs, from its shell or a script.
     request.carries_root = !options.service && in_initramfs(files);
-    // Outside the initramfs another program looks after the addresses; the files' lease= is for boot alone.
+    // Outside the initramfs another program maintains the addresses; lease= in the files applies only to
+    // boot.
     const LeaseCare usual = request.carries_root ? LeaseCare::renew : LeaseCare::leave;
     request.chosen.lease = options.choices.lease;
     request.policy.lease = options.choices.lease.value_or(usual);
@@ -116,7 +118,7 @@ ExitCode run_attach(const AttachOptions& options, ProcessTitle& title) {
             complain(fmt::format("nbd{}: taken for a host; write /dev/nbd{} for the device", *index, *index));
     if (outcome.code == ExitCode::ok && options.service)
         notify_service_manager(fmt::format("MAINPID={}\nREADY=1", outcome.daemon));
-    // The device's name is what a script wants to catch.
+    // Print the device's name for scripts.
     else if (outcome.code == ExitCode::ok && !options.quiet)
         say(fmt::format("/dev/nbd{}\n", outcome.index));
     return outcome.code;

@@ -1,6 +1,5 @@
-// boot: what the initramfs runs. The words are understood by boot_plan.hh; here they are carried out, loudly:
-// everything that is said goes to the console, and to the kernel's log, where it is still found when the
-// machine is up.
+// boot: runs in the initramfs. boot_plan.hh parses the kernel command line; this file carries the plan out
+// and logs every message to the console and to the kernel's log, where it is available after the boot.
 
 #include <fmt/format.h>
 
@@ -16,8 +15,8 @@
 namespace holdfast::client {
 namespace {
 
-// The kernel shows its log on the console, too, but not what is for debugging: so each line is there once,
-// and dmesg has them all.
+// Prints on the console, and logs at debug level: the kernel shows its log on the console, too, except debug
+// lines. So each line appears once, and dmesg has all.
 void tell(std::string_view line, [[maybe_unused]] bool is_error) {
     complain(line);
     log::debug(line);
@@ -35,8 +34,8 @@ std::expected<std::optional<BootRequest>, std::string> read_request(const BootFi
     return std::move(*request);
 }
 
-// A mistake in a file that only tunes must not cost the machine its root disk: without --config, nothing of
-// the file is used, and that is said.
+// Ignores an invalid configuration file, with warnings: a mistake in a tuning file must not cost the machine
+// its root disk. With --config, the mistake is an error.
 Config config_or_none(std::expected<Config, std::vector<std::string>> config) {
     if (config) return *std::move(config);
     tell_warnings(config.error());
@@ -125,7 +124,7 @@ ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title) {
         return plan.error().word.empty() ? ExitCode::failure : ExitCode::usage;
     }
     if (options.print_only) return print_plan(*plan);
-    // A missing resolver matters only to host names, whose failure then says so.
+    // A missing resolver affects only host names, whose errors report it.
     if (auto written = write_resolver_configuration(files, answers); !written) tell(written.error(), true);
     return carry_out(*plan, files, network, leases_in(answers, (*request)->ip), title);
 }

@@ -1,8 +1,8 @@
-// detach: sees to it that nobody uses the device and that everything is written, then has it disconnected.
+// detach: checks that the device is unused, flushes it, then has it disconnected.
 //
-// The flush runs in a child process: on a dead link it sleeps where no signal reaches it, and this command
-// must still end. The child holds the device open exclusively until the device is disconnected, so that
-// nobody mounts it in between. It also holds its flock, which udev respects: a probe in that moment would
+// The flush runs in a child process: on a dead link it sleeps uninterruptibly, and this command must still
+// end. The child holds the device open exclusively until the device is disconnected, so that no mount comes
+// in between. The child also holds the device's flock, which udev respects: a udev probe in that moment would
 // only leave read errors in the kernel's log.
 
 #include <errno.h>
@@ -39,13 +39,13 @@ constexpr std::chrono::seconds daemon_patience{10};
 constexpr std::chrono::seconds flush_patience{60};
 constexpr std::chrono::seconds opener_patience{2};
 constexpr std::chrono::seconds end_patience{5};
-constexpr std::chrono::seconds user_patience{10};  // of a service's stop
-// By force, whoever uses the device goes on having it open; he is not waited for.
+constexpr std::chrono::seconds user_patience{10};  // at a service's stop
+// With --force, users keep the device open; do not wait for them.
 constexpr std::chrono::seconds forced_end_patience{1};
 
 std::string path_of(std::uint32_t index) { return fmt::format("/dev/nbd{}", index); }
 
-// A child that has the device open exclusively and flushed, for as long as this object lives.
+// Child that has the device open exclusively and flushed, during this object's lifetime.
 class Claim {
 public:
     explicit Claim(std::uint32_t index) {
@@ -72,7 +72,7 @@ public:
     }
 
     [[nodiscard]] pid_t child() const noexcept { return child_; }
-    // 0, an errno value, or ETIMEDOUT when the flush takes too long.
+    // Returns 0, an errno value, or ETIMEDOUT if the flush takes too long.
     int wait() {
         pollfd entry{report_.get(), POLLIN, 0};
         const int patience = static_cast<int>(std::chrono::milliseconds(flush_patience).count());
@@ -86,7 +86,7 @@ public:
 
 private:
     [[noreturn]] static void hold_device(const std::string& path, int report, int hold) {
-        // For reading: fsync works all the same, and the end of a writer is what makes udev probe a disk
+        // Read-only: fsync works anyway, and closing a writable descriptor would make udev probe the disk
         // again.
         const Fd device(::open(path.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
         int code = 0;
@@ -112,7 +112,7 @@ ExitCode refuse_use(std::uint32_t index, const std::vector<std::string>& users) 
     return ExitCode::busy;
 }
 
-// Empty when everything is written and nobody else has it open.
+// Returns an empty text if the device is flushed and no other program has it open.
 std::string claim_problem(Claim& claim, ExitCode& code) {
     const int error = claim.wait();
     if (error == 0) return {};
@@ -128,7 +128,7 @@ std::string claim_problem(Claim& claim, ExitCode& code) {
     return SysError{error, "flush"}.message() + "; --force detaches it anyway";
 }
 
-// By the record of the daemon that has died: nobody else knows its socket.
+// Ends the socket named in the dead daemon's record, the only place where it is known.
 Result<void> end_recorded_link(std::uint32_t index, const SysfsDevice& sysfs) {
     const auto text = read_state_file(index);
     if (!text) return std::unexpected(SysError{text.error().code, "no record of its socket"});
@@ -141,16 +141,17 @@ Result<void> end_recorded_link(std::uint32_t index, const SysfsDevice& sysfs) {
                        : std::unexpected(diagnostics.error());
 }
 
-// The kernel disconnects a device with a lock that every nbd device needs, and waits for a sender that is
-// stuck in its socket: so the socket is ended first. Where that cannot be done, a device on which nothing is
-// in flight has no such sender. The text says what is wrong.
+// Ends the socket before the kernel disconnects the device, holding a lock that every nbd device needs and
+// waiting for a sender that is stuck in the socket. If the socket cannot be ended, a device without requests
+// in flight has no such sender. Returns the problem as text.
 std::string end_orphaned_link(std::uint32_t index, const SysfsDevice& sysfs) {
     const auto ended = end_recorded_link(index, sysfs);
     if (ended || sysfs.in_flight() == 0) return {};
     return std::string(reason_not_to_disconnect(ended.error(), index).view());
 }
 
-// For a later attachment, which has the server fence what it still holds (given_up.hh).
+// Keeps the record for a later attachment, which has the server fence the writes that it still holds
+// (given_up.hh).
 void leave_record_behind(std::uint32_t index, const std::string& backend) {
     const auto text = read_state_file(index);
     const auto known = text ? read_known_device(*text) : std::unexpected(text.error().message());
@@ -188,7 +189,7 @@ ExitCode disconnect_without_daemon(std::uint32_t index, bool force, const SysfsD
     return ExitCode::failure;
 }
 
-// Reports a daemon that lives and cannot be asked.
+// Reports a live daemon that cannot be queried.
 ExitCode cannot_ask(std::uint32_t index, const SysError& error) {
     complain(fmt::format("{}: {}", path_of(index), describe_failure(index, error)));
     return ExitCode::failure;
@@ -211,7 +212,7 @@ ExitCode disconnect(std::uint32_t index, bool force, const SysfsDevice& sysfs) {
     return ExitCode::failure;
 }
 
-// The kernel lets go when the last one who has it open closes it.
+// Waits until the kernel releases the device, when the last program closes it.
 bool gone(const SysfsDevice& sysfs, std::chrono::seconds patience) {
     const auto end = Clock::now() + patience;
     while (sysfs.connected()) {
@@ -223,7 +224,7 @@ bool gone(const SysfsDevice& sysfs, std::chrono::seconds patience) {
 
 std::vector<std::string> openers_besides(const Claim& claim, std::uint32_t index) {
     std::vector<std::string> openers = openers_of(index);
-    // This command may have it open, too: inherited from a shell, which is then named.
+    // This command may have the device open, too, inherited from a shell, which is then named.
     for (const pid_t ours : {claim.child(), ::getpid()})
         std::erase_if(openers, [mark = fmt::format("process {} ", ours)](const std::string& text) {
             return text.find(mark) != std::string::npos;
@@ -231,7 +232,7 @@ std::vector<std::string> openers_besides(const Claim& claim, std::uint32_t index
     return openers;
 }
 
-// Those who do not let go in a moment, as udev does.
+// Returns the programs that still have the device open after a moment; udev closes it sooner.
 std::vector<std::string> lasting_openers(const Claim& claim, std::uint32_t index) {
     const auto end = Clock::now() + opener_patience;
     for (;;) {
@@ -267,16 +268,17 @@ ExitCode detach_carefully(std::uint32_t index, const SysfsDevice& sysfs) {
     return disconnect(index, false, sysfs);
 }
 
-// As the stop of holdfast@.service. Its main process is the daemon: where that has died, the device stays for
-// the one that the restart brings, and where it has left, the device has gone or is another daemon's.
+// Runs as the stop of holdfast@.service, whose main process is the daemon. If the daemon has died, the device
+// stays for the daemon of the restart; if the daemon has left, the device is detached or has another daemon.
 bool is_not_to_stop() {
     if (::getenv("MAINPID") == nullptr) return true;
-    // Longer than flush, users and daemon are waited for; the unit's own limit is for what comes after.
+    // Longer than the waits for flush, users and daemon together; the unit's own limit is for the steps after
+    // that.
     notify_service_manager("EXTEND_TIMEOUT_USEC=100000000");
     return false;
 }
 
-// What is mounted on the device is unmounted at the same time, as systemd sees it.
+// Waits for users: systemd unmounts the device's file systems at the same time.
 void await_users(std::uint32_t index) {
     const auto end = Clock::now() + user_patience;
     while (!users_of(index).empty() && Clock::now() < end) pause_for(std::chrono::milliseconds{100});

@@ -1,4 +1,4 @@
-// devices: what the table of further devices says, for people, for the systemd generator and the init script.
+// devices: prints the table of further devices for users, the systemd generator and the init script.
 
 #include <fmt/format.h>
 
@@ -9,7 +9,7 @@
 namespace holdfast::client {
 namespace {
 
-// A word for the device, one for its start, and its servers; scripts read the first two.
+// Prints the device, auto or noauto, and the servers; scripts read the first two words.
 std::string as_text(const DeviceTable& table) {
     std::string text;
     for (const DeviceLine& line : table.devices) {

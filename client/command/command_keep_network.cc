@@ -1,5 +1,5 @@
-// keep-network: what the initramfs runs when the root file system is mounted. Nothing that goes wrong here
-// may keep the machine from booting: it is told, and that is all.
+// keep-network: runs in the initramfs after the root file system is mounted. No failure here may prevent the
+// boot: failures are only reported.
 
 #include <fmt/format.h>
 
@@ -11,7 +11,7 @@
 namespace holdfast::client {
 namespace {
 
-// On the console and, for dmesg, in the kernel's log.
+// Prints on the console, and logs to the kernel's log for dmesg.
 void tell(std::string_view line) {
     complain(line);
     log::debug(line);

@@ -1,4 +1,4 @@
-// list: the names that a server gives, and with --long what it says of each.
+// list: prints the names of a server's exports, and with --long their details.
 
 #include <fmt/format.h>
 
@@ -15,25 +15,25 @@
 namespace holdfast::client {
 namespace {
 
-// How many bytes of names and descriptions are kept. The handshake limits the number of exports only.
+// Maximum bytes of names and descriptions. The handshake limits only the number of exports.
 constexpr std::size_t most_text = 8 << 20;
-// For how long a server may take to name its exports.
+// Time for a server to list its exports.
 constexpr std::chrono::seconds list_patience{30};
-// For how long a server's exports are looked at, one connection for each.
+// Time for the details of all exports of a server, with a connection for each.
 constexpr std::chrono::seconds details_patience{60};
 
 struct Export {
     std::string name;
     std::string description;
     bool looked_at = false;
-    nbd::Offer offer;     // when looked at, and there was no problem
-    std::string problem;  // when looked at
+    nbd::Offer offer;     // valid only if looked_at and without a problem
+    std::string problem;  // valid only if looked_at
 };
 
 struct Listing {
     std::vector<Export> exports;
     std::size_t text = 0;      // bytes of all names and descriptions
-    std::size_t left_out = 0;  // exports for which there was no room
+    std::size_t left_out = 0;  // exports beyond most_text
 
     void take(std::string_view name, std::string_view description) {
         text += name.size() + description.size();

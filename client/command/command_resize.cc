@@ -1,4 +1,4 @@
-// resize: has the daemon look at the export's size now, and not only at its next probe.
+// resize: makes the daemon check the export's size now, instead of at its next probe.
 
 #include <fmt/format.h>
 
@@ -12,7 +12,7 @@
 namespace holdfast::client {
 namespace {
 
-// The daemon's own look, a new link, and a moment in which nothing old is in flight.
+// Includes the daemon's probe, a new link, and a moment without old requests in flight.
 constexpr std::chrono::seconds patience{60};
 
 }  // namespace

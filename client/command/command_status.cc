@@ -1,4 +1,4 @@
-// status: asks the daemon; where none lives, tells what the kernel knows.
+// status: queries the daemon; without a live daemon, shows the kernel's information.
 
 #include <errno.h>
 #include <fmt/format.h>
@@ -45,7 +45,8 @@ DeviceStatus status_of(std::uint32_t index) {
     if (answer) {
         status = from_lines(*answer);
         status.network = describe_handover(index);
-        // An answer that was cut, or of another version: it is attached, or the kernel would say so.
+        // Truncated answer, or another version's: the device is attached, or the kernel would report
+        // otherwise.
         if (status.state != DeviceState::detached) return status;
         status = {};
         status.index = index;
@@ -77,7 +78,7 @@ ExitCode code_of(DeviceState state) {
     return ExitCode::not_attached;
 }
 
-// Orders the exit codes of several devices: a fault goes before an unknown state, and that before success.
+// Orders the exit codes of several devices: a fault precedes an unknown state, which precedes success.
 ExitCode worse_of(ExitCode one, ExitCode other) {
     for (const ExitCode code : {ExitCode::link_down, ExitCode::unknown, ExitCode::ok})
         if (one == code || other == code) return code;

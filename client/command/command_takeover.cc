@@ -1,4 +1,4 @@
-// takeover: a daemon of the installed program in the place of the one that runs, for one device or all.
+// takeover: replaces the running daemon by a daemon of the installed program, for one device or all.
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-// How the commands speak: whole lines, by the C library's streams, which an initramfs has in any case.
+// Output of the commands: whole lines, through the C library's streams, which every initramfs has.
 
 #include "client/command/commands.hh"
 

@@ -1,4 +1,4 @@
-// The commands: each takes its options, speaks with the person, and gives the exit status.
+// Commands: each takes its options, talks to the user, and returns the exit status.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,8 @@ namespace holdfast::client {
 [[nodiscard]] ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title);
 [[nodiscard]] ExitCode run_keep_network(const KeepNetworkOptions& options);
 
-// "holdfast-client: text" and a newline on standard error; text as it is on standard output.
+// complain() prints "holdfast-client: TEXT" and a newline on standard error; say() prints the unchanged text
+// on standard output.
 void complain(std::string_view text);
 void say(std::string_view text);
 // For ask(): reports that the command still waits for the daemon.

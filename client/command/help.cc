@@ -1,4 +1,4 @@
-// The texts of --help. The man page says more; the two change together.
+// Texts of --help. The man page has more detail; keep both consistent.
 
 #include <array>
 #include <utility>

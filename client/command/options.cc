@@ -1,5 +1,5 @@
-// getopt_long(3) of the C library takes the options apart; it keeps its place in variables of its own, which
-// are set back before each use.
+// Parses options with getopt_long(3) of the C library, whose state is in global variables; they are reset
+// before each use.
 
 #include "client/command/options.hh"
 
@@ -19,21 +19,21 @@ using Words = std::vector<std::string>;
 template <class T>
 using Read = std::expected<T, std::string>;
 
-// One option that was found, or none any more.
+// Option found by getopt, or the end of the options.
 struct Found {
     int letter = -1;  // -1: no more options; '?': an error
     std::string value;
     std::string error;
 };
 
-// A command's words, taken apart by getopt.
+// Splits a command's words with getopt.
 class Scanner {
 public:
     Scanner(const Words& words, const char* letters, const option* table)
         : words_(words), letters_(letters), table_(table) {
         for (std::string& word : words_) pointers_.push_back(word.data());
         pointers_.push_back(nullptr);
-        ::optind = 0;  // GNU: starts afresh, with its permutation of words
+        ::optind = 0;  // GNU: restarts, with permutation of words
         ::opterr = 0;
     }
 
@@ -41,8 +41,8 @@ public:
         const int count = static_cast<int>(words_.size());
         const int letter = ::getopt_long(count, pointers_.data(), letters_, table_, nullptr);
         if (letter == ':' || letter == '?') {
-            // getopt has just left the word behind, unless more letters follow in it: then the letter names
-            // it.
+            // getopt has just passed the word, unless more letters follow in it: then the letter names the
+            // option.
             const std::string_view last = pointers_[static_cast<std::size_t>(::optind - 1)];
             const std::string word =
                 last.starts_with("--") ? std::string(last) : fmt::format("-{:c}", ::optopt);
@@ -71,7 +71,7 @@ std::string too_many(const Words& rest, std::size_t from) {
     return fmt::format("{}: this word is one too many", printable(rest[from]));
 }
 
-// An option that says what a choice of its own name is.
+// Reads an option that sets the choice of the same name.
 Read<void> take_choice(Choices& choices, std::string_view name, std::string_view value) {
     const auto chosen = choose(choices, name, value);
     if (!chosen) return unexpected(fmt::format("--{} {}", name, chosen.error()));
@@ -79,7 +79,7 @@ Read<void> take_choice(Choices& choices, std::string_view name, std::string_view
 }
 
 Read<void> take_servers(AttachOptions& options, Words rest) {
-    // nbd-client's order, SERVER DEVICE, for those whose fingers know it. A device alone is told from a host
+    // Accepts nbd-client's order, SERVER DEVICE, out of habit. A single device is distinguished from a host
     // by its path.
     if (!rest.empty() && !options.index && (rest.size() > 1 || rest[0].starts_with("/dev/")))
         if (const auto device = parse_nbd_device(rest.back()); device && device->partition == 0) {
@@ -92,7 +92,7 @@ Read<void> take_servers(AttachOptions& options, Words rest) {
             "servers a file names; see `holdfast-client help attach`");
     for (const std::string& word : rest) {
         auto server = parse_server_address(word);
-        // Only a bare number can be a device and no server.
+        // Only a bare number can be a device but not a server.
         if (!server && !options.index && rest.size() > 1 && &word == &rest.back() && read_device(word))
             return unexpected(
                 fmt::format("{}: not a server; for the device, write nbd{} or -d {}", word, word, word));
@@ -102,7 +102,7 @@ Read<void> take_servers(AttachOptions& options, Words rest) {
     return {};
 }
 
-// The long options that have no letter.
+// Long options without a letter.
 enum LongOnly : int {
     dead_after = 256,
     probe,
@@ -214,7 +214,7 @@ Read<Command> read_status(const Words& words) {
     return options;
 }
 
-// The words of a command that has no options of its own.
+// Returns the words of a command without options; nullopt for --help.
 Read<std::optional<Words>> read_plain(const Words& words) {
     static constexpr option table[] = {{"help", no_argument, nullptr, 'h'}, {}};
     Scanner scanner(words, ":h", table);
@@ -225,7 +225,7 @@ Read<std::optional<Words>> read_plain(const Words& words) {
     return scanner.rest();
 }
 
-// The options of a takeover that change something.
+// Options of a takeover that change the device.
 Read<void> take_change(TakeoverOptions& options, const Found& found) {
     switch (found.letter) {
         case 's': {

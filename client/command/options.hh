@@ -1,5 +1,4 @@
-// The command line. Reads words into the options of one command; does nothing else, and never ends the
-// program.
+// Command line: parses words into the options of a command. No other effects; never ends the program.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +15,12 @@
 namespace holdfast::client {
 
 struct AttachOptions {
-    std::vector<ServerAddress> servers;  // empty: those that the files name for `index`
-    std::optional<std::uint32_t> index;  // given where `servers` is empty
+    std::vector<ServerAddress> servers;  // empty: the servers that the files name for `index`
+    std::optional<std::uint32_t> index;  // set if `servers` is empty
     Choices choices;
-    std::optional<std::string> config_file;  // empty: the default one
+    std::optional<std::string> config_file;  // empty: the default file
     bool quiet = false;
-    bool service = false;  // for holdfast@.service: the daemon is its main process
+    bool service = false;  // for holdfast@.service: the daemon is the service's main process
 };
 
 struct DetachOptions {
@@ -31,14 +30,14 @@ struct DetachOptions {
 };
 
 struct StatusOptions {
-    std::optional<std::uint32_t> index;  // empty: every device that is attached
+    std::optional<std::uint32_t> index;  // empty: all attached devices
     bool json = false;
 };
 
 struct TakeoverOptions {
-    std::optional<std::uint32_t> index;  // empty: every device that is attached, and nothing is changed
-    std::vector<ServerAddress> servers;  // from now on; empty: those that it has
-    Choices choices;                     // over the policy that it has
+    std::optional<std::uint32_t> index;  // empty: all attached devices, without changes
+    std::vector<ServerAddress> servers;  // new servers; empty: unchanged
+    Choices choices;                     // override the device's policy
     bool only_check = false;
 };
 
@@ -47,7 +46,7 @@ struct ResizeOptions {
 };
 
 struct DevicesOptions {
-    std::optional<std::string> file;  // empty: the default one
+    std::optional<std::string> file;  // empty: the default file
     bool check_only = false;
     bool json = false;
 };
@@ -60,19 +59,19 @@ struct ListOptions {
 
 struct BootCommandOptions {
     std::optional<std::string> command_line_file;
-    std::optional<std::string> config_file;  // empty: the default one
-    bool check_only = false;                 // judge the command line, without the network
+    std::optional<std::string> config_file;  // empty: the default file
+    bool check_only = false;                 // check the command line, without the network
     bool print_only = false;                 // print the plan, attach nothing
 };
 
 struct KeepNetworkOptions {
-    std::string root;                        // where the root file system is mounted
-    std::string init = "/sbin/init";         // which program of it is going to be process 1
-    std::optional<std::string> config_file;  // empty: the default one of that file system
+    std::string root;                        // mount point of the root file system
+    std::string init = "/sbin/init";         // program there that will be process 1
+    std::optional<std::string> config_file;  // empty: the default file of that file system
 };
 
 struct HelpOptions {
-    std::string command;  // empty: the whole
+    std::string command;  // empty: overview
 };
 struct VersionOptions {};
 
@@ -80,13 +79,13 @@ using Command =
     std::variant<AttachOptions, DetachOptions, StatusOptions, TakeoverOptions, ResizeOptions, DevicesOptions,
                  ListOptions, BootCommandOptions, KeepNetworkOptions, HelpOptions, VersionOptions>;
 
-// `words` are those after the program's name. The error is one line that names the word and the mend.
+// Parses the words after the program's name. The error is a line that names the wrong word and the remedy.
 [[nodiscard]] std::expected<Command, std::string> read_command(const std::vector<std::string>& words);
 
-// "3", "nbd3" or "/dev/nbd3".
+// Parses "3", "nbd3" or "/dev/nbd3".
 [[nodiscard]] std::expected<std::uint32_t, std::string> read_device(std::string_view word);
 
-// The text of `help COMMAND`, or of `--help`; empty for a command that does not exist.
+// Returns the text of `help COMMAND`, or of `--help`; empty for an unknown command.
 [[nodiscard]] std::string_view help_text(std::string_view command) noexcept;
 
 }  // namespace holdfast::client
