@@ -1,4 +1,4 @@
-// An owning file descriptor. Made where the descriptor is opened, closed once, never copied.
+// An owning file descriptor. Created where the descriptor is opened, closed once, never copied.
 #pragma once
 
 #include <unistd.h>
@@ -23,10 +23,11 @@ public:
     [[nodiscard]] int get() const noexcept { return raw_; }
     explicit operator bool() const noexcept { return raw_ >= 0; }
 
-    // Gives the descriptor away; the caller closes it.
+    // Transfers the descriptor to the caller, who closes it.
     [[nodiscard]] int release() noexcept { return std::exchange(raw_, -1); }
 
-    // Closes what it held. close() is not repeated on EINTR: on Linux the descriptor is gone by then.
+    // Closes the held descriptor. close() is not repeated on EINTR: on Linux the descriptor is closed by
+    // then.
     void reset(int raw = -1) noexcept {
         if (raw_ >= 0) ::close(raw_);
         raw_ = raw;

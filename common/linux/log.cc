@@ -1,4 +1,4 @@
-// Every sink takes one complete line in one write, so that lines of several threads do not mix.
+// Each sink gets a complete line in a single write, so that lines of several threads do not mix.
 
 #include "common/linux/log.hh"
 
@@ -49,11 +49,12 @@ const char* level_word(Level level) {
     return "";
 }
 
-// A line of at most this many bytes; /dev/kmsg itself cuts at about 1,000.
+// Maximum bytes of a line; /dev/kmsg itself cuts at about 1,000.
 constexpr std::size_t longest_line = 960;
 
-// To a logger that may come and go, and may itself wait for the dead disk: what it does not take at once is
-// lost. The address goes with each line, since the server may not connect (server/process/confinement.cc).
+// Sends to a logger that may be restarted, or may itself wait for the unreachable disk: a line that it does
+// not accept at once is lost. Each send carries the address, since the server may not connect
+// (server/process/confinement.cc).
 void send_to_logger(const State& log, const char* path, int level, std::string_view text) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -71,8 +72,8 @@ void send_to_logger(const State& log, const char* path, int level, std::string_v
     [[maybe_unused]] const ssize_t sent = ::sendmsg(log.socket.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-// "log" in the working folder. A link is systemd's, and leads to the journal, which reads the kernel's log
-// anyway.
+// Sends to "log" in the working directory. A symbolic link is systemd's and leads to the journal, which reads
+// the kernel's log anyway.
 void send_to_logger_here(const State& log, int level, std::string_view text) {
     struct stat entry {};
     if (::fstatat(AT_FDCWD, "log", &entry, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(entry.st_mode))
@@ -147,7 +148,7 @@ void write(Level level, std::string_view text) noexcept {
         try {
             log.taker->add(std::string(line.data(), start + length + end));
         } catch (...) {
-            // No memory for a line: the line is lost.
+            // Out of memory: the line is lost.
         }
         return;
     }
@@ -155,7 +156,7 @@ void write(Level level, std::string_view text) noexcept {
     if (log.sink == Sink::resident) send_to_logger_here(log, number, {body, length});
     const bool to_kernel = log.sink == Sink::kernel || log.sink == Sink::resident;
     const int target = to_kernel && log.kmsg ? log.kmsg.get() : STDERR_FILENO;
-    // Nothing can be done about a log that does not take its line.
+    // Ignores a failure: a failing log has no remedy.
     [[maybe_unused]] const ssize_t written = ::write(target, line.data(), start + length + 1);
 }
 

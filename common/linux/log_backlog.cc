@@ -1,4 +1,4 @@
-// A queue of bounded size before a sink that is only written to when it has room.
+// A bounded queue before a sink; writes only when the sink has room.
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
@@ -27,7 +27,7 @@
 namespace holdfast::log {
 namespace {
 
-// Lines on their way to a reader that may be slow, or stand still.
+// Lines waiting for a reader that may be slow or stalled.
 class Backlog final : public LineTaker {
 public:
     Backlog(Sink sink, const char* program);
@@ -39,7 +39,7 @@ private:
     static constexpr std::size_t most = 64U << 10;
     enum class Kind : std::uint8_t { plain, pipe, stream, logger, none };
 
-    // How many bytes were taken; -1 and errno.
+    // Returns the number of bytes written; -1 and errno on failure.
     [[nodiscard]] ssize_t offer(std::string_view line) const noexcept;
     [[nodiscard]] bool start_copier();
     [[nodiscard]] bool send_locked();
@@ -48,15 +48,15 @@ private:
     const char* const program_;
     Kind kind_ = Kind::plain;
     Fd own_;
-    Fd copier_;         // of a copier: hangs up when it has ended
-    std::mutex mutex_;  // of what follows
+    Fd copier_;         // pipe from the copier process: hangs up when the process has ended
+    std::mutex mutex_;  // guards the members below
     std::deque<std::string> lines_;
     std::size_t size_ = 0;
     std::uint64_t lost_ = 0;
 };
 
-// Copies the pipe to stderr until nobody has the other end any more. Only read(2), write(2) and exit(2) are
-// left to it, where the kernel can do that.
+// Copies the pipe to stderr until its other end is closed. Only read(2), write(2) and exit(2) are allowed, if
+// the kernel supports strict seccomp.
 [[noreturn]] void copy(int from, int alive) {
     for (const int signal : {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGPIPE}) ::signal(signal, SIG_IGN);
     (void)::prctl(PR_SET_NAME, "holdfast-log");
@@ -66,7 +66,7 @@ private:
     (void)::close_range(3, ~0U, 0);
     (void)::chdir("/");
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    // The thread sanitizer has a thread of its own in this process, too: exit(2) would leave that behind.
+    // The thread sanitizer runs a thread in this process, too, which exit(2) would leave behind.
     const bool strict = false;
 #else
     const bool strict = ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) == 0;
@@ -75,14 +75,14 @@ private:
     for (;;) {
         const long count = ::syscall(SYS_read, STDIN_FILENO, lines.data(), lines.size());
         if (count == 0 || (count < 0 && errno != EINTR)) break;
-        // Nothing can be done about a log that does not take its lines.
+        // Ignores a failure: a failing log has no remedy.
         if (count > 0) (void)::syscall(SYS_write, STDERR_FILENO, lines.data(), count);
     }
     for (;;) (void)::syscall(strict ? SYS_exit : SYS_exit_group, 0);
 }
 
-// O_NONBLOCK does nothing for a regular file, whose disk may hang: a process of its own writes to it, since
-// a thread that hangs would keep this program from changing its user, and from ending.
+// Starts a separate process that writes to a regular file: O_NONBLOCK has no effect on regular files, and
+// their disk may hang. A hung thread would keep this program from changing its user, and from exiting.
 bool Backlog::start_copier() {
     int lines[2];
     int alive[2];
@@ -100,8 +100,8 @@ bool Backlog::start_copier() {
     return true;
 }
 
-// A pipe is opened once more, so that O_NONBLOCK is not set for who else has it. A logger's
-// datagram socket is not connected: the logger may be started anew.
+// Reopens a pipe, so that O_NONBLOCK is not set for other holders of the pipe. A logger's datagram socket is
+// not connected: the logger may be restarted.
 Backlog::Backlog(Sink sink, const char* program) : sink_(sink), program_(program) {
     struct stat own {};
     if (sink == Sink::syslog) {
@@ -125,8 +125,7 @@ ssize_t Backlog::offer(std::string_view line) const noexcept {
             return ::send(STDERR_FILENO, line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
         case Kind::pipe: {
             if (own_) return ::write(own_.get(), line.data(), line.size());
-            // A terminal or pipe that can be written to has room for a line; another writer may take it
-            // first.
+            // A writable terminal or pipe has room for a line; another writer may take the room first.
             pollfd room{STDERR_FILENO, POLLOUT, 0};
             if (::poll(&room, 1, 0) == 1) return ::write(STDERR_FILENO, line.data(), line.size());
             errno = EAGAIN;
@@ -162,7 +161,7 @@ bool Backlog::send_locked() {
             line.erase(0, static_cast<std::size_t>(count));
             continue;
         }
-        // Taken, or nothing can be done about a log that does not take its line.
+        // The line was written, or the log failed and has no remedy.
         lines_.pop_front();
     }
     return false;
@@ -177,12 +176,12 @@ void Backlog::finish() {
     constexpr int patience_ms = 1000;
     constexpr int pause_ms = 10;
     const std::lock_guard lock(mutex_);
-    // Not every sink says when it has room.
+    // Polls, because not every sink reports when it has room.
     for (int waited = 0; send_locked() && waited < patience_ms; waited += pause_ms)
         (void)::poll(nullptr, 0, pause_ms);
     if (!copier_) return;
     own_.reset();
-    // Drops later lines of other threads: stderr's disk may hang, and those threads with it.
+    // Drops later lines of other threads: stderr's disk may hang and would block those threads.
     kind_ = Kind::none;
     pollfd ended{copier_.get(), 0, 0};
     (void)::poll(&ended, 1, patience_ms);

@@ -1,4 +1,4 @@
-// A pause that is as long as it says, whatever signals come. May be used after the seal.
+// Sleeps for the full given time, despite signals. May be used after the seal.
 #pragma once
 
 #include <time.h>

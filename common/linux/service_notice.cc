@@ -1,4 +1,4 @@
-// One datagram a notice, to the socket that NOTIFY_SOCKET names.
+// Sends each notice as a datagram to the socket in NOTIFY_SOCKET.
 
 #include "common/linux/service_notice.hh"
 
@@ -15,7 +15,7 @@ namespace holdfast {
 
 namespace {
 
-// A decimal number in the environment; nothing where there is none.
+// Reads a decimal number from the environment; false if there is none.
 bool number_in(const char* variable, std::uint64_t& value) noexcept {
     const char* const text = ::getenv(variable);
     if (text == nullptr) return false;
@@ -47,7 +47,7 @@ ServiceManager ServiceManager::of_the_system() noexcept { return ServiceManager(
 
 void ServiceManager::tell(std::string_view state) const noexcept {
     if (!socket_) return;
-    // Nobody could do anything about a failure.
+    // Ignores a failure: there is no remedy.
     (void)::send(socket_.get(), state.data(), state.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 

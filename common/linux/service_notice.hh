@@ -1,5 +1,5 @@
-// Tells the service manager how a program of ours is (sd_notify(3)). A datagram of our own: libsystemd would
-// be a dependency for twenty lines, and the protocol is promised to be stable.
+// Reports a program's state to the service manager (sd_notify(3)). Sends the datagram itself: libsystemd
+// would be a dependency for twenty lines, and the protocol is guaranteed stable.
 #pragma once
 
 #include <chrono>
@@ -9,14 +9,15 @@
 
 namespace holdfast {
 
-// Where the notices go. Without a service manager, nowhere.
+// Destination of the notices. Without a service manager, notices are discarded.
 class ServiceManager {
 public:
-    // The one that started this process (NOTIFY_SOCKET).
+    // The manager that started this process (NOTIFY_SOCKET).
     [[nodiscard]] static ServiceManager of_this_process() noexcept;
-    // The system's, for a process that somebody else started.
+    // The system's manager, for a process that it did not start.
     [[nodiscard]] static ServiceManager of_the_system() noexcept;
-    // "READY=1", "STOPPING=1", "STATUS=..."; several are separated by newlines. May be called after the seal.
+    // Sends "READY=1", "STOPPING=1", "STATUS=..."; several are separated by newlines. May be called after the
+    // seal.
     void tell(std::string_view state) const noexcept;
 
 private:
@@ -24,11 +25,11 @@ private:
     Fd socket_;
 };
 
-// How often it wants to hear "WATCHDOG=1" of this process (sd_watchdog_enabled(3)): half of the time after
-// which it acts. Zero: not at all.
+// Interval for sending "WATCHDOG=1" (sd_watchdog_enabled(3)): half of the watchdog's timeout. Zero: no
+// watchdog.
 [[nodiscard]] std::chrono::microseconds watchdog_interval() noexcept;
 
-// The first of these, told one thing.
+// Sends a single state to the manager of this process.
 void notify_service_manager(std::string_view state) noexcept;
 
 }  // namespace holdfast

@@ -1,4 +1,4 @@
-// The cookie is the socket's own: a later connection of the same addresses has another one.
+// Uses the socket's unique cookie: a later connection with the same addresses has a different cookie.
 
 #include "common/linux/socket_name.hh"
 
@@ -52,7 +52,7 @@ std::optional<SocketAddress> read_address(std::string_view digits) noexcept {
 
 bool is_empty(const SocketNames& names) noexcept { return names.empty() || names == no_socket; }
 
-// Older versions wrote names without the network.
+// Also matches names of older versions, written without the network.
 bool is_same(std::string_view recorded, std::string_view name) noexcept {
     if (recorded == name) return true;
     return name.starts_with(recorded) && name.substr(recorded.size()).starts_with(' ') &&

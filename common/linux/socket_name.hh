@@ -1,5 +1,5 @@
-// A connection by the name that the kernel's socket diagnostics know it by (socket_diagnostics.hh), so that
-// one that only the kernel has left can be ended: that of a device whose daemon has died. Pure but for
+// Names a connection by the identifiers of the kernel's socket diagnostics (socket_diagnostics.hh), so that a
+// connection held only by the kernel, of a device whose daemon has died, can be closed. Pure except
 // name_of_socket(). All may be called after the seal.
 #pragma once
 
@@ -13,12 +13,12 @@
 
 namespace holdfast {
 
-// Cookie, local and remote address, and the cookie of the network namespace where the kernel tells it; text
+// Cookie, local and remote address, and the cookie of the network namespace if the kernel reports it; text
 // for the device's record. "unix": a UNIX socket, which has no such name.
 using SocketName = FixedText<160>;
 
-// Sockets of which a device may have one, separated by ';'. Empty: nothing is known. no_socket: each that it
-// had was shut down by its daemon. One name more than fits is cut, and then cannot be read.
+// Sockets that a device may hold, separated by ';'. Empty: unknown. no_socket: the daemon has shut down every
+// socket. A name that does not fit is cut, and is then unreadable.
 using SocketNames = FixedText<480>;
 inline constexpr std::string_view unix_socket = "unix";
 inline constexpr std::string_view no_socket = "none";
@@ -31,22 +31,22 @@ struct NamedSocket {
     std::uint64_t cookie = 0;
     SocketAddress local;
     SocketAddress remote;
-    std::optional<std::uint64_t> network;  // of the namespace
+    std::optional<std::uint64_t> network;  // cookie of the network namespace
 };
 
-// Empty for what is no connected socket of TCP or UNIX.
+// Empty if the socket is not a connected TCP or UNIX socket.
 [[nodiscard]] SocketName name_of_socket(int socket) noexcept;
-// Empty for what is no name of a TCP socket.
+// Returns nullopt if the text does not name a TCP socket.
 [[nodiscard]] std::optional<NamedSocket> read_socket_name(std::string_view name) noexcept;
-// The cookie of the network namespace that a socket is in; empty where the kernel does not tell it (before
+// Returns the cookie of the socket's network namespace; empty if the kernel does not report it (before
 // Linux 5.14).
 [[nodiscard]] std::optional<std::uint64_t> network_of_socket(int socket) noexcept;
 
-// The list with a further name, and without the last that is `name`, which an older version wrote without the
-// network: no_socket where none is left.
+// Return the list with `name` appended, or with its last occurrence removed, also in the older form without
+// the network: no_socket if the list is then empty.
 [[nodiscard]] SocketNames with(const SocketNames& names, std::string_view name) noexcept;
 [[nodiscard]] SocketNames without(const SocketNames& names, std::string_view name) noexcept;
-// Takes the first name off a list.
+// Removes and returns the first name of a list.
 [[nodiscard]] std::string_view take_name(std::string_view& names) noexcept;
 
 }  // namespace holdfast

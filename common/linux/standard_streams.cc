@@ -1,4 +1,4 @@
-// The lowest free number is what open(2) gives, so that each stream gets its own.
+// open(2) returns the lowest free number, so that each stream gets its own number.
 
 #include "common/linux/standard_streams.hh"
 
@@ -14,7 +14,8 @@ bool open_standard_streams() noexcept {
     for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
         if (::fcntl(stream, F_GETFD) >= 0 || errno != EBADF) continue;
         const int mode = stream == STDIN_FILENO ? O_WRONLY : O_RDONLY;
-        // An early initramfs may be without /dev/null. A path descriptor can be neither read nor written.
+        // Falls back to a path descriptor, neither readable nor writable: an early initramfs may lack
+        // /dev/null.
         if (::open("/dev/null", mode) != stream && ::open("/", O_PATH) != stream) return false;
     }
     return true;

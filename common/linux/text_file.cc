@@ -1,4 +1,4 @@
-// Guards against what is no text file: directories, FIFOs, devices, things without end.
+// Guards against directories, FIFOs, devices and endless files.
 
 #include "common/linux/text_file.hh"
 
@@ -11,7 +11,7 @@
 namespace holdfast {
 
 Result<std::string> read_text_file(const std::string& path, std::size_t most) {
-    // O_NONBLOCK: a FIFO must not hold the program up.
+    // O_NONBLOCK: a FIFO must not block the program.
     const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (!file) return sys_error("open");
     struct stat status {};

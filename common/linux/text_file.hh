@@ -1,4 +1,4 @@
-// Reads a small text file whole: configuration, access lists, what the kernel says in /proc and /sys.
+// Reads a small text file whole: configuration, access lists, files in /proc and /sys.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 
 namespace holdfast {
 
-// EFBIG for a file of more than `most` bytes, EISDIR or EINVAL for what is no regular file. Does not wait on
-// a FIFO.
+// Returns EFBIG for a file of more than `most` bytes, EISDIR or EINVAL if it is not a regular file. Does not
+// block on a FIFO.
 [[nodiscard]] Result<std::string> read_text_file(const std::string& path, std::size_t most);
 
 }  // namespace holdfast

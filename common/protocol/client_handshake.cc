@@ -1,6 +1,6 @@
-// The client's handshake. One element is collected in a fixed buffer, understood, and names the next; what a
-// reply holds beyond what we understand is counted off, not kept. Bounds on every length and on the number of
-// replies: a server cannot keep the client busy for ever, nor make it grow.
+// The client's handshake. An element is collected in a fixed buffer, processed, and selects the next; reply
+// data that the client does not use is counted, not kept. Every length and the number of replies are limited:
+// a server can neither keep the client busy for ever nor make it grow.
 #include "common/protocol/client_handshake.hh"
 
 #include <algorithm>
@@ -16,8 +16,8 @@ constexpr std::uint32_t longest_reply = 64 << 10;
 constexpr const char* wrong_type = "the server's reply is of a type that does not answer the option";
 constexpr std::uint32_t most_info_replies = 64;
 
-// "Block size constraints": what is wrong with them, or nullptr. The preferred size may be below 512: no harm
-// in that.
+// Checks "Block size constraints" and returns the error, or nullptr. A preferred size below 512 is harmless
+// and accepted.
 const char* flaw_of(const BlockSizes& sizes, std::uint64_t export_size) noexcept {
     if (!std::has_single_bit(sizes.minimum) || sizes.minimum > 65536)
         return "the server's minimum block size is not a power of two up to 65536";
@@ -81,12 +81,13 @@ void ClientHandshake::receive(std::span<const std::uint8_t> bytes) noexcept {
             std::ranges::copy(taken, element_.begin() + static_cast<std::ptrdiff_t>(have_));
         have_ += taken.size();
         bytes = bytes.subspan(taken.size());
-        // An element may be empty: then there is nothing to wait for. Heads never are, so this ends.
+        // Processes empty elements at once, since no bytes arrive for them. Heads are never empty, so the
+        // loop ends.
         while (state_ == State::running && have_ == need_) understand();
     }
 }
 
-// --- the elements, one after the other ---
+// --- elements, in order ---
 
 void ClientHandshake::expect(Step step, std::size_t length) noexcept {
     step_ = step;
@@ -104,14 +105,14 @@ void ClientHandshake::proceed(Then then) noexcept {
         case Then::next_reply: return expect(Step::reply_head, sizeof(WireOptionReply));
         case Then::enter: return finish(State::done);
         case Then::refuse:
-            // A server that does not fence is no reason to be without the disk.
+            // Continues with a server that does not fence: fencing is optional.
             if (asked_ == Option::session && refusal_ == OptionReply::err_unsup) {
                 boot_identity_.reset();
                 host_answer_.reset();
                 return ask_for_export();
             }
             if (asked_ == Option::host && refusal_ == OptionReply::err_unsup) return ask_for_session();
-            // The specification's way back where a server does not know GO.
+            // Falls back to EXPORT_NAME for a server without GO, as the specification says.
             if (goal_ == Goal::go && asked_ == Option::go && refusal_ == OptionReply::err_unsup)
                 return ask_by_export_name();
             return finish(State::refused);
@@ -123,7 +124,7 @@ void ClientHandshake::fail(const char* reason) noexcept {
     reason_ = reason;
 }
 
-// Whoever does not go on to transmission takes leave: only the client may end a negotiation softly.
+// Sends ABORT unless transmission follows: only the client may end a negotiation cleanly.
 void ClientHandshake::finish(State state) noexcept {
     state_ = state;
     if (state == State::refused || goal_ != Goal::go) put_option(Option::abort, 0);
@@ -138,7 +139,7 @@ void ClientHandshake::understand() noexcept {
         case Step::host_answer: return on_host_answer();
         case Step::info_type: return on_info_type();
         case Step::info_export: {
-            // The type is known by now; the rest of the struct is what EXPORT_NAME is answered with.
+            // The type is already read; the rest of the struct equals the answer to EXPORT_NAME.
             const auto info = load<WireExportReply>(element_);
             export_given_ = true;
             take_export(info.size, info.flags);
@@ -162,7 +163,7 @@ void ClientHandshake::on_greeting() noexcept {
         return fail("the server speaks the oldstyle protocol, which is not supported");
     if (greeting.ihaveopt != ihaveopt)
         return fail("the server's greeting is not that of the newstyle protocol");
-    const std::uint16_t flags = greeting.handshake_flags;  // unknown ones are to be ignored
+    const std::uint16_t flags = greeting.handshake_flags;  // unknown flags must be ignored
     if (!(flags & flag_fixed_newstyle))
         return fail("the server speaks the first newstyle protocol only, not the fixed one");
     no_zeroes_ = (flags & flag_no_zeroes) != 0;
@@ -199,7 +200,7 @@ void ClientHandshake::on_reply_head() noexcept {
     expect(listing ? Step::list_name_length : Step::info_type, head_length);
 }
 
-// One reply for the session, and then one for the host where that was named.
+// Expects a reply for the session, then, if the host was named, a reply for the host.
 void ClientHandshake::on_claim_reply(OptionReply type, std::uint32_t length) noexcept {
     if (type == OptionReply::session) {
         if (boot_identity_) return fail("the server answered the session twice");
@@ -231,7 +232,7 @@ void ClientHandshake::on_acknowledged() noexcept {
         return ask_for_export();
     }
     if (!export_given_) return fail("the server accepted the export without saying its size");
-    // Judged only now: the replies come in any order, and the size decides too.
+    // Checks block sizes only at the end: the replies come in any order, and the check needs the size.
     const char* flaw = block_sizes_given_ ? flaw_of(offer_.block_sizes, offer_.size) : nullptr;
     if (flaw != nullptr) return fail(flaw);
     finish(State::done);
@@ -253,7 +254,7 @@ void ClientHandshake::on_host_answer() noexcept {
 }
 
 void ClientHandshake::take_export(std::uint64_t size, std::uint16_t flags) noexcept {
-    // The bit "MUST always be 1". Without it nobody can say whether the others mean what they say.
+    // Requires the bit that "MUST always be 1". Without it the other flags cannot be trusted.
     if (!(flags & flag_has_flags)) return fail("the server's transmission flags lack NBD_FLAG_HAS_FLAGS");
     if (size > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
         return fail("the server's export is larger than a device can be");
@@ -274,7 +275,7 @@ void ClientHandshake::on_info_type() noexcept {
             return fail("the server's NBD_INFO_BLOCK_SIZE has a wrong length");
         return expect(Step::info_block_size, block_size_rest);
     }
-    discard(reply_left_, Then::next_reply);  // name, description, and whatever else there will be
+    discard(reply_left_, Then::next_reply);  // name, description, and future types
 }
 
 void ClientHandshake::on_info_block_size() noexcept {
@@ -295,7 +296,7 @@ void ClientHandshake::on_list_name_length() noexcept {
     expect(Step::list_name, list_name_length_);
 }
 
-// The description goes behind the name, so that both are here when the sink is called.
+// Appends the description to the name, so that both are in the buffer when the sink is called.
 void ClientHandshake::on_list_name() noexcept {
     const std::size_t kept = std::min(reply_left_, longest_description);
     reply_left_ -= kept;
@@ -309,9 +310,9 @@ void ClientHandshake::on_list_description() noexcept {
     discard(reply_left_, Then::next_reply);
 }
 
-// --- what we say ---
+// --- output ---
 
-// `output_` has room for the longest dialogue that there is.
+// Appends to `output_`, which has room for the longest dialogue.
 void ClientHandshake::put(std::span<const std::uint8_t> bytes) noexcept {
     std::ranges::copy(bytes, output_.begin() + static_cast<std::ptrdiff_t>(written_));
     written_ += bytes.size();
@@ -338,7 +339,7 @@ void ClientHandshake::name_host() noexcept {
 }
 
 void ClientHandshake::ask_for_session() noexcept {
-    // What the server said to a host that it did not know.
+    // Clears a refusal of the host option.
     refusal_ = {};
     text_length_ = 0;
     replies_ = 0;
@@ -347,12 +348,12 @@ void ClientHandshake::ask_for_session() noexcept {
     const auto length = encode(request, std::span(output_).subspan(written_ + sizeof(WireOption)));
     if (!length) return fail("the export's name has a NUL in it");
     put_option(asked_, *length);
-    written_ += *length;  // they stand there already
+    written_ += *length;  // the data is already encoded in place
     proceed(Then::next_reply);
 }
 
 void ClientHandshake::ask_for_export() noexcept {
-    // What the server said to a claim that it did not know.
+    // Clears a refusal of the claim.
     refusal_ = {};
     text_length_ = 0;
     replies_ = 0;
@@ -360,7 +361,8 @@ void ClientHandshake::ask_for_export() noexcept {
     put_option(asked_, sizeof(be32) + name_length_ + 2 * sizeof(be16));
     put(bytes_of(be32(static_cast<std::uint32_t>(name_length_))));
     put(bytes_of_text(export_name()));
-    put(bytes_of(be16(1)));  // one request: without it a server may not tell us, or refuse us
+    put(bytes_of(
+        be16(1)));  // a request for block sizes: without it a server may withhold them, or refuse the client
     put(bytes_of(be16(static_cast<std::uint16_t>(Info::block_size))));
     proceed(Then::next_reply);
 }

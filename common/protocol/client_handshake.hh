@@ -1,7 +1,6 @@
-// The client's half of the fixed newstyle handshake, as a machine of bytes in and bytes out.
-// Allocates nothing and knows no sockets: the daemon of a dead root disk runs it. It asks for exactly the
-// bytes that it is about to understand, so that what follows the handshake stays in the socket for the
-// kernel.
+// The client's half of the fixed newstyle handshake, as a state machine: bytes in, bytes out. Allocates
+// nothing and uses no sockets, since the daemon of an unreachable root disk runs it. It asks for exactly the
+// bytes of the next element, so that data after the handshake stays in the socket for the kernel.
 #pragma once
 
 #include <array>
@@ -19,8 +18,8 @@
 
 namespace holdfast::nbd {
 
-// Who says GO, to a server that fences: the connections of this session and slot with a lower generation are
-// dead, once the server has answered; and with `host`, those of the host's older attachments.
+// Identifies the client of GO to a server that fences: once the server has answered, the connections of this
+// session and slot with a lower generation are dead; with `host`, those of the host's older attachments, too.
 struct SessionClaim {
     Uuid session{};
     std::uint32_t slot = 0;
@@ -31,31 +30,32 @@ struct SessionClaim {
 class ClientHandshake {
 public:
     enum class Goal : std::uint8_t {
-        go,    // enter transmission: NBD_OPT_GO, or EXPORT_NAME where the server does not know GO
-        info,  // only look: NBD_OPT_INFO, then ABORT
+        go,    // enter transmission: NBD_OPT_GO, or EXPORT_NAME if the server does not know GO
+        info,  // query only: NBD_OPT_INFO, then ABORT
         list,  // NBD_OPT_LIST, then ABORT
     };
     enum class State : std::uint8_t {
         running,
-        done,  // go: the socket is in transmission. info, list: the answer is here and ABORT is in output()
-        refused,  // the server said no: refusal() and text() say what, and ABORT is in output()
-        failed,   // the server broke the protocol, or cannot do what is asked: text() says what
+        done,     // go: the socket is in transmission. info, list: the answer is complete and ABORT is in
+                  // output()
+        refused,  // the server refused: see refusal() and text(); ABORT is in output()
+        failed,   // the server broke the protocol or lacks a required feature: see text()
     };
-    // Called once for each export of a LIST, with its name and description; the views live during the call.
+    // Called for each export of a LIST with its name and description; the views are valid during the call.
     using ListSink = std::function<void(std::string_view name, std::string_view description)>;
 
-    // `export_name` is copied. A name over longest_string makes a machine that has failed. A claim is made
-    // before GO or INFO; a server that does not know it is asked all the same, and session() says so. With
-    // INFO, a claim of a session of one's own asks which disk the export is, and one of a session that is in
-    // use fences its connections without making a new one.
+    // `export_name` is copied; if longer than longest_string, the handshake starts in state failed. A claim
+    // is sent before GO or INFO; with a server that does not know claims the handshake continues anyway, and
+    // session() is empty. With INFO, a claim of a separate session queries the disk's identity, and a claim
+    // of a session in use fences that session's connections without opening a new connection.
     ClientHandshake(Goal goal, std::string_view export_name, std::optional<SessionClaim> claim = {}) noexcept;
     ClientHandshake(ListSink sink) noexcept;
 
-    // Bytes to send, and the note that `count` of them were sent. Send before receiving.
+    // Bytes to send; sent() reports that `count` of them were sent. Send before receiving.
     [[nodiscard]] std::span<const std::uint8_t> output() const noexcept;
     void sent(std::size_t count) noexcept;
 
-    // How many bytes the machine can take now: read at most so many. 0 when it is not running.
+    // Maximum number of bytes to read now. 0 when the handshake is not running.
     [[nodiscard]] std::size_t wanted() const noexcept;
     // Takes at most wanted() bytes.
     void receive(std::span<const std::uint8_t> bytes) noexcept;
@@ -63,42 +63,42 @@ public:
     [[nodiscard]] State state() const noexcept { return state_; }
     // Valid when done, for go and info.
     [[nodiscard]] const Offer& offer() const noexcept { return offer_; }
-    // Whether the server named block sizes; without, offer() has the specification's defaults.
+    // True if the server sent block sizes; otherwise offer() has the specification's defaults.
     [[nodiscard]] bool block_sizes_given() const noexcept { return block_sizes_given_; }
-    // Valid when done: the server's answer to the claim; nullopt where none was made, or the server does not
-    // know what it is. The text lives in the machine, and is as the server sent it.
+    // Valid when done: the server's answer to the claim; nullopt if no claim was made or the server does not
+    // know claims. The text is stored in the handshake, as received from the server.
     [[nodiscard]] std::optional<SessionAnswer> session() const noexcept;
-    // Valid when done: nullopt where the claim named no host, or the server does not know what that is.
+    // Valid when done: nullopt if the claim named no host or the server does not know the host option.
     [[nodiscard]] std::optional<HostAnswer> host() const noexcept { return host_answer_; }
     // Valid when refused.
     [[nodiscard]] OptionReply refusal() const noexcept { return refusal_; }
-    // The server's words when refused (what fits; control characters as they came), our reason when failed.
+    // When refused, the server's text (truncated to fit; control characters unchanged); when failed, the
+    // client's reason.
     [[nodiscard]] std::string_view text() const noexcept;
 
 private:
-    // What the next bytes are: an element is collected whole, understood, and followed by another.
+    // Kind of the element being read. Each element is collected whole, then processed, and selects the next.
     enum class Step : std::uint8_t {
         greeting,
-        export_reply,  // the answer to EXPORT_NAME
+        export_reply,  // answer to EXPORT_NAME
         reply_head,
         session_answer,
         host_answer,
-        info_type,  // an INFO reply begins with its type
+        info_type,  // type at the start of an INFO reply
         info_export,
         info_block_size,
-        error_text,        // as much of it as text_ holds
+        error_text,        // truncated to the size of text_
         list_name_length,  // a SERVER reply: length, name, description
         list_name,
-        list_description,  // as much of it as element_ holds
-        discard,           // bytes that say nothing to us; then after_discard_
+        list_description,  // truncated to the size of element_
+        discard,           // ignored bytes; then after_discard_
     };
-    // What a reply that is over, discarded bytes included, leads to.
+    // Next action after a reply, including its discarded bytes.
     enum class Then : std::uint8_t { next_reply, enter, refuse };
 
     static constexpr std::size_t longest_description = 1024;
     static constexpr std::size_t longest_text = 1024;
-    // Everything that one handshake ever sends: flags, the host, the claim, GO, EXPORT_NAME in its stead, and
-    // ABORT.
+    // Maximum output of a handshake: flags, host, claim, GO, EXPORT_NAME instead of GO, and ABORT.
     static constexpr std::size_t most_output = sizeof(be32) + (sizeof(WireOption) + host_request_size) +
                                                (sizeof(WireOption) + longest_session_request) +
                                                (sizeof(WireOption) + 8 + longest_string) +
@@ -142,32 +142,32 @@ private:
     OptionReply refusal_{};
 
     std::optional<SessionClaim> claim_;
-    std::optional<Uuid> boot_identity_;                   // the server has answered the claim
-    std::array<char, longest_string> export_identity_{};  // gives meaning to boot_identity_
+    std::optional<Uuid> boot_identity_;                   // set once the server has answered the claim
+    std::array<char, longest_string> export_identity_{};  // valid only with boot_identity_
     std::size_t export_identity_length_ = 0;
-    bool host_known_ = false;  // the server has acknowledged the host
+    bool host_known_ = false;  // the server acknowledged the host
     std::optional<HostAnswer> host_answer_;
 
-    ListSink sink_;                            // list
-    std::array<char, longest_string> name_{};  // go, info
+    ListSink sink_;                            // for list
+    std::array<char, longest_string> name_{};  // for go and info
     std::size_t name_length_ = 0;
 
     Step step_ = Step::greeting;
-    std::size_t need_ = sizeof(WireGreeting);  // the length of the element
-    std::size_t have_ = 0;                     // how much of it is here
+    std::size_t need_ = sizeof(WireGreeting);  // length of the element
+    std::size_t have_ = 0;                     // bytes of the element received
     std::array<std::uint8_t, longest_string + longest_description> element_{};
     Then after_discard_ = Then::next_reply;
 
-    Option asked_{};              // the option that is being answered
-    std::size_t reply_left_ = 0;  // of a reply's data, what comes after the element
-    std::uint32_t replies_ = 0;   // how many came for it
+    Option asked_{};              // option awaiting its answer
+    std::size_t reply_left_ = 0;  // bytes of the reply's data after the element
+    std::uint32_t replies_ = 0;   // number of replies to the option
     std::size_t list_name_length_ = 0;
-    bool export_given_ = false;  // INFO_EXPORT has come
+    bool export_given_ = false;  // INFO_EXPORT was received
     bool no_zeroes_ = false;
 
-    std::array<char, longest_text> text_{};  // the server's, when refused
+    std::array<char, longest_text> text_{};  // the server's text, when refused
     std::size_t text_length_ = 0;
-    const char* reason_ = "";  // ours, when failed
+    const char* reason_ = "";  // the client's reason, when failed
 
     std::array<std::uint8_t, most_output> output_{};
     std::size_t written_ = 0;

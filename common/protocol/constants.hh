@@ -1,4 +1,4 @@
-// The numbers of the NBD protocol, by the names of its specification ("The NBD protocol", doc/proto.md).
+// Numbers of the NBD protocol, with the names of its specification ("The NBD protocol", doc/proto.md).
 #pragma once
 
 #include <cstddef>
@@ -29,8 +29,8 @@ enum class Option : std::uint32_t {
     structured_reply = 8,
     list_meta_context = 9,
     set_meta_context = 10,
-    session = 0x48460001,  // Holdfast's own, see session_option.hh
-    host = 0x48460003,     // the same; 0x48460002 is reserved for a host's boot files
+    session = 0x48460001,  // private to Holdfast, see session_option.hh
+    host = 0x48460003,     // also private; 0x48460002 is reserved for a host's boot files
 };
 
 // "Option reply types".
@@ -39,8 +39,8 @@ enum class OptionReply : std::uint32_t {
     server = 2,
     info = 3,
     meta_context = 4,
-    session = 0x48460001,  // Holdfast's own
-    host = 0x48460003,     // the same
+    session = 0x48460001,  // private to Holdfast
+    host = 0x48460003,     // also private
     err_unsup = 0x80000001,
     err_policy = 0x80000002,
     err_invalid = 0x80000003,
@@ -103,13 +103,13 @@ enum class Chunk : std::uint16_t {
     error_offset = 0x8002,
 };
 
-// "The base: metadata namespace": the one metadata context there is, and what it says of an extent.
+// "The base: metadata namespace": the only supported metadata context, and the state bits of an extent.
 inline constexpr std::string_view base_allocation = "base:allocation";
-inline constexpr std::uint32_t base_allocation_id = 1;  // ours to choose
+inline constexpr std::uint32_t base_allocation_id = 1;  // chosen by the server
 inline constexpr std::uint32_t state_hole = 1 << 0;
 inline constexpr std::uint32_t state_zero = 1 << 1;
 
-// "Error values": these travel in a reply. Not errno: the numbers are the protocol's own.
+// "Error values" in replies. Defined by the protocol, not equal to this system's errno.
 enum class ErrorCode : std::uint32_t {
     none = 0,
     eperm = 1,
@@ -122,17 +122,17 @@ enum class ErrorCode : std::uint32_t {
     eshutdown = 108,
 };
 
-// "String values": a name or a text is at most this long.
+// "String values": maximum length of a name or text.
 inline constexpr std::size_t longest_string = 4096;
-// No list of exports is longer than this, whoever makes it.
+// Maximum length of a list of exports.
 inline constexpr std::uint32_t most_listed_exports = 65536;
-// "Size constraints": what a client may assume that a server takes, and what the kernel sends at most.
+// "Size constraints": the payload that every server accepts, and the kernel's maximum.
 inline constexpr std::uint32_t largest_payload = 32U << 20;
-// Unused: a read with DF may be as long as any. (The specification asks for 65536 at least.)
+// Unused: a read with DF may be as long as any other. (The specification asks for at least 65536.)
 inline constexpr std::uint32_t longest_unfragmented = 256U << 10;
 inline constexpr std::uint16_t default_port = 10809;
 
-// "Block size constraints". The values of a server that names none: 1, 4096, 32 MiB.
+// "Block size constraints". Defaults for a server that sends none: 1, 4096, 32 MiB.
 struct BlockSizes {
     std::uint32_t minimum = 1;
     std::uint32_t preferred = 4096;

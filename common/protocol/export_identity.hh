@@ -1,5 +1,5 @@
-// Stable names of disks, which a server states in its answer to the session option, and by which a client
-// sees that an export leads to another disk. Pure.
+// Stable disk identities. A server sends the identity in its answer to the session option; a client uses it
+// to detect that an export leads to another disk. Pure.
 #pragma once
 
 #include <algorithm>

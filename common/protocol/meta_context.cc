@@ -1,5 +1,5 @@
-// Every length is compared with what is left before it is used. All of the data is looked at before any of it
-// counts, so that a request with a mistake at its end finds nothing.
+// Every length is checked against the remaining data before it is used. All data is validated before any of
+// it takes effect, so that a request with an error at its end matches nothing.
 #include "common/protocol/meta_context.hh"
 
 #include <optional>
@@ -10,7 +10,7 @@ namespace holdfast::nbd {
 
 namespace {
 
-// What is left of the data, taken from the front.
+// The remaining data, consumed from the front.
 class Rest {
 public:
     explicit Rest(std::span<const std::uint8_t> bytes) noexcept : bytes_(bytes) {}
@@ -22,7 +22,7 @@ public:
         bytes_ = bytes_.subspan(sizeof(be32));
         return value;
     }
-    // A length, and so many bytes.
+    // Reads a length, then that number of bytes.
     [[nodiscard]] std::optional<std::string_view> text() noexcept {
         const std::optional<std::uint32_t> length = number();
         if (!length || *length > bytes_.size()) return std::nullopt;

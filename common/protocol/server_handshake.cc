@@ -1,5 +1,5 @@
-// The server's handshake, against clients that are not trusted yet. An option's length is judged before its
-// first byte is kept; what is not understood is counted off, so that the next option is found where it is.
+// The server's handshake, against untrusted clients. An option's length is checked before its first byte is
+// kept; unknown data is counted, so that the next option is found at the right place.
 #include "common/protocol/server_handshake.hh"
 
 #include <algorithm>
@@ -13,12 +13,13 @@ namespace holdfast::nbd {
 
 namespace {
 
-// An honest client sends a handful of options, none longer than a few KiB. Beyond these it is not worth
-// talking to.
+// Limits on a client's options. A real client sends a handful of options, none longer than a few KiB; beyond
+// the limits the handshake fails.
 constexpr unsigned most_options = 128;
 constexpr std::uint32_t longest_option = 1 << 20;
 
-// The smallest block that a client keeps to that cannot be told of any: the block devices of Linux do.
+// Smallest block size assumed by a client that cannot be sent block sizes: the block devices of Linux use
+// 512.
 constexpr std::uint32_t unspoken_block = 512;
 
 constexpr std::string_view malformed = "the option's data is malformed";
@@ -34,7 +35,7 @@ std::span<const std::uint8_t> bytes_of_text(std::string_view text) {
 
 bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
 
-// The data of INFO and GO. The name points into it.
+// Data of INFO and GO. The name points into the data.
 struct InfoRequest {
     std::string_view name;
     std::span<const std::uint8_t> infos;  // 16 bits each
@@ -46,8 +47,8 @@ struct InfoRequest {
     }
 };
 
-// "32 bits, length of name; name; 16 bits, number of information requests; 16 bits each": exactly that, or
-// nullopt.
+// Decodes "32 bits, length of name; name; 16 bits, number of information requests; 16 bits each": exactly
+// that, or nullopt.
 std::optional<InfoRequest> decode_info_request(std::span<const std::uint8_t> data) {
     constexpr std::size_t least = sizeof(be32) + sizeof(be16);
     if (data.size() < least) return std::nullopt;
@@ -89,7 +90,8 @@ void ServerHandshake::receive(std::span<const std::uint8_t> bytes) {
             std::ranges::copy(taken, element_.begin() + static_cast<std::ptrdiff_t>(have_));
         have_ += taken.size();
         bytes = bytes.subspan(taken.size());
-        // Data may be empty: then there is nothing to wait for. A head never is, so this ends.
+        // Processes empty data at once, since no bytes arrive for it. A head is never empty, so the loop
+        // ends.
         while (state_ == State::running && have_ == need_ && !waits_for_) understand();
     }
 }
@@ -100,13 +102,13 @@ void ServerHandshake::proceed() {
     carry_out();
 }
 
-// --- the elements, one after the other ---
+// --- elements, in order ---
 
 void ServerHandshake::expect(Step step, std::size_t length) {
     step_ = step;
     need_ = length;
     have_ = 0;
-    // Only what a client really sends takes memory, up to longest_kept.
+    // Allocates only for data that a client really sends, up to longest_kept.
     if (step != Step::option_skipped && element_.size() < length) element_.resize(length);
 }
 
@@ -124,7 +126,7 @@ void ServerHandshake::understand() {
     }
 }
 
-// A client that does not set FIXED_NEWSTYLE is served all the same: it will send EXPORT_NAME, or be answered.
+// Accepts a client that does not set FIXED_NEWSTYLE: it will send EXPORT_NAME, or get a reply.
 void ServerHandshake::on_client_flags() {
     const std::uint32_t flags = load<be32>(element_);
     if (flags & ~(flag_c_fixed_newstyle | flag_c_no_zeroes))
@@ -143,7 +145,7 @@ void ServerHandshake::on_option_head() {
         return fail("option " + std::to_string(option_) + " of " + std::to_string(length_) + " bytes");
     switch (static_cast<Option>(option_)) {
         case Option::export_name:
-            // There is no way to refuse it but to close, so there is no need to read it either.
+            // EXPORT_NAME can be refused only by closing, so the name need not be read either.
             if (length_ > longest_string) return fail("EXPORT_NAME with a name longer than 4096 bytes");
             return expect(Step::option_data, length_);
         case Option::info:
@@ -153,7 +155,7 @@ void ServerHandshake::on_option_head() {
         case Option::session:
         case Option::host:
             return expect(length_ > longest_kept ? Step::option_skipped : Step::option_data, length_);
-        default: return expect(Step::option_skipped, length_);  // as it came: any number is possible
+        default: return expect(Step::option_skipped, length_);  // as received: any number is possible
     }
 }
 
@@ -168,7 +170,7 @@ void ServerHandshake::on_option_data() {
     carry_out();
 }
 
-// The export that the option asks for. nullopt where it is malformed, and asks for none.
+// Returns the export that the option names; nullopt if the option is malformed or names none.
 std::optional<std::string> ServerHandshake::name_in_option() const {
     const auto data = std::span(element_).first(length_);
     switch (static_cast<Option>(option_)) {
@@ -198,17 +200,17 @@ void ServerHandshake::carry_out() {
         case Option::host: on_host(); break;
         case Option::list_meta_context:
         case Option::set_meta_context: on_meta_context(); break;
-        default: on_info_or_go(); break;  // no other is kept
+        default: on_info_or_go(); break;  // no other option's data is kept
     }
     if (state_ == State::running) expect(Step::option_head, sizeof(WireOption));
 }
 
-// Options without data, those that are not known here, and those that are longer than they can be.
+// Handles options without data, unknown options, and options longer than allowed.
 void ServerHandshake::on_option_skipped() {
     expect(Step::option_head, sizeof(WireOption));
     switch (static_cast<Option>(option_)) {
         case Option::abort:
-            put_reply(OptionReply::ack);  // whatever data came with it
+            put_reply(OptionReply::ack);  // any data was skipped
             state_ = State::ended;
             return;
         case Option::list: return on_list();
@@ -230,7 +232,8 @@ void ServerHandshake::on_export_name() {
     if (has_nul(name)) return fail("EXPORT_NAME with a NUL in the name");
     const auto found = directory_.open(name);
     if (!found) return fail(found.error().text);
-    // Such a client cannot be told of block sizes, and would take errors of requests for those of a disk.
+    // Refuses large blocks: such a client cannot be sent block sizes, and would take request errors for disk
+    // errors.
     if (const std::uint32_t minimum = found->offer.block_sizes.minimum; minimum > unspoken_block)
         return fail("EXPORT_NAME cannot tell the client that the smallest block is " +
                     std::to_string(minimum) + " bytes; use a client that sends NBD_OPT_GO");
@@ -239,7 +242,8 @@ void ServerHandshake::on_export_name() {
     if (!no_zeroes_) output_.resize(output_.size() + export_reply_zeroes);
 }
 
-// What follows the name is, "unless explicitly documented otherwise", for a person to read.
+// Sends the description after the name; by the specification it is, "unless explicitly documented otherwise",
+// for a person to read.
 void ServerHandshake::on_list() {
     if (length_ != 0) return put_error(OptionReply::err_invalid, "LIST takes no data");
     const auto exports = directory_.list();
@@ -259,8 +263,8 @@ void ServerHandshake::on_list() {
     put_reply(OptionReply::ack);
 }
 
-// A client that does not ask for the block sizes is not turned away: nbd-client never asks. Where it must
-// keep to one it is told unasked, and a request that does not keep to it is answered with an error.
+// Accepts a client that does not ask for block sizes: nbd-client never asks. If the minimum is not 1 the
+// sizes are sent unasked, and a misaligned request is answered with an error.
 void ServerHandshake::on_info_or_go() {
     const auto request = decode_info_request(std::span(element_).first(length_));
     if (!request) return put_error(OptionReply::err_invalid, malformed);
@@ -285,14 +289,15 @@ void ServerHandshake::on_info_or_go() {
     if (go) begin_transmission(request->name, offer);
 }
 
-// A second time changes nothing, and is no mistake.
+// Accepts a repeated request, which changes nothing.
 void ServerHandshake::on_structured_reply() {
     if (length_ != 0) return put_error(OptionReply::err_invalid, "STRUCTURED_REPLY takes no data");
     structured_replies_ = true;
     put_reply(OptionReply::ack);
 }
 
-// "Issuing this command replaces all previously-set metadata contexts (including when this command fails)".
+// Clears the selection first: "Issuing this command replaces all previously-set metadata contexts (including
+// when this command fails)".
 void ServerHandshake::on_meta_context() {
     const bool set = static_cast<Option>(option_) == Option::set_meta_context;
     if (set) allocation_of_.reset();
@@ -312,7 +317,7 @@ void ServerHandshake::on_meta_context() {
     put_reply(OptionReply::ack);
 }
 
-// Before the session, which it belongs to: the outcome is part of that one's answer.
+// Accepts the host only before the session; the outcome is part of the session's answer.
 void ServerHandshake::on_host() {
     if (claimed_ || host_)
         return put_error(OptionReply::err_invalid, "the host is named once, and before the session");
@@ -322,7 +327,7 @@ void ServerHandshake::on_host() {
     put_reply(OptionReply::ack);
 }
 
-// Once only, whatever became of the first: a connection has one place in one session.
+// Accepts a single session claim, even if the first failed: a connection has only one slot in one session.
 void ServerHandshake::on_session() {
     if (std::exchange(claimed_, true))
         return put_error(OptionReply::err_invalid, "the session was named already");
@@ -346,7 +351,7 @@ void ServerHandshake::begin_transmission(std::string_view name, const Offer& off
     offer_ = offer;
     offer_.flags = flags_of(offer);
     offer_.structured_replies = structured_replies_;
-    // "it referred to the same export name that was ultimately selected"
+    // Compares the names: "it referred to the same export name that was ultimately selected".
     offer_.block_status = allocation_of_ == name;
     export_name_ = name;
     state_ = State::transmission;
@@ -358,7 +363,7 @@ std::uint16_t ServerHandshake::flags_of(const Offer& offer) const noexcept {
     return static_cast<std::uint16_t>(offer.flags | flag_has_flags | negotiated);
 }
 
-// --- what we say ---
+// --- output ---
 
 void ServerHandshake::put(std::span<const std::uint8_t> bytes) {
     output_.insert(output_.end(), bytes.begin(), bytes.end());

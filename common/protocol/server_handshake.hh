@@ -1,7 +1,7 @@
-// The server's half of the fixed newstyle handshake, as a machine of bytes in and bytes out.
-// It holds at most one option at a time, at most a few KiB of it, and counts the options: a client cannot
-// make it grow. It asks for exactly the bytes that it is about to understand, so nothing that a client sends
-// early is taken too early.
+// The server's half of the fixed newstyle handshake, as a state machine: bytes in, bytes out. It holds at
+// most one option at a time, a few KiB of it, and limits the number of options: a client cannot make it grow.
+// It asks for exactly the bytes of the next element, so data that a client sends early is not consumed too
+// early.
 #pragma once
 
 #include <cstddef>
@@ -20,51 +20,49 @@
 
 namespace holdfast::nbd {
 
-// A refusal that the client is told.
+// An error reply for the client.
 struct Refusal {
-    OptionReply reply = OptionReply::err_unknown;  // one of the errors
+    OptionReply reply = OptionReply::err_unknown;  // an error code
     std::string text;                              // for a person; cut at longest_string
 };
 
-// What a client is told whose session was taken up.
+// Answer to a client whose session claim was accepted.
 struct ClaimAnswer {
-    Uuid boot_identity{};          // of this machine
+    Uuid boot_identity{};          // boot identity of the server machine
     std::string export_identity;   // at most longest_string, without a NUL
     std::uint32_t host_flags = 0;  // see session_option.hh; sent only to a client that named its host
 };
 
-// An export as its clients see it listed.
+// An export as listed to clients.
 struct ListedExport {
-    std::string name;         // as the configuration has it; 1 to longest_string bytes
-    std::string description;  // for a person, at most longest_string bytes; empty: none
+    std::string name;         // as configured; 1 to longest_string bytes
+    std::string description;  // for a person, at most longest_string bytes; may be empty
 
     bool operator==(const ListedExport&) const = default;
 };
 
 struct OfferedExport {
-    Offer
-        offer;  // what the handshake negotiates (structured replies and what comes with them) it adds itself
+    Offer offer;  // structured replies and their features are added by the handshake
     ListedExport listed;
 };
 
-// What the handshake asks of the server around it. Called from within receive(); may block (it opens
-// devices).
+// Server functions that the handshake needs. Called from within receive(); may block (opens devices).
 class ExportDirectory {
 public:
     virtual ~ExportDirectory() = default;
-    // Whether look(), claim() and open() refuse this name without waiting for anything.
+    // True if look(), claim() and open() refuse this name without blocking.
     [[nodiscard]] virtual bool is_refused_at_once(std::string_view /*name*/) { return false; }
-    // The exports that this client may know of, or why it may know none. That the default export of a port
-    // has the name "", too, is not listed.
+    // Returns the exports visible to this client, or the reason for showing none. The default export's alias
+    // "" is not listed.
     [[nodiscard]] virtual std::expected<std::vector<ListedExport>, Refusal> list() = 0;
-    // NBD_OPT_INFO, and the meta contexts: what the export would offer, without taking it into use.
+    // For NBD_OPT_INFO and the meta contexts: returns the export's offer without opening the export for use.
     [[nodiscard]] virtual std::expected<OfferedExport, Refusal> look(std::string_view name) = 0;
-    // The session option, at most once. Returns when the session's older connections to the export are
-    // fenced: nothing that they sent will touch it any more. The next open() of the same export belongs to
-    // the session. `host`: the client has named it; its older attachments are fenced, too.
+    // For the session option, at most once. Returns once the session's older connections to the export are
+    // fenced: nothing that they sent will reach the export any more. The next open() of the same export
+    // belongs to the session. `host`, if given: the host's older attachments are fenced, too.
     [[nodiscard]] virtual std::expected<ClaimAnswer, Refusal> claim(
         const SessionRequest& request, const std::optional<HostRequest>& host) = 0;
-    // NBD_OPT_GO and EXPORT_NAME: takes the export into use for this connection.
+    // For NBD_OPT_GO and EXPORT_NAME: opens the export for this connection.
     [[nodiscard]] virtual std::expected<OfferedExport, Refusal> open(std::string_view name) = 0;
 };
 
@@ -72,15 +70,15 @@ class ServerHandshake {
 public:
     enum class State : std::uint8_t {
         running,
-        transmission,  // after the output is sent, requests follow
-        ended,         // the client said ABORT: after the output is sent, close
-        failed,        // the client broke the protocol, or was refused by EXPORT_NAME: send the output, close
+        transmission,  // requests follow once the output is sent
+        ended,         // the client sent ABORT: close once the output is sent
+        failed,        // protocol error by the client, or EXPORT_NAME refused: send the output, then close
     };
 
-    // Whether receive() calls what may wait, or leaves that to proceed().
+    // Whether receive() makes calls that may block, or leaves them to proceed().
     enum class Calls : std::uint8_t { at_once, by_proceed };
 
-    // `directory` must outlive the machine.
+    // `directory` must outlive the handshake.
     explicit ServerHandshake(ExportDirectory& directory, Calls calls = Calls::at_once);
 
     [[nodiscard]] std::span<const std::uint8_t> output() const noexcept;
@@ -88,8 +86,8 @@ public:
     [[nodiscard]] std::size_t wanted() const noexcept;
     void receive(std::span<const std::uint8_t> bytes);
 
-    // With Calls::by_proceed: an option has come whole that asks for this export, and nothing more is wanted
-    // before proceed(), which may block.
+    // With Calls::by_proceed: set when a complete option asks for this export; wanted() is then 0 until
+    // proceed(), which may block.
     [[nodiscard]] const std::optional<std::string>& waits_for() const noexcept { return waits_for_; }
     void proceed();
 
@@ -97,18 +95,18 @@ public:
     // Valid in transmission.
     [[nodiscard]] const Offer& offer() const noexcept { return offer_; }
     [[nodiscard]] const std::string& export_name() const noexcept { return export_name_; }
-    // Valid when failed: why, for the log.
+    // Reason for the log; valid when failed.
     [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
 
 private:
-    // What the next bytes are: an element is collected whole, understood, and followed by another.
+    // Kind of the element being read. Each element is collected whole, then processed, and selects the next.
     enum class Step : std::uint8_t {
         client_flags,
         option_head,
-        option_data,     // of an option that we understand
-        option_skipped,  // the data of any other: counted off, not kept
+        option_data,     // data of a known option
+        option_skipped,  // data of an unknown option: counted, not kept
     };
-    // No option that we understand is longer: a name and some information requests or queries.
+    // Longest data of a known option: a name and some information requests or queries.
     static constexpr std::size_t longest_kept = 8 << 10;
 
     void expect(Step step, std::size_t length);
@@ -146,17 +144,17 @@ private:
     std::string reason_;
 
     Step step_ = Step::client_flags;
-    std::size_t need_ = sizeof(be32);    // the length of the element
-    std::size_t have_ = 0;               // how much of it is here
+    std::size_t need_ = sizeof(be32);    // length of the element
+    std::size_t have_ = 0;               // bytes of the element received
     std::vector<std::uint8_t> element_;  // longest_kept bytes, allocated once
-    std::uint32_t option_ = 0;           // the option that is being read, as it came
-    std::uint32_t length_ = 0;           // of its data
-    unsigned options_ = 0;               // how many came
+    std::uint32_t option_ = 0;           // code of the current option, as received
+    std::uint32_t length_ = 0;           // length of the option's data
+    unsigned options_ = 0;               // number of options received
     bool no_zeroes_ = false;
-    bool claimed_ = false;             // the session option has come
-    std::optional<HostRequest> host_;  // the host option has come
+    bool claimed_ = false;             // the session option was received
+    std::optional<HostRequest> host_;  // set once the host option was received
     bool structured_replies_ = false;
-    std::optional<std::string> allocation_of_;  // the export for which base:allocation is selected
+    std::optional<std::string> allocation_of_;  // export for which base:allocation is selected
 
     std::vector<std::uint8_t> output_;
     std::size_t sent_ = 0;

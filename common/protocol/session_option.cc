@@ -1,6 +1,6 @@
-// Holdfast's private options and their answers: a fixed head, and a text that takes the rest of the data, or
-// bytes of a later version.
-// Pure copying between bytes and structs; what a session means is the server's business.
+// Holdfast's private options and their answers: a fixed head, followed by a text that fills the rest of the
+// data, or by bytes of a later version. Only copies between bytes and structs; the server interprets
+// sessions.
 #include "common/protocol/session_option.hh"
 
 #include <algorithm>
@@ -50,7 +50,7 @@ std::optional<std::size_t> put(const Head& head, std::string_view text,
     return sizeof head + text.size();
 }
 
-// The text behind a head of `head` bytes; nullopt where the data is malformed.
+// Returns the text after a head of `head` bytes; nullopt if the data is malformed.
 std::optional<std::string_view> text_behind(std::size_t head, std::span<const std::uint8_t> data) noexcept {
     if (data.size() < head) return std::nullopt;
     const auto rest = data.subspan(head);

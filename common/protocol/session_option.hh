@@ -1,37 +1,37 @@
-// Holdfast's private options: who is connecting (session, slot, generation; host, boot, attachment), and to
-// what (boot identity, export identity). With them a server fences a client's older connections before it
-// lets the newer one begin. A fenced connection is cut off, its unread requests are thrown away, and its
-// requests that are with the disk are awaited before the newer claim gets its ACK.
+// Holdfast's private options: they identify the client (session, slot, generation; host, boot, attachment)
+// and the server side (boot identity, export identity). A server uses them to fence a client's older
+// connections before the newer connection starts. A fenced connection is closed, its unread requests are
+// discarded, and its requests already submitted to the disk are awaited before the newer claim gets its ACK.
 //
-// HF 1, `session` (0x48460001): a place in a session. Sent once, after STARTTLS and before GO. The answer is
-// a reply of type 0x48460001 and then, only to a client that has sent HF 3, a reply of type 0x48460003, then
-// ACK. HF 3, `host` (0x48460003): the machine and device behind the session. Sent once, before HF 1, for
-// writable use only. The answer is ACK alone: the outcome follows with the answer to HF 1. Data: 16 bytes
-// host identity, 16 bytes boot ID of the client's machine, u64 attachment number, u32 flags (none is defined
-// yet, send 0). The attachment number increases from attachment to attachment within one boot, and stays over
-// reconnects and takeovers. Answer in HF 1: u32 flags. Both may grow at their end; a decoder ignores bytes
-// that follow.
+// HF 1, `session` (0x48460001): a slot in a session. Sent once, after STARTTLS and before GO. The answer is a
+// reply of type 0x48460001, then a reply of type 0x48460003 (only to a client that has sent HF 3), then ACK.
+// HF 3, `host` (0x48460003): the machine and device behind the session. Sent once, before HF 1, for writable
+// use only. The answer is ACK alone; the outcome follows in the answer to HF 1. Data: 16 bytes host identity,
+// 16 bytes boot ID of the client's machine, u64 attachment number, u32 flags (none defined yet, send 0). The
+// attachment number increases with each attachment within a boot, and is kept over reconnects and takeovers.
+// Answer in HF 1: u32 flags. Later versions may append fields to both; a decoder ignores trailing bytes.
 //
-// Guaranteed after the ACK of HF 1, as long as the server machine has not been exchanged:
-// - Nothing that an older connection of the session (same slot and export, lower generation) has sent is
-//   applied to the disk any more. A claim with a generation that is not higher is refused (ERR_POLICY).
-// - With `host_fenced` in the answer: the same for every connection to that disk, under any export's name, of
-//   another session of the same host identity that is older: same boot and a lower attachment number, or
-//   another boot whose connection is gone or silent. Such a session is superseded and cannot come back: a
-//   claim of the same boot with a lower number, or of a boot that was superseded, is refused (ERR_POLICY),
-//   also if a server that hung takes the old handshake up late.
-// - Two live machines with one host identity (cloned machine-id and no DMI UUID) do not fence each other in
-//   turns: the second claim is refused for as long as the first machine's connection is proven alive.
+// Guaranteed after the ACK of HF 1, as long as the server machine is not replaced:
+// - Nothing sent by an older connection of the session (same slot and export, lower generation) is applied to
+//   the disk any more. A claim whose generation is not higher is refused (ERR_POLICY).
+// - With `host_fenced` in the answer: the same for every connection to that disk, under any export name, of
+//   an older session of the same host identity: same boot and a lower attachment number, or another boot
+//   whose connection is closed or silent. Such a session is superseded permanently: a claim of the same boot
+//   with a lower number, or of a superseded boot, is refused (ERR_POLICY), even if a server that hung
+//   processes the old handshake late.
+// - Two live machines with the same host identity (cloned machine-id and no DMI UUID) do not fence each other
+//   in turns: the second claim is refused for as long as the first machine's connection is proven alive.
+//
 // Not guaranteed:
-// - Anything across two server machines, also with a replicated disk: a claim at one fences nothing at the
-//   other. The boot identity in the answer tells server machines apart.
+// - Anything across two server machines, even with a replicated disk: a claim at the first fences nothing at
+//   the second. The boot identity in the answer distinguishes server machines.
 // - Anything about connections that claim no session, read-only exports (their readers neither fence nor are
 //   fenced), and, without HF 3, earlier attachments.
-// - Earlier attachments of the same machine under another device number or, over a reset, by a machine whose
-//   identity has changed: the host identity is made of machine and device.
-// - Memory over a restart of the server process: the old connections end with the process, but a superseded
-//   session is then known as such only once its successor has claimed again. The sessions and hosts used last
-//   are remembered, 1024 an export.
+// - Earlier attachments of the same machine under another device number or, across a reset, by a machine
+//   whose identity has changed: the host identity is derived from machine and device.
+// - Memory across a restart of the server process: the old connections end with the process, but a superseded
+//   session is recognized only once its successor has claimed again. The most recently used sessions and
+//   hosts are remembered, 1024 per export.
 #pragma once
 
 #include <array>
@@ -58,10 +58,10 @@ struct SessionAnswer {
     std::string_view export_identity;  // UTF-8; points into the decoded bytes
 };
 
-// Machine and device of a client; valid for writable use only.
+// Machine and device of a client; sent for writable use only.
 struct HostRequest {
-    Uuid host{};  // identity of machine and device: the same over reboots, different from machine to machine
-    Uuid boot{};  // of the client's machine
+    Uuid host{};  // identity of machine and device: constant across reboots, unique to the machine
+    Uuid boot{};  // boot ID of the client's machine
     std::uint64_t attachment = 0;  // increases within one boot
     std::uint32_t flags = 0;       // none is defined yet
 
@@ -79,18 +79,18 @@ struct HostAnswer {
     bool operator==(const HostAnswer&) const = default;
 };
 
-// Of the data, without the heads of option and reply.
+// Sizes of the data, without the heads of option and reply.
 inline constexpr std::size_t longest_session_request = sizeof(Uuid) + 8 + longest_string;
 inline constexpr std::size_t longest_session_answer = sizeof(Uuid) + longest_string;
-// What this version writes; a later one may write more, up to longest_host_answer.
+// Sizes written by this version; a later version may write more, up to longest_host_answer.
 inline constexpr std::size_t host_request_size = 2 * sizeof(Uuid) + 12;
 inline constexpr std::size_t host_answer_size = 4;
 inline constexpr std::size_t longest_host_answer = 256;
 
-// The data of the options and of the replies, without their heads. Encoding writes into `out` and returns the
-// number of bytes, or nullopt where they do not fit, or a text is over longest_string or has a NUL. Decoding
-// gives nullopt for malformed data: too short, too long, a NUL in the text. Host request and answer may be
-// longer than known here.
+// Encode and decode the data of options and replies, without their heads. Encoding writes into `out` and
+// returns the number of bytes, or nullopt if the data does not fit, or a text is longer than longest_string
+// or contains a NUL. Decoding returns nullopt for malformed data: too short, too long, a NUL in the text.
+// Host request and answer may be longer than this version knows.
 [[nodiscard]] std::optional<std::size_t> encode(const SessionRequest& request,
                                                 std::span<std::uint8_t> out) noexcept;
 [[nodiscard]] std::optional<std::size_t> encode(const SessionAnswer& answer,

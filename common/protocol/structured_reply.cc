@@ -1,5 +1,5 @@
-// Chunks to the wire. What a chunk's length counts, the specification says with each type; here every type is
-// a struct, and the length is what the struct has behind the head.
+// Encodes chunks. The specification defines for each type which bytes a chunk's length counts; here every
+// type is a struct, and the length is the struct's size after the head.
 #include "common/protocol/structured_reply.hh"
 
 #include <algorithm>
@@ -13,7 +13,7 @@ WireChunk head(Chunk type, const Request& request, std::size_t payload, bool las
             static_cast<std::uint16_t>(type), request.cookie, static_cast<std::uint32_t>(payload)};
 }
 
-// The payload of a chunk that is written as one struct.
+// Payload size of a chunk that is written as a single struct.
 template <WireStruct T>
 constexpr std::size_t payload_of = sizeof(T) - sizeof(WireChunk);
 
@@ -21,7 +21,7 @@ bool is_read(const Request& request) noexcept {
     return request.command == static_cast<std::uint16_t>(Command::read);
 }
 
-// `more`: how many bytes follow the text.
+// `more`: number of bytes after the text.
 ReplyHead error_chunk(Chunk type, const Request& request, ErrorCode error, std::string_view text,
                       std::size_t more) noexcept {
     text = text.substr(0, longest_error_text);

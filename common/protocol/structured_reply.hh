@@ -1,6 +1,5 @@
-// How a server's replies begin: simple replies, or the chunks of structured ones where the client asked for
-// them ("Structured reply chunk message"). What follows such a beginning is the data of a read, and nothing
-// else.
+// Heads of a server's replies: simple replies, or chunks of structured replies for clients that negotiated
+// them ("Structured reply chunk message"). Only the data of a read follows such a head.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +15,7 @@
 
 namespace holdfast::nbd {
 
-// What an error chunk says for a person, in bytes at most.
+// Maximum length in bytes of an error chunk's message.
 inline constexpr std::size_t longest_error_text = 80;
 
 // Bytes in front of a read's data, or a whole reply without data.
@@ -30,7 +29,7 @@ public:
         std::memcpy(bytes_.data(), &wire, sizeof wire);
     }
 
-    // What follows. There is room for it.
+    // Appends bytes. The caller ensures that they fit.
     void add(std::span<const std::uint8_t> bytes) noexcept {
         std::ranges::copy(bytes, bytes_.begin() + static_cast<std::ptrdiff_t>(size_));
         size_ += bytes.size();
@@ -48,46 +47,46 @@ private:
 
 // --- whole replies ---
 
-// To a request that was carried out and has no data to send: a simple reply, which is valid always, but to a
-// read of nothing from a client with structured replies.
+// Reply to a successful request without data: a simple reply, which is always valid, except for a read of
+// length zero from a client with structured replies.
 [[nodiscard]] ReplyHead success_reply(const Request& request, const Offer& offer) noexcept;
-// To a request that was not, with `error` not none. The only reply, or the last chunk of one. `text`: for a
-// person, cut at longest_error_text; simple replies have none.
+// Reply to a failed request; `error` is not none. The only reply, or the last chunk of a reply. `text` is for
+// a person, cut at longest_error_text; simple replies omit it.
 [[nodiscard]] ReplyHead error_reply(const Request& request, ErrorCode error, const Offer& offer,
                                     std::string_view text) noexcept;
-// To a read that was answered with data up to `offset` and fails there. Only with structured replies.
+// Error chunk of a read that returned data up to `offset` and failed there. Only with structured replies.
 [[nodiscard]] ReplyHead error_reply_at(const Request& request, ErrorCode error, std::uint64_t offset,
                                        std::string_view text) noexcept;
 
-// Whether offset and length are whole blocks of the offer's minimum.
+// True if offset and length are multiples of the offer's minimum block size.
 [[nodiscard]] bool is_aligned(const Request& request, const Offer& offer) noexcept;
-// Why judge() refused it with this error, for an error chunk and for the log.
+// Explains the refusal by judge() with this error, for an error chunk and for the log.
 [[nodiscard]] std::string_view reason_of_refusal(const Request& request, const Offer& offer,
                                                  ErrorCode error) noexcept;
 
 // --- reads ---
 
-// Whether a read may be answered by more than one chunk, and by holes.
+// True if a read may be answered by several chunks, and by holes.
 [[nodiscard]] bool may_fragment(const Request& request, const Offer& offer) noexcept;
-// Before all of the data of a read that is answered in one piece, which is not empty.
+// Head of the data of a read that is answered in a single piece and is not empty.
 [[nodiscard]] ReplyHead data_reply(const Request& request, const Offer& offer) noexcept;
-// How long that will be.
+// Size of that head.
 [[nodiscard]] std::size_t size_of_data_reply(const Offer& offer) noexcept;
 
-// A part of a read, within it and not empty. Only with structured replies.
+// A part of a read, within the read and not empty. Only with structured replies.
 struct Part {
     std::uint64_t offset = 0;
     std::uint32_t length = 0;
-    bool last = false;  // its end is the end of the reply
+    bool last = false;  // ends the reply
 };
-// Before the data of the part.
+// Head of the data of a part.
 [[nodiscard]] ReplyHead data_chunk(const Request& request, const Part& part) noexcept;
-// Instead of them: they are all zeroes.
+// Chunk sent instead of a part's data if the data is all zeroes.
 [[nodiscard]] ReplyHead hole_chunk(const Request& request, const Part& part) noexcept;
 
 // --- block status ---
 
-// "base:allocation" of an extent; they follow one another from the offset of the request on.
+// "base:allocation" of an extent; extents are consecutive, starting at the request's offset.
 struct StatusExtent {
     std::uint32_t length = 0;  // not 0
     std::uint32_t state = 0;   // state_hole, state_zero
@@ -95,12 +94,13 @@ struct StatusExtent {
     bool operator==(const StatusExtent&) const = default;
 };
 
-// What an answer holds at most, whatever the client asks.
+// Maximum number of extents in an answer, regardless of the request.
 inline constexpr std::size_t most_extents = 512;
 inline constexpr std::size_t longest_status_reply =
     sizeof(WireStatusChunk) + most_extents * sizeof(WireStatusExtent);
 
-// The whole reply, in the first bytes of `out`; returns them. `extents` has 1 to most_extents.
+// Encodes the whole reply at the start of `out` and returns its bytes. `extents` has 1 to most_extents
+// elements.
 [[nodiscard]] std::span<const std::uint8_t> encode_status_reply(
     const Request& request, std::span<const StatusExtent> extents,
     std::span<std::uint8_t, longest_status_reply> out) noexcept;

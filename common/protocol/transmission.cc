@@ -1,5 +1,5 @@
-// Requests and simple replies: to and from the wire, and the judgement of a request before anything is done
-// for it. Only numbers here, so that every edge of every check can be tested without a device.
+// Encodes and decodes requests and simple replies, and judges a request before it is executed. Only numbers
+// here, so that every edge of every check can be tested without a device.
 #include "common/protocol/transmission.hh"
 
 #include <algorithm>
@@ -26,18 +26,18 @@ ErrorCode error_from_wire(std::uint32_t value) noexcept {
     return ErrorCode::einval;
 }
 
-// What the specification says of one command.
+// Rules of the specification for a command.
 struct CommandRules {
-    std::uint16_t needs;   // the transmission flag that offers it; 0: always there
-    std::uint16_t flags;   // command flags that go with it, FUA apart
+    std::uint16_t needs;   // transmission flag that offers the command; 0: always available
+    std::uint16_t flags;   // valid command flags, except FUA
     bool modifies;         // EPERM on a read-only export
     bool held_to_maximum;  // the maximum block size applies
     ErrorCode beyond_the_end;
 };
 
-// A client may trim more than the maximum block size. Zeroes it should not, but Linux, which is never told
-// that maximum, asks for up to 4 GiB at a time and would turn EINVAL into an I/O error. Both carry no data
-// and are cheap at any length.
+// Allows trim above the maximum block size, as the specification does. Zeroes should respect that maximum,
+// but Linux, which does not learn the maximum, sends up to 4 GiB at a time and would turn EINVAL into an I/O
+// error. Both carry no data and are cheap at any length.
 constexpr CommandRules read_rules{0, cmd_flag_df, false, true, ErrorCode::einval};
 constexpr CommandRules write_rules{0, 0, true, true, ErrorCode::enospc};
 constexpr CommandRules trim_rules{flag_send_trim, 0, true, false, ErrorCode::einval};
@@ -46,7 +46,7 @@ constexpr CommandRules zeroes_rules{flag_send_write_zeroes, cmd_flag_no_hole | c
                                     false, ErrorCode::enospc};
 constexpr CommandRules status_rules{0, cmd_flag_req_one, false, false, ErrorCode::einval};
 
-// Flags that are valid only where the handshake offered them; FUA goes with every command.
+// Checks the flags; some are valid only if the handshake offered them. FUA goes with every command.
 bool flags_allowed(std::uint16_t flags, std::uint16_t of_command, std::uint16_t offered) noexcept {
     std::uint32_t allowed = of_command;
     if (!(offered & flag_send_df)) allowed &= ~std::uint32_t{cmd_flag_df};
@@ -57,7 +57,7 @@ bool flags_allowed(std::uint16_t flags, std::uint16_t of_command, std::uint16_t 
 
 bool has_flags(const Offer& offer, std::uint16_t flags) noexcept { return (offer.flags & flags) == flags; }
 
-// The error of a command that names a range, or none.
+// Returns the error of a command that names a range, or none.
 ErrorCode check_range(const Request& request, const Offer& offer, const CommandRules& rules) noexcept {
     if (rules.modifies && has_flags(offer, flag_read_only)) return ErrorCode::eperm;
     if (!has_flags(offer, rules.needs)) return ErrorCode::einval;
@@ -71,7 +71,7 @@ ErrorCode check_range(const Request& request, const Offer& offer, const CommandR
     return ErrorCode::none;
 }
 
-// An answer has at least one extent, and no extent is empty.
+// Refuses a length of zero: an answer has at least one extent, and no extent is empty.
 ErrorCode check_block_status(const Request& request, const Offer& offer) noexcept {
     if (!offer.block_status || request.length == 0) return ErrorCode::einval;
     return check_range(request, offer, status_rules);
@@ -98,8 +98,8 @@ ErrorCode check(const Request& request, const Offer& offer) noexcept {
     return ErrorCode::einval;
 }
 
-// Beyond this a payload is not read just to answer EINVAL. 32 MiB is what every client may send without being
-// taken for an attack, so twice that leaves room for one that is only a little too large.
+// Maximum payload to read only to answer EINVAL. A client may always send 32 MiB, so twice that value leaves
+// room for a slightly oversized request.
 std::uint64_t longest_skip(const Offer& offer) noexcept {
     return 2 * std::uint64_t{std::max(largest_payload, offer.block_sizes.maximum)};
 }
@@ -147,7 +147,8 @@ ErrorCode error_from_errno(int code) noexcept {
         case ENOSPC:
         case EDQUOT:
         case EFBIG: return ErrorCode::enospc;
-        // ENOTSUP and EOVERFLOW on the wire are for fast zeroes and for reads with DF that are too long.
+        // ENOTSUP and EOVERFLOW are reserved on the wire for fast zeroes and for reads with DF that are too
+        // long.
         case EINVAL:
         case EOPNOTSUPP:
         case EOVERFLOW: return ErrorCode::einval;

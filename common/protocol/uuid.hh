@@ -13,7 +13,7 @@ namespace holdfast::nbd {
 
 using Uuid = std::array<std::uint8_t, 16>;
 
-// 32 lower case digits without dashes. Allocates nothing.
+// Returns 32 lower case digits without dashes. Allocates nothing.
 [[nodiscard]] inline FixedText<32> digits_of(const Uuid& uuid) {
     FixedText<32> text;
     for (const std::uint8_t byte : uuid) text.add("{:02x}", static_cast<unsigned>(byte));

@@ -1,6 +1,5 @@
-// Big-endian integers and the structs of the wire. The only place where the byte order is known.
-// A struct here has the size and the order of its bytes on the wire, and is copied in and out of buffers
-// whole.
+// Big-endian integers and the structs of the wire format. No other file handles byte order. A struct here has
+// the size and byte order of the wire, and is copied in and out of buffers whole.
 #pragma once
 
 #include <array>
@@ -16,7 +15,7 @@
 
 namespace holdfast::nbd {
 
-// An unsigned integer stored big-endian, with no alignment of its own.
+// An unsigned integer stored big-endian, with alignment 1.
 template <std::unsigned_integral T>
 class BigEndian {
 public:
@@ -39,14 +38,14 @@ using be16 = BigEndian<std::uint16_t>;
 using be32 = BigEndian<std::uint32_t>;
 using be64 = BigEndian<std::uint64_t>;
 
-struct WireGreeting {  // "Newstyle negotiation": what the server sends first
+struct WireGreeting {  // "Newstyle negotiation": the first bytes from the server
     be64 nbdmagic;
     be64 ihaveopt;
     be16 handshake_flags;
 };
 static_assert(sizeof(WireGreeting) == 18);
 
-struct WireOption {  // the head of every option that a client sends
+struct WireOption {  // head of every option from a client
     be64 ihaveopt;
     be32 option;
     be32 length;
@@ -61,7 +60,7 @@ struct WireOptionReply {
 };
 static_assert(sizeof(WireOptionReply) == 20);
 
-struct WireExportReply {  // the answer to NBD_OPT_EXPORT_NAME, followed by 124 zeroes unless both said
+struct WireExportReply {  // answer to NBD_OPT_EXPORT_NAME, followed by 124 zeroes unless both sides set
                           // NO_ZEROES
     be64 size;
     be16 flags;
@@ -101,7 +100,7 @@ struct WireSimpleReply {
 };
 static_assert(sizeof(WireSimpleReply) == 16);
 
-struct WireChunk {  // the head of every chunk of a structured reply
+struct WireChunk {  // head of every chunk of a structured reply
     be32 magic;
     be16 flags;
     be16 type;
@@ -130,7 +129,7 @@ struct WireErrorChunk {
 };
 static_assert(sizeof(WireErrorChunk) == 26);
 
-struct WireErrorOffsetChunk {  // without a message, which would stand before the offset
+struct WireErrorOffsetChunk {  // without a message, which would precede the offset
     WireChunk head;
     be32 error;
     be16 message_length;
@@ -153,7 +152,7 @@ static_assert(sizeof(WireStatusExtent) == 8);
 template <class T>
 concept WireStruct = std::is_trivially_copyable_v<T> && alignof(T) == 1;
 
-// The caller has checked that `bytes` holds at least sizeof(T).
+// Copies a wire struct from `bytes`; the caller ensures at least sizeof(T) bytes.
 template <WireStruct T>
 [[nodiscard]] T load(std::span<const std::uint8_t> bytes) noexcept {
     T value;
@@ -161,7 +160,7 @@ template <WireStruct T>
     return value;
 }
 
-// The bytes of a wire struct, for as long as the struct lives.
+// Returns the bytes of a wire struct, valid for the struct's lifetime.
 template <WireStruct T>
 [[nodiscard]] std::span<const std::uint8_t, sizeof(T)> bytes_of(const T& value) noexcept {
     return std::span<const std::uint8_t, sizeof(T)>(reinterpret_cast<const std::uint8_t*>(&value), sizeof(T));

@@ -1,4 +1,4 @@
-// Text of bounded length in place: what a daemon says that may not allocate. What does not fit is cut.
+// Bounded text stored in place, for a daemon that may not allocate. Longer text is truncated.
 #pragma once
 
 #include <fmt/format.h>
@@ -20,7 +20,8 @@ public:
     FixedText(const char* text) noexcept { append(text); }         // NOLINT(google-explicit-constructor)
     FixedText(const std::string& text) noexcept { append(text); }  // NOLINT(google-explicit-constructor)
 
-    // fmt allocates nothing here, as long as nothing is a floating-point number or wider than a line.
+    // Formats with fmt, which allocates nothing here as long as no argument is a floating-point number or
+    // wider than a line.
     template <class... Arguments>
     [[nodiscard]] static FixedText of(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
         FixedText text;
@@ -43,7 +44,7 @@ public:
     [[nodiscard]] std::string_view view() const noexcept { return {data_.data(), length_}; }
     operator std::string_view() const noexcept { return view(); }  // NOLINT(google-explicit-constructor)
     [[nodiscard]] bool empty() const noexcept { return length_ == 0; }
-    // Something was cut, or would be by one more byte.
+    // True if text was truncated, or the next byte would be.
     [[nodiscard]] bool full() const noexcept { return length_ == Capacity; }
 
     template <std::size_t Other>
@@ -58,7 +59,7 @@ private:
     std::size_t length_ = 0;
 };
 
-// One line for the log or for a person.
+// A line for the log or for a person.
 using LineText = FixedText<512>;
 
 }  // namespace holdfast

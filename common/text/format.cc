@@ -1,7 +1,7 @@
-// The compiled part of libfmt, as an object of ours: Debian ships that library only as a shared one, which no
-// initramfs has. It is what libfmt's own src/format.cc is, for char alone. Without a locale
-// (FMT_STATIC_THOUSANDS_SEPARATOR, set for every file by the Makefile), since std::locale would be half of
-// the client.
+// The compiled part of libfmt, built here because Debian ships that library only as a shared library, which
+// no initramfs has. Same as libfmt's own src/format.cc, for char only. Built without a locale
+// (FMT_STATIC_THOUSANDS_SEPARATOR, set for every file by the Makefile), because std::locale would be half of
+// the client's size.
 
 #include <fmt/format-inl.h>
 

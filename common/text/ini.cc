@@ -1,4 +1,4 @@
-// The grammar is GKeyFile's, which nbd-server reads its configuration with, less its translations and lists.
+// Implements the grammar of GKeyFile (nbd-server's configuration parser), without translations and lists.
 
 #include "common/text/ini.hh"
 
@@ -13,7 +13,7 @@
 namespace holdfast {
 namespace {
 
-// False for an escape that GKeyFile does not know.
+// Returns false for an escape that GKeyFile does not know.
 bool unescape(std::string_view text, std::string& out) {
     struct Escape {
         char letter, meaning;
@@ -33,7 +33,7 @@ bool unescape(std::string_view text, std::string& out) {
     return true;
 }
 
-// What stands in the file, for a message: a file may hold what a terminal would obey.
+// Returns text from the file for a message, with characters that a terminal would interpret escaped.
 std::string shown(std::string_view text) {
     constexpr std::size_t longest = 100;
     std::string words;
@@ -75,7 +75,7 @@ private:
                 "only the section's name in brackets may stand on this line; comments have lines of their "
                 "own");
         }
-        // A section is opened all the same, so that its keys are not taken for keys of the one before.
+        // Opens a section even after an error, so that its keys are not assigned to the previous section.
         const std::string_view name = text.substr(1, close == std::string_view::npos ? close : close - 1);
         sections_.push_back({std::string(name), place(), {}});
     }

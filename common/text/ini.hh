@@ -1,8 +1,7 @@
-// Splits the text of a configuration file into sections, keys and values, each with its line.
-// A scanner of our own and not libinih, whose Debian build takes an indented line for the continuation of the
-// one above (nbd-server's own example indents every key), cuts lines at 200 bytes and values at " ;", passes
-// over empty sections and tells its caller no line numbers: with it, the classic files would be misread and
-// mistakes could not be placed.
+// Splits a configuration file's text into sections, keys and values, each with its line number. Holdfast has
+// its own scanner because Debian's build of libinih takes an indented line as the continuation of the line
+// above (nbd-server's own example indents every key), cuts lines at 200 bytes and values at " ;", skips empty
+// sections and reports no line numbers: classic files would be misread, and errors could not be located.
 #pragma once
 
 #include <string>
@@ -11,7 +10,7 @@
 
 namespace holdfast {
 
-// Where something stands. Line 0 means the file (or the command line) as a whole.
+// A position in the configuration. Line 0 means the whole file or the command line.
 struct Place {
     std::string file;
     unsigned line = 0;
@@ -22,7 +21,7 @@ struct Place {
 // "FILE:LINE" or "FILE".
 [[nodiscard]] std::string to_string(const Place& place);
 
-// Something to tell the administrator about a place in the configuration.
+// A message for the administrator about a position in the configuration.
 struct Remark {
     Place place;
     std::string text;
@@ -35,7 +34,8 @@ struct Remark {
 
 struct IniEntry {
     std::string key;
-    std::string value;  // without the white space around it; GKeyFile's escapes (\s \t \n \r \\) undone
+    std::string value;  // surrounding white space removed; GKeyFile's escapes (\s \t
+                        //  \r \\) decoded
     Place place;
 };
 
@@ -45,8 +45,9 @@ struct IniSection {
     std::vector<IniEntry> entries;
 };
 
-// The sections in their order. Lines that are neither section, key nor comment are reported in `errors`.
-// `first_section` names the sections that a key without one may have been meant for: "[generic] or [EXPORT]".
+// Returns the sections in file order. Lines that are neither section, key nor comment are reported in
+// `errors`. `first_section` names the sections suggested for a key outside any section: "[generic] or
+// [EXPORT]".
 [[nodiscard]] std::vector<IniSection> scan_ini(std::string_view file, std::string_view text,
                                                std::string_view first_section, std::vector<Remark>& errors);
 

@@ -1,4 +1,4 @@
-// JSON escapes UTF-16 code units, so that a code point beyond U+FFFF takes two escapes.
+// JSON escapes UTF-16 code units, so a code point above U+FFFF takes two escapes.
 
 #include "common/text/json.hh"
 

@@ -1,4 +1,4 @@
-// JSON strings, as status reports and lists print them: for programs, and on terminals.
+// Writes JSON strings for status reports and lists, read by programs and shown on terminals.
 #pragma once
 
 #include <string>
@@ -6,8 +6,8 @@
 
 namespace holdfast {
 
-// The text as a JSON string with its quotes. Characters that do not show themselves (utf8.hh) are escaped,
-// and a byte that is no UTF-8 becomes U+FFFD.
+// Returns the text as a quoted JSON string. Hidden characters (utf8.hh) are escaped; an invalid UTF-8 byte
+// becomes U+FFFD.
 [[nodiscard]] std::string json_string(std::string_view text);
 
 }  // namespace holdfast

@@ -1,4 +1,4 @@
-// Numbers in text.
+// Reads numbers from text.
 #pragma once
 
 #include <charconv>
@@ -8,7 +8,7 @@
 
 namespace holdfast {
 
-// A word that is a decimal number and nothing else.
+// Reads a word that is entirely a decimal number.
 template <std::integral T>
 [[nodiscard]] std::optional<T> number_of(std::string_view word) {
     T value = 0;

@@ -10,10 +10,10 @@ namespace holdfast {
 
 struct Counted {
     std::uint64_t count;
-    std::string_view noun;  // in the singular; its plural has an s
+    std::string_view noun;  // in the singular; the plural adds an s
 };
 
-// For fmt, which writes it without an allocation.
+// Formatted by fmt without an allocation.
 [[nodiscard]] constexpr Counted counted(std::uint64_t count, std::string_view noun) noexcept {
     return {count, noun};
 }

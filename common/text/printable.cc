@@ -1,4 +1,4 @@
-// Whole characters are kept or escaped; a byte that is no UTF-8 is escaped alone.
+// Keeps or escapes whole characters; an invalid UTF-8 byte is escaped alone.
 
 #include "common/text/printable.hh"
 

@@ -1,4 +1,4 @@
-// Words of a person or of the network in a message. Pure.
+// Makes words from a person or from the network safe for messages. Pure.
 #pragma once
 
 #include <string>
@@ -6,8 +6,8 @@
 
 namespace holdfast {
 
-// The word as a terminal may show it: characters that do not show themselves (utf8.hh) as \xNN, and a very
-// long word cut short.
+// Returns the word in a form safe for terminals: hidden characters (utf8.hh) as \xNN; a very long word is
+// truncated.
 [[nodiscard]] std::string printable(std::string_view word);
 
 }  // namespace holdfast

@@ -1,4 +1,4 @@
-// As FIPS 180-4 spells it, for texts of a line or two: clarity over speed.
+// Follows FIPS 180-4 literally, for texts of a line or two: clarity over speed.
 
 #include "common/text/sha256.hh"
 
@@ -55,7 +55,7 @@ void add_block(State& state, std::string_view block) {
 std::array<std::uint8_t, 32> sha256(std::string_view text) {
     State state{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    // A one bit, zeroes, and the length in bits fill the last block.
+    // Pads the last block: a 1 bit, zeroes, and the length in bits.
     std::string padded(text);
     padded += '\x80';
     while (padded.size() % block_size != block_size - 8) padded += '\0';

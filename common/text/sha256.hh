@@ -1,4 +1,4 @@
-// SHA-256 (FIPS 180-4), for names that must not reveal what they are made of.
+// SHA-256 (FIPS 180-4), for names that must not reveal their source data.
 #pragma once
 
 #include <array>

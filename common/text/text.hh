@@ -1,4 +1,4 @@
-// Taking text apart: lines, words, white space.
+// Splits text into lines and words and trims white space.
 #pragma once
 
 #include <algorithm>
@@ -14,8 +14,8 @@ inline constexpr std::string_view white_space = " \t\r\f\v";
     return text.substr(first, text.find_last_not_of(white_space) - first + 1);
 }
 
-// Removes and returns what stands before the first `separator`, and the separator. All of it where there is
-// none.
+// Removes the text up to and including the first `separator` and returns the text before the separator; takes
+// all of `rest` if there is no separator.
 inline std::string_view take_until(std::string_view& rest, char separator) {
     const std::size_t end = std::min(rest.find(separator), rest.size());
     const std::string_view taken = rest.substr(0, end);

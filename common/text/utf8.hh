@@ -1,5 +1,5 @@
-// What of a text from the network is a character that may be shown: names come from servers, and a terminal
-// obeys more than letters, and a person reads less than there is. Pure.
+// Decides which characters of text from the network may be shown. Names come from servers; a terminal
+// interprets control characters, and hidden characters mislead a reader. Pure.
 #pragma once
 
 #include <cstddef>
@@ -7,8 +7,8 @@
 
 namespace holdfast {
 
-// The length of the UTF-8 sequence that starts `text`, 0 where none does: also for one that is longer than it
-// need be, a surrogate, and what is beyond the last code point (RFC 3629). `text` is not empty.
+// Returns the length of the UTF-8 sequence at the start of `text`, or 0 if the sequence is invalid: overlong,
+// a surrogate, or above the last code point (RFC 3629). `text` is not empty.
 [[nodiscard]] constexpr std::size_t utf8_length(std::string_view text) noexcept {
     const auto byte = [&](std::size_t at) {
         return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U;
@@ -25,7 +25,7 @@ namespace holdfast {
     return 4;
 }
 
-// The code point of the valid sequence of `length` bytes that starts `text`.
+// Returns the code point of the valid sequence of `length` bytes at the start of `text`.
 [[nodiscard]] constexpr char32_t code_point(std::string_view text, std::size_t length) noexcept {
     const auto first = static_cast<unsigned char>(text[0]);
     if (length == 1) return first;
@@ -35,9 +35,9 @@ namespace holdfast {
     return code;
 }
 
-// First and last code points that show nothing of themselves, or change how the text around them is shown:
-// the orders to a terminal (C0, DEL, and C1, which some terminals take in UTF-8, too), the ends of lines and
-// paragraphs, the marks of direction, and what Unicode has renderers ignore (Default_Ignorable_Code_Point).
+// Ranges of code points that are invisible or change how the surrounding text is shown: terminal controls
+// (C0, DEL, and C1, which some terminals also accept in UTF-8), line and paragraph separators, direction
+// marks, and Unicode's Default_Ignorable_Code_Point.
 struct CodePoints {
     char32_t first, last;
 };
@@ -48,8 +48,8 @@ inline constexpr CodePoints hidden_code_points[] = {
     {0xfff0, 0xfffb}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
 };
 
-// The valid sequence of `length` bytes that starts `text` is one of these: two names that look the same would
-// be different, or a line would say something else than its letters.
+// True if the valid sequence of `length` bytes at the start of `text` is a hidden code point. Such characters
+// make different names look the same, or a line read differently from its letters.
 [[nodiscard]] constexpr bool is_hidden(std::string_view text, std::size_t length) noexcept {
     const char32_t code = code_point(text, length);
     for (const auto& [first, last] : hidden_code_points)
@@ -57,7 +57,7 @@ inline constexpr CodePoints hidden_code_points[] = {
     return false;
 }
 
-// A text that may be shown to a person: valid UTF-8, every character of which shows itself.
+// True if the text is valid UTF-8 without hidden characters.
 [[nodiscard]] constexpr bool is_printable(std::string_view text) noexcept {
     while (!text.empty()) {
         const std::size_t length = utf8_length(text);

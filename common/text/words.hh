@@ -1,5 +1,4 @@
-// The words of a line, as interfaces(5), systemd.network(5) and nbdtab(5) have them: what stands between
-// blanks. Pure.
+// Splits a line into words at blanks, as in interfaces(5), systemd.network(5) and nbdtab(5). Pure.
 #pragma once
 
 #include <string_view>
@@ -9,7 +8,7 @@ namespace holdfast {
 
 [[nodiscard]] inline bool is_blank(char c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-// They live in the line.
+// The returned views point into `line`.
 [[nodiscard]] inline std::vector<std::string_view> words_of(std::string_view line) {
     std::vector<std::string_view> words;
     for (std::size_t at = 0; at < line.size();) {
