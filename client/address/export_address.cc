@@ -1,5 +1,5 @@
-// The parser of export_address.hh. Each form has its own function; parse_named_export() only tells them
-// apart.
+// The parser of export_address.hh. Each form has its own function; parse_named_export() only selects the
+// form.
 
 #include "client/address/export_address.hh"
 
@@ -17,7 +17,7 @@ namespace {
 
 using Problem = std::unexpected<std::string>;
 
-// What is wrong and the mend. The word itself is put before it by who knows where it stood.
+// Makes an error: the fault and the fix. The caller, which knows the word's origin, prepends the word.
 template <typename... Args>
 Problem problem(fmt::format_string<Args...> format, Args&&... args) {
     return Problem{fmt::format(format, std::forward<Args>(args)...)};
@@ -37,7 +37,7 @@ bool has_control_character(std::string_view text) {
     return false;
 }
 
-// A device number without a leading zero: nbd00 is not a device node.
+// Parses a device number without a leading zero: nbd00 is not a device node.
 std::optional<std::uint32_t> device_number(std::string_view text, std::uint32_t most) {
     if (!all_digits(text) || (text.size() > 1 && text.front() == '0')) return {};
     std::uint32_t value = 0;
@@ -54,7 +54,7 @@ std::optional<std::uint16_t> port_number(std::string_view text) {
     return value;
 }
 
-// Pieces of a text between separators; one more than there are separators.
+// Splits a text at separators; returns one piece more than there are separators.
 std::vector<std::string_view> split(std::string_view text, char separator) {
     std::vector<std::string_view> words;
     while (true) {
@@ -65,15 +65,15 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
     }
 }
 
-// Four numbers of 0-255, as inet_pton() takes them.
+// Checks for four numbers of 0-255, as accepted by inet_pton().
 bool is_ipv4(std::string_view text) {
     const auto numbers = split(text, '.');
     return numbers.size() == 4 &&
            std::ranges::all_of(numbers, [](std::string_view n) { return device_number(n, 255).has_value(); });
 }
 
-// Groups of up to four hexadecimal digits, and nothing where there is no text. An IPv4 address may stand for
-// the last two groups. Negative when there is something else.
+// Counts groups of up to four hexadecimal digits; 0 for an empty text. An IPv4 address may replace the last
+// two groups. Negative if the text is invalid.
 int count_groups(std::string_view text) {
     if (text.empty()) return 0;
     const auto groups = split(text, ':');
@@ -93,12 +93,12 @@ int count_groups(std::string_view text) {
     return count;
 }
 
-// With or without a zone: fe80::1%eth0.
+// Accepts an address with or without a zone: fe80::1%eth0.
 bool is_ipv6(std::string_view text) {
     const std::size_t percent = text.find('%');
     if (percent != std::string_view::npos) {
         const std::string_view zone = text.substr(percent + 1);
-        if (zone.empty() || zone.size() > 15) return false;  // IFNAMSIZ, less its NUL
+        if (zone.empty() || zone.size() > 15) return false;  // IFNAMSIZ without its NUL
         for (const char c : zone)
             if (!is_letter(c) && !is_digit(c) && c != '.' && c != '_' && c != '-') return false;
     }
@@ -111,8 +111,8 @@ bool is_ipv6(std::string_view text) {
     return before >= 0 && after >= 0 && before + after <= 7 && !dots_before_gap;
 }
 
-// What is wrong with a host name or IPv4 address; empty when nothing is. Digits and dots alone must be an
-// IPv4 address: the C library would read 10.1 and 12345 as addresses that nobody means.
+// Returns the fault of a host name or IPv4 address; empty if valid. A host of only digits and dots must be an
+// IPv4 address: the C library would read 10.1 and 12345 as unintended addresses.
 std::string host_problem(std::string_view host) {
     if (host.empty()) return "the server is missing; write a host name or an address before the rest";
     if (host.size() > 253) return "the server's name is longer than 253 characters, which no host name is";
@@ -145,12 +145,11 @@ std::string port_problem(std::string_view port) {
     return fmt::format("'{}' is not a port (1-65535)", printable(port));
 }
 
-// --- the server part of a classic form
-// ---------------------------------------------------------------------------
+// --- server part of a classic form
+// ------------------------------------------------------------------------------------
 
-// HOST, HOST:PORT, [V6], [V6]:PORT, nothing or `dhcp`; `rest` is what follows it from the first '/' on, or
-// from a
-// ":/" (NFS style, the colon taken away).
+// HOST, HOST:PORT, [V6], [V6]:PORT, empty or `dhcp`; `rest` begins at the first '/' after the server, or at a
+// ":/" (NFS style, colon removed).
 struct ServerPart {
     std::string host;
     std::optional<std::uint16_t> port;
@@ -158,7 +157,7 @@ struct ServerPart {
     std::string_view rest;
 };
 
-// What follows the host: nothing, ":/path", ":port", ":port/name", "/name".
+// Parses the text after the host: empty, ":/path", ":port", ":port/name", "/name".
 std::expected<ServerPart, std::string> parse_after_host(std::string_view host, std::string_view after) {
     ServerPart part{
         .host = std::string{host}, .port = {}, .from_dhcp = host.empty() || host == "dhcp", .rest = after};
@@ -218,7 +217,7 @@ std::expected<NamedExport, std::string> parse_slash_form(std::string_view word) 
     if (!part) return Problem{part.error()};
     NamedExport named = named_by(*part);
     std::string_view name = part->rest;
-    // NFS style, `srv:/name` and `/name`: the slash belongs to the name, as it does in Debian's script.
+    // NFS style, `srv:/name` and `/name`: the slash is part of the name, as in Debian's script.
     const bool nfs_style =
         word.starts_with('/') ||
         (!part->port && !name.empty() && word.substr(0, word.size() - name.size()).ends_with(':'));
@@ -236,7 +235,7 @@ std::expected<NamedExport, std::string> parse_first_of_commas(std::string_view s
         return problem(
             "a '/' in the server, before the comma; write SERVER,PORT,NAME[,nbdN], or as a URI "
             "nbd://SERVER:PORT/NAME with %2C for a comma in the name and nbddev= for the device");
-    // The comma ends the address, so its colons need no brackets.
+    // Needs no brackets around colons, since the comma ends the address.
     if (is_ipv6(server)) {
         NamedExport named;
         named.address.host = server;
@@ -247,8 +246,8 @@ std::expected<NamedExport, std::string> parse_first_of_commas(std::string_view s
     return named_by(*part);
 }
 
-// The second word: all digits are a port, anything else is a name. Says whether the third word may still be
-// the name.
+// Takes the second word: all digits are a port, anything else is a name. Returns whether the third word may
+// still be the name.
 std::expected<bool, std::string> take_second_word(std::string_view second, NamedExport& named) {
     if (second.empty()) return true;
     if (!all_digits(second)) {
@@ -279,8 +278,8 @@ std::expected<NamedExport, std::string> parse_comma_form(std::string_view word) 
 
     std::size_t next = 2;
     if (*name_may_follow && words.size() > next) {
-        // SERVER,PORT,nbd1 is Debian's triple and names a device; an export called nbd1 has its device behind
-        // it.
+        // SERVER,PORT,nbd1 is Debian's triple and names a device; an export called nbd1 must be followed by
+        // its device.
         const bool device_behind = words.size() > next + 1 && parse_nbd_device(words[next + 1]);
         if (device_behind || !parse_nbd_device(words[next])) named->address.export_name = words[next++];
     }
@@ -302,8 +301,8 @@ std::expected<NamedExport, std::string> parse_comma_form(std::string_view word) 
 // --- dracut: nbd:SERVER:PORT-or-NAME[:FSTYPE[:ROOTFLAGS[:OPTIONS]]]
 // -----------------------------------------------
 
-// nbd:10809/root and nbd:/root are the classic forms with a host called nbd; dracut's has a server and a
-// colon.
+// Distinguishes dracut's form, which has a server and a colon: nbd:10809/root and nbd:/root are classic forms
+// with a host called nbd.
 bool is_dracut_form(std::string_view word) {
     if (!word.starts_with("nbd:")) return false;
     word.remove_prefix(4);
@@ -342,7 +341,7 @@ std::expected<NamedExport, std::string> parse_dracut_form(std::string_view word)
     named.rootflags = fields[2];
     if (has_control_character(named.rootflags) || named.rootflags.find(' ') != std::string::npos)
         return problem("the mount options have a blank or a control character");
-    // The options are the last field, and may have colons of their own.
+    // The options are the last field, and may contain colons.
     const std::string_view options =
         fields[3].empty() ? std::string_view{}
                           : word.substr(static_cast<std::size_t>(fields[3].data() - word.data()));
@@ -417,7 +416,7 @@ std::string scheme_problem(std::string_view scheme) {
         printable(scheme));
 }
 
-// Fills in the socket; there is no other parameter that this client knows.
+// Sets the socket; no other parameter is supported.
 std::expected<void, std::string> take_query(std::string_view query, ServerAddress& address) {
     for (const std::string_view parameter : split(query, '&')) {
         if (parameter.empty()) continue;
@@ -504,7 +503,7 @@ std::expected<ServerAddress, std::string> read_uri(std::string_view uri) {
     } else if (const std::string wrong = socket_problem(address.socket_path); !wrong.empty()) {
         return problem("{}", wrong);
     }
-    // One slash parts the host from the name; what follows it is the name, slashes and all (NBD URI, "Export
+    // Removes the slash between host and name; the rest is the name, including slashes (NBD URI, "Export
     // name").
     auto name = percent_decode(parts.path.empty() ? parts.path : parts.path.substr(1));
     if (!name) return Problem{name.error()};
@@ -525,7 +524,7 @@ std::expected<ServerAddress, std::string> read_server_address(std::string_view w
     return named->address;
 }
 
-// The error with the word before it.
+// Prepends the word to the error.
 std::expected<ServerAddress, std::string> with_word(std::string_view word,
                                                     std::expected<ServerAddress, std::string> read) {
     if (read) return read;
