@@ -1,4 +1,4 @@
-// The edge of boot_environment.hh: small files read and written whole.
+// File I/O of boot_environment.hh: small files read and written whole.
 
 #include "client/boot/boot_environment.hh"
 
@@ -59,7 +59,7 @@ std::expected<void, std::string> write_small_file(const std::string& path, int f
     return {};
 }
 
-// The names in a directory, sorted; none where it cannot be read.
+// Returns the names in a directory, sorted; empty if it is unreadable.
 std::vector<std::string> names_in(const std::string& path) {
     std::vector<std::string> names;
     struct Close {
@@ -73,8 +73,8 @@ std::vector<std::string> names_in(const std::string& path) {
     return names;
 }
 
-// The value of a shell assignment that a program wrote: '...', "...", \c and plain characters, put together.
-// Empty optional where the shell would do more than take it (expand, run) or where a quote stays open.
+// Decodes the value of a shell assignment written by a program: '...', "...", \c and plain characters,
+// concatenated. Returns nullopt if the shell would expand or run anything, or if a quote is unclosed.
 std::optional<std::string> unquote(std::string_view text) {
     std::string value;
     for (std::size_t i = 0; i < text.size(); ++i) {
@@ -116,14 +116,14 @@ std::optional<Number> number_in(std::string_view text) {
     return value;
 }
 
-// "10.77.0.1"
+// Parses an address such as "10.77.0.1".
 std::optional<Ipv4> ipv4_in(const std::string& text) {
     in_addr address{};
     if (::inet_pton(AF_INET, text.c_str(), &address) != 1) return {};
     return ntohl(address.s_addr);
 }
 
-// The host name with which ipconfig asked: ip=CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:...
+// Returns the host name that ipconfig sent: ip=CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:...
 std::string_view hostname_in(std::string_view ip_word) {
     for (int field = 0; field < 4; ++field) {
         const std::size_t end = ip_word.find(':');
@@ -223,7 +223,7 @@ std::string ip_word(const BootFiles& files) {
 }
 
 std::vector<GrantedLease> leases_in(const std::vector<NetworkAnswer>& answers, std::string_view ip_word) {
-    constexpr std::uint64_t longest = 1'000'000'000;  // 30 years: no machine has run for so long
+    constexpr std::uint64_t longest = 1'000'000'000;  // 30 years, longer than any uptime
     std::vector<GrantedLease> leases;
     for (const NetworkAnswer& answer : answers) {
         const auto address = ipv4_in(answer.address);

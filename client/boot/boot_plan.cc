@@ -1,5 +1,4 @@
-// The rules of boot_plan.hh. The forms of one word are export_address.cc's; here is what several words mean
-// together.
+// Implements boot_plan.hh: combines several words. The forms of a single word are in export_address.cc.
 
 #include "client/boot/boot_plan.hh"
 
@@ -17,8 +16,8 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr std::size_t most_servers = 16;  // a list longer than this is a mistake
-constexpr seconds least_patience{30};     // what the initramfs itself waits for a root device
+constexpr std::size_t most_servers = 16;  // a longer list is an error
+constexpr seconds least_patience{30};     // the initramfs's own wait for a root device
 constexpr seconds most_patience{365 * 86400};
 constexpr std::uint32_t most_connections = 8;
 
@@ -27,7 +26,7 @@ std::unexpected<BootError> wrong_word(std::string_view word, std::string_view wh
         BootError{.word = std::string{word}, .message = fmt::format("{}: {}", printable(word), what)}};
 }
 
-// Not the word's fault.
+// Reports a missing network, with no invalid word.
 std::unexpected<BootError> no_network(std::string_view word) {
     return std::unexpected{
         BootError{.word = {},
@@ -49,13 +48,14 @@ std::optional<std::uint32_t> number(std::string_view text) {
 // --- options
 // ------------------------------------------------------------------------------------------------------
 
-// What nbd-client and dracut's module take, and what becomes of it here.
+// Options of nbd-client and of dracut's module, and their treatment here.
 enum class OptionMeaning { read_only, read_write, choice, connections, always_so, not_done, refused };
 
 struct OptionRow {
     std::string_view name;
     OptionMeaning meaning;
-    std::string_view note;  // choice, connections: its name in choices.hh. not_done, refused: why
+    std::string_view
+        note;  // choice, connections: the option's name in choices.hh. not_done, refused: the reason
 };
 
 constexpr std::array option_table{
@@ -108,7 +108,7 @@ struct ReadOptions {
     std::vector<std::string> warnings;
 };
 
-// An error is what is wrong and the mend, without the word it stands in.
+// Reads an option. The error states the fault and the fix, without the word that contains the option.
 std::expected<void, std::string> read_option(std::string_view option, ReadOptions& read) {
     std::string_view name = option;
     while (name.starts_with('-')) name.remove_prefix(1);
@@ -125,7 +125,8 @@ std::expected<void, std::string> read_option(std::string_view option, ReadOption
         case OptionMeaning::read_only: read.options.read_only = true; break;
         case OptionMeaning::read_write: read.options.read_only = false; break;
         case OptionMeaning::connections:
-            // A command line that nbd-client could boot with goes on to boot.
+            // Limits the connections instead of failing, so that a command line written for nbd-client still
+            // boots.
             if (const auto count = number(value); count && *count > most_connections) {
                 read.options.connections = 1;
                 read.warnings.push_back(fmt::format(
@@ -160,7 +161,7 @@ std::expected<ReadOptions, std::string> read_options(const std::vector<std::stri
 // --- the command line
 // ---------------------------------------------------------------------------------------------
 
-// The last of each, as the kernel and the initramfs take them; all of nbdroot=.
+// Last occurrence of each word, as in the kernel and the initramfs; all occurrences of nbdroot=.
 struct BootWords {
     std::vector<std::string> nbdroot;
     std::optional<std::string> netroot, nbddev, root, rootdelay, ip;
@@ -190,7 +191,7 @@ bool asks_for_nbd(const BootWords& words, const BootVariables& variables) {
            (words.root && (words.root->starts_with("/dev/nbd") || words.root->starts_with("nbd:")));
 }
 
-// Which words name servers, with their keys. None is as good as an empty one.
+// Returns the words that name servers, with their keys. No word counts as an empty word.
 std::vector<std::pair<std::string, std::string>> server_words(const BootWords& words,
                                                               const BootVariables& variables) {
     std::vector<std::pair<std::string, std::string>> found;
@@ -213,7 +214,7 @@ std::expected<BootWord, BootError> read_server_word(std::string_view key, std::s
     return BootWord{.text = text, .named = *std::move(named), .says_nothing = value.empty()};
 }
 
-// The initramfs ignores a rootdelay= that is not a number, and so the rest of the boot must not stop at it.
+// Ignores an invalid rootdelay=, as the initramfs does: it must not stop the boot.
 std::optional<seconds> read_patience(const std::optional<std::string>& rootdelay,
                                      std::vector<std::string>& warnings) {
     if (!rootdelay || rootdelay->empty()) return {};
@@ -228,8 +229,7 @@ std::optional<seconds> read_patience(const std::optional<std::string>& rootdelay
     return std::clamp(value ? seconds{*value} : most_patience, least_patience, most_patience);
 }
 
-// root=/dev/nbd... must be a device; root=nbd0 is one that lacks its /dev/, which the initramfs would not
-// find.
+// Checks that root=/dev/nbd... is a device; root=nbd0 lacks its /dev/, and the initramfs would not find it.
 std::expected<void, BootError> check_root(const std::string& root) {
     if (root.starts_with("/dev/nbd") && !parse_nbd_device(root))
         return wrong_word("root=" + root,
@@ -258,12 +258,12 @@ std::string interfaces_of(const std::vector<NetworkAnswer>& answers) {
 std::string without_blanks(std::string_view text) {
     while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
     while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
-    // Debian takes the word with its key too, "for backwards compatibility".
+    // Debian also accepts the word with its key, "for backwards compatibility".
     if (text.starts_with("nbdroot=")) text.remove_prefix(8);
     return std::string{text};
 }
 
-// The server of the machine that answered: its address, without any part of a root-path.
+// Returns the address of the DHCP answer's server, without any part of a root-path.
 std::expected<std::string, BootError> root_server(const BootWord& word,
                                                   const std::vector<NetworkAnswer>& answers) {
     const NetworkAnswer* answer = answer_with(answers, &NetworkAnswer::root_server);
@@ -278,7 +278,7 @@ std::expected<std::string, BootError> root_server(const BootWord& word,
     return address->host;
 }
 
-// The root-path as a word of the same grammar.
+// Parses the root-path with the same grammar.
 std::expected<BootWord, BootError> read_root_path(const BootWord& word,
                                                   const std::vector<NetworkAnswer>& answers) {
     const NetworkAnswer* answer = answer_with(answers, &NetworkAnswer::root_path);
@@ -297,8 +297,8 @@ std::expected<BootWord, BootError> read_root_path(const BootWord& word,
     return BootWord{.text = word.text, .named = *std::move(named), .says_nothing = false};
 }
 
-// For `dhcp,root` and the like: the root-path's server where it names one, else the machine that answered. A
-// root-path that this client cannot read is somebody else's (NFS, iSCSI) and says nothing here.
+// Returns the server for `dhcp,root` and similar words: the root-path's server if present, else the server of
+// the DHCP answer. An unparsable root-path belongs to another protocol (NFS, iSCSI) and is ignored.
 std::expected<std::string, BootError> server_from_dhcp(const BootWord& word,
                                                        const std::vector<NetworkAnswer>& answers) {
     if (const NetworkAnswer* answer = answer_with(answers, &NetworkAnswer::root_path)) {
@@ -309,7 +309,7 @@ std::expected<std::string, BootError> server_from_dhcp(const BootWord& word,
     return root_server(word, answers);
 }
 
-// The word with everything that DHCP had to add.
+// Returns the word completed with DHCP's data.
 std::expected<NamedExport, BootError> complete(const BootWord& word,
                                                const std::vector<NetworkAnswer>& answers) {
     if (!word.named.all_from_dhcp && !word.named.server_from_dhcp) return word.named;
@@ -333,7 +333,7 @@ std::expected<NamedExport, BootError> complete(const BootWord& word,
 
 void merge_options(const NamedExport& named, bool first, BootPlan& plan) {
     const auto read = read_options(named.options);
-    if (!read) return;  // checked when the word was read
+    if (!read) return;  // checked when the word was parsed
     plan.warnings.insert(plan.warnings.end(), read->warnings.begin(), read->warnings.end());
     if (first) {
         plan.options = read->options;
@@ -349,7 +349,7 @@ struct DeviceClaim {
     NbdDevice device;
 };
 
-// The first claim wins; whoever claims another disk is told so.
+// Selects the first claim; warns about claims of another disk.
 NbdDevice choose_device(const std::vector<DeviceClaim>& claims, std::vector<std::string>& warnings) {
     if (claims.empty()) return {};
     for (const DeviceClaim& claim : claims)
@@ -360,7 +360,7 @@ NbdDevice choose_device(const std::vector<DeviceClaim>& claims, std::vector<std:
     return claims.front().device;
 }
 
-// The words that name nothing but a device.
+// Returns the claims of words that name only a device.
 std::vector<DeviceClaim> claims_of(const BootRequest& request) {
     std::vector<DeviceClaim> claims;
     if (const auto root = parse_nbd_device(request.root))
@@ -370,8 +370,8 @@ std::vector<DeviceClaim> claims_of(const BootRequest& request) {
     return claims;
 }
 
-// The device as far as the command line tells: DHCP, which may name another, is asked only when the
-// configuration file has no server for this one.
+// Returns the device named by the command line alone: DHCP, which may name another device, is used only when
+// the configuration file has no server for this device.
 NbdDevice foreseen_device(const BootRequest& request, const std::vector<DeviceClaim>& claims) {
     if (!claims.empty()) return claims.front().device;
     for (const BootWord& word : request.servers)
@@ -411,8 +411,8 @@ std::vector<KernelWord> split_command_line(std::string_view line) {
     while (true) {
         while (at < line.size() && is_blank(line[at])) ++at;
         if (at == line.size()) return words;
-        // As next_arg() in the kernel's lib/cmdline.c: a quote anywhere keeps blanks, and is taken away only
-        // where the word or its value begins and ends with it.
+        // Follows next_arg() in the kernel's lib/cmdline.c: a quote anywhere keeps blanks, but is removed
+        // only at the beginning and end of the word or its value.
         bool in_quotes = false;
         std::size_t end = at;
         for (; end < line.size() && (in_quotes || !is_blank(line[end])); ++end)

@@ -1,18 +1,19 @@
-// What the kernel command line and DHCP ask `boot` to attach. Knows no files, no sockets, no clock.
+// Determines from the kernel command line and DHCP which export `boot` attaches. Uses no files, sockets or
+// clock.
 //
-// Two steps, because the command line can be judged before there is a network, and a wrong word should be
-// told at once rather than after a minute of waiting for DHCP:
-//   read_boot_request()  command line -> nothing to do, or a request, or the word that is wrong
-//   make_boot_plan()     request, DHCP answers, configuration file -> a plan, or what is missing
+// Two steps, because the command line can be checked before there is a network, so that an invalid word is
+// reported at once rather than after a minute of waiting for DHCP:
+//   read_boot_request()  command line -> nothing to do, a request, or the invalid word
+//   make_boot_plan()     request, DHCP answers, configuration file -> a plan, or the missing part
 //
 // The words: nbdroot= (repeated: further servers, in order of preference), nbddev=, root=, rootdelay=, ip=,
-// and dracut's netroot=nbd:... and root=nbd:... What one nbdroot= word may look like is in
-// client/address/boot_forms.txt. The disk is attached as the device that is named by, in this order:
-// root=/dev/nbdN, nbddev=, the first nbdroot= (or DHCP root-path) that names one, else nbd0. Debian documents
-// that root= comes before the rest. Where no word, or an empty nbdroot=, says anything about the server, it
-// is the configuration file's for that device, and DHCP's where the file names none.
+// and dracut's netroot=nbd:... and root=nbd:... The forms of an nbdroot= word are in
+// client/address/boot_forms.txt. The device name is taken from the first source that has it: root=/dev/nbdN,
+// nbddev=, the nbdroot= words (or DHCP root-path) in order, else nbd0. Debian documents that root= takes
+// precedence. If no word names a server, or nbdroot= is empty, the server comes from the configuration file's
+// section for that device, or from DHCP if the file has none.
 //
-// All of this is for before the daemon's seal: it allocates.
+// Use only before the daemon's seal: it allocates.
 #pragma once
 
 #include "client/address/export_address.hh"
@@ -29,83 +30,84 @@
 
 namespace holdfast::client {
 
-// What ipconfig learnt on one interface. Empty fields were not given; 0.0.0.0 has been made empty.
+// ipconfig's result for an interface. Fields not supplied are empty; 0.0.0.0 is converted to empty.
 struct NetworkAnswer {
     std::string interface;
     std::string address;
-    std::string root_server;  // DHCP's next-server, else the DHCP server itself
+    std::string root_server;  // DHCP's next-server, or the DHCP server itself
     std::string root_path;    // DHCP option 17
     std::string domain;
     std::vector<std::string> search;
     std::vector<std::string> name_servers;
     bool from_dhcp = false;
-    std::uint32_t lease_seconds = 0;  // 0: DHCP named none; infinite_lease (dhcp_message.hh): for ever
+    std::uint32_t lease_seconds = 0;  // 0: not in DHCP's answer; infinite_lease (dhcp_message.hh): unlimited
     std::optional<std::uint64_t> leased_at = {};  // in seconds since the machine's start, rounded down
 
     bool operator==(const NetworkAnswer&) const = default;
 };
 
-// Which word is wrong, and a sentence that says what is wrong with it and the mend.
+// The invalid word, and a message that explains the fault and the fix.
 struct BootError {
-    std::string word;  // "nbdroot=srv,70000"; empty: no word is wrong, there is no network and DHCP is needed
-    std::string message;  // complete, with the word in it; one line, printable
+    std::string
+        word;  // "nbdroot=srv,70000"; empty: no invalid word, but DHCP is needed and there is no network
+    std::string message;  // complete, including the word; one line, printable
 
     bool operator==(const BootError&) const = default;
 };
 
-// What the initramfs's other scripts may have set, besides the command line.
+// Variables that other initramfs scripts may set, besides the command line.
 struct BootVariables {
-    std::string nbdroot;  // NBDROOT: takes the place of every nbdroot= word (Debian documents it)
-    std::string root;     // ROOT: the root device where the command line has no root=
+    std::string nbdroot;  // NBDROOT: replaces every nbdroot= word (documented by Debian)
+    std::string root;     // ROOT: root device if the command line has no root=
 };
 
-// One nbdroot= word, as written and as read.
+// An nbdroot= word, as text and parsed.
 struct BootWord {
-    std::string text;  // with its key: "nbdroot=srv,root"
+    std::string text;  // including its key: "nbdroot=srv,root"
     NamedExport named;
-    bool says_nothing = false;  // empty, or none was there: the configuration file is asked before DHCP
+    bool says_nothing = false;  // empty or missing: the configuration file is used before DHCP
 };
 
 struct BootRequest {
     std::vector<BootWord> servers;  // at least one
     std::optional<NbdDevice> nbddev;
-    std::string root;                              // root= as given; empty when missing
+    std::string root;                              // root= as given; empty if missing
     std::string ip;                                // ip= as given, for messages
-    std::optional<std::chrono::seconds> patience;  // rootdelay=, at least 30 s; empty when missing
+    std::optional<std::chrono::seconds> patience;  // rootdelay=, at least 30 s; empty if missing
     std::vector<std::string> warnings;
 };
 
 struct BootPlan {
-    std::vector<ServerAddress> servers;  // in order of preference; at least one; no two alike
+    std::vector<ServerAddress> servers;  // in order of preference; at least one element; no duplicates
     std::uint32_t device_index = 0;      // attach as nbdN
-    std::string root;           // what is mounted: /dev/nbd0, /dev/nbd0p1, UUID=..., /dev/vg/root, ...
-    bool root_changed = false;  // root is not what root= says: param_conf() tells the initramfs
-    std::string root_fstype;    // dracut's form; empty: the initramfs finds out
+    std::string root;           // device to mount: /dev/nbd0, /dev/nbd0p1, UUID=..., /dev/vg/root, ...
+    bool root_changed = false;  // root differs from root=: param_conf() reports it to the initramfs
+    std::string root_fstype;    // dracut's form; empty: the initramfs detects the type
     std::string root_flags;     // dracut's form; mount options
-    Choices options;            // those of the first word over the configuration file's
-    std::chrono::seconds patience{30};  // how long attaching is tried; at least 30 s
-    std::vector<std::string> warnings;  // one line each, printable; to be logged
+    Choices options;            // options of the first word, then the configuration file's
+    std::chrono::seconds patience{30};  // time limit for attaching; at least 30 s
+    std::vector<std::string> warnings;  // for the log: one line each, printable
 };
 
-// Nothing (an empty optional) when the command line asks for no NBD root: the machine boots from its own
-// disk. Asking is: an nbdroot= word, nbddev=, root=/dev/nbdN, netroot=nbd:... or root=nbd:..., or NBDROOT.
+// Returns nullopt if the command line requests no NBD root: the machine boots from its own disk. A request is
+// an nbdroot= word, nbddev=, root=/dev/nbdN, netroot=nbd:..., root=nbd:..., or NBDROOT.
 std::expected<std::optional<BootRequest>, BootError> read_boot_request(std::string_view command_line,
                                                                        const BootVariables& variables = {});
 
-// `answers` in order of preference; empty when no interface has an address from ipconfig. `config` gives what
-// the command line leaves open.
+// `answers`: in order of preference; empty if no interface has an address from ipconfig. `config` supplies
+// the values that the command line leaves open.
 std::expected<BootPlan, BootError> make_boot_plan(const BootRequest& request,
                                                   const std::vector<NetworkAnswer>& answers,
                                                   const Config& config = {});
 
-// One line for the console and the log: servers as URIs, device, root.
+// Returns a line for the console and the log: servers as URIs, device, root.
 std::string describe(const BootPlan& plan);
 
-// The lines for the initramfs's /conf/param.conf, quoted for the shell. Empty when there is nothing to hand
-// back.
+// Returns the lines for the initramfs's /conf/param.conf, quoted for the shell. Empty if nothing changed.
 std::string param_conf(const BootPlan& plan);
 
-// A command line's words as the kernel splits them: "..." keeps blanks together, what follows `--` is init's.
+// A word of the command line, split as in the kernel: "..." keeps blanks together; words after `--` belong to
+// init.
 struct KernelWord {
     std::string key;
     std::string value;

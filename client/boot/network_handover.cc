@@ -1,5 +1,5 @@
-// The interface is found by asking the kernel: a datagram socket that is connected to the server has the
-// source address that a packet to it would have, and no packet is sent for that.
+// Finds the interface through the kernel: a datagram socket connected to the server gets the source address
+// of packets to that server, and no packet is sent.
 
 #include "client/boot/network_handover.hh"
 
@@ -55,7 +55,7 @@ std::string address_text(const sockaddr* address) {
     return text.data();
 }
 
-// The source address of packets to `endpoint`; empty when there is no way to it.
+// Returns the source address of packets to `endpoint`; empty if there is no route.
 std::string source_towards(const Endpoint& endpoint) {
     const int family = endpoint.address.ss_family;
     if (family != AF_INET && family != AF_INET6) return {};
@@ -78,7 +78,7 @@ std::string interface_with(const std::string& address) {
     return {};
 }
 
-// The interface itself first.
+// Adds the interface, then its lower interfaces.
 void add_with_lower(const std::string& folder, const std::string& name,
                     std::vector<std::string>& interfaces) {
     constexpr std::string_view prefix = "lower_";
@@ -96,7 +96,7 @@ std::optional<RootNetwork> network_of(const HandoverFolders& folders, std::uint3
     return network_towards(folders, *known);
 }
 
-// Makes the folders above it, too. Empty, or what failed.
+// Writes the file, creating its parent folders. Returns an empty string, or the error.
 std::string write_run_file(const HandoverFolders& folders, const RunFile& file) {
     constexpr std::string_view run = "/run";
     const std::string path = folders.run + file.path.substr(run.size());
@@ -104,7 +104,7 @@ std::string write_run_file(const HandoverFolders& folders, const RunFile& file) 
          at = path.find('/', at + 1))
         if (::mkdir(path.substr(0, at).c_str(), 0755) != 0 && errno != EEXIST)
             return fmt::format("{}: {}", path.substr(0, at), SysError{errno, "mkdir"}.message());
-    // When the command is run once more.
+    // Skips text already appended by an earlier run of the command.
     if (file.append && text_of(path).find(file.text) != std::string::npos) return {};
     const Fd out(
         ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (file.append ? O_APPEND : O_TRUNC), 0644));
@@ -117,7 +117,7 @@ std::string write_run_file(const HandoverFolders& folders, const RunFile& file) 
 using FindPlace = std::optional<std::string>(std::string_view, std::string_view,
                                              const std::vector<std::string>&);
 
-// The first place in one of the files, named as the running system will know it.
+// Returns the first match in the files, with the path as seen by the running system.
 std::optional<std::string> first_place(const std::string& root, const std::vector<std::string>& paths,
                                        FindPlace* find, const std::vector<std::string>& interfaces) {
     for (const std::string& path : paths)
@@ -151,7 +151,7 @@ std::optional<std::string> administrators_place(NetworkOwner owner, const std::s
     return std::nullopt;
 }
 
-// A file of the administrator's that systemd-networkd reads before ours.
+// True for an administrator's file that systemd-networkd reads before Holdfast's.
 bool comes_before_ours(NetworkOwner owner, const std::string& place) {
     if (owner != NetworkOwner::networkd) return false;
     const std::string_view file = std::string_view(place).substr(place.rfind('/') + 1);
@@ -168,7 +168,7 @@ std::string joined(const std::vector<std::string>& words) {
     return text;
 }
 
-// Keeps one of them from the interfaces, or warns of what it will do to them.
+// Keeps a manager from the interfaces, or warns of its effect on them.
 void keep_from(NetworkOwner owner, const HandoverFolders& folders, const std::vector<std::string>& interfaces,
                const std::vector<RunFile>& files, bool wanted, Handover& handover) {
     if (files.empty()) return;

@@ -1,6 +1,7 @@
-// Hands the root disk's network from the initramfs to the system: finds the interface, writes what keeps the
-// network's managers from it (network_owners.hh), and tells of what an administrator has configured for it.
-// Runs in the initramfs when the root file system is mounted and nothing of it has begun to run.
+// Hands the root disk's network from the initramfs to the system: finds the interface, writes the files that
+// keep the network managers from it (network_owners.hh), and reports the administrator's own configuration of
+// that interface. Runs in the initramfs once the root file system is mounted, before any of its programs
+// starts.
 #pragma once
 
 #include <functional>
@@ -13,41 +14,43 @@
 
 namespace holdfast::client {
 
-// Where things are. The defaults are the initramfs's; tests name folders of their own.
+// Folder paths. The defaults are the initramfs's; tests use their own folders.
 struct HandoverFolders {
-    std::string root;         // where the root file system is mounted: "" or "/root"
-    Init init = Init::other;  // of the system that is on it
+    std::string root;         // mount point of the root file system: "" or "/root"
+    Init init = Init::other;  // the system's init
     std::string run = "/run";
     std::string interfaces = "/sys/class/net";
 };
 
-// The way to a server: the address that a packet to it would have as its source, and the interface that has
-// this address. Empty where there is none (a UNIX socket, no route).
+// Path to a server: the source address of packets to the server, and the interface with this address. Empty
+// if there is no route, or for a UNIX socket.
 struct Way {
     std::string address;  // numeric
     std::string interface;
 };
 [[nodiscard]] Way way_to(const Endpoint& endpoint);
 
-// The interfaces on the ways to all servers of a device, that of the server in use first, each with all below
-// it (the ports of a bond or a bridge, the link of a VLAN). Empty: there are none.
+// Interfaces on the paths to all servers of a device, those to the server in use first, each followed by its
+// lower interfaces (the ports of a bond or a bridge, the link of a VLAN). May be empty.
 struct RootNetwork {
     std::uint32_t device = 0;  // nbdN
-    std::string address;       // towards the server in use
+    std::string address;       // source address towards the server in use
     std::vector<std::string> interfaces;
 };
 [[nodiscard]] RootNetwork network_towards(const HandoverFolders& folders, const KnownDevice& known,
                                           const std::function<Way(const Endpoint&)>& find_way = way_to);
 
-// What `path`, in the root file system, is: /sbin/init, or what init= on the kernel command line names.
+// Detects the init at `path` in the root file system: /sbin/init, or the path in init= on the kernel command
+// line.
 [[nodiscard]] Init init_of(const std::string& root, const std::string& path);
 
-// The networks of all attached devices that carry the root file system, by the records in /run/holdfast.
+// Returns the networks of all attached devices that carry the root file system, from the records in
+// /run/holdfast.
 [[nodiscard]] std::vector<RootNetwork> root_networks(const HandoverFolders& folders);
 
 struct Handover {
-    std::vector<std::string> kept_from;  // who leaves the interfaces alone from now on, in words
-    std::vector<std::string> warnings;   // what the administrator configured, and what could not be done
+    std::vector<std::string> kept_from;  // names of the managers that now leave the interfaces alone
+    std::vector<std::string> warnings;   // the administrator's own configuration, and failures
 };
 
 // Writes the files for all networks together (each names every interface), and /run/holdfast/nbdN.network for
@@ -55,7 +58,7 @@ struct Handover {
 [[nodiscard]] Handover hand_over(const HandoverFolders& folders, const std::vector<RootNetwork>& networks,
                                  const NetworkChoices& choices);
 
-// What hand_over() did for a device, in words; empty when it was not called.
+// Describes the result of hand_over() for a device; empty if hand_over() was not called.
 [[nodiscard]] std::string describe_handover(std::uint32_t device);
 
 }  // namespace holdfast::client

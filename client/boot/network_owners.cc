@@ -1,10 +1,10 @@
-// ifupdown has no folder in /run for its configuration. What it has is /run/network/ifstate, its list of the
-// interfaces that it brought up: one that stands there is left alone by every ifup, but taken down by `ifdown
-// -a`. So under systemd, where the units can be told, they are told to leave it out; and under sysvinit the
-// shutdown script that would do it does nothing while /dev/nbd* is mounted.
+// ifupdown has no configuration folder in /run, only /run/network/ifstate, its list of the interfaces that it
+// brought up: every ifup leaves a listed interface alone, but `ifdown -a` takes it down. Therefore, under
+// systemd, drop-ins exclude the interface from the units; under sysvinit the shutdown script that would run
+// `ifdown -a` does nothing while /dev/nbd* is mounted.
 //
-// ifupdown-ng has /run/ifstate for the same (its ifstate(5)), and no list of what its `ifdown -a` is to leave
-// out. So its unit is told to take nothing down.
+// ifupdown-ng has /run/ifstate for the same purpose (its ifstate(5)), but no list of exclusions for `ifdown
+// -a`. Therefore its unit is configured to take nothing down.
 
 #include "client/boot/network_owners.hh"
 
@@ -32,7 +32,7 @@ std::string joined(const std::vector<std::string>& words, std::string_view befor
     return text;
 }
 
-// Calls `visit` with every line's number and text.
+// Calls `visit` with each line's number and text.
 template <class Visit>
 void for_each_line(std::string_view text, Visit visit) {
     for (unsigned number = 1; !text.empty(); ++number) {
@@ -53,7 +53,7 @@ std::vector<RunFile> against_ifupdown(Init init, const std::vector<std::string>&
     files.push_back(
         {"/run/holdfast/networking.env", fmt::format("{}EXCLUDE_INTERFACES=\"{}\"\n", head, all)});
     if (init != Init::systemd) return files;
-    // A list that grows: what is read last counts.
+    // EnvironmentFile= is a cumulative list: the last file read takes precedence.
     files.push_back({"/run/systemd/system/networking.service.d/holdfast.conf",
                      fmt::format("{}[Service]\nEnvironmentFile=-/run/holdfast/networking.env\n", head)});
     for (const std::string& name : interfaces)
