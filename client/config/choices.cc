@@ -1,4 +1,4 @@
-// One table: a choice, how its value is read, and how a mistake in it is told.
+// A table of the choices: each with its parser and its error text.
 
 #include "client/config/choices.hh"
 
@@ -47,7 +47,7 @@ bool read_lost_cache(std::string_view text, Choices& choices) {
     return true;
 }
 
-// What is shorter than ten seconds is no time for a server to come back in.
+// Rejects timeouts under ten seconds, except 0: too short for a server to return.
 bool read_shutdown_timeout(std::string_view text, Choices& choices) {
     return read_seconds(text, 0, 0, choices.shutdown_timeout) ||
            read_seconds(text, 10, 86'400, choices.shutdown_timeout);

@@ -1,5 +1,5 @@
-// Sections to devices, keys to choices. Unlike nbd-server's file, which the server reads, this one has no
-// past to be true to: what stands there twice is a mistake.
+// Converts sections to devices and keys to choices. Unlike nbd-server's file, which the server reads, this
+// file needs no backward compatibility: a duplicate is an error.
 
 #include "client/config/config.hh"
 
@@ -13,7 +13,7 @@
 namespace holdfast::client {
 namespace {
 
-constexpr std::size_t most_servers = 16;  // a list longer than this is a mistake
+constexpr std::size_t most_servers = 16;  // a longer list is an error
 
 const DeviceSection* section_of(const std::vector<DeviceSection>& devices, std::uint32_t index) {
     const auto found = std::ranges::find(devices, index, &DeviceSection::index);
@@ -155,7 +155,7 @@ std::expected<Config, std::vector<std::string>> read_config(std::string_view fil
     Reader reader;
     for (const IniSection& section : sections) reader.take(section);
     if (scan_errors.empty() && reader.errors.empty()) return std::move(reader.config);
-    // Each list is in the order of the lines; the person reads one from the top.
+    // Merges the two lists by line number, so that the errors read from the top of the file.
     std::vector<std::string> lines;
     auto scanned = scan_errors.begin();
     for (const Remark& error : reader.errors) {

@@ -1,6 +1,6 @@
-// The configuration file of the client, /etc/holdfast/client.conf: what applies where the command line says
-// nothing. holdfast-client.conf(5) describes it. Pure: text in, a Config or its mistakes out; the file itself
-// is read by config_file.hh. For before the daemon's seal.
+// The client's configuration file, /etc/holdfast/client.conf: values for everything that the command line
+// leaves open. Described in holdfast-client.conf(5). Pure: text in, a Config or its errors out;
+// config_file.hh reads the file. Use only before the daemon's seal.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ namespace holdfast::client {
 // A section [nbdN].
 struct DeviceSection {
     std::uint32_t index = 0;
-    std::vector<ServerAddress> servers;  // in order of preference; empty: the section names none
+    std::vector<ServerAddress> servers;  // in order of preference; empty: not in the section
     Choices choices;
 };
 
@@ -28,14 +28,14 @@ struct Config {
     NetworkChoices network;  // [network]
     std::vector<DeviceSection> devices;
 
-    // What the file chooses for a device: its section's choices over the defaults. An empty index is a device
-    // that the kernel is yet to pick: it has the defaults alone.
+    // Returns the file's choices for a device: its section's choices, then the defaults. An empty index is a
+    // device not yet chosen by the kernel: only the defaults apply.
     [[nodiscard]] Choices choices_for(std::optional<std::uint32_t> index) const;
     [[nodiscard]] std::vector<ServerAddress> servers_of(std::uint32_t index) const;
 };
 
-// Every mistake is a line "FILE:LINE: what is wrong, and the mend". A file with one mistake is no Config at
-// all: half of what was wanted is nobody's wish.
+// Parses the file. Each error is a line "FILE:LINE: fault, and the fix". A file with any error yields no
+// Config: a partly applied configuration is never wanted.
 [[nodiscard]] std::expected<Config, std::vector<std::string>> read_config(std::string_view file,
                                                                           std::string_view text);
 

@@ -1,4 +1,4 @@
-// What is missing is no mistake, unless somebody asked for it; what cannot be read is one.
+// Accepts a missing file unless the user named it; an unreadable file is an error.
 
 #include "client/config/config_file.hh"
 
@@ -13,7 +13,7 @@ constexpr std::size_t largest_config = 1U << 20;
 
 std::expected<Config, std::vector<std::string>> load_config(const std::optional<std::string>& named,
                                                             const std::string& default_file) {
-    // The way to say "no file".
+    // /dev/null means "no file".
     if (named == "/dev/null") return Config{};
     const std::string& path = named ? *named : default_file;
     const auto text = read_text_file(path, largest_config);

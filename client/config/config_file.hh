@@ -1,4 +1,4 @@
-// Reads the client's configuration file. For before the daemon's seal.
+// Reads the client's configuration file. Use only before the daemon's seal.
 #pragma once
 
 #include <expected>
@@ -12,8 +12,8 @@ namespace holdfast::client {
 
 inline constexpr const char* default_config_file = "/etc/holdfast/client.conf";
 
-// `named` is the file that the person named: it must be there. Empty: the default file, and a Config that
-// says nothing where that is missing. The errors are complete lines, one for each mistake.
+// `named`: the file named by the user, which must exist. Empty: the default file, or an empty Config if that
+// file is missing. The errors are complete lines, one per fault.
 [[nodiscard]] std::expected<Config, std::vector<std::string>> load_config(
     const std::optional<std::string>& named, const std::string& default_file = default_config_file);
 

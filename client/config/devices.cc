@@ -1,4 +1,4 @@
-// Lines to fields, fields to an address, options by a table.
+// Splits lines into fields, parses fields into an address, and reads options by a table.
 
 #include "client/config/devices.hh"
 
@@ -21,9 +21,9 @@ namespace {
 using Problem = std::unexpected<std::string>;
 using Outcome = std::expected<void, std::string>;
 
-constexpr std::size_t most_servers = 16;  // a list longer than this is a mistake
+constexpr std::size_t most_servers = 16;  // a longer list is an error
 
-// The words of a line, up to one that begins with '#'.
+// Returns the words of a line before the first that begins with '#'.
 std::vector<std::string_view> words_before_comment(std::string_view line) {
     std::vector<std::string_view> words = words_of(line);
     words.erase(std::ranges::find_if(words, [](std::string_view word) { return word.starts_with('#'); }),
@@ -31,9 +31,9 @@ std::vector<std::string_view> words_before_comment(std::string_view line) {
     return words;
 }
 
-// What becomes of an option of nbdtab(5), or of one of ours.
+// Treatment of an option of nbdtab(5) or of Holdfast.
 enum class Meaning : std::uint8_t {
-    choice,     // `note` is its name in choices.hh
+    choice,     // `note` is the option's name in choices.hh
     read_only,  // with or without a value
     read_write,
     port,
@@ -41,8 +41,8 @@ enum class Meaning : std::uint8_t {
     server,
     no_auto,
     always_so,
-    no_effect,  // `note` is why
-    refused,    // `note` is why
+    no_effect,  // `note` is the reason
+    refused,    // `note` is the reason
 };
 
 struct OptionRow {
@@ -85,7 +85,7 @@ constexpr std::array option_table{
     OptionRow{"sdp", Meaning::refused, "the Socket Direct Protocol is not supported; leave the word out"},
 };
 
-// The third field and the second, until the options are known.
+// Fields three and two, kept until the options are parsed.
 struct Where {
     std::string_view host;
     std::string_view name;
@@ -95,7 +95,8 @@ struct Where {
     [[nodiscard]] bool is_uri() const { return host.find("://") != std::string_view::npos; }
 };
 
-// The URI's parser is the judge of hosts, paths and names: what does not come back from it the same is none.
+// Validates host, path and name with the URI parser: the address is invalid unless it survives a round trip
+// through a URI.
 std::expected<ServerAddress, std::string> checked(const ServerAddress& address) {
     auto read = parse_uri(to_uri(address));
     if (read && *read != address) return Problem{fmt::format("'{}' names no server", to_uri(address))};
@@ -138,7 +139,7 @@ public:
     LineReader(DeviceTable& table, DeviceLine& line, const Place& place)
         : table_(table), line_(line), place_(place) {}
 
-    // The fields behind the device.
+    // Parses the fields after the device.
     Outcome read(std::span<const std::string_view> fields) {
         if (fields.empty() || (fields.size() == 1 && fields[0].find("://") == std::string_view::npos))
             return Problem{"a line is DEVICE HOST EXPORT [OPTION,...]; see holdfast-devices(5)"};
@@ -201,7 +202,7 @@ private:
         return {};
     }
 
-    // bs= and block-size= are one, too.
+    // Detects repeated options; bs= and block-size= are the same option.
     bool is_second(const OptionRow& row) {
         const std::string_view what = row.meaning == Meaning::choice ? row.note : row.name;
         if (std::ranges::find(seen_, what) != seen_.end()) return true;

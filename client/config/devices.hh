@@ -1,6 +1,6 @@
-// The table of further devices, /etc/holdfast/devices: one line for each, with the fields of nbdtab(5).
-// holdfast-devices(5) describes it. Pure: text in, lines and remarks out; the file itself is read by
-// devices_file.hh. For before the daemon's seal.
+// The table of further devices, /etc/holdfast/devices: a line per device, with the fields of nbdtab(5).
+// Described in holdfast-devices(5). Pure: text in, lines and remarks out; devices_file.hh reads the file. Use
+// only before the daemon's seal.
 #pragma once
 
 #include <cstdint>
@@ -16,21 +16,21 @@ namespace holdfast::client {
 struct DeviceLine {
     std::uint32_t index = 0;
     unsigned line = 0;
-    bool at_boot = true;                 // not `noauto`
-    bool refused = false;                // a mistake stands in the line: the two below mean nothing
-    std::vector<ServerAddress> servers;  // in order of preference, never empty
+    bool at_boot = true;                 // no `noauto` option
+    bool refused = false;                // the line has an error: the two members below are invalid
+    std::vector<ServerAddress> servers;  // in order of preference, not empty
     Choices choices;
 };
 
-// Unlike the configuration file, a mistake is its line's alone: the other disks of the machine are none of
-// its business, as in fstab(5). A refused line stays in the table as long as its device can be read, so that
-// what waits for the device is told, rather than waits.
+// The parsed table. Unlike in the configuration file, an error affects only its own line, not the machine's
+// other disks, as in fstab(5). A refused line stays in the table if its device is readable, so that programs
+// waiting for the device get an error instead of waiting.
 struct DeviceTable {
     std::vector<DeviceLine> devices;
-    std::vector<Remark> errors;    // what is wrong, and the mend
-    std::vector<Remark> warnings;  // what is passed over
+    std::vector<Remark> errors;    // faults, with the fix
+    std::vector<Remark> warnings;  // ignored parts
 
-    // Nothing where the table does not name it.
+    // Returns nullptr if the table does not name the device.
     [[nodiscard]] const DeviceLine* find(std::uint32_t index) const;
 };
 

@@ -1,4 +1,4 @@
-// What is missing is no mistake, unless somebody asked for it; what cannot be read is one.
+// Accepts a missing file unless the user named it; an unreadable file is an error.
 
 #include "client/config/devices_file.hh"
 

@@ -1,4 +1,4 @@
-// Reads the table of further devices. For before the daemon's seal.
+// Reads the table of further devices. Use only before the daemon's seal.
 #pragma once
 
 #include <expected>
@@ -11,8 +11,8 @@ namespace holdfast::client {
 
 inline constexpr const char* default_device_table = "/etc/holdfast/devices";
 
-// `named` is the file that the person named: it must be there. Empty: the default file, and an empty table
-// where that is missing. The error is that the file cannot be read; mistakes in it are the table's.
+// `named`: the file named by the user, which must exist. Empty: the default file, or an empty table if that
+// file is missing. The error means that the file is unreadable; errors in its lines are in the table.
 [[nodiscard]] std::expected<DeviceTable, std::string> load_device_table(
     const std::optional<std::string>& named = std::nullopt);
 

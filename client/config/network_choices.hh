@@ -1,4 +1,5 @@
-// Managers of a Debian system's network, and which of them must leave the root disk's interface alone. Pure.
+// Network managers of a Debian system, and the choice which of them must leave the root disk's interface
+// alone. Pure.
 #pragma once
 
 #include <cstdint>
@@ -6,10 +7,10 @@
 namespace holdfast::client {
 
 enum class NetworkOwner : std::uint8_t { ifupdown, networkd, network_manager };
-// "ifupdown", "systemd-networkd", "NetworkManager".
+// Returns "ifupdown", "systemd-networkd" or "NetworkManager".
 [[nodiscard]] const char* word_of(NetworkOwner owner) noexcept;
 
-// Which of them are to be kept from the interface; the administrator's choice.
+// The administrator's choice: managers to keep from the interface.
 struct NetworkChoices {
     bool ifupdown = true;
     bool networkd = true;

@@ -1,5 +1,5 @@
-// How a device is to be kept, as its administrator chose: on the command line, in nbdroot's options, in the
-// configuration file. Plain values, checked where they are read.
+// The administrator's policy for a device, from the command line, nbdroot's options, or the configuration
+// file. Plain values, checked when read.
 #pragma once
 
 #include <chrono>
@@ -7,30 +7,29 @@
 
 namespace holdfast::client {
 
-// What to do when a server's machine has restarted, and with it writes may be gone that it had acknowledged
-// and nobody had flushed yet; the next flush succeeds all the same.
+// Reaction to a restart of the server's machine, which may have lost writes that it had acknowledged and that
+// were not yet flushed; the next flush succeeds anyway.
 enum class LostCache : std::uint8_t {
-    go_on,  // report it, and carry on: mostly nothing is lost (holdfast-client(8))
-    fail,   // give the device up, so that its file system gets errors and stops
+    go_on,  // report it and continue: usually nothing is lost (holdfast-client(8))
+    fail,   // give up the device, so that its file system gets errors and stops
 };
 
-// What the initramfs's DHCP client leaves behind with the address of the root disk's interface: a lease that
-// somebody must renew.
+// Who renews the lease that the initramfs's DHCP client leaves behind with the address of the root disk's
+// interface.
 enum class LeaseCare : std::uint8_t {
-    renew,  // the daemon does
-    leave,  // another program does, or nobody
+    renew,  // the daemon renews
+    leave,  // another program renews, or none does
 };
 
 struct Policy {
     std::chrono::seconds request_timeout{
-        0};  // the kernel's timer that ends a link on which a request takes longer; 0: none
-    std::chrono::seconds dead_after{15};  // a peer that is silent for so long is dead; at least 3
-    std::chrono::seconds probe_interval{
-        10};                        // between looks at the export on a connection of their own; 0: none
-    std::uint32_t connections = 1;  // to one server at once
+        0};  // kernel timer that ends a link on which a request takes longer; 0: none
+    std::chrono::seconds dead_after{15};      // a peer silent for this time is dead; at least 3
+    std::chrono::seconds probe_interval{10};  // between export probes on a separate connection; 0: none
+    std::uint32_t connections = 1;            // simultaneous connections to a server
     LostCache lost_cache = LostCache::go_on;
     std::chrono::seconds shutdown_timeout{
-        90};  // within which a machine that goes down is off, when the server is away; 0: it waits for ever
+        90};  // maximum wait for an unreachable server at shutdown; 0: wait for ever
     LeaseCare lease = LeaseCare::renew;
 
     bool operator==(const Policy&) const = default;
