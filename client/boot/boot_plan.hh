@@ -103,7 +103,8 @@ std::expected<BootPlan, BootError> make_boot_plan(const BootRequest& request,
 // Returns a line for the console and the log: servers as URIs, device, root.
 std::string describe(const BootPlan& plan);
 
-// Returns the lines for the initramfs's /conf/param.conf, quoted for the shell. Empty if nothing changed.
+// Returns the lines for the initramfs's /conf/param.conf, quoted for the shell. Empty if there is nothing to
+// report.
 std::string param_conf(const BootPlan& plan);
 
 // A word of the command line, split as in the kernel: "..." keeps blanks together; words after `--` belong to

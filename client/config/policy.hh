@@ -14,8 +14,8 @@ enum class LostCache : std::uint8_t {
     fail,   // give up the device, so that its file system gets errors and stops
 };
 
-// Who renews the lease that the initramfs's DHCP client leaves behind with the address of the root disk's
-// interface.
+// Responsibility for renewing the lease that the initramfs's DHCP client leaves behind with the address of
+// the root disk's interface.
 enum class LeaseCare : std::uint8_t {
     renew,  // the daemon renews
     leave,  // another program renews, or none does
