@@ -1,4 +1,4 @@
-// The socket is closed to all but root; the peer's credentials are checked anyway.
+// Only root can open the socket; the peer's credentials are checked anyway.
 
 #include "client/control/control.hh"
 
@@ -31,7 +31,7 @@ constexpr std::array orders{
     std::pair{Order::mine, "mine"},
 };
 
-// A record has a line for each server, with a name of up to 4096 bytes in hex.
+// Limit on an answer: a record has a line for each server, with a name of up to 4096 bytes in hex.
 constexpr std::size_t longest_answer = 4 * 1024 * 1024;
 
 sockaddr_un address_of(std::string_view name) {
@@ -44,7 +44,7 @@ sockaddr_un address_of(std::string_view name) {
 
 FixedText<32> name_of(std::uint32_t index) { return FixedText<32>::of("nbd{}.sock", index); }
 
-// Sent after the seal, too: C strings for what takes a path.
+// Converts text to a C string for a path, without allocating: used after the seal, too.
 template <std::size_t Capacity>
 std::array<char, Capacity + 1> c_string(const FixedText<Capacity>& text) noexcept {
     std::array<char, Capacity + 1> string{};
@@ -56,7 +56,8 @@ Result<Fd> call(std::uint32_t index, std::chrono::milliseconds patience) {
     Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (!socket) return sys_error("socket");
     const sockaddr_un address = address_of(name_of(index));
-    // A stopped daemon takes no callers; when too many wait, connect() sleeps for as long as this says.
+    // Limits the wait in connect(): a stopped daemon accepts no callers, and connect() sleeps if its queue is
+    // full.
     const auto whole = std::chrono::duration_cast<std::chrono::seconds>(patience);
     const timeval limit{whole.count(), std::chrono::microseconds(patience - whole).count()};
     if (::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0)
@@ -78,7 +79,7 @@ Result<void> send_order(int socket, Order order) noexcept {
     return {};
 }
 
-// Receives what is there, at most until `end`; 0 bytes: the daemon has ended the connection.
+// Receives available bytes, waiting until `end` at most; 0 bytes: the daemon has closed the connection.
 Result<std::size_t> receive_until(int socket, msghdr& message,
                                   std::chrono::steady_clock::time_point end) noexcept {
     for (;;) {
@@ -94,7 +95,7 @@ Result<std::size_t> receive_until(int socket, msghdr& message,
     }
 }
 
-// The whole answer: until the connection ends, or, where the dialogue goes on, an empty line.
+// Receives the whole answer: until the connection ends or, if the dialogue continues, an empty line.
 Result<std::string> receive_answer(int socket, bool until_empty_line, std::chrono::milliseconds patience) {
     const auto end = std::chrono::steady_clock::now() + patience;
     std::string answer;
@@ -143,7 +144,7 @@ LineText growth_answer(const Result<void>& done, std::uint64_t wanted, std::uint
 
 Result<void> make_run_directory() {
     if (::mkdir(run_directory, 0755) != 0 && errno != EEXIST) return sys_error("mkdir /run/holdfast");
-    // Made by an older version, or under another umask.
+    // Corrects the mode of a folder made by an older version, or under another umask.
     struct stat found {};
     if (::stat(run_directory, &found) != 0) return sys_error("stat /run/holdfast");
     if ((found.st_mode & 07777) != 0755 && ::chmod(run_directory, 0755) != 0)
@@ -159,8 +160,8 @@ ControlConnection::Outcome ControlConnection::receive(std::optional<Order>& orde
     const std::string_view so_far(text.data(), length);
     const std::size_t end = so_far.find('\n');
     if (end == std::string_view::npos) return length == text.size() ? Outcome::malformed : Outcome::more;
-    // A caller that has given up was told, or told its user, that nothing was done: what it ordered of a
-    // daemon that was stopped, or slow, must not be done later.
+    // Ignores the order of a caller that has hung up: the caller has reported to its user that nothing was
+    // done, so a stopped or slow daemon must not execute the order later.
     pollfd peer{socket.get(), 0, 0};
     if (::poll(&peer, 1, 0) > 0 && (peer.revents & POLLHUP) != 0) return Outcome::closed;
     order = read_order(so_far.substr(0, end));
@@ -168,7 +169,7 @@ ControlConnection::Outcome ControlConnection::receive(std::optional<Order>& orde
 }
 
 void ControlConnection::answer(std::string_view reply) noexcept {
-    // A reply fits the socket's buffer; a caller who does not read it goes without.
+    // A reply fits the socket's buffer; a caller that does not read it loses it.
     [[maybe_unused]] const ssize_t count =
         ::send(socket.get(), reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     socket.reset();
@@ -192,7 +193,7 @@ void ControlConnection::reply(std::string_view first, std::string_view second, i
         std::memcpy(CMSG_DATA(head), &descriptor, sizeof descriptor);
     }
     length = 0;
-    // A caller who cannot take it at once is none to hand a device to.
+    // Drops a caller that cannot take the reply at once: it is unfit for a takeover.
     const auto all = static_cast<ssize_t>(first.size() + second.size());
     if (::sendmsg(socket.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) != all) socket.reset();
 }
@@ -270,7 +271,7 @@ const char* root_hint(int code) noexcept {
 
 std::string describe_failure(std::uint32_t index, const SysError& error) {
     if (error.code != ETIMEDOUT) return "its daemon: " + error.message() + root_hint(error.code);
-    // The public file names a process, also where callers before this one fill the daemon's queue.
+    // Uses the process named in the public file, available even when earlier callers fill the daemon's queue.
     DeviceStatus status;
     const auto file = read_public_file(index);
     if (file && file->alive) take_public_lines(status, file->text, true, std::chrono::milliseconds{0});
@@ -301,7 +302,7 @@ Result<TakeoverCall> TakeoverCall::begin(std::uint32_t index, std::chrono::milli
 }
 
 pid_t TakeoverCall::daemon() const noexcept {
-    // SO_PEERCRED names the process that called listen().
+    // SO_PEERCRED returns the process that called listen().
     ucred peer{};
     socklen_t length = sizeof peer;
     return ::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 ? peer.pid : 0;
@@ -348,8 +349,8 @@ Result<void> claim_device(int socket, std::chrono::milliseconds patience) noexce
     message.msg_iovlen = 1;
     auto count = receive_until(socket, message, std::chrono::steady_clock::now() + patience);
     if (!count) {
-        // "go" may have been sent after all: this process may have been stopped meanwhile. From here on the
-        // kernel refuses it to the sender, who then stays; what it has taken before is still there.
+        // Handles a late "go", in case this process was stopped meanwhile. After the shutdown the kernel
+        // refuses "go" to the sender, which then stays in charge; an already received "go" is still readable.
         ::shutdown(socket, SHUT_RD);
         const ssize_t left = ::recv(socket, buffer.data(), buffer.size(), MSG_DONTWAIT);
         if (left <= 0) return std::unexpected(count.error());

@@ -1,5 +1,5 @@
-// "key value" lines. Addresses and names are written in hex: both may hold any byte, and the reader is this
-// program.
+// "key value" lines. Addresses and names are in hex: both may contain any byte, and only this program reads
+// them.
 
 #include "client/control/record.hh"
 
@@ -21,8 +21,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Two prefixes: an older version, for which an identifier holds the session, leaves a device alone that has
-// the digest.
+// Two prefixes, so that an older version, which expects a session in an identifier, ignores a device whose
+// identifier is a digest.
 constexpr std::string_view digest_prefix = "holdfast-device:";
 constexpr std::string_view session_prefix = "holdfast:";
 constexpr std::string_view version_line = "holdfast-record 1";
@@ -159,7 +159,7 @@ std::optional<nbd::Uuid> uuid_after(std::string_view prefix, std::string_view te
     return nbd::read_uuid(text.substr(prefix.size()));
 }
 
-// False for a line whose value is wrong; what is not known is skipped.
+// Returns false for a line with an invalid value; unknown lines are skipped.
 bool take_record_line(DeviceRecord& record, std::string_view key, std::string_view value) {
     const auto seconds_into = [value](std::chrono::seconds& field) {
         const auto number = number_in<std::int64_t>(value);

@@ -1,4 +1,4 @@
-// Written to a second name and renamed: a daemon that is killed in the middle leaves the old text.
+// Writes to a second name and renames: a daemon killed in between leaves the old text.
 
 #include "client/control/state_file.hh"
 
@@ -90,10 +90,10 @@ Result<PublicFile> PublicFile::open(std::uint32_t index, const char* folder) {
 }
 
 Result<void> PublicFile::publish(std::string_view lines) noexcept {
-    ::unlinkat(directory_.get(), draft_.c_str(), 0);  // of a daemon that died in the middle
+    ::unlinkat(directory_.get(), draft_.c_str(), 0);  // left by a daemon that died while writing
     Fd file(::openat(directory_.get(), draft_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
     if (!file) return sys_error("open in /run/holdfast");
-    // Before anybody else can open it, and hold a lock of his own.
+    // Locks the file before another process can open and lock it.
     struct flock whole {};
     whole.l_type = F_WRLCK;
     whole.l_whence = SEEK_SET;

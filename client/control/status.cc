@@ -1,5 +1,5 @@
-// One table names the fields that are text and one those that are numbers; the spellings run over them, so
-// that a field is added in one place.
+// Two lists name the text fields and the number fields; all formats iterate over them, so that a field is
+// added in a single place.
 
 #include "client/control/status.hh"
 
@@ -86,7 +86,7 @@ void add_one_line(StatusLines& lines, std::string_view text) {
 DeviceState state_in(std::string_view word) {
     for (const auto& [state, candidate] : state_words)
         if (word == candidate) return state;
-    // Another version of the program wrote it.
+    // Written by another version of the program.
     return DeviceState::unknown;
 }
 
@@ -176,7 +176,7 @@ bool has_daemon(DeviceState state) {
     return state == DeviceState::attached || state == DeviceState::reconnecting;
 }
 
-// In the public file, too.
+// True for fields that are also in the public file.
 bool is_public(std::string_view key) {
     return key == "server" || key == "link_seconds" || key == "reconnects" || key == "daemon_pid" ||
            key == "size" || key == "block_size" || key == "last_error";
@@ -192,7 +192,7 @@ std::string to_text(const DeviceStatus& status) {
     switch (status.state) {
         case DeviceState::detached: return text + "\n";
         case DeviceState::attached:
-            // The public file knows since when the link is up, not since when the device is attached.
+            // The public file has the time of the link, not of the attachment.
             text += status.partial ? fmt::format(", link up for {}", duration_words(status.link_seconds))
                                    : fmt::format(" for {}", duration_words(status.attached_seconds));
             break;
@@ -266,7 +266,7 @@ PublicLines public_lines(const DeviceStatus& status, std::chrono::milliseconds n
 
 void take_public_lines(DeviceStatus& status, std::string_view lines, bool alive,
                        std::chrono::milliseconds now) {
-    // The daemon writes it every few seconds, and seldom waits longer than an attempt to connect takes.
+    // The daemon writes the heartbeat every few seconds, and seldom blocks longer than an attempt to connect.
     constexpr std::chrono::milliseconds heartbeat_lasts{30'000};
     const std::uint64_t time = static_cast<std::uint64_t>(now.count());
     std::uint64_t heartbeat = 0;
@@ -329,7 +329,7 @@ std::string size_words(std::uint64_t bytes) {
     static constexpr std::array units{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
     std::size_t unit = 0;
     std::uint64_t tenths = bytes;
-    // Tenths by integers: no floating point in a program that an initramfs carries.
+    // Computes tenths with integers: no floating point in a program for initramfs.
     std::uint64_t scale = 1;
     while (unit + 1 < units.size() && bytes / scale >= 1024) {
         scale *= 1024;
