@@ -1,5 +1,5 @@
-// The smallest size that fits is taken, because a larger one would stop file systems made with smaller
-// sectors from being mounted (XFS looks at it).
+// Chooses the smallest size that fits: a larger size would prevent mounting file systems made with smaller
+// sectors (XFS checks this).
 
 #include "client/kernel/block_size.hh"
 

@@ -1,4 +1,4 @@
-// The kernel does not load nbd by itself for its netlink family: the module declares no such alias.
+// Loads nbd explicitly: the module declares no alias for its netlink family, so the kernel does not load it.
 
 #include "client/kernel/kernel_module.hh"
 
@@ -12,7 +12,7 @@
 namespace holdfast::client {
 namespace {
 
-// The exit status of modprobe, 127 where there is none.
+// Returns the exit status of modprobe, 127 if there is no modprobe.
 int load_module() {
     std::array<char*, 4> arguments{const_cast<char*>("modprobe"), const_cast<char*>("-q"),
                                    const_cast<char*>("nbd"), nullptr};

@@ -1,4 +1,4 @@
-// Gets at the kernel's NBD interface, and loads its module where it is not there.
+// Opens the kernel's NBD interface, loading the kernel module if necessary.
 #pragma once
 
 #include <expected>
@@ -8,7 +8,7 @@
 
 namespace holdfast::client {
 
-// Runs modprobe when the netlink family is missing. The error is one line with the mend.
+// Runs modprobe if the netlink family is missing. The error is a single line with the fix.
 [[nodiscard]] std::expected<Netlink, std::string> open_netlink();
 
 }  // namespace holdfast::client

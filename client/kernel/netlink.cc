@@ -1,4 +1,4 @@
-// Each request is sent, and messages are taken until its acknowledgement or its error.
+// Sends a request, then reads messages until its acknowledgement or error.
 
 #include "client/kernel/netlink.hh"
 
@@ -23,7 +23,7 @@ struct FreeMessage {
 using Socket = std::unique_ptr<nl_sock, FreeSocket>;
 using Message = std::unique_ptr<nl_msg, FreeMessage>;
 
-// libnl's codes for what failed; the errno of the kernel's answer comes by handle_error() below.
+// Maps libnl's error codes; ask() reads the errno of the kernel's answer.
 int errno_of(int nl_code) {
     switch (nl_code < 0 ? -nl_code : nl_code) {
         case NLE_OBJ_NOTFOUND: return ENOENT;
@@ -46,7 +46,7 @@ struct Answer {
     std::optional<std::uint32_t> index;
 };
 
-// Where one message at a time is received.
+// Buffer for receiving a message at a time.
 using Room = std::array<std::uint8_t, 8192>;
 
 std::optional<std::uint32_t> index_in(nlmsghdr* message) {
@@ -83,11 +83,11 @@ struct Netlink::State {
     Socket requests;
     Socket events;
     int family = 0;
-    Message message;  // every request is built in it
+    Message message;  // buffer of every request
     std::uint32_t sequence = 0;
     Room room;
 
-    // The message, empty again but for its head.
+    // Resets the message to its head only.
     [[nodiscard]] nl_msg* begin(std::uint8_t command) noexcept {
         ::nlmsg_hdr(message.get())->nlmsg_len = NLMSG_HDRLEN;
         const bool begun = ::genlmsg_put(message.get(), NL_AUTO_PORT, ++sequence, family, 0,
@@ -124,7 +124,7 @@ Result<Netlink> Netlink::open() {
     return Netlink(std::move(state));
 }
 
-// The kernel carries a request out within send(), so its answer is there when that returns.
+// The kernel executes a request within send(), so its answer is available when send() returns.
 Result<Answer> Netlink::State::ask(const char* call) noexcept {
     const nlmsghdr* const request = ::nlmsg_hdr(message.get());
     const int socket = ::nl_socket_get_fd(requests.get());
@@ -138,7 +138,7 @@ Result<Answer> Netlink::State::ask(const char* call) noexcept {
         int left = static_cast<int>(count);
         for (auto* head = reinterpret_cast<nlmsghdr*>(room.data()); ::nlmsg_ok(head, left) != 0;
              head = ::nlmsg_next(head, &left)) {
-            if (head->nlmsg_seq != sequence) continue;  // of a request that a signal cut short
+            if (head->nlmsg_seq != sequence) continue;  // answer to a request interrupted by a signal
             if (head->nlmsg_type != NLMSG_ERROR) {
                 answer.index = index_in(head);
                 continue;
@@ -205,7 +205,7 @@ Netlink::LinkDead Netlink::take_link_dead(std::uint32_t index) noexcept {
         const ssize_t count =
             ::recv(events_descriptor(), state_->room.data(), state_->room.size(), MSG_DONTWAIT);
         if (count < 0 && errno == EINTR) continue;
-        // Anything but "nothing waits" may be the queue that ran over (ENOBUFS).
+        // Treats every error except EAGAIN as lost events, since the queue may have overflowed (ENOBUFS).
         if (count < 0) {
             const bool lost = errno != EAGAIN && errno != EWOULDBLOCK;
             return lost && found == LinkDead::no ? LinkDead::unknown : found;

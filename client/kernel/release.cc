@@ -1,6 +1,6 @@
-// In nbd.c, a request that finds every socket dead sleeps until a socket is alive or its time is up, and it
-// took that time from the device when it fell asleep. So it is given a time of one second for when it sleeps
-// again, then a live socket to wake it, and the socket then dies.
+// In nbd.c, a request that finds every socket dead sleeps until a socket is alive or its timeout, read from
+// the device when it fell asleep, has passed. Therefore the device's timeout is set to one second for the
+// next sleep, a live socket wakes the requests, and that socket then dies.
 
 #include "client/kernel/release.hh"
 
@@ -22,15 +22,14 @@ Result<void> release_stuck(Netlink& netlink, std::uint32_t index, const std::str
     DeviceChange change;
     change.dead_connection_timeout = std::chrono::seconds{1};
     change.socket = given.get();
-    // A refusal here (no socket is dead, or the device goes away) is not the end: DISCONNECT follows in any
-    // case.
+    // Ignores a refusal (no socket is dead, or the device is being removed): DISCONNECT follows in any case.
     [[maybe_unused]] const auto woken = netlink.reconfigure(index, identifier, change);
-    // Long enough for the sleepers to see a live socket.
+    // Gives the sleepers time to see a live socket.
     pause_for(std::chrono::milliseconds{100});
     peer.reset();
     auto done = netlink.disconnect(index);
     if (done) return done;
-    // It stays, and so do the requests that wait for it.
+    // Restores the timeout: the device stays, and so do its waiting requests.
     DeviceChange again;
     again.dead_connection_timeout = practically_for_ever;
     [[maybe_unused]] const auto restored = netlink.reconfigure(index, identifier, again);

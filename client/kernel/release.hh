@@ -1,4 +1,4 @@
-// Takes a device away from the kernel.
+// Releases a device from the kernel.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,9 @@
 
 namespace holdfast::client {
 
-// Disconnects a device whose I/O may be stuck: requests that wait for a link fail, with EIO. A plain
-// DISCONNECT leaves those asleep that wait for a reconnect. The sockets must have been shut down or ended by
-// the caller (socket_diagnostics.hh). May be called after the seal.
+// Disconnects a device whose I/O may be stuck: requests waiting for a link fail with EIO. A plain DISCONNECT
+// leaves requests asleep that wait for a reconnect. The caller must first shut down or abort the sockets
+// (socket_diagnostics.hh). May be called after the seal.
 [[nodiscard]] Result<void> release_stuck(Netlink& netlink, std::uint32_t index,
                                          const std::string& identifier);
 

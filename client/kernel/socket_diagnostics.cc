@@ -1,6 +1,6 @@
-// The kernel answers ENOENT for a socket that it does not find, and also where it cannot load the module that
-// would look for it. The latter is found out by a dump of no states: it looks at no socket, and fails only
-// for want of the module. The cookie in a name keeps a later connection of the same addresses safe.
+// The kernel answers ENOENT for a socket that it does not find, and also if it cannot load the module for the
+// lookup. A dump with no states distinguishes the two: it examines no socket, and fails only if the module is
+// missing. The cookie in a name protects a later connection with the same addresses.
 
 #include "client/kernel/socket_diagnostics.hh"
 
@@ -22,7 +22,7 @@
 namespace holdfast::client {
 namespace {
 
-// An address as socket diagnostics have it: four words, of which IPv4 uses one.
+// Writes an address in the format of socket diagnostics: four words, of which IPv4 uses the first.
 void put_address(const SocketAddress& address, __be32 (&words)[4], __be16& port) {
     if (address.bytes.ss_family == AF_INET6) {
         sockaddr_in6 inet6{};
@@ -44,7 +44,7 @@ inet_diag_req_v2 request_for(const NamedSocket& socket) {
     request.idiag_states = ~0U;
     put_address(socket.local, request.id.idiag_src, request.id.idiag_sport);
     put_address(socket.remote, request.id.idiag_dst, request.id.idiag_dport);
-    // A link-local address is one of an interface's.
+    // Sets the interface, which a link-local address needs.
     if (socket.local.bytes.ss_family == AF_INET6) {
         sockaddr_in6 inet6{};
         std::memcpy(&inet6, &socket.local.bytes, sizeof inet6);
@@ -55,8 +55,8 @@ inet_diag_req_v2 request_for(const NamedSocket& socket) {
     return request;
 }
 
-// The kernel carries a request out within send(), so its answer is there when that returns. An error of the
-// kernel's is the result.
+// Sends a request. The kernel executes it within send(), so the answer is available when send() returns. A
+// kernel error is the result.
 Result<void> ask(int netlink, std::uint16_t type, std::uint16_t flags, const inet_diag_req_v2& body,
                  const char* call) noexcept {
     struct {
@@ -75,7 +75,7 @@ Result<void> ask(int netlink, std::uint16_t type, std::uint16_t flags, const ine
     } answer{};
     const ssize_t count = ::recv(netlink, &answer, sizeof answer, MSG_DONTWAIT);
     if (count < 0) return sys_error(call);
-    // The end of a dump has its error in the same place.
+    // The end of a dump has its error at the same offset.
     const bool tells = answer.head.nlmsg_type == NLMSG_ERROR || answer.head.nlmsg_type == NLMSG_DONE;
     if (!tells || count < static_cast<ssize_t>(sizeof answer.head + sizeof(int)))
         return std::unexpected(SysError{EPROTO, call});
@@ -83,13 +83,13 @@ Result<void> ask(int netlink, std::uint16_t type, std::uint16_t flags, const ine
     return {};
 }
 
-// Whether the child, which may wait for the disk with the kernel's modules, has come to its end in time.
+// Returns whether the child, which may wait for the disk with the kernel's modules, finished in time.
 bool has_ended_well(pid_t child, int pipe, std::chrono::milliseconds patience) noexcept {
     pollfd entry{pipe, POLLIN, 0};
     char byte = 0;
     const bool done =
         ::poll(&entry, 1, static_cast<int>(patience.count())) > 0 && ::read(pipe, &byte, 1) == 1;
-    // Where it sleeps beyond the reach of signals it is left behind.
+    // Leaves the child behind if it is in uninterruptible sleep.
     if (!done) ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, done ? 0 : WNOHANG);
     return done;
@@ -116,7 +116,7 @@ Result<SocketDiagnostics> SocketDiagnostics::open_in_time(std::chrono::milliseco
     Fd writing(ends[1]);
     const pid_t child = ::fork();
     if (child == 0) {
-        // A child that hangs must hold no lock of this process's, and no pipe.
+        // Closes descriptors, so that a hanging child holds no lock and no pipe of this process.
         ::dup2(writing.get(), STDOUT_FILENO);
         ::close_range(STDERR_FILENO, ~0U, 0);
         (void)open();

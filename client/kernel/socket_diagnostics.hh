@@ -1,4 +1,5 @@
-// Ends TCP connections of which nobody has a descriptor, by the kernel's socket diagnostics: sock_diag(7).
+// Aborts TCP connections that no process has a descriptor of, by the kernel's socket diagnostics:
+// sock_diag(7).
 #pragma once
 
 #include <netinet/in.h>
@@ -15,23 +16,24 @@ namespace holdfast::client {
 
 class SocketDiagnostics {
 public:
-    // EPROTONOSUPPORT: the kernel has none for TCP, and no module to load for it (tcp_diag). Only after this
-    // does "no such socket" mean that. The kernel may load the module meanwhile, from the disk that it
-    // is on. `protocol`: another one is for tests.
+    // Opens the interface and ensures that the kernel has it for TCP, so that a later "no such socket" is
+    // reliable. EPROTONOSUPPORT: the kernel has none for TCP, and no module to load for it (tcp_diag). The
+    // kernel may load that module here, from the disk that it is on. `protocol`: other values are for tests.
     [[nodiscard]] static Result<SocketDiagnostics> open(int protocol = IPPROTO_TCP);
-    // The same for who must not wait for that disk: ETIMEDOUT after `patience`. Before the seal.
+    // Same as open(), for callers that must not wait for that disk: ETIMEDOUT after `patience`. Use only
+    // before the seal.
     [[nodiscard]] static Result<SocketDiagnostics> open_in_time(std::chrono::milliseconds patience);
 
-    // Aborts the connection: whoever sends or receives on it wakes with an error, its queues are thrown away,
-    // and the peer gets a reset. A socket that is gone already, or that its daemon had shut down, is a
-    // success. May be called after the seal.
-    //   EINVAL        this is no name, or nothing is known
-    //   EAFNOSUPPORT  a UNIX socket: the kernel has no such command for it
-    //   EXDEV         a socket in another network namespace than this process's
+    // Aborts the connection: its users wake with an error, its queues are discarded, and the peer gets a
+    // reset. Succeeds for a socket that no longer exists, or that its daemon had shut down. May be called
+    // after the seal.
+    //   EINVAL        invalid name, or socket unknown
+    //   EAFNOSUPPORT  a UNIX socket: the kernel cannot abort it
+    //   EXDEV         the socket is in another network namespace than this process
     //   EOPNOTSUPP    the kernel was built without CONFIG_INET_DIAG_DESTROY
     //   EPERM         CAP_NET_ADMIN is needed
     [[nodiscard]] Result<void> destroy(std::string_view name) const noexcept;
-    // Each of the list; the error is the first one.
+    // Aborts every connection of the list; returns the first error.
     [[nodiscard]] Result<void> destroy_all(const SocketNames& names) const noexcept;
 
 private:
@@ -39,7 +41,7 @@ private:
     Fd netlink_;
 };
 
-// Words for an error of destroy() or open(), with the way out: the reason why the device is not disconnected
+// Explains an error of destroy() or open(), with a remedy, as the reason for not disconnecting the device
 // now. Allocates nothing.
 [[nodiscard]] LineText reason_not_to_disconnect(const SysError& error, std::uint32_t index);
 

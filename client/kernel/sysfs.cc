@@ -1,4 +1,4 @@
-// Attributes are short: one read of a small buffer gets each whole.
+// Attributes are short: each is read whole, by a single read into a small buffer.
 
 #include "client/kernel/sysfs.hh"
 
@@ -24,7 +24,7 @@ std::optional<std::uint64_t> whole_number(std::string_view text) {
     return value;
 }
 
-// The number in a column of a line whose columns are padded with blanks; 0 where there is none.
+// Returns the number in a column of a line padded with blanks; 0 if there is none.
 std::uint64_t column(std::string_view line, std::size_t number) {
     const char* at = line.data();
     const char* const end = line.data() + line.size();
@@ -54,7 +54,7 @@ std::vector<std::string> names_in(int directory, const char* path) {
     return names;
 }
 
-// The M of nbdNpM; empty for what is no partition of this disk.
+// Returns the M of nbdNpM; empty if the name is not a partition of this disk.
 std::optional<std::uint64_t> partition_number(std::string_view name, std::string_view disk) {
     if (!name.starts_with(disk)) return std::nullopt;
     name.remove_prefix(disk.size());

@@ -1,5 +1,5 @@
-// What /sys/block tells of an nbd device. Reads by directory descriptor, so that the daemon can go on reading
-// after switch_root has emptied its "/".
+// Reads an nbd device's attributes in /sys/block. Uses directory descriptors, so that the daemon can continue
+// to read after switch_root has emptied its "/".
 #pragma once
 
 #include <array>
@@ -17,50 +17,49 @@ namespace holdfast::client {
 
 class SysfsDevice {
 public:
-    // ENOENT: there is no such device. `block` is /sys/block, or a copy of it for tests.
+    // ENOENT: there is no such device. `block` is /sys/block, or a copy for tests.
     [[nodiscard]] static Result<SysfsDevice> open(std::uint32_t index, const char* block = "/sys/block");
 
-    // Descriptor of the device's folder; the device keeps it.
+    // Descriptor of the device's folder; owned by the SysfsDevice.
     [[nodiscard]] int directory() const noexcept { return directory_.get(); }
 
-    // The text of an attribute without its newline, in the caller's memory. May be called after the seal,
-    // like all that gives numbers and truth values.
+    // Reads an attribute without its newline into the caller's memory. May be called after the seal, like all
+    // functions that return numbers and truth values.
     using Room = std::array<char, 256>;
     [[nodiscard]] Result<std::string_view> read(const char* name, Room& room) const noexcept;
-    // The same; empty when it is not there. Allocates.
+    // Returns an attribute as a string; empty if it does not exist. Allocates.
     [[nodiscard]] std::string attribute(const char* name) const;
     [[nodiscard]] std::optional<std::uint64_t> number(const char* name) const noexcept;
-    // Changes an attribute. The kernel may first wait for the requests that are in flight (queue attributes,
-    // since Linux 6.11): never from the process that must bring the link back.
+    // Changes an attribute. The kernel may first wait for the requests in flight (queue attributes, since
+    // Linux 6.11): never call it in the process that must restore the link.
     [[nodiscard]] Result<void> write(const char* name, std::string_view text) const noexcept;
 
-    // The largest read or write that the kernel makes for the device, in bytes (queue/max_sectors_kb); 0: not
-    // known.
+    // Largest read or write that the kernel sends to the device, in bytes (queue/max_sectors_kb); 0: unknown.
     [[nodiscard]] std::uint64_t largest_request() const noexcept;
-    // Lowers it to `bytes`, which is a multiple of 1024 and not below a page, where it is larger. Waits like
-    // write().
+    // Lowers largest_request() to `bytes` if it is larger. `bytes` is a multiple of 1024 and at least a page.
+    // Waits like write().
     [[nodiscard]] Result<void> limit_requests(std::uint64_t bytes) const noexcept;
 
-    // The kernel has the device connected: its `pid` attribute is there.
+    // True if the kernel has the device connected: its `pid` attribute exists.
     [[nodiscard]] bool connected() const noexcept { return number("pid").has_value(); }
     [[nodiscard]] std::uint64_t size() const noexcept { return number("size").value_or(0) * 512; }
-    // False when the device is disconnected for certain, or connected under another identifier. What cannot
-    // be read at this moment (no memory, no right) proves nothing: a daemon that left for it would be missed.
+    // Returns false only if the device is certainly disconnected, or connected under another identifier. An
+    // unreadable attribute (no memory, no permission) proves nothing: a daemon must not exit because of it.
     [[nodiscard]] bool may_be(std::string_view identifier) const noexcept;
-    // Requests that were sent, or begun to be, and are not answered. Those that find every socket dead sleep
-    // before that point and are not among them.
+    // Requests sent, or begun to be sent, and not answered. Requests that find every socket dead sleep before
+    // that point and are not counted.
     [[nodiscard]] std::uint64_t in_flight() const noexcept;
-    // Writes that have been completed since the device was made.
+    // Writes completed since the device was created.
     [[nodiscard]] std::uint64_t writes() const noexcept;
-    // All requests that have been completed since then, and how long they took, added up.
+    // Number of all requests completed since the device was created, and their total duration.
     struct Totals {
         std::uint64_t requests = 0;
         std::chrono::milliseconds time{0};
     };
     [[nodiscard]] Totals totals() const noexcept;
-    // "nbd0p1", ... in the order of their numbers.
+    // Returns "nbd0p1", ... in numeric order.
     [[nodiscard]] std::vector<std::string> partitions() const;
-    // Names below holders/ of the disk or of one partition: what is stacked on it.
+    // Names below holders/ of the disk or of a partition: devices stacked on it.
     [[nodiscard]] std::vector<std::string> holders(const std::string& partition) const;
 
 private:
@@ -69,7 +68,7 @@ private:
     std::string name_;  // "nbd0"
 };
 
-// The indices of every nbd device that the kernel has, connected or not, in order.
+// Returns the indices of all nbd devices in the kernel, connected or not, in order.
 [[nodiscard]] std::vector<std::uint32_t> nbd_devices(const char* block = "/sys/block");
 
 }  // namespace holdfast::client

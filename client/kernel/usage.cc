@@ -1,5 +1,5 @@
-// The three tables that the kernel keeps of block devices in use; the caller adds an exclusive open, which
-// sees the rest.
+// Reads the kernel's three tables of block devices in use; the caller adds an exclusive open, which detects
+// the other users.
 
 #include "client/kernel/usage.hh"
 
@@ -30,7 +30,7 @@ std::string whole_file(const char* path) {
     return text;
 }
 
-// Takes the first line or word away from `rest`.
+// Removes the first line or word from `rest` and returns it.
 std::string_view take_until(std::string_view& rest, char end) {
     const std::size_t at = rest.find(end);
     const std::string_view head = rest.substr(0, at);
@@ -38,7 +38,7 @@ std::string_view take_until(std::string_view& rest, char end) {
     return head;
 }
 
-// mountinfo and swaps write blanks as \040.
+// Decodes the octal escapes of mountinfo and swaps, such as \040 for a blank.
 std::string unescaped(std::string_view word) {
     std::string text;
     const auto octal = [&](std::size_t at) { return at < word.size() && word[at] >= '0' && word[at] <= '7'; };
@@ -61,11 +61,11 @@ struct MountLine {
 MountLine read_mount_line(std::string_view line) {
     MountLine mount;
     take_until(line, ' ');  // mount id
-    take_until(line, ' ');  // its parent's
+    take_until(line, ' ');  // parent's mount id
     mount.numbers = take_until(line, ' ');
-    take_until(line, ' ');  // the root within the file system
+    take_until(line, ' ');  // root within the file system
     mount.point = take_until(line, ' ');
-    // Then options, any number of optional fields, "-", the type, the source.
+    // Skips options and optional fields up to "-", then the type; the source follows.
     while (!line.empty() && take_until(line, ' ') != "-") continue;
     take_until(line, ' ');
     mount.source = take_until(line, ' ');
@@ -80,7 +80,7 @@ std::vector<BlockName> disk_and_partitions(const SysfsDevice& device, std::uint3
     return names;
 }
 
-// The names in a folder of /proc that are numbers: processes, descriptors.
+// Returns the numeric names in a folder of /proc: processes, descriptors.
 std::vector<std::string> numbers_in(const std::string& path) {
     std::vector<std::string> names;
     const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(path.c_str()), &::closedir);
@@ -90,7 +90,7 @@ std::vector<std::string> numbers_in(const std::string& path) {
     return names;
 }
 
-// The device that a descriptor of another process is open on, among `names`.
+// Returns the device in `names` that another process's descriptor has open.
 const BlockName* device_behind(const std::string& descriptor, const std::vector<BlockName>& names) {
     struct stat file {};
     if (::stat(descriptor.c_str(), &file) != 0 || !S_ISBLK(file.st_mode)) return nullptr;

@@ -1,4 +1,4 @@
-// Who uses a device: mounts, swap, what is stacked on it. The reading of the tables is pure.
+// Finds the users of a device: mounts, swap, stacked devices. Parsing the tables is pure.
 #pragma once
 
 #include <cstdint>
@@ -8,26 +8,26 @@
 
 namespace holdfast::client {
 
-// A block device by its two names in the tables: "nbd0p1" and "43:1".
+// Both names of a block device in the tables: "nbd0p1" and "43:1".
 struct BlockName {
     std::string name;
     std::string numbers;
 };
 
-// "mounted on /mnt": each mount of one of `devices` in the text of /proc/self/mountinfo. File systems of
-// several devices have numbers of their own there, so the source's name counts, too.
+// Returns "mounted on /mnt" for each mount of `devices` in the text of /proc/self/mountinfo. File systems on
+// several devices have their own device numbers there, so the source's name is matched, too.
 [[nodiscard]] std::vector<std::string> mounts_of(std::string_view mountinfo,
                                                  const std::vector<BlockName>& devices);
 
-// "swap on nbd0p2": each of `devices` in the text of /proc/swaps.
+// Returns "swap on nbd0p2" for each of `devices` in the text of /proc/swaps.
 [[nodiscard]] std::vector<std::string> swaps_on(std::string_view swaps,
                                                 const std::vector<BlockName>& devices);
 
-// Everything that uses the disk or one of its partitions, each in a few words; empty when nothing is known
-// to.
+// Returns a short text for each known user of the disk or its partitions; may be empty.
 [[nodiscard]] std::vector<std::string> users_of(std::uint32_t index);
 
-// "nbd0 is held open by process 217 (cat)", as far as this process may see: what users_of() does not know.
+// Returns "nbd0 is held open by process 217 (cat)" for openers visible to this process: these are not covered
+// by users_of().
 [[nodiscard]] std::vector<std::string> openers_of(std::uint32_t index);
 
 }  // namespace holdfast::client
