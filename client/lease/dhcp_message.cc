@@ -1,5 +1,5 @@
-// The fixed part of BOOTP, then options: a code, a length, so many bytes. Options may go on in the fields of
-// the fixed part for a file and a server's name, where option 52 says so.
+// The fixed part of BOOTP, then options: a code, a length, and that number of bytes. Options may continue in
+// the fixed part's fields for a file and a server name, if option 52 says so.
 
 #include "client/lease/dhcp_message.hh"
 
@@ -37,7 +37,7 @@ static_assert(sizeof(WireDhcp) == 240);
 constexpr std::uint8_t boot_request = 1;
 constexpr std::uint8_t boot_reply = 2;
 constexpr std::uint32_t magic_cookie = 0x63825363;
-// Some relays and servers drop what is shorter than BOOTP's message.
+// Minimum length: some relays and servers drop messages shorter than BOOTP's.
 constexpr std::size_t least_length = 300;
 
 constexpr std::uint8_t message_request = 3;
@@ -59,7 +59,7 @@ enum Option : std::uint8_t {
 };
 
 constexpr std::string_view vendor_class = "Linux ipconfig";
-// ipconfig's list, in its order: some sites tell clients apart by it.
+// ipconfig's list, in its order: some sites identify clients by it.
 constexpr std::array<std::uint8_t, 11> parameters{1, 3, 6, 12, 15, 17, 26, 28, 40, 119, 121};
 
 void add(DhcpRequest& request, Bytes bytes) noexcept {
@@ -76,7 +76,7 @@ Bytes bytes_of(std::string_view text) noexcept {
     return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
 
-// An option's value, once it was seen. False where it was seen before and said something else.
+// Stores an option's value. Returns false if a repeated option has a different value.
 template <class Number>
 bool take_number(std::optional<Number>& field, Bytes value) noexcept {
     if (value.size() != sizeof(Number)) return false;
@@ -100,7 +100,7 @@ struct Options {
         }
     }
 
-    // False where an option goes beyond the end.
+    // Returns false if an option exceeds the end.
     bool take_all(Bytes field) noexcept {
         while (!field.empty() && field[0] != option_end) {
             const std::uint8_t code = field[0];
@@ -122,7 +122,7 @@ bool read_options(Options& options, const WireDhcp& head, Bytes rest) noexcept {
     return (overload & 2) == 0 || options.take_all(head.sname);
 }
 
-// Not "this network", loopback, multicast, reserved or broadcast.
+// Rejects "this network", loopback, multicast, reserved and broadcast addresses.
 bool is_host(Ipv4 address) noexcept {
     const std::uint32_t first = address >> 24;
     return first != 0 && first != 127 && first < 224;
@@ -137,7 +137,7 @@ FixedText<15> text_of(Ipv4 address) {
 
 DhcpRequest renewal_request(const DhcpClient& client, Ipv4 address, std::uint32_t transaction,
                             std::uint16_t seconds) noexcept {
-    // The broadcast flag is for a client that has no address yet.
+    // Leaves the broadcast flag clear: the flag is for a client without an address.
     WireDhcp head{};
     head.op = boot_request;
     head.htype = client.hardware_type;
@@ -172,7 +172,7 @@ std::optional<DhcpReply> read_reply(const DhcpClient& client, std::uint32_t tran
     if (!read_options(options, head, packet.subspan(sizeof(WireDhcp)))) return std::nullopt;
     const bool acknowledged = options.message == message_ack;
     if (!acknowledged && options.message != message_nak) return std::nullopt;
-    // An acknowledgement without a duration says nothing.
+    // Rejects an acknowledgement without a duration.
     if (acknowledged && options.lease.value_or(0) == 0) return std::nullopt;
     DhcpReply reply;
     reply.kind = acknowledged ? DhcpReply::Kind::acknowledged : DhcpReply::Kind::refused;

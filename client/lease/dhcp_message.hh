@@ -1,8 +1,7 @@
-// The two messages by which a DHCP lease is renewed (RFC 2131, RFC 2132), as bytes: the request, and what a
-// server says to it.
+// The two messages that renew a DHCP lease (RFC 2131, RFC 2132), as bytes: the request, and a server's reply.
 //
-// Pure, and allocates nothing: the daemon uses it after its seal. The network is not trusted: a reply is
-// taken whole, and means one thing, or is none.
+// Pure, and allocates nothing: the daemon uses them after its seal. The network is not trusted: a reply is
+// either valid as a whole and unambiguous, or rejected.
 #pragma once
 
 #include <array>
@@ -23,14 +22,14 @@ using Ipv4 = std::uint32_t;
 
 inline constexpr std::uint32_t infinite_lease = 0xffffffff;
 
-// What a DHCP server knows a client by. It must be the same in every message of a lease: what klibc's
-// ipconfig sent when it got it. That sends no client identifier, the vendor class "Linux ipconfig", and a
-// host name where one was asked for.
+// Identity of a client for a DHCP server. It must be equal in every message of a lease, so it repeats klibc's
+// ipconfig, which got the lease: no client identifier, the vendor class "Linux ipconfig", and a host name if
+// requested.
 struct DhcpClient {
     std::uint8_t hardware_type = 1;    // as in ARP; 1: Ethernet
     std::uint8_t hardware_length = 6;  // at most 16
     std::array<std::uint8_t, 16> hardware{};
-    FixedText<64> hostname;  // empty: none is sent
+    FixedText<64> hostname;  // empty: not sent
 
     bool operator==(const DhcpClient&) const = default;
 };
@@ -40,8 +39,8 @@ struct DhcpRequest {
     std::size_t length = 0;
 };
 
-// A DHCPREQUEST of the states RENEWING and REBINDING, which differ only in whom they are sent to. `seconds`:
-// since when the client has been trying.
+// Makes a DHCPREQUEST for the states RENEWING and REBINDING, which differ only in the destination. `seconds`:
+// time since the client's first attempt.
 [[nodiscard]] DhcpRequest renewal_request(const DhcpClient& client, Ipv4 address, std::uint32_t transaction,
                                           std::uint16_t seconds) noexcept;
 
@@ -49,16 +48,16 @@ struct DhcpReply {
     enum class Kind : std::uint8_t { acknowledged, refused };  // DHCPACK, DHCPNAK
     Kind kind = Kind::refused;
     Ipv4 address = 0;             // yiaddr
-    Ipv4 server = 0;              // the server identifier; 0: it names none that could be sent to
-    std::uint32_t lease = 0;      // in seconds, as T1 and T2; 0: it names none
+    Ipv4 server = 0;              // server identifier; 0: none, or not a host address
+    std::uint32_t lease = 0;      // in seconds, like T1 and T2; 0: not in the reply
     std::uint32_t renewal = 0;    // T1
     std::uint32_t rebinding = 0;  // T2
 
     bool operator==(const DhcpReply&) const = default;
 };
 
-// Empty for everything that is not an answer to this client's transaction: too short, cut off, a length that
-// does not fit its option, an option that says two things.
+// Parses a reply. Returns nullopt unless the packet is an answer to this client's transaction; also if it is
+// too short or truncated, if a length does not fit its option, or if an option has contradictory values.
 [[nodiscard]] std::optional<DhcpReply> read_reply(const DhcpClient& client, std::uint32_t transaction,
                                                   std::span<const std::uint8_t> packet) noexcept;
 

@@ -1,6 +1,6 @@
-// RFC 2131, 4.4.5: RENEWING from T1 on, REBINDING from T2 on. Two things differ. After a boot nobody knows
-// which server has granted the lease (ipconfig leaves that out), so the first request goes to all. And
-// neither the end of the lease nor a DHCPNAK leads back to INIT.
+// RFC 2131, 4.4.5: RENEWING from T1 on, REBINDING from T2 on. Two differences. After a boot the granting
+// server is unknown (ipconfig does not record it), so the first request goes to all servers. And neither the
+// end of the lease nor a DHCPNAK leads back to INIT.
 
 #include "client/lease/lease.hh"
 
@@ -14,15 +14,15 @@ using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// Between two requests. What the RFC sets as the least, and what is the most here where the lease is in
-// danger: a server that is back should not be left waiting.
+// Pauses between two requests: the RFC's minimum, which is the maximum here while the lease is in danger, so
+// that a server that is reachable again gets a request soon.
 constexpr milliseconds usual_pause{60'000};
 constexpr milliseconds shortest_pause{1000};
-// A server that grants less would have us ask all the time.
+// Lower limits: shorter grants would cause constant requests.
 constexpr std::uint32_t shortest_lease = 10;
 constexpr std::uint32_t shortest_renewal = 30;
 
-// T1 before T2 before the end, or what the RFC sets.
+// Sets T1 and T2 if T1 < T2 < end, or else the RFC's defaults.
 void set_times(LeaseState& state, std::uint32_t granted, std::uint32_t renewal,
                std::uint32_t rebinding) noexcept {
     state.seconds = std::max(granted, shortest_lease);
@@ -66,9 +66,8 @@ Lease::Time Lease::at(std::uint32_t after) const noexcept {
     return Time{state_.obtained_at + seconds{after}};
 }
 
-// Half of what is left of the state that the lease is in, but no less than a sixteenth of the lease or the
-// RFC's minute. A little less than that, so that machines that were started together do not ask together for
-// ever.
+// Returns half of the time left in the lease's current state, but at least a sixteenth of the lease or the
+// RFC's minute; then slightly less, so that machines started together do not send requests together for ever.
 milliseconds Lease::pause(Time now) noexcept {
     const milliseconds length = seconds{state_.seconds};
     const milliseconds least = std::clamp(length / 16, shortest_pause, usual_pause);
@@ -149,7 +148,7 @@ void Lease::renew(const DhcpReply& reply) noexcept {
     state_.problem.clear();
     asking_ = contested_ = false;
     told_ = 0;
-    // A sixteenth early, at most: see pause().
+    // Starts early by at most a sixteenth: see pause().
     const auto early = jitter_.below(std::uint64_t{state_.renew_after} * 1000 / 16 + 1);
     deadline_ = state_.seconds == infinite_lease ? Time::max() : at(state_.renew_after) - milliseconds{early};
     if (first || mended)

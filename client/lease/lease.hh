@@ -1,10 +1,10 @@
-// Keeps the DHCP lease of the address that the root disk is reached by: when to ask for its renewal and whom,
-// and what an answer means. The initramfs's ipconfig got the lease and ended; without a renewal the server
-// would give the address to another machine.
+// Keeps the DHCP lease of the address through which the root disk is reached: decides when and to which
+// server to send a renewal, and interprets the answers. The initramfs's ipconfig got the lease and exited;
+// without a renewal the server would give the address to another machine.
 //
-// Never gives the address up, whatever a server says and however long none says anything: to lose it is to
-// lose the root disk. A refusal is told, and the asking goes on. Pure: knows no sockets, no clock, and
-// allocates nothing; bytes and the time come in, bytes and a deadline come out.
+// Never gives the address up, whatever a server answers and however long no server answers: losing the
+// address means losing the root disk. A refusal is reported, and the requests continue. Pure: no sockets, no
+// clock, no allocation; bytes and the time in, bytes and a deadline out.
 #pragma once
 
 #include <chrono>
@@ -19,7 +19,7 @@
 
 namespace holdfast::client {
 
-// What does not change. `address` is the one that was leased.
+// Constant facts of a lease. `address` is the leased address.
 struct LeaseRecord {
     FixedText<16> interface;
     Ipv4 address = 0;
@@ -28,20 +28,20 @@ struct LeaseRecord {
     bool operator==(const LeaseRecord&) const = default;
 };
 
-// What a renewal changes. The durations are seconds from `obtained_at`, which is on CLOCK_MONOTONIC.
+// State changed by a renewal. The durations are seconds from `obtained_at`, which is on CLOCK_MONOTONIC.
 struct LeaseState {
-    Ipv4 server = 0;  // that has granted it; 0: not known, as after the boot
+    Ipv4 server = 0;  // server that granted the lease; 0: unknown, as after the boot
     std::chrono::milliseconds obtained_at{0};
-    std::uint32_t seconds = 0;       // granted; infinite_lease: for ever
-    std::uint32_t renew_after = 0;   // T1: from here on the server is asked; 0: as RFC 2131 has it
-    std::uint32_t rebind_after = 0;  // T2: from here on every server is
+    std::uint32_t seconds = 0;       // granted; infinite_lease: unlimited
+    std::uint32_t renew_after = 0;   // T1: ask the server from this time on; 0: default of RFC 2131
+    std::uint32_t rebind_after = 0;  // T2: ask every server from this time on
     std::uint64_t renewals = 0;
     LineText problem;  // empty: the last answer was good
 
     bool operator==(const LeaseState&) const = default;
 };
 
-// A lease as whoever got it left it behind.
+// A lease left behind by another DHCP client.
 struct GrantedLease {
     LeaseRecord record;
     LeaseState state;
@@ -49,7 +49,7 @@ struct GrantedLease {
     bool operator==(const GrantedLease&) const = default;
 };
 
-// How much of a lease is left, in seconds; infinite_lease where it has no end.
+// Remaining seconds of a lease; infinite_lease if unlimited.
 [[nodiscard]] std::uint32_t seconds_left(const LeaseState& state, std::chrono::milliseconds now) noexcept;
 
 class Lease {
@@ -60,7 +60,7 @@ public:
 
     [[nodiscard]] const LeaseRecord& record() const noexcept { return record_; }
     [[nodiscard]] const LeaseState& state() const noexcept { return state_; }
-    // When on_deadline() is due; Time::max() for a lease without an end.
+    // Time at which on_deadline() is due; Time::max() for an unlimited lease.
     [[nodiscard]] Time deadline() const noexcept { return deadline_; }
 
     struct Send {
@@ -68,20 +68,20 @@ public:
         Ipv4 to = broadcast;
     };
     static constexpr Ipv4 broadcast = 0xffffffff;
-    // Empty where the deadline has not come yet.
+    // Returns the request to send; empty before the deadline.
     [[nodiscard]] std::optional<Send> on_deadline(Time now) noexcept;
-    // It could not be sent. The deadline stays.
+    // Records that the request could not be sent. The deadline is unchanged.
     void on_send_failure(const LineText& reason) noexcept;
-    // Bytes from a DHCP server. True where they have renewed the lease.
+    // Processes bytes from a DHCP server. Returns true if they renewed the lease.
     bool on_packet(std::span<const std::uint8_t> packet, Time now) noexcept;
 
-    // What is to be logged: each problem once until the lease is renewed, and the renewal that ends it.
+    // A log message: each problem once until the lease is renewed, and the renewal that ends it.
     struct News {
         enum class Weight : std::uint8_t { good, worrying, grave };
         Weight weight = Weight::good;
         LineText text;
     };
-    // Since the last call.
+    // Returns the news since the last call.
     [[nodiscard]] std::optional<News> take_news() noexcept;
 
 private:
@@ -102,13 +102,13 @@ private:
     LeaseState state_;
     Jitter jitter_;
     Time deadline_ = Time::max();
-    // While a renewal is asked for:
+    // Valid while a renewal is requested:
     bool asking_ = false;
-    std::uint32_t transaction_ = 0;  // of the last request, whose answer alone is taken
+    std::uint32_t transaction_ = 0;  // ID of the last request; only its answer is accepted
     Time asking_since_{};
-    Time asked_at_{};         // the last request
-    bool contested_ = false;  // a server has refused it, or given another address
-    std::uint8_t told_ = 0;   // problems, since the last renewal
+    Time asked_at_{};         // time of the last request
+    bool contested_ = false;  // a server has refused the renewal, or offered another address
+    std::uint8_t told_ = 0;   // problems reported since the last renewal
     std::optional<News> news_;
 };
 

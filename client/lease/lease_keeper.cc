@@ -1,5 +1,5 @@
-// Bound to the interface and not to the address: a DHCPNAK is broadcast. So the address is named with each
-// message.
+// Bound to the interface and not to the address, because a DHCPNAK is broadcast. Therefore each message sets
+// its source address.
 
 #include "client/lease/lease_keeper.hh"
 
@@ -21,9 +21,9 @@ namespace {
 
 constexpr std::uint16_t client_port = 68;
 constexpr std::uint16_t server_port = 67;
-// Taken at once, at most: whoever fills the network with messages is not to keep the daemon from its link.
+// Maximum packets per call: a flood of messages must not keep the daemon from its link.
 constexpr int most_packets = 16;
-// Between two tries to get the turn.
+// Pause between two attempts to get the turn.
 constexpr std::chrono::seconds pause_between_tries{5};
 
 sockaddr_in socket_address(Ipv4 address, std::uint16_t port) noexcept {
@@ -47,7 +47,7 @@ Result<Fd> open_socket() {
     return socket;
 }
 
-// A lock that is the process's own, and not its children's: it ends with the daemon.
+// Takes a lock owned by the process, not its children: it ends with the daemon.
 bool set_lock(const Fd& file, short kind) noexcept {
     struct flock lock {};
     lock.l_type = kind;
@@ -57,14 +57,14 @@ bool set_lock(const Fd& file, short kind) noexcept {
 
 using Packet = std::array<std::uint8_t, 1500>;
 
-// The next message from a server. Empty: there is none. A length of 0: it was something else.
+// Receives the next message from a server. Empty: there is none. A length of 0: a packet to ignore.
 std::optional<std::size_t> receive(int socket, Packet& packet) noexcept {
     sockaddr_in from{};
     socklen_t length = sizeof from;
     const ssize_t count = ::recvfrom(socket, packet.data(), packet.size(), MSG_DONTWAIT | MSG_TRUNC,
                                      reinterpret_cast<sockaddr*>(&from), &length);
     if (count < 0) {
-        // An error that an earlier message has met (ICMP, a link that is down) is taken away by this.
+        // Reading also clears a pending error of an earlier message (ICMP, a link that is down).
         if (errno == EAGAIN) return std::nullopt;
         return 0;
     }
@@ -123,13 +123,14 @@ void LeaseKeeper::take_turn(Lease::Time now) noexcept {
     }
     has_turn_ = true;
     // Binds to the interface: the kernel prefers such a socket among those at this port. (Since Linux 5.7
-    // this takes no right; without it, answers from other interfaces are seen, too, and passed over.)
+    // this needs no privilege; without the binding, answers from other interfaces are also received, and
+    // ignored.)
     if (const std::string_view name = record_.interface; socket_)
         (void)::setsockopt(socket_->get(), SOL_SOCKET, SO_BINDTODEVICE, name.data(),
                            static_cast<socklen_t>(name.size()));
     if (!has_waited_) return;
-    // The daemon before has renewed the lease, it is not known when: it is renewed at once where that is due
-    // by what is known here, and not taken as having run out.
+    // The previous daemon has renewed the lease at an unknown time: renews at once if due by this process's
+    // own record, and does not consider the lease expired.
     LeaseState state = lease_->state();
     const auto due = std::chrono::milliseconds{std::chrono::seconds{state.renew_after}};
     const auto today = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch());
@@ -137,9 +138,10 @@ void LeaseKeeper::take_turn(Lease::Time now) noexcept {
     lease_.emplace(record_, state, seed_, now);
 }
 
-// SO_BINDTODEVICE cannot be taken back without CAP_NET_RAW, which the daemon has given up; breaking the
-// association does that, and leaves the port. It comes first, so that the next one to take the turn finds no
-// other socket that is bound to the interface: the kernel would give answers to either.
+// Dissolves the association, which removes SO_BINDTODEVICE and keeps the port; removing SO_BINDTODEVICE
+// directly needs CAP_NET_RAW, which the daemon has dropped. Done before releasing the lock, so that the next
+// holder of the turn finds no other socket bound to the interface: the kernel would deliver answers to either
+// socket.
 void LeaseKeeper::stand_back() noexcept {
     const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
     if (socket_) (void)::connect(socket_->get(), &nobody, sizeof nobody);

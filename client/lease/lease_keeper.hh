@@ -1,13 +1,13 @@
-// The lease's edge: a UDP socket on the interface, at the port of DHCP's clients. What is sent, and when, is
-// lease.hh's.
+// I/O of the lease: a UDP socket on the interface, at the DHCP client port. lease.hh decides contents and
+// time of the messages.
 //
-// It is opened before the daemon's seal, with the right to that port; all else works without rights and after
-// the seal.
+// The socket is opened before the daemon's seal, with the privilege for that port; everything else works
+// without privileges and after the seal.
 //
-// Several devices that are reached by one address have a daemon each, and one of these daemons renews the
-// lease: the kernel gives an answer to one socket only, if several are at one port, and prefers one that is
-// bound to the interface. The turn is a lock on /run/holdfast/lease-INTERFACE, which goes to another daemon
-// when its holder ends or stands back; only its holder's socket is bound.
+// Several devices reached through the same address have a daemon each, and only one of these daemons renews
+// the lease: if several sockets are at the same port, the kernel delivers an answer to a single socket, and
+// prefers a socket bound to the interface. The turn is a lock on /run/holdfast/lease-INTERFACE, which passes
+// to another daemon when its holder exits or stands back; only the holder's socket is bound.
 #pragma once
 
 #include <cstdint>
@@ -19,34 +19,36 @@
 
 namespace holdfast::client {
 
-// The IPv4 address from which a connected socket sends; empty where it is no socket of IPv4.
+// Returns the source IPv4 address of a connected socket; empty if it is not an IPv4 socket.
 [[nodiscard]] std::optional<Ipv4> local_address(int socket) noexcept;
 
-// Fills in the client's hardware type and address, as the interface has them. EAFNOSUPPORT: of a kind with
-// which ipconfig gets no lease.
+// Reads the interface's hardware type and address into the record. EAFNOSUPPORT: a hardware type for which
+// ipconfig gets no lease.
 [[nodiscard]] Result<void> read_hardware_address(LeaseRecord& record);
 
 class LeaseKeeper {
 public:
-    // What fails is told like a request that cannot be sent: the disk is well without.
+    // Opens the socket. A failure is reported like a request that cannot be sent: the disk works without the
+    // lease's renewal.
     LeaseKeeper(const LeaseRecord& record, std::string_view folder);
-    // -1 where there is none.
+    // -1 if there is no socket.
     [[nodiscard]] int descriptor() const noexcept { return socket_ ? socket_->get() : -1; }
 
-    // From here on the lease is this process's, and `advance` may be called.
+    // Takes responsibility for the lease; `advance` may be called from here on.
     void start(const LeaseState& state, std::uint64_t seed, Lease::Time now) noexcept;
     [[nodiscard]] Lease::Time deadline() const noexcept;
-    // Takes what has come, and sends what is due. True where state() is another now, and is to be saved.
+    // Processes received messages and sends due requests. Returns true if state() has changed and must be
+    // saved.
     [[nodiscard]] bool advance(Lease::Time now) noexcept;
-    // Throws away what has come.
+    // Discards received messages.
     void drain() noexcept;
-    // Leaves the turn to another daemon, until start() or advance() gets it again. Until then no answer that
-    // another one waits for comes here.
+    // Passes the turn to another daemon, until start() or advance() gets the turn again. Until then this
+    // socket receives no answers meant for another daemon.
     void stand_back() noexcept;
-    // Whether this daemon has the turn. Another one's renewals are not known here.
+    // True if this daemon has the turn. Renewals by another daemon are unknown here.
     [[nodiscard]] bool has_turn() const noexcept { return has_turn_; }
     [[nodiscard]] std::optional<Lease::News> take_news() noexcept;
-    // After start().
+    // Valid after start().
     [[nodiscard]] const LeaseState& state() const noexcept { return lease_->state(); }
 
 private:
@@ -60,8 +62,8 @@ private:
     std::optional<Lease> lease_;
     std::uint64_t seed_ = 0;
     bool has_turn_ = false;
-    bool has_waited_ = false;  // for another daemon, which had the turn
-    Lease::Time next_try_{};   // to get the turn
+    bool has_waited_ = false;  // another daemon had the turn before
+    Lease::Time next_try_{};   // next attempt to get the turn
 };
 
 }  // namespace holdfast::client
