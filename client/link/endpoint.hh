@@ -1,5 +1,5 @@
-// Servers as a device's record keeps them: a resolved address, the export there, and the facts that a server
-// states about itself. Knows no sockets: no call here reaches the network.
+// Servers as stored in a device's record: a resolved address, the export name, and the facts that a server
+// reports about itself. No network access.
 #pragma once
 
 #include <sys/socket.h>
@@ -13,12 +13,11 @@
 
 namespace holdfast::client {
 
-// The folder of a UNIX socket, kept open: after switch_root its path leads nowhere in the file system that
-// the daemon has as its own.
+// The folder of a UNIX socket, kept open: after switch_root its path is invalid in the daemon's file system.
 struct KeptFolder {
     Fd folder;
-    Fd working_folder;             // to go back to after a connect(2) in the other
-    bool instead_of_path = false;  // the path may lead to a disk that is away: it is not tried
+    Fd working_folder;             // restored after a connect(2) in the other folder
+    bool instead_of_path = false;  // do not try the path: it may lead to an unreachable disk
 };
 
 // A resolved address to connect to.
@@ -26,22 +25,22 @@ struct Endpoint {
     sockaddr_storage address{};
     socklen_t length = 0;
     std::string text;                            // "10.0.0.1:10809", "[fd00::1]:10809", "unix:/run/x.sock"
-    std::shared_ptr<const KeptFolder> folder{};  // empty: none, and the path alone is used
+    std::shared_ptr<const KeptFolder> folder{};  // empty: only the path is used
 };
 
-// An endpoint and the export to ask for there, and how a person knows it.
+// An endpoint, the export to request there, and the URI shown to users.
 struct Target {
     Endpoint endpoint;
     std::string export_name;
     std::string uri;
 };
 
-// What a server that knows the session option says of itself and of the export.
+// Facts reported by a server that supports the session option.
 using IdentityText = FixedText<256>;
 struct SessionFacts {
     nbd::Uuid boot_identity{};
     IdentityText export_identity;
-    bool host_fenced = false;    // older attachments of this machine and device are fenced, too
+    bool host_fenced = false;    // the server fences older attachments of this machine and device, too
     bool writes_stable = false;  // acknowledged writes survive a power cut of the server's machine
 };
 

@@ -1,5 +1,4 @@
-// A name that two machines share would have a server refuse the second one, so doubtful names are passed
-// over.
+// Skips doubtful names: if two machines shared a name, a server would refuse the second machine.
 
 #include "client/link/host_identity.hh"
 
@@ -22,7 +21,7 @@
 namespace holdfast::client {
 namespace {
 
-// UUIDs that vendors have shipped on many boards, as lower case digits.
+// UUIDs shipped by vendors on many boards, as lower case digits.
 constexpr std::array<std::string_view, 5> shared_uuids{
     "03000200040005000006000700080009", "00020003000400050006000700080009",
     "030201000504070608090a0b0c0d0e0f", "4c4c454400002010802080c04f202020",
@@ -30,7 +29,7 @@ constexpr std::array<std::string_view, 5> shared_uuids{
 // QEMU's default hardware address.
 constexpr std::string_view shared_address = "52:54:00:12:34:56";
 
-// The first line; empty where there is none to read.
+// Returns the first line of a file; empty if unreadable.
 std::string line_of(const std::string& path) {
     const auto text = read_text_file(path, 4096);
     if (!text) return {};
@@ -38,7 +37,7 @@ std::string line_of(const std::string& path) {
     return std::string(trimmed(holdfast::take_line(rest)));
 }
 
-// 32 lower case digits without dashes; empty where the text is no UUID.
+// Returns 32 lower case digits without dashes; empty if the text is not a UUID.
 std::string uuid_digits(const std::string& text) {
     std::string digits;
     for (const char c : text)
@@ -46,7 +45,7 @@ std::string uuid_digits(const std::string& text) {
     return nbd::read_uuid(digits) ? digits : std::string{};
 }
 
-// Zeroes, ones, and patterns of a few bytes are placeholders.
+// Detects placeholders: zeroes, ones, and patterns of a few bytes.
 bool is_placeholder(const std::string& digits) {
     constexpr std::size_t fewest_different = 4;
     std::set<std::string> bytes;
@@ -54,7 +53,7 @@ bool is_placeholder(const std::string& digits) {
     return bytes.size() < fewest_different || std::ranges::find(shared_uuids, digits) != shared_uuids.end();
 }
 
-// Address of a card, not of a bridge, bond or the like; else empty.
+// Returns the lowest address of a physical card, not of a bridge, bond or similar; empty if there is none.
 std::string lowest_permanent_address(const std::string& folder) {
     std::vector<std::string> addresses;
     const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(folder.c_str()), &::closedir);

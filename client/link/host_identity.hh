@@ -1,5 +1,5 @@
-// The machine and its device, for a server that fences older attachments (session_option.hh): the same in the
-// initramfs and in the running system, over reboots and after a reset. Before the seal only.
+// Identity of machine and device, for a server that fences older attachments (session_option.hh): equal in
+// the initramfs and in the running system, across reboots and resets. Use only before the seal.
 #pragma once
 
 #include <cstdint>
@@ -10,20 +10,21 @@
 
 namespace holdfast::client {
 
-// Where to look; other folders are for tests.
+// Paths to read; other values are for tests.
 struct HostFiles {
     std::string sys = "/sys";
     std::string machine_id = "/etc/machine-id";
     std::string boot_id = "/proc/sys/kernel/random/boot_id";
 };
 
-// The machine's own name, as "dmi ...", "mac ..." or "machine-id ...": the firmware's UUID, unless a vendor
-// has left it empty or the same everywhere; else the lowest permanent hardware address of a network card;
-// else the machine-id. Empty: none is known.
+// Returns the machine's own name, as "dmi ...", "mac ..." or "machine-id ...": the firmware's UUID, unless a
+// vendor has left it empty or equal everywhere; else the lowest permanent hardware address of a network card;
+// else the machine-id. Empty: unknown.
 [[nodiscard]] std::string machine_name(const HostFiles& files = {});
 
-// A new attachment of the device, later than every one before of this boot. Only a hash of the machine's name
-// is in it. Empty where the machine has no name or tells no boot ID: then only reconnects can be fenced.
+// Makes a new attachment of the device, later than every earlier attachment of this boot. Contains only a
+// hash of the machine's name. Empty if the machine has no name or no boot ID: then only reconnects can be
+// fenced.
 [[nodiscard]] std::optional<nbd::HostRequest> new_attachment(std::uint32_t index,
                                                              const HostFiles& files = {});
 

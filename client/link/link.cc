@@ -1,5 +1,4 @@
-// The options of the socket are set before it connects, so that a peer that falls silent is noticed from the
-// start.
+// Sets the socket's options before connecting, so that a silent peer is detected from the start.
 
 #include "client/link/link.hh"
 
@@ -25,18 +24,18 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// How often one advance() sends or receives.
+// Maximum number of sends and receives in an advance().
 constexpr int most_steps = 256;
 
 void set_option(int socket, int level, int option, int value) {
-    // A socket without one of these still carries data; nothing better could be done about a refusal.
+    // Ignores a refusal: the socket carries data without the option, and there is no remedy.
     [[maybe_unused]] const int result = ::setsockopt(socket, level, option, &value, sizeof value);
 }
 
-// A silent dead peer produces no event of its own: on an idle link, keepalive notices it, within a second
-// less than `dead_after`. Under load, the daemon looks at what is not acknowledged. Not TCP_USER_TIMEOUT: it
-// ends also a connection whose peer acknowledges and has only closed its window (tcp_probe_timer), which is a
-// server that is merely slow.
+// A silent dead peer causes no event: on an idle link, keepalive detects it, within a second less than
+// `dead_after`. Under load, the daemon checks for unacknowledged data. TCP_USER_TIMEOUT is not used: it also
+// ends a connection whose peer acknowledges but keeps its window closed (tcp_probe_timer), that is, a server
+// that is merely slow.
 void prepare_tcp(int socket, std::chrono::seconds dead_after) {
     const int whole = std::max(static_cast<int>(dead_after.count()) - 1, 2);
     const int idle = std::max(whole / 3, 1);
@@ -50,7 +49,7 @@ void prepare_tcp(int socket, std::chrono::seconds dead_after) {
 
 LineText failure_of(const char* call, int code) { return SysError{code, call}.text(); }
 
-// A server's words, every character of which shows itself.
+// Returns a server's text with hidden characters escaped as \xNN.
 LineText printable_words(std::string_view words) {
     LineText text;
     while (!words.empty()) {
@@ -66,7 +65,8 @@ LineText printable_words(std::string_view words) {
     return text;
 }
 
-// connect(2) knows no folder but the working one, of which a process with one thread has its own.
+// Connects relative to a folder. connect(2) supports only the working directory, which a single-threaded
+// process has for itself.
 int connect_in(const KeptFolder& kept, int socket, const sockaddr_un& address) noexcept {
     if (::fchdir(kept.folder.get()) != 0) return -1;
     const int result = ::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address);
@@ -86,7 +86,7 @@ int connect_to(const Endpoint& endpoint, int socket) noexcept {
     const char* const name = std::strrchr(named.sun_path, '/') + 1;
     std::memcpy(in_folder.sun_path, name, std::strlen(name) + 1);
     if (connect_in(*endpoint.folder, socket, in_folder) == 0) return 0;
-    // The folder may have been made anew, as a service's in /run is.
+    // Tries the path, because the folder may have been recreated, like a service's in /run.
     if (errno != ENOENT || endpoint.folder->instead_of_path) return -1;
     return ::connect(socket, address, endpoint.length);
 }
@@ -163,7 +163,7 @@ void LinkAttempt::expire() {
 }
 
 void LinkAttempt::finish_connect() {
-    // SO_ERROR says 0 also while the connection is still being made.
+    // Checks poll() first: SO_ERROR is also 0 while the connection is being established.
     pollfd entry{socket_.get(), POLLOUT, 0};
     if (::poll(&entry, 1, 0) == 0) return;
     int code = 0;
@@ -173,8 +173,7 @@ void LinkAttempt::finish_connect() {
     connecting_ = false;
 }
 
-// Both give true when the other direction may have something to do, false when there is nothing more to do
-// now.
+// Both return true if the other direction may have work, false if there is nothing more to do now.
 bool LinkAttempt::send_some() {
     const auto bytes = handshake_.output();
     const ssize_t count = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
@@ -239,7 +238,7 @@ void LinkAttempt::advance() {
 }
 
 Link LinkAttempt::take_link() {
-    // The ABORT after info and list: sent if it can be, and missed by nobody if it cannot.
+    // Sends the ABORT after info and list if possible; its loss is harmless.
     while (!handshake_.output().empty() && send_some()) continue;
     Link link{std::move(socket_), handshake_.offer(), handshake_.block_sizes_given(), std::nullopt};
     if (const auto answer = handshake_.session()) {
@@ -265,8 +264,8 @@ std::expected<std::vector<Endpoint>, LinkError> resolve(const ServerAddress& ser
     hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
     const std::string port = std::to_string(server.port);
     addrinfo* found = nullptr;
-    // First as an address, which needs none of the C library's modules for name services: an initramfs may
-    // have none.
+    // Tries the host as an address first, which needs none of the C library's name service modules: an
+    // initramfs may lack them.
     int code = ::getaddrinfo(server.host.c_str(), port.c_str(), &hints, &found);
     if (code == EAI_NONAME) {
         hints.ai_flags = AI_NUMERICSERV;

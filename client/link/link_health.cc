@@ -1,4 +1,4 @@
-// TCP_INFO, of which the kernel fills as much as it knows.
+// Uses TCP_INFO, which the kernel fills as far as it supports.
 
 #include "client/link/link_health.hh"
 
@@ -38,15 +38,16 @@ std::optional<LinkHealth> health_of(int socket) noexcept {
 }
 
 milliseconds SilenceWatch::see(const LinkHealth& health, Time now) noexcept {
-    // A probe of a closed window is due now and then anyway; two in a row may be lost.
+    // Limit on lost probes: a closed window is probed regularly anyway, and two consecutive probes may be
+    // lost.
     constexpr std::uint32_t most_probes = 2;
     const bool lost = health.retransmits > 1;
     if (!lost && health.probes <= most_probes) {
         since_.reset();
         return milliseconds{0};
     }
-    // After the segment's first timeout the second, twice as long, began, and so on: t + 2t + ... of which
-    // the last has not run out. The timeout of probes is not doubled in place.
+    // Computes the least silence: after the segment's first timeout a second, twice as long, began, and so
+    // on: t + 2t + ... of which the last has not expired. The timeout of probes is not doubled in place.
     constexpr std::uint32_t most_doublings = 16;
     const auto single = health.retransmit_timeout / (1 << std::min(health.backoff, most_doublings));
     const milliseconds at_least = lost ? health.retransmit_timeout - single : 2 * health.retransmit_timeout;
@@ -65,13 +66,14 @@ LineText cause_of_death(int socket, std::chrono::seconds dead_after) {
     socklen_t length = sizeof code;
     if (::getsockopt(socket, SOL_SOCKET, SO_ERROR, &code, &length) == 0 && code != 0)
         return SysError{code, "the connection broke"}.text();
-    // The kernel's driver may have taken the error before us. An idle link that the peer closed or reset has
-    // been silent between two keepalives only (prepare_tcp), one that timed out until the last of them.
+    // Falls back to TCP_INFO: the kernel's driver may have consumed the error. An idle link that the peer
+    // closed or reset was silent only between two keepalives (prepare_tcp), a link that timed out until the
+    // last of them.
     tcp_info info{};
     length = sizeof info;
     const milliseconds long_silence =
         std::max<milliseconds>(dead_after - std::chrono::seconds{2}, dead_after / 2);
-    constexpr std::uint8_t tcp_close = 7;  // <net/tcp_states.h>, which programs cannot include
+    constexpr std::uint8_t tcp_close = 7;  // from <net/tcp_states.h>, which programs cannot include
     if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 && info.tcpi_state == tcp_close &&
         milliseconds{info.tcpi_last_ack_recv} >= long_silence)
         return LineText::of("the server's machine has not answered for {} s", info.tcpi_last_ack_recv / 1000);
@@ -99,25 +101,26 @@ bool purge(int socket) noexcept {
 void end_link(Fd& link) noexcept {
     if (!link) return;
     cut(link.get());
-    // A thread of the kernel that sleeps in the socket wakes up, and until then it is in use.
+    // Wakes a kernel thread that sleeps in the socket, which is in use until then.
     constexpr int most_tries = 20;
     for (int i = 0; i < most_tries && !purge(link.get()); ++i) (void)::poll(nullptr, 0, 10);
     link.reset();
 }
 
 // A FIN comes in sequence from the machine that has the connection, when its program has closed it. A reset
-// proves nothing: it is also sent for a connection that a machine knows nothing of, and thus by the successor
-// at an address that has moved, while the machine before lives and still has the data. (One that has booted
-// anew sends one, too; it took longer than dead-after, or waits for the rest of it.) Neither does a time-out.
+// proves nothing: it is also sent for a connection unknown to a machine, for example by the successor at an
+// address that has moved, while the previous machine lives and still has the data. (A rebooted machine also
+// sends a reset; the reboot took longer than dead-after, or the caller waits for the rest of that time.) Nor
+// does a time-out prove anything.
 //
 // After a FIN the kernel's driver closes its own side at once, and the state may be CLOSE when this is
-// called. Then the peer has acknowledged our FIN, which a machine without the connection would not: that has
-// its sequence number, like the SYN, so one more is acknowledged than the bytes that were sent.
+// called. Then the peer has acknowledged the client's FIN, which a machine without the connection would not:
+// the FIN has its own sequence number, like the SYN, so the acknowledged count exceeds the bytes sent.
 bool is_ended_by_peer(int socket) noexcept {
     tcp_info info{};
     socklen_t length = sizeof info;
     if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return is_dead(socket);
-    // <net/tcp_states.h>, which programs cannot include.
+    // Values from <net/tcp_states.h>, which programs cannot include.
     constexpr std::uint8_t tcp_close = 7, tcp_close_wait = 8, tcp_last_ack = 9, tcp_closing = 11;
     if (info.tcpi_state == tcp_close) {
         constexpr std::size_t needed =

@@ -1,4 +1,4 @@
-// What a connected socket tells of its connection, without a byte being sent. May be called after the seal.
+// Reads a connection's health from its socket, without sending a byte. May be called after the seal.
 #pragma once
 
 #include <chrono>
@@ -11,61 +11,64 @@
 namespace holdfast::client {
 
 struct LinkHealth {
-    std::uint64_t received = 0;      // bytes, since the connection was made
-    std::uint64_t acknowledged = 0;  // bytes that were sent and that the peer's machine has acknowledged
+    std::uint64_t received = 0;      // bytes since the connection was established
+    std::uint64_t acknowledged = 0;  // bytes sent and acknowledged by the peer's machine
     std::chrono::milliseconds round_trip{0};
     std::chrono::milliseconds last_acknowledgement{
-        0};  // how long ago the last one came, of data or of a keepalive
-    // Segments that were sent again without an answer. A server that is slow, or stopped, still has its
-    // machine acknowledge.
-    std::uint32_t retransmits = 0;  // of the oldest unacknowledged segment, in a row
-    std::uint32_t probes = 0;       // of a closed window, unanswered, in a row
-    std::uint32_t backoff = 0;      // how often the timeout was doubled since the last answer
-    std::chrono::milliseconds retransmit_timeout{0};  // doubled already, as `backoff` says
+        0};  // age of the last acknowledgement, of data or of a keepalive
+    // Counters of segments retransmitted without an answer. A slow or stopped server's machine still
+    // acknowledges.
+    std::uint32_t retransmits = 0;  // consecutive, of the oldest unacknowledged segment
+    std::uint32_t probes = 0;       // consecutive unanswered probes of a closed window
+    std::uint32_t backoff = 0;      // number of times that the timeout was doubled since the last answer
+    std::chrono::milliseconds retransmit_timeout{0};  // current value, doubled `backoff` times
 };
-// Empty for what is no TCP socket.
+// Returns nullopt if the socket is not TCP.
 [[nodiscard]] std::optional<LinkHealth> health_of(int socket) noexcept;
 
-// For how long a peer's machine has left data unacknowledged. Pure.
+// Measures for how long a peer's machine has left data unacknowledged. Pure.
 //
-// Counts from the first segment that got no acknowledgement, not from the last acknowledgement: before that
-// segment, an idle link was silent with good reason. The kernel does not tell when it was sent, so the time
-// is what the doubled retransmission timeouts have taken at least, and the watch's own time from then on.
+// Counts from the first segment without an acknowledgement, not from the last acknowledgement: before that
+// segment, an idle link was legitimately silent. The kernel does not report when the segment was sent, so the
+// time is the least that the doubled retransmission timeouts have taken, and the watch's own time from then
+// on.
 class SilenceWatch {
 public:
     using Time = std::chrono::steady_clock::time_point;
 
-    // 0: nothing was sent again in vain. Never longer than the real silence.
+    // Returns the length of the silence; 0 if nothing was retransmitted in vain. Never longer than the real
+    // silence.
     [[nodiscard]] std::chrono::milliseconds see(const LinkHealth& health, Time now) noexcept;
-    // Another link is watched from here on.
+    // Restarts the watch for another link.
     void restart() noexcept { since_.reset(); }
 
 private:
     std::optional<Time> since_;
 };
 
-// The socket has ended or failed, by either side.
+// True if the socket was closed or failed, by either side.
 [[nodiscard]] bool is_dead(int socket) noexcept;
-// Why, for the log; takes the socket's pending error. `dead_after`: as the link was prepared with.
+// Returns the cause for the log; clears the socket's pending error. `dead_after`: as passed when the link was
+// prepared.
 [[nodiscard]] LineText cause_of_death(int socket, std::chrono::seconds dead_after);
-// Nothing that was sent waits to be acknowledged, or to be sent.
+// True if no sent data is unacknowledged or unsent.
 [[nodiscard]] bool all_sent(int socket) noexcept;
 
-// Ends the connection for all who have the socket. Wakes a sender of the kernel that is stuck in it.
+// Shuts the connection down for all holders of the socket. Wakes a kernel sender stuck in the socket.
 void shut_down(int socket) noexcept;
-// The same for a link that is not ours any more, or about to be: when the last one who has it closes it, what
-// is in its send queue is thrown away.
+// Shuts down a link that this process gives up: when its last holder closes the socket, the send queue is
+// discarded.
 void cut(int socket) noexcept;
-// What is still in its send queue is thrown away and the peer told by a reset: else TCP would go on to
-// deliver old writes when the network is back. Call it when nobody sends or receives on it any more; a socket
-// that is in use refuses, and false is the answer.
+// Discards the send queue and resets the connection: otherwise TCP would deliver old writes once the network
+// is back. Call it when no other user sends or receives on the socket; returns false if the socket is still
+// in use.
 bool purge(int socket) noexcept;
-// How a link ceases to be ours: cut, purged as soon as the kernel's driver has let go of it, and closed.
-// Nothing that was written to it goes out after this. Takes a fifth of a second at most; after that the
-// kernel purges it when it closes it.
+// Gives a link up: cuts it, purges it as soon as the kernel's driver has released the socket, and closes it.
+// No data written to the link goes out afterwards. Takes at most a fifth of a second; after that the kernel
+// purges the queue when it closes the socket.
 void end_link(Fd& link) noexcept;
-// The peer has closed the connection by itself: it holds nothing any more that it may still apply. False in
-// doubt, and after a reset, which may be another machine's. A proxy in the way speaks for itself only.
+// True if the peer itself has closed the connection: it holds no requests that it may still apply. False in
+// doubt, and after a reset, which may come from another machine. A proxy in between speaks only for itself.
 [[nodiscard]] bool is_ended_by_peer(int socket) noexcept;
 
 }  // namespace holdfast::client
