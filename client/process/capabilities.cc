@@ -1,5 +1,4 @@
-// Everything that needs more (locked memory's limit, the OOM score, IO_FLUSHER) is done before this is
-// called.
+// Call it after everything that needs more capabilities (locked memory's limit, the OOM score, IO_FLUSHER).
 
 #include "client/process/capabilities.hh"
 
@@ -20,7 +19,7 @@ std::string keep_needed_capabilities(const FurtherNeeds& needs) {
     if (needs.any_file && ::capng_update(CAPNG_ADD, kept, CAP_DAC_OVERRIDE) != 0)
         return "capng_update failed";
     if (needs.reboot && ::capng_update(CAPNG_ADD, kept, CAP_SYS_BOOT) != 0) return "capng_update failed";
-    // For as long as the daemon needs it, and never for a program that it starts.
+    // Kept until the daemon drops it; never inherited by a program that it starts.
     constexpr auto until_given_up = static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED);
     if (needs.sockets && ::capng_update(CAPNG_ADD, until_given_up, CAP_NET_ADMIN) != 0)
         return "capng_update failed";
@@ -28,7 +27,7 @@ std::string keep_needed_capabilities(const FurtherNeeds& needs) {
     return code == 0 ? "" : "capng_apply failed with code " + std::to_string(code);
 }
 
-// By the system calls: libcap-ng may open a file of /proc.
+// Uses the system calls: libcap-ng may open a file of /proc.
 void give_up_socket_rights() noexcept {
     __user_cap_header_struct head{_LINUX_CAPABILITY_VERSION_3, 0};
     std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets{};
@@ -44,7 +43,7 @@ void give_up_socket_rights() noexcept {
 
 void give_up_capabilities() noexcept {
     ::capng_clear(CAPNG_SELECT_BOTH);
-    // The bounding set needs CAP_SETPCAP. The other sets can always be emptied.
+    // Changing the bounding set needs CAP_SETPCAP. The other sets can always be emptied.
     if (::capng_apply(CAPNG_SELECT_BOTH) != 0) (void)::capng_apply(CAPNG_SELECT_CAPS);
 }
 

@@ -1,25 +1,24 @@
-// What the daemon may still do once it is settled. The only file pair that knows libcap-ng.
+// Capabilities that the daemon keeps once it is set up. The only file pair that uses libcap-ng.
 #pragma once
 
 #include <string>
 
 namespace holdfast::client {
 
-// Besides CAP_SYS_ADMIN, which the kernel asks of whoever reconfigures a device.
+// Needs besides CAP_SYS_ADMIN, which the kernel requires for reconfiguring a device.
 struct FurtherNeeds {
     bool any_file = false;  // CAP_DAC_OVERRIDE: UNIX sockets of other users
-    bool reboot = false;    // CAP_SYS_BOOT: the end of a shutdown whose root disk is away
-    bool sockets = false;   // CAP_NET_ADMIN: the end of a connection that a daemon before has left
+    bool reboot = false;    // CAP_SYS_BOOT: the end of a shutdown whose root disk is unreachable
+    bool sockets = false;   // CAP_NET_ADMIN: aborting a connection that an earlier daemon has left
 };
 
-// Gives up every other capability, also in the bounding set. Empty, or why it could not be done.
+// Drops every other capability, also from the bounding set. Returns an empty string, or the error.
 [[nodiscard]] std::string keep_needed_capabilities(const FurtherNeeds& needs);
 
-// Gives up what `sockets` has kept. Does nothing for a process that does not have it. May be called after the
-// seal.
+// Drops the capability kept for `sockets`, if present. May be called after the seal.
 void give_up_socket_rights() noexcept;
 
-// Gives up all capabilities of this process, also in the bounding set where it has the right to.
+// Drops all capabilities of this process, also from the bounding set if permitted.
 void give_up_capabilities() noexcept;
 
 }  // namespace holdfast::client

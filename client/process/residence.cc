@@ -1,5 +1,5 @@
-// systemd-shutdown(8) spares processes of root whose argv[0] begins with '@'; sysvinit's sendsigs those named
-// in /run/sendsigs.omit.d. Neither is enough alone, and neither knows the other.
+// systemd-shutdown(8) spares root's processes whose argv[0] begins with '@'; sysvinit's sendsigs spares those
+// named in /run/sendsigs.omit.d. Both are needed, since neither knows the other's mark.
 
 #include "client/process/residence.hh"
 
@@ -29,14 +29,14 @@ constexpr const char* omit_directory = "/run/sendsigs.omit.d";
 
 std::string last_error(const char* call) { return SysError{errno, call}.message(); }
 
-// A page of stack for each call that is ever made, touched so that it is there.
+// Touches enough stack for every later call, so that its pages exist.
 void touch_stack() noexcept {
     std::array<volatile char, 128 * 1024> room;
     for (std::size_t i = 0; i < room.size(); i += 1024) room[i] = 0;
 }
 
 std::string lock_memory() {
-    // Later allocations count against this limit, once CAP_IPC_LOCK is given up.
+    // Raises the limit, which applies to later allocations once CAP_IPC_LOCK is dropped.
     const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
     if (::setrlimit(RLIMIT_MEMLOCK, &unlimited) != 0) return last_error("setrlimit(RLIMIT_MEMLOCK)");
     touch_stack();
@@ -61,7 +61,7 @@ ProcessTitle::ProcessTitle(int argc, char** argv) noexcept {
     if (argc < 1) return;
     start_ = argv[0];
     char* end = argv[0];
-    // The kernel lays them out one after the other; what is not adjacent was put elsewhere by somebody.
+    // The kernel places these strings consecutively; a string that is not adjacent was moved by the program.
     for (int i = 0; i < argc && argv[i] == end; ++i) end += std::strlen(argv[i]) + 1;
     for (char** entry = environ; entry != nullptr && *entry == end; ++entry) end += std::strlen(*entry) + 1;
     room_ = static_cast<std::size_t>(end - start_);
@@ -73,8 +73,8 @@ void ProcessTitle::set(std::string_view title) noexcept {
     if (start_ == nullptr) return;
     std::memset(start_, 0, room_);
     std::memcpy(start_, title.data(), length);
-    // Where the title goes beyond the arguments' own memory, the kernel sees that their last byte is no NUL
-    // any more, and reads on into what was the environment.
+    // If the title is longer than the arguments' memory, the kernel finds that their last byte is not NUL,
+    // and reads on into the former environment.
 }
 
 void close_inherited() noexcept { ::close_range(STDERR_FILENO + 1, ~0U, 0); }

@@ -1,5 +1,5 @@
-// How the daemon comes to live for as long as the system does: apart from any terminal, in memory that is
-// never paged out, spared by what kills processes at shutdown.
+// Prepares the daemon to live as long as the system: detached from any terminal, locked in memory, and spared
+// by the killing of processes at shutdown.
 #pragma once
 
 #include <signal.h>
@@ -17,11 +17,13 @@
 
 namespace holdfast::client {
 
-// What ps shows, and where systemd looks for its mark: the memory of argv and, after it, of the environment.
+// The title shown by ps, and checked by systemd for its mark: the memory of argv and of the environment
+// behind it.
 class ProcessTitle {
 public:
     ProcessTitle(int argc, char** argv) noexcept;
-    // Overwrites both, and empties the environment of this process. Cut to what there is room for.
+    // Overwrites argv and environment, and empties the environment of this process. Cut to the available
+    // room.
     void set(std::string_view title) noexcept;
 
 private:
@@ -29,51 +31,52 @@ private:
     std::size_t room_ = 0;
 };
 
-// Closes what the command inherited besides the standard streams, before it opens anything: a shell's pipe or
-// a file on a disk would be held open for as long as the daemon lives.
+// Closes inherited descriptors except the standard streams; call it before opening anything. Otherwise the
+// daemon would hold a shell's pipe or a file on a disk open for its whole life.
 void close_inherited() noexcept;
 
-// The signals that a daemon does not obey: those that end or stop a process, from a terminal or from whoever
-// ends a session, a service, or all processes.
+// Returns the signals that a daemon ignores: those that end or stop a process, from a terminal or sent at the
+// end of a session, a service, or all processes.
 [[nodiscard]] sigset_t signals_of_others() noexcept;
 
-// Keeps these waiting, from here until the daemon takes them in. For a process that connects a device: ended
-// in the middle, it would leave the device without a daemon.
+// Blocks signals_of_others() until the daemon reads them. For a process that connects a device: if killed in
+// between, the process would leave the device without a daemon.
 void hold_signals() noexcept;
-// One of them came since, and was to end this process.
+// True if a signal that should end this process has arrived since.
 [[nodiscard]] bool was_to_end() noexcept;
 
-// A session of its own, /dev as its folder (no disk's, and where the log's socket is), standard streams to
-// /dev/null. Signals are the daemon's: Daemon::prepare().
+// Starts a new session, with /dev as working directory (on no disk, and the place of the log's socket) and
+// /dev/null as standard streams. Daemon::prepare() handles the signals.
 void leave_terminal() noexcept;
 
-// Where the daemon of a device lives.
+// Control group in which a device's daemon lives.
 enum class Home : std::uint8_t {
-    system,   // where no service's end is its own
-    service,  // with holdfast@.service, whose main process it is
+    system,   // outside every service that may end
+    service,  // in holdfast@.service, as its main process
 };
 
-// Out of the control group of the service or the login that started this process, whose end would be its own,
-// into that of pid 1, where the initramfs's daemon is. Does nothing without systemd.
+// Moves this process from the control group of the service or login that started it, whose end would kill
+// this process, to that of pid 1, where the initramfs's daemon is. Does nothing without systemd.
 void leave_control_group() noexcept;
 
-// Into that of another process, where that is an instance of holdfast@.service. False where it is not.
+// Moves to the control group of another process if that is an instance of holdfast@.service; otherwise
+// returns false.
 [[nodiscard]] bool join_service_of(pid_t other);
 
-// Locks all memory, now and later; keeps the kernel from reclaiming memory through the disk on this process's
-// behalf, and from choosing it when memory runs out; gives up capabilities. Gives a line for each that could
-// not be done: the daemon goes on without.
+// Locks all current and future memory; prevents the kernel from reclaiming memory through the disk on behalf
+// of this process, and from killing it when memory runs out; drops capabilities. Returns a line for each
+// failure: the daemon continues anyway.
 [[nodiscard]] std::vector<std::string> settle_down(const FurtherNeeds& needs);
 
-// The entry in /run/sendsigs.omit.d by which sysvinit's shutdown spares the daemon.
+// The entry in /run/sendsigs.omit.d that makes sysvinit's shutdown spare the daemon.
 class OmitFile {
 public:
     [[nodiscard]] static Result<OmitFile> open(std::uint32_t index);
-    // Enters this process, in the place of another. May be called after the seal, like remove().
+    // Enters this process, replacing another. May be called after the seal, like remove().
     [[nodiscard]] Result<void> enter() noexcept;
-    // Leaves it where it is another process's by now.
+    // Removes the entry unless it belongs to another process by now.
     void remove() noexcept;
-    // Descriptor of the folder; the file keeps it.
+    // Descriptor of the folder; owned by the OmitFile.
     [[nodiscard]] int directory() const noexcept { return directory_.get(); }
 
 private:
@@ -81,7 +84,7 @@ private:
     std::string name_;
 };
 
-// How much memory this process holds, in KiB. May be read after the seal.
+// Reads this process's memory use, in KiB. May be read after the seal.
 class MemoryUse {
 public:
     [[nodiscard]] static MemoryUse open();

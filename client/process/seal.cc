@@ -1,6 +1,6 @@
-// The watch is kept by standing in for the C library's own functions, which its other parts call by these
-// names, too. What is opened below a directory descriptor (/sys, /run) is allowed; what is opened by a path
-// from "/" or from the working folder is not.
+// Checks the seal by replacing functions of the C library, which its other parts call by these names, too.
+// Opening below a directory descriptor (/sys, /run) is allowed; opening a path from "/" or from the working
+// directory is not.
 
 #include "client/process/seal.hh"
 
@@ -34,7 +34,7 @@ bool sealed = false;
 
 void check(const char* what, const char* detail, const void* from) {
     if (!sealed) return;
-    sealed = false;  // what follows may do as it likes
+    sealed = false;  // disables the check for the report below
     char line[256];
     const auto offset = static_cast<long>(static_cast<const char*>(from) - &__executable_start);
     snprintf(line, sizeof line, "%s after the seal (%s), called from %#lx of the program", what, detail,

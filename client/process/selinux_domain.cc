@@ -1,5 +1,5 @@
-// What the kernel has in /proc/PID/attr/current: "kernel" before a policy is loaded, then a context, and
-// another security module's text where that has the say.
+// Reads /proc/PID/attr/current: "kernel" before a policy is loaded, then a context; the text of another
+// security module if that module is in charge.
 
 #include "client/process/selinux_domain.hh"
 
@@ -16,11 +16,10 @@ namespace {
 
 constexpr std::string_view kernel_domain = ":kernel_t:";
 constexpr std::string_view own_domain = ":holdfast_client_t:";
-// Types of files from before the labelling: of any file system until the policy is loaded whole, then of a
-// tmpfs.
+// Types of files before labelling: on any file system until the policy is fully loaded, then on a tmpfs.
 constexpr std::array<std::string_view, 2> unlabelled_types{"unlabeled_t", "tmpfs_t"};
 
-// A context is USER:ROLE:TYPE:LEVEL, and what AppArmor says has no colon.
+// Checks for USER:ROLE:TYPE:LEVEL; AppArmor's text has no colon.
 bool is_context(std::string_view text) { return std::ranges::count(text, ':') >= 2; }
 
 std::string_view type_in(std::string_view context) {
@@ -112,7 +111,7 @@ SelinuxDomain::Step SelinuxDomain::move() noexcept {
         current_.reset();
         return Step::moved;
     }
-    // The policy has no such domain, and may get it later.
+    // The policy lacks the domain, but may get it later.
     if (errno == EINVAL) return Step::none;
     current_.reset();
     return Step::forbidden;

@@ -1,13 +1,14 @@
-// The daemon's SELinux domain. A daemon that began in the initramfs is older than the policy, and is the
-// kernel's (kernel_t) when that has been loaded. It cannot be run anew from a file of the system, which would
-// be on its own disk; so it moves by itself, as a policy with holdfast_client allows (setcon(3);
+// Moves the daemon into its SELinux domain. A daemon started in the initramfs is older than the policy, and
+// runs as kernel_t once the policy is loaded. It cannot execute a file of the system, which would be on its
+// own disk; so it changes its context itself, as a policy with holdfast_client allows (setcon(3);
 // dyntransition).
 //
-// The kernel checks the kept descriptors again after the move, and between the load of the policy and the
-// labelling of /run, /dev and /sys their files are unlabeled_t or tmpfs_t: some milliseconds with systemd,
-// seconds with System V init. So the daemon moves only when each file that it goes on using has its label.
+// The kernel checks the kept descriptors again after the move. Between the load of the policy and the
+// labelling of /run, /dev and /sys their files are unlabeled_t or tmpfs_t: for some milliseconds with
+// systemd, for seconds with System V init. So the daemon moves only once each file that it continues to use
+// has its label.
 //
-// Without SELinux nothing of this does anything. May be used after the seal, by a process of one thread.
+// Does nothing without SELinux. May be used after the seal, by a single-threaded process.
 #pragma once
 
 #include <sys/types.h>
@@ -26,8 +27,8 @@ namespace holdfast::client {
 
 using SecurityContext = FixedText<256>;
 
-// The context to move to from this one: the same with the daemon's type. Empty when it is not the kernel's.
-// Pure.
+// Returns the context to move to: the given context with the daemon's type. Empty if the given type is not
+// the kernel's. Pure.
 [[nodiscard]] SecurityContext context_after(std::string_view context) noexcept;
 
 class SelinuxDomain {
@@ -36,37 +37,39 @@ public:
     static constexpr std::chrono::minutes patience{5};
     static constexpr std::size_t most_kept = 4;
 
-    // A file that this process goes on using. The descriptor is the caller's, stays open, and may be -1: then
-    // there is no such file.
+    // A file that this process continues to use. The caller owns the descriptor and keeps it open; -1 means
+    // that there is no such file.
     struct Kept {
         int descriptor;
         const char* name;       // for the log
-        std::string_view type;  // empty: any type but those of files that nothing has labelled yet
+        std::string_view type;  // empty: any type except those of unlabelled files
     };
-    // As fgetxattr(2) of security.selinux: the length of the context, or -1.
+    // Like fgetxattr(2) of security.selinux: returns the length of the context, or -1.
     using ReadLabel = ssize_t (*)(int descriptor, char* room, std::size_t size);
 
     SelinuxDomain() = default;
-    // Reads the calling process's domain; a child opens an object of its own. At most `most_kept` files.
-    // (Tests have a folder in the place of /proc, and labels of their own.)
+    // Reads the calling process's domain; a child process must open its own object. At most `most_kept`
+    // files. (Tests use a folder instead of /proc, and their own labels.)
     [[nodiscard]] static SelinuxDomain open(std::initializer_list<Kept> kept, const char* proc = "/proc",
                                             ReadLabel read_label = nullptr);
 
     enum class Step : std::uint8_t {
         none,
-        ready,       // move() is next
-        moved,       // by move()
-        forbidden,   // by move(), reported once; the process stays in its domain
-        unlabelled,  // reported once, when a file has had no label for as long as `patience`
+        ready,       // call move() next
+        moved,       // returned by move()
+        forbidden,   // returned by move(), reported once; the process stays in its domain
+        unlabelled,  // reported once, if a file has had no label for `patience`
     };
-    // To be called now and then, since the kernel reports no load of a policy, and nobody a labelling. Costs
-    // a system call for each file at most, and none once the domain is settled.
+    // Probes the state; call it from time to time, since the kernel does not announce the load of a policy,
+    // and labelling is not announced either. Costs at most a system call per file, and none once the domain
+    // is settled.
     [[nodiscard]] Step look(Clock::time_point now) noexcept;
-    // After `ready`. Gives `none` where the policy has no such domain: another look may be luckier.
+    // Changes the domain; call it after `ready`. Returns `none` if the policy has no such domain: a later
+    // attempt may succeed.
     [[nodiscard]] Step move() noexcept;
     // Empty without SELinux, and before its policy is loaded.
     [[nodiscard]] const SecurityContext& context() const noexcept { return context_; }
-    // After `unlabelled`: the file's name and its type.
+    // Valid after `unlabelled`: the file's name and its type.
     [[nodiscard]] LineText unlabelled() const;
 
 private:
@@ -80,7 +83,7 @@ private:
     std::array<Kept, most_kept> kept_{};
     std::size_t count_ = 0;
     Clock::time_point policy_seen_{};  // epoch: no policy yet
-    bool reported_ = false;            // that a file has no label
+    bool reported_ = false;            // a missing label was reported
 };
 
 }  // namespace holdfast::client
