@@ -1,4 +1,4 @@
-// holdfast-client: reads the command line, runs the command, gives its exit status.
+// holdfast-client: reads the command line, runs the command, returns its exit status.
 
 #include <stdio.h>
 
@@ -44,7 +44,7 @@ ExitCode run(int argc, char** argv) {
         return ExitCode::usage;
     }
     const ExitCode code = std::visit(Run{title}, *command);
-    // A full disk or a closed pipe behind standard output: what was to be said has not been heard.
+    // Fails if output was lost: a full disk or a closed pipe behind standard output.
     return ::fflush(stdout) == 0 || code != ExitCode::ok ? code : ExitCode::failure;
 }
 
