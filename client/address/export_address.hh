@@ -61,7 +61,7 @@ struct NamedExport {
     std::string rootflags;  // dracut form
 };
 
-// Parses a word of either family. The error names the word, the fault and the fix; it has no newline.
+// Parses a word of either family. The error names the word, the fault and the fix, without a newline.
 std::expected<NamedExport, std::string> parse_named_export(std::string_view word);
 
 // Parses a word for `attach` and `list`: a URI or a classic form that names a server, without device, options

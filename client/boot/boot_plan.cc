@@ -214,7 +214,7 @@ std::expected<BootWord, BootError> read_server_word(std::string_view key, std::s
     return BootWord{.text = text, .named = *std::move(named), .says_nothing = value.empty()};
 }
 
-// Ignores an invalid rootdelay=, as the initramfs does: it must not stop the boot.
+// Ignores an invalid rootdelay=, as the initramfs does: a bad value must not stop the boot.
 std::optional<seconds> read_patience(const std::optional<std::string>& rootdelay,
                                      std::vector<std::string>& warnings) {
     if (!rootdelay || rootdelay->empty()) return {};

@@ -81,7 +81,7 @@ struct BootPlan {
     std::vector<ServerAddress> servers;  // in order of preference; at least one element; no duplicates
     std::uint32_t device_index = 0;      // attach as nbdN
     std::string root;           // device to mount: /dev/nbd0, /dev/nbd0p1, UUID=..., /dev/vg/root, ...
-    bool root_changed = false;  // root differs from root=: param_conf() reports it to the initramfs
+    bool root_changed = false;  // root differs from root=: param_conf() reports the change to the initramfs
     std::string root_fstype;    // dracut's form; empty: the initramfs detects the type
     std::string root_flags;     // dracut's form; mount options
     Choices options;            // options of the first word, then the configuration file's

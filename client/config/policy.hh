@@ -10,7 +10,7 @@ namespace holdfast::client {
 // Reaction to a restart of the server's machine, which may have lost writes that it had acknowledged and that
 // were not yet flushed; the next flush succeeds anyway.
 enum class LostCache : std::uint8_t {
-    go_on,  // report it and continue: usually nothing is lost (holdfast-client(8))
+    go_on,  // report the restart and continue: usually nothing is lost (holdfast-client(8))
     fail,   // give up the device, so that its file system gets errors and stops
 };
 

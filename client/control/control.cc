@@ -193,7 +193,7 @@ void ControlConnection::reply(std::string_view first, std::string_view second, i
         std::memcpy(CMSG_DATA(head), &descriptor, sizeof descriptor);
     }
     length = 0;
-    // Drops a caller that cannot take the reply at once: it is unfit for a takeover.
+    // Drops a caller that cannot take the reply at once: such a caller is unfit for a takeover.
     const auto all = static_cast<ssize_t>(first.size() + second.size());
     if (::sendmsg(socket.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) != all) socket.reset();
 }

@@ -39,8 +39,8 @@ inline constexpr std::size_t longest_order = 32;
 
 enum class Order : std::uint8_t {
     status,         // answered with the lines of status.hh
-    detach,         // the device is idle and flushed: disconnect it and exit
-    detach_forced,  // disconnect it even if waiting I/O is lost
+    detach,         // the device is idle and flushed: disconnect the device and exit
+    detach_forced,  // disconnect the device even if waiting I/O is lost
     resize,         // check the export's size now
     take_over,
     ready,

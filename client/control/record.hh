@@ -27,7 +27,7 @@ using Monotonic = std::chrono::milliseconds;
 struct DeviceRecord {
     std::uint32_t index = 0;
     std::string identifier;  // BACKEND_IDENTIFIER, see identifier_of()
-    nbd::Uuid session{};     // a secret: it can fence the link
+    nbd::Uuid session{};     // a secret: holders can fence the link
     std::uint32_t block_size = 512;
     std::uint16_t server_flags = 0;  // transmission flags, as passed to the kernel
     Policy policy;

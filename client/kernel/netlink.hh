@@ -28,7 +28,7 @@ struct DeviceConfiguration {
     std::uint16_t server_flags = 0;  // transmission flags of the handshake
     std::chrono::seconds request_timeout{
         0};                  // 0: requests wait for ever; a slow server is not considered dead
-    std::string identifier;  // RECONFIGURE must repeat it
+    std::string identifier;  // to be repeated by RECONFIGURE
 };
 
 // A change by RECONFIGURE; empty members stay unchanged. practically_for_ever is the time for which a dead
@@ -38,7 +38,7 @@ inline constexpr std::chrono::seconds practically_for_ever{sizeof(long) == 8 ? 3
 
 struct DeviceChange {
     std::optional<std::uint64_t> size;
-    std::optional<int> socket;  // replaces a dead socket; the kernel silently drops it if none is dead
+    std::optional<int> socket;  // replaces a dead socket; silently dropped by the kernel if none is dead
     std::optional<std::chrono::seconds> dead_connection_timeout;
 };
 

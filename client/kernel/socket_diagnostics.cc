@@ -1,6 +1,6 @@
 // The kernel answers ENOENT for a socket that it does not find, and also if it cannot load the module for the
-// lookup. A dump with no states distinguishes the two: it examines no socket, and fails only if the module is
-// missing. The cookie in a name protects a later connection with the same addresses.
+// lookup. A dump with no states distinguishes the two: the dump examines no socket, and fails only if the
+// module is missing. The cookie in a name protects a later connection with the same addresses.
 
 #include "client/kernel/socket_diagnostics.hh"
 
@@ -89,7 +89,7 @@ bool has_ended_well(pid_t child, int pipe, std::chrono::milliseconds patience) n
     char byte = 0;
     const bool done =
         ::poll(&entry, 1, static_cast<int>(patience.count())) > 0 && ::read(pipe, &byte, 1) == 1;
-    // Leaves the child behind if it is in uninterruptible sleep.
+    // Leaves the child behind if the child is in uninterruptible sleep.
     if (!done) ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, done ? 0 : WNOHANG);
     return done;

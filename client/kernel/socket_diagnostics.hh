@@ -16,9 +16,10 @@ namespace holdfast::client {
 
 class SocketDiagnostics {
 public:
-    // Opens the interface and ensures that the kernel has it for TCP, so that a later "no such socket" is
-    // reliable. EPROTONOSUPPORT: the kernel has none for TCP, and no module to load for it (tcp_diag). The
-    // kernel may load that module here, from the disk that it is on. `protocol`: other values are for tests.
+    // Opens socket diagnostics and ensures that the kernel supports TCP sockets, so that a later "no such
+    // socket" is reliable. EPROTONOSUPPORT: the kernel does not support them, and has no module to load
+    // (tcp_diag). The kernel may load that module here, from the disk that holds it. `protocol`: other values
+    // are for tests.
     [[nodiscard]] static Result<SocketDiagnostics> open(int protocol = IPPROTO_TCP);
     // Same as open(), for callers that must not wait for that disk: ETIMEDOUT after `patience`. Use only
     // before the seal.

@@ -31,7 +31,7 @@ public:
     [[nodiscard]] std::string attribute(const char* name) const;
     [[nodiscard]] std::optional<std::uint64_t> number(const char* name) const noexcept;
     // Changes an attribute. The kernel may first wait for the requests in flight (queue attributes, since
-    // Linux 6.11): never call it in the process that must restore the link.
+    // Linux 6.11): never write in the process that must restore the link.
     [[nodiscard]] Result<void> write(const char* name, std::string_view text) const noexcept;
 
     // Largest read or write that the kernel sends to the device, in bytes (queue/max_sectors_kb); 0: unknown.
@@ -44,7 +44,7 @@ public:
     [[nodiscard]] bool connected() const noexcept { return number("pid").has_value(); }
     [[nodiscard]] std::uint64_t size() const noexcept { return number("size").value_or(0) * 512; }
     // Returns false only if the device is certainly disconnected, or connected under another identifier. An
-    // unreadable attribute (no memory, no permission) proves nothing: a daemon must not exit because of it.
+    // unreadable attribute (no memory, no permission) proves nothing, and must not make a daemon exit.
     [[nodiscard]] bool may_be(std::string_view identifier) const noexcept;
     // Requests sent, or begun to be sent, and not answered. Requests that find every socket dead sleep before
     // that point and are not counted.
@@ -59,7 +59,7 @@ public:
     [[nodiscard]] Totals totals() const noexcept;
     // Returns "nbd0p1", ... in numeric order.
     [[nodiscard]] std::vector<std::string> partitions() const;
-    // Names below holders/ of the disk or of a partition: devices stacked on it.
+    // Names below holders/ of the disk or of a partition: devices stacked on top.
     [[nodiscard]] std::vector<std::string> holders(const std::string& partition) const;
 
 private:

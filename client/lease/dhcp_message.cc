@@ -59,7 +59,7 @@ enum Option : std::uint8_t {
 };
 
 constexpr std::string_view vendor_class = "Linux ipconfig";
-// ipconfig's list, in its order: some sites identify clients by it.
+// ipconfig's list, in its order: some sites identify clients by this list.
 constexpr std::array<std::uint8_t, 11> parameters{1, 3, 6, 12, 15, 17, 26, 28, 40, 119, 121};
 
 void add(DhcpRequest& request, Bytes bytes) noexcept {

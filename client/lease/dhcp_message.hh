@@ -22,9 +22,9 @@ using Ipv4 = std::uint32_t;
 
 inline constexpr std::uint32_t infinite_lease = 0xffffffff;
 
-// Identity of a client for a DHCP server. It must be equal in every message of a lease, so it repeats klibc's
-// ipconfig, which got the lease: no client identifier, the vendor class "Linux ipconfig", and a host name if
-// requested.
+// Identity of a client for a DHCP server. The identity must be equal in every message of a lease, and so
+// repeats klibc's ipconfig, which got the lease: no client identifier, the vendor class "Linux ipconfig", and
+// a host name if requested.
 struct DhcpClient {
     std::uint8_t hardware_type = 1;    // as in ARP; 1: Ethernet
     std::uint8_t hardware_length = 6;  // at most 16

@@ -47,7 +47,7 @@ Result<Fd> open_socket() {
     return socket;
 }
 
-// Takes a lock owned by the process, not its children: it ends with the daemon.
+// Takes a lock owned by the process, not its children: the lock ends with the daemon.
 bool set_lock(const Fd& file, short kind) noexcept {
     struct flock lock {};
     lock.l_type = kind;

@@ -58,7 +58,7 @@ private:
 
     LeaseRecord record_;
     Result<Fd> socket_;
-    Fd turn_;  // empty: it could not be opened, and the turn is taken anyway
+    Fd turn_;  // empty: the lock file could not be opened, and the turn is taken anyway
     std::optional<Lease> lease_;
     std::uint64_t seed_ = 0;
     bool has_turn_ = false;

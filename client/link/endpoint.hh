@@ -17,7 +17,7 @@ namespace holdfast::client {
 struct KeptFolder {
     Fd folder;
     Fd working_folder;             // restored after a connect(2) in the other folder
-    bool instead_of_path = false;  // do not try the path: it may lead to an unreachable disk
+    bool instead_of_path = false;  // do not try the path, which may lead to an unreachable disk
 };
 
 // A resolved address to connect to.

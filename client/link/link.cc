@@ -32,10 +32,10 @@ void set_option(int socket, int level, int option, int value) {
     [[maybe_unused]] const int result = ::setsockopt(socket, level, option, &value, sizeof value);
 }
 
-// A silent dead peer causes no event: on an idle link, keepalive detects it, within a second less than
-// `dead_after`. Under load, the daemon checks for unacknowledged data. TCP_USER_TIMEOUT is not used: it also
-// ends a connection whose peer acknowledges but keeps its window closed (tcp_probe_timer), that is, a server
-// that is merely slow.
+// A silent dead peer causes no event: on an idle link, keepalive detects the silence, within a second less
+// than `dead_after`. Under load, the daemon checks for unacknowledged data. TCP_USER_TIMEOUT is not used:
+// that option also ends a connection whose peer acknowledges but keeps its window closed (tcp_probe_timer),
+// that is, a server that is merely slow.
 void prepare_tcp(int socket, std::chrono::seconds dead_after) {
     const int whole = std::max(static_cast<int>(dead_after.count()) - 1, 2);
     const int idle = std::max(whole / 3, 1);

@@ -56,7 +56,8 @@ struct Link {
     Fd socket;
     nbd::Offer offer;
     bool block_sizes_given = false;
-    std::optional<SessionFacts> session;  // empty: the server does not support the option, or it was not sent
+    std::optional<SessionFacts>
+        session;  // empty: the server does not support the option, or the option was not sent
 };
 
 class LinkAttempt {

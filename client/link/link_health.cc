@@ -107,15 +107,15 @@ void end_link(Fd& link) noexcept {
     link.reset();
 }
 
-// A FIN comes in sequence from the machine that has the connection, when its program has closed it. A reset
-// proves nothing: it is also sent for a connection unknown to a machine, for example by the successor at an
-// address that has moved, while the previous machine lives and still has the data. (A rebooted machine also
-// sends a reset; the reboot took longer than dead-after, or the caller waits for the rest of that time.) Nor
-// does a time-out prove anything.
+// A FIN comes in sequence from the machine that has the connection, when its program has closed the
+// connection. A reset proves nothing: a machine also sends a reset for an unknown connection, for example the
+// successor at an address that has moved, while the previous machine lives and still has the data. (A
+// rebooted machine also sends a reset; the reboot took longer than dead-after, or the caller waits for the
+// rest of that time.) Nor does a time-out prove anything.
 //
-// After a FIN the kernel's driver closes its own side at once, and the state may be CLOSE when this is
-// called. Then the peer has acknowledged the client's FIN, which a machine without the connection would not:
-// the FIN has its own sequence number, like the SYN, so the acknowledged count exceeds the bytes sent.
+// After a FIN the kernel's driver closes its own side at once, and the state may be CLOSE when this function
+// is called. Then the peer has acknowledged the client's FIN, which a machine without the connection would
+// not: the FIN has its own sequence number, like the SYN, so the acknowledged count exceeds the bytes sent.
 bool is_ended_by_peer(int socket) noexcept {
     tcp_info info{};
     socklen_t length = sizeof info;

@@ -63,12 +63,13 @@ void cut(int socket) noexcept;
 // is back. Call it when no other user sends or receives on the socket; returns false if the socket is still
 // in use.
 bool purge(int socket) noexcept;
-// Gives a link up: cuts it, purges it as soon as the kernel's driver has released the socket, and closes it.
-// No data written to the link goes out afterwards. Takes at most a fifth of a second; after that the kernel
-// purges the queue when it closes the socket.
+// Gives a link up: cuts the link, purges its queue as soon as the kernel's driver has released the socket,
+// and closes the socket. No data written to the link goes out afterwards. Takes at most a fifth of a second;
+// after that the kernel purges the queue when it closes the socket.
 void end_link(Fd& link) noexcept;
-// True if the peer itself has closed the connection: it holds no requests that it may still apply. False in
-// doubt, and after a reset, which may come from another machine. A proxy in between speaks only for itself.
+// True if the peer itself has closed the connection: the peer holds no requests that it may still apply.
+// False in doubt, and after a reset, which may come from another machine. A proxy in between speaks only for
+// itself.
 [[nodiscard]] bool is_ended_by_peer(int socket) noexcept;
 
 }  // namespace holdfast::client

@@ -1,4 +1,5 @@
-// Call it after everything that needs more capabilities (locked memory's limit, the OOM score, IO_FLUSHER).
+// Drops capabilities after everything that needs more of them (locked memory's limit, the OOM score,
+// IO_FLUSHER) is done.
 
 #include "client/process/capabilities.hh"
 
@@ -19,7 +20,7 @@ std::string keep_needed_capabilities(const FurtherNeeds& needs) {
     if (needs.any_file && ::capng_update(CAPNG_ADD, kept, CAP_DAC_OVERRIDE) != 0)
         return "capng_update failed";
     if (needs.reboot && ::capng_update(CAPNG_ADD, kept, CAP_SYS_BOOT) != 0) return "capng_update failed";
-    // Kept until the daemon drops it; never inherited by a program that it starts.
+    // Kept until the daemon drops CAP_NET_ADMIN; never inherited by programs that the daemon starts.
     constexpr auto until_given_up = static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED);
     if (needs.sockets && ::capng_update(CAPNG_ADD, until_given_up, CAP_NET_ADMIN) != 0)
         return "capng_update failed";

@@ -1,7 +1,7 @@
 // Moves the daemon into its SELinux domain. A daemon started in the initramfs is older than the policy, and
-// runs as kernel_t once the policy is loaded. It cannot execute a file of the system, which would be on its
-// own disk; so it changes its context itself, as a policy with holdfast_client allows (setcon(3);
-// dyntransition).
+// runs as kernel_t once the policy is loaded. The daemon cannot execute a file of the system, which would be
+// on its own disk; so the daemon changes its context itself, as a policy with holdfast_client allows
+// (setcon(3); dyntransition).
 //
 // The kernel checks the kept descriptors again after the move. Between the load of the policy and the
 // labelling of /run, /dev and /sys their files are unlabeled_t or tmpfs_t: for some milliseconds with

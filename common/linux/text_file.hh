@@ -7,8 +7,8 @@
 
 namespace holdfast {
 
-// Returns EFBIG for a file of more than `most` bytes, EISDIR or EINVAL if it is not a regular file. Does not
-// block on a FIFO.
+// Returns EFBIG for a file of more than `most` bytes, EISDIR or EINVAL for a non-regular file. Does not block
+// on a FIFO.
 [[nodiscard]] Result<std::string> read_text_file(const std::string& path, std::size_t most);
 
 }  // namespace holdfast

@@ -254,7 +254,7 @@ void ClientHandshake::on_host_answer() noexcept {
 }
 
 void ClientHandshake::take_export(std::uint64_t size, std::uint16_t flags) noexcept {
-    // Requires the bit that "MUST always be 1". Without it the other flags cannot be trusted.
+    // Requires the bit that "MUST always be 1". Without this bit the other flags cannot be trusted.
     if (!(flags & flag_has_flags)) return fail("the server's transmission flags lack NBD_FLAG_HAS_FLAGS");
     if (size > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
         return fail("the server's export is larger than a device can be");
@@ -361,8 +361,8 @@ void ClientHandshake::ask_for_export() noexcept {
     put_option(asked_, sizeof(be32) + name_length_ + 2 * sizeof(be16));
     put(bytes_of(be32(static_cast<std::uint32_t>(name_length_))));
     put(bytes_of_text(export_name()));
-    put(bytes_of(
-        be16(1)));  // a request for block sizes: without it a server may withhold them, or refuse the client
+    put(bytes_of(be16(
+        1)));  // request for block sizes: without a request a server may withhold them, or refuse the client
     put(bytes_of(be16(static_cast<std::uint16_t>(Info::block_size))));
     proceed(Then::next_reply);
 }

@@ -1,6 +1,6 @@
 // The client's half of the fixed newstyle handshake, as a state machine: bytes in, bytes out. Allocates
-// nothing and uses no sockets, since the daemon of an unreachable root disk runs it. It asks for exactly the
-// bytes of the next element, so that data after the handshake stays in the socket for the kernel.
+// nothing and uses no sockets, since the daemon of an unreachable root disk runs the handshake. Asks for
+// exactly the bytes of the next element, so that data after the handshake stays in the socket for the kernel.
 #pragma once
 
 #include <array>

@@ -126,7 +126,7 @@ void ServerHandshake::understand() {
     }
 }
 
-// Accepts a client that does not set FIXED_NEWSTYLE: it will send EXPORT_NAME, or get a reply.
+// Accepts a client that does not set FIXED_NEWSTYLE: such a client sends EXPORT_NAME, or gets a reply.
 void ServerHandshake::on_client_flags() {
     const std::uint32_t flags = load<be32>(element_);
     if (flags & ~(flag_c_fixed_newstyle | flag_c_no_zeroes))
@@ -242,8 +242,7 @@ void ServerHandshake::on_export_name() {
     if (!no_zeroes_) output_.resize(output_.size() + export_reply_zeroes);
 }
 
-// Sends the description after the name; by the specification it is, "unless explicitly documented otherwise",
-// for a person to read.
+// Sends the description after the name: text "unless explicitly documented otherwise" for a person to read.
 void ServerHandshake::on_list() {
     if (length_ != 0) return put_error(OptionReply::err_invalid, "LIST takes no data");
     const auto exports = directory_.list();

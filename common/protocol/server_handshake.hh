@@ -1,7 +1,7 @@
-// The server's half of the fixed newstyle handshake, as a state machine: bytes in, bytes out. It holds at
-// most one option at a time, a few KiB of it, and limits the number of options: a client cannot make it grow.
-// It asks for exactly the bytes of the next element, so data that a client sends early is not consumed too
-// early.
+// The server's half of the fixed newstyle handshake, as a state machine: bytes in, bytes out. The handshake
+// holds at most one option at a time, a few KiB long, and limits the number of options: a client cannot make
+// the handshake grow. It asks for exactly the bytes of the next element, so data that a client sends early is
+// not consumed too early.
 #pragma once
 
 #include <cstddef>
