@@ -1,4 +1,4 @@
-// A hole is told as a hole and as zeroes, and is never made larger than it is; all else is data.
+// Reports a hole as hole and zeroes, and never larger than the hole is; everything else is data.
 
 #include "server/connection/block_status.hh"
 
@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::uint32_t hole_state = nbd::state_hole | nbd::state_zero;
 
-// The block that a hole covers in part is data.
+// A block that is only partly a hole counts as data.
 nbd::StatusExtent in_blocks(const Extent& extent, std::uint64_t left, std::uint64_t block) {
     const std::uint64_t whole = extent.length - extent.length % block;
     if (extent.hole && whole > 0) return {static_cast<std::uint32_t>(whole), hole_state};
@@ -25,7 +25,7 @@ Result<std::span<const nbd::StatusExtent>> find_extents(
     const bool only_one = (request.flags & nbd::cmd_flag_req_one) != 0;
     std::size_t count = 0;
     std::uint64_t done = 0;
-    // Not every look finds an extent of its own, so it is the looks that are counted.
+    // Counts the probes, since not every probe adds an extent.
     for (std::size_t looks = 0; looks < nbd::most_extents && done < request.length; ++looks) {
         const std::uint64_t left = request.length - done;
         const Result<Extent> found = volume.extent_at(request.offset + done, left);

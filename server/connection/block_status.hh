@@ -1,4 +1,4 @@
-// What NBD_CMD_BLOCK_STATUS is told of a range: base:allocation, from the extents of the volume.
+// Extents for NBD_CMD_BLOCK_STATUS: the context base:allocation, derived from the extents of the volume.
 #pragma once
 
 #include <cstdint>
@@ -9,10 +9,11 @@
 
 namespace holdfast::server {
 
-// Fills `into` from its front and returns what it filled: at least one extent, none beyond the request, of
-// which they may leave out the end: the work for one answer is bounded, whatever the file looks like. With
-// cmd_flag_req_one, exactly one. Every extent is a multiple of `block`, the minimum block size of the offer,
-// as offset and length of the request are. An error only where nothing could be found out.
+// Fills `into` from its front and returns the filled part: at least one extent. No extent reaches beyond the
+// request; the end of the request may stay uncovered, since the work for a single reply is bounded whatever
+// the file's layout. With cmd_flag_req_one, exactly one extent. Every extent is a multiple of `block`, the
+// minimum block size of the offer, as are offset and length of the request. Fails only if no extent at all
+// could be determined.
 [[nodiscard]] Result<std::span<const nbd::StatusExtent>> find_extents(
     const Volume& volume, const nbd::Request& request, std::uint32_t block,
     std::span<nbd::StatusExtent, nbd::most_extents> into);

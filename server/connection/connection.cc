@@ -1,4 +1,4 @@
-// Handshake, transmission, farewell, in this order; the main thread only ever shuts the socket down.
+// Handshake, transmission and orderly close, in this order; the main thread only shuts down the socket.
 
 #include "server/connection/connection.hh"
 
@@ -23,7 +23,7 @@ namespace holdfast::server {
 namespace {
 
 void set_option(int socket, int level, int name, int value) {
-    // Best effort: on a UNIX socket none of them means anything.
+    // Best effort: UNIX sockets have none of these options.
     (void)::setsockopt(socket, level, name, &value, sizeof value);
 }
 
@@ -34,8 +34,8 @@ void set_keepalive(int socket, int idle, int interval) {
     set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, interval);
 }
 
-// A client that lost its power says nothing. After a minute its connection is given up, so that it finds its
-// place free (maxconnections) when it is back.
+// A client without power sends nothing. Its connection is closed after a minute, so that its place
+// (maxconnections) is free when the client reconnects.
 void set_tcp_options(int socket) {
     set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
     set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
@@ -44,8 +44,8 @@ void set_tcp_options(int socket) {
     set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, patience_ms);
 }
 
-// TCP gives up a peer that does not open its window, too, even one that answers all the same
-// (tcp_probe_timer): not before stalltimeout does.
+// TCP_USER_TIMEOUT also drops a peer that keeps its window closed, even if the peer answers
+// (tcp_probe_timer): so the timeout must exceed stalltimeout.
 void set_stall_timeout(int socket, std::chrono::seconds timeout) {
     if (timeout.count() != 0) {
         const timeval wait{.tv_sec = timeout.count(), .tv_usec = 0};
@@ -55,7 +55,7 @@ void set_stall_timeout(int socket, std::chrono::seconds timeout) {
                std::max(patience_ms, static_cast<int>(timeout.count()) * 1000 + 10'000));
 }
 
-// After SHUT_WR: whether the peer's kernel has yet to say that it has everything. Never on a UNIX socket.
+// After SHUT_WR: whether the peer's kernel has not yet acknowledged everything. Never on a UNIX socket.
 bool awaits_acknowledgement(int socket) {
     tcp_info info{};
     socklen_t length = sizeof info;
@@ -97,8 +97,8 @@ void Connection::give_order_to_stop() noexcept {
 
 void Connection::stop() noexcept {
     give_order_to_stop();
-    // Wakes a thread that waits for a request. One that carries one out is not disturbed, and can still
-    // reply.
+    // Wakes a thread that waits for a request. A thread that carries out a request is not disturbed, and can
+    // still reply.
     (void)::shutdown(socket_.get(), SHUT_RD);
 }
 
@@ -112,8 +112,8 @@ void Connection::fence() noexcept {
     (void)::shutdown(socket_.get(), SHUT_RDWR);
 }
 
-// The kernels talk to each other, whatever hangs here: a machine that has booted since answers a keepalive
-// with a reset, one that is dead does not answer. Everything else, data included, is acknowledged, too. The
+// Asks the peer's kernel, which answers even if both processes hang: a machine that has rebooted answers a
+// keepalive probe with a reset, a dead machine does not answer. Acknowledgements of data count, too. The
 // kernel counts time in ticks of up to 10 ms.
 Connection::PeerState Connection::look_for_peer(std::chrono::steady_clock::time_point since) noexcept {
     using std::chrono::milliseconds;
@@ -122,7 +122,7 @@ Connection::PeerState Connection::look_for_peer(std::chrono::steady_clock::time_
     if ((hang_up.revents & (POLLHUP | POLLERR)) != 0) return PeerState::gone;
     tcp_info info{};
     socklen_t length = sizeof info;
-    // A UNIX socket, whose other end is a process of this machine.
+    // UNIX socket: the peer is a process on this machine.
     if (::getsockopt(socket_.get(), IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return PeerState::answers;
     if (info.tcpi_state == TCP_CLOSE) return PeerState::gone;
     if (!looked_for_.exchange(true)) set_keepalive(socket_.get(), 1, 1);
@@ -166,14 +166,14 @@ bool Connection::begin(Verdicts verdicts) {
 Connection::Turn Connection::turn() {
     using State = nbd::ServerHandshake::State;
     std::array<std::uint8_t, 4096> bytes;
-    // A client that sends without end has the others' turns between.
+    // Limits the work per turn, so that a client that sends without end does not block other clients.
     for (int pieces = 0; pieces < 16; ++pieces) {
-        // Drops the options that the client sent before.
+        // A fence discards the options that the client has sent.
         if (order_ == Order::fence) return Turn::over;
         const Sent sent = send_output();
         if (sent == Sent::in_part) return order_ == Order::serve ? Turn::writes : Turn::over;
         if (sent == Sent::link_lost) {
-            // After ABORT a client may close before it has the answer.
+            // After ABORT a client may close before the reply arrives.
             if (handshake_->state() == State::ended) return leave_quietly();
             log_handshake_end("the link is lost");
             return Turn::over;
@@ -186,8 +186,8 @@ Connection::Turn Connection::turn() {
         const ssize_t count = ::recv(socket_.get(), bytes.data(), wanted, MSG_DONTWAIT);
         if (count < 0 && (errno == EINTR || errno == EAGAIN)) return Turn::reads;
         if (count <= 0) {
-            // A client that was refused, or only probes whether the port answers, goes without a word: no
-            // news. Where it has not read every answer, the socket is reset.
+            // A refused client, or a probe of the port, leaves silently: not worth a log line. The socket is
+            // reset if the client has not read every reply.
             if (count == 0 || errno == ECONNRESET) return leave_quietly();
             log_handshake_end("the link is lost");
             return Turn::over;
@@ -231,7 +231,7 @@ bool Connection::start_thread_for(Phase phase) {
 
 void Connection::end() {
     handshake_.reset();
-    // The last user of a disk flushes and closes it, for which the main thread cannot wait.
+    // The last user of a disk flushes and closes the disk; the main thread cannot wait for that.
     if (exports_ && exports_->uses_disk()) {
         const bool again = phase_.exchange(Phase::leaving) == Phase::leaving;
         const Result<void> started = start();
@@ -267,7 +267,7 @@ void Connection::run() {
         const std::optional<std::string> why = transmission_->run();
         if (!why) {
             dormant_ = true;
-            // The last thing done with this: the main thread may join from here on.
+            // Last access to this object: the main thread may join from here on.
             context_.changed();
             return;
         }
@@ -276,7 +276,7 @@ void Connection::run() {
     finish();
 }
 
-// A client that is slow to take its reply is waited for by the main thread: others need this call's place.
+// The main thread waits for a client that reads its reply slowly: other calls need this thread's place.
 bool Connection::carry_out_call() {
     handshake_->proceed();
     return handshake_->state() == nbd::ServerHandshake::State::transmission &&
@@ -286,12 +286,12 @@ bool Connection::carry_out_call() {
 void Connection::finish() {
     const std::uint64_t unread = transmission_ ? transmission_->unread() : 0;
     transmission_.reset();
-    exports_->let_go(unread);  // before the farewell, which a successor need not wait for
+    exports_->let_go(unread);  // before say_goodbye(), for which a successor need not wait
     say_goodbye();
-    // The volume is released here, which may take its time; the client need not wait for that.
+    // Releases the volume, which may take long; the client has already been disconnected.
     exports_.reset();
     ended_ = true;
-    // The last thing done with the context: the main thread may join from here on.
+    // Last access to the context: the main thread may join from here on.
     context_.changed();
 }
 
@@ -318,20 +318,21 @@ void Connection::begin_transmission() {
         context_.shared.poll_seats, context_.shared.pipes, label_, order_, sending_);
 }
 
-// Everything that was sent is let arrive; then the connection is reset, and not only closed. A client may be
-// waiting to send more, and after our SHUT_RD the kernel opens it no window again: it would wait for a minute
-// although we are gone, and a kernel that waits to send does not even notice that the link has ended.
+// Delivers the sent replies, then resets the connection instead of only closing it. A client may be waiting
+// to send more, and after our SHUT_RD the kernel never reopens the window: the client would wait for a minute
+// although this server has stopped, and a kernel that waits to send does not even notice the end of the
+// connection.
 void Connection::say_goodbye() noexcept {
     (void)::shutdown(socket_.get(), SHUT_WR);
-    // Half a second is for a peer that is there: whoever takes longer loses a reply, as in any outage. What
-    // is fenced has nobody behind it who waits for one.
+    // Half a second suffices for a reachable peer; a slower peer loses a reply, as in any outage. After a
+    // fence no client waits for a reply.
     for (int i = 0; order_ != Order::fence && i < 50 && awaits_acknowledgement(socket_.get()); ++i)
         (void)::poll(nullptr, 0, 10);
     const linger at_once{.l_onoff = 1, .l_linger = 0};
     (void)::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    (void)::shutdown(socket_.get(), SHUT_RDWR);  // a UNIX socket, which cannot be reset
-    // The last close resets a TCP connection then. Something else takes the descriptor's place, since other
-    // threads may still use its number. Without a descriptor to be had, the destructor closes.
+    (void)::shutdown(socket_.get(), SHUT_RDWR);  // for a UNIX socket, which cannot be reset
+    // The last close then resets a TCP connection. An eventfd takes the descriptor's place, since other
+    // threads may still use the number. If no descriptor is available, the destructor closes the socket.
     if (const Fd nothing(::eventfd(0, EFD_CLOEXEC)); nothing)
         (void)::dup3(nothing.get(), socket_.get(), O_CLOEXEC);
 }

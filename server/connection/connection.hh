@@ -1,7 +1,7 @@
-// One client from accept to close: handshake under a deadline, then its requests.
-// The handshake is the main thread's (lobby.hh), except what may wait for a disk. Requests have a thread for
-// each connection and not one loop for all, because reading and writing files blocks. A client that is silent
-// for a while needs none: the connection sleeps until it has something to say.
+// Client connection from accept to close: handshake with a deadline, then requests.
+// The main thread runs the handshake (lobby.hh), except for steps that may wait for a disk. Requests run in a
+// thread per connection instead of a common event loop, because reading and writing files blocks. The thread
+// of a silent client ends after a while; the connection then sleeps until its socket is readable.
 #pragma once
 
 #include <pthread.h>
@@ -22,8 +22,8 @@ namespace holdfast::server {
 
 class Connection final : private Fenceable {
 public:
-    // What the connection is given. `shared` must outlive it. `changed` is called from its thread when a call
-    // of the handshake is over and when all is over.
+    // Environment of the connection. `shared` must outlive the connection. The connection's thread calls
+    // `changed` when a call of the handshake has ended, and when the connection has ended.
     struct Context {
         std::shared_ptr<const Config> config;
         Shared& shared;
@@ -36,71 +36,72 @@ public:
     // Waits for the thread.
     ~Connection();
 
-    // The handshake, from the main thread, which never waits in these. begin() comes first; false: there is
-    // no export that this client may have, which it has logged.
+    // Handshake, called from the main thread; none of these functions waits. begin() comes first and returns
+    // false if this client may use no export, which it has logged.
     [[nodiscard]] bool begin(Verdicts verdicts);
     enum class Turn : std::uint8_t {
-        reads,   // when the socket is readable, again
-        writes,  // when the socket is writable, again
-        calls,   // start_call(), and then phase()
-        serves,  // start_serving(), and then it is not the handshake's any more
-        leaves,  // the socket is to be closed when the client has what was sent
-        over,    // end()
+        reads,   // call again when the socket is readable
+        writes,  // call again when the socket is writable
+        calls,   // call start_call(), then check phase()
+        serves,  // call start_serving(); the handshake is over
+        leaves,  // close the socket when the client has received the output
+        over,    // call end()
     };
-    // Does what can be done without waiting.
+    // Advances the handshake as far as possible without waiting.
     [[nodiscard]] Turn turn();
-    // Gives meaning to `calls`: the export that is asked for.
+    // The requested export. Valid only after turn() returned `calls`.
     [[nodiscard]] std::string called_export() const;
-    // Starts a thread that carries out what may wait. Logs why it cannot.
+    // Starts a thread for the step that may wait. Logs an error.
     [[nodiscard]] bool start_call();
-    // Starts the thread that serves requests. Logs why it cannot.
+    // Starts the thread that serves requests. Logs an error.
     [[nodiscard]] bool start_serving();
     enum class Phase : std::uint8_t {
         handshake,
         calling,  // a thread works for the handshake
-        back,     // it has ended; sleep(), and then turn() again
-        served,   // the thread goes on with requests, or has come to the end
-        leaving,  // the handshake has come to nothing, and a thread lets the disk go
+        back,     // thread has ended; call sleep(), then turn() again
+        served,   // the thread serves requests, or has ended
+        leaving,  // the handshake failed; a thread releases the disk
     };
     [[nodiscard]] Phase phase() const noexcept { return phase_; }
-    // The handshake has come to nothing: ended() from here on, or as soon as a thread has let a disk go that
-    // it claimed. Not while a thread works for it.
+    // Ends a failed handshake: ended() from here on, or as soon as a thread has released a claimed disk. Not
+    // while a thread works for the handshake.
     void end();
-    // There was no thread to be had for that. Call end() again later.
+    // end() could not start a thread. Call end() again later.
     [[nodiscard]] bool waits_for_thread() const noexcept { return phase_ == Phase::leaving && !started_; }
     void log_handshake_end(const std::string& why) const;
     void log_timeout() const;
     void log_pushed_out() const;
 
-    // Starts the thread of a sleeping connection that has something to do.
+    // Starts the thread of a sleeping connection whose socket is readable.
     [[nodiscard]] Result<void> start();
-    // The client has had nothing to say for a while, and the thread has ended or is about to. Before
-    // anything else, the main thread calls sleep(), and then start() as soon as the socket is readable;
-    // stop(), abandon() and a fence make it so, too.
+    // The client has been silent for a while, and the thread has ended or is about to. The main thread must
+    // first call sleep(), and start() as soon as the socket is readable; stop(), abandon() and a fence make
+    // the socket readable, too.
     [[nodiscard]] bool is_dormant() const noexcept { return dormant_; }
     void sleep() noexcept;
     [[nodiscard]] int socket() const noexcept { return socket_.get(); }
-    // From the main thread: what was taken up is finished and answered, nothing more is taken up.
+    // From the main thread: finishes and answers the started requests, and starts no new request.
     void stop() noexcept;
-    // From the main thread: also whoever waits for the peer gives up. What is with the disk goes on.
+    // From the main thread: like stop(), and also stops waiting for the peer. Disk operations in progress
+    // continue.
     void abandon() noexcept;
-    // It is giving its client replies, and the client has not taken all of them yet.
+    // Replies are being sent, and the client has not received all of them yet.
     [[nodiscard]] bool is_sending() const noexcept { return sending_; }
-    // The thread has nothing more to do, and the destructor will not wait.
+    // The thread is finished, so the destructor does not wait.
     [[nodiscard]] bool ended() const noexcept { return ended_; }
     [[nodiscard]] const Peer& peer() const noexcept { return peer_; }
 
 private:
-    // From the thread of the connection that takes its place, or would.
+    // Called from the thread of the connection that takes over, or tries to.
     void fence() noexcept override;
     [[nodiscard]] PeerState look_for_peer(std::chrono::steady_clock::time_point since) noexcept override;
     void look_no_more() noexcept override;
 
     static void* thread_main(void* self);
     void run();
-    // False: the handshake goes on in the main thread.
+    // Returns false if the handshake continues in the main thread.
     [[nodiscard]] bool carry_out_call();
-    // Sends as much of the handshake's output as the client takes at once.
+    // Sends as much of the handshake's output as the socket accepts without blocking.
     enum class Sent : std::uint8_t { everything, in_part, link_lost };
     [[nodiscard]] Sent send_output();
     [[nodiscard]] Turn leave_quietly() const;
@@ -108,27 +109,27 @@ private:
     void begin_transmission();
     void finish();
     void say_goodbye() noexcept;
-    // A fence stays one.
+    // Sets the order to stop, unless the order is to fence.
     void give_order_to_stop() noexcept;
 
-    // The number is closed by the destructor: other threads may use it until then. The socket may be closed
-    // before, by the farewell.
+    // The destructor closes the descriptor number: other threads may use the number until then. The socket
+    // itself may already be closed by say_goodbye().
     Fd socket_;
     Peer peer_;
     ListenScope scope_;
     Context context_;
     pthread_t thread_{};
     bool started_ = false;
-    Deadline deadline_{};  // of the handshake
+    Deadline deadline_{};  // for the handshake
     std::atomic<Phase> phase_ = Phase::handshake;
     std::atomic<Order> order_ = Order::serve;
     std::atomic<bool> sending_ = false;
     std::atomic<bool> dormant_ = false;
     std::atomic<bool> ended_ = false;
-    std::atomic<bool> looked_for_ = false;  // its peer is asked often whether it is there
-    // These are the thread's, whichever it is by now:
+    std::atomic<bool> looked_for_ = false;  // TCP keepalive probes of the peer are frequent
+    // Used by the connection's current thread only:
     std::optional<ClientExports> exports_;
-    std::unique_ptr<nbd::ServerHandshake> handshake_;  // until transmission
+    std::unique_ptr<nbd::ServerHandshake> handshake_;  // until the transmission phase
     nbd::Offer offer_;
     std::string label_;
     std::unique_ptr<Transmission> transmission_;  // from the end of the handshake on

@@ -1,4 +1,4 @@
-// One epoll set of its own, so that the main loop sees one descriptor.
+// Separate epoll set, so that the main loop polls a single descriptor.
 
 #include "server/connection/lobby.hh"
 
@@ -55,13 +55,13 @@ void Lobby::turn() {
     std::array<epoll_event, 64> events;
     const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), 0);
     for (int i = 0; i < count; ++i) {
-        // One that another's event has ended is not there any more.
+        // An earlier event may have ended this guest.
         const auto guest = guests_.find(events[static_cast<std::size_t>(i)].data.fd);
         if (guest == guests_.end()) continue;
         const State state = guest->second.state;
         if (state == State::talking) step(guest);
         if (state == State::leaving) drain(guest);
-        // The only event that is watched for: the client has gone, or is fenced.
+        // The only polled event is a disconnect by the client or a fence.
         if (state == State::unjudged || state == State::queued) end(guest);
     }
 }
@@ -72,7 +72,7 @@ void Lobby::watch(Guest& guest, std::uint32_t events) {
     event.events = events;
     event.data.fd = guest.connection->socket();
     const int how = guest.events == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
-    // Without memory for it the handshake ends at its deadline.
+    // If epoll_ctl lacks memory, the handshake ends at its deadline.
     (void)::epoll_ctl(epoll_.get(), how, event.data.fd, &event);
     guest.events = events;
 }
@@ -150,7 +150,7 @@ void Lobby::take_back() {
     }
 }
 
-// A reply that says why is let arrive: a socket that is closed with something unread in it is reset.
+// Lets the final reply arrive first: closing a socket with unread data resets the connection.
 void Lobby::begin_leaving(Guests::iterator guest) {
     constexpr std::chrono::milliseconds patience{500};
     (void)::shutdown(guest->first, SHUT_WR);

@@ -1,7 +1,6 @@
-// The handshakes, as far as they wait for clients: in the main thread's loop, so that a client that says
-// nothing costs no thread. A request for an export, which may wait for a disk, gets a thread for as long as
-// it takes, and one export has a bounded number of these: the others wait for their turns without a thread.
-// A thread never waits for its client to read.
+// Handshakes in the main thread's event loop, so that a silent client costs no thread. A request for an
+// export may wait for a disk, so a thread runs it. The number of these threads per export is bounded: further
+// requests are queued without a thread. No thread ever waits for its client to read.
 #pragma once
 
 #include <chrono>
@@ -22,34 +21,34 @@ namespace holdfast::server {
 class Lobby {
 public:
     using Clock = std::chrono::steady_clock;
-    // How many threads may work for handshakes of one export at once.
+    // Maximum number of threads that run handshakes of the same export.
     static constexpr std::size_t most_calls_for_one = 32;
 
-    // The error: no descriptor for it.
+    // Fails if no descriptor is available.
     [[nodiscard]] Result<void> open();
-    // To be watched for reading; then turn().
+    // Descriptor to poll for reading; when readable, call turn().
     [[nodiscard]] int descriptor() const { return epoll_.get(); }
 
-    // These never wait. A connection that comes to its end has ended() afterwards, and is not known here.
-    // `connection` must live until then, or until it is served.
+    // None of these functions waits. A connection whose handshake failed has ended() or is ending afterwards,
+    // and is no longer known here. `connection` must live until then, or until it is served.
     void enter(Connection& connection, bool known, bool judged, Clock::time_point deadline);
-    // Those that came before `ticket` and wait for it are told what they may have.
+    // Delivers access verdicts to the unjudged connections with tickets before `ticket`.
     void judge(Admission::Ticket ticket, const std::function<Verdicts(const Address&)>& verdicts);
     void turn();
-    // After a thread has said that something has changed.
+    // Call after a thread has reported a change.
     void take_back();
     void on_time(Clock::time_point now);
     [[nodiscard]] Clock::time_point deadline() const;
-    // Room for one more is made, if need be. False: there is none at the moment.
+    // Makes room for another connection if needed. False: there is no room at the moment.
     [[nodiscard]] bool make_room(Clock::time_point now, bool even_so = false);
-    // Those that no thread works for.
+    // Ends all handshakes for which no thread works.
     void end_all();
 
-    // Whether a connection's handshake is still kept here, though its thread may have ended by now.
+    // Whether a connection's handshake is still kept here; its thread may already have ended.
     [[nodiscard]] bool has(const Connection& connection) const {
         return guests_.contains(connection.socket());
     }
-    // Whether a connection has come to its end since the last call.
+    // Whether a handshake has been ended since the last call.
     [[nodiscard]] bool take_ended() { return std::exchange(ended_, false); }
     [[nodiscard]] const Admission& admission() const { return admission_; }
     [[nodiscard]] std::size_t unjudged() const { return unjudged_; }
@@ -61,10 +60,10 @@ private:
         Admission::Ticket ticket;
         Clock::time_point deadline;
         State state = State::talking;
-        std::uint32_t events = 0;  // that are watched for; 0: none
-        std::string called{};      // gives meaning to `queued` and `calling`: the export
+        std::uint32_t events = 0;  // polled events; 0: none
+        std::string called{};      // the export; valid only if `queued` or `calling`
     };
-    using Guests = std::map<int, Guest>;  // by their sockets
+    using Guests = std::map<int, Guest>;  // by socket
     struct Calls {
         std::size_t running = 0;
         std::deque<int> queued;
@@ -78,7 +77,7 @@ private:
     void call_over(const std::string& name);
     void begin_leaving(Guests::iterator guest);
     void drain(Guests::iterator guest);
-    // The connection has come to its end, or is not this class's any more.
+    // Remove a guest from the lobby: end() also ends the connection.
     Guests::iterator end(Guests::iterator guest);
     Guests::iterator forget(Guests::iterator guest);
 

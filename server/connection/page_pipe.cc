@@ -1,4 +1,4 @@
-// A pipe goes back to the pool when the client has all of the read.
+// A pipe returns to the pool when all of its data have been sent.
 
 #include "server/connection/page_pipe.hh"
 

@@ -1,7 +1,8 @@
-// Pipes that take pages of the page cache from a volume to a socket, by splice(2), so that nobody copies
-// them. What is read is read before anything is sent, so a failure is known before a reply promises success.
-// A write that comes before the client has all of the reply may show in it. Until then its read is under way,
-// and of what overlaps it, a read may see either (NBD specification, "Ordering of messages and writes").
+// Moves pages of the page cache from a volume to a socket through a pipe with splice(2), without a copy. All
+// data are in the pipe before anything is sent, so a read error is known before a reply reports success. A
+// write that arrives before the client has received the whole reply may show up in the data. Until then the
+// read is in flight, and a read may return either version of an overlapping range (NBD specification,
+// "Ordering of messages and writes").
 #pragma once
 
 #include <cstddef>
@@ -13,10 +14,10 @@
 
 namespace holdfast::server {
 
-// A connection's way to send a read. Used by its thread only.
+// Splice path of one connection for read replies. Used by the connection's thread only.
 class PagePipe {
 public:
-    // A shorter read costs less when it is copied; a longer one does not fit.
+    // Copying is cheaper for a shorter read; a longer read does not fit.
     static constexpr std::size_t least = 32U << 10;
     static constexpr std::size_t most = longest_splice;
 
@@ -25,13 +26,13 @@ public:
     PagePipe& operator=(const PagePipe&) = delete;
     ~PagePipe() { drop(); }
 
-    // Whether all of it is in a pipe now. False, with no pipe held: it is not all in the page cache, or there
-    // is no pipe to be had; read it the usual way.
+    // Fills a pipe with the whole range. False, with no pipe held: part of the range is not in the page
+    // cache, or no pipe is available; use a normal read.
     [[nodiscard]] bool fill(const Volume& volume, std::uint64_t offset, std::size_t length);
-    // Sends what is in it, `length` bytes. Blocks until the client's end of the link has room. EAGAIN as from
+    // Sends the `length` bytes in the pipe. Blocks until the socket accepts the data. Fails with EAGAIN like
     // send_all(). No pipe is held afterwards.
     [[nodiscard]] Result<void> send(int socket, std::size_t length);
-    // What was filled in is not sent.
+    // Discards the data in the pipe.
     void drop();
 
 private:

@@ -1,4 +1,4 @@
-// One function a kind of command.
+// Dispatches requests by command to the volume.
 
 #include "server/connection/requests.hh"
 
@@ -23,19 +23,20 @@ using nbd::Request;
 
 namespace {
 
-// Below this, looking for a hole costs more than it saves.
+// Below this length, a probe for a hole costs more than it saves.
 constexpr std::uint64_t least_hole = 64U << 10;
 
-// The errno of a request that was given up. No disk says it.
+// errno of a request that was given up. No disk reports ECANCELED.
 constexpr int given_up = ECANCELED;
 
-// From `offset` to a multiple of Requests::piece: one to two pieces, so that none is a mere remainder.
+// Length from `offset` to a multiple of Requests::piece: one to two pieces, so that no piece is a small
+// remainder.
 std::uint64_t piece_length(std::uint64_t offset, std::uint64_t left) {
     const std::uint64_t end = (offset + 2 * Requests::piece - 1) / Requests::piece * Requests::piece;
     return std::min(left, end - offset);
 }
 
-// For the client: what happened, and not where in this machine.
+// Error text for the client: without the failed system call.
 std::string_view text_of(const SysError& error) {
     const char* const text = ::strerrordesc_np(error.code);
     return text == nullptr ? "unknown error" : text;
@@ -93,8 +94,7 @@ Result<void> Requests::carry_out(const Request& request, std::span<std::uint8_t>
     return std::unexpected(SysError{EINVAL, "a command that is not offered"});
 }
 
-// One call for all of a range of up to 4 GiB could take minutes, and neither a fence nor a stop waits so
-// long.
+// A single call for a range of up to 4 GiB could take minutes; a fence or a stop must not wait that long.
 Result<void> Requests::change_range(const Request& request) const {
     for (std::uint64_t done = 0; done < request.length;) {
         if (done > 0 && order_ != Order::serve)
@@ -116,7 +116,7 @@ Result<void> Requests::change_piece(const Request& request, std::uint64_t done, 
     // Without trim nothing is unmapped: the administrator may want the space to stay reserved.
     const bool may_unmap =
         (request.flags & nbd::cmd_flag_no_hole) == 0 && (offer_.flags & nbd::flag_send_trim) != 0;
-    // Whoever is refused fast zeroes is promised that nothing was changed.
+    // A refused fast zero must not have changed anything, so only the first piece may be refused.
     const bool fast = (request.flags & nbd::cmd_flag_fast_zero) != 0 && done == 0;
     return volume_.zero(offset, length, {may_unmap, fast});
 }
@@ -156,7 +156,7 @@ ReplyHead Requests::reply(const Request& request, const Result<void>& outcome) {
         return reply_failed_at(request, outcome.error(), request.offset);
     if (request.command == static_cast<std::uint16_t>(Command::flush)) writer_.told();
     const ErrorCode error = nbd::error_of(request, outcome.error().code);
-    // ENOTSUP is what a client that asks for fast zeroes wants to know.
+    // ENOTSUP is the expected answer to a request for fast zeroes.
     if (error != ErrorCode::enotsup) log_failure(request, outcome.error());
     return nbd::error_reply(request, error, offer_, text_of(outcome.error()));
 }
@@ -171,7 +171,7 @@ ReplyHead Requests::refuse(const Request& request, ErrorCode error) {
     const std::string text =
         fmt::format("{}: request {} ({} at {}, flags {:#x}) refused with {}: {}", label_, request.command,
                     counted(request.length, "byte"), request.offset, request.flags, nbd::name_of(error), why);
-    // A mistake of the client's that its user sees as a failing disk, and can mend.
+    // A client error that its user sees as a failing disk, and can correct.
     if (!nbd::is_aligned(request, offer_) && !std::exchange(logged_unaligned_, true)) {
         log::warning(fmt::format("{}, {} bytes; set the client's block size, or cache = writeback here", text,
                                  offer_.block_sizes.minimum));
@@ -181,7 +181,8 @@ ReplyHead Requests::refuse(const Request& request, ErrorCode error) {
     return nbd::error_reply(request, error, offer_, why);
 }
 
-// A disk that fails, fails often: after the first few, only the 32nd, the 64th and so on are worth a line.
+// Limits the log: a failing disk fails often, so after the first 16 failures only the 32nd, the 64th and so
+// on are logged.
 void Requests::log_failure(const Request& request, const SysError& error) {
     ++failures_;
     if (failures_ > 16 && !std::has_single_bit(failures_)) return;

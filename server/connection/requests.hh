@@ -1,5 +1,5 @@
-// What one request does to the volume, and the head of its reply. Knows no socket, no queue and no buffer:
-// those are the transmission's.
+// Carries out requests on the volume and builds reply headers. Knows no socket, queue or buffer: Transmission
+// owns these.
 #pragma once
 
 #include <atomic>
@@ -15,57 +15,57 @@
 
 namespace holdfast::server {
 
-// What a connection is told from outside. Once it is not `serve`, no request is taken up any more.
+// Order to a connection from another thread. After stop or fence no new request is started.
 enum class Order : std::uint8_t {
     serve,
-    stop,   // what was taken up is finished and answered, unless it can be given up (see below)
-    fence,  // of that, too, nothing more is done than what is with the disk
+    stop,   // finish and answer started requests, except for those that can be given up (see below)
+    fence,  // stop at once; only disk operations in progress are finished
 };
 
-// Of one connection. What carries out may be called from any thread; what makes replies, from the
-// connection's only.
+// Requests of one connection. Functions that carry out requests may be called from any thread; functions that
+// make replies, only from the connection's thread.
 class Requests {
 public:
-    // All of these must outlive it.
+    // All arguments must outlive this object.
     Requests(const nbd::Offer& offer, const OpenExport& opened, const std::atomic<Order>& order,
              std::string label);
 
-    // Whether the client waits for the disk and not only for the page cache. A read may have to, too:
-    // try_read() tells.
+    // Whether the request needs the disk and not only the page cache. A read may need the disk, too, which
+    // try_read() reports.
     [[nodiscard]] bool waits_for_disk(const nbd::Request& request) const;
-    // A read whose data are all at hand; nullopt: they are not, it would have to wait.
+    // Reads if all data are in memory; nullopt: the read would have to wait.
     [[nodiscard]] std::optional<Result<void>> try_read(const nbd::Request& request,
                                                        std::span<std::uint8_t> into) const;
-    // A read whose data are at hand, and long enough to be sent from where they are.
+    // Fills the pipe if all data are in memory and the read is long enough for splice(2).
     [[nodiscard]] bool try_read(const nbd::Request& request, PagePipe& into) const;
-    // Long requests that carry no data (zeroes, trim, cache) are carried out in pieces of this length, at
-    // multiples of it, and are given up between two of them when the connection is told to stop or fenced.
+    // Long requests without data (zeroes, trim, cache) are carried out in pieces of this length, at multiples
+    // of this length. After a stop or fence the request is given up before the next piece.
     static constexpr std::uint64_t piece = 32U << 20;
-    // A request that was judged good; blocks. `data`: for a read, where its data go, for a write, where they
-    // are; both as long as the request.
+    // Carries out a valid request; blocks. `data` is as long as the request: the destination of a read, or
+    // the source of a write.
     [[nodiscard]] Result<void> carry_out(const nbd::Request& request, std::span<std::uint8_t> data) const;
-    // The request was given up in the middle: it must not be answered, its client sends it again.
+    // The request was given up in the middle: do not answer, the client sends the request again.
     [[nodiscard]] static bool was_given_up(const Result<void>& outcome);
-    // A part of it, `done` bytes after its beginning.
+    // Part of a request, `done` bytes after the beginning of the request.
     [[nodiscard]] Result<void> read_piece(const nbd::Request& request, std::uint64_t done,
                                           std::span<std::uint8_t> into) const;
     [[nodiscard]] Result<void> write_piece(const nbd::Request& request, std::uint64_t done,
                                            std::span<const std::uint8_t> from) const;
 
-    // What a block status is told: at least one extent.
+    // Extents for a block status reply: at least one.
     [[nodiscard]] Result<std::vector<nbd::StatusExtent>> block_status(const nbd::Request& request) const;
-    // Whether all of it is known to be zeroes, so that a client with structured replies needs no data.
+    // Whether the whole part is known to be zeroes, so that a client with structured replies needs no data.
     [[nodiscard]] bool is_hole(const nbd::Request& request, const nbd::Part& part) const;
 
-    // The reply, or of a read that was carried out, what comes before its data. Logs a failure.
+    // Builds the reply, or for a successful read the header before its data. Logs a failure.
     [[nodiscard]] nbd::ReplyHead reply(const nbd::Request& request, const Result<void>& outcome);
-    // The end of a read that was answered with data up to `offset` and fails there. Logs it.
+    // Ends the reply to a read that already sent data up to `offset` and failed there. Logs the failure.
     [[nodiscard]] nbd::ReplyHead reply_failed_at(const nbd::Request& request, const SysError& error,
                                                  std::uint64_t offset);
-    // Of a request that was judged bad.
+    // Builds the reply to an invalid request.
     [[nodiscard]] nbd::ReplyHead refuse(const nbd::Request& request, nbd::ErrorCode error);
     void log_failure(const nbd::Request& request, const SysError& error);
-    // For the delivery of what a failed flush tells.
+    // For tracking whether the client received a failed flush.
     [[nodiscard]] const Writer& writer() const { return writer_; }
 
 private:

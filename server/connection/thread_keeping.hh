@@ -1,5 +1,5 @@
-// How long a connection without requests keeps its thread: making one for each request of a client that sends
-// few costs more than the request. Pure: the time comes in.
+// Decides how long a connection without requests keeps its thread: creating a thread for each request of a
+// slow client costs more than the request. Pure: the caller passes the time.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@ public:
     static constexpr std::chrono::seconds shortest{1};
     static constexpr std::chrono::seconds longest{8};
 
-    // Time for which the thread waits for one more request before it ends; none for a client that was silent
+    // Time for which the thread waits for another request before it ends; zero for a client that was silent
     // for long.
     [[nodiscard]] std::chrono::seconds wait() const noexcept { return wait_; }
     void ended(Time now) noexcept { ended_at_ = now; }

@@ -1,4 +1,4 @@
-// Every request is judged by its numbers before a byte of memory or disk is touched for it.
+// Validates every request before touching memory or the disk for it.
 
 #include "server/connection/transmission.hh"
 
@@ -24,18 +24,19 @@ using nbd::WireRequest;
 
 namespace {
 
-// How many jobs a connection has at a time. More than threads, so that none of them waits for us.
+// Maximum number of jobs per connection. Exceeds the number of threads, so that no thread waits for this
+// connection.
 constexpr std::size_t most_jobs = 64;
-// After a write with a longer payload, the next payload is received where it is wanted, and not with its
-// request. Nor is it worth while to wait for more such requests.
+// After a write with a longer payload, the next payload is received directly into its buffer, not together
+// with its request. Waiting for several such requests does not pay off either.
 constexpr std::size_t small_payload = 16U << 10;
-// No request gets more memory than this at once.
+// Maximum amount of memory for a request at a time.
 constexpr std::size_t largest_area = 4U << 20;
 constexpr std::size_t long_request_piece = 1U << 20;
-// After this time without a request, memory is given back.
+// Memory is released after this time without a request.
 constexpr std::chrono::seconds patience{1};
 
-// Whether the peer's kernel has everything that was sent; of a link that was lost, never.
+// Whether the peer's kernel has acknowledged everything; never true after the link is lost.
 bool all_received(int socket) {
     int left = 0;
     return ::ioctl(socket, SIOCOUTQ, &left) == 0 && left == 0;
@@ -43,7 +44,7 @@ bool all_received(int socket) {
 
 }  // namespace
 
-// A request that is with the volume's threads.
+// A request queued to or running in the volume's threads.
 class Transmission::Work final : public Job {
 public:
     Work(const Requests& requests, const std::atomic<Order>& order, const Request& to_do,
@@ -51,7 +52,7 @@ public:
         : request(to_do), area(memory), requests_(requests), order_(order) {}
 
     void work() noexcept override {
-        // Its client may have sent it again by now, to another connection.
+        // After a fence, the client may have sent the request again on another connection.
         if (order_ == Order::fence) return;
         if (request.command == static_cast<std::uint16_t>(Command::block_status)) {
             status = requests_.block_status(request);
@@ -63,7 +64,7 @@ public:
     const Request request;
     const std::span<std::uint8_t> area;
     Result<void> outcome;
-    Result<std::vector<nbd::StatusExtent>> status;  // gives meaning to a block status
+    Result<std::vector<nbd::StatusExtent>> status;  // valid only for a block status
 
 private:
     const Requests& requests_;
@@ -118,14 +119,14 @@ std::optional<std::string> Transmission::run() {
     return std::nullopt;
 }
 
-// --- taking up ---
+// --- starting requests ---
 
 void Transmission::take_up() {
     held_back_ = false;
     while (!ending_ && !replies_.full()) {
-        // What a stopping server has received but not taken up it leaves unanswered: to the client's kernel
-        // that is an outage, which it survives, and an error would not be. After a fence it must not be done:
-        // the client may have sent it again by then, and something newer after that.
+        // A stopping server does not answer received requests that were not started: to the client's kernel,
+        // silence is an outage, which it survives; an error is not. After a fence, such requests must not be
+        // carried out: the client may already have sent them again, followed by newer writes.
         if (order_ != Order::serve) return end_by_order();
         const Taken taken = take_up_next();
         held_back_ = taken == Taken::no_room;
@@ -144,7 +145,7 @@ Transmission::Taken Transmission::take_up_next() {
     return Taken::yes;
 }
 
-// Takes the request from the input, or leaves it there for another time.
+// Takes the request from the input, or leaves the request there until there is room.
 Transmission::Taken Transmission::serve(const Request& request) {
     settle_losses(request);
     const nbd::Judgement judgement = nbd::judge(request, offer_);
@@ -173,7 +174,7 @@ Transmission::Taken Transmission::serve(const Request& request) {
     return Taken::yes;
 }
 
-// Its head; from here on it is this connection's work.
+// Consumes the request header; from here on the request counts as started.
 void Transmission::take_from_input(const Request& request) {
     input_.consume(sizeof(WireRequest));
     counters_.taken_up();
@@ -192,7 +193,7 @@ Transmission::Taken Transmission::read(const Request& request) {
     }
     const std::span<std::uint8_t> area =
         request.length <= largest_area ? buffers_.take(request.length) : std::span<std::uint8_t>();
-    // What it could wait for are replies and jobs of its own.
+    // Retry when a pending reply or job of this connection has released memory.
     if (area.empty() && (jobs_.outstanding() > 0 || !replies_.empty())) return Taken::no_room;
     take_from_input(request);
     if (area.empty()) {
@@ -211,7 +212,7 @@ Transmission::Taken Transmission::read(const Request& request) {
     return Taken::yes;
 }
 
-// Of a read whose data are in the pipe.
+// Replies to a read whose data are in the pipe.
 void Transmission::send_pages(const Request& request) {
     if (!replies_.empty()) send_replies();
     if (link_lost_ || !send(requests_.reply(request, {}).bytes(), true)) return pages_.drop();
@@ -222,7 +223,7 @@ void Transmission::send_pages(const Request& request) {
     counters_.finished(request.command, request.length, true);
 }
 
-// Of a read that is longer than the memory that there is. Nothing else is under way meanwhile.
+// Carries out a read that exceeds the available memory. No other request runs meanwhile.
 void Transmission::read_long(const Request& request) {
     const std::span<std::uint8_t> area = buffers_.take_most(long_request_piece, unit_);
     if (area.empty()) return lose_link("there is no memory left for it");
@@ -234,8 +235,8 @@ void Transmission::read_long(const Request& request) {
     buffers_.give(area);
 }
 
-// A structured reply promises nothing before it is complete, so each piece is read and sent, and where one
-// fails, the reply says where.
+// A structured reply reports success only at its end, so each piece is read and sent. If a piece fails, the
+// reply contains its offset.
 void Transmission::read_in_chunks(const Request& request, std::span<std::uint8_t> area) {
     for (std::uint64_t done = 0; done < request.length;) {
         const auto length =
@@ -257,8 +258,8 @@ void Transmission::read_in_chunks(const Request& request, std::span<std::uint8_t
     counters_.finished(request.command, request.length, true);
 }
 
-// A simple reply says at its beginning whether all of the data can be read. So the whole range is read once
-// to know, which also brings it into the page cache, and then again piece by piece to be sent.
+// A simple reply reports success before its data. So the whole range is read once as a check, which also
+// brings the data into the page cache, and then again piece by piece for sending.
 void Transmission::read_in_pieces(const Request& request, std::span<std::uint8_t> area) {
     const auto piece_at = [&](std::uint64_t done) {
         return area.first(std::min<std::uint64_t>(area.size(), request.length - done));
@@ -324,7 +325,7 @@ Transmission::Taken Transmission::go_on_with_payload() {
     return Taken::yes;
 }
 
-// Where there is no memory for more of it, what is here is a piece.
+// Commits memory for the rest of the payload. If there is none, the received data become a piece.
 Transmission::Taken Transmission::find_room_for_payload() {
     Payload& payload = *payload_;
     const std::size_t before =
@@ -340,8 +341,8 @@ Transmission::Taken Transmission::find_room_for_payload() {
     return Taken::yes;
 }
 
-// The first `length` bytes of the payload that is here: all of it, or whole units. The payload is over
-// afterwards when it was the last of it, or could not be written.
+// Writes the first `length` bytes of the received payload: all of them, or whole units. Afterwards the
+// payload is finished if this was its last part, or if the write failed.
 void Transmission::write_part(std::size_t length) {
     Payload& payload = *payload_;
     const Request request = payload.request;
@@ -360,7 +361,7 @@ void Transmission::write_part(std::size_t length) {
     drop_payload();
 }
 
-// Of a client that is slow to send the payload that it announced. It goes on with as much memory as it needs.
+// Writes the received part of a payload that arrives slowly, then shrinks the buffer to the rest.
 void Transmission::write_what_came() {
     write_part(payload_->filled - payload_->filled % unit_);
     if (payload_) payload_->committed = buffers_.shrink(payload_->area, payload_->filled);
@@ -386,7 +387,7 @@ void Transmission::drop_payload() {
 void Transmission::start_job(const Request& request, std::span<std::uint8_t> area) {
     auto work = std::make_unique<Work>(requests_, order_, request, area);
     if (jobs_.add(*work)) {
-        (void)work.release();  // collect_jobs() has it again
+        (void)work.release();  // collect_jobs() takes ownership again
         return;
     }
     work->work();
@@ -417,7 +418,7 @@ void Transmission::collect_jobs() {
     }
 }
 
-// `area` is what the request had of the buffers.
+// `area` is the request's buffer.
 void Transmission::reply(const Request& request, const Result<void>& outcome, std::span<std::uint8_t> area) {
     counters_.finished(request.command, request.length, outcome.has_value());
     if (!outcome && request.command == static_cast<std::uint16_t>(Command::flush)) heard_out_ = false;
@@ -460,12 +461,12 @@ void Transmission::wait() {
 
 void Transmission::receive(bool may_wait) {
     const std::span<std::uint8_t> ahead = payload_ ? payload_->window() : std::span<std::uint8_t>();
-    // After a large write only the head of the next request is wanted here, so that its payload need not be
+    // After a large write, receives only the header of the next request, so that its payload need not be
     // copied.
     const std::size_t most = large_writes_ && !skip_ ? sizeof(WireRequest) : Input::size;
     std::size_t into_ahead = 0;
     if (just_taken_ > 1) busy_poll_.several();
-    // Before the busy poll, from which a low-water mark that is still set would hide what is there.
+    // Before the busy poll: a low-water mark that is still set would hide received data from the poll.
     const bool several = may_wait && wait_for_several();
     const bool next_of_one =
         may_wait && !several && just_taken_ == 1 && !payload_ && !skip_ && input_.bytes().empty();
@@ -489,7 +490,7 @@ void Transmission::receive(bool may_wait) {
     end(within_request ? "the link was closed within a request" : "the link was closed");
 }
 
-// Says whether something is there to be received.
+// Returns whether there is data to receive.
 bool Transmission::wait_for_several() {
     coalescing_.took(just_taken_);
     if (small_ && !payload_ && !skip_) return coalescing_.wait(sizeof(WireRequest));
@@ -497,14 +498,14 @@ bool Transmission::wait_for_several() {
     return false;
 }
 
-// The client may send more meanwhile, if there is room for it.
+// Also receives from the client meanwhile, if there is room.
 void Transmission::wait_for_job() {
     if (!jobs_.begin_wait()) return;
     coalescing_.off();
     const bool receives = !ending_ && !held_back_;
     pollfd watched[] = {{ending_ ? -1 : socket_, static_cast<short>(receives ? POLLIN : 0), 0},
                         {jobs_.event(), POLLIN, 0}};
-    // The disk may take for ever, and what is not in use meanwhile is others'.
+    // The disk may never answer; unused memory is released meanwhile for other connections.
     int ready = ::poll(watched, 2,
                        buffers_.borrows() ? static_cast<int>(patience / std::chrono::milliseconds(1)) : -1);
     if (ready == 0) {
@@ -514,22 +515,22 @@ void Transmission::wait_for_job() {
     jobs_.end_wait();
     if (ready <= 0 || watched[0].revents == 0) return;
     if (receives) return receive(false);
-    // It was closed in both directions, by its client, or because it is fenced.
+    // The socket was closed in both directions, by the client or by a fence.
     if (order_ != Order::serve) return end_by_order();
     lose_link("the link was closed");
 }
 
-// The memory is given back before a client is waited for that has nothing to say.
+// Releases the memory before waiting for a silent client.
 void Transmission::wait_while_idle() {
     if (payload_ && order_ == Order::serve) write_what_came();
     const auto deadline = std::chrono::steady_clock::now() + config_.timeout - patience;
     input_.close();
     buffers_.release();
     replies_.release();
-    // A time limit needs a thread that watches the clock.
+    // An idle timeout needs a thread that watches the clock.
     if (config_.timeout.count() == 0 && !buffers_.in_use() && !skip_ && input_.bytes().empty())
         return fall_asleep();
-    // The handshake reaches deeper down than the requests do.
+    // The handshake used more stack than requests do.
     release_unused_stack();
     pollfd next{socket_, POLLIN, 0};
     for (;;) {
@@ -557,11 +558,10 @@ void Transmission::fall_asleep() {
 
 // --- ending ---
 
-// An acknowledgement comes from the client's kernel, also for a reply that the client never reads because it
-// gives the connection up. A client that flushes again, or disconnects in order, has read how the flush
-// before ended, unless the request was sent before the reply arrived. One that was sent early is told apart
-// only if it arrived before the reply was acknowledged: clients that have one flush in flight at a time are
-// always told.
+// An acknowledgement comes from the client's kernel, even for a reply that the client never reads because it
+// drops the connection. A client that sends another flush or a disconnect has read the result of the previous
+// flush, unless the request was sent before the reply arrived. Such an early request is recognized only if it
+// arrived before the reply was acknowledged: a client with a single flush in flight always gets the report.
 void Transmission::settle_losses(const Request& request) {
     const auto command = static_cast<Command>(request.command);
     if (command != Command::flush && command != Command::disconnect) return;
@@ -570,14 +570,14 @@ void Transmission::settle_losses(const Request& request) {
     writer.delivered();
 }
 
-// Before the reply is sent, or later, before anything is waited for: where nothing is left to be taken up,
-// a request that comes from now on is taken for one that was sent after the reply.
+// Called before the reply is sent, or later, before any wait: if no received data are left, a request that
+// arrives from now on counts as sent after the reply.
 void Transmission::note_telling() {
     if (heard_out_ || !requests_.writer().awaits_delivery()) return;
     heard_out_ = !payload_ && !skip_ && input_.unread() == 0;
 }
 
-// Jobs are still awaited, and answered.
+// Pending jobs are still awaited and answered.
 void Transmission::end(std::string why) {
     if (!ending_) why_ = std::move(why);
     ending_ = true;

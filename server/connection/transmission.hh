@@ -1,14 +1,14 @@
-// The transmission phase of one connection, in its own thread: moves bytes and jobs. Whatever has been
-// received is taken up, what need not wait for a disk is done at once, what may have to is given to the
-// threads of the volume, and all replies that are ready go out in one send.
+// Transmission phase of one connection, in its own thread: moves bytes and jobs. Every received request is
+// started. A request that needs no disk is carried out at once, any other request goes to the threads of the
+// volume, and all finished replies are sent together.
 //
-// There is no io_uring here. A request that is served from the page cache is a memory copy on either side,
-// and a batch of requests is received and answered by two calls. Measured beside this, a bare prototype with
-// a ring a connection, registered buffers and files and no checks, with structured replies as here (fio,
-// loopback, Linux 6.18, medians of 3): 4k reads at depth 32 on one connection 0.95 to 1.0 of ours, at 1.6
-// times the CPU (coalescing.hh). The same on four connections, and 4k writes, 0.9; reads at depth 1 at 1.6
-// times the CPU. For requests that wait for a disk, fio's threads cost 1.4 times the CPU of its ring, at the
-// same rate. And what a ring does passes no seccomp filter (confinement.hh).
+// Does not use io_uring. A request served from the page cache is a memory copy on either side, and a batch of
+// requests needs only two calls to be received and answered. Measurements: a bare prototype with a ring per
+// connection, registered buffers and files and no checks, with the same structured replies (fio, loopback,
+// Linux 6.18, medians of 3), relative to this server: 4k reads at depth 32 on one connection 0.95 to 1.0,
+// at 1.6 times the CPU (coalescing.hh). The same on four connections, and 4k writes, 0.9; reads at depth 1
+// at 1.6 times the CPU. For requests that wait for a disk, fio's threads cost 1.4 times the CPU of its ring,
+// at the same rate. Operations of a ring also bypass seccomp filters (confinement.hh).
 #pragma once
 
 #include <atomic>
@@ -31,7 +31,7 @@ namespace holdfast::server {
 
 class Transmission {
 public:
-    // All of these must outlive it. `sending` is set while replies are given to the client.
+    // All arguments must outlive this object. `sending` is set while replies are being sent to the client.
     Transmission(int socket, const nbd::Offer& offer, OpenExport& opened, Budget::Borrower memory,
                  PollSeats& seats, PipePool& pipes, std::string label, const std::atomic<Order>& order,
                  std::atomic<bool>& sending);
@@ -39,39 +39,40 @@ public:
     Transmission& operator=(const Transmission&) = delete;
     ~Transmission();
 
-    // Runs until the connection is to be closed, and says why, for the log. Nothing is with the disk any more
-    // then. nullopt: the client has been silent for a while, no memory is held for it, and there is nothing
-    // to do until its socket is readable; then run() again, in whichever thread.
+    // Runs until the connection must be closed, and returns the reason for the log; no disk operation is in
+    // progress then. nullopt: the client has been silent for a while, and no memory is held for the
+    // connection. Call run() again, in any thread, when the socket is readable.
     [[nodiscard]] std::optional<std::string> run();
-    // How much of what the client sent was not taken up.
+    // Number of received bytes that were not processed.
     [[nodiscard]] std::uint64_t unread() const { return input_.unread(); }
 
 private:
     class Work;
 
-    // A write whose payload is received where it will be written from: all of it, or, when it is longer than
-    // the memory that there is or slow to come, one piece after the other. A piece is whole blocks, always.
+    // A write whose payload is received directly into the buffer that is written from: as a whole, or piece
+    // by piece if the payload exceeds the available memory or arrives slowly. A piece always consists of
+    // whole blocks.
     struct Payload {
         nbd::Request request;
         std::span<std::uint8_t> area;                   // reserved
-        std::size_t committed = 0;                      // of the area: may be touched
-        std::size_t filled = 0;                         // of what is committed
-        std::uint64_t done = 0;                         // what earlier pieces have written
-        std::chrono::steady_clock::time_point since{};  // this piece was begun
-        // How long the piece is, if it gets all the memory that it needs.
+        std::size_t committed = 0;                      // committed bytes of the area; may be touched
+        std::size_t filled = 0;                         // received bytes of the committed part
+        std::uint64_t done = 0;                         // bytes written by earlier pieces
+        std::chrono::steady_clock::time_point since{};  // start of this piece
+        // Length of the piece if all memory can be committed.
         [[nodiscard]] std::size_t size() const;
-        // Where its next bytes go; empty where memory must be committed first.
+        // Destination of the next bytes; empty if memory must be committed first.
         [[nodiscard]] std::span<std::uint8_t> window() const;
     };
-    // A payload that nobody wants any more, and what is answered when it is over.
+    // A payload to discard, and the reply to send afterwards.
     struct Skip {
         std::uint64_t left;
         nbd::ReplyHead reply;
     };
     enum class Taken : std::uint8_t {
         yes,
-        incomplete,  // more of it must be received
-        no_room,     // replies must be sent, or jobs be done, to have memory for it
+        incomplete,  // more bytes must be received
+        no_room,     // replies must be sent or jobs finished first, to free memory
     };
 
     void take_up();
@@ -103,8 +104,8 @@ private:
     void wait_while_idle();
     void fall_asleep();
     void fail_to_send(const SysError& error);
-    // Where a request shows that the client has read that writes were lost, it is told no more, also on its
-    // next connection.
+    // Marks lost writes as reported, if the request proves that the client has read the error. They are then
+    // not reported again, also not on the client's next connection.
     void settle_losses(const nbd::Request& request);
     void note_telling();
     void end(std::string why);
@@ -118,7 +119,7 @@ private:
     const std::atomic<Order>& order_;
     std::atomic<bool>& sending_;
     Requests requests_;
-    const std::size_t unit_;  // bytes; a piece of a request is a multiple of it, or the last
+    const std::size_t unit_;  // bytes; the length of each piece is a multiple, except for the last
     Buffers buffers_;
     Input input_;
     Outbox replies_;
@@ -128,16 +129,16 @@ private:
     Coalescing coalescing_;
     std::optional<Payload> payload_;
     std::optional<Skip> skip_;
-    std::uint32_t just_taken_ = 0;  // requests, since something was received
-    bool small_ = true;             // the last request fits in no more than small_payload
-    bool large_writes_ = false;     // the last request was a write with a large payload, and the next may be
-    bool heard_out_ = false;        // of a client that was told of a loss: what it sent before is taken up
-    bool held_back_ = false;        // nothing more is received until there is room for what is here
-    bool dormant_ = false;          // run() is left, to be called again
+    std::uint32_t just_taken_ = 0;  // requests started since the last receive
+    bool small_ = true;             // the last request is no longer than small_payload
+    bool large_writes_ = false;     // the last request was a write with a large payload; the next may be, too
+    bool heard_out_ = false;        // every request sent before a flush reported lost writes has been started
+    bool held_back_ = false;        // receive nothing until there is memory for the pending request
+    bool dormant_ = false;          // run() returns, to be called again
     ThreadKeeping keeping_;
-    bool ending_ = false;     // nothing more is taken up
-    bool link_lost_ = false;  // nothing more is sent
-    std::string why_;         // gives meaning to ending_
+    bool ending_ = false;     // start no new request
+    bool link_lost_ = false;  // send nothing more
+    std::string why_;         // valid only if ending_
 };
 
 }  // namespace holdfast::server
