@@ -1,4 +1,4 @@
-// One file of /proc, read once.
+// Reads the boot ID from /proc, once.
 
 #include "server/export/boot_identity.hh"
 

@@ -1,5 +1,5 @@
-// Which boot of this machine it is. A client that sees another one when it reconnects knows that what it had
-// written and not flushed may be lost, although nothing failed.
+// ID of this machine's current boot. A client that finds another ID when it reconnects knows that its written
+// but unflushed data may be lost, although nothing failed.
 #pragma once
 
 #include <optional>
@@ -9,11 +9,11 @@
 
 namespace holdfast::server {
 
-// The kernel's boot_id. Where it cannot be read, a random one, with a warning in the log: then each start of
-// the server looks like one of the machine, which errs on the safe side.
+// Returns the kernel's boot_id. If unreadable, returns a random ID and logs a warning: each start of the
+// server then looks like a reboot of the machine, which is the safe assumption.
 [[nodiscard]] nbd::Uuid boot_identity();
 
-// "01234567-89ab-cdef-0123-456789abcdef", and white space behind it.
+// Parses "01234567-89ab-cdef-0123-456789abcdef", optionally followed by white space.
 [[nodiscard]] std::optional<nbd::Uuid> parse_uuid(std::string_view text);
 
 }  // namespace holdfast::server

@@ -1,4 +1,4 @@
-// Relaxed everywhere: these are counts, and nothing else is concluded from them.
+// Uses relaxed memory order everywhere: the counters synchronize nothing.
 
 #include "server/export/counters.hh"
 
@@ -88,7 +88,7 @@ Statistics::Connection::Connection(Statistics& statistics, ConnectionFacts facts
 
 Statistics::Connection::~Connection() {
     Tally tally = counters.tally();
-    tally.in_flight = 0;  // given up
+    tally.in_flight = 0;  // the requests were given up
     const std::lock_guard lock(statistics_.mutex_);
     statistics_.live_.erase(this);
     statistics_.ended_[facts_.export_name].tally += tally;

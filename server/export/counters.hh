@@ -1,6 +1,6 @@
-// What was done for whom: counted where requests finish, read by whoever asks for the status.
-// A connection counts for itself, so that connections share no cache line. An export's figures are those of
-// its connections; those of the ended ones have been added up.
+// Counts requests per connection and per export; the server status reports the counts.
+// Each connection has its own counters, so that connections share no cache line. The counts of an export are
+// the sum over its live connections and the totals of its ended connections.
 #pragma once
 
 #include <array>
@@ -19,33 +19,34 @@
 
 namespace holdfast::server {
 
-// The commands of the protocol by their numbers, and one for all numbers that are none.
+// Number of counters: the commands of the protocol by number, plus a counter for unknown numbers.
 inline constexpr std::size_t counted_commands = 9;
-// "read", "write", ..., "other": as the status names them.
+// Name of a counter in the status: "read", "write", ..., "other".
 [[nodiscard]] std::string_view counted_command_name(std::size_t index) noexcept;
 
-// A count at one moment.
+// Snapshot of the counters.
 struct Tally {
     struct Command {
-        std::uint64_t requests = 0;  // finished, those with an error too
-        std::uint64_t errors = 0;    // answered with one
-        std::uint64_t bytes = 0;     // of the ranges of those that were carried out
+        std::uint64_t requests = 0;  // finished, including errors
+        std::uint64_t errors = 0;    // answered with an error
+        std::uint64_t bytes = 0;     // range lengths of the successful requests
     };
     std::array<Command, counted_commands> commands{};
-    std::uint64_t in_flight = 0;  // taken up and not finished
+    std::uint64_t in_flight = 0;  // started and not finished
 
     Tally& operator+=(const Tally& other) noexcept;
     [[nodiscard]] std::uint64_t requests() const noexcept;
     [[nodiscard]] std::uint64_t errors() const noexcept;
-    [[nodiscard]] std::uint64_t bytes_in() const noexcept;   // of writes
-    [[nodiscard]] std::uint64_t bytes_out() const noexcept;  // of reads
+    [[nodiscard]] std::uint64_t bytes_in() const noexcept;   // bytes of successful writes
+    [[nodiscard]] std::uint64_t bytes_out() const noexcept;  // bytes of successful reads
 };
 
-// One connection's. From any thread; neither call waits for anything.
+// Counters of one connection. Callable from any thread; no function blocks.
 class alignas(64) RequestCounters {
 public:
     void taken_up() noexcept { in_flight_.fetch_add(1, std::memory_order_relaxed); }
-    // Of one that was taken up. `command` as the request had it; `bytes`: the length of its range.
+    // Counts the end of a started request. `command` is the number in the request, `bytes` the length of its
+    // range.
     void finished(std::uint16_t command, std::uint64_t bytes, bool good) noexcept;
     [[nodiscard]] Tally tally() const noexcept;
 
@@ -59,7 +60,7 @@ private:
     std::atomic<std::uint64_t> in_flight_ = 0;
 };
 
-// Whom a connection serves with what.
+// Facts about a connection for the status.
 struct ConnectionFacts {
     struct Session {
         nbd::Uuid id{};
@@ -69,18 +70,18 @@ struct ConnectionFacts {
     std::string export_name;
     std::string peer;
     bool read_only = false;
-    std::string_view cache;          // the mode in which the disk is open
-    std::optional<Session> session;  // of clients that have one
+    std::string_view cache;          // mode in which the disk is open
+    std::optional<Session> session;  // only for clients with a session
     std::chrono::system_clock::time_point since;
 };
 
-// Why a client was turned away before it had an export.
+// Reasons to reject a client before it has opened an export.
 enum class TurnedAway : std::uint8_t {
-    max_connections,  // the server's
+    max_connections,  // limit of the server
     max_per_address,
-    handshakes,          // too many are in the handshake, and most of its network
-    export_connections,  // the export's maxconnections
-    not_allowed,         // by the authfile
+    handshakes,          // too many clients in the handshake, most of them in this client's network
+    export_connections,  // maxconnections of the export
+    not_allowed,         // refused by the authfile
 };
 inline constexpr std::size_t turned_away_reasons = 5;
 [[nodiscard]] std::string_view name_of(TurnedAway reason) noexcept;
@@ -88,7 +89,8 @@ inline constexpr std::size_t turned_away_reasons = 5;
 // Safe to be called from any thread.
 class Statistics {
 public:
-    // A connection from its export's opening on. What it had counted stays with the export.
+    // A connection, counted from the opening of its export. Its counts are added to the export's totals at
+    // the end.
     class Connection {
     public:
         Connection(Statistics& statistics, ConnectionFacts facts);
@@ -108,11 +110,11 @@ public:
         Tally tally;
     };
     struct ExportStatus {
-        std::uint64_t connections = 0;  // that were ever begun
+        std::uint64_t connections = 0;  // all since the server started
         Tally tally;
     };
     struct Snapshot {
-        std::vector<ConnectionStatus> connections;  // the oldest first
+        std::vector<ConnectionStatus> connections;  // oldest first
         std::map<std::string, ExportStatus, std::less<>> exports;
         std::array<std::uint64_t, turned_away_reasons> turned_away{};
     };

@@ -1,4 +1,4 @@
-// A list for each name; the connections of one name are counted in hundreds at most.
+// Keeps a list per name; a name has hundreds of connections at most.
 
 #include "server/export/disks_in_use.hh"
 

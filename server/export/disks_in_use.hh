@@ -1,8 +1,8 @@
-// Which disk each export's name stands for, as long as connections use it. An export's path may change with
-// the configuration, or come to lead elsewhere, while clients have the old disk open. A name whose
-// connections were offered CAN_MULTI_CONN must not stand for two disks: what a client writes and flushes by
-// one of them would not be seen by the others. So clients of another disk are refused until the old one is
-// left. Where both are read-only, that concerns only a client that has connections to the old one itself.
+// Records the disk behind each export name while connections use the disk. An export's path may change with
+// the configuration, or lead to another disk, while clients have the old disk open. A name whose connections
+// were offered CAN_MULTI_CONN must not stand for two disks: data that a client writes and flushes through one
+// connection would be missing on another. So clients of the new disk are refused until the old disk is
+// released. If both are read-only, only clients with connections to the old disk are refused.
 #pragma once
 
 #include <cstddef>
@@ -17,23 +17,23 @@
 
 namespace holdfast::server {
 
-// Safe to be called from any thread; nothing waits.
+// Safe to be called from any thread; no function waits.
 class DisksInUse {
 public:
     struct Use {
         DiskKey disk;
         std::string path;    // for messages
-        std::string client;  // the same for all connections that may be one client's
+        std::string client;  // equal for all connections that may belong to the same client
         bool read_only = false;
     };
 
-    // Why the export may not be used so at present, for log and client. nullopt: it may.
+    // Reason why the export may not be used this way at present, for log and client. nullopt: no conflict.
     [[nodiscard]] std::optional<std::string> conflict(const std::string& name, const Use& use) const;
-    // The same, and if it may be, it is used so until leave().
+    // Like conflict(); without a conflict, also records the use until leave().
     [[nodiscard]] std::optional<std::string> enter(const std::string& name, const Use& use);
     void leave(const std::string& name, const Use& use);
 
-    // How many connections use the name by another path than this one.
+    // Connections that use the name with a path other than `path`.
     struct Others {
         std::string path;
         std::size_t connections = 0;
@@ -44,7 +44,7 @@ private:
     [[nodiscard]] std::optional<std::string> find_conflict(const std::string& name, const Use& use) const;
 
     mutable std::mutex mutex_;
-    std::map<std::string, std::vector<Use>, std::less<>> uses_;  // one for each connection
+    std::map<std::string, std::vector<Use>, std::less<>> uses_;  // an entry per connection
 };
 
 }  // namespace holdfast::server

@@ -1,4 +1,4 @@
-// A refusal is logged here, once, with everything that is known; the client is told less.
+// Logs each refusal once, with all details; the client receives fewer.
 
 #include "server/export/exports.hh"
 
@@ -51,7 +51,7 @@ std::expected<Offer, std::string> make_offer(const ExportConfig& config, const V
     }
     Offer offer;
     offer.size = config.filesize != 0 ? config.filesize : traits.size;
-    // What is left at the end could not be read or written.
+    // Drops an incomplete block at the end, which could be neither read nor written.
     offer.size -= offer.size % traits.minimum_block;
     offer.block_sizes.minimum = traits.minimum_block;
     offer.block_sizes.preferred = traits.preferred_block;
@@ -59,9 +59,9 @@ std::expected<Offer, std::string> make_offer(const ExportConfig& config, const V
     if (config.flush) flags |= nbd::flag_send_flush;
     if (config.rotational) flags |= nbd::flag_rotational;
     flags |= nbd::flag_send_cache;
-    // All connections meet in one open volume, so each sees and flushes what the others wrote. Not so where
-    // the file depends on the address that a client comes from. And a client that is to have one connection
-    // only is not invited to make more.
+    // All connections share one open volume, so each connection sees and flushes the writes of the others.
+    // Exceptions: a virtual export, whose file depends on the client's address, and an export limited to a
+    // single connection, whose client should not open more.
     if (!config.is_virtual() && config.maxconnections != 1) flags |= nbd::flag_can_multi_conn;
     if (config.readonly) {
         flags |= nbd::flag_read_only;
@@ -125,12 +125,12 @@ Writer ClientExports::begin(const ExportConfig& config, Volume& volume, bool cla
                         config.name, peer_.name, direct ? "without" : "through"));
     }
     DiskLosses& losses = volume.losses();
-    // What was lost before its session was new was settled by the claim; its other slots may have written
-    // since.
+    // The claim already settled earlier losses for a new session; since then the session's other slots may
+    // have written.
     return claimed ? losses.begin(claim_->session.id, false) : losses.begin_nameless(peer_.host);
 }
 
-// One connection may be refused again and again. An honest one is seldom refused more than once.
+// A connection may be refused repeatedly; a well-behaved client is seldom refused more than once.
 void ClientExports::log_refusal(std::string_view text) {
     constexpr unsigned most_logged = 4;
     if (++refusals_ <= most_logged) {
@@ -140,7 +140,7 @@ void ClientExports::log_refusal(std::string_view text) {
     }
 }
 
-// The log gets the reason; the client is told what helps an honest one and no more.
+// The log gets the full reason; the client only the text that helps a legitimate user.
 std::unexpected<Refusal> ClientExports::refuse(const ExportConfig& config, OptionReply reply,
                                                std::string_view why, std::string_view told) {
     log_refusal(fmt::format("export {}: {} refused: {}", config.name, peer_.name, why));
@@ -152,7 +152,7 @@ std::string_view ClientExports::unknown_text(std::string_view name) {
                         : "there is no export of this name here";
 }
 
-// The client's own words come last, where they cannot pass for ours.
+// The client-supplied name comes last, so that it cannot pass for server text.
 std::unexpected<Refusal> ClientExports::refuse_unknown(std::string_view name) {
     const std::string_view why = unknown_text(name);
     log_refusal(name.empty() ? fmt::format("{} refused: {}", peer_.name, why)
@@ -160,13 +160,13 @@ std::unexpected<Refusal> ClientExports::refuse_unknown(std::string_view name) {
     return std::unexpected(Refusal{OptionReply::err_unknown, std::string(why)});
 }
 
-// Clients word ERR_UNKNOWN as "no such export": that is said only where it is true.
+// Clients show ERR_UNKNOWN as "no such export", so it is sent only if that is true.
 std::unexpected<Refusal> ClientExports::refuse(const ExportConfig& config, const VolumeRefusal& refusal) {
     return refuse(config, refusal.absent ? OptionReply::err_unknown : OptionReply::err_policy, refusal.text,
                   refusal.text);
 }
 
-// What the log says is found out after the verdict, so that a client cannot tell by the time it takes.
+// Determines the log text after the verdict, so that response time does not reveal hidden exports.
 ClientExports::Found ClientExports::find(std::string_view name) {
     if (const ExportConfig* const found = visible(name)) return found;
     const std::string_view wanted = name.empty() ? std::string_view(scope_.default_export) : name;
@@ -177,7 +177,7 @@ ClientExports::Found ClientExports::find(std::string_view name) {
                   unknown_text(name));
 }
 
-// Not logged: a client that may not list is not one that means harm, and many ask.
+// Not logged: listing is a common request and does not indicate an attack.
 std::expected<std::vector<nbd::ListedExport>, Refusal> ClientExports::list() {
     if (!config_->allowlist)
         return std::unexpected(Refusal{OptionReply::err_policy, "the exports may not be listed here"});
@@ -199,13 +199,13 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::look(std::string_view 
 
 DisksInUse::Use ClientExports::disk_use(const ExportConfig& config, const VolumeUse& use,
                                         const nbd::Uuid* session) const {
-    // Connections from one address that name no session may be those of one client.
+    // Connections from the same address without a session may belong to the same client.
     std::string client = "address " + peer_.host;
     if (session != nullptr) client.assign(session->begin(), session->end());
     return {use.key(), path_for_client(config, peer_.host), std::move(client), config.readonly};
 }
 
-// Everything that can refuse for other reasons comes before the older connections are cut off.
+// Makes all other checks before it cuts off the older connections.
 std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::SessionRequest& request,
                                                               const std::optional<nbd::HostRequest>& host) {
     const Found found = find(request.export_name);
@@ -233,9 +233,9 @@ std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::Session
         return refuse(config, OptionReply::err_policy, why, why);
     }
     claim_->place = std::move(*place);
-    // A claim that is refused changes nothing: its session may have written with a higher generation, or from
-    // another slot, and is to be told of what was lost. One that only waits in vain comes again, with a
-    // higher generation.
+    // A refused claim changes nothing: its session may have written with a higher generation, or from another
+    // slot, and must still get reports of lost writes. A claim that times out is repeated with a higher
+    // generation.
     const bool first = request.generation == 1 && request.slot == 0 && claim_->place->is_first();
     if (!config.readonly) (void)claim_->use.volume().losses().begin(request.session, first);
     if (const auto stands = wait_for_fence(request); !stands) return std::unexpected(stands.error());
@@ -280,7 +280,7 @@ std::expected<void, Refusal> ClientExports::wait_for_fence(const nbd::SessionReq
     return refuse(*claim_->config, OptionReply::err_policy, why, why);
 }
 
-// A claim that came to nothing is no reason to let its connection in without one.
+// A failed claim does not entitle its connection to open the export without a claim.
 std::optional<std::string> ClientExports::out_of_session() const {
     if (!claim_->stands) return "its session was refused";
     if (claim_->place->fenced()) return "a newer connection of its session or machine has its place";
@@ -357,14 +357,14 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
         return refuse(config, OptionReply::err_policy, *why, *why);
     }
     const ConnectionFacts facts = facts_of(config, use->volume());
-    // The status counts a connection from here on: a client that is refused has none.
+    // The status counts the connection from here on; a refused client is not counted.
     opened_.emplace(config, shared_, std::move(*use), facts, std::move(disk));
     if (!claimed && claim_) {
-        // A successor waits for it, and to close the claimed disk may take long.
+        // A successor waits for this place, and closing the claimed disk may take long.
         claim_->place.reset();
         claim_.reset();
     }
-    // Last: a client that is refused is nobody who may have written.
+    // Last: a refused client cannot have written.
     opened_->set_writer(begin(config, opened_->volume(), claimed));
     return nbd::OfferedExport{*offer, {config.name, config.description}};
 }
@@ -372,7 +372,7 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
 void ClientExports::let_go(std::uint64_t unread) {
     if (opened_) opened_->leave_count();
     if (claim_ && claim_->place) claim_->place->set_unread(unread);
-    // First of all, since a newer claim of the session waits for it, and to close the disk may take long.
+    // First: a newer claim of the session waits for this place, and closing the disk may take long.
     if (claim_) claim_->place.reset();
     claim_.reset();
 }

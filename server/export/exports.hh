@@ -1,6 +1,5 @@
-// The exports as one client on one listener sees them: which names there are, whether it may have them, and
-// what it is offered. Lives as long as its connection, and keeps the configuration that was in force when
-// that began.
+// Exports as seen by a client on a listener: names, access and offers. Lives as long as its connection, and
+// keeps the configuration that was in force when the connection began.
 #pragma once
 
 #include <map>
@@ -27,14 +26,14 @@
 
 namespace holdfast::server {
 
-// How many connections each export has, by its name: across reloads of the configuration.
+// Number of connections per export name; preserved across reloads of the configuration.
 class ConnectionCounts {
 public:
-    // Counts one more, unless there are `limit` already (0: no limit).
+    // Counts a connection, unless `limit` connections exist already (0: no limit).
     [[nodiscard]] bool enter(const std::string& name, std::uint32_t limit);
     void leave(const std::string& name);
     [[nodiscard]] std::uint32_t count(std::string_view name) const;
-    // In place of an export's name: all of the server's connections that have one.
+    // Use in place of an export's name: all connections of the server that have an export.
     static constexpr const char* all = "";
 
 private:
@@ -42,7 +41,7 @@ private:
     std::map<std::string, std::uint32_t, std::less<>> counts_;
 };
 
-// What a listener serves.
+// Exports served by a listener.
 struct ListenScope {
     bool every_export = false;
     std::string default_export;  // empty: none
@@ -50,7 +49,7 @@ struct ListenScope {
     bool operator==(const ListenScope&) const = default;
 };
 
-// What all connections of a server share.
+// State shared by all connections of a server.
 struct Shared {
     OpenerLink& opener;
     VolumeRegistry volumes{};
@@ -59,24 +58,24 @@ struct Shared {
     Sessions sessions{};
     KnownClients known_clients{};
     Statistics statistics{};
-    LogLimit stranger_log{};  // for what is caused by clients who have no export
-    Budget buffer_memory{};   // beyond what every connection has anyway
+    LogLimit stranger_log{};  // for events caused by clients without an export
+    Budget buffer_memory{};   // beyond the guaranteed memory of each connection
     PollSeats poll_seats{};
     PipePool pipes{};
     nbd::Uuid boot_identity{};
 };
 
-// The connection that a client came by.
+// Connection of the client.
 struct ClientLine {
     Fenceable& connection;
     int socket;
-    Deadline deadline;  // of the handshake
+    Deadline deadline;  // for the handshake
 };
 
-// The part of an export that is in use by one connection.
+// Use of an export by one connection.
 class OpenExport {
 public:
-    // `disk_use` was entered in shared.disks, unless the export is virtual.
+    // `disk_use` must have been entered in shared.disks, unless the export is virtual.
     OpenExport(const ExportConfig& config, Shared& shared, VolumeUse use, ConnectionFacts facts,
                DisksInUse::Use disk_use)
         : config_(config),
@@ -89,7 +88,7 @@ public:
     OpenExport& operator=(const OpenExport&) = delete;
     ~OpenExport() { leave_count(); }
 
-    // It is not counted any more, though the volume is still held.
+    // Stops counting this connection, though the volume is still held.
     void leave_count() {
         if (!std::exchange(counted_, false)) return;
         counts_.leave(config_.name);
@@ -99,7 +98,7 @@ public:
 
     [[nodiscard]] const ExportConfig& config() const { return config_; }
     [[nodiscard]] Volume& volume() const { return use_.volume(); }
-    // For Volume::flush(). Set before the first request; until then, one that cannot write.
+    // Writer for Volume::flush(). Set before the first request; until then, a Writer that cannot write.
     void set_writer(Writer writer) { writer_ = std::move(writer); }
     [[nodiscard]] const Writer& writer() const { return writer_; }
     [[nodiscard]] RequestCounters& counters() { return counted_connection_.counters; }
@@ -118,30 +117,32 @@ private:
 
 class ClientExports final : public nbd::ExportDirectory {
 public:
-    // `config` is kept; `shared` and what `line` names must outlive this.
+    // Keeps `config`; `shared` and the references in `line` must outlive this object.
     ClientExports(std::shared_ptr<const Config> config, Shared& shared, ListenScope scope, Peer peer,
                   Verdicts verdicts, ClientLine line);
 
-    // Whether there is an export that this client may have. Where there is none: why, for the log.
+    // Whether there is an export that this client may use. If not, why_none() returns the reason for the log.
     [[nodiscard]] bool has_any() const { return !visible_.empty(); }
     [[nodiscard]] std::string why_none() const;
-    // The export's own name, for one that a client may have; "" is the default export of the listener.
+    // The export's own name, if the client may use the export; "" stands for the default export of the
+    // listener.
     [[nodiscard]] std::string name_of(std::string_view name) const;
     [[nodiscard]] bool is_refused_at_once(std::string_view name) override { return visible(name) == nullptr; }
 
     [[nodiscard]] std::expected<std::vector<nbd::ListedExport>, nbd::Refusal> list() override;
     [[nodiscard]] std::expected<nbd::OfferedExport, nbd::Refusal> look(std::string_view name) override;
-    // May wait until the deadline, or until its client is gone.
+    // May block until the deadline or until the client disconnects.
     [[nodiscard]] std::expected<nbd::ClaimAnswer, nbd::Refusal> claim(
         const nbd::SessionRequest& request, const std::optional<nbd::HostRequest>& host) override;
-    // Of a connection that has made a claim, the export of the claim belongs to its session and is had only
-    // while the fence stands. Any other export does not, and with it the connection leaves the session.
+    // After a claim, a connection may open the claimed export, which belongs to its session, only while the
+    // fence is established. Any other export does not belong to the session, and opening such an export makes
+    // the connection leave the session.
     [[nodiscard]] std::expected<nbd::OfferedExport, nbd::Refusal> open(std::string_view name) override;
-    // The connection will have nothing more to do with the disk, and its successor need not wait for what is
-    // left of it. `unread`: how much its client had sent beyond what was taken up.
+    // Ends all use of the disk by this connection, so that its successor need not wait for the rest of the
+    // close. `unread`: number of bytes received from the client and not processed.
     void let_go(std::uint64_t unread);
 
-    // A disk is held open for this connection, by a claim or an open().
+    // Whether a claim or an open() holds a disk open for this connection.
     [[nodiscard]] bool uses_disk() const { return claim_ || opened_; }
     // Set by a successful open().
     [[nodiscard]] OpenExport* opened() { return opened_ ? &*opened_ : nullptr; }
@@ -149,26 +150,27 @@ public:
 private:
     using Found = std::expected<const ExportConfig*, nbd::Refusal>;
 
-    // What the connection said of its session, and what became of that.
+    // Claim of the connection and its result.
     struct Claim {
         const ExportConfig* config;
-        std::string identity;                 // what the client was told
-        std::unique_ptr<SessionPlace> place;  // none: refused
-        // Taken into use before the older connections let go of it, so that it is not closed and opened in
-        // between.
+        std::string identity;                 // disk identity as reported to the client
+        std::unique_ptr<SessionPlace> place;  // null: refused
+        // Acquired before the older connections release the disk, so that the disk is not closed and reopened
+        // in between.
         VolumeUse use;
         ConnectionFacts::Session session;
-        bool stands = false;  // every older connection has let go
+        bool stands = false;  // every older connection has released the disk
     };
 
-    // The export that the name means here, if this client may have it. Logs a refusal. One that it may not
-    // have is to the client as if there were none, so that nobody learns of exports that are not for him.
+    // Finds the export of this name, if this client may use the export. Logs a refusal. A forbidden export
+    // gets the same reply as a missing export, so that clients cannot discover exports of others.
     [[nodiscard]] Found find(std::string_view name);
     [[nodiscard]] bool offers(const ExportConfig& config) const;
-    // nullptr: the client may have no export of this name. Costs the same whether there is one or not.
+    // nullptr: the client may use no export of this name. Takes the same time whether or not such an export
+    // exists.
     [[nodiscard]] const ExportConfig* visible(std::string_view name) const;
     [[nodiscard]] DiskWanted wanted(const ExportConfig& config) const;
-    // `session`: null where the client has named none.
+    // `session`: null if the client has named no session.
     [[nodiscard]] DisksInUse::Use disk_use(const ExportConfig& config, const VolumeUse& use,
                                            const nbd::Uuid* session) const;
     [[nodiscard]] std::unexpected<nbd::Refusal> refuse(const ExportConfig& config, nbd::OptionReply reply,
@@ -176,20 +178,21 @@ private:
     [[nodiscard]] std::unexpected<nbd::Refusal> refuse(const ExportConfig& config,
                                                        const VolumeRefusal& refusal);
     [[nodiscard]] std::unexpected<nbd::Refusal> refuse_unknown(std::string_view name);
-    // What the client is told of a name that means nothing to it.
+    // Refusal text for a name that is unknown to the client.
     [[nodiscard]] static std::string_view unknown_text(std::string_view name);
     void log_refusal(std::string_view text);
-    // Its writer, and a line in the log where the volume is open in another way than the export asks for.
+    // Returns the connection's Writer. Logs a line if the volume is open in another cache mode than the
+    // export is configured for.
     [[nodiscard]] Writer begin(const ExportConfig& config, Volume& volume, bool claimed) const;
     [[nodiscard]] ConnectionFacts facts_of(const ExportConfig& config, const Volume& volume) const;
-    // What the client says of its host, where that is of any use: who reads only fences nobody.
+    // Host claim of the client, if relevant: a read-only client fences nobody.
     [[nodiscard]] std::optional<HostClaim> host_claim(const ExportConfig& config, const Volume& volume,
                                                       const std::optional<nbd::HostRequest>& host) const;
-    // These three of claim_. Logs whom it fenced.
+    // The next three functions need claim_. wait_for_fence() logs the fenced connections.
     [[nodiscard]] std::expected<void, nbd::Refusal> wait_for_fence(const nbd::SessionRequest& request);
-    // nullopt: this connection may use the export of its claim; otherwise why not.
+    // Reason why this connection may not use the export of its claim; nullopt: it may.
     [[nodiscard]] std::optional<std::string> out_of_session() const;
-    // What was opened is what the client was told of.
+    // Checks that the opened disk has the identity that was reported to the client.
     [[nodiscard]] std::expected<void, VolumeRefusal> check_identity(const ExportConfig& config,
                                                                     const Volume& volume) const;
 
@@ -199,17 +202,16 @@ private:
     Peer peer_;
     Verdicts verdicts_;
     ClientLine line_;
-    std::vector<const ExportConfig*> visible_;  // what the client may have, by listener and authfiles
+    std::vector<const ExportConfig*> visible_;  // exports allowed by listener and authfiles
     unsigned refusals_ = 0;
     std::optional<OpenExport> opened_;
     std::optional<Claim> claim_;
 };
 
-// A name that a client made up, for the log: short, and with nothing in it that a log's reader could stumble
-// over.
+// Makes a client-supplied name safe for the log: short, printable ASCII only.
 [[nodiscard]] std::string printable(std::string_view name);
 
-// What is offered of a volume with these traits. The error says why it cannot be.
+// Builds the offer for a volume with these traits. The error says why the volume cannot be offered.
 [[nodiscard]] std::expected<nbd::Offer, std::string> make_offer(const ExportConfig& config,
                                                                 const VolumeTraits& traits);
 

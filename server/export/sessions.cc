@@ -1,4 +1,4 @@
-// One lock, held for moments only. Who waits for the disk waits outside of it.
+// Uses a single lock, held briefly. Threads that wait for the disk do not hold the lock.
 
 #include "server/export/sessions.hh"
 
@@ -32,7 +32,7 @@ std::string ClaimRefusal::text(std::uint32_t claimed) const {
     return {};
 }
 
-// What speaks against the claim, whoever else is there.
+// Returns a reason to refuse the claim that does not depend on whether other machines are reachable.
 std::optional<ClaimRefusal> Sessions::flaw_of(const Claimant& claimant) const {
     using Why = ClaimRefusal::Why;
     if (const auto found = slots_.find(claimant.key); found != slots_.end()) {
@@ -53,9 +53,9 @@ std::optional<ClaimRefusal> Sessions::flaw_of(const Claimant& claimant) const {
     return std::nullopt;
 }
 
-// Connections of another boot: of this machine before it was reset, or of another machine that has the same
-// identity by accident. At the claimant's own address, one that sends nothing may be a proxy's, which
-// acknowledges for a client that is gone.
+// Probes connections from another boot: either of this machine before its reset, or of another machine that
+// has the same identity by accident. An idle connection from the claimant's own address may belong to a proxy
+// that acknowledges for an unreachable client.
 Sessions::Rival Sessions::look_for_rival(const Claimant& claimant,
                                          std::chrono::steady_clock::time_point since, std::string& peer) {
     if (!claimant.host) return Rival::none;
@@ -85,7 +85,7 @@ void Sessions::fence(SessionPlace& place) {
     place.connection_.fence();
 }
 
-// To any export, since two may have one disk; by any slot, with a connection now or remembered.
+// Covers all exports, since two exports may share a disk, and all slots, with or without a connection.
 bool Sessions::knows_session(const nbd::Uuid& session) const {
     const auto one = slots_.lower_bound({session, 0, {}});
     return one != slots_.end() && one->first.session == session;
@@ -126,7 +126,7 @@ void Sessions::enter_host(const HostClaim& claim, SessionPlace& place) {
     forget_oldest_host(claim.key.disk);
 }
 
-// Every older connection of the slot, and of the host's other sessions, has let go.
+// True if every older connection of the slot, and of the host's other sessions, has released the disk.
 bool Sessions::stands(const SessionPlace& place) const {
     if (slots_.find(place.key_)->second.places.front() != &place) return false;
     if (!place.host_) return true;
@@ -167,7 +167,7 @@ std::size_t Sessions::hosts() const {
     return hosts_.size();
 }
 
-// Hosts of one disk stand side by side in the map.
+// Hosts of the same disk are adjacent in the map.
 void Sessions::forget_oldest_host(const std::string& disk) {
     std::size_t count = 0;
     auto oldest = hosts_.end();
@@ -186,7 +186,7 @@ void Sessions::leave_host(SessionPlace& place) {
     SessionPlace& newest = *host.places.back();
     if (place.fenced_ && newest.key_.session != place.key_.session)
         newest.fenced_by_this_.push_back({place.peer_, place.generation_, place.unread_, true});
-    // Each slot of the newer session waits by itself.
+    // Each slot of the newer session waits separately.
     for (const SessionPlace* const waiting : host.places)
         if (waiting->let_go_) (void)::eventfd_write(waiting->let_go_.get(), 1);
 }
@@ -225,9 +225,8 @@ std::vector<FencedConnection> SessionPlace::fenced_by_this() const {
     return fenced_by_this_;
 }
 
-// The client's end of the connection and the places of the older ones are watched by one poll: there is
-// nothing to look at again and again. Our own ends wake it as well, because to stop and to fence shuts the
-// socket down.
+// A single poll watches the client's socket and the places of the older connections, so no periodic check is
+// needed. Stop and fence shut down the socket, which ends the poll, too.
 SessionPlace::Fence SessionPlace::wait(int socket, Deadline deadline) {
     for (;;) {
         {

@@ -1,10 +1,12 @@
-// Which connection of a client is its newest, so that no older one touches the disk any more.
-// A client that reconnects sends again what its old connection did not answer, and writes on. What the old
-// one still holds, unread in a socket, received in part, or with the disk, would undo that if it were carried
-// out later. So before the new one begins, the old ones are fenced: cut off, and awaited.
+// Tracks the newest connection of each client, so that no older connection touches the disk any more. A
+// client that reconnects sends again the requests that its old connection did not answer, and writes on.
+// Requests that the old connection still holds, unread in a socket, partly received or in progress at the
+// disk, would undo newer writes if they were carried out later. So before the new connection starts, the old
+// connections are fenced: cut off, and awaited.
 //
-// The same holds for a machine that attaches its device anew, or that boots again: its session is another one
-// then, and its host identity says what belonged to it. session_option.hh says what is guaranteed.
+// The same holds for a machine that attaches its device again, or that boots again: its session is then
+// another, and its host identity tells which connections belonged to it. session_option.hh states the
+// guarantees.
 #pragma once
 
 #include <chrono>
@@ -26,25 +28,25 @@
 
 namespace holdfast::server {
 
-// A connection as another one's thread sees it.
+// Interface to a connection for the thread of another connection.
 class Fenceable {
 public:
-    // It takes up nothing more; what is with the disk goes on. Does not block.
+    // Stops the connection from starting requests; disk operations in progress continue. Does not block.
     virtual void fence() noexcept = 0;
 
-    // Whether the machine at the other end is there, whatever this end's threads are busy with. The
-    // connection is made to ask it; the answer is there at a later look.
+    // Whether the machine at the other end is reachable, independent of this server's threads. The call makes
+    // the connection probe the peer; a later call returns the result.
     enum class PeerState : std::uint8_t {
-        gone,     // it has closed or reset the connection
-        silent,   // nothing has come since `since`
-        answers,  // its kernel has acknowledged something since `since`
-        sleeps,   // the same, but it has sent nothing for idle_bound or longer
+        gone,     // the peer has closed or reset the connection
+        silent,   // nothing received since `since`
+        answers,  // the peer's kernel has acknowledged something since `since`
+        sleeps,   // like `answers`, but the peer has sent no data for idle_bound or longer
     };
-    // From then on a client that only acknowledges may as well be a proxy for one that has gone.
+    // After this time without data, acknowledgements may come from a proxy whose client is unreachable.
     static constexpr std::chrono::seconds idle_bound{10};
     // Does not block.
     [[nodiscard]] virtual PeerState look_for_peer(std::chrono::steady_clock::time_point since) noexcept = 0;
-    // Looking for the peer is over, and the connection goes on.
+    // Ends the probing; the connection goes on.
     virtual void look_no_more() noexcept = 0;
 
 protected:
@@ -54,12 +56,12 @@ protected:
 struct SessionKey {
     nbd::Uuid session{};
     std::uint32_t slot = 0;
-    std::string export_name;  // as the configuration has it
+    std::string export_name;  // as configured
 
     auto operator<=>(const SessionKey&) const = default;
 };
 
-// A client's machine and device, and the disk that it writes to.
+// A client's machine and device, and the disk that the client writes to.
 struct HostKey {
     std::string disk;  // the disk's identity, whatever the export is called
     nbd::Uuid host{};
@@ -67,7 +69,7 @@ struct HostKey {
     auto operator<=>(const HostKey&) const = default;
 };
 
-// An attachment of a host.
+// Attachment of a device by a host.
 struct HostClaim {
     HostKey key;
     nbd::Uuid boot{};
@@ -75,21 +77,21 @@ struct HostClaim {
     std::string address;  // the peer's, without the port
 };
 
-// A connection that was fenced for a newer one, when it has let go.
+// A connection that was fenced for a newer connection and has released the disk.
 struct FencedConnection {
     std::string peer;
     std::uint32_t generation = 0;
-    std::uint64_t unread = 0;    // bytes that it had been sent and had not taken up
-    bool other_session = false;  // fenced for its host's sake
+    std::uint64_t unread = 0;    // bytes received and not processed
+    bool other_session = false;  // fenced by another session of its host
 
     bool operator==(const FencedConnection&) const = default;
 };
 
-// Why a claim is refused.
+// Reason for refusing a claim.
 struct ClaimRefusal {
     enum class Why : std::uint8_t {
-        generation,   // one as high or higher was there
-        attachment,   // a newer attachment of the same boot of the host was there
+        generation,   // same or higher generation already seen
+        attachment,   // newer attachment in the same boot of the host already seen
         superseded,   // the host's connection, or its boot, was fenced for a newer attachment
         other_alive,  // another machine of the same identity is attached, and answers
         left,         // the client is gone, or the server stops
@@ -99,37 +101,37 @@ struct ClaimRefusal {
     std::uint32_t generation = 0;  // valid only if `generation`
     std::string peer;              // valid only if `other_alive`
 
-    // For log and client.
+    // Text for log and client.
     [[nodiscard]] std::string text(std::uint32_t claimed) const;
 };
 
 class Sessions;
 
-// A connection's place in its session: from its claim on until it has let go of the disk, and while it has it
-// no newer one begins.
+// A connection's place in its session, from its claim until it has released the disk. No newer connection
+// starts while the place exists.
 class SessionPlace {
 public:
     SessionPlace(const SessionPlace&) = delete;
     SessionPlace& operator=(const SessionPlace&) = delete;
-    // Lets go.
+    // Releases the place.
     ~SessionPlace();
 
     enum class Fence : std::uint8_t {
         stands,     // every older connection has let go
-        overtaken,  // a newer one came
-        late,       // the deadline did
+        overtaken,  // a newer connection came
+        late,       // the deadline passed
         left,       // the client is gone, or the server stops
-        failed,     // no descriptor to wait with
+        failed,     // no descriptor available for waiting
     };
-    // Waits until the fence stands, but not for a client that is not there any more: `socket` is its
-    // connection.
+    // Waits until the fence is established, or until the client disconnects: `socket` is its connection.
     [[nodiscard]] Fence wait(int socket, Deadline deadline);
     [[nodiscard]] bool fenced() const;
-    // Those that let go while this was the newest.
+    // Connections that released the disk while this place was the newest.
     [[nodiscard]] std::vector<FencedConnection> fenced_by_this() const;
-    // Its session had no connection before, to any export, as far as is remembered.
+    // Whether the session had no earlier connection to any export, as far as remembered.
     [[nodiscard]] bool is_first() const noexcept { return first_; }
-    // Of this connection, for who fenced it. Before it lets go.
+    // Number of unprocessed bytes of this connection, reported to the connection that fenced it. Set before
+    // releasing the place.
     void set_unread(std::uint64_t bytes) { unread_ = bytes; }
 
 private:
@@ -150,24 +152,24 @@ private:
     const std::string peer_;
     const std::optional<HostClaim> host_;
     bool first_ = false;        // set once, by take()
-    std::uint64_t unread_ = 0;  // its own thread's
+    std::uint64_t unread_ = 0;  // used only by the connection's thread
     // Under the mutex of `sessions_`:
     bool fenced_ = false;
     std::vector<FencedConnection> fenced_by_this_;
-    Fd let_go_;  // an eventfd while it waits: an older one has let go
+    Fd let_go_;  // eventfd while waiting; signaled when an older connection releases its place
 };
 
 // Safe to be called from any thread. Must outlive all places.
 class Sessions {
 public:
-    // How many slots of an export are remembered while they have no connection: those that had one last.
+    // Number of slots per export that are remembered without a connection: the most recently used slots.
     static constexpr std::size_t most_remembered = 1024;
 
-    // How many hosts of a disk are remembered while they have no connection, and how many earlier boots of
-    // one.
+    // Number of hosts per disk that are remembered without a connection, and number of earlier boots
+    // remembered per host.
     static constexpr std::size_t most_hosts = 1024;
     static constexpr std::size_t most_boots = 8;
-    // A machine that acknowledges nothing for so long while it is asked is not there any more.
+    // A machine that acknowledges nothing for this time, while being probed, counts as unreachable.
     static constexpr std::chrono::seconds silence_bound{5};
 
     explicit Sessions(std::chrono::milliseconds silence = silence_bound) : silence_(silence) {}
@@ -181,36 +183,36 @@ public:
         std::string peer;
         std::optional<HostClaim> host{};
     };
-    // Takes the place and fences every older connection of the key, and of the host where one is named; then
-    // wait(). Does not block, unless the host is known to have been attached in another boot by a connection
-    // that is still there: then it is found out whether its machine is, for silence_bound at most, and
-    // `socket`, the claimant's, is watched meanwhile.
+    // Takes the place and fences every older connection of the key, and of the host if given; wait() must
+    // follow. Does not block, unless a connection from another boot of the host still exists: then claim()
+    // probes whether the machine of that connection is reachable, for silence_bound at most, and also watches
+    // `socket`, the claimant's connection.
     [[nodiscard]] Claimed claim(const Claimant& claimant, int socket = -1, Deadline deadline = {});
 
-    // How many slots are known, with a connection or without; and how many hosts.
+    // Number of known slots, with or without a connection; number of known hosts.
     [[nodiscard]] std::size_t size() const;
     [[nodiscard]] std::size_t hosts() const;
 
 private:
     friend class SessionPlace;
-    using Idle = std::list<SessionKey>;  // the one that is longest without a connection comes first
+    using Idle = std::list<SessionKey>;  // longest without a connection comes first
     struct Slot {
-        std::uint32_t generation = 0;       // the highest that was seen
-        std::vector<SessionPlace*> places;  // in the order of their generations
-        Idle::iterator idle;                // gives meaning to a slot without places: itself in idle_
+        std::uint32_t generation = 0;       // highest generation seen
+        std::vector<SessionPlace*> places;  // in the order of generations
+        Idle::iterator idle;                // valid only without places: this slot's entry in idle_
         bool superseded = false;            // fenced for another session of its host
     };
     struct Host {
-        nbd::Uuid session{};  // the newest attachment: its session, boot and number
+        nbd::Uuid session{};  // session, boot and number of the newest attachment
         nbd::Uuid boot{};
         std::uint64_t attachment = 0;
-        std::vector<nbd::Uuid> superseded_boots;  // the latest most_boots, the oldest first
-        std::vector<SessionPlace*> places;        // in the order of their claims
-        std::uint64_t used = 0;                   // when it was claimed last, in claims
+        std::vector<nbd::Uuid> superseded_boots;  // the latest most_boots, oldest first
+        std::vector<SessionPlace*> places;        // in the order of claims
+        std::uint64_t used = 0;                   // number of the host's last claim
     };
     enum class Rival : std::uint8_t { none, unknown, alive };
 
-    // All of these under the mutex.
+    // The following functions need the mutex.
     [[nodiscard]] std::optional<ClaimRefusal> flaw_of(const Claimant& claimant) const;
     [[nodiscard]] Rival look_for_rival(const Claimant& claimant, std::chrono::steady_clock::time_point since,
                                        std::string& peer);
@@ -227,7 +229,7 @@ private:
 
     mutable std::mutex mutex_;
     std::map<SessionKey, Slot> slots_;
-    // By export, so that those who may use one cannot make us forget another's.
+    // Kept per export, so that users of an export cannot evict the slots of another.
     std::map<std::string, Idle, std::less<>> idle_;
     std::map<HostKey, Host> hosts_;
     std::uint64_t claims_ = 0;
