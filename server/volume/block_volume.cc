@@ -1,4 +1,4 @@
-// What block devices do in their own way: sizes, limits of the queue, discarding and zeroing of whole blocks.
+// Block device operations: size, queue limits, discarding and zeroing of whole blocks.
 
 #include "server/volume/block_volume.hh"
 
@@ -13,8 +13,8 @@
 namespace holdfast::server {
 namespace {
 
-// The page: below it, the kernel would have to drop parts of cached pages, and devices discard no less
-// anyway.
+// Uses the page size: for less, the kernel would have to drop parts of cached pages, and devices discard no
+// less anyway.
 std::uint64_t granularity() {
     static const long page = ::sysconf(_SC_PAGESIZE);
     return static_cast<std::uint64_t>(std::max(page, 4096L));
@@ -52,17 +52,17 @@ Result<void> BlockVolume::trim(std::uint64_t offset, std::uint64_t length) {
     return {};
 }
 
-// Fast is what the device itself does to whole blocks. fallocate(2) drops the dirty pages of the range before
-// the kernel finds out that the device cannot zero (blkdev_fallocate): acknowledged writes would be reverted
-// under an answer that promises that nothing was changed. So fast zeroes are refused by the device's limits,
-// before any call; and where a device refuses in spite of its limits, the zeroes are written.
+// Only zeroing whole blocks by the device itself is fast. fallocate(2) drops the dirty pages of the range
+// before the kernel detects that the device cannot zero (blkdev_fallocate): acknowledged writes would be
+// reverted under a reply that promises that nothing was changed. So fast zeroes are refused by the device's
+// limits, before any call; if a device refuses despite its limits, the zeroes are written.
 Result<void> BlockVolume::zero(std::uint64_t offset, std::uint64_t length, ZeroHow how) {
     const Aligned part = whole_blocks(offset, length, granularity());
     const bool unmap = part.middle > 0 && how.may_unmap && can_zero_fast_;
     if (!unmap && how.fast) return std::unexpected(SysError{EOPNOTSUPP, "fast zeroes"});
     if (part.middle == 0) return write_zeroes(offset, length);
     const std::uint64_t middle = offset + part.head;
-    // An error of fallocate(2) must leave what was written before, too.
+    // Earlier writes must survive an error of fallocate(2), too.
     if (const Result<void> written = write_out(middle, part.middle); !written) return written;
     if (const Result<void> done = zero_blocks(middle, part.middle, unmap); !done) return done;
     if (const Result<void> head = write_zeroes(offset, part.head); !head) return head;
@@ -77,7 +77,7 @@ Result<void> BlockVolume::zero_blocks(std::uint64_t offset, std::uint64_t length
         note_change();
         return result == 0 ? 0 : error;
     };
-    // Only where the device's own unmapping reads as zeroes afterwards; it fails otherwise.
+    // PUNCH_HOLE succeeds only if unmapped blocks of the device read as zeroes.
     if (unmap) {
         const int error = change(FALLOC_FL_PUNCH_HOLE);
         if (error == 0) return {};

@@ -1,4 +1,4 @@
-// A block device as a volume: its size may grow, and it discards and zeroes in whole blocks only.
+// Volume on a block device: the size may grow, and only whole blocks can be discarded and zeroed.
 #pragma once
 
 #include <atomic>
@@ -20,17 +20,17 @@ public:
     [[nodiscard]] Result<void> zero(std::uint64_t offset, std::uint64_t length, ZeroHow how) override;
 
 private:
-    // Whole blocks. The old content may be gone as soon as this is called.
+    // Zeroes whole blocks. The old content may be lost as soon as the function is called.
     [[nodiscard]] Result<void> zero_blocks(std::uint64_t offset, std::uint64_t length, bool unmap);
 
     bool can_discard_;
-    std::atomic<bool> can_zero_fast_;  // cleared when the device refuses what its limits promised
+    std::atomic<bool> can_zero_fast_;  // cleared if the device refuses an operation that its limits promised
     std::uint32_t preferred_block_;
 };
 
-// The part of a range that consists of whole blocks, and what is left before and after it.
+// Split of a range into whole blocks and the bytes before and after them.
 struct Aligned {
-    std::uint64_t head = 0;    // bytes before the whole blocks; everything, where there is no whole block
+    std::uint64_t head = 0;    // bytes before the whole blocks; the entire range if there is no whole block
     std::uint64_t middle = 0;  // bytes in whole blocks
     std::uint64_t tail = 0;
 

@@ -1,4 +1,4 @@
-// What regular files do in their own way: holes.
+// Regular file operations: holes.
 
 #include "server/volume/file_volume.hh"
 
@@ -13,7 +13,7 @@
 namespace holdfast::server {
 namespace {
 
-// fallocate(2), which a signal may end early on some file systems.
+// Calls fallocate(2), which a signal may end early on some file systems.
 bool change_space(int file, int how, std::uint64_t offset, std::uint64_t length) {
     for (;;) {
         const int result = ::fallocate(file, how | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
@@ -22,8 +22,8 @@ bool change_space(int file, int how, std::uint64_t offset, std::uint64_t length)
     }
 }
 
-// What O_DIRECT asks of offsets: known since Linux 6.1, and not by every file system. No disk has more than
-// 4096.
+// Offset alignment for O_DIRECT: available since Linux 6.1, and not from every file system. No disk needs
+// more than 4096.
 std::uint32_t direct_alignment(int file) {
     struct statx status {};
     const int result = ::statx(file, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status);
@@ -31,7 +31,7 @@ std::uint32_t direct_alignment(int file) {
     return known && std::has_single_bit(status.stx_dio_offset_align) ? status.stx_dio_offset_align : 4096;
 }
 
-// st_blocks counts in units of 512 bytes, whatever the file system's are.
+// st_blocks counts units of 512 bytes, whatever the file system's block size.
 bool lacks_space(int file) {
     struct stat status {};
     return ::fstat(file, &status) == 0 && status.st_blocks < status.st_size / 512;
@@ -51,7 +51,8 @@ Result<VolumeTraits> FileVolume::traits() const {
     traits.size = static_cast<std::uint64_t>(status.st_size);
     if (always_waits()) traits.minimum_block = direct_alignment(fd());
     traits.preferred_block = std::max(traits.preferred_block, traits.minimum_block);
-    // A hole beyond the end changes nothing, and is refused where the file system has no holes.
+    // Probes with a hole beyond the end of the file, which changes nothing and fails if the file system has
+    // no holes.
     if (writable_) {
         traits.can_trim = change_space(fd(), FALLOC_FL_PUNCH_HOLE, (traits.size | 0xffff) + 1, 4096);
     }
@@ -67,11 +68,12 @@ Result<void> FileVolume::trim(std::uint64_t offset, std::uint64_t length) {
     return sys_error("fallocate(PUNCH_HOLE)");
 }
 
-// What the file system does with its own map of the file is fast; it says so where it cannot.
+// Operations on the file system's block map are fast; EOPNOTSUPP means that the file system cannot zero that
+// way.
 Result<void> FileVolume::zero(std::uint64_t offset, std::uint64_t length, ZeroHow how) {
     if (length == 0) return {};
     sparse_.store(true, std::memory_order_relaxed);
-    // A network file system may drop the pages before it is told that the server cannot do it.
+    // A network file system may drop the pages before the server replies that it cannot zero.
     if (const Result<void> written = write_out(offset, length); !written) return written;
     const int change = how.may_unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
     const bool done = change_space(fd(), change, offset, length);
@@ -86,7 +88,7 @@ Result<void> FileVolume::zero(std::uint64_t offset, std::uint64_t length, ZeroHo
 Result<Extent> FileVolume::extent_at(std::uint64_t offset, std::uint64_t length) const {
     const std::uint64_t end = offset + length;
     const off_t data = ::lseek(fd(), static_cast<off_t>(offset), SEEK_DATA);
-    if (data < 0 && errno == ENXIO) {  // no data up to the end, which may have come nearer
+    if (data < 0 && errno == ENXIO) {  // no data up to the end; the file may have been truncated
         struct stat status {};
         if (::fstat(fd(), &status) != 0) return sys_error("fstat");
         if (end > static_cast<std::uint64_t>(status.st_size))
@@ -99,7 +101,7 @@ Result<Extent> FileVolume::extent_at(std::uint64_t offset, std::uint64_t length)
     if (start > offset) return Extent{std::min(start, end) - offset, true};
     const off_t hole = ::lseek(fd(), data, SEEK_HOLE);
     if (hole < 0) return sys_error("lseek(SEEK_HOLE)");
-    // Somebody else may have made a hole of it since; then it was data a moment ago.
+    // Another process may have punched a hole here since SEEK_DATA; the range was data a moment ago.
     const auto stop = std::clamp(static_cast<std::uint64_t>(hole), offset, end);
     return Extent{stop > offset ? stop - offset : length, false};
 }

@@ -1,5 +1,5 @@
-// One fdatasync at a time: of two at once the kernel would tell one of a lost write, and the other might
-// answer its client before that one has noted it.
+// Runs one fdatasync at a time: of two concurrent calls the kernel would report a lost write to only one, and
+// the other might answer its client before the loss is recorded.
 
 #include "server/volume/flusher.hh"
 
@@ -11,7 +11,7 @@ namespace holdfast::server {
 
 void Flusher::flush(DiskLosses& losses) {
     std::unique_lock lock(mutex_);
-    // One that runs already may have begun before the last write that this call has to cover.
+    // An fdatasync in progress may have begun before the last write that this call must cover.
     const std::uint64_t wanted = begun_ + 1;
     while (done_ < wanted) {
         if (busy_) {
@@ -27,7 +27,7 @@ void Flusher::flush(DiskLosses& losses) {
         } while (result != 0 && errno == EINTR);
         if (result != 0) {
             losses.add(errno);
-            // Not asked for its answer: what is new in it is told to file_ too.
+            // Ignores the result: a new error of this file is reported to file_, too.
             (void)::fdatasync(writers_file_);
         }
         lock.lock();

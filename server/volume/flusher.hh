@@ -1,8 +1,8 @@
-// Flushes of one volume, many at a time: those that wait together are carried out by one.
-// They have an open file of their own. Linux tells of a lost write once for each open file, so a write with
-// RWF_DSYNC, which is told too, cannot take the news away from a flush that runs beside it. What one of the
-// two files has told is then asked of the other as well, so that it does not come up later, as if it were
-// new.
+// Flushes of a volume: concurrent callers share an fdatasync.
+// The flusher has its own open file description. Linux reports a lost write once per open file description,
+// so a write with RWF_DSYNC, which also gets the report, cannot take the report from a concurrent flush.
+// After a flush reports an error on its own file, the other file is synced as well, so that the same loss is
+// not reported later as a new loss.
 #pragma once
 
 #include <condition_variable>
@@ -17,11 +17,11 @@ namespace holdfast::server {
 
 class Flusher {
 public:
-    // `writers_file` is the volume's other open file, and outlives this.
+    // `writers_file` is the volume's other open file, which must outlive this object.
     Flusher(Fd file, int writers_file) : file_(std::move(file)), writers_file_(writers_file) {}
 
-    // When it returns, everything written before the call, by anyone, is on stable storage, or the losses
-    // have one more. Blocks.
+    // Blocks until everything written before the call, by any client, is on stable storage; otherwise adds a
+    // loss to `losses`.
     void flush(DiskLosses& losses);
 
 private:
@@ -30,7 +30,7 @@ private:
     std::mutex mutex_;
     std::condition_variable turn_;
     bool busy_ = false;
-    std::uint64_t begun_ = 0;  // fdatasyncs
+    std::uint64_t begun_ = 0;  // number of fdatasync calls begun
     std::uint64_t done_ = 0;
 };
 

@@ -1,4 +1,4 @@
-// One lock a volume, held for moments and never while a job is being done.
+// Uses one lock per volume, held briefly and never while a job runs.
 
 #include "server/volume/jobs.hh"
 
@@ -24,7 +24,7 @@ std::size_t JobPool::workers() const {
     return workers_;
 }
 
-// They have given up the lock for the last time, or are about to: this waits for next to nothing.
+// The threads have released the lock for the last time, or are about to: the joins hardly wait.
 void JobPool::join_those_that_left() {
     for (const pthread_t thread : std::exchange(left_, {})) (void)::pthread_join(thread, nullptr);
 }
@@ -32,7 +32,7 @@ void JobPool::join_those_that_left() {
 bool JobPool::add(JobLane& lane, Job& job) {
     const std::lock_guard lock(mutex_);
     join_those_that_left();
-    // Those that were woken and have not taken their job yet still count as idle, and their jobs as queued.
+    // A woken worker counts as idle until it takes its job, and that job as queued.
     if (queued_ >= idle_ && workers_ < most_workers) {
         if (start_thread(worker_main, this)) ++workers_;
     }
@@ -66,7 +66,7 @@ void JobPool::work() {
         job.work();
         lock.lock();
         lane.done_.push_back(&job);
-        // The lane may be gone as soon as the lock is.
+        // The lane may be destroyed as soon as the lock is released.
         if (std::exchange(lane.waiting_, false)) (void)::eventfd_write(lane.event_.get(), 1);
     }
     --workers_;

@@ -1,6 +1,6 @@
-// Threads for what may have to wait for a disk, so that a connection's other requests need not wait with it.
-// Every volume has threads of its own: a disk that hangs holds none of another's. They touch no socket, so a
-// client that does not read holds none of them either.
+// Thread pools for operations that may wait for a disk, so that the other requests of a connection need not
+// wait. Every volume has its own threads: a hanging disk blocks no threads of another disk. The threads use
+// no socket, so a client that does not read cannot block them either.
 #pragma once
 
 #include <pthread.h>
@@ -16,18 +16,18 @@
 
 namespace holdfast::server {
 
-// One thing to be done. Belongs to whoever made it, who leaves it alone until it has it back.
+// Unit of work. Owned by its creator, who must not touch the job between add() and take_done().
 class Job {
 public:
     virtual ~Job() = default;
-    // In a thread of the pool; may block.
+    // Called in a thread of the pool; may block.
     virtual void work() noexcept = 0;
 };
 
 class JobLane;
 
-// The threads of one volume. They come as they are needed, and go when they have had nothing to do for a
-// while. The lanes have their turns, one job each, whatever a lane has queued.
+// Threads of one volume. Threads start on demand, and end after an idle time. The lanes take turns, one job
+// each, however many jobs a lane has queued.
 class JobPool {
 public:
     static constexpr std::size_t most_workers = 32;
@@ -35,7 +35,7 @@ public:
     explicit JobPool(std::chrono::milliseconds patience = std::chrono::seconds(10)) : patience_(patience) {}
     JobPool(const JobPool&) = delete;
     JobPool& operator=(const JobPool&) = delete;
-    // Waits for the threads. There are no lanes any more.
+    // Waits for the threads. All lanes must have been destroyed.
     ~JobPool();
 
     [[nodiscard]] std::size_t workers() const;
@@ -49,36 +49,36 @@ private:
     void join_those_that_left();
 
     const std::chrono::milliseconds patience_;
-    mutable std::mutex mutex_;  // of everything here, and of the lanes
+    mutable std::mutex mutex_;  // protects all members here and in the lanes
     std::condition_variable work_there_;
     std::condition_variable worker_gone_;
-    std::list<JobLane*> turns_;  // the lanes that have jobs queued; the first is the next
+    std::list<JobLane*> turns_;  // lanes with queued jobs, next lane first
     std::size_t queued_ = 0;
     std::size_t workers_ = 0;
-    std::size_t idle_ = 0;         // those of them that wait for work
-    std::vector<pthread_t> left_;  // have ended, and are still to be joined
+    std::size_t idle_ = 0;         // workers that wait for a job
+    std::vector<pthread_t> left_;  // ended, not yet joined
     bool ending_ = false;
 };
 
-// A connection's way into the pool and back. All of it is called from the connection's thread.
+// Queue of a connection's jobs in the pool. Called only from the connection's thread.
 class JobLane {
 public:
     // The pool must outlive the lane.
     explicit JobLane(JobPool& pool) : pool_(pool) {}
     JobLane(const JobLane&) = delete;
     JobLane& operator=(const JobLane&) = delete;
-    // Nothing is outstanding any more.
+    // No job may be outstanding.
     ~JobLane() = default;
 
-    // False when no thread and no descriptor is to be had: then the caller does it itself.
+    // Returns false if no thread or no descriptor is available: the caller then runs the job itself.
     [[nodiscard]] bool add(Job& job);
-    // How many are queued, being done, or done and not taken back.
+    // Number of jobs that are queued, running, or finished and not taken back.
     [[nodiscard]] std::size_t outstanding() const noexcept { return outstanding_; }
-    // Those that are done, in the order in which they were.
+    // Finished jobs, in the order in which they finished.
     [[nodiscard]] std::vector<Job*> take_done();
 
-    // Before waiting: false when something is done already. Otherwise event() becomes readable as soon as
-    // something is; end_wait() afterwards.
+    // Prepares a wait; false if a job has finished already. Otherwise event() becomes readable as soon as a
+    // job has finished; call end_wait() afterwards.
     [[nodiscard]] bool begin_wait();
     [[nodiscard]] int event() const noexcept { return event_.get(); }
     void end_wait() noexcept;
@@ -87,8 +87,8 @@ private:
     friend class JobPool;
 
     JobPool& pool_;
-    Fd event_;                     // an eventfd, from the first job on
-    std::size_t outstanding_ = 0;  // the owner's
+    Fd event_;                     // eventfd, created with the first job
+    std::size_t outstanding_ = 0;  // used only by the owner's thread
     // Under the mutex of `pool_`:
     std::deque<Job*> queued_;
     std::vector<Job*> done_;

@@ -1,4 +1,4 @@
-// The machine's own integers: the file never leaves it, nor outlives its boot.
+// Uses native integers: the file never leaves the machine, nor outlives its boot.
 
 #include "server/volume/loss_record.hh"
 
@@ -19,15 +19,15 @@
 namespace holdfast::server {
 namespace {
 
-// Changes with the format: the states of another version are not understood.
+// Changes with the format: the states of other versions cannot be parsed.
 constexpr std::string_view magic = "hf-lost1";
 
 struct Head {
     char magic[8];
     nbd::Uuid boot;
     std::uint64_t number;
-    std::uint64_t checksum;  // of everything else
-    std::uint32_t length;    // of the states behind the head
+    std::uint64_t checksum;  // checksum of all other bytes
+    std::uint32_t length;    // length of the states after the head
     std::uint32_t gap;       // LossRecord::Gap
 };
 static_assert(sizeof(Head) == 48);
@@ -45,12 +45,12 @@ std::uint64_t checksum(Head head, std::string_view states) {
     return value;
 }
 
-// A state with the disk's identity, each with its length before it.
+// Formats a state with the disk's identity, each preceded by its length.
 std::string worded(const std::string& identity, const std::string& state) {
     return fmt::format("{} {}\n{}{}", identity.size(), state.size(), identity, state);
 }
 
-// Takes "LENGTH LENGTH\n" and two texts of these lengths; false where that is not there.
+// Parses "LENGTH LENGTH\n" and two texts of these lengths; false if malformed.
 bool take_disk(std::string_view& rest, std::string& identity, std::string& state) {
     std::string_view line = take_line(rest);
     const auto first = number_of<std::size_t>(take_word(line));
@@ -102,7 +102,7 @@ void LossRecord::take(std::string_view bytes, const nbd::Uuid& boot) {
         disks_[identity] = state;
     }
     if (!torn) return;
-    // The torn half may have had a further loss of each disk that the whole half names.
+    // The torn half may have contained a further loss for each disk in the intact half.
     widen(Gap::damaged);
     disks_.clear();
 }
@@ -132,14 +132,14 @@ Result<void> LossRecord::open(const std::string& path, const nbd::Uuid& boot) {
     warn_of_gap();
     Result<void> made = make_anew(path);
     if (made) return made;
-    // The old file would be believed by the next process, and lacks the losses of this one.
+    // The next process would trust the old file, which lacks the losses of this process.
     file_ = Fd(::open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
     if (file_) tear();
     file_.reset();
     return made;
 }
 
-// Never where another program has made a file.
+// Never opens a file that another program has created.
 Result<void> LossRecord::make_anew(const std::string& path) {
     const std::string made = path + ".new";
     (void)::unlink(made.c_str());
@@ -170,7 +170,7 @@ void LossRecord::put(const std::string& identity, std::string state) {
     if (!file_) return;
     const Result<void> written = write();
     if (written) return;
-    // The half that is whole lacks this loss.
+    // The intact half lacks this loss.
     widen(Gap::damaged);
     tear();
     if (std::exchange(failure_logged_, true)) return;
@@ -196,7 +196,7 @@ std::string LossRecord::states() {
     return text;
 }
 
-// Makes both halves invalid, best effort: bytes that are there already take no more room.
+// Invalidates both halves, best effort: overwriting existing bytes needs no additional space.
 void LossRecord::tear() {
     constexpr std::string_view torn = "hf-torn!";
     for (const off_t at : {off_t{0}, static_cast<off_t>(half)})

@@ -1,6 +1,6 @@
-// What is known of lost writes, kept for the next server process: a small file in a folder that a reboot
-// clears (/run). Without it a server that is started again would answer FLUSH with success although its
-// predecessor knew better.
+// Record of lost writes for the next server process: a small file in a folder that a reboot clears (/run).
+// Without the record a restarted server would answer FLUSH with success although its predecessor knew of lost
+// writes.
 #pragma once
 
 #include <cstdint>
@@ -16,40 +16,40 @@
 
 namespace holdfast::server {
 
-// The states of several disks, as losses.hh words them. Safe to be called from any thread.
+// Loss states of several disks, in the format of losses.hh. Safe to be called from any thread.
 //
-// The file has two halves, written in turns, each with a number and a checksum. A process that is killed
-// while it writes leaves the other half whole; the half that it tore says that there was more to know, and
-// then a loss is assumed of every disk, also of those that the whole half names.
+// The file has two halves, written alternately, each with a number and a checksum. A process that is killed
+// while it writes leaves the other half intact. A torn half shows that there was a newer state, so a loss is
+// then assumed for every disk, including the disks in the intact half.
 class LossRecord {
 public:
-    // The length of a half, in bytes. Where the states are longer, the next process assumes a loss of every
-    // disk that has no place.
+    // Length of a half, in bytes. If the states are longer, the next process assumes a loss for every disk
+    // that does not fit.
     static constexpr std::size_t half = 512U << 10;
 
-    // In memory only, until it is opened.
+    // Keeps the record in memory only, until open().
     LossRecord() = default;
 
-    // Reads what an earlier process of the same boot left at `path` (where it cannot, it assumes a loss of
-    // every disk), puts a new file in its place and keeps that open: nothing that this process does later
-    // names a path. What the earlier process may still write, if it hangs in a disk, goes to a file that
-    // nobody reads. To be called before put().
+    // Reads the record that an earlier process of the same boot left at `path` (if unreadable, assumes a loss
+    // for every disk), replaces the file by a new file and keeps the new file open: later calls use no path.
+    // If the earlier process hangs in a disk operation, its later writes go to the unlinked file. Must be
+    // called before put().
     [[nodiscard]] Result<void> open(const std::string& path, const nbd::Uuid& boot);
 
-    // The state of the disk with this identity; nullopt: nothing is known of it.
+    // State of the disk with this identity; nullopt: the disk is not in the record.
     [[nodiscard]] std::optional<std::string> of(const std::string& identity) const;
-    // An earlier process may have known of losses that the record does not have: a disk of which nothing is
-    // known may have lost writes.
+    // Whether the record is incomplete: an earlier process may have known of further losses, so a disk that
+    // is not in the record may have lost writes.
     [[nodiscard]] bool forgetful() const;
-    // Keeps it, in the file when it returns. The file is in memory, so this does not wait for a disk.
-    // A failure is logged once, and the next process assumes a loss of every disk then.
+    // Stores the state, in the file before the function returns. The file is in memory, so the write does not
+    // wait for a disk. A failure is logged once; the next process then assumes a loss for every disk.
     void put(const std::string& identity, std::string state);
 
 private:
-    // Why the record does not have all losses; the greater one covers the other.
+    // Reason why the record lacks losses; the greater value includes the other.
     enum class Gap : std::uint32_t {
         none,
-        full,     // there was no place for a disk
+        full,     // no space for a disk
         damaged,  // torn, unreadable, or not written
     };
     struct Half {
@@ -71,10 +71,10 @@ private:
     Fd file_;
     nbd::Uuid boot_{};
     std::uint64_t number_ = 0;
-    Gap gap_ = Gap::none;  // of the file
+    Gap gap_ = Gap::none;  // gap of the file
     bool forgetful_ = false;
     bool failure_logged_ = false;
-    std::map<std::string, std::string> disks_;  // states by identities
+    std::map<std::string, std::string> disks_;  // states by identity
 };
 
 }  // namespace holdfast::server

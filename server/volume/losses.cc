@@ -1,4 +1,4 @@
-// A count for each disk, and for each client the number of the last loss that is over for it.
+// Keeps a count per disk, and per client the number of the last settled loss.
 
 #include "server/volume/losses.hh"
 
@@ -32,7 +32,7 @@ Result<void> Writer::check() const {
     if (!state_) return {};
     const std::uint64_t count = state_->disk->count_;
     if (count <= state_->settled) return {};
-    // One host may be several clients without a session, but a session is one client.
+    // A host may be several clients without a session, but a session is a single client.
     if (state_->session) raise(state_->settled, state_->disk->settled_for(state_->client));
     if (count <= state_->settled) return {};
     raise(state_->found, count);
@@ -67,7 +67,7 @@ DiskLosses::DiskLosses(std::string name, std::string identity, std::shared_ptr<L
 DiskLosses::DiskLosses(std::string name) : DiskLosses(std::move(name), {}, nullptr) {}
 
 void DiskLosses::add(int error) {
-    last_error_ = error;  // first: who sees the count looks for it
+    last_error_ = error;  // first: a reader of the new count also reads the error
     std::uint64_t count = 0;
     {
         const std::lock_guard lock(mutex_);
@@ -92,7 +92,7 @@ void DiskLosses::concerns_strangers() {
     keep();
 }
 
-// "COUNT ERROR STRANGERS", and a line for each client, the oldest first: "SETTLED CLIENT".
+// Stores "COUNT ERROR STRANGERS", and a line per client, oldest first: "SETTLED CLIENT".
 void DiskLosses::keep() const {
     if (!record_ || count_ == 0) return;
     std::string state =
@@ -102,7 +102,7 @@ void DiskLosses::keep() const {
     record_->put(identity_, std::move(state));
 }
 
-// What is not understood is a loss that concerns everybody.
+// Treats unparsable input as a loss that concerns every client.
 void DiskLosses::restore(std::string_view state) {
     std::string_view line = take_line(state);
     const auto count = number_of<std::uint64_t>(take_word(line));
@@ -158,7 +158,7 @@ Writer DiskLosses::make_writer(std::string client, std::uint64_t settled, bool s
     return Writer(std::move(state));
 }
 
-// Without a loss there is nothing to remember of a session: whoever is here now was here before the first.
+// Without a loss, a session need not be remembered: a session that connects now precedes the first loss.
 Writer DiskLosses::begin(const nbd::Uuid& session, bool first) {
     std::string client = word_of(session);
     const std::lock_guard lock(mutex_);
@@ -170,8 +170,7 @@ Writer DiskLosses::begin(const nbd::Uuid& session, bool first) {
     return make_writer(std::move(client), count_, true);
 }
 
-// Every host that may have written is remembered, so that one that comes first after a loss is not told of
-// it.
+// Remembers every host that may have written, so that a host that first connects after a loss gets no report.
 Writer DiskLosses::begin_nameless(const std::string& host) {
     std::string client = "host-" + host;
     const std::lock_guard lock(mutex_);
@@ -185,8 +184,7 @@ Writer DiskLosses::begin_nameless(const std::string& host) {
 
 std::shared_ptr<DiskLosses> Losses::of(const std::string& identity, const std::string& name) {
     const std::lock_guard lock(mutex_);
-    // Disks that nobody uses and that have lost nothing: there are never more of the others than there are
-    // disks.
+    // Removes unused disks without losses; disks with losses are bounded by the number of disks.
     std::erase_if(disks_, [](const auto& one) { return one.second.use_count() == 1 && !one.second->any(); });
     std::shared_ptr<DiskLosses>& disk = disks_[identity];
     if (!disk) disk = std::make_shared<DiskLosses>(name, identity, record_);

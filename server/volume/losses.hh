@@ -1,8 +1,9 @@
-// Lost writes, and who must hear of them. A write is answered when it is in the page cache; when the disk
-// refuses it afterwards, or fails to flush, Linux says so once (errseq_t, lib/errseq.c) and then takes the
-// pages for clean. Here it stays known, disk by disk, also while the disk's volume is closed and when the
-// server is started again (loss_record.hh), until each client whose writes may be among the lost ones has
-// been told by a FLUSH that failed: once, as fsync(2) tells each open file once.
+// Tracks lost writes until each affected client has received an error. A write is answered when its data are
+// in the page cache; if the disk later refuses the write, or fails to flush, Linux reports the error once
+// (errseq_t, lib/errseq.c) and then considers the pages clean. The losses are kept per disk, also while the
+// disk's volume is closed and across restarts of the server (loss_record.hh), until each client that may have
+// written the lost data has received a failed FLUSH: once, as fsync(2) reports once per open file
+// description.
 #pragma once
 
 #include <atomic>
@@ -22,24 +23,23 @@ namespace holdfast::server {
 
 class DiskLosses;
 
-// One connection that writes to a disk, from the first moment that it could. A client is told of a loss on
-// each of its connections, until it is known that it has heard of it.
+// A connection that may write to a disk, from its first possible write. A loss is reported on each connection
+// of a client, until the client is known to have read a report.
 class Writer {
 public:
-    // One that cannot write: no loss is its own.
+    // Creates a Writer that cannot write: no loss concerns it.
     Writer() = default;
     Writer(Writer&& other) noexcept = default;
     Writer& operator=(Writer&& other) noexcept = default;
 
-    // The error of the disk's last loss, unless this connection began after it or has been told. The client
-    // must be told of it. From any thread.
+    // Returns the error of the disk's last loss, unless this connection began after the loss or has already
+    // reported it. The caller must report the error to the client. From any thread.
     [[nodiscard]] Result<void> check() const;
-    // What check() found is on its way to the client, before everything that the connection sends from now
-    // on.
+    // Marks the error from check() as queued to the client, ahead of all later replies of the connection.
     void told() const;
-    // Something was told, and it is not known yet whether the client has read it.
+    // Whether an error was reported, and the client is not yet known to have read the report.
     [[nodiscard]] bool awaits_delivery() const;
-    // The client has read it.
+    // Records that the client has read the report.
     void delivered() const;
 
 private:
@@ -47,48 +47,48 @@ private:
     struct State {
         std::shared_ptr<DiskLosses> disk;
         std::string client;
-        bool session = false;                      // what its other connections received, it has received
-        std::atomic<std::uint64_t> settled = 0;    // the losses up to this number do not concern it any more
-        std::atomic<std::uint64_t> found = 0;      // by check()
-        std::atomic<std::uint64_t> delivered = 0;  // of what was told
+        bool session = false;                      // a report on any of its connections counts for all
+        std::atomic<std::uint64_t> settled = 0;    // losses up to this number are settled
+        std::atomic<std::uint64_t> found = 0;      // last loss found by check()
+        std::atomic<std::uint64_t> delivered = 0;  // last loss that the client knows of
     };
     explicit Writer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
     std::unique_ptr<State> state_;
 };
 
-// The losses of one disk, which are numbered from 1. Safe to be called from any thread.
+// Losses of one disk, numbered from 1. Safe to be called from any thread.
 class DiskLosses : public std::enable_shared_from_this<DiskLosses> {
 public:
-    // How many clients are remembered. One that is forgotten, and comes back, counts as one that was here
-    // before the first loss, which is safe.
+    // Maximum number of remembered clients. A forgotten client that returns counts as a client from before
+    // the first loss, which is safe.
     static constexpr std::size_t most_clients = 1024;
 
-    // `name` is for the log. Losses are kept in `record` under `identity`, and what it knows of them is
-    // known from now on.
+    // `name` is for the log. Losses are stored in `record` under `identity`; losses already in the record are
+    // restored.
     DiskLosses(std::string name, std::string identity, std::shared_ptr<LossRecord> record);
-    // Kept nowhere.
+    // Keeps the losses in memory only.
     explicit DiskLosses(std::string name);
 
-    // Something that was answered may never reach the disk. `error` is an errno. Logs it.
+    // Adds a loss: an acknowledged write may never reach the disk. `error` is an errno. Logs the loss.
     void add(int error);
-    // What was lost so far may be of clients that this server has never seen.
+    // Marks the losses so far as possibly concerning clients that this server has never seen.
     void concerns_strangers();
 
     [[nodiscard]] bool any() const { return count_ > 0; }
     [[nodiscard]] std::uint64_t count() const { return count_; }
-    // The error of the last loss, if there was one since count() was `before`.
+    // Returns the error of the last loss, if a loss was added since count() was `before`.
     [[nodiscard]] Result<void> since(std::uint64_t before) const;
 
-    // A connection of a session. `first`: the session has had no connection before, to no server.
+    // Begins a connection of a session. `first`: the session has had no earlier connection, to any server.
     [[nodiscard]] Writer begin(const nbd::Uuid& session, bool first);
-    // A connection without a session. All those from one host are taken for one client; `host` is its
-    // address, or "unix".
+    // Begins a connection without a session. All such connections from a host count as the same client;
+    // `host` is the client's address, or "unix".
     [[nodiscard]] Writer begin_nameless(const std::string& host);
 
 private:
     friend class Writer;
-    // These with mutex_ locked.
+    // The following functions need mutex_ locked.
     void remember(const std::string& client, std::uint64_t settled);
     void restore(std::string_view state);
     void keep() const;
@@ -102,21 +102,21 @@ private:
     const std::shared_ptr<LossRecord> record_;
     std::atomic<std::uint64_t> count_ = 0;
     std::atomic<int> last_error_ = 0;  // valid only if count_ > 0
-    mutable std::mutex mutex_;         // of what follows
+    mutable std::mutex mutex_;         // protects the members below
     bool concerns_strangers_ = false;
-    // The losses up to this number do not concern the client any more.
+    // Number of the last settled loss, by client.
     std::map<std::string, std::uint64_t> clients_;
-    std::list<std::string> oldest_first_;  // the keys of clients_
+    std::list<std::string> oldest_first_;  // keys of clients_
 };
 
-// The losses of all disks, by their identities (disk_identity.hh).
+// Losses of all disks, by identity (disk_identity.hh).
 class Losses {
 public:
-    // See LossRecord::open(); before of().
+    // See LossRecord::open(); call before of().
     [[nodiscard]] Result<void> keep_in(const std::string& path, const nbd::Uuid& boot) {
         return record_->open(path, boot);
     }
-    // The same for the same identity, from the first call on.
+    // Returns the same object for the same identity while the object is in use or has losses.
     [[nodiscard]] std::shared_ptr<DiskLosses> of(const std::string& identity, const std::string& name);
 
 private:

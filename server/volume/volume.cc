@@ -1,4 +1,4 @@
-// What all kinds of volume do alike.
+// Operations common to all kinds of volume.
 
 #include "server/volume/volume.hh"
 
@@ -21,8 +21,8 @@ Result<struct stat> Volume::status() const {
     return status;
 }
 
-// preadv2(2), RWF_NOWAIT: EAGAIN, or a short count, where the rest is not in the page cache. File systems
-// that live in memory only say EOPNOTSUPP, and never have anything to wait for.
+// preadv2(2) with RWF_NOWAIT returns EAGAIN, or a short count, if the rest is not in the page cache. File
+// systems in memory return EOPNOTSUPP, and never have to wait.
 std::optional<Result<void>> Volume::try_read(std::span<std::uint8_t> into, std::uint64_t offset) const {
     while (!into.empty() && !cannot_try_) {
         const iovec place{into.data(), into.size()};
@@ -32,7 +32,7 @@ std::optional<Result<void>> Volume::try_read(std::span<std::uint8_t> into, std::
             cannot_try_ = true;
             break;
         }
-        // What else goes wrong, or the end of the volume, read() puts into words.
+        // read() reports all other errors, and the end of the volume.
         if (count <= 0) return std::nullopt;
         into = into.subspan(static_cast<std::size_t>(count));
         offset += static_cast<std::uint64_t>(count);
@@ -40,10 +40,10 @@ std::optional<Result<void>> Volume::try_read(std::span<std::uint8_t> into, std::
     return read(into, offset);
 }
 
-// cachestat(2), Linux 6.5: one call in place of five for 128 KiB, and exact. Later kernels say EPERM of a
-// file that this process may not write to. nullopt: it cannot say.
+// cachestat(2), Linux 6.5: a single, exact call instead of five for 128 KiB. Later kernels return EPERM for a
+// file that this process may not write to. nullopt: unknown.
 std::optional<bool> Volume::counts_in_memory(std::uint64_t offset, std::size_t length) const {
-    constexpr long cachestat_number = 451;  // on every architecture; older headers do not have it
+    constexpr long cachestat_number = 451;  // on every architecture; missing in older headers
     static const std::uint64_t page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
     if (cannot_count_) return std::nullopt;
     const std::uint64_t range[2] = {offset, length};
@@ -55,7 +55,8 @@ std::optional<bool> Volume::counts_in_memory(std::uint64_t offset, std::size_t l
     return counts[0] >= (offset + length - 1) / page - offset / page + 1;
 }
 
-// Where memory is short, whole runs of pages go, and not one here and there. Who is wrong waits for a disk.
+// Probes only some pages: under memory pressure the kernel evicts whole runs of pages, not single pages. A
+// wrong guess only waits for the disk.
 bool Volume::is_in_memory(std::uint64_t offset, std::size_t length) const {
     if (direct_ || cannot_try_) return false;
     if (const std::optional<bool> counted = counts_in_memory(offset, length)) return *counted;
@@ -93,7 +94,7 @@ Result<void> Volume::read(std::span<std::uint8_t> into, std::uint64_t offset) co
 
 namespace {
 
-// A write that fails so has changed nothing, on the disk or in its cache.
+// Whether a write that failed with this errno has changed nothing, on the disk or in its cache.
 bool writes_nothing(int code) noexcept {
     return code == ENOSPC || code == EDQUOT || code == EFBIG || code == EINVAL || code == EOPNOTSUPP;
 }
@@ -102,16 +103,17 @@ bool writes_nothing(int code) noexcept {
 
 Result<void> Volume::write(std::span<const std::uint8_t> from, std::uint64_t offset, bool durable) {
     while (!from.empty()) {
-        // pwritev2 takes its data only as if it might write to them.
+        // pwritev2 takes a non-const pointer, but does not write to the data.
         const iovec data{const_cast<std::uint8_t*>(from.data()), from.size()};
         const ssize_t count = ::pwritev2(fd(), &data, 1, static_cast<off_t>(offset), durable ? RWF_DSYNC : 0);
         note_change();
         if (count < 0 && errno == EINTR) continue;
         if (count < 0 && durable) {
             const SysError error{errno, "pwritev2(RWF_DSYNC)"};
-            // ENOSPC and the like wrote nothing, so nothing is lost, but the error may be that of an earlier
-            // write: that a flush tells. Any other error may be that of the disk's cache, which a disk
-            // reports once and Linux to nobody else: what it held is lost, although the next flush succeeds.
+            // ENOSPC and similar errors mean that nothing was written, so nothing is lost, but the error may
+            // be that of an earlier write, which the flush reports. Any other error may come from the disk's
+            // cache: the disk reports the error once, and Linux reports it to no other caller. The cached
+            // data are then lost, although the next flush succeeds.
             const std::uint64_t before = losses_->count();
             flusher_.flush(*losses_);
             if (!writes_nothing(error.code) && losses_->count() == before) losses_->add(error.code);
@@ -157,8 +159,8 @@ Result<Extent> Volume::extent_at(std::uint64_t /*offset*/, std::uint64_t length)
     return Extent{length, false};
 }
 
-// In steps, since the kernel reads ahead no more at once than the device's read_ahead_kb, and drops the rest
-// of what it was asked.
+// Advises in steps, since the kernel reads ahead no more at once than the device's read_ahead_kb, and drops
+// the rest of the request.
 Result<void> Volume::cache(std::uint64_t offset, std::uint64_t length) const {
     constexpr std::uint64_t step = 128U << 10;
     if (direct_) return {};
@@ -200,7 +202,7 @@ std::unique_ptr<Volume> make_volume(OpenedDisk disk) {
     return std::make_unique<FileVolume>(std::move(disk));
 }
 
-// Writers share one open of a volume, with the page cache or without it.
+// Writers share a single open of a volume, with or without the page cache.
 DiskKey key_of(const struct stat& status, bool writable, bool direct) {
     direct = direct && !writable;
     if (S_ISBLK(status.st_mode)) return DiskKey{status.st_rdev, 0, writable, direct};

@@ -1,4 +1,4 @@
-// Two kinds of lock, never both at once and never over a call into a disk: the map's, and a slot's.
+// Uses two kinds of lock, the map's and a slot's, never both at once and never during a disk operation.
 
 #include "server/volume/volume_registry.hh"
 
@@ -31,9 +31,9 @@ std::unexpected<VolumeRefusal> does_not_answer(const VolumeSlot& slot) {
         false, fmt::format("{}: the disk does not answer ({} timed out)", slot.name, in_words(slot.call))});
 }
 
-// Ends the use of one user. The last one flushes and closes, in its own thread. The flush takes as long as
-// the disk does; a user that comes meanwhile keeps the volume open. One that leaves meanwhile leaves the rest
-// to the thread that flushes, so that a disk that hangs holds one thread however many clients come and go.
+// Ends a use. The last user flushes and closes, in its own thread. The flush may take as long as the disk
+// needs; a user that arrives meanwhile keeps the volume open. A user that leaves meanwhile leaves the rest to
+// the flushing thread, so that a hanging disk blocks only one thread however many clients come and go.
 void release(VolumeSlot& slot) {
     Lock lock(slot.mutex);
     if (--slot.users > 0 || slot.flushing || !slot.volume) return;
@@ -68,8 +68,8 @@ VolumeUse::~VolumeUse() {
     if (slot_) release(*slot_);
 }
 
-// One call of acquire(), as its thread carries it out. The caller may have left at its deadline: then the
-// thread gives back what it got.
+// A call of acquire(), as carried out by its thread. The caller may have left at its deadline: then the
+// thread releases the result.
 class VolumeRegistry::Opening : public std::enable_shared_from_this<VolumeRegistry::Opening> {
 public:
     Opening(VolumeRegistry& registry, DiskSource& disks, DiskWanted wanted, const DiskKey& key,
@@ -81,7 +81,7 @@ public:
           slot_(std::move(slot)),
           slot_name_(slot_->name) {}
 
-    // With the slot's lock held, by the thread of acquire(). Waits until the deadline.
+    // Called with the slot's lock held, by the thread of acquire(). Waits until the deadline.
     [[nodiscard]] std::expected<VolumeUse, VolumeRefusal> run(Lock& lock);
     [[nodiscard]] const std::string& name() const { return slot_name_; }
 
@@ -96,8 +96,8 @@ private:
     const DiskKey key_;
     const std::shared_ptr<VolumeSlot> slot_;
     const std::string slot_name_;
-    pthread_t thread_{};               // joined by run(), unless it is abandoned
-    std::shared_ptr<Opening> itself_;  // as long as the thread runs
+    pthread_t thread_{};               // joined by run(), unless abandoned
+    std::shared_ptr<Opening> itself_;  // set while the thread runs
     // Under the slot's mutex:
     bool abandoned_ = false;
     std::optional<std::expected<VolumeUse, VolumeRefusal>> result_;
@@ -132,7 +132,7 @@ std::expected<VolumeUse, VolumeRefusal> VolumeRegistry::Opening::run(Lock& lock)
     }
     if (slot.changed.wait_until(lock, wanted_.deadline, [this] { return result_.has_value(); })) {
         lock.unlock();
-        (void)::pthread_join(thread_, nullptr);  // it has ended, or is about to
+        (void)::pthread_join(thread_, nullptr);  // the thread has ended, or is about to
         return std::move(*result_);
     }
     abandoned_ = true;
@@ -144,7 +144,8 @@ void* VolumeRegistry::Opening::thread_main(void* self) {
     return nullptr;
 }
 
-// The call that goes on keeps the slot as it is: it has a user, so that nobody closes, and nobody else opens.
+// While this call runs, the slot cannot change: the slot has a user, so no thread closes it, and no other
+// thread opens it.
 void VolumeRegistry::Opening::work() {
     VolumeSlot& slot = *slot_;
     std::expected<std::unique_ptr<Volume>, VolumeRefusal> opened;
@@ -194,8 +195,8 @@ std::vector<std::string> VolumeRegistry::hanging() const {
     return names;
 }
 
-// The path may lead elsewhere since the key was found. A slot that held another volume than its key says
-// would give that one to whoever asks for the volume of the key.
+// Compares the keys, since the path may lead to another disk since the key was found. A slot with a disk that
+// does not match its key would hand out the wrong disk.
 std::expected<std::unique_ptr<Volume>, VolumeRefusal> VolumeRegistry::open(DiskSource& disks,
                                                                            const DiskWanted& wanted,
                                                                            const DiskKey& key) {
@@ -214,7 +215,7 @@ std::expected<std::unique_ptr<Volume>, VolumeRefusal> VolumeRegistry::open(DiskS
 
 std::shared_ptr<VolumeSlot> VolumeRegistry::slot_for(const DiskKey& key) {
     const std::lock_guard lock(mutex_);
-    // Slots that nobody holds any more are forgotten here: there are never more than users.
+    // Removes unused slots: there are never more slots than users.
     std::erase_if(slots_, [](const auto& one) { return one.second.use_count() == 1; });
     std::shared_ptr<VolumeSlot>& slot = slots_[key];
     if (!slot) {
@@ -227,7 +228,7 @@ std::shared_ptr<VolumeSlot> VolumeRegistry::slot_for(const DiskKey& key) {
 std::expected<VolumeUse, VolumeRefusal> VolumeRegistry::acquire(DiskSource& disks, const DiskWanted& wanted) {
     const std::expected<DiskKey, VolumeRefusal> key = disks.find(wanted);
     if (!key) return std::unexpected(key.error());
-    // The disk's side has a newer configuration than the connection.
+    // The process that opens disks has a newer configuration than the connection.
     if (key->writable != wanted.writable)
         return std::unexpected(VolumeRefusal{false, "the configuration has just changed; connect again"});
     std::shared_ptr<VolumeSlot> slot = slot_for(*key);

@@ -1,13 +1,11 @@
-// Which volumes are open. One volume is opened once, however many connections, exports and names lead to it,
-// at the first use, and closed with the last: then an LV may be mounted or removed again, and the next use
-// sees what has changed.
-// Writers with the page cache and without it (O_DIRECT) do not see each other's data at every moment. So the
-// one open of a volume that is written to serves both kinds of export, as the first of them had it opened.
-// Readers may have it otherwise, because the kernel writes out or drops what it has in the cache before each
-// of their reads and after each direct write.
-// Opening a volume, asking for its size and closing it may wait for a disk that never answers. Each of these
-// holds one thread of the volume's own and no lock, so that callers wait until their deadlines at most, and
-// only for the disk that they want.
+// Registry of open volumes. A volume is opened once, however many connections, exports and names refer to it:
+// at the first use. The last use closes the volume, so that an LV can be mounted or removed, and the next use
+// sees changes. Writers with the page cache and writers without it (O_DIRECT) do not always see each other's
+// data at once. So a writable volume is open only once and serves both kinds of export, in the mode of the
+// first export. Readers may use another mode, because the kernel writes out or drops cached pages before each
+// direct read and after each direct write. Opening a volume, querying its size and closing it may wait for a
+// disk that never answers. Each of these operations uses a thread of the volume and no lock, so that callers
+// wait at most until their deadlines, and only for the disk that they request.
 #pragma once
 
 #include <chrono>
@@ -26,24 +24,25 @@
 
 namespace holdfast::server {
 
-// A volume with the number of its users. The mutex is held for moments only.
+// A volume and its user count. The mutex is held only briefly.
 struct VolumeSlot {
-    // The call into the disk that goes on, of which there is one at a time (and one closing flush).
+    // Disk operation in progress, at most one at a time (plus a closing flush).
     enum class Call : std::uint8_t { none, opening, examining, closing };
 
     std::mutex mutex;
     std::condition_variable changed;
-    std::unique_ptr<Volume> volume;  // set while users > 0, except before the first opening has ended
-    std::unique_ptr<JobPool> jobs;   // the threads that wait for it; set with `volume`
+    std::unique_ptr<Volume> volume;  // set while users > 0, except until the first opening has ended
+    std::unique_ptr<JobPool> jobs;   // threads for disk operations; set with `volume`
     std::size_t users = 0;
     Call call = Call::none;
-    bool flushing = false;  // the last user has left, and its thread flushes; a new user is let in meanwhile
-    std::string name;       // for messages: the path that it was opened by
-    DiskKey key;            // set once, when the slot is made
+    bool flushing =
+        false;         // the last user has left, and its thread flushes; new users are admitted meanwhile
+    std::string name;  // for messages: path used for opening
+    DiskKey key;       // set once, when the slot is created
 };
 
-// The right to use an open volume. The last one closes it, when it is destroyed; that may block on the disk.
-// Who acquires the volume meanwhile does not wait for that, unless the descriptors are being closed already.
+// Use of an open volume. Destroying the last use closes the volume, which may block on the disk. A caller
+// that acquires the volume meanwhile does not wait, unless the descriptors are already being closed.
 class VolumeUse {
 public:
     VolumeUse() = default;
@@ -56,7 +55,7 @@ public:
 
     [[nodiscard]] Volume& volume() const { return *slot_->volume; }
     [[nodiscard]] JobPool& jobs() const { return *slot_->jobs; }
-    // As they were when the volume was acquired.
+    // Traits at the time of acquire().
     [[nodiscard]] const Result<VolumeTraits>& traits() const { return traits_; }
     [[nodiscard]] const DiskKey& key() const { return slot_->key; }
     explicit operator bool() const { return slot_ != nullptr; }
@@ -66,47 +65,47 @@ private:
     Result<VolumeTraits> traits_;
 };
 
-// What a client wants.
+// Disk request of a client.
 struct DiskWanted {
-    std::string name;  // of the export
+    std::string name;  // export name
     std::string host;  // the client's address, or "unix"
     bool writable = false;
-    std::chrono::steady_clock::time_point deadline;  // it is waited for no longer than this
-    std::string path{};                              // for messages only: the source decides what is opened
+    std::chrono::steady_clock::time_point deadline;  // latest end of the wait
+    std::string path{};                              // for messages only: the source chooses the disk to open
 };
 
-// Where disks come from: by the names of exports, and by what the configuration makes of them.
+// Source of disks, by export name and configuration.
 class DiskSource {
 public:
     virtual ~DiskSource() = default;
-    // Which disk it is. A file that is missing and may be made is made.
+    // Finds the disk. Creates a missing file, if the configuration permits.
     [[nodiscard]] virtual std::expected<DiskKey, VolumeRefusal> find(const DiskWanted& wanted) = 0;
     [[nodiscard]] virtual std::expected<OpenedDisk, VolumeRefusal> open(const DiskWanted& wanted) = 0;
 };
 
-// Safe to be called from any thread. Must outlive all its uses' threads, not the uses themselves.
+// Safe to be called from any thread. Must outlive the threads of all its uses, but not the uses themselves.
 class VolumeRegistry {
 public:
     VolumeRegistry() = default;
     VolumeRegistry(const VolumeRegistry&) = delete;
     VolumeRegistry& operator=(const VolumeRegistry&) = delete;
-    // Waits for the calls into disks that acquire() has left behind, see hanging().
+    // Waits for disk operations that acquire() has abandoned, see hanging().
     ~VolumeRegistry();
 
-    // Opens the volume, unless it is open, and looks for its size. Blocks until the deadline of `wanted` at
-    // most; `disks` must outlive the registry. The error names the disk that does not answer.
+    // Opens the volume, unless it is open, and queries its size. Blocks at most until the deadline of
+    // `wanted`; `disks` must outlive the registry. The error names the disk that does not answer.
     [[nodiscard]] std::expected<VolumeUse, VolumeRefusal> acquire(DiskSource& disks,
                                                                   const DiskWanted& wanted);
     [[nodiscard]] Losses& losses() { return losses_; }
 
-    // The names of the volumes that are being opened or examined now. Beyond every caller's deadline, those
-    // whose disk does not answer.
+    // Names of the volumes that are being opened or examined. After the deadlines of all callers, these are
+    // the volumes whose disks do not answer.
     [[nodiscard]] std::vector<std::string> hanging() const;
 
 private:
     class Opening;
 
-    // Opened anew; refused where it is not what `key` says.
+    // Opens the volume; refuses if the opened disk does not match `key`.
     [[nodiscard]] std::expected<std::unique_ptr<Volume>, VolumeRefusal> open(DiskSource& disks,
                                                                              const DiskWanted& wanted,
                                                                              const DiskKey& key);
@@ -116,7 +115,7 @@ private:
     mutable std::mutex mutex_;
     std::condition_variable opening_ended_;
     std::map<DiskKey, std::shared_ptr<VolumeSlot>> slots_;
-    std::vector<const Opening*> openings_;  // that have a thread
+    std::vector<const Opening*> openings_;  // openings with a running thread
 };
 
 }  // namespace holdfast::server

@@ -1,4 +1,5 @@
-// A device-mapper target with metadata of its own (thin, cache, era) reports "write back", whatever is below.
+// Walks the stack of disks in /sys. A device-mapper target with metadata of its own (thin, cache, era)
+// reports "write back", whatever is below.
 
 #include "server/volume/write_cache.hh"
 
@@ -19,8 +20,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int most_layers = 16;
-// SCSI and SATA, NVMe, SD and eMMC. Not virtio and Xen: where their host offers no flush, they say "write
-// through", too, and the host's memory may hold what they answered.
+// SCSI and SATA, NVMe, SD and eMMC. Not virtio and Xen: if their host offers no flush, they also report
+// "write through", and the host's memory may hold acknowledged writes.
 constexpr std::array<std::string_view, 3> reporting_kinds{"sd", "nvme", "mmcblk"};
 
 std::vector<fs::path> entries_of(const fs::path& folder) {

@@ -1,5 +1,4 @@
-// Whether a disk may lose writes that it has answered: by what /sys says of it and of all that it is stacked
-// on.
+// Determines from /sys whether a disk, or any disk below it, may lose acknowledged writes.
 #pragma once
 
 #include <sys/types.h>
@@ -8,10 +7,10 @@
 
 namespace holdfast::server {
 
-// False only where it is certain: kinds of disks whose drivers report their caches, each of them without a
-// volatile cache (queue/write_cache is "write through"), alone, partitioned, or stacked by device-mapper. A
-// RAID array, a disk in memory, another network disk and whatever else is not known may. Reads a few small
-// files of `sys`.
+// False only if certain: every disk involved is of a kind whose driver reports its cache and has no volatile
+// cache (queue/write_cache is "write through"), alone, partitioned, or stacked by device-mapper. True for
+// RAID arrays, disks in memory, other network disks and all unknown kinds. Reads a few small files below
+// `sys`.
 [[nodiscard]] bool may_lose_writes(dev_t device, const std::string& sys = "/sys");
 
 }  // namespace holdfast::server
