@@ -1,4 +1,4 @@
-// One lock, held for a few instructions: memory is borrowed in large steps, and kept while it is used.
+// Uses a single lock, held for a few instructions: memory is borrowed in large steps, and kept while in use.
 
 #include "server/transport/budget.hh"
 
@@ -8,7 +8,7 @@ namespace holdfast::server {
 
 namespace {
 
-constexpr std::uint64_t largest_share = 4;  // of the limit, what an export or an address may have
+constexpr std::uint64_t largest_share = 4;  // divisor of the limit: maximum for an export or an address
 
 }  // namespace
 

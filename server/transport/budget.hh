@@ -1,10 +1,9 @@
 // Shares the memory for clients' data (buffermemory) between connections, so that no export and no address
-// can keep it from the others. Every connection is counted twice, for its export and for the address that it
-// comes from. Neither of the two may have more than a quarter of the limit, nor more than what is left free:
-// three that hold all they can for ever leave a quarter to the others, a fourth leaves an eighth, and so on.
-// Each connection has a small piece besides, which is not counted here (buffers.hh): that is certain,
-// whatever the others do. Nobody waits. (The rule is that of switches that share one memory between their
-// ports: Choudhury and Hahne, "Dynamic queue length thresholds", 1998.)
+// can exhaust it. Every connection counts twice, for its export and for its address. Neither may have more
+// than a quarter of the limit, nor more than the amount left free: three groups that hold their maximum for
+// ever leave a quarter to the others, a fourth leaves an eighth, and so on. Each connection also has a small
+// guaranteed piece, which is not counted here (buffers.hh). No call waits. (The rule is that of switches that
+// share a memory between their ports: Choudhury and Hahne, "Dynamic queue length thresholds", 1998.)
 #pragma once
 
 #include <atomic>
@@ -26,20 +25,20 @@ public:
     Budget(const Budget&) = delete;
     Budget& operator=(const Budget&) = delete;
 
-    // A new borrower, that of a connection to `export_name` from `place`.
+    // Returns the borrower of a new connection to `export_name` from `place`.
     [[nodiscard]] Borrower borrower(std::string_view export_name, std::string_view place);
-    // Of all together, in bytes. A lower limit takes nothing away: it counts for what is borrowed from now
-    // on.
+    // Sets the limit of all borrowers together, in bytes. A lower limit reclaims nothing and applies only to
+    // future borrowing.
     void set_limit(std::uint64_t bytes);
     [[nodiscard]] std::uint64_t borrowed() const;  // bytes
-    // How often a borrower was refused. Whoever holds memory that he does not use gives it back when this
-    // has changed.
+    // Number of refused borrow() calls. A borrower with unused memory returns it when this number has
+    // changed.
     [[nodiscard]] std::uint64_t refusals() const noexcept {
         return refusals_.load(std::memory_order_relaxed);
     }
 
 private:
-    // The connections that have an export or an address in common.
+    // Connections that share an export or an address.
     struct Group {
         std::uint64_t members = 0;
         std::uint64_t borrowed = 0;
@@ -49,7 +48,7 @@ private:
     static Groups::iterator join(Groups& groups, std::string_view name);
     static void leave(Groups& groups, Groups::iterator group);
 
-    mutable std::mutex mutex_;  // of everything but refusals_
+    mutable std::mutex mutex_;  // protects all members except refusals_
     std::uint64_t limit_;
     std::uint64_t borrowed_ = 0;
     Groups exports_;
@@ -57,7 +56,7 @@ private:
     std::atomic<std::uint64_t> refusals_ = 0;
 };
 
-// What one connection has borrowed. To be used by one thread at a time.
+// Memory borrowed by one connection. For one thread at a time.
 class Budget::Borrower {
 public:
     Borrower(Borrower&& other) noexcept
@@ -69,15 +68,15 @@ public:
     Borrower(const Borrower&) = delete;
     Borrower& operator=(const Borrower&) = delete;
     Borrower& operator=(Borrower&&) = delete;
-    // Gives everything back.
+    // Returns all memory.
     ~Borrower();
 
-    // Never waits: false, and nothing is borrowed, where the rule above does not allow it.
+    // Borrows `bytes`, or returns false if the rule above forbids it. Never waits.
     [[nodiscard]] bool borrow(std::uint64_t bytes);
-    // Gives back all but this much.
+    // Returns all memory except for `bytes`.
     void keep(std::uint64_t bytes);
     [[nodiscard]] std::uint64_t borrowed() const noexcept { return borrowed_; }
-    // Whether anybody was refused since this was called last.
+    // Whether any borrower was refused since the last call.
     [[nodiscard]] bool others_want() noexcept {
         const std::uint64_t now = budget_->refusals();
         return std::exchange(refusals_seen_, now) != now;

@@ -1,4 +1,4 @@
-// First fit over a map of pages: the areas of a connection are few, and the lowest addresses are the warmest.
+// First fit over a page map: a connection has few areas, and the lowest addresses are most likely cached.
 
 #include "server/transport/buffers.hh"
 
@@ -14,7 +14,8 @@ namespace {
 
 std::size_t pages_of(std::size_t bytes) { return (bytes + Buffers::page - 1) / Buffers::page; }
 
-// The part of `first` to `first + count` that lies in one word, as its bits. Moves on behind it.
+// Returns the bits of the range from `first` to `first + count` that lie in a single word, and advances past
+// them.
 std::uint64_t take_bits(std::size_t& first, std::size_t& count) {
     const std::size_t here = std::min<std::size_t>(64 - first % 64, count);
     const std::uint64_t bits = (~std::uint64_t{0} >> (64 - here)) << (first % 64);
@@ -72,7 +73,7 @@ bool Buffers::map() noexcept {
     void* got =
         ::mmap(nullptr, most, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (got == MAP_FAILED) return false;
-    // A huge page for a few small ones would not be what is counted here.
+    // Prevents huge pages, which would use more memory than is counted here.
     (void)::madvise(got, most, MADV_NOHUGEPAGE);
     memory_ = static_cast<std::uint8_t*>(got);
     return true;
@@ -80,7 +81,7 @@ bool Buffers::map() noexcept {
 
 // --- memory ---
 
-// Whether `count` pages may be committed, after borrowing for them if need be.
+// Whether `count` pages may be committed; borrows for them if needed.
 bool Buffers::may_hold(std::size_t count) {
     const std::size_t borrowed = (count - std::min(count, guaranteed_pages)) * page;
     if (borrowed <= borrower_.borrowed()) return true;
@@ -91,7 +92,7 @@ bool Buffers::may_hold(std::size_t count) {
 bool Buffers::commit_pages(std::size_t first, std::size_t count) {
     committed_ += held_.add(first, count);
     if (may_hold(committed_)) return true;
-    // What it has elsewhere and does not use may be enough. (These pages are reserved, and stay.)
+    // Unused committed pages elsewhere may suffice. (These pages are reserved, and stay.)
     drop_unused(0);
     const bool enough = may_hold(committed_);
     if (!enough) drop_pages(first, count);
@@ -105,7 +106,7 @@ void Buffers::drop_pages(std::size_t first, std::size_t count) noexcept {
     if (dropped > 0) (void)::madvise(memory_ + first * page, count * page, MADV_DONTNEED);
 }
 
-// The highest first, until no more than `down_to` pages are committed.
+// Drops the highest pages first, until at most `down_to` pages are committed.
 void Buffers::drop_unused(std::size_t down_to) noexcept {
     const auto unused = [&](std::size_t at) { return held_.has(at) && !used_.has(at); };
     for (std::size_t end = pages; end > 0 && committed_ > down_to;) {
@@ -164,9 +165,9 @@ std::size_t Buffers::commit(std::span<const std::uint8_t> area, std::size_t have
     while (count < all && held_.has(from + count)) ++count;
     if (count == pages_of(have) && count < all) {
         std::size_t more = std::min(pages_of(step) - count % pages_of(step), all - count);
-        // Memory from before may lie further on in the area, where nothing is in use yet.
+        // Unused pages further on in the area may still be committed from earlier use.
         if (!commit_pages(from + count, more)) drop_pages(from + count + more, all - count - more);
-        // Less than a step may be left of the guaranteed piece, and a page is enough to go on.
+        // Less than a step may be left of the guaranteed piece, and a page is enough to continue.
         while (more > 0 && !commit_pages(from + count, more)) more /= 2;
         if (more == 0) return have;
         count += more;

@@ -1,11 +1,11 @@
-// The memory that a connection has for its clients' data. A small piece of it is always there; more is
-// borrowed from what all connections share (budget.hh), and where that is used up, a connection goes on with
-// its small piece. Nobody ever waits for another's memory, so nobody can keep it from others for longer than
-// he works with it.
+// Memory of a connection for its client's data. A small piece is guaranteed; more is borrowed from the budget
+// that all connections share (budget.hh). When the budget is exhausted, the connection continues with its
+// guaranteed piece. No connection ever waits for the memory of another, so none can withhold memory for
+// longer than it works with that memory.
 //
-// Addresses and memory are two things here. An area is reserved as long as its request says; its memory is
-// committed, and counted, as the data arrive. So a client that announces a long write and sends nothing holds
-// addresses only.
+// Addresses and memory are separate. An area is reserved in the length of the request; its memory is
+// committed, and counted, as data arrive. So a client that announces a long write and sends nothing holds
+// only addresses.
 #pragma once
 
 #include <array>
@@ -17,13 +17,13 @@
 
 namespace holdfast::server {
 
-// Of one connection, and used by its thread only; what was taken may be filled by another. Areas begin at
-// pages, as direct I/O wants them. No page is touched before it is used, and none is kept after release().
+// Buffers of one connection, used by its thread only; other threads may fill areas. Areas begin at page
+// boundaries, as direct I/O requires. No page is touched before use, and none is kept after release().
 class Buffers {
 public:
     static constexpr std::size_t page = 4096;
-    static constexpr std::size_t guaranteed = 320U << 10;  // without asking the budget
-    static constexpr std::size_t step = 256U << 10;        // what is borrowed, and committed, at a time
+    static constexpr std::size_t guaranteed = 320U << 10;  // not counted in the budget
+    static constexpr std::size_t step = 256U << 10;        // unit of borrowing and committing
     static constexpr std::size_t most = 8U << 20;
 
     explicit Buffers(Budget::Borrower borrower) : borrower_(std::move(borrower)) {}
@@ -31,48 +31,48 @@ public:
     Buffers& operator=(const Buffers&) = delete;
     ~Buffers();
 
-    // An area of `length` bytes with all of its memory. Empty when there is none now, or when length is 0.
-    // The same addresses are handed out again as soon as they are given back, since they are in the
-    // processor's cache.
+    // Returns a fully committed area of `length` bytes. Empty if there is no memory now, or if length is 0.
+    // Reuses released addresses first, since they are in the processor's cache.
     [[nodiscard]] std::span<std::uint8_t> take(std::size_t length);
-    // As much as there is, in one area: `wanted`, or less than that in whole `unit`s. Empty where there is
-    // not one unit. `unit`: a multiple of the page.
+    // Returns an area as large as memory allows: `wanted`, or less in whole `unit`s. Empty if there is no
+    // memory for a unit. `unit`: a multiple of the page size.
     [[nodiscard]] std::span<std::uint8_t> take_most(std::size_t wanted, std::size_t unit);
 
-    // The addresses of an area, in which nothing may be touched before it is committed. Empty where there are
-    // none.
+    // Reserves addresses without memory; nothing may be touched before commit(). Empty if no addresses are
+    // free.
     [[nodiscard]] std::span<std::uint8_t> reserve(std::size_t length);
-    // Of a reserved area, `have` bytes of which are committed: commits what follows, up to the next whole
-    // step, as far as it still has memory from before, or as much as is left. Returns how many bytes from its
-    // beginning are committed then; `have`, where there is no memory for more.
+    // Commits more of a reserved area whose first `have` bytes are committed: to the next whole step, or as
+    // far as pages are still committed from earlier use, or as much as memory allows. Returns the number of
+    // committed bytes from the beginning of the area; `have` if there is no more memory.
     [[nodiscard]] std::size_t commit(std::span<const std::uint8_t> area, std::size_t have);
-    // Gives back the memory of all but the first `used` bytes of a reserved area, and what else is not in
-    // use. Returns how many bytes from its beginning are committed now.
+    // Releases the memory of a reserved area except for its first `used` bytes, and all other unused memory.
+    // Returns the number of committed bytes from the beginning of the area.
     std::size_t shrink(std::span<const std::uint8_t> area, std::size_t used);
 
-    // What take() or reserve() gave; an empty one is no matter.
+    // Returns an area from take() or reserve(); may be empty.
     void give(std::span<const std::uint8_t> area) noexcept;
-    // Gives back what is not in use. All of it if nothing is, the addresses too.
+    // Releases unused memory; if no area is in use, all memory and the addresses.
     void release();
-    // Where others are in want of memory, gives back what has not been in use since they were before.
+    // If another connection was refused memory, releases memory that has not been used since the last such
+    // refusal.
     void share();
     [[nodiscard]] bool in_use() const noexcept { return taken_ > 0; }
-    // Memory is borrowed now, used or not.
+    // Whether memory is borrowed, used or not.
     [[nodiscard]] bool borrows() const noexcept { return borrower_.borrowed() > 0; }
 
 private:
     static constexpr std::size_t pages = most / page;
     static constexpr std::size_t guaranteed_pages = guaranteed / page;
 
-    // Pages, by their numbers.
+    // Set of pages, by number.
     class PageSet {
     public:
         [[nodiscard]] bool has(std::size_t at) const noexcept {
             return (words_[at / 64] >> (at % 64) & 1U) != 0;
         }
-        // The first of `count` in a row that are not in it; `pages` when there are none.
+        // First page of `count` consecutive pages that are not in the set; `pages` if there are none.
         [[nodiscard]] std::size_t find_free(std::size_t count) const noexcept;
-        // Both say how many of them were not, or were, in it.
+        // Return the number of pages that were added or removed.
         std::size_t add(std::size_t first, std::size_t count) noexcept;
         std::size_t remove(std::size_t first, std::size_t count) noexcept;
 
@@ -91,12 +91,12 @@ private:
     void give_back();
 
     Budget::Borrower borrower_;
-    std::uint8_t* memory_ = nullptr;  // `most` bytes of address space, while it has any
+    std::uint8_t* memory_ = nullptr;  // `most` bytes of address space, or null
     PageSet used_;                    // reserved or taken
     PageSet held_;                    // committed; may have been touched
     std::size_t taken_ = 0;           // pages in used_
     std::size_t committed_ = 0;       // pages in held_; those beyond `guaranteed_pages` are borrowed
-    std::size_t peak_ = 0;  // the most that was committed and in use since share() found others in want
+    std::size_t peak_ = 0;            // maximum of committed pages in use since share() last saw a refusal
 };
 
 }  // namespace holdfast::server

@@ -1,4 +1,4 @@
-// Whoever else wants the processor has it between two looks.
+// Yields the processor to other threads between two polls.
 
 #include "server/transport/busy_poll.hh"
 

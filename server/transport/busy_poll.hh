@@ -1,8 +1,7 @@
-// How a connection waits whose client sends one request at a time and is quick about it: by looking at the
-// socket again and again for some microseconds before it sleeps. Waking a thread, and the processor under it,
-// takes longer than answering from the page cache, and is paid for on both sides. Where looking did not help,
-// it is left off until the client has been quick for a while: the adaptation of KVM's halt polling
-// (Documentation/virt/kvm/halt-polling.rst in Linux).
+// Busy polling for clients that send single requests in quick succession: checks the socket repeatedly for
+// some microseconds before the thread sleeps. Waking a thread, and its processor, takes longer than answering
+// from the page cache, and costs both sides. If polling did not help, it stops until the client has been
+// quick for a while: the adaptation of KVM's halt polling (Documentation/virt/kvm/halt-polling.rst in Linux).
 #pragma once
 
 #include <atomic>
@@ -10,8 +9,8 @@
 
 namespace holdfast::server {
 
-// How many connections may look at a time: half as many as there are processors for this process, so that
-// none does where there is only one. Safe to be used from any thread.
+// Limits the number of connections that poll at a time: half the number of processors of this process, so
+// none on a single processor. Safe to be used from any thread.
 class PollSeats {
 public:
     PollSeats();
@@ -24,22 +23,22 @@ private:
     std::atomic<int> free_;
 };
 
-// Whether it is worth while, judged by the waits so far.
+// Decides whether to poll, from the preceding waits.
 class PollHabit {
 public:
     using Duration = std::chrono::nanoseconds;
     static constexpr int enough_short_waits = 8;
 
-    // 0: never.
+    // `limit` 0: never polls.
     explicit PollHabit(Duration limit) : limit_(limit) {}
 
     [[nodiscard]] Duration limit() const noexcept { return limit_; }
     [[nodiscard]] bool polls() const noexcept {
         return limit_ > Duration::zero() && short_waits_ >= enough_short_waits;
     }
-    // How long it took until the client's next request was there, sleep included.
+    // Records the time until the client's next request arrived, including sleep.
     void waited(Duration time) noexcept;
-    // The client sends several at a time: better taken up together than one after the other.
+    // Records that the client sends several requests at a time, which are better handled together.
     void several() noexcept { short_waits_ = 0; }
 
 private:
@@ -47,14 +46,14 @@ private:
     int short_waits_ = 0;  // in a row
 };
 
-// Of one connection.
+// Busy polling of one connection.
 class BusyPoll {
 public:
-    // The seats must outlive it.
+    // `seats` must outlive this object.
     BusyPoll(PollSeats& seats, std::chrono::microseconds limit) : seats_(seats), habit_(limit) {}
 
-    // Around the wait for the next request: begin(), then receives that do not wait for as long as looks()
-    // says so, then, where nothing has come, one that waits; and end() when something has come.
+    // Call around the wait for the next request: begin(), then non-blocking receives while looks() returns
+    // true, then, if nothing has arrived, a blocking receive; end() when data have arrived.
     void begin();
     [[nodiscard]] bool looks();
     void end();
@@ -69,7 +68,7 @@ private:
     PollHabit habit_;
     Clock::time_point began_{};
     bool seated_ = false;
-    bool looked_ = false;  // gives meaning to seated_
+    bool looked_ = false;  // valid only if seated_
 };
 
 }  // namespace holdfast::server

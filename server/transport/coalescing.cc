@@ -1,4 +1,4 @@
-// SO_RCVLOWAT lets the kernel count: nobody is woken before the bytes are there.
+// Uses SO_RCVLOWAT to let the kernel count: the thread is not woken before the bytes have arrived.
 
 #include "server/transport/coalescing.hh"
 

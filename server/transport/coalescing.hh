@@ -1,7 +1,8 @@
-// How a connection waits whose client has many small requests in flight: until several have come, or some
-// microseconds are over, so that they are received and answered together. A server that is as quick as its
-// client would otherwise be woken by each of them, and would have each reply sent, acknowledged and looked at
-// alone, on both sides. What network cards do with their interrupts (rx-frames and rx-usecs, ethtool(8)).
+// Receive coalescing for clients with many small requests in flight: waits until several requests have
+// arrived, or some microseconds have passed, so that they are received and answered together. Otherwise a
+// server as quick as its client would be woken by each request, and each reply would be sent, acknowledged
+// and processed alone, on both sides. Network cards coalesce interrupts in the same way (rx-frames and
+// rx-usecs, ethtool(8)).
 #pragma once
 
 #include <chrono>
@@ -10,24 +11,25 @@
 
 namespace holdfast::server {
 
-// Whether it is worth while, and for how many. Where fewer than `many` are in flight it is not: the client
-// would run out of what it can do meanwhile. That many are in flight shows when they come at a time, which
-// is tried now and then by waiting for them.
+// Decides whether to wait, and for how many requests. With fewer than `many` requests in flight waiting is
+// useless: the client would run out of work meanwhile. The number in flight shows when requests arrive
+// together, which is tested now and then by waiting for them.
 class CoalesceHabit {
 public:
     static constexpr std::uint32_t many = 12;
     static constexpr std::uint32_t half = many / 2;
-    // Receives until the next trial after many were seen, and after a trial that failed: more and more then.
+    // Receives until the next trial: after a trial that found many requests, and after a failed trial, with
+    // increasing pauses.
     static constexpr std::uint32_t next_trial = 512;
     static constexpr std::uint32_t first_pause = 64;
     static constexpr std::uint32_t longest_pause = 16'384;
-    // How many waits in time make up for one that was late, and how many of those are too many.
+    // Number of timely waits that compensate for a late wait, and maximum credit: four late waits.
     static constexpr int price = 8;
     static constexpr int most_credit = 4 * price;
 
-    // For how many requests to wait next. 1: not for more than there is.
+    // Number of requests to wait for next. 1: no coalescing.
     [[nodiscard]] std::uint32_t wanted() const noexcept;
-    // So many came then; `late`: fewer than wanted, when the time was over.
+    // Records the number of requests that arrived; `late`: fewer than wanted at the timeout.
     void took(std::uint32_t requests, bool late) noexcept;
 
 private:
@@ -35,25 +37,25 @@ private:
     void leave_off() noexcept;
 
     bool on_ = false;
-    bool several_ = false;  // more than one came at a time, since the last trial
-    bool crowded_ = false;  // they come together of themselves
-    int credit_ = 0;        // gives meaning to on_
+    bool several_ = false;  // several requests arrived at a time, since the last trial
+    bool crowded_ = false;  // requests arrive together without waiting
+    int credit_ = 0;        // valid only if on_
     std::uint32_t next_pause_ = first_pause;
     std::uint32_t pause_ = first_pause;  // receives until the next trial
 };
 
-// Of one connection, over TCP. (A UNIX socket is readable with the first byte.)
+// Coalescing for one connection, over TCP. (A UNIX socket is readable with the first byte.)
 class Coalescing {
 public:
-    // At most `limit` is waited for more than one request. 0: never.
+    // `limit`: maximum wait for more than one request. 0: never waits.
     Coalescing(int socket, std::chrono::microseconds limit) : socket_(socket), limit_(limit) {}
 
-    // The last receive brought so many.
+    // Records the number of requests of the last receive.
     void took(std::uint32_t requests) noexcept;
-    // Waits until several requests are there, and says that something is there to be received; false: nothing
-    // was waited for, or in vain. `each`: the size of a request in bytes.
+    // Waits until several requests have arrived, and returns true if there is data to receive; false: did not
+    // wait, or the wait timed out. `each`: the size of a request in bytes.
     [[nodiscard]] bool wait(std::size_t each);
-    // Any byte makes the socket readable again. To be called before it is waited for in another way.
+    // Makes the socket readable at any byte again. Call before any other kind of wait.
     void off() { set_low_water(1); }
 
 private:

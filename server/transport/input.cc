@@ -1,4 +1,4 @@
-// Payloads that are worth it are received where they are wanted, and what follows them in the same call.
+// Receives large payloads directly into their buffers, together with the following bytes in the same call.
 
 #include "server/transport/input.hh"
 
@@ -24,7 +24,7 @@ Received Input::receive(std::span<std::uint8_t> ahead, std::size_t most, bool wa
         errno = ENOMEM;
         return Received::failed;
     }
-    // What is here is less than the head of a request.
+    // The rest is shorter than a request header.
     if (begin_ > 0) std::memmove(area_.data(), area_.data() + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;

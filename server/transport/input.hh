@@ -1,5 +1,5 @@
-// What a client has sent and nobody has taken up yet: received in large pieces, handed out as the protocol
-// has them.
+// Receive buffer: received, not yet parsed. Data are received in large pieces and handed out in the units of
+// the protocol.
 #pragma once
 
 #include <cstdint>
@@ -14,33 +14,34 @@ class Input {
 public:
     static constexpr std::size_t size = 64U << 10;
 
-    // Both must outlive it.
+    // `socket` and `buffers` must outlive this object.
     Input(int socket, Buffers& buffers) : socket_(socket), buffers_(buffers) {}
     Input(const Input&) = delete;
     Input& operator=(const Input&) = delete;
     ~Input() { close(); }
 
-    // What is here. Stays in place until the next receive.
+    // Buffered bytes. Valid until the next receive.
     [[nodiscard]] std::span<std::uint8_t> bytes() const { return area_.subspan(begin_, end_ - begin_); }
     void consume(std::size_t count) { begin_ += count; }
-    // Moves as much as is here and fits into `to`, and says how much.
+    // Moves as many buffered bytes as fit into `to`, and returns their number.
     std::size_t move_to(std::span<std::uint8_t> to);
 
-    // One recvmsg: what has arrived goes into `ahead` first, the rest, at most `most`, behind what is here.
-    // `into_ahead` says how much went there. Waits if nothing has arrived and `wait` says so; `timed_out`
-    // otherwise. `failed` with ENOMEM when there is no memory to receive into.
+    // Calls recvmsg once: received data go into `ahead` first, then at most `most` bytes behind the buffered
+    // bytes. `into_ahead` is set to the number of bytes in `ahead`. If no data have arrived, waits if `wait`
+    // is set, and otherwise returns `timed_out`. Returns `failed` with ENOMEM if there is no memory to
+    // receive into.
     [[nodiscard]] Received receive(std::span<std::uint8_t> ahead, std::size_t most, bool wait,
                                    std::size_t& into_ahead);
-    // How much of what has arrived is not handed out, here and in the kernel.
+    // Number of received bytes not handed out yet, here and in the kernel.
     [[nodiscard]] std::uint64_t unread() const;
-    // Gives the memory back, if nothing is here.
+    // Releases the memory, if no bytes are buffered.
     void close();
 
 private:
     int socket_;
     Buffers& buffers_;
-    std::span<std::uint8_t> area_;  // of `size`, or none
-    std::size_t begin_ = 0;         // of what is here
+    std::span<std::uint8_t> area_;  // `size` bytes, or empty
+    std::size_t begin_ = 0;         // bounds of the buffered bytes
     std::size_t end_ = 0;
 };
 

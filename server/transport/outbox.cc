@@ -1,4 +1,4 @@
-// Heads without data lie side by side and are sent as one piece.
+// Adjacent heads without data between them are sent as one piece.
 
 #include "server/transport/outbox.hh"
 
@@ -28,7 +28,7 @@ void Outbox::make_pieces() {
         }
         head += reply.head_size;
         joins = reply.data.empty();
-        // sendmsg takes its data only as if it might write to them.
+        // sendmsg takes a non-const pointer, but does not write to the data.
         if (!joins) pieces_.push_back({const_cast<std::uint8_t*>(reply.data.data()), reply.data.size()});
     }
 }

@@ -1,4 +1,4 @@
-// Replies that are ready, until all of them go out in one send.
+// Queue of finished replies, which are all sent in a single call.
 #pragma once
 
 #include <sys/uio.h>
@@ -19,18 +19,18 @@ public:
     Outbox& operator=(const Outbox&) = delete;
     ~Outbox() { clear(); }
 
-    // `head` is copied; `data`, an area of the buffers or nothing, is given back when it is sent or thrown
-    // away.
+    // Copies `head`; `data`, an area of the buffers or empty, is returned to the buffers when sent or
+    // discarded.
     void add(std::span<const std::uint8_t> head, std::span<const std::uint8_t> data = {});
     [[nodiscard]] bool empty() const { return replies_.empty(); }
-    // So much that it is better sent now than later: the client can work on it meanwhile, and it is still in
-    // the cache.
+    // Whether the replies should be sent now: the client can process them meanwhile, and they are still in
+    // the processor's cache.
     [[nodiscard]] bool full() const { return replies_.size() >= most_replies || data_size_ >= most_data; }
-    // All of it. Blocks until the client's end of the link has room. Empty afterwards, also after an error.
-    // EAGAIN as from send_all().
+    // Sends all replies. Blocks until the socket accepts the data. Empty afterwards, also after an error.
+    // Fails with EAGAIN like send_all().
     [[nodiscard]] Result<void> send(int socket);
     void clear();
-    // Gives its own memory back, too. Only when empty.
+    // Also releases the queue's own memory. Only when empty.
     void release();
 
 private:
@@ -45,9 +45,9 @@ private:
     void make_pieces();
 
     Buffers& buffers_;
-    std::vector<std::uint8_t> heads_;  // one behind the other
+    std::vector<std::uint8_t> heads_;  // consecutive
     std::vector<Reply> replies_;
-    std::vector<iovec> pieces_;  // what sendmsg is given
+    std::vector<iovec> pieces_;  // argument of sendmsg
     std::size_t data_size_ = 0;
 };
 

@@ -1,4 +1,4 @@
-// A pipe is made when none is free, and kept for the next read, of any connection.
+// Creates a pipe if none is free, and keeps the pipe for later reads of any connection.
 
 #include "server/transport/pipe_pool.hh"
 
@@ -10,7 +10,7 @@
 namespace holdfast::server {
 namespace {
 
-// A page more than longest_splice has: the first and the last may be parts of pages.
+// Exceeds longest_splice by a page: the first and the last page of a read may be partial.
 constexpr int capacity = 256 << 10;
 
 PipePool::Pipe make_pipe() {

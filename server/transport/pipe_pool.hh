@@ -1,4 +1,4 @@
-// Empty pipes for splice(2), which all connections share (page_pipe.hh).
+// Pool of empty pipes for splice(2), shared by all connections (page_pipe.hh).
 #pragma once
 
 #include <chrono>
@@ -10,11 +10,12 @@
 
 namespace holdfast::server {
 
-// In bytes.
+// Maximum length of a splice, in bytes.
 inline constexpr std::size_t longest_splice = 252U << 10;
 
-// The pipes of all connections. Each is used for one read at a time: a thousand connections need as many as
-// send at once. Safe to be called from any thread. Must outlive those who have a pipe of it.
+// Pipes of all connections. A pipe is used for one read at a time, so a thousand connections need only as
+// many pipes as send at the same time. Safe to be called from any thread. Must outlive the users of its
+// pipes.
 class PipePool {
 public:
     struct Pipe {
@@ -22,29 +23,29 @@ public:
         Fd out;
     };
 
-    // The kernel lets a user without privileges have 64 MiB of pipes (pipe-user-pages-soft, pipe(7)), which
-    // are 256 of ours; others may want some.
+    // The kernel allows an unprivileged user 64 MiB of pipes (pipe-user-pages-soft, pipe(7)), which are 256
+    // of these pipes; other processes of the user may need some.
     static constexpr std::size_t most = 128;
 
-    // `pause`: how long none is asked for after the kernel refused one.
+    // `pause`: time without attempts after the kernel refused a pipe.
     explicit PipePool(std::size_t limit = most, std::chrono::milliseconds pause = std::chrono::seconds(1))
         : limit_(limit), pause_(pause) {}
 
-    // An empty pipe with room for longest_splice at any offset. Without one, all are in use, or the kernel
-    // has none now. Never waits.
+    // Takes an empty pipe with room for longest_splice at any offset. Returns a null pipe if all pipes are in
+    // use or the kernel refuses more. Never waits.
     [[nodiscard]] Pipe take();
-    // An empty pipe back.
+    // Returns an empty pipe.
     void give(Pipe pipe);
-    // Closes one that is not empty.
+    // Closes a pipe that is not empty.
     void drop(Pipe pipe);
 
 private:
     std::mutex mutex_;
     const std::size_t limit_;
     const std::chrono::milliseconds pause_;
-    std::size_t open_ = 0;  // those that are in use included
+    std::size_t open_ = 0;  // includes pipes in use
     std::vector<Pipe> free_;
-    std::chrono::steady_clock::time_point again_{};  // no new one is made before
+    std::chrono::steady_clock::time_point again_{};  // earliest time for a new pipe
 };
 
 }  // namespace holdfast::server

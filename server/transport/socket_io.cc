@@ -1,4 +1,4 @@
-// EINTR, short counts and MSG_NOSIGNAL are dealt with here, so that nobody above thinks of them.
+// Handles EINTR, short counts and MSG_NOSIGNAL for all callers.
 
 #include "server/transport/socket_io.hh"
 

@@ -1,4 +1,4 @@
-// Whole sends and receives on a connected stream socket. Blocking; nothing here raises SIGPIPE.
+// Complete sends on a connected stream socket, and results of receives. Blocking; no function raises SIGPIPE.
 #pragma once
 
 #include <chrono>
@@ -9,20 +9,20 @@
 
 namespace holdfast::server {
 
-// How a receive ended. What is not `complete` ends the connection.
+// Result of a receive. `closed` and `failed` end the connection.
 enum class Received : std::uint8_t {
     complete,
-    closed,     // the peer closed, or our own stop did
-    timed_out,  // the socket's SO_RCVTIMEO
-    failed,     // errno says why
+    closed,     // closed by the peer, or by this server's stop
+    timed_out,  // SO_RCVTIMEO expired, or no data without waiting
+    failed,     // see errno
 };
 
-// After a send that timed out (SO_SNDTIMEO). The kernel wakes a sender only when a good part of its buffer is
-// free again, so a peer that takes little at a time is not one that takes nothing. True when less is waiting
-// for it than `waiting`, which is set to what is.
+// Call after a send timed out (SO_SNDTIMEO). The kernel wakes a sender only when a good part of its buffer is
+// free again, so a slow peer must not be mistaken for a stalled peer. Returns true if fewer bytes than
+// `waiting` are unacknowledged, and then sets `waiting` to their number.
 [[nodiscard]] bool took_something(int socket, int& waiting);
-// EAGAIN where the socket has a SO_SNDTIMEO and the peer took nothing for as long (or for up to twice as
-// long).
+// Sends all of `data`. Fails with EAGAIN if the socket has an SO_SNDTIMEO and the peer accepted nothing for
+// that time (or for up to twice that time).
 [[nodiscard]] Result<void> send_all(int socket, std::span<const std::uint8_t> data,
                                     bool more_follows = false);
 
