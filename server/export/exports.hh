@@ -185,7 +185,7 @@ private:
     // export is configured for.
     [[nodiscard]] Writer begin(const ExportConfig& config, Volume& volume, bool claimed) const;
     [[nodiscard]] ConnectionFacts facts_of(const ExportConfig& config, const Volume& volume) const;
-    // Host claim of the client, if relevant: a read-only client fences nobody.
+    // Host claim of the client, if relevant: a read-only client fences no connection.
     [[nodiscard]] std::optional<HostClaim> host_claim(const ExportConfig& config, const Volume& volume,
                                                       const std::optional<nbd::HostRequest>& host) const;
     // The next three functions need claim_. wait_for_fence() logs the fenced connections.

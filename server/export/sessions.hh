@@ -5,7 +5,7 @@
 // connections are fenced: cut off, and awaited.
 //
 // The same holds for a machine that attaches its device again, or that boots again: its session is then
-// another, and its host identity tells which connections belonged to it. session_option.hh states the
+// another, and its host identity shows which connections belonged to it. session_option.hh states the
 // guarantees.
 #pragma once
 
@@ -94,8 +94,8 @@ struct ClaimRefusal {
         attachment,   // newer attachment in the same boot of the host already seen
         superseded,   // the host's connection, or its boot, was fenced for a newer attachment
         other_alive,  // another machine of the same identity is attached, and answers
-        left,         // the client is gone, or the server stops
-        late,         // the deadline was over before the other machine was known to be gone
+        left,         // the client has disconnected, or the server stops
+        late,         // the deadline passed before the other machine was known to be unreachable
     };
     Why why = Why::generation;
     std::uint32_t generation = 0;  // valid only if `generation`
@@ -117,10 +117,10 @@ public:
     ~SessionPlace();
 
     enum class Fence : std::uint8_t {
-        stands,     // every older connection has let go
+        stands,     // every older connection has released the disk
         overtaken,  // a newer connection came
         late,       // the deadline passed
-        left,       // the client is gone, or the server stops
+        left,       // the client has disconnected, or the server stops
         failed,     // no descriptor available for waiting
     };
     // Waits until the fence is established, or until the client disconnects: `socket` is its connection.
