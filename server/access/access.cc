@@ -1,4 +1,4 @@
-// Lines of an authfile to networks, and the comparison.
+// Parses the lines of an authfile into networks, and compares addresses with them.
 
 #include "server/access/access.hh"
 
@@ -11,7 +11,7 @@
 namespace holdfast::server {
 namespace {
 
-// Digits only, at most three of them.
+// Parses one to three decimal digits.
 std::optional<unsigned> parse_length(std::string_view text) {
     if (text.empty() || text.size() > 3) return std::nullopt;
     unsigned value = 0;
@@ -24,7 +24,7 @@ std::optional<unsigned> parse_length(std::string_view text) {
 
 }  // namespace
 
-// A short IPv6 prefix such as ::/0 covers ::ffff:0:0/96 by its bits, but whoever wrote it did not mean IPv4.
+// A short IPv6 prefix such as ::/0 contains the bits of ::ffff:0:0/96, but is not meant to admit IPv4.
 bool Network::contains(const Address& candidate) const noexcept {
     if (candidate.is_v4() && length < mapped_bits) return false;
     return masked(candidate, length) == address;
@@ -55,7 +55,7 @@ std::expected<Network, std::string> parse_network(std::string_view text) {
 }
 
 std::expected<AccessList, std::vector<AccessList::Mistake>> AccessList::parse(std::string_view text) {
-    constexpr std::size_t most_mistakes = 100;  // of a file that is something else
+    constexpr std::size_t most_mistakes = 100;  // bounds the output if the file is not an authfile
     AccessList list;
     std::vector<Mistake> mistakes;
     for (unsigned number = 1; !text.empty(); ++number) {

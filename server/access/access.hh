@@ -1,6 +1,5 @@
-// Who may connect: an authfile's addresses and networks, and whether an address is among them.
-// Pure. It fails closed: a text with a mistake in it is no list at all, so that nobody is let in by half a
-// list.
+// Access list of an authfile: its addresses and networks, and whether they contain a client's address. Pure.
+// Fails closed: a text with any mistake yields no list, so half a list never admits a client.
 #pragma once
 
 #include <expected>
@@ -13,15 +12,15 @@
 namespace holdfast::server {
 
 struct Network {
-    Address address;      // its host bits are zero
-    unsigned length = 0;  // in bits of the IPv6 form: 96 more than an IPv4 prefix says
+    Address address;      // host bits are zero
+    unsigned length = 0;  // in bits of the IPv6 form: an IPv4 prefix length plus 96
 
     [[nodiscard]] bool contains(const Address& candidate) const noexcept;
     bool operator==(const Network&) const = default;
 };
 
-// "10.0.0.1", "192.168.0.0/16", "2001:db8::/32", "[2001:db8::1]". Host bits may be set, as nbd-server's
-// example has it.
+// Parses "10.0.0.1", "192.168.0.0/16", "2001:db8::/32", "[2001:db8::1]". Host bits may be set, as in
+// nbd-server's example.
 [[nodiscard]] std::expected<Network, std::string> parse_network(std::string_view text);
 
 class AccessList {
@@ -31,8 +30,9 @@ public:
         std::string text;
     };
 
-    // Addresses and networks, separated by white space, commas or ends of lines; "#" starts a comment
-    // anywhere. An empty list is valid. The error has every mistake (of a hundred), and at least one.
+    // Parses addresses and networks, separated by white space, commas or line ends; "#" starts a comment
+    // anywhere. An empty list is valid. The error holds every mistake (at most a hundred, at least the
+    // first).
     [[nodiscard]] static std::expected<AccessList, std::vector<Mistake>> parse(std::string_view text);
 
     [[nodiscard]] bool allows(const Address& address) const noexcept;

@@ -1,4 +1,4 @@
-// The file is read whole each time: it is short, and a change in it must count from the next connection on.
+// Reads the whole file each time: it is short, and a change must apply from the next connection on.
 
 #include "server/access/access_file.hh"
 

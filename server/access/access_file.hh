@@ -1,4 +1,4 @@
-// Reads an authfile: the thin edge of access.hh.
+// Reads an authfile: the I/O part of access.hh.
 #pragma once
 
 #include <expected>
@@ -10,16 +10,16 @@
 
 namespace holdfast::server {
 
-// The list in the file as it is now, or why there is none, beginning with the file and line. Whoever gets an
-// error lets nobody in.
+// Returns the list that the file holds now. The error begins with file and line; a caller that gets an error
+// must reject every client.
 [[nodiscard]] std::expected<AccessList, std::string> read_access_file(const std::string& path);
 
-// The list in `text`, which is that of the file.
+// Parses `text`, the content of the file at `path`.
 [[nodiscard]] std::expected<AccessList, std::string> parse_access_file(const std::string& path,
                                                                        std::string_view text);
 
-// Every mistake in the file as it is now, at its place. None where it cannot be read: that is no mistake in
-// it.
+// Returns every mistake in the file, with its place. Empty for an unreadable file: that is no mistake in its
+// text.
 [[nodiscard]] std::vector<Remark> mistakes_in_access_file(const std::string& path);
 
 }  // namespace holdfast::server

@@ -1,4 +1,4 @@
-// Every address is held in 128 bits; only here is it known where IPv4 sits in them.
+// Holds every address in 128 bits; only this file knows the position of IPv4 in them.
 
 #include "server/access/address.hh"
 

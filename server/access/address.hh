@@ -1,4 +1,4 @@
-// IP addresses as values: to be compared, masked and written, without sockets.
+// IP addresses as values: comparison, masks and text form, without sockets.
 #pragma once
 
 #include <array>
@@ -9,8 +9,8 @@
 
 namespace holdfast::server {
 
-// An IPv4 or IPv6 address. IPv4 is kept as IPv4-mapped IPv6 (::ffff:a.b.c.d), so that a client that comes in
-// through an IPv6 socket is the same client.
+// An IPv4 or IPv6 address. IPv4 is stored as IPv4-mapped IPv6 (::ffff:a.b.c.d), so that a client has the same
+// address through an IPv6 socket.
 struct Address {
     std::array<std::uint8_t, 16> bytes{};
 
@@ -19,19 +19,18 @@ struct Address {
     auto operator<=>(const Address&) const = default;
 };
 
-// nullopt for what is not a numeric address.
+// Returns nullopt unless `text` is a numeric address.
 [[nodiscard]] std::optional<Address> parse_address(std::string_view text);
-// As inet_ntop writes it; IPv4 in dotted form.
+// Formats like inet_ntop(3); IPv4 in dotted form.
 [[nodiscard]] std::string to_string(const Address& address);
-// The address with all bits after the first `length` cleared; `length` counts from the family's own first
-// bit.
+// Clears all bits after the first `length`, which counts from the first bit of the address's own family.
 [[nodiscard]] Address network_of(const Address& address, unsigned length) noexcept;
-// The same, with `bits` counted from the first of the 128.
+// Clears all bits after the first `bits` of the 128.
 [[nodiscard]] Address masked(const Address& address, unsigned bits) noexcept;
-// What counts as one client where clients share something: an IPv4 address, or the /64 of an IPv6 address,
-// since an IPv6 host has all of it to come from.
+// Returns the unit that limits count as a single client: an IPv4 address, or the /64 of an IPv6 address,
+// since an IPv6 host may use any address of its /64.
 [[nodiscard]] Address place_of(const Address& address) noexcept;
 
-inline constexpr unsigned mapped_bits = 96;  // of an IPv4 address, what comes before it
+inline constexpr unsigned mapped_bits = 96;  // length of the prefix ::ffff:0:0/96 before an IPv4 address
 
 }  // namespace holdfast::server

@@ -1,4 +1,4 @@
-// Two tables of networks: strangers', of whom one goes first, and those of known clients.
+// Two tables of networks: strangers, who are disconnected first, and known clients.
 
 #include "server/access/admission.hh"
 

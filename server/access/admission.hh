@@ -1,6 +1,6 @@
-// Who is in the handshake, and who has to go when there are too many, so that strangers who connect and say
-// nothing cannot use up the places of honest clients. Clients with an export are not counted here. Pure
-// bookkeeping, except KnownClients, which has a lock.
+// Clients in the handshake, and the choice of the client to disconnect when there are too many, so that
+// silent strangers cannot use up the places of honest clients. Clients with an export are not counted here.
+// Pure bookkeeping, except KnownClients, which has a lock.
 #pragma once
 
 #include <chrono>
@@ -19,25 +19,27 @@ namespace holdfast::server {
 class Admission {
 public:
     using Clock = std::chrono::steady_clock;
-    using Ticket = std::uint64_t;  // higher for each client that comes
+    using Ticket = std::uint64_t;  // increases with each client
     static constexpr std::size_t most = 1024;
 
-    // No address: a UNIX socket. All clients of UNIX sockets are known, and of one network.
+    // `from` is empty for a UNIX socket. All clients of UNIX sockets are known, and count as a single
+    // network.
     [[nodiscard]] Ticket enter(const std::optional<Address>& from, bool known, Clock::time_point now);
     void leave(Ticket ticket);
-    // An authfile names the client.
+    // Marks a client whose address an authfile contains.
     void set_known(Ticket ticket);
-    // A thread works for the client, which cannot go meanwhile.
+    // Marks a client that a thread works for. A busy client is not disconnected.
     void set_busy(Ticket ticket, bool busy);
 
     [[nodiscard]] bool is_full() const { return guests_.size() >= most; }
     [[nodiscard]] std::size_t count() const { return guests_.size(); }
-    // The ticket of the next client.
+    // Returns the ticket of the next client.
     [[nodiscard]] Ticket next() const { return next_; }
 
-    // Who goes when there is no room: the client that came first of the network (/24 of IPv4, /64 of IPv6)
-    // that has the most clients here. A known client goes only where there are no strangers, and only after
-    // five seconds; a stranger has a tenth of a second, in which an honest one says something.
+    // Chooses the client to disconnect when all places are taken: the oldest client of the network (/24 of
+    // IPv4, /64 of IPv6) with the most clients here. Strangers go before known clients. A known client is
+    // safe for its first five seconds, a stranger for a tenth of a second, enough for an honest client to
+    // send something.
     [[nodiscard]] std::optional<Ticket> first_to_go(Clock::time_point now) const;
 
 private:
@@ -54,11 +56,11 @@ private:
 
     Ticket next_ = 0;
     std::map<Ticket, Guest> guests_;
-    Networks strangers_;  // those who can go
+    Networks strangers_;  // candidates for disconnection
     Networks known_;
 };
 
-// The addresses that have had a session: the last 4096. Safe to be called from any thread.
+// The last 4096 addresses that have had a session. Thread-safe.
 class KnownClients {
 public:
     void add(const Address& address);
@@ -71,10 +73,11 @@ private:
     std::list<Address> oldest_first_;
 };
 
-// How many connections there are from each place, from accept to close. The main thread's alone.
+// Number of connections from each place (place_of()), from accept to close. Main thread only.
 class PlaceCounts {
 public:
-    // Counts one more, unless its place has `limit` of them. No address: a UNIX socket, which is not counted.
+    // Counts a connection, unless its place has `limit` of them. `from` is empty for a UNIX socket, which is
+    // not counted.
     [[nodiscard]] bool enter(const std::optional<Address>& from, std::uint32_t limit);
     void leave(const std::optional<Address>& from);
 
@@ -82,7 +85,7 @@ private:
     std::map<Address, std::uint32_t> places_;
 };
 
-// Whether it is this machine's own: 127.0.0.0/8 or ::1.
+// Whether the address is this machine's own: 127.0.0.0/8 or ::1.
 [[nodiscard]] bool is_loopback(const Address& address) noexcept;
 
 }  // namespace holdfast::server

@@ -1,4 +1,4 @@
-// A bucket that refills with time; whole lines only.
+// A token bucket that refills with time; counts whole lines.
 
 #include "server/access/log_limit.hh"
 

@@ -1,6 +1,6 @@
-// Keeps strangers from filling the log. What a client may cause without any right to anything is worth a
-// line, and a flood of it is not: a few at once, then so many a second, and the next line says how many were
-// left out.
+// Rate limit that keeps strangers from filling the log. Events that any client can cause without
+// authorization are logged, but not in a flood: a burst first, then a fixed number of lines a second; the
+// next line says how many were dropped.
 #pragma once
 
 #include <chrono>
@@ -20,13 +20,13 @@ public:
     static constexpr std::uint32_t at_once = 32;
     static constexpr std::uint32_t a_second = 4;
 
-    // Whether a line may be written now; if so, how many were not since the last one.
+    // Whether a line may be written now; if so, the number of lines dropped since the previous line.
     struct Verdict {
         bool allowed = false;
         std::uint64_t left_out = 0;
     };
     [[nodiscard]] Verdict ask(Clock::time_point now);
-    // Writes the line, or counts it. From any thread.
+    // Writes the line, or counts the line as dropped. Thread-safe.
     void write(log::Level level, std::string_view text);
 
 private:
