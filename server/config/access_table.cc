@@ -1,4 +1,4 @@
-// Fails closed: an authfile that is not in the table, or has a mistake in it, lets nobody in.
+// Fails closed: an authfile that is missing from the table, or has a mistake, rejects every client.
 
 #include "server/config/access_table.hh"
 

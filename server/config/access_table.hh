@@ -1,5 +1,5 @@
-// What all authfiles say, as they were read together by the opener: for the accept, which must not wait for a
-// file, and so that a client's questions need no other process. Pure.
+// All authfiles, as the opener read them together. The accept must not wait for a file, and a client's
+// requests need no other process. Pure.
 #pragma once
 
 #include <cstddef>
@@ -15,30 +15,33 @@
 
 namespace holdfast::server {
 
-// For one client: which authfiles let it in.
+// Result for a single client: the authfiles that admit its address.
 class Verdicts {
 public:
-    // A client that no authfile applies to: of a UNIX socket, whose owner and mode say who may connect.
+    // Verdicts for a client that no authfile applies to: a client of a UNIX socket, whose owner and mode
+    // decide who may connect.
     static Verdicts everything() { return Verdicts(); }
 
-    // nullopt: the export's authfile lets the client in, or it has none. Otherwise why not.
+    // Returns nullopt if the export's authfile admits the client or the export has no authfile; otherwise the
+    // reason.
     [[nodiscard]] std::optional<std::string> forbidden(const std::string& authfile) const;
-    // No authfile applies to the client.
+    // Whether no authfile applies to the client.
     [[nodiscard]] bool allows_everything() const noexcept { return everything_; }
-    // An authfile names the client's address.
+    // Whether an authfile contains the client's address.
     [[nodiscard]] bool is_known() const noexcept { return known_; }
 
 private:
     friend class AccessTable;
     bool everything_ = true;
     bool known_ = false;
-    std::map<std::string, std::string, std::less<>> refused_;  // the authfiles that do not, and why
+    std::map<std::string, std::string, std::less<>>
+        refused_;  // authfiles that reject the client, and the reasons
     std::vector<std::string> allowed_;
 };
 
 class AccessTable {
 public:
-    // The files as they were read. `before` may be null: what is the same in it is not parsed again.
+    // Parses the files. Entries with the same text in `before`, which may be null, are not parsed again.
     [[nodiscard]] static std::shared_ptr<const AccessTable> make(const ConfigTexts& files,
                                                                  const AccessTable* before);
 

@@ -1,4 +1,4 @@
-// Sections to exports and listeners. What single keys do stands in config_keys.cc.
+// Turns sections into exports and listeners. The effects of single keys are in config_keys.cc.
 
 #include "server/config/config.hh"
 
@@ -34,7 +34,7 @@ bool knows(const Keys& keys, std::string_view name) {
     return std::ranges::any_of(keys, [&](const auto& key) { return key.name == name; });
 }
 
-// "unknown key", and what was probably meant.
+// Formats "unknown key" with the nearest known key.
 template <class Keys, class Others>
 std::string unknown_key(std::string_view name, const Keys& keys, const Others& others,
                         std::string_view other_section) {
@@ -44,7 +44,7 @@ std::string unknown_key(std::string_view name, const Keys& keys, const Others& o
     return fmt::format("{}: unknown key; did you mean {}?", name, nearest);
 }
 
-// Applies a section's keys by their table. The last of several equal keys counts, as with nbd-server.
+// Applies a section's keys by their table. The last of several equal keys counts, as in nbd-server.
 template <class Keys, class Target>
 void apply_keys(const IniSection& section, const Keys& keys, Target& target, std::vector<Remark>& errors,
                 std::vector<Remark>& warnings, const auto& describe_unknown) {
@@ -277,7 +277,7 @@ void ConfigReader::add_listen_argument(std::string_view argument) {
     listen_arguments_.push_back(std::move(listen));
 }
 
-// A port that is an export's own may also be one that all exports are on: then it is both.
+// Adds an address, or merges it: an export's own port may also be a port of all exports.
 void ConfigReader::add_listen(Listen listen) {
     std::vector<Listen>& listens = generic_.config.listens;
     for (Listen& other : listens) {
@@ -335,8 +335,8 @@ void ConfigReader::make_listens() {
     }
 }
 
-// A volume that is written to is opened once: either through the page cache or around it. An export that says
-// nothing of it follows one that does.
+// A writable volume is opened once, either through the page cache or around it. An export without `cache`
+// follows an export that has it.
 void ConfigReader::check_cache_modes() {
     std::map<std::string_view, const ExportConfig*> writers;
     for (const ExportConfig& one : generic_.config.exports) {
@@ -373,12 +373,11 @@ Config ConfigReader::finish() {
     make_listens();
     check_cache_modes();
     check_flush();
-    // Who names exports on the command line has nothing to hide from who connects, and one export needs no
-    // name.
+    // Exports of the command line are not secret, so clients may list them; a single export needs no name.
     const bool from_arguments = std::ranges::all_of(
         generic_.config.exports, [](const ExportConfig& one) { return is_on_command_line(one.place); });
     if (from_arguments) generic_.config.allowlist = true;
-    // The one at the default path is the service's own.
+    // The socket at the default path belongs to the system service.
     if (!from_arguments && generic_.config.statussocket_is_default)
         generic_.config.statussocket = default_status_socket;
     if (from_arguments && generic_.config.exports.size() == 1) {

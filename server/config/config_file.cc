@@ -1,4 +1,4 @@
-// The main file, then the files of its includedir, then the command line.
+// Reads the main file, then the files of its includedir, then the command line.
 
 #include "server/config/config_file.hh"
 
@@ -28,7 +28,7 @@ namespace {
 
 constexpr std::size_t largest_config = 4U << 20;
 
-// The names that end in ".conf", sorted, so that the order does not depend on the directory.
+// Returns the names that end in ".conf", sorted, so that the order does not depend on the directory.
 Result<std::vector<std::string>> conf_files(const std::string& directory) {
     const auto close = [](DIR* dir) { ::closedir(dir); };
     const std::unique_ptr<DIR, decltype(close)> dir(::opendir(directory.c_str()), close);
@@ -59,8 +59,8 @@ struct PathTask {
     std::function<T(const std::string& why)> otherwise;
 };
 
-// The results of the tasks, in their order. Where a path gave no answer, or is left out, the result is what
-// `otherwise` makes of the reason.
+// Returns the results of the tasks, in their order. For a path that did not answer or is in `left_out`, the
+// result is `otherwise` applied to the reason.
 template <class T>
 std::vector<T> do_for_paths(std::vector<PathTask<T>> tasks, const HangingPaths& left_out,
                             std::chrono::seconds patience, std::vector<std::string>& hanging) {
@@ -104,7 +104,7 @@ std::vector<ConfigTexts::File> read_files(const std::vector<std::string>& paths,
 
 struct Listing {
     std::vector<std::string> paths;
-    std::string fault;  // not empty: there are none
+    std::string fault;  // not empty: no paths, and why
 };
 
 Listing list_conf_files(const std::string& directory) {
@@ -118,7 +118,7 @@ Listing list_conf_files(const std::string& directory) {
 }  // namespace
 
 ConfigTexts read_config_files(const Options& options, const HangingPaths& left_out) {
-    constexpr std::chrono::seconds patience{5};  // three times
+    constexpr std::chrono::seconds patience{5};  // for each of the three steps
     ConfigTexts texts;
     if (!options.reads_config()) return texts;
     texts.files = read_files({options.config}, left_out, patience, texts.hanging);
@@ -213,7 +213,7 @@ LoadedConfig make_config_for_start(const Options& options, ConfigTexts texts) {
     while (!loaded.errors.empty() && !loaded.config.strict) {
         std::set<std::string> faulty;
         for (const Remark& one : loaded.errors) faulty.insert(one.place.file);
-        if (!texts.files.empty()) faulty.erase(texts.files.front().path);  // the main file is not left out
+        if (!texts.files.empty()) faulty.erase(texts.files.front().path);  // the main file is never left out
         skipped.insert(skipped.end(), loaded.errors.begin(), loaded.errors.end());
         if (std::exchange(texts.directory_hangs, false)) {
             texts.directory_fault.clear();
@@ -232,7 +232,7 @@ LoadedConfig make_config_for_start(const Options& options, ConfigTexts texts) {
 
 namespace {
 
-// Names the likely mistake where a path of --export with a comma in it does not exist; empty: none.
+// Names the likely mistake if a path of --export has a comma and does not exist; empty: none.
 std::string comma_clue(const std::string& path) {
     const std::size_t comma = path.rfind(',');
     if (comma == std::string::npos || ::access(path.substr(0, comma).c_str(), F_OK) != 0) return {};
@@ -240,7 +240,7 @@ std::string comma_clue(const std::string& path) {
                        path.substr(0, comma));
 }
 
-// What is wrong with an export's path; empty: nothing.
+// Describes the fault of an export's path; empty: none.
 std::string fault_of_path(const std::string& path, std::uint64_t filesize, bool on_command_line) {
     struct stat status {};
     if (::stat(path.c_str(), &status) == 0) {
@@ -250,7 +250,7 @@ std::string fault_of_path(const std::string& path, std::uint64_t filesize, bool 
                            path, counted(size, "byte"), filesize);
     }
     const SysError error{errno, "stat"};
-    if (error.code == ENOENT && filesize != 0) return {};  // it is made when the first client comes
+    if (error.code == ENOENT && filesize != 0) return {};  // created for the first client
     return fmt::format("{}: {}; clients are refused until it is there{}", path, error.message(),
                        on_command_line ? comma_clue(path) : "");
 }
@@ -274,7 +274,7 @@ Found look_at_authfile(const std::string& path) {
 Surroundings look_around(const Config& config, const HangingPaths& left_out) {
     constexpr std::chrono::seconds patience{5};
     std::vector<PathTask<Found>> tasks;
-    std::vector<const ExportConfig*> exports;  // of the tasks
+    std::vector<const ExportConfig*> exports;  // the exports of the tasks, in their order
     std::set<std::string_view> authfiles;
     const auto add = [&](const ExportConfig& one, const std::string& path, std::function<Found()> work) {
         tasks.push_back({path, std::move(work), [path](const std::string& why) {

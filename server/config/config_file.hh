@@ -1,4 +1,4 @@
-// Reads the configuration's files and hands their texts to the pure reader (config.hh).
+// Reads the configuration's files and passes their texts to the pure parser (config.hh).
 #pragma once
 
 #include <set>
@@ -11,63 +11,63 @@
 namespace holdfast::server {
 
 struct LoadedConfig {
-    Config config;  // when there are errors, only what could be read
+    Config config;  // if there are errors, only the valid part
     std::vector<Remark> errors;
-    // Files that a start has left out, and why; see make_config_for_start().
+    // Files that a start has ignored, and why; see make_config_for_start().
     std::set<std::string> left_out;
     std::vector<Remark> skipped;
     std::vector<Remark> warnings;
-    bool unread = false;  // a file or the includedir could not be read: that is no mistake in it
+    bool unread = false;  // a file or the includedir was unreadable; not a mistake in its text
 };
 
-// The files as they were read, before anything is made of them: the process that reads them (opener.hh) hands
-// them to the one that serves, and both make the same of them.
+// Texts of the files before they are parsed. The process that reads them (opener.hh) passes them to the
+// process that serves; both parse the same texts.
 struct ConfigTexts {
     struct File {
         std::string path;
         std::string text;
-        std::string fault;  // not empty: it could not be read
+        std::string fault;  // not empty: why the file was unreadable
     };
-    std::vector<File> files;      // the main file, where one is read, and then those of its includedir
-    std::string directory;        // the includedir; empty: there is none
-    std::string directory_fault;  // not empty: why the includedir could not be read
+    std::vector<File> files;      // the main file, if it is read, then the files of its includedir
+    std::string directory;        // the includedir; empty: none
+    std::string directory_fault;  // not empty: why the includedir was unreadable
     bool directory_hangs = false;
-    std::vector<std::string> hanging;  // paths that gave no answer in time
+    std::vector<std::string> hanging;  // paths that did not answer in time
 };
 
-// Paths that are not to be touched, because an earlier attempt at them still hangs: these threads and
-// processes cannot be ended, and must not become more and more.
+// Paths not to be opened, because an earlier attempt still hangs: threads and processes that hang cannot be
+// ended, and their number must not grow.
 using HangingPaths = std::set<std::string>;
 
-// Blocks for 15 seconds at most; what does not answer has that for its fault. Threads that hang are left
-// behind: to be called in a process that may be left behind with them.
+// Blocks for at most 15 seconds; a path that has not answered by then gets a `fault`. Leaves threads that
+// hang behind: call only in a process that may be left behind too.
 [[nodiscard]] ConfigTexts read_config_files(const Options& options, const HangingPaths& left_out = {});
-// The same in a process of its own. Before there are threads.
+// Calls read_config_files() in a process of its own. Call before there are threads.
 [[nodiscard]] ConfigTexts read_config_files_apart(const Options& options);
-// Pure.
+// Parses the texts and the options. Pure.
 [[nodiscard]] LoadedConfig make_config(const Options& options, const ConfigTexts& texts);
-// The same for a start, after which clients of all exports wait: files of the includedir with mistakes are
-// left out, as is an includedir that hangs, unless [generic] says `strict`, or nothing would be left. A
-// mistake anywhere else is an error. Pure.
+// The same for a start, when clients of all exports wait: ignores files of the includedir with mistakes, and
+// an includedir that hangs, unless [generic] sets `strict` or nothing would be left. A mistake anywhere else
+// is an error. Pure.
 [[nodiscard]] LoadedConfig make_config_for_start(const Options& options, ConfigTexts texts);
 
-// The configuration that these options ask for.
+// Reads and parses the configuration that the options name.
 [[nodiscard]] LoadedConfig load_config(const Options& options);
 
-// All authfiles, as they are now: `path`, and `text` or `fault`. Blocks for two seconds at most; a file that
-// does not answer until then has that for its fault. Threads are left behind as above.
+// Reads the present content of all authfiles: `path`, and `text` or `fault`. Blocks for at most two seconds;
+// a file that has not answered by then gets a `fault`. Leaves threads behind as read_config_files() does.
 [[nodiscard]] ConfigTexts read_access_files(const Config& config, const HangingPaths& left_out = {});
 
-// What the files around the configuration will do to clients as things stand. The server starts all the same:
-// other exports are not concerned.
+// Present causes of refusals outside the configuration files. The server starts anyway, since other exports
+// are unaffected.
 struct Surroundings {
-    std::vector<Remark> mistakes;      // in authfiles: whoever wrote them meant something else
-    std::vector<Remark> warnings;      // devices, files and authfiles that are not there: they may come
-    std::vector<std::string> hanging;  // paths that gave no answer in time
+    std::vector<Remark> mistakes;      // in authfiles; errors, since these files are not as intended
+    std::vector<Remark> warnings;      // missing devices, files and authfiles, which may still appear
+    std::vector<std::string> hanging;  // paths that did not answer in time
 };
-// Of a configuration with mistakes, of what could be read of it. Looks at the file system, opens no volume.
-// Blocks for five seconds at most: paths that do not answer until then are warned of. Threads are left behind
-// as above.
+// Checks devices, files and authfiles; opens no volume. Of a configuration with mistakes, checks the valid
+// part. Blocks for at most five seconds; warns of paths that have not answered by then. Leaves threads behind
+// as read_config_files() does.
 [[nodiscard]] Surroundings look_around(const Config& config, const HangingPaths& left_out = {});
 
 }  // namespace holdfast::server

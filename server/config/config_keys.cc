@@ -1,4 +1,5 @@
-// One line a key. Here it is decided which keys of nbd-server are harmless to leave out and which are not.
+// Tables with a line for each key. Decides which keys of nbd-server are harmless to ignore and which are
+// errors.
 
 #include "server/config/config_keys.hh"
 
@@ -33,7 +34,7 @@ void take_statussocket(Generic& g, ConfigValue& v) {
 }
 
 constexpr GenericKey generic_table[] = {
-    // nbd-server's
+    // keys of nbd-server
     {"allowlist", [](Generic& g, ConfigValue& v) { g.config.allowlist = v.boolean(); }},
     {"cacertfile", [](Generic&, ConfigValue& v) { v.refuse_if_set(no_tls); }},
     {"certfile", [](Generic&, ConfigValue& v) { v.refuse_if_set(no_tls); }},
@@ -82,7 +83,7 @@ constexpr GenericKey generic_table[] = {
          g.config.user = v.text();
          g.config.user_place = v.place();
      }},
-    // our own
+    // our own keys
     {"buffermemory", [](Generic& g, ConfigValue& v) { g.config.buffermemory = v.number(0, 1ULL << 40); }},
     {"handshaketimeout",
      [](Generic& g, ConfigValue& v) { g.config.handshaketimeout = std::chrono::seconds(v.number(1, 3600)); }},
@@ -152,7 +153,7 @@ void take_waitfile(ExportConfig&, ConfigValue& v) {
 }
 
 constexpr ExportKey export_table[] = {
-    // nbd-server's
+    // keys of nbd-server
     {"authfile",
      [](ExportConfig& e, ConfigValue& v) {
          if (v.empty())
@@ -209,7 +210,7 @@ constexpr ExportKey export_table[] = {
     {"trim", [](ExportConfig& e, ConfigValue& v) { e.trim = v.boolean(); }},
     {"virtstyle", take_virtstyle},
     {"waitfile", take_waitfile},
-    // our own
+    // our own keys
     {"busypoll",
      [](ExportConfig& e, ConfigValue& v) { e.busypoll = std::chrono::microseconds(v.number(0, 1000)); }},
     {"cache", take_cache},

@@ -1,4 +1,4 @@
-// The tables of keys: every key that nbd-server(5) documents and our own, with what each does to the
+// Tables of keys: every key that nbd-server(5) documents and our own, each with its effect on the
 // configuration.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Nothing is counted beforehand: values are taken until the bytes end.
+// Packs no count for lists at the end: unpacking takes values until the bytes end.
 
 #include "server/config/config_packing.hh"
 

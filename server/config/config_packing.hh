@@ -1,4 +1,5 @@
-// Texts and remarks of the configuration on their way between processes. Pure: values to bytes, and back.
+// Packs texts and remarks of the configuration for transfer between processes. Pure: values to bytes, and
+// back.
 #pragma once
 
 #include <optional>
@@ -12,7 +13,7 @@ namespace holdfast::server {
 void pack(Packer& to, const ConfigTexts& texts);
 void pack(Packer& to, const std::vector<Remark>& remarks);
 
-// nullopt where the bytes are not exactly one value. Both take all that is left.
+// Returns nullopt unless the bytes are exactly one value. Both functions consume all remaining bytes.
 [[nodiscard]] std::optional<ConfigTexts> unpack_texts(Unpacker& from);
 [[nodiscard]] std::optional<std::vector<Remark>> unpack_remarks(Unpacker& from);
 

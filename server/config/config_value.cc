@@ -1,4 +1,5 @@
-// The readings of a value that the tables in config_keys.cc share, with messages that say how to mend it.
+// Conversions of values that the tables in config_keys.cc share; each error message says how to correct the
+// value.
 
 #include "server/config/config_value.hh"
 
@@ -14,7 +15,7 @@
 namespace holdfast::server {
 namespace {
 
-// What the most common mistakes look like; empty where the value gives no clue.
+// Describes the most common mistakes; empty if the value shows none of them.
 std::string_view clue(std::string_view value) {
     if (value.find(" #") != std::string_view::npos || value.find(" ;") != std::string_view::npos) {
         return "; comments have lines of their own";
@@ -44,7 +45,7 @@ bool is_host(std::string_view text) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
                c == '.' || c == '_';
     };
-    // Digits and dots that are no address are a mistyped address, not a name.
+    // Digits and dots that form no address are a mistyped address, not a name.
     const bool numeric = text.find_first_not_of("0123456789.") == std::string_view::npos;
     return !text.empty() && text.size() < 254 && std::ranges::all_of(text, fits) && !numeric;
 }
@@ -76,7 +77,7 @@ std::uint64_t ConfigValue::number(std::uint64_t least, std::uint64_t most) {
 }
 
 std::uint16_t ConfigValue::port() {
-    if (entry_.value == "nbd") return nbd::default_port;  // the service's name in /etc/services
+    if (entry_.value == "nbd") return nbd::default_port;  // service name in /etc/services
     return static_cast<std::uint16_t>(number(1, 65535));
 }
 

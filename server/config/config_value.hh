@@ -1,4 +1,5 @@
-// One value of the configuration, taken as what its key wants, with the mistakes reported at its place.
+// Value of a configuration key, converted to the type that the key needs; mistakes are reported with their
+// place.
 #pragma once
 
 #include <cstdint>
@@ -19,17 +20,17 @@ public:
     [[nodiscard]] const Place& place() const { return entry_.place; }
     [[nodiscard]] bool empty() const { return entry_.value.empty(); }
 
-    // true, false, yes, no, 1, 0. False after a mistake.
+    // Accepts true, false, yes, no, 1, 0. Returns false after a mistake.
     [[nodiscard]] bool boolean();
-    // A decimal number in the range. `least` after a mistake.
+    // Accepts a decimal number in the range. Returns `least` after a mistake.
     [[nodiscard]] std::uint64_t number(std::uint64_t least, std::uint64_t most);
     [[nodiscard]] std::uint16_t port();
-    // Empty after a mistake.
+    // Returns an empty string after a mistake.
     [[nodiscard]] std::string absolute_path();
-    // A comma-separated list of addresses; empty for all.
+    // Accepts a comma-separated list of addresses; empty: all addresses.
     [[nodiscard]] std::vector<std::string> addresses();
 
-    // For keys of nbd-server that we do not have.
+    // For keys of nbd-server that are not supported here.
     void refuse_if_true(std::string_view why);
     void refuse_if_set(std::string_view why);
     void warn_not_needed(std::string_view why);
@@ -38,7 +39,7 @@ public:
 
     void error(std::string_view text);
     void warning(std::string_view text);
-    // A mistake was reported.
+    // Whether a mistake was reported.
     [[nodiscard]] bool is_wrong() const { return wrong_; }
 
 private:
@@ -48,9 +49,9 @@ private:
     bool wrong_ = false;
 };
 
-// Whether it can be a host's name or a numeric address. Purely by its letters.
+// Whether the text can be a host name or a numeric address. Checks the letters only.
 [[nodiscard]] bool is_host(std::string_view text);
-// Decimal digits that fit; false otherwise.
+// Parses decimal digits; returns false if the text has other characters or the number is too large.
 [[nodiscard]] bool parse_number(std::string_view text, std::uint64_t& value);
 
 }  // namespace holdfast::server

@@ -1,4 +1,4 @@
-// One table for getopt_long; what the values mean is the configuration's business.
+// Parses the options with a table for getopt_long; the configuration interprets their values.
 
 #include "server/config/options.hh"
 
@@ -39,7 +39,7 @@ constexpr std::array long_options{
 
 std::expected<Options, std::string> parse_options(int count, char* const* arguments) {
     Options options;
-    optind = 0;  // start anew: tests call this more than once
+    optind = 0;  // resets getopt: tests call this function more than once
     opterr = 0;
     for (;;) {
         const int at = optind == 0 ? 1 : optind;

@@ -1,4 +1,4 @@
-// The command line.
+// Command line options.
 #pragma once
 
 #include <expected>
@@ -21,14 +21,14 @@ struct Options {
     bool help = false;
     bool version = false;
 
-    // A configuration file is read unless exports are given without naming one.
+    // Whether a configuration file is read: always, unless there is --export without --config.
     [[nodiscard]] bool reads_config() const { return config_given || exports.empty(); }
 };
 
-// Not reentrant (getopt). The error is one line for the user.
+// Parses the command line. Not reentrant (getopt). The error is a single line for the user.
 [[nodiscard]] std::expected<Options, std::string> parse_options(int count, char* const* arguments);
 
-// The text of --help.
+// Returns the text of --help.
 [[nodiscard]] const char* usage();
 
 }  // namespace holdfast::server
