@@ -1,4 +1,4 @@
-// Addresses are compared as the kernel has them.
+// Compares addresses as the kernel reports them.
 
 #include "server/listen/inherited_sockets.hh"
 

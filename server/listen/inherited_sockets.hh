@@ -1,5 +1,5 @@
-// Listening sockets that the service manager opened for us and passed on (sd_listen_fds(3)): clients wait in
-// them while no server runs. A protocol of two variables, so libsystemd is not needed for it.
+// Listening sockets that the service manager opened and passed on (sd_listen_fds(3)): clients wait in their
+// queues while no server runs. The protocol is two variables, so libsystemd is not needed.
 #pragma once
 
 #include <sys/socket.h>
@@ -16,22 +16,22 @@ namespace holdfast::server {
 class InheritedSockets {
 public:
     InheritedSockets() = default;
-    // Takes those that LISTEN_PID and LISTEN_FDS name, and the variables out of the environment. To be called
-    // before anything is forked, since the process's id is compared. The error names a descriptor that is no
-    // listening stream socket.
+    // Takes the descriptors that LISTEN_PID and LISTEN_FDS name, and removes the variables from the
+    // environment. Call before any fork, since LISTEN_PID is compared with the process ID. The error names a
+    // descriptor that is no listening stream socket.
     [[nodiscard]] static std::expected<InheritedSockets, std::string> take();
 
-    // The socket that listens at this address, and it is not among them any more. None: no descriptor.
+    // Removes and returns the socket that listens at this address; an empty Fd if there is none.
     [[nodiscard]] Fd claim(const sockaddr* address, socklen_t size);
-    // Whether "all of IPv4" at this port is had with one that has all of IPv6, also if that was claimed
-    // already.
+    // Whether an inherited IPv6 socket for all addresses, claimed or not, also accepts "all of IPv4" at this
+    // port.
     [[nodiscard]] bool covers(const sockaddr* address) const;
 
     struct Socket {
         Fd fd;
         Endpoint endpoint;
     };
-    // Those that nobody claimed.
+    // Removes and returns the sockets that were not claimed.
     [[nodiscard]] std::vector<Socket> take_rest();
     [[nodiscard]] std::size_t size() const { return sockets_.size(); }
 
@@ -42,7 +42,7 @@ private:
         socklen_t size = 0;
     };
     std::vector<Given> sockets_;
-    std::vector<std::uint16_t> both_families_;  // ports on which [::] takes IPv4 too, in the network's order
+    std::vector<std::uint16_t> both_families_;  // ports on which [::] accepts IPv4 too, in network byte order
 };
 
 }  // namespace holdfast::server

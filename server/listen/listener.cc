@@ -1,4 +1,4 @@
-// Binding, for TCP and for UNIX sockets.
+// Binds TCP and UNIX sockets.
 
 #include "server/listen/listener.hh"
 
@@ -21,17 +21,17 @@
 namespace holdfast::server {
 namespace {
 
-// A boot storm fits; the kernel caps it at net.core.somaxconn.
+// Large enough for a boot storm; the kernel caps the backlog at net.core.somaxconn.
 constexpr int backlog = 4096;
 
-// Of a name service, or of the file system with a UNIX socket.
+// Limit for the name service, or for a UNIX socket's file system.
 constexpr std::chrono::seconds patience{10};
 
 std::unexpected<std::string> failure(const Endpoint& endpoint, const std::string& why) {
     return std::unexpected(fmt::format("cannot listen on {}: {}", to_string(endpoint), why));
 }
 
-// An address to bind to, as getaddrinfo(3) gives it.
+// Address to bind to, from getaddrinfo(3).
 struct Target {
     sockaddr_storage address{};
     socklen_t size = 0;
@@ -40,7 +40,7 @@ struct Target {
     [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&address); }
 };
 
-// With AI_NUMERICHOST in `flags`, asks no name service: a name is an error then.
+// Resolves the endpoint. With AI_NUMERICHOST in `flags`, asks no name service: a name is then an error.
 std::expected<std::vector<Target>, std::string> resolve(const Endpoint& endpoint, int flags) {
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
@@ -120,7 +120,7 @@ std::expected<std::vector<Fd>, std::string> listen_on_inet(const Endpoint& endpo
             sockets.push_back(std::move(*socket));
             continue;
         }
-        // Of "all addresses", a kernel without IPv6 (or without IPv4) has only a part.
+        // A kernel without IPv6 (or without IPv4) has only a part of "all addresses".
         const int code = socket.error().code;
         const bool absent = code == EAFNOSUPPORT || code == EADDRNOTAVAIL;
         if (!endpoint.host.empty() || !absent) return failure(endpoint, socket.error().message());
@@ -155,7 +155,7 @@ std::expected<Fd, std::string> bind_unix(const Endpoint& endpoint, const sockadd
     }
     Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!socket) return std::unexpected(SysError{errno, "socket"}.message());
-    // The mode is right from the first moment on: clients are known by nothing else.
+    // The umask sets the right mode from the start: a UNIX socket has no other access control.
     const mode_t mask = ::umask(0117);
     const int bound = ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
     const SysError error{errno, "bind"};

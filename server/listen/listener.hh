@@ -1,4 +1,4 @@
-// Sockets that wait for clients.
+// Listening sockets for clients.
 #pragma once
 
 #include <expected>
@@ -12,15 +12,15 @@
 
 namespace holdfast::server {
 
-// Bound, listening, non-blocking sockets for an endpoint: more than one where it is a name with several
-// addresses, or all addresses. Resolves names and looks up paths, so it may block. A UNIX socket is given to
-// `owner` where there is one, with mode 0660; one that a dead server left is replaced. What the service
-// manager has given for an address is taken from `given` and not bound. The error names the endpoint.
+// Returns bound, listening, non-blocking sockets for an endpoint; several for a name with several addresses,
+// or for all addresses. Resolves names and paths, so may block. A UNIX socket has mode 0660 and belongs to
+// `owner`, if set; a socket left by a dead server is replaced. A socket of the service manager for an address
+// is taken from `given` instead of bound. The error names the endpoint.
 [[nodiscard]] std::expected<std::vector<Fd>, std::string> listen_on(const Endpoint& endpoint,
                                                                     const std::optional<Identity>& owner,
                                                                     InheritedSockets& given);
-// The same, with a process of its own for what may block: it is waited for 10 seconds at most. Before there
-// are threads.
+// The same, with a separate process for the calls that may block, and a limit of 10 seconds. Call before
+// there are threads.
 [[nodiscard]] std::expected<std::vector<Fd>, std::string> listen_apart(const Endpoint& endpoint,
                                                                        const std::optional<Identity>& owner,
                                                                        InheritedSockets& given);
