@@ -1,4 +1,5 @@
-// From what names a disk for ever to what names it for as long as nobody plugs it elsewhere.
+// Tries sources from permanent names of a disk to names that are stable only until the disk is plugged in
+// elsewhere.
 
 #include "server/opener/disk_identity.hh"
 
@@ -22,14 +23,14 @@ namespace {
 
 bool is_printable(char c) { return c >= 0x20 && c <= 0x7e; }
 
-// FNV-1a: only so that two texts that are cut at the same place stay two.
+// FNV-1a: distinguishes texts that are cut at the same place.
 std::uint64_t digest(std::string_view text) {
     std::uint64_t value = 0xcbf29ce484222325;
     for (const char c : text) value = (value ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
     return value;
 }
 
-// Makes an is_identity() of it, and of different texts different ones.
+// Converts the text so that it passes is_identity(); different texts stay different.
 std::string made_sound(std::string_view text) {
     std::string sound;
     for (const char c : text) {
@@ -44,7 +45,7 @@ std::string made_sound(std::string_view text) {
     return sound.substr(0, longest_identity - end.size()) + end;
 }
 
-// The attribute without the padding that some devices put around it; empty where there is none.
+// Reads the attribute without the padding that some devices put around it; empty if there is none.
 std::string attribute(const std::string& directory, const char* name) {
     const std::string text = read_text_file(directory + "/" + name, 4096).value_or("");
     const std::string_view whole =
@@ -52,7 +53,7 @@ std::string attribute(const std::string& directory, const char* name) {
     return std::string(trimmed(whole));
 }
 
-// "virtual/block/ram0", "pci0000:00/0000:00:05.0/virtio2/block/vda": where it is plugged in.
+// Returns the disk's position: "virtual/block/ram0", "pci0000:00/0000:00:05.0/virtio2/block/vda".
 std::string place_of(const std::string& directory) {
     std::array<char, 4096> target{};
     const ssize_t length = ::readlink(directory.c_str(), target.data(), target.size());
@@ -68,7 +69,7 @@ std::string whole_disk_identity(const std::string& directory) {
         const char* attribute;
         const char* word;
     };
-    // device/ is the SCSI or NVMe device behind the disk; virtio says its serial number at the disk itself.
+    // device/ is the SCSI or NVMe device behind the disk; virtio has its serial number at the disk itself.
     static constexpr Source sources[] = {
         {"wwid", "wwid"},     {"device/wwid", "wwid"},     {"md/uuid", "md"},
         {"serial", "serial"}, {"device/serial", "serial"},
@@ -86,7 +87,7 @@ std::string whole_disk_identity(const std::string& directory) {
 }
 
 std::string file_identity(int file, const struct statx& status) {
-    // The id of the file system: it stays when the machine boots, and the device number need not.
+    // File system ID: stable across boots, unlike the device number.
     struct statfs system {};
     std::uint64_t id = 0;
     static_assert(sizeof system.f_fsid == sizeof id);
@@ -94,7 +95,7 @@ std::string file_identity(int file, const struct statx& status) {
     const std::string where = id != 0 ? fmt::format("{:016x}", id)
                                       : fmt::format("{}:{}", status.stx_dev_major, status.stx_dev_minor);
     std::string text = fmt::format("file:{}:{}", where, status.stx_ino);
-    // Inodes are used again, and soon.
+    // Inode numbers are soon reused.
     if ((status.stx_mask & STATX_BTIME) != 0)
         text += fmt::format(":{}.{:09}", status.stx_btime.tv_sec, status.stx_btime.tv_nsec);
     return text;
@@ -105,7 +106,7 @@ std::string file_identity(int file, const struct statx& status) {
 std::string block_identity(dev_t device, const std::string& sys) {
     const std::string number = fmt::format("{}:{}", major(device), minor(device));
     const std::string directory = fmt::format("{}/dev/block/{}", sys, number);
-    // "LVM-" and the UUIDs of volume group and logical volume; "CRYPT-...", "mpath-..." and the like.
+    // "LVM-" and the UUIDs of volume group and logical volume; "CRYPT-...", "mpath-..." and similar.
     const std::string mapped = attribute(directory, "dm/uuid");
     if (!mapped.empty()) return made_sound(mapped);
     const std::string mapped_name = attribute(directory, "dm/name");
@@ -114,7 +115,7 @@ std::string block_identity(dev_t device, const std::string& sys) {
     const std::string partition = attribute(directory, "partition");
     if (!partition.empty()) {
         text = whole_disk_identity(directory + "/..");
-        // Where it begins, because a number is given to another partition when the table is written anew.
+        // Includes the start sector, because a new partition table may give the number to another partition.
         if (!text.empty()) text += fmt::format("-part{}@{}", partition, attribute(directory, "start"));
     }
     if (!text.empty()) return made_sound(text);

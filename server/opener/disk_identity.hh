@@ -1,6 +1,6 @@
-// Which disk it is, in a word that stays the same wherever the disk goes and whatever it is called: by it a
-// client sees, when it reconnects, that an export's name leads to another disk by now. A logical volume
-// brings its own UUID along to another server; for everything else it is the best that this machine knows.
+// Stable disk ID, independent of path and host; with it a reconnecting client detects that an export's name
+// now leads to another disk. A logical volume keeps its UUID when it moves to another server; for other disks
+// the ID is the best that this machine knows.
 #pragma once
 
 #include <sys/types.h>
@@ -13,12 +13,12 @@
 
 namespace holdfast::server {
 
-// Of what is open, also with O_PATH. What it gives is an is_identity().
+// Identifies an open file, also with O_PATH. The result passes is_identity().
 [[nodiscard]] Result<std::string> disk_identity(int file);
-// Of what is at the path; it is not opened. ENOENT where there is nothing.
+// Identifies the file at the path without opening it. ENOENT if there is none.
 [[nodiscard]] Result<std::string> disk_identity(const std::string& path);
 
-// Of a block device, by what the kernel says of it below `sys` (/sys).
+// Identifies a block device by its entry below `sys` (/sys).
 [[nodiscard]] std::string block_identity(dev_t device, const std::string& sys);
 
 }  // namespace holdfast::server

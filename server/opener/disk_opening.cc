@@ -1,4 +1,4 @@
-// What is at a path may change while it is looked at: what counts is what was opened.
+// The file at a path may change during the checks: only the facts of the opened descriptor count.
 
 #include "server/opener/disk_opening.hh"
 
@@ -24,7 +24,7 @@ using Opened = std::expected<Fd, VolumeRefusal>;
 
 std::unexpected<VolumeRefusal> failure(const std::string& path, const SysError& error) {
     std::string text = fmt::format("{}: {}", path, error.message());
-    // Not always root: then this user is what has to be looked at.
+    // The effective user is not always root; the message names the user whose rights are missing.
     if (error.code == EACCES) text += fmt::format(" for user {}", ::geteuid());
     return std::unexpected(VolumeRefusal{error.code == ENOENT, std::move(text)});
 }
@@ -54,8 +54,8 @@ Opened open_block_device(const VolumeRequest& request, dev_t device) {
     return open_failure(request, error);
 }
 
-// An OFD lock on the whole file: held by the open file and not by the process, seen by every other server
-// that locks.
+// Takes an OFD lock on the whole file: owned by the open file and not by the process, and respected by every
+// other server that locks.
 bool lock_for_writing(int file) {
     struct flock lock {};
     lock.l_type = F_WRLCK;
@@ -87,7 +87,7 @@ bool is_same(int file, const struct stat& other) {
     return status.st_dev == other.st_dev && status.st_ino == other.st_ino;
 }
 
-// A limit of the device's queue; a partition has those of its disk. 0 where there is none to be read.
+// Reads a limit of the device's queue; a partition has the limits of its disk. 0 if unreadable.
 std::uint64_t queue_limit(dev_t device, const char* name) {
     for (const char* place : {"queue", "../queue"}) {
         const std::string path =
@@ -104,7 +104,7 @@ std::uint32_t preferred_block(std::uint64_t io_size) {
     return static_cast<std::uint32_t>(io_size);
 }
 
-// All but the identity, and whether it is open for writing.
+// Returns all facts except the identity and whether the disk is open for writing.
 DiskFacts facts_of(const struct stat& status) {
     DiskFacts facts;
     facts.block = S_ISBLK(status.st_mode);
@@ -117,9 +117,10 @@ DiskFacts facts_of(const struct stat& status) {
     return facts;
 }
 
-// Behind the page cache of this machine are the acknowledged writes of half a minute, which a crash takes
-// with it. With blocks of 4096 bytes direct requests have at least so many: clients that have attached the
-// disk with 512 could not come back, nor could partition tables and file systems made with 512 be read.
+// Without O_DIRECT, this machine's page cache holds the acknowledged writes of half a minute, which a crash
+// would lose. Direct requests are at least a logical block, so a disk with blocks of 4096 bytes keeps the
+// page cache: clients that attached the disk with 512-byte blocks could not reconnect, and partition tables
+// and file systems made with 512 would be unreadable.
 bool is_direct(const VolumeRequest& request, const struct stat& status) {
     if (request.direct) return *request.direct;
     constexpr std::uint64_t smallest_block = 512;
@@ -168,7 +169,7 @@ std::expected<OpenedDisk, VolumeRefusal> open_disk(const VolumeRequest& wanted) 
     request.direct = direct;
     Opened file = block ? open_block_device(request, status.st_rdev) : open_file(request, status);
     if (!file) return std::unexpected(file.error());
-    // What was opened, and not what stood at the path a moment ago.
+    // Checks the opened file, which may differ from the file that stat() saw.
     if (::fstat(file->get(), &status) != 0) return failure(request.path, SysError{errno, "fstat"});
     if (S_ISBLK(status.st_mode) != block) return wrong_kind(request.path);
     Result<std::string> identity = disk_identity(file->get());
@@ -196,7 +197,7 @@ std::expected<VolumeTraits, VolumeRefusal> look_at_volume(const VolumeRequest& r
         return failure(request.path, error);
     }
     if (!S_ISBLK(status.st_mode) && !S_ISREG(status.st_mode)) return wrong_kind(request.path);
-    // A device only for reading: closing one that was open for writing makes udev probe it.
+    // Opens a device read-only: closing a device that was open for writing makes udev probe it.
     const bool for_writing = S_ISREG(status.st_mode) && request.writable;
     Fd file(::open(request.path.c_str(), (for_writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK));
     if (!file) return failure(request.path, SysError{errno, "open"});

@@ -1,5 +1,5 @@
-// Opens disks and files for volumes, and says why where that cannot be. The one part of the server that names
-// paths to the kernel for a client's sake: it runs in the opener (opener.hh) only.
+// Opens disks and files for volumes, and explains failures. The only part of the server that passes paths to
+// the kernel on behalf of a client: runs in the opener (opener.hh) only.
 #pragma once
 
 #include <optional>
@@ -8,33 +8,33 @@
 
 namespace holdfast::server {
 
-// How a disk is to be opened.
+// How a disk is opened.
 struct VolumeRequest {
     std::string path;
     bool writable = false;
-    std::uint64_t create_size = 0;  // not 0: a file that does not exist is made with this size
-    // Around the page cache, with O_DIRECT. Empty: where it is a block device that is written to, and clients
-    // can go on with requests of 512 bytes.
+    std::uint64_t create_size = 0;  // not 0: a missing file is created with this size
+    // Whether to bypass the page cache with O_DIRECT. Empty: yes for a writable block device that keeps
+    // requests of 512 bytes possible.
     std::optional<bool> direct = false;
-    pid_t server = -1;  // the process whose own descriptors do not count as a holder's
+    pid_t server = -1;  // process whose own descriptors do not count as a holder's
 };
 
-// Makes the file where `create_size` asks for that and there is nothing yet. Not below /dev: a logical volume
-// that is not active is not to be replaced by a file in memory.
+// Creates a missing file if `create_size` is set. Never below /dev: an inactive logical volume must not be
+// replaced by a file in memory.
 [[nodiscard]] std::expected<void, VolumeRefusal> create_missing_file(const VolumeRequest& request);
 
-// Whether open_disk() goes around the page cache. The disk is not opened.
+// Whether open_disk() would bypass the page cache. Does not open the disk.
 [[nodiscard]] std::expected<bool, VolumeRefusal> find_direct(const VolumeRequest& request);
 
-// What is at the path; it is not opened.
+// Identifies the disk at the path without opening it.
 [[nodiscard]] std::expected<DiskKey, VolumeRefusal> find_disk(const VolumeRequest& request);
 
-// Opens it for serving. A writable block device is opened O_EXCL, a writable file is locked, so that nobody
-// else who plays by the rules writes to it. The error is for log and client: what failed and, for a busy
-// volume, who holds it.
+// Opens the disk for serving. A writable block device is opened O_EXCL, a writable file is locked, to exclude
+// every other writer that respects these. The error, for log and client, names the failure and the holder of
+// a busy volume.
 [[nodiscard]] std::expected<OpenedDisk, VolumeRefusal> open_disk(const VolumeRequest& request);
 
-// Looks at its traits without taking it into use, and without changing or creating anything.
+// Reads the volume's traits without claiming, changing or creating anything.
 [[nodiscard]] std::expected<VolumeTraits, VolumeRefusal> look_at_volume(const VolumeRequest& request);
 
 }  // namespace holdfast::server

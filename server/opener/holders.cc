@@ -1,4 +1,4 @@
-// Looks in /proc and /sys, from what is cheap and certain to what is neither.
+// Checks /proc and /sys, cheap and certain sources first.
 
 #include "server/opener/holders.hh"
 
@@ -33,7 +33,7 @@ std::string first_line(const std::string& path) {
     return text.substr(0, text.find('\n'));
 }
 
-// "\040" for a space, as /proc writes names.
+// Decodes octal escapes, such as "\040" for a space, in names from /proc.
 std::string without_octal(std::string_view text) {
     std::string plain;
     for (std::size_t i = 0; i < text.size(); ++i) {
@@ -63,7 +63,7 @@ bool is_swap(dev_t device) {
     return false;
 }
 
-// btrfs shows a device number of its own in mountinfo: there only the name of the source tells.
+// Compares source names: btrfs shows a device number of its own in mountinfo.
 std::string mount_point_by_source(dev_t device) {
     const std::string text = read_text_file("/proc/self/mounts", 16U << 20).value_or("");
     std::string_view rest = text;
@@ -74,7 +74,7 @@ std::string mount_point_by_source(dev_t device) {
     return {};
 }
 
-// What is built on top of the device: device mapper targets, RAID arrays, bcache.
+// Names the device mapper target, RAID array or bcache built on top of the device.
 std::string upper_device(dev_t device) {
     const std::string directory = fmt::format("/sys/dev/block/{}:{}/holders", major(device), minor(device));
     std::string text;
@@ -87,7 +87,7 @@ std::string upper_device(dev_t device) {
     return text;
 }
 
-// One that the kernel's own caches answer: a file of a dead network mount must not hold us up.
+// Compares from the kernel's own caches: a file of a dead network mount must not block this process.
 bool is_same(const std::string& path, const std::function<bool(const struct statx&)>& is_it) {
     struct statx status {};
     return ::statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &status) == 0 &&

@@ -1,4 +1,4 @@
-// One loop that never waits for a disk: it takes requests, forks, and counts.
+// Main loop of the opener, which never waits for a disk: receives requests, forks, and counts processes.
 
 #include "server/opener/opener.hh"
 
@@ -42,7 +42,7 @@ constexpr std::string_view no_such_export = "there is no such export any more";
 std::string file_group(const std::string& path) { return "file " + path; }
 std::string listen_group(const Endpoint& endpoint) { return "listen on " + to_string(endpoint); }
 
-// How long a helper may take. Reading, and looking around, end by themselves before that.
+// Time limit of a helper. The file readers and look_around() end by themselves before that.
 std::chrono::seconds patience_for(OpenerCall call) {
     switch (call) {
         case OpenerCall::reload: return std::chrono::seconds(20);
@@ -77,7 +77,7 @@ void Opener::run() {
         end_tasks();
         if (wait[0].revents != 0 && !take_message()) break;
     }
-    constexpr std::chrono::seconds patience{1};  // fewer than OpenerLink waits for our end
+    constexpr std::chrono::seconds patience{1};  // less than OpenerLink waits for the opener's end
     const pid_t remover = run_apart([this] { remove_pid_file(); });
     if (remover > 0) (void)reap_soon({remover}, patience);
 }
@@ -119,7 +119,7 @@ bool Opener::take_message() {
     if (count == 0 && !reply_to) return false;
     if ((message.msg_flags & MSG_TRUNC) != 0 || files[1]) return true;
     const auto request = unpack_request(std::span(bytes).first(static_cast<std::size_t>(count)));
-    // Where there was no descriptor left for its socket, too: the server goes by what it has sent.
+    // `commit` counts even if no descriptor was left for its socket: the server considers it done once sent.
     const bool counts_unanswered = request && request->call == OpenerCall::commit;
     // An invalid request gets no answer: its sender finds the socket closed.
     const bool answerable = (message.msg_flags & MSG_CTRUNC) == 0 && reply_to;
@@ -132,7 +132,7 @@ void Opener::handle(const OpenerRequest& request, Fd reply_to) {
         case OpenerCall::find:
         case OpenerCall::open:
         case OpenerCall::look:
-            // No process for a name that the server made up.
+            // Starts no process for a name that the server made up.
             if (config_.find(request.name) == nullptr)
                 return send(refusal(OpenerStatus::absent, no_such_export), reply_to.get(), MSG_DONTWAIT);
             if (has_place(request, reply_to)) answer_apart(request, std::move(reply_to), nullptr);
@@ -162,7 +162,7 @@ const Listen* Opener::listener(std::uint32_t number) const {
 std::string Opener::group_of(const OpenerRequest& request) const {
     const bool of_export = request.call == OpenerCall::find || request.call == OpenerCall::open ||
                            request.call == OpenerCall::look;
-    // Elsewhere a name means nothing, and must not lead around the limit.
+    // For other calls the name has no meaning, and must not evade the limit.
     if (of_export && !request.name.empty()) return "export " + request.name;
     const Listen* const listen = request.call == OpenerCall::listen ? listener(request.number) : nullptr;
     if (listen != nullptr) return listen_group(listen->endpoint);
@@ -201,16 +201,16 @@ void Opener::answer_apart(const OpenerRequest& request, Fd reply_to, const Opene
         processes_[child] = {{group_of(request)}, Clock::now()};
         return;
     }
-    // Whether the opener lives, the server sees by its end of this.
+    // The server detects the opener's death by its end of this socket.
     control_.reset();
-    tasks_.clear();  // the sockets of other requests, which end where nobody has them any more
-    // A file system in user space or of the network that does not answer can be waited for for ever, and the
-    // wait be ended by a signal that kills. A disk cannot: such a process keeps its export's place.
+    tasks_.clear();  // closes the sockets of other requests, whose answers end when the last copy is closed
+    // A file system in user space or on the network may never answer; a fatal signal ends that wait. A wait
+    // for a disk cannot be ended: such a process keeps its export's place.
     (void)::alarm(static_cast<unsigned>(config_.handshaketimeout.count()) + 1);
     {
         const OpenerAnswer made = ready != nullptr ? OpenerAnswer() : answer(request);
         send(ready != nullptr ? *ready : made, reply_to.get(), 0);
-    }  // What was opened is closed here before the answer ends: from then on only the server has it.
+    }  // Closes the opened files before the answer ends: from then on only the server has them.
     reply_to.reset();
     ::_exit(0);
 }
@@ -252,7 +252,7 @@ OpenerAnswer Opener::answer(const OpenerRequest& request) const {
 OpenerAnswer Opener::listen(std::uint32_t number) const {
     const Listen* const wanted = listener(number);
     if (wanted == nullptr) return refusal(OpenerStatus::refused, "there is no such listener");
-    InheritedSockets none;  // those are for the start
+    InheritedSockets none;  // inherited sockets are used only at the start
     std::expected<std::vector<Fd>, std::string> sockets = listen_on(wanted->endpoint, identity_, none);
     if (!sockets) return refusal(OpenerStatus::refused, sockets.error());
     if (sockets->size() > most_answer_files) {
@@ -266,7 +266,7 @@ OpenerAnswer Opener::listen(std::uint32_t number) const {
 }
 
 void Opener::begin_task(const OpenerRequest& request, Fd reply_to) {
-    // A server reads its configuration once at a time: it has given up what it asked before.
+    // A server has a single reload in progress: a new reload means that the earlier request was abandoned.
     for (auto next = tasks_.begin(); request.call == OpenerCall::reload && next != tasks_.end();) {
         const auto one = next++;
         if (one->request.call != OpenerCall::reload) continue;
@@ -288,8 +288,7 @@ void Opener::begin_task(const OpenerRequest& request, Fd reply_to) {
                       std::move(reply_to), std::move(*helper), Clock::now() + patience});
 }
 
-// In the helper. What is for the server only is sent to it from here, and the opener gets the paths that
-// hang.
+// Runs in the helper. Sends the answer to the server from here; the opener gets only the hanging paths.
 OpenerAnswer Opener::carry_out(const OpenerRequest& request, const HangingPaths& left_out,
                                int reply_to) const {
     if (request.call == OpenerCall::listen) return listen(request.number);
@@ -310,7 +309,7 @@ OpenerAnswer Opener::carry_out(const OpenerRequest& request, const HangingPaths&
         pack(answer.packed, around.mistakes);
     }
     send(answer, reply_to, 0);
-    (void)::close(reply_to);  // only this process has it: the answer ends here
+    (void)::close(reply_to);  // the last copy of the socket: the answer ends here
     OpenerAnswer for_opener;
     pack(for_opener.packed, hanging);
     return for_opener;
@@ -364,7 +363,7 @@ void Opener::end_task(Task task, OpenerOutcome outcome) {
     }
     keep_places(task.helper, std::move(groups));
     if (!task.reply_to) return;
-    // Answered apart, because it may be long.
+    // Answers from a separate process, because the answer may be long.
     const OpenerAnswer ready = texts     ? take_over(*texts)
                                : outcome ? refusal(OpenerStatus::refused, "it was not read whole")
                                          : refusal(OpenerStatus::refused, outcome.error().text);
@@ -372,7 +371,7 @@ void Opener::end_task(Task task, OpenerOutcome outcome) {
 }
 
 void Opener::keep_places(const Helper& helper, std::set<std::string> groups) {
-    if (helper.pid <= 0) return;  // it has ended
+    if (helper.pid <= 0) return;  // the helper has ended
     Process& kept = processes_.try_emplace(helper.pid, Process{{}, Clock::now()}).first->second;
     kept.groups.merge(groups);
 }
@@ -392,7 +391,7 @@ HangingPaths Opener::hanging_paths() const {
     return paths;
 }
 
-// Kept here for commit(), and handed to the server.
+// Keeps the configuration for commit(), and returns the texts for the server.
 OpenerAnswer Opener::take_over(const ConfigTexts& texts) {
     next_.reset();
     LoadedConfig loaded = make_config(options_, texts);
@@ -428,11 +427,11 @@ void Opener::remove_sockets(const std::set<std::string>& paths, std::chrono::mil
     std::vector<pid_t> removers;
     for (const std::string& path : std::set<std::string>(paths)) {
         if (bound_.erase(path) == 0) continue;
-        // May not be permitted to whoever we are; the next start replaces it.
+        // Removal may not be permitted for this user; the next start replaces the socket.
         const pid_t remover = run_apart([&] { (void)::unlink(path.c_str()); });
         if (remover <= 0) continue;
         removers.push_back(remover);
-        // Nobody binds there while it may still be removed.
+        // Blocks binding of this path while its removal may still be in progress.
         processes_[remover] = {{listen_group({.host = {}, .port = 0, .unix_path = path})}, Clock::now()};
     }
     const std::vector<pid_t> left = reap_soon(removers, patience);
@@ -441,7 +440,7 @@ void Opener::remove_sockets(const std::set<std::string>& paths, std::chrono::mil
     }
 }
 
-// Only the one of our own server: by now the next may have written its own.
+// Removes only the pid file of our own server: by now the next server may have written its own.
 void Opener::remove_pid_file() const {
     if (options_.pid_file.empty()) return;
     const Result<std::string> text = read_text_file(options_.pid_file, 4096);
@@ -463,14 +462,14 @@ Result<void> Opener::start(OpenerLink& link, Context context) {
     ours.reset();
     for (const int signal : {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGPIPE}) ::signal(signal, SIG_IGN);
     (void)::prctl(PR_SET_NAME, "holdfast-opener");
-    // Nobody of the same user may look into it (ptrace(2), /proc/PID/mem).
+    // Denies access to other processes of the same user (ptrace(2), /proc/PID/mem).
     (void)::prctl(PR_SET_DUMPABLE, 0);
     const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
     for (const int standard :
-         {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {  // not holding up who reads them
+         {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {  // their readers must see the end
         if (standard != STDERR_FILENO || !context.keep_stderr) (void)::dup2(null.get(), standard);
     }
-    // The pipe to the command that started the daemon, and whatever else was inherited.
+    // Closes the pipe to the command that started the daemon, and all other inherited descriptors.
     const auto kept = static_cast<unsigned>(control.get());
     if (kept > 3) (void)::close_range(3, kept - 1, 0);
     (void)::close_range(kept + 1, ~0U, 0);

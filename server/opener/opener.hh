@@ -1,12 +1,11 @@
-// The opener: the process that keeps the server's privileges and does with them what the configuration says,
-// and nothing else. The process that speaks to clients has none (confinement.hh). It asks the opener for
-// exports by their names and gets descriptors. What paths those are, and whether they are opened for writing,
-// the opener's own copy of the configuration says, so that whoever has taken the server over gets what it
-// exports already and no more.
+// The opener: the process that keeps the server's privileges and uses them only as the configuration says.
+// The process that serves clients has none (confinement.hh), asks the opener for exports by name and receives
+// descriptors. Their paths, and whether they are opened for writing, come from the opener's own copy of the
+// configuration, so that an attacker who controls the server process gets the exports and no more.
 //
-// Every request that may wait for a disk or a name server is carried out by a process of its own: one that
-// hangs in open(2) holds up nobody. Not threads, since those could not be bounded by ending them, and would
-// not be separate from what they ask for.
+// Every request that may wait for a disk or a name server runs in a process of its own, so that a process
+// hanging in open(2) blocks no other. Not in threads, since threads cannot be ended to bound their number,
+// and would not be isolated from the opener.
 #pragma once
 
 #include <poll.h>
@@ -33,68 +32,68 @@ namespace holdfast::server {
 
 class Opener {
 public:
-    // How many processes may wait at once for one export, or for one file of the configuration, and in all.
-    // The total does not count against an export that has none waiting: others' disks that hang leave each
-    // export a place.
+    // Limits of waiting processes: for a single export or configuration file, and in total. The total does
+    // not apply to an export with none waiting, so hanging disks of others leave each export a place.
     static constexpr std::size_t most = 256;
     static constexpr std::size_t most_for_one = 8;
 
     struct Context {
-        const Options& options;            // where the configuration is read again from
-        Config config;                     // what is in force
-        std::optional<Identity> identity;  // whom UNIX sockets are given to
-        std::set<std::string> bound;       // the UNIX sockets that are there because of the server
-        bool keep_stderr = false;          // so that what a sanitizer says is seen
+        const Options& options;            // source of the configuration for a reload
+        Config config;                     // the configuration in force
+        std::optional<Identity> identity;  // owner of UNIX sockets
+        std::set<std::string> bound;       // UNIX sockets that the server has created
+        bool keep_stderr = false;          // keeps stderr open for sanitizer output
     };
-    // Forks it, with signals ignored that a terminal or service manager sends to all of a service, and
-    // connects the server's end to it. Before there are threads.
+    // Forks the opener, which ignores signals that a terminal or service manager sends to the whole service,
+    // and connects the server's end to it. Call before there are threads.
     [[nodiscard]] static Result<void> start(OpenerLink& link, Context context);
 
-    // `control` is a SOCK_SEQPACKET socket on which `server` asks.
+    // `control` is a SOCK_SEQPACKET socket, on which `server` sends its requests.
     Opener(Fd control, Context context, pid_t server);
 
-    // Until the server closes its end. Then the pid file that it left is removed.
+    // Serves until the server closes its end; then removes the server's pid file.
     void run();
 
 private:
     using Clock = std::chrono::steady_clock;
-    // A request that a helper carries out, and whose outcome the opener has to know.
+    // A request that a helper carries out, and whose outcome the opener needs.
     struct Task {
         OpenerRequest request;
         std::string group;
-        std::string unix_path;  // where a socket is bound
-        Fd reply_to;            // none: the helper answers by itself
+        std::string unix_path;  // path of the socket to bind, if any
+        Fd reply_to;            // empty: the helper answers by itself
         Helper helper;
         Clock::time_point deadline;
     };
-    // A process that has its answer, or gives it by itself, and has not ended yet.
+    // A process that has its answer, or sends the answer by itself, and has not ended yet.
     struct Process {
-        std::set<std::string> groups;  // in which it keeps a place
+        std::set<std::string> groups;  // groups in which the process keeps a place
         Clock::time_point since;
     };
 
-    // False at the end.
+    // Returns false at the end.
     [[nodiscard]] bool take_message();
     void handle(const OpenerRequest& request, Fd reply_to);
-    // Has a helper carry it out.
+    // Starts a helper for the request.
     void begin_task(const OpenerRequest& request, Fd reply_to);
     [[nodiscard]] OpenerAnswer carry_out(const OpenerRequest& request, const HangingPaths& left_out,
                                          int reply_to) const;
-    // Ends tasks that have come to their end, of the helper or of the time.
+    // Ends tasks whose helper has answered or whose time has passed.
     void end_tasks();
     void end_task(Task task, OpenerOutcome outcome);
-    // Keeps the places of a helper that hangs, until its end.
+    // Keeps the places of a helper that hangs, until the helper ends.
     void keep_places(const Helper& helper, std::set<std::string> groups);
-    // Files at which a process hangs: they are not tried again for a while, or until one of many has ended.
+    // Files at which a process hangs: not tried again for a while; if `most_for_one` processes hang, not
+    // until a process has ended.
     [[nodiscard]] HangingPaths hanging_paths() const;
     [[nodiscard]] int milliseconds_to_wait() const;
-    // In a process of its own. It ends by itself when nobody waits any more, as
-    // far as the kernel lets it.
+    // Answers from a process of its own. That process ends by itself when the answer is no longer awaited, as
+    // far as the kernel permits.
     void answer_apart(const OpenerRequest& request, Fd reply_to, const OpenerAnswer* ready);
-    // The requests that may hold each other up: those for an export or address, and otherwise those of a
-    // kind.
+    // Group of requests that may hold each other up: requests for the same export or address; otherwise
+    // requests of the same kind.
     [[nodiscard]] std::string group_of(const OpenerRequest& request) const;
-    // Whether there is a place for one more. Where not, answers so.
+    // Whether there is a place for another request. If not, sends `busy`.
     [[nodiscard]] bool has_place(const OpenerRequest& request, const Fd& reply_to) const;
     [[nodiscard]] OpenerAnswer answer(const OpenerRequest& request) const;
     [[nodiscard]] OpenerAnswer listen(std::uint32_t number) const;
@@ -102,7 +101,7 @@ private:
     [[nodiscard]] VolumeRequest request_for(const ExportConfig& config, const std::string& host) const;
     [[nodiscard]] OpenerAnswer take_over(const ConfigTexts& texts);
     void commit();
-    // In processes of their own, of which none is waited for beyond `patience`.
+    // Removes sockets in separate processes; waits for them for at most `patience` in all.
     void remove_sockets(const std::set<std::string>& paths, std::chrono::milliseconds patience);
     [[nodiscard]] pid_t run_apart(const std::function<void()>& work);
     void reap();
@@ -114,7 +113,7 @@ private:
     std::optional<Config> next_;  // read, and not in force yet
     std::optional<Identity> identity_;
     pid_t server_;
-    std::set<std::string> bound_;  // the UNIX sockets that are to be removed in the end
+    std::set<std::string> bound_;  // UNIX sockets to remove in the end
     std::list<Task> tasks_;
     std::map<pid_t, Process> processes_;
 };

@@ -1,4 +1,4 @@
-// Asks, waits, and believes nothing that does not fit.
+// Sends requests, waits for answers, and rejects every answer of the wrong form.
 
 #include "server/opener/opener_link.hh"
 
@@ -29,7 +29,7 @@ std::unexpected<VolumeRefusal> no_answer() {
     return failure("the process that opens the disks gave no answer");
 }
 
-// Until there is something to read, or room to write; false at the deadline.
+// Waits for input, or for room to write; returns false at the deadline.
 bool wait_for(int socket, short event, Clock::time_point deadline) {
     for (;;) {
         const auto now = Clock::now();
@@ -62,7 +62,7 @@ bool send_request(int control, const OpenerRequest& request, int reply_to, Clock
     for (;;) {
         if (::sendmsg(control, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0) return true;
         if (errno == EINTR) continue;
-        // An opener that takes nothing is not waited for beyond the deadline.
+        // Waits at most until the deadline for an opener that takes nothing.
         if (errno != EAGAIN || !wait_for(control, POLLOUT, deadline)) return false;
     }
 }
@@ -109,7 +109,8 @@ std::expected<OpenerLink::Answer, VolumeRefusal> OpenerLink::ask(const OpenerReq
         std::expected<Answer, VolumeRefusal> answer = ask_once(request, deadline, busy);
         const bool is_busy = !busy.empty();
         if (is_busy) known_busy = std::move(busy);
-        // Whoever waited for a place until the deadline learns for what, also if the last answer was late.
+        // A caller that waited for a place until the deadline gets the reason for that, even if the last
+        // answer was late.
         const bool late = Clock::now() >= deadline;
         if (late && !answer && !known_busy.empty()) return failure(std::move(known_busy));
         if (!is_busy) return answer;
@@ -154,7 +155,7 @@ std::expected<VolumeTraits, VolumeRefusal> OpenerLink::look(const DiskWanted& wa
     return *traits;
 }
 
-// At once, or not at all.
+// Sends at once, or fails.
 std::expected<OpenerQuestion, std::string> OpenerLink::ask_reload() {
     return begin({OpenerCall::reload, 0, {}, {}}, Deadline::min());
 }

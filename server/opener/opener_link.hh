@@ -1,5 +1,5 @@
-// The server's end of the line to its opener (opener.hh). May be used from any thread at once: every request
-// brings the socket on which it is answered.
+// The server's end of the connection to its opener (opener.hh). Thread-safe: every request carries the socket
+// for its answer.
 #pragma once
 
 #include <expected>
@@ -23,32 +23,32 @@ public:
         control_ = std::move(control);
         opener_ = opener;
     }
-    // Whether it was connected.
+    // Whether connect() was called.
     explicit operator bool() const noexcept { return static_cast<bool>(control_); }
     OpenerLink(const OpenerLink&) = delete;
     OpenerLink& operator=(const OpenerLink&) = delete;
-    // Ends the opener, and waits until it has cleaned up, for two seconds at most.
+    // Ends the opener, and waits at most two seconds for its cleanup.
     ~OpenerLink() override;
 
-    // Becomes readable when the opener is gone, and never before.
+    // Becomes readable when the opener has ended, and never before.
     [[nodiscard]] int fd() const noexcept { return control_.get(); }
 
-    // These wait for a disk, until the deadline at most.
+    // Requests that wait for a disk, at most until the deadline.
     [[nodiscard]] std::expected<DiskKey, VolumeRefusal> find(const DiskWanted& wanted) override;
     [[nodiscard]] std::expected<OpenedDisk, VolumeRefusal> open(const DiskWanted& wanted) override;
     [[nodiscard]] std::expected<VolumeTraits, VolumeRefusal> look(const DiskWanted& wanted);
-    // These do not wait. The error: the opener takes no requests.
-    // The configuration's files as they are now. What they say is in force, for the opener, after commit().
+    // Requests that do not wait. The error: the opener takes no requests.
+    // Asks for the present configuration files. The opener applies them only after commit().
     [[nodiscard]] std::expected<OpenerQuestion, std::string> ask_reload();
-    // Listening sockets for listener `number` of the configuration that was read last.
+    // Asks for listening sockets for listener `number` of the configuration that was read last.
     [[nodiscard]] std::expected<OpenerQuestion, std::string> ask_listen(std::size_t number);
     [[nodiscard]] std::expected<OpenerQuestion, std::string> ask_commit();
     // See server::look_around().
     [[nodiscard]] std::expected<OpenerQuestion, std::string> ask_look_around();
-    // The authfiles of all exports, see read_access_files().
+    // Asks for the authfiles of all exports, see read_access_files().
     [[nodiscard]] std::expected<OpenerQuestion, std::string> ask_authfiles();
-    // Removes the UNIX sockets of the listeners: nobody is accepted on them any more. With `all` also the
-    // others. Not answered.
+    // Removes the listeners' UNIX sockets, after which no connection is accepted on them; with `all`, removes
+    // also the others. Has no answer.
     void unlisten(bool all);
 
 private:
@@ -56,12 +56,12 @@ private:
     using Deadline = std::chrono::steady_clock::time_point;
 
     [[nodiscard]] std::expected<Answer, VolumeRefusal> ask(const OpenerRequest& request, Deadline deadline);
-    // `busy` is set, to the reason, where the request has to be repeated.
+    // Sets `busy` to the reason if the request has to be repeated.
     [[nodiscard]] std::expected<Answer, VolumeRefusal> ask_once(const OpenerRequest& request,
                                                                 Deadline deadline, std::string& busy);
     [[nodiscard]] std::expected<Answer, VolumeRefusal> ask(OpenerCall call, const DiskWanted& wanted);
 
-    // Sends the request, waiting for room until the deadline.
+    // Sends the request; waits for room until the deadline.
     [[nodiscard]] std::expected<OpenerQuestion, std::string> begin(const OpenerRequest& request,
                                                                    Deadline deadline);
 
@@ -69,11 +69,11 @@ private:
     pid_t opener_ = -1;
 };
 
-// What answers to the questions above mean; the error says why there is none that does.
+// Decode the answers to the requests above; the error says why there is no valid answer.
 [[nodiscard]] std::expected<ConfigTexts, std::string> texts_of(const OpenerOutcome& answer);
 [[nodiscard]] std::expected<std::vector<Fd>, std::string> sockets_of(OpenerOutcome answer);
 [[nodiscard]] std::expected<void, std::string> done_of(const OpenerOutcome& answer);
-// Empty where there is no answer.
+// Returns an empty list if there is no answer.
 [[nodiscard]] std::vector<Remark> remarks_of(const OpenerOutcome& answer);
 
 }  // namespace holdfast::server

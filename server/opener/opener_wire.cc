@@ -1,4 +1,4 @@
-// Every length is compared with what is there before anything is made of it.
+// Compares every length with the bytes present before use.
 
 #include "server/opener/opener_wire.hh"
 
@@ -12,7 +12,7 @@
 namespace holdfast::server {
 namespace {
 
-// call, three zeroes, number, two lengths; then name and host.
+// Layout: call, three zeroes, number, two lengths; then name and host.
 constexpr std::size_t head_size = 12;
 constexpr std::size_t longest_name = nbd::longest_string;
 constexpr std::size_t longest_host = 64;
