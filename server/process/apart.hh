@@ -1,4 +1,5 @@
-// Looks at many paths, some of which may be on file systems that do not answer: the others are not held up.
+// Runs tasks on many paths, some of which may be on file systems that do not answer, without delaying the
+// others.
 #pragma once
 
 #include <algorithm>
@@ -17,18 +18,18 @@ namespace holdfast::server {
 template <class T>
 struct ApartResult {
     bool begun = false;
-    std::optional<T> value;  // none: the task did not end in time
+    std::optional<T> value;  // empty: the task did not end in time
 };
 
-// The results of the tasks, each carried out once in a thread of this call's own. One thread does them all,
-// unless a task is slow: then more and more threads take the rest. Blocks for `patience` at most. A thread
-// that hangs is left behind, with its task.
+// Returns the results of the tasks, each run once in a thread of this call. A single thread runs all tasks
+// unless a task is slow; then additional threads take the rest. Blocks for at most `patience`. Leaves a
+// thread that hangs behind, with its task.
 template <class T>
 std::vector<ApartResult<T>> do_apart(std::vector<std::function<T()>> tasks,
                                      std::chrono::milliseconds patience) {
     struct State {
         std::vector<std::function<T()>> tasks;
-        std::mutex mutex;  // of what follows
+        std::mutex mutex;  // protects the members below
         std::condition_variable changed;
         std::vector<ApartResult<T>> results;
         std::size_t next = 0;
@@ -72,7 +73,7 @@ std::vector<ApartResult<T>> do_apart(std::vector<std::function<T()>> tasks,
         state->changed.wait_until(lock, std::min(deadline, std::chrono::steady_clock::now() + slow),
                                   finished);
     }
-    return state->results;  // a copy: what was left behind may still write to it
+    return state->results;  // a copy: a thread left behind may still write to the original
 }
 
 }  // namespace holdfast::server

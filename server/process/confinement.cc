@@ -1,4 +1,5 @@
-// libcap-ng for the capabilities, libseccomp for the system calls. The lists are here, to be read at once.
+// Uses libcap-ng for the capabilities, libseccomp for the system calls. All lists are here, to be reviewed
+// together.
 
 #include "server/process/confinement.hh"
 
@@ -32,9 +33,9 @@
 namespace holdfast::server {
 namespace {
 
-// What serving needs, with any arguments. None of them names a file.
+// Calls needed for serving, allowed with any arguments. None of them names a file.
 constexpr const char* allowed[] = {
-    // the clients, and what is exported
+    // clients and exports
     "accept",
     "accept4",
     "getpeername",
@@ -100,7 +101,7 @@ constexpr const char* allowed[] = {
     "sched_yield",
     "exit",
     "exit_group",
-    // signals, clocks and who we are
+    // signals, clocks and process identity
     "rt_sigaction",
     "rt_sigprocmask",
     "rt_sigreturn",
@@ -129,16 +130,16 @@ constexpr const char* allowed[] = {
     "getcpu",
 };
 
-// The only requests of ioctl: sizes and discards of a device that is open, how much a socket holds.
+// The only permitted ioctl requests: size and discard of an open device, fill level of a socket.
 constexpr unsigned long allowed_ioctls[] = {BLKGETSIZE64, BLKGETSIZE, BLKSSZGET, BLKPBSZGET, BLKROGET,
                                             BLKDISCARD,   BLKZEROOUT, FIONREAD,  SIOCOUTQ,   FIONBIO};
 
-// The only commands of fcntl. Others have the kernel send signals to any process of the same user, such as
-// the opener (F_SETOWN, and O_ASYNC by F_SETFL), or keep files from others (F_SETLEASE).
+// The only permitted fcntl commands. Others make the kernel send signals to any process of the same user,
+// such as the opener (F_SETOWN, and O_ASYNC by F_SETFL), or block files for others (F_SETLEASE).
 constexpr int allowed_fcntls[] = {F_GETFD, F_GETFL, F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_GETPIPE_SZ};
 
-// The only options that are set. Others make a connection out of one that has ended (TCP_FASTOPEN_CONNECT,
-// TCP_REPAIR), have groups joined, or give the kernel a program (SO_ATTACH_FILTER).
+// The only socket options that may be set. Others reconnect an ended connection (TCP_FASTOPEN_CONNECT,
+// TCP_REPAIR), join groups, or load a program into the kernel (SO_ATTACH_FILTER).
 struct SocketOption {
     int level;
     int name;
@@ -150,15 +151,14 @@ constexpr SocketOption allowed_options[] = {
     {IPPROTO_TCP, TCP_USER_TIMEOUT},
 };
 
-// Refused without a word: what libraries try by themselves, and get along without. (malloc looks how many
-// processors there are. Through io_uring, calls would pass by the filter.)
+// Refused without a log line: calls that libraries try and can do without. (malloc counts the processors.
+// io_uring would bypass the filter.)
 constexpr const char* refused[] = {"open",       "openat",   "openat2",    "access",        "faccessat",
                                    "faccessat2", "readlink", "readlinkat", "stat",          "lstat",
                                    "getdents64", "getcwd",   "prlimit64",  "io_uring_setup"};
 
-// Nothing in the server does these, also not by a library's doing, and each of them is a step out of the
-// confinement: there is no harmless reason for going on. Debuggers and sanitizers do some of them; they are
-// for other builds.
+// No code in the server or its libraries makes these calls, and each is a step out of the confinement: there
+// is no harmless reason to go on. Debuggers and sanitizers make some of them, in other builds.
 constexpr const char* deadly[] = {
     "execve",
     "execveat",
@@ -223,12 +223,12 @@ constexpr const char* deadly[] = {
 
 using Filter = std::unique_ptr<void, decltype(&::seccomp_release)>;
 
-// Collects the first failure, so that a list of rules can be read as one.
+// Keeps the first failure, so that a list of rules reads without checks between them.
 class Rules {
 public:
     explicit Rules(scmp_filter_ctx filter) : filter_(filter) {}
 
-    // A call that this architecture does not have is passed over.
+    // Skips a call that this architecture does not have.
     template <class... Comparisons>
     void add(std::uint32_t action, const char* call, Comparisons... comparisons) {
         const int number = ::seccomp_syscall_resolve_name(call);
@@ -251,7 +251,7 @@ scmp_arg_cmp has(unsigned argument, std::uint64_t mask, std::uint64_t value) {
     return {argument, SCMP_CMP_MASKED_EQ, mask, value};
 }
 
-// What is allowed with some arguments only.
+// Adds the calls that are allowed only with certain arguments.
 void add_conditional(Rules& rules) {
     for (const unsigned long request : allowed_ioctls) rules.add(SCMP_ACT_ALLOW, "ioctl", is(1, request));
     for (const int command : allowed_fcntls)
@@ -259,26 +259,26 @@ void add_conditional(Rules& rules) {
     for (const SocketOption& one : allowed_options)
         rules.add(SCMP_ACT_ALLOW, "setsockopt", is(1, static_cast<std::uint64_t>(one.level)),
                   is(2, static_cast<std::uint64_t>(one.name)));
-    // What of a file is in the page cache. libseccomp does not have its name everywhere; its number is the
-    // same on every architecture.
+    // cachestat(2): which pages of a file are in the page cache. Not every libseccomp has the name; the
+    // number is the same on every architecture.
     rules.add(SCMP_ACT_ALLOW, 451);
-    // Nobody is connected to. MSG_FASTOPEN, with the address AF_UNSPEC and then with another, would make a
-    // connection to any host out of one that was accepted. (The address of a sendmsg cannot be seen from
-    // here; without that flag TCP does not look at it.)
+    // No connection may be opened. MSG_FASTOPEN, with the address AF_UNSPEC and then with another, would turn
+    // an accepted connection into a connection to any host. (The filter cannot see the address of a sendmsg;
+    // without that flag TCP ignores the address.)
     rules.add(SCMP_ACT_ALLOW, "sendto", has(3, MSG_FASTOPEN, 0), is(4, 0));
     rules.add(SCMP_ACT_ALLOW, "sendmsg", has(2, MSG_FASTOPEN, 0));
-    // No code is ever made, or made writable.
+    // No memory becomes executable.
     rules.add(SCMP_ACT_ALLOW, "mmap", has(2, PROT_EXEC, 0));
     rules.add(SCMP_ACT_ALLOW, "mprotect", has(2, PROT_EXEC, 0));
-    // Threads, no processes. Of clone3 a filter cannot see the flags; the C library then takes clone.
+    // Threads, no processes. A filter cannot see the flags of clone3; on ENOSYS the C library uses clone.
     rules.add(SCMP_ACT_ALLOW, "clone", has(0, CLONE_THREAD, CLONE_THREAD));
     rules.add(SCMP_ACT_ERRNO(ENOSYS), "clone3");
-    // One's own death by abort(3).
+    // abort(3) of this process.
     rules.add(SCMP_ACT_ALLOW, "tgkill", is(0, static_cast<std::uint64_t>(::getpid())));
     // For the opener's answers.
     rules.add(SCMP_ACT_ALLOW, "socketpair", is(0, AF_UNIX));
-    // fstat(3) and statx(2) of a descriptor. (The path beside the flag cannot be seen from here; to know that
-    // a file is there is not to have it.)
+    // fstat(3) and statx(2) of a descriptor. (The filter cannot see the path beside the flag; this reveals
+    // only that a file exists.)
     rules.add(SCMP_ACT_ALLOW, "newfstatat", has(3, AT_EMPTY_PATH, AT_EMPTY_PATH));
     rules.add(SCMP_ACT_ALLOW, "statx", has(2, AT_EMPTY_PATH, AT_EMPTY_PATH));
     rules.add(SCMP_ACT_ERRNO(EACCES), "newfstatat", has(3, AT_EMPTY_PATH, 0));
@@ -289,17 +289,16 @@ void add_conditional(Rules& rules) {
     rules.add(SCMP_ACT_ERRNO(EINVAL), "prctl", is(0, set_vma));
 }
 
-// A handler has nothing but what is global: which calls were told of, and where they are told.
+// Globals for the signal handler: calls already reported, and the descriptor for reports.
 std::array<std::atomic<bool>, 1024> told;
 int tell_to = -1;
 
-// In the place of a call that is on no list: says which, once each, and has it fail. It may stand anywhere,
-// also in malloc or in the log, so that it only writes to a pipe.
+// SIGSYS handler for unlisted calls: reports each call number once and makes the call fail. May interrupt any
+// code, also malloc or the log, so the handler only writes to a pipe.
 void on_refused_call(int, siginfo_t* info, void* context) {
     const int error = errno;
     const int number = info->si_syscall;
-    // A tracer that has a call left out (strace --inject) makes it this one, and has put a result in its
-    // place.
+    // A tracer that suppresses a call (strace --inject) sets its number to -1, and has already set a result.
     if (number == -1) return;
     if (!told[static_cast<std::size_t>(number) % told.size()].exchange(true)) [[maybe_unused]]
         const ssize_t written = ::write(tell_to, &number, sizeof number);
@@ -311,18 +310,18 @@ void on_refused_call(int, siginfo_t* info, void* context) {
     machine->uc_mcontext.regs[0] = static_cast<unsigned long>(-EPERM);
 #else
     (void)machine;
-    ::_exit(1);  // how a result is given is not known here
+    ::_exit(1);  // setting a result is unsupported on this architecture
 #endif
 }
 
 }  // namespace
 
 Result<void> close_way_to_privileges() {
-    // With it a filter may be set without privileges, too.
+    // no_new_privs also permits an unprivileged process to set a filter.
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return sys_error("prctl(PR_SET_NO_NEW_PRIVS)");
     for (int capability = 0; ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0; ++capability) continue;
-    // EINVAL: that was the last. EPERM: this process may not, and its set stays as it was made for it; it
-    // leads nowhere.
+    // EINVAL: past the last capability. EPERM: the process lacks the right, and its bounding set stays as
+    // inherited, which is harmless.
     if (errno != EINVAL && errno != EPERM) return sys_error("prctl(PR_CAPBSET_DROP)");
     return {};
 }
@@ -342,7 +341,7 @@ std::expected<Fd, std::string> confine_system_calls() {
     if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
         return std::unexpected(SysError{errno, "pipe2"}.message());
     Fd told_of(ends[0]);
-    tell_to = ends[1];  // for as long as the process lives
+    tell_to = ends[1];  // for the lifetime of the process
     struct sigaction action {};
     action.sa_sigaction = on_refused_call;
     action.sa_flags = SA_SIGINFO;

@@ -1,5 +1,5 @@
-// Takes from the process that speaks to clients everything that it does not need: capabilities, the way to
-// new privileges, and all system calls but those of serving what is open already.
+// Removes everything unneeded from the process that serves clients: capabilities, ways to gain privileges,
+// and all system calls except those for serving open files.
 #pragma once
 
 #include <expected>
@@ -10,21 +10,21 @@
 
 namespace holdfast::server {
 
-// Nothing that is executed gives any privilege, from here on. While the process may still do that (as root),
-// so before it becomes another user.
+// Sets no_new_privs and empties the bounding set, so that no executed program gains privileges. Call as root,
+// before switching to another user.
 [[nodiscard]] Result<void> close_way_to_privileges();
 
-// No capability is left. Before there are threads.
+// Drops all capabilities. Call before there are threads.
 [[nodiscard]] Result<void> drop_capabilities();
 
-// From here on, in this thread and all that it starts, only the calls of confinement.cc's lists are carried
-// out. What is clearly an attack ends the process. Everything else that is not on the lists fails with EPERM,
-// and its number can be read (an int) from the descriptor that is returned, once for each call: what was
-// forgotten there shows itself, and costs no disk. The error says why the kernel would not have it. In a
-// build with sanitizers, which need more, nothing happens, and there is no descriptor.
+// Limits this thread and all threads that it starts to the system calls on confinement.cc's lists. A call
+// that is clearly an attack ends the process. Every other unlisted call fails with EPERM, and its number (an
+// int) can be read once from the returned descriptor: a call missing from the lists is noticed, but does not
+// stop the service. The error says why the kernel rejected the filter. In a build with sanitizers, which need
+// more calls, does nothing and returns no descriptor.
 [[nodiscard]] std::expected<Fd, std::string> confine_system_calls();
 
-// "openat", for the log.
+// Returns a call's name, such as "openat", for the log.
 [[nodiscard]] std::string name_of_call(int number);
 
 }  // namespace holdfast::server

@@ -1,4 +1,4 @@
-// fork, setsid, and a pipe on which the parent waits for the word that all is well.
+// fork, setsid, and a pipe on which the parent waits for the child's success.
 
 #include "server/process/daemon.hh"
 
@@ -14,9 +14,9 @@
 namespace holdfast::server {
 namespace {
 
-// The parent's life after the fork.
+// Body of the parent after the fork.
 [[noreturn]] void wait_for_child(pid_t child, const Fd& from_child) {
-    // The log's, too: it ends with the child (log::finish()).
+    // Closes also the log's descriptors: the log ends with the child (log::finish()).
     const auto kept = static_cast<unsigned>(from_child.get());
     if (kept > 3) (void)::close_range(3, kept - 1, 0);
     (void)::close_range(kept + 1, ~0U, 0);

@@ -1,5 +1,5 @@
-// The classic daemon, for systems whose init does not supervise: detached from the terminal, its process id
-// in a file, and the command that started it returns only when clients can connect (or with the failure).
+// Classic daemon for systems whose init does not supervise: detaches from the terminal, writes a pid file;
+// the starting command returns only when clients can connect (or with the failure).
 #pragma once
 
 #include <expected>
@@ -12,10 +12,10 @@ namespace holdfast::server {
 
 class Daemon {
 public:
-    // Forks. The parent waits for ready() and exits with 0, or with the child's exit code; it does not return
-    // from here. Returns in the child. Before there are threads.
+    // Forks. Returns in the child only; the parent waits for ready() and exits with 0, or with the child's
+    // exit code. Call before there are threads.
     [[nodiscard]] Result<void> detach();
-    // Lets the parent go, and gives up the terminal. Does nothing when not detached.
+    // Lets the parent exit, and releases the terminal. Does nothing when not detached.
     [[nodiscard]] Result<void> ready();
     [[nodiscard]] bool detached() const { return static_cast<bool>(to_parent_); }
 
@@ -23,8 +23,8 @@ private:
     Fd to_parent_;
 };
 
-// A file with our process id, for the opener to remove. Replaces what an earlier server left. Appears whole
-// or not at all. Its file system is waited for 5 seconds at most. Before there are threads.
+// Writes the process ID to a file, which the opener removes. Replaces the file of an earlier server,
+// atomically. Waits at most 5 seconds for the file system. Call before there are threads.
 [[nodiscard]] std::expected<void, std::string> write_pid_file(const std::string& path);
 
 }  // namespace holdfast::server

@@ -1,4 +1,4 @@
-// fork, and a socket for the answer, which ends where the child closes it.
+// fork, and a socket for the answer, which ends when the child closes its end.
 
 #include "server/process/helper_process.hh"
 
@@ -21,7 +21,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A child that hangs may live for long: sockets on which this program listens must end without it.
+// Closes all other descriptors: a child that hangs may live for long, and must not keep this program's
+// listening sockets open.
 void close_others(int one, int other) {
     unsigned first = 3;
     for (const int kept : {std::min(one, other), std::max(one, other)}) {
@@ -66,7 +67,7 @@ void send(const OpenerAnswer& answer, int socket, int flags) {
         }
         const ssize_t sent = ::sendmsg(socket, &message, MSG_NOSIGNAL | flags);
         if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0) return;  // nobody waits for it any more
+        if (sent < 0) return;  // the answer is no longer awaited
         rest = rest.subspan(static_cast<std::size_t>(sent));
     }
 }
@@ -81,8 +82,8 @@ Result<Helper> start_helper(const HelperTask& task, std::chrono::seconds patienc
     if (child > 0) return Helper{child, OpenerQuestion(std::move(ours))};
     close_others(theirs.get(), kept);
     (void)::alarm(static_cast<unsigned>(patience.count()) + 1);
-    send(task(), theirs.get(), 0);  // with it, everything that was opened for the answer is closed
-    // By hand: a thread that hangs keeps what is open.
+    send(task(), theirs.get(), 0);  // destroys the answer, which closes all files opened for it
+    // Explicit, since a thread that hangs keeps the process's descriptors open.
     theirs.reset();
     ::_exit(0);
 }

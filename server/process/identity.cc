@@ -1,4 +1,4 @@
-// Groups before user, and a check that root is gone.
+// Changes the groups before the user, and verifies that root is gone.
 
 #include "server/process/identity.hh"
 
@@ -95,7 +95,7 @@ Found find_identity(const std::string& user, const std::string& group) {
 }
 
 Result<void> become(const Identity& identity) {
-    // Groups first: without root they cannot be changed any more.
+    // Groups first: they cannot be changed after root is given up.
     if (!identity.user.empty() && ::geteuid() == 0 &&
         ::setgroups(identity.groups.size(), identity.groups.data()) != 0) {
         return sys_error("setgroups");

@@ -1,4 +1,4 @@
-// The user and group that the process that speaks to clients runs as.
+// User and group of the process that serves clients.
 #pragma once
 
 #include <sys/types.h>
@@ -15,24 +15,25 @@ namespace holdfast::server {
 struct Identity {
     uid_t uid = 0;
     gid_t gid = 0;
-    std::string user;           // empty: the user stays, and so do the supplementary groups
-    std::vector<gid_t> groups;  // of the user; valid only if there is one
+    std::string user;           // empty: user and supplementary groups stay unchanged
+    std::vector<gid_t> groups;  // the user's groups; valid only if there is a user
 };
 
-// Whom root becomes where the configuration names nobody.
+// User to switch to from root if none is configured.
 inline constexpr const char* default_user = "holdfast-server";
 
 struct IdentityFault {
-    bool of_group = false;  // otherwise of the user
+    bool of_group = false;  // true: fault of the group; false: of the user
     std::string text;
 };
 
-// Looks the names up. A user without a group brings its own. None where both are empty, and root finds no
-// default_user. The name service is waited for 10 seconds at most. Before there are threads.
+// Looks up the names. A user without a group brings the user's own group. Empty if both names are empty and
+// the process is not root or there is no default_user. Waits at most 10 seconds for the name service. Call
+// before there are threads.
 [[nodiscard]] std::expected<std::optional<Identity>, IdentityFault> find_identity(const std::string& user,
                                                                                   const std::string& group);
 
-// Becomes it for good, and makes sure that there is no way back. Before there are threads.
+// Switches to the identity for good, and verifies that there is no way back. Call before there are threads.
 [[nodiscard]] Result<void> become(const Identity& identity);
 
 }  // namespace holdfast::server

@@ -1,4 +1,4 @@
-// Every length is compared with the bytes that are left before a value is made of them.
+// Compares every length with the remaining bytes before it extracts a value.
 
 #include "server/process/packing.hh"
 

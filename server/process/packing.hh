@@ -1,5 +1,5 @@
-// Values of an answer from another process of this program, behind each other in bytes. Pure. Both processes
-// run the same program on the same machine, so integers are the machine's own; no length is trusted.
+// Serializes the values of an answer from another process of this program. Pure. Both processes run the same
+// program on the same machine, so integers are in native format; no length is trusted.
 #pragma once
 
 #include <concepts>
@@ -13,13 +13,13 @@
 namespace holdfast::server {
 
 enum class OpenerStatus : std::uint8_t {
-    done,     // what was asked for follows
-    refused,  // a text follows that says why
+    done,     // the requested values follow
+    refused,  // the reason follows, as text
     absent,   // the same; there is nothing at the path
-    busy,     // as many requests as may be are waiting: ask again. A text follows that says for what
+    busy,     // too many requests are waiting: ask again. The text that follows says for which resource
 };
 
-// Puts values behind each other.
+// Appends values.
 class Packer {
 public:
     explicit Packer(OpenerStatus status) { number(static_cast<std::uint8_t>(status)); }
@@ -36,7 +36,8 @@ private:
     std::vector<std::uint8_t> bytes_;
 };
 
-// Takes them out again. After the first that is not there, all are zero or empty and complete() is false.
+// Extracts the values. After the first missing value, all further values are zero or empty, and complete() is
+// false.
 class Unpacker {
 public:
     explicit Unpacker(std::span<const std::uint8_t> bytes) : rest_(bytes) {}
@@ -48,7 +49,7 @@ public:
     }
     [[nodiscard]] bool flag() { return number<std::uint8_t>() != 0; }
     [[nodiscard]] std::string text();
-    // Everything that was asked for was there, and nothing is left.
+    // Whether all requested values were present and no byte is left.
     [[nodiscard]] bool complete() const { return sound_ && rest_.empty(); }
     [[nodiscard]] bool sound() const { return sound_; }
 

@@ -1,4 +1,4 @@
-// An answer is whole where its sender has closed it; one that is too long is none.
+// An answer is complete when its sender has closed the socket; an answer that is too long is rejected.
 
 #include "server/process/question.hh"
 
@@ -12,7 +12,7 @@
 namespace holdfast::server {
 namespace {
 
-// The texts of all configuration files are the longest answer.
+// The longest answer holds the texts of all configuration files.
 constexpr std::size_t longest_answer = 256U << 20;
 constexpr std::size_t most_files = 64;
 
@@ -55,7 +55,7 @@ std::optional<OpenerOutcome> OpenerQuestion::take() {
         if (count < 0) return no_answer();
         take_files(message, so_far_.files);
         if ((message.msg_flags & MSG_CTRUNC) != 0) return failure("there are too few descriptors");
-        // Not before the end: then nobody else has what was opened.
+        // Only at the end of the stream: by then no other process has the opened files.
         if (count == 0) return finish();
         so_far_.bytes.insert(so_far_.bytes.end(), piece.begin(), piece.begin() + count);
         if (so_far_.bytes.size() > longest_answer) return no_answer();

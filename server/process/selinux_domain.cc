@@ -1,6 +1,6 @@
-// setcon(3) without its library: what is written to /proc/thread-self/attr/current is where the thread moves
-// to, if the policy has dyntransition for it. Read, it is a context USER:ROLE:TYPE:LEVEL; without SELinux it
-// cannot be read, or has another security module's text.
+// setcon(3) without its library: a context written to /proc/thread-self/attr/current moves the thread, if the
+// policy permits dyntransition. Reading gives a context USER:ROLE:TYPE:LEVEL; without SELinux the file is
+// unreadable, or has another security module's text.
 
 #include "server/process/selinux_domain.hh"
 
@@ -36,8 +36,8 @@ std::expected<ServingDomain, std::string> enter_serving_domain(const char* proc)
     const Fd current(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
     if (!current) return failure("open");
     if (::write(current.get(), next.data(), next.size()) >= 0) return ServingDomain::entered;
-    // The text is no context of this policy's. That is seen by who may move at all; a policy that enforces,
-    // with a module older than the domain, forbids that (setcurrent) before it looks where to.
+    // EINVAL: this policy has no such context. Only a process that may move at all gets this error; an
+    // enforcing policy with a module older than the domain denies setcurrent before it checks the target.
     if (errno == EINVAL) return ServingDomain::unknown;
     return failure("write");
 }

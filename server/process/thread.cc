@@ -1,4 +1,4 @@
-// The stack is address space and not memory: only what is touched of it counts.
+// A stack is address space, not memory: only touched pages count.
 
 #include "server/process/thread.hh"
 
@@ -11,10 +11,10 @@
 namespace holdfast::server {
 namespace {
 
-// Room for the frames. The sanitizers make more of it than the code does.
+// Space for the frames, enough for the larger frames of the sanitizers.
 constexpr std::size_t stack_size = 512U << 10;
 
-// Address of the first frame; 0 in a thread that start_thread() has not started.
+// Address of the first frame; 0 in a thread not started by start_thread().
 thread_local std::uintptr_t first_frame = 0;
 
 struct Beginning {
@@ -35,8 +35,8 @@ int add_local_storage(dl_phdr_info* object, std::size_t /*size*/, void* sum) {
     return 0;
 }
 
-// glibc takes the variables that each thread has for itself from the thread's stack, and the thread
-// sanitizer has 770 KiB of these: counted in addition, they take no room from the frames.
+// glibc places thread-local storage on the thread's stack, and the thread sanitizer has 770 KiB of it: this
+// size is added, so that the frames keep their space.
 std::size_t local_storage() {
     static const std::size_t size = [] {
         std::size_t sum = 0;
@@ -73,14 +73,14 @@ Result<void> start_detached_thread(void* (*main)(void*), void* argument) {
     return {};
 }
 
-// pthread_getattr_np(3) would tell the lowest address, but asks for the thread's processors, too
-// (sched_getaffinity), which neither the filter of system calls nor the SELinux policy allows. Half of
-// `stack_size` below the first frame is surely the thread's own: above that frame is little more than its
-// local storage, which start() has added. What lies below the stack may be the next thread's local storage.
+// pthread_getattr_np(3) could report the lowest address, but also asks for the thread's processors
+// (sched_getaffinity), which neither the system call filter nor the SELinux policy allows. Half of
+// `stack_size` below the first frame surely belongs to the thread: above that frame is little more than its
+// local storage, which start() has added. Below the stack may be the next thread's local storage.
 void release_unused_stack() noexcept {
     if (first_frame == 0) return;
     constexpr std::uintptr_t page = 4096;
-    constexpr std::uintptr_t in_use = 1024;  // this frame, and those of what it calls
+    constexpr std::uintptr_t in_use = 1024;  // this frame, and the frames of its callees
     const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
     const std::uintptr_t from = (first_frame - stack_size / 2) & ~(page - 1);
     const std::uintptr_t to = (here - in_use) & ~(page - 1);

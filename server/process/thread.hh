@@ -1,4 +1,4 @@
-// Starting a thread with a small stack: there are many of them, and each does little on it.
+// Starts threads with a small stack: there are many threads, each with little stack use.
 #pragma once
 
 #include <pthread.h>
@@ -7,14 +7,14 @@
 
 namespace holdfast::server {
 
-// The caller joins it.
+// Starts a thread for the caller to join.
 [[nodiscard]] Result<pthread_t> start_thread(void* (*main)(void*), void* argument);
 
-// Nobody joins it: it frees itself when it ends.
+// Starts a thread that frees itself when it ends.
 [[nodiscard]] Result<void> start_detached_thread(void* (*main)(void*), void* argument);
 
-// Gives back to the system what the calling thread has touched of its stack and does not use now. For a
-// thread of start_thread() that is about to wait for long.
+// Returns touched but unused stack pages of the calling thread to the system. For a thread of start_thread()
+// before a long wait.
 void release_unused_stack() noexcept;
 
 }  // namespace holdfast::server
