@@ -1,4 +1,4 @@
-// One request, one answer, with a bound on the time for both.
+// Sends a request and reads the answer, with a time limit for both.
 
 #include "server/status/status_command.hh"
 
@@ -32,7 +32,7 @@ constexpr const char* usage_text =
 
 enum Exit : int { answered = 0, no_answer = 1, bad_usage = 2 };
 
-// A server that is there answers in milliseconds.
+// A live server answers in milliseconds.
 constexpr timeval patience{.tv_sec = 10, .tv_usec = 0};
 
 std::expected<std::string, std::string> ask(const std::string& path, std::string_view what) {
@@ -47,7 +47,7 @@ std::expected<std::string, std::string> ask(const std::string& path, std::string
         (void)::setsockopt(socket.get(), SOL_SOCKET, option, &patience, sizeof patience);
     if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
         const SysError error{errno, "connect"};
-        // With the folder's SELinux type or mode in the way, the error is another.
+        // If the folder's SELinux type or mode denies access, the error is another.
         if (error.code != ENOENT && error.code != ECONNREFUSED) return std::unexpected(error.message());
         return std::unexpected(error.message() +
                                "; no server runs, or it has another statussocket (give --socket), or none, "

@@ -1,4 +1,4 @@
-// Each spelling goes over the same figures; what is text in them is escaped by the spelling's own rule.
+// All formats show the same figures; each escapes text by its own rule.
 
 #include "server/status/status_report.hh"
 
@@ -20,8 +20,8 @@ void add(Text& text, fmt::format_string<Values...> format, Values&&... values) {
     fmt::format_to(std::back_inserter(text), format, std::forward<Values>(values)...);
 }
 
-// Goes through a text character by character: `shown` takes those that show themselves, `control` the others'
-// code points, U+FFFD for what is no UTF-8.
+// Splits a text into characters: `shown` gets the printable characters, `control` the code points of the
+// others, U+FFFD for invalid UTF-8.
 void spell(std::string_view text, const auto& shown, const auto& control) {
     while (!text.empty()) {
         const std::size_t length = utf8_length(text);
@@ -43,7 +43,7 @@ Text plain(std::string_view name) {
     return text;
 }
 
-// A label's value: backslash, quote and newline have escapes, and the rest must be UTF-8.
+// Formats a label's value: backslash, quote and newline have escapes, and the rest must be UTF-8.
 Text label(std::string_view name) {
     Text text = "\"";
     spell(
@@ -56,7 +56,7 @@ Text label(std::string_view name) {
     return text + "\"";
 }
 
-// RFC 3339, in UTC, in whole seconds.
+// Formats as RFC 3339, in UTC, in whole seconds.
 Text time(StatusReport::Time when, bool for_people = false) {
     const auto seconds = std::chrono::floor<std::chrono::seconds>(when);
     const auto day = std::chrono::floor<std::chrono::days>(seconds);
@@ -72,7 +72,8 @@ std::int64_t seconds_between(StatusReport::Time from, StatusReport::Time to) {
     return std::chrono::duration_cast<std::chrono::seconds>(to - from).count();
 }
 
-// Enough to tell sessions apart. Whoever knows the whole can fence the session's connections.
+// Enough to distinguish sessions. The whole ID is secret: with it a client can fence the session's
+// connections.
 Text short_id(const nbd::Uuid& id) {
     return fmt::format("{:02x}{:02x}{:02x}{:02x}", id[0], id[1], id[2], id[3]);
 }

@@ -1,6 +1,6 @@
-// What the server tells of itself, in three spellings: for a person, as JSON, and in Prometheus' text
-// exposition format (version 0.0.4). Pure. JSON is written by hand: it is only ever written here, and names
-// in it may be any bytes, which libraries for it refuse.
+// Status of the server in three formats: text for people, JSON, and Prometheus' text exposition format
+// (version 0.0.4). Pure. JSON is written by hand: this program only writes JSON, and names may contain any
+// bytes, which JSON libraries reject.
 #pragma once
 
 #include <chrono>
@@ -13,17 +13,17 @@
 
 namespace holdfast::server {
 
-// The server at one moment.
+// Snapshot of the server.
 struct StatusReport {
     struct Export {
         std::string name;
-        std::string path;                     // empty: it is not in the configuration any more
-        bool read_only = false;               // gives meaning to one that is
+        std::string path;                     // empty: no longer in the configuration
+        bool read_only = false;               // valid only if the export is in the configuration
         std::uint64_t connections = 0;        // now
         std::uint64_t connections_total = 0;  // since the start
         Tally tally;
-        std::string old_path{};             // not empty: connections still use this one
-        std::uint64_t old_connections = 0;  // gives meaning to `old_path`: how many
+        std::string old_path{};             // not empty: connections still use this path
+        std::uint64_t old_connections = 0;  // number of these connections; valid only with `old_path`
     };
     using Time = std::chrono::system_clock::time_point;
 
@@ -40,11 +40,11 @@ struct StatusReport {
     std::array<std::uint64_t, turned_away_reasons> turned_away{};
 };
 
-// Lines for a terminal; of names, nothing that a terminal obeys.
+// Formats lines for a terminal; removes terminal control sequences from names.
 [[nodiscard]] std::string to_text(const StatusReport& report);
-// One object, and a newline.
+// Formats a single JSON object and a newline.
 [[nodiscard]] std::string to_json(const StatusReport& report);
-// By export and command; no series for single connections, which come and go.
+// Formats series by export and command; none for single connections, which are short-lived.
 [[nodiscard]] std::string to_prometheus(const StatusReport& report);
 
 }  // namespace holdfast::server

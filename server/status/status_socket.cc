@@ -1,5 +1,5 @@
-// HTTP/1.0 as far as a GET goes: the request's first line says everything, the rest of its head is read and
-// not looked at.
+// HTTP/1.0 as far as needed for GET: the first line holds the whole request, the rest of the head is read and
+// ignored.
 
 #include "server/status/status_socket.hh"
 
@@ -82,8 +82,7 @@ void StatusSocket::turn() {
     if (called) accept_all();
 }
 
-// Those for whom there is no room are closed at once: they can ask again, and waiting ones would keep the
-// loop awake.
+// Closes excess clients at once: they can ask again, and waiting clients would keep the loop awake.
 void StatusSocket::accept_all() {
     for (std::size_t i = 0; i < 2 * most_clients; ++i) {
         Fd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
@@ -124,7 +123,7 @@ StatusSocket::Outcome StatusSocket::send_some(Client& client) {
 }
 
 StatusSocket::Clock::time_point StatusSocket::deadline() const {
-    // In the order of their coming, and so of their deadlines.
+    // Clients are in order of arrival, and so of deadlines.
     return clients_.empty() ? Clock::time_point::max() : clients_.front().deadline;
 }
 

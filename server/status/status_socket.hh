@@ -1,7 +1,6 @@
-// Answers "how are you" on a UNIX socket, in HTTP (GET, and the connection is closed after the answer), so
-// that curl and a proxy for Prometheus can ask as well as `holdfast-server status` does. Served by the main
-// thread's loop and never blocks it: a few clients at once, each with a small request and a few seconds for
-// all of it.
+// Answers status requests on a UNIX socket, in HTTP (GET; the connection is closed after the answer), so that
+// curl and a proxy for Prometheus can ask as well as `holdfast-server status`. Runs in the main thread's loop
+// and never blocks: a few clients at once, each with a small request and a few seconds in total.
 #pragma once
 
 #include <chrono>
@@ -29,18 +28,18 @@ public:
     StatusSocket(const StatusSocket&) = delete;
     StatusSocket& operator=(const StatusSocket&) = delete;
 
-    // Binds, with mode 0660, for `owner` where there is one; makes the folder where only that is missing.
-    // The opener removes the socket at the end. `source` must be callable as long as this lives. Nothing is
-    // opened by its path after this. The error names the path.
+    // Binds the socket with mode 0660, for `owner` if set; creates the folder if only that is missing. The
+    // opener removes the socket at the end. `source` must stay callable while this object lives. Opens
+    // nothing by path afterwards. The error names the path.
     [[nodiscard]] std::expected<void, std::string> open(const std::string& path,
                                                         const std::optional<Identity>& owner, Source source);
-    // To be watched for reading; then turn(). -1 before open().
+    // Watch for reading; then call turn(). -1 before open().
     [[nodiscard]] int descriptor() const { return epoll_.get(); }
-    // Does what can be done without waiting.
+    // Does all work that needs no waiting.
     void turn();
-    // When on_time() has something to do; Clock's last moment while there are no clients.
+    // Time of the next on_time(); Clock's last moment while there are no clients.
     [[nodiscard]] Clock::time_point deadline() const;
-    // Drops who took too long.
+    // Drops clients past their deadline.
     void on_time(Clock::time_point now);
 
 private:
@@ -48,7 +47,7 @@ private:
         Fd socket;
         Clock::time_point deadline;
         std::string request;
-        std::string answer;  // what is left to send; empty until the request is there
+        std::string answer;  // rest to send; empty until the request is complete
     };
     enum class Outcome : std::uint8_t { goes_on, done };
 
@@ -57,12 +56,12 @@ private:
     [[nodiscard]] static Outcome send_some(Client& client);
 
     Source source_;
-    Fd epoll_;  // the listener's and the clients' own, so that the main loop sees one descriptor
+    Fd epoll_;  // contains the listener and the clients, so that the main loop watches a single descriptor
     Fd listener_;
     std::list<Client> clients_;
 };
 
-// The answer to the head of a request: a whole HTTP response. Pure but for `source`, which is called at most
+// Answers the head of a request with a whole HTTP response. Pure except for `source`, which is called at most
 // once.
 [[nodiscard]] std::string answer_to(std::string_view request, const StatusSocket::Source& source);
 
