@@ -1,4 +1,4 @@
-// holdfast-server: puts the parts together, in the order that privileges and forking ask for.
+// holdfast-server: assembles the parts, in the order that privileges and forking need.
 
 #include <fmt/format.h>
 #include <malloc.h>
@@ -32,7 +32,7 @@ namespace {
 
 constexpr const char* program = "holdfast-server";
 
-// As holdfast-server(8) documents them.
+// Exit statuses, documented in holdfast-server(8).
 enum Exit : int { good = 0, not_started = 1, bad_usage = 2, left_stuck = 3 };
 
 void print(std::FILE* stream, std::string_view text) {
@@ -40,9 +40,8 @@ void print(std::FILE* stream, std::string_view text) {
     std::fputc('\n', stream);
 }
 
-// A line for each export with the identity that clients are told, so that it can be compared with what
-// another server says. Those of a virtual export differ, and a path that is not there, or does not answer,
-// has been warned of.
+// Formats a line for each export with the identity that clients see, for comparison with another server.
+// Identities of a virtual export differ by client; a missing or hanging path has been warned of.
 std::string identities(const Config& config, const HangingPaths& hanging) {
     std::string lines;
     for (const ExportConfig& one : config.exports) {
@@ -55,7 +54,8 @@ std::string identities(const Config& config, const HangingPaths& hanging) {
     return lines;
 }
 
-// A line for each export with the way in which it is opened. Of a virtual one that depends on the client.
+// Formats a line for each export with its cache mode. Omits virtual exports, whose mode depends on the
+// client.
 std::string cache_modes(const Config& config, const HangingPaths& hanging) {
     std::string lines;
     for (const ExportConfig& one : config.exports) {
@@ -76,20 +76,20 @@ std::string lines_of(const std::vector<Remark>& remarks, std::string_view kind) 
     return lines;
 }
 
-// Findings about the disks and authfiles of a configuration, in lines.
+// Findings about the disks and authfiles of a configuration, as lines.
 struct Findings {
-    std::string fault;  // not empty: nothing was found, and why
+    std::string fault;  // not empty: why there are no findings
     std::size_t mistakes = 0;
     std::string remarks;
     std::string disks;
 };
 
-// A disk that hangs keeps the process that looks at it, and this one could not end: so a child looks.
+// Probes the disks in a child: a disk that hangs blocks the probing process, which then cannot end.
 Findings find_apart(const Config& config, bool sound) {
     constexpr std::chrono::seconds patience{15};  // look_around() ends by itself before that
     const auto reply = ask_helper(
         [&] {
-            (void)::dup2(STDOUT_FILENO, STDERR_FILENO);  // who reads this program's output waits for no child
+            (void)::dup2(STDOUT_FILENO, STDERR_FILENO);  // readers of the output must not wait for a child
             const Surroundings around = look_around(config);
             const HangingPaths hanging(around.hanging.begin(), around.hanging.end());
             OpenerAnswer answer;
@@ -116,13 +116,13 @@ int exit_of(const std::vector<Remark>& errors) {
     return usage ? bad_usage : not_started;
 }
 
-// The place of the key, and of the file where the fault is the default user's or the name service's.
+// Returns the place of the key, or of the file if the default user or the name service is at fault.
 Remark remark_of(const IdentityFault& fault, const Config& config, const std::string& config_path) {
     const Place& place = fault.of_group ? config.group_place : config.user_place;
     return {place.file.empty() ? Place{config_path, 0} : place, fault.text};
 }
 
-// Everything that can be said of the configuration, for a person or a script at a terminal.
+// Reports everything about the configuration, for a person or a script at a terminal.
 int check(const Options& options) {
     const ConfigTexts texts = read_config_files_apart(options);
     LoadedConfig loaded = make_config(options, texts);
@@ -150,7 +150,8 @@ int check(const Options& options) {
     return good;
 }
 
-// A descriptor for each connection and volume. What the limit does not allow is refused one by one later.
+// Raises the limit: each connection and volume needs a descriptor. Beyond the limit, clients are refused
+// individually.
 void raise_descriptor_limit() {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -158,7 +159,8 @@ void raise_descriptor_limit() {
     (void)::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-// glibc would give every thread an arena of its own, of which an idle connection needs next to nothing.
+// Makes all threads share an arena: glibc would give each its own, and an idle connection needs next to no
+// heap.
 void share_one_heap() { (void)::mallopt(M_ARENA_MAX, 1); }
 
 int fail(std::string_view text) {
@@ -174,8 +176,8 @@ Result<void> give_up_privileges(const std::optional<Identity>& identity) {
     return drop_capabilities();
 }
 
-// With no way on where the policy forbids it: what is meant to be confined does not face the network
-// otherwise.
+// Moves to the confined domain. Fails if the policy forbids the move: a server meant to be confined must not
+// face the network unconfined.
 std::expected<void, std::string> give_up_domain() {
     const std::expected<ServingDomain, std::string> domain = enter_serving_domain();
     if (!domain) {
@@ -190,7 +192,7 @@ std::expected<void, std::string> give_up_domain() {
     return {};
 }
 
-// Whom to become. A service manager may have done it already.
+// Finds the user to switch to. A service manager may already have switched.
 std::expected<std::optional<Identity>, IdentityFault> whom_to_become(const Config& config) {
     auto identity = find_identity(config.user, config.group);
     if (!identity) return identity;
@@ -208,7 +210,7 @@ std::expected<std::optional<Identity>, IdentityFault> whom_to_become(const Confi
     return identity;
 }
 
-// Detached, bound, without privileges, announced: then it serves.
+// Detaches, binds, drops privileges, announces readiness, then serves.
 int serve(const Options& options, Config config, InheritedSockets given, Daemon& daemon) {
     const std::expected<std::optional<Identity>, IdentityFault> identity = whom_to_become(config);
     if (!identity) return fail(to_string(remark_of(identity.error(), config, options.config)));
@@ -227,7 +229,7 @@ int serve(const Options& options, Config config, InheritedSockets given, Daemon&
         log::open(program, log::Sink::syslog, options.verbose ? log::Level::debug : log::Level::info);
         log::never_wait();
     }
-    // Connected before the filter, which allows no connect(2).
+    // Connects before the filter, which allows no connect(2).
     const ServiceManager manager = ServiceManager::of_this_process();
     if (std::expected<Fd, std::string> refused_calls = confine_system_calls(); refused_calls) {
         server.tell_of_calls(std::move(*refused_calls));
@@ -243,7 +245,7 @@ int serve(const Options& options, Config config, InheritedSockets given, Daemon&
         case Server::Outcome::bereft: return fail("stopped, without the process that opens the disks");
         case Server::Outcome::stuck: break;
     }
-    // Threads that are still in the disk cannot be joined, so nothing may be destroyed.
+    // Threads blocked in the disk cannot be joined, so nothing may be destroyed.
     log::finish();
     ::_exit(left_stuck);
 }

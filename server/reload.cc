@@ -1,4 +1,4 @@
-// Questions one after the other: the files, and a socket for each new listener.
+// Sends requests in sequence: for the files, then for sockets of each new listener.
 
 #include "server/reload.hh"
 

@@ -1,4 +1,4 @@
-// One epoll loop. Changes to listeners happen between events, never while one is looked at.
+// A single epoll loop. Listeners change between events, never during the handling of an event.
 
 #include "server/server.hh"
 
@@ -55,7 +55,7 @@ std::expected<void, std::string> Server::prepare(bool keep_stderr) {
     sigset_t handled;
     ::sigemptyset(&handled);
     for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&handled, signal);
-    // Before there are threads, which inherit it.
+    // Before there are threads, which inherit the mask.
     if (::pthread_sigmask(SIG_BLOCK, &handled, nullptr) != 0)
         return std::unexpected(std::string("pthread_sigmask failed"));
     epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
@@ -74,7 +74,7 @@ std::expected<void, std::string> Server::prepare(bool keep_stderr) {
     return start_opener(keep_stderr);
 }
 
-// After the sockets were bound, so that it knows which of them are to be removed at the end.
+// Starts the opener after the sockets were bound, so that the opener knows the sockets to remove at the end.
 std::expected<void, std::string> Server::start_opener(bool keep_stderr) {
     std::set<std::string> bound;
     for (const Listener& one : listeners_) {
@@ -100,12 +100,12 @@ std::expected<void, std::string> Server::open_status() {
     if (!config_->statussocket_is_default)
         return std::unexpected(
             to_string(Remark{config_->statussocket_place, "statussocket: " + opened.error()}));
-    // A second server on this machine, or one that is not root.
+    // Expected for a second server on this machine, or a server that is not root.
     log::info(opened.error() + "; `holdfast-server status` will not reach this server");
     return {};
 }
 
-// Beside the status socket, since that is in /run and only one server has it.
+// Keeps the file beside the status socket, which is in /run and belongs to only one server.
 void Server::keep_losses() {
     const std::string path = config_->statussocket + ".losses";
     const Result<void> kept = shared_.volumes.losses().keep_in(path, shared_.boot_identity);
@@ -124,7 +124,7 @@ std::expected<std::vector<Server::Listener>, std::string> Server::open_listeners
     for (std::size_t number = 0; number < config.listens.size(); ++number) {
         const Listen& listen = config.listens[number];
         Listener one{listen.endpoint, scope_of(listen), {}};
-        // At a reload the rights for it are the opener's.
+        // At a reload only the opener has the rights to bind.
         if (const auto ready = bound.find(number); ready != bound.end()) {
             one.sockets = std::move(ready->second);
         } else if (!has_listener(listen.endpoint)) {
@@ -151,8 +151,7 @@ void Server::add_given(const Config& config, std::vector<Listener>& wanted) {
     }
 }
 
-// Nothing can fail from here on: sockets that stay are moved over, those that are not wanted any more are
-// closed.
+// Cannot fail: moves the sockets that stay, closes the others.
 void Server::take_over(std::vector<Listener> wanted) {
     for (Listener& one : wanted) {
         const auto old = std::ranges::find(listeners_, one.endpoint, &Listener::endpoint);
@@ -207,7 +206,7 @@ Server::Outcome Server::run() {
                 if (std::ranges::find(one.sockets, fd, &Fd::get) != one.sockets.end()) accept_from(one, fd);
             }
         }
-        // Last, because a reload changes the listeners that the other events speak of.
+        // Last, because a reload changes the listeners that the other events refer to.
         if (signalled) on_signal();
         if (reloading && reload_) on_reload();
         on_time();
@@ -223,11 +222,11 @@ int Server::milliseconds_to_wait() const {
     Clock::time_point next = std::min(
         {accept_again_, wake_again_, trim_again_, status_.deadline(), lobby_.deadline(), authfiles_by_});
     if (reload_) next = std::min(next, reload_->deadline());
-    // A log whose reader is slow is tried again.
+    // Retries a log with a slow reader.
     if (log::catch_up()) next = std::min(next, Clock::now() + std::chrono::milliseconds(100));
     if (watchdog_ != Clock::duration::zero()) next = std::min(next, feed_at_);
     if (stop_ != Stop::not_yet) next = std::min(next, stop_deadline_);
-    // Nobody says when an opening ends that no client waits for any more.
+    // Polls: no event reports the end of an opening for which no client waits any more.
     if (stop_ != Stop::not_yet && connections_.empty())
         next = std::min(next, Clock::now() + std::chrono::milliseconds(20));
     if (next == Clock::time_point::max()) return -1;
@@ -240,7 +239,7 @@ void Server::on_time() {
     if (accept_again_ <= now) hold_accepting(false);
     if (wake_again_ <= now) wake_all();
     if (trim_again_ <= now) {
-        // What those that sleep do not use lies between what they do use, and would stay ours.
+        // Returns the unused memory of sleeping connections, which lies between used memory, to the system.
         (void)::malloc_trim(0);
         trim_again_ = Clock::time_point::max();
     }
@@ -255,7 +254,7 @@ void Server::on_time() {
         case Stop::not_yet:
         case Stop::cut_off: return;
         case Stop::replying:
-            // A client that does not take its reply must not keep the others from the next server.
+            // A client that does not receive its reply must not keep the others from the next server.
             for (Connection& one : connections_) {
                 if (one.is_sending()) one.abandon();
             }
@@ -270,7 +269,7 @@ void Server::on_time() {
     }
 }
 
-// Clients wait in the kernel's queue meanwhile, which is better for them than to be turned away.
+// Clients then wait in the kernel's queue, which is better for them than a rejection.
 void Server::hold_accepting(bool hold) {
     if (accepting_ != hold) return;
     accepting_ = !hold;
@@ -288,10 +287,10 @@ void Server::hold_accepting(bool hold) {
 
 void Server::accept_from(const Listener& listener, int socket) {
     constexpr std::chrono::milliseconds pause{20};
-    // A few at a time, so that signals are not kept waiting by a storm.
+    // A few at a time, so that a storm of clients does not delay signals.
     for (int i = 0; i < 16; ++i) {
         if (!lobby_.make_room(Clock::now())) {
-            // Those in the handshake have just come. They are soon through, or can be told from others.
+            // All clients in the handshake are new. They will soon finish, or can be ranked.
             hold_accepting(true);
             accept_again_ = Clock::now() + pause;
             return;
@@ -305,19 +304,19 @@ void Server::accept_from(const Listener& listener, int socket) {
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
             const SysError error{errno, "accept4"};
-            // Someone in the handshake has a descriptor that a client may need more.
+            // A client in the handshake holds a descriptor that another client may need more.
             if (lobby_.make_room(Clock::now(), true)) return;
             log::warning("accept: " + error.message() + "; waiting a second");
             hold_accepting(true);
             accept_again_ = Clock::now() + std::chrono::seconds(1);
             return;
         }
-        // Everything else is about this one client, or means that there is none.
+        // All other errors concern only this client, or mean that there is none.
         if (errno != ECONNABORTED && errno != EINTR) return;
     }
 }
 
-// From the loop, so that it says that the loop turns.
+// Sends watchdog messages from the loop, as proof that the loop runs.
 void Server::feed_watchdog(Clock::time_point now) {
     if (watchdog_ == Clock::duration::zero() || now < feed_at_) return;
     feed_at_ = now + watchdog_;
@@ -349,7 +348,7 @@ void Server::begin(Fd socket, const sockaddr_storage& from, const Listener& list
                                      counted(limit, "connection")));
     }
     const bool known = peer.address && shared_.known_clients.has(*peer.address);
-    // Who may use a UNIX socket is said by its owner and mode.
+    // Owner and mode of a UNIX socket control access to it.
     const bool judged =
         !peer.address || std::ranges::all_of(config_->exports, &std::string::empty, &ExportConfig::authfile);
     const int changed = changed_.get();
@@ -371,25 +370,25 @@ void Server::ask_authfiles() {
     (void)watch(authfiles_.fd());
 }
 
-// One answer for all who came before the question. Who came later waits for the next one, so that a change in
-// an authfile counts from the next connection on.
+// Applies an answer to all clients that came before its request. Later clients wait for the next answer, so
+// that a change in an authfile counts from the next connection on.
 void Server::on_authfiles(const OpenerOutcome& answer) {
     authfiles_ = OpenerQuestion();
     authfiles_by_ = Clock::time_point::max();
     const std::expected<ConfigTexts, std::string> files = texts_of(answer);
     if (!files) shared_.stranger_log.write(log::Level::warning, "the authfiles: " + files.error());
-    // Without files nobody is let in where one is asked for.
+    // Without the files, every authfile rejects all clients.
     access_ = AccessTable::make(files.value_or(ConfigTexts()), access_.get());
     lobby_.judge(asked_at_, [this](const Address& client) { return access_->judge(client); });
     ask_authfiles();
 }
 
-// Without a thread, until its socket is readable.
+// Keeps the connection without a thread until its socket is readable.
 void Server::put_to_sleep(Connection& connection) {
     connection.sleep();
     if (trim_again_ == Clock::time_point::max()) trim_again_ = Clock::now() + std::chrono::seconds(1);
     sleeping_[connection.socket()] = &connection;
-    // Where it cannot be watched, it goes on as it was.
+    // If the socket cannot be watched, the connection continues with a thread.
     if (!watch(connection.socket())) wake(sleeping_.find(connection.socket()));
 }
 
@@ -405,7 +404,7 @@ void Server::wake(Sleeping::iterator sleeping) {
     }
 }
 
-// There were no threads to be had for some of them. Those that have nothing to say fall asleep again.
+// Wakes all after a shortage of threads. Connections without input fall asleep again.
 void Server::wake_all() {
     wake_again_ = Clock::time_point::max();
     for (auto next = sleeping_.begin(); next != sleeping_.end();) wake(next++);
@@ -448,7 +447,7 @@ void Server::on_signal() {
 void Server::begin_reload() {
     reload_again_ = reload_.has_value();
     if (reload_) return;
-    // The time is for Type=notify-reload, which must know this reload from the one before.
+    // The time is for Type=notify-reload, which must distinguish this reload from an earlier reload.
     timespec now{};
     (void)::clock_gettime(CLOCK_MONOTONIC, &now);
     manager_.tell(fmt::format("RELOADING=1\nMONOTONIC_USEC={}",
@@ -492,8 +491,8 @@ void Server::end_reload(std::expected<Reload::Result, std::string> outcome) {
     if (std::exchange(reload_again_, false)) begin_reload();
 }
 
-// Both processes have the new configuration, or both the old one: the opener takes messages in their order,
-// and cannot refuse commit, so that its having been sent decides, and no answer is waited for.
+// Ensures that both processes have the new configuration, or both the old: the opener receives messages in
+// order and cannot refuse commit, so sending commit decides, and no answer is awaited.
 std::expected<void, std::string> Server::take_over(Reload::Result result) {
     std::expected<std::vector<Listener>, std::string> wanted =
         open_listeners(result.loaded.config, std::move(result.sockets));
@@ -529,7 +528,7 @@ void Server::warn_of_old_disks() const {
 }
 
 void Server::ask_look_around() {
-    // Where the opener takes no requests, clients will learn as much.
+    // If the opener takes no requests, clients will get the same error.
     if (auto question = opener_.ask_look_around()) {
         look_around_ = std::move(*question);
         (void)watch(look_around_.fd());
@@ -557,8 +556,8 @@ void Server::on_refused_calls() {
     }
 }
 
-// Without it no disk could be opened any more. The service manager starts both again; until then, what is in
-// flight is finished as with every stop.
+// Stops: without the opener no disk can be opened. The service manager restarts both processes; until then,
+// requests in progress are finished as in every stop.
 void Server::on_opener_gone() {
     (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, opener_.fd(), nullptr);
     bereft_ = true;

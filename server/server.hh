@@ -1,6 +1,6 @@
-// The main thread: accepts clients, reads the configuration again on SIGHUP, stops on SIGTERM.
-// It never touches a volume and never waits for a client, so it answers signals whatever disks and networks
-// do.
+// Main thread: accepts clients, reloads the configuration on SIGHUP, stops on SIGTERM.
+// Never touches a volume and never waits for a client, so signals are answered even if disks or networks
+// hang.
 #pragma once
 
 #include <chrono>
@@ -26,27 +26,26 @@ namespace holdfast::server {
 
 class Server {
 public:
-    // `options` say where the configuration is read again from, and must outlive the server. `given`: sockets
-    // to be used in place of those that the configuration would have bound, or besides them.
+    // `options` name the configuration for a reload, and must outlive the server. `given`: sockets that
+    // replace sockets of the configuration, or are added to them.
     Server(const Options& options, Config config, std::optional<Identity> identity, InheritedSockets given);
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
     ~Server();
 
-    // Binds every listener and takes over the signals. On return clients can connect, though nobody accepts
+    // Binds every listener and takes over the signals. On return clients can connect, but are not accepted
     // yet.
-    // The disks' opener is forked, which keeps what the server gives up afterwards.
+    // Forks the disks' opener, which keeps the privileges that the server drops afterwards.
     [[nodiscard]] std::expected<void, std::string> prepare(bool keep_stderr);
-    // Says in the log which system calls were refused (confinement.hh).
+    // Logs the system calls that the filter refuses (confinement.hh).
     void tell_of_calls(Fd refused_calls);
 
     enum class Outcome : std::uint8_t {
-        clean,   // every connection was ended
-        stuck,   // some thread is still in the disk after the whole stoptimeout: the process must be left
-                 // without it
-        bereft,  // every connection was ended, because the opener had gone
+        clean,   // every connection has ended
+        stuck,   // a thread is still blocked in the disk after stoptimeout: exit without joining it
+        bereft,  // every connection has ended, because the opener had ended
     };
-    // Until it is told to stop.
+    // Runs until the server is asked to stop.
     [[nodiscard]] Outcome run();
 
 private:
@@ -54,17 +53,18 @@ private:
         Endpoint endpoint;
         ListenScope scope;
         std::vector<Fd> sockets;
-        bool given = false;      // by the service manager, whose the path of a UNIX socket is
-        bool configured = true;  // otherwise only given, and it stays whatever the configuration says
+        bool given = false;      // by the service manager, which owns the path of a UNIX socket
+        bool configured = true;  // false: only given; kept whatever the configuration says
     };
     using Clock = std::chrono::steady_clock;
 
-    // The listeners that the configuration wants, with new sockets only for endpoints that `listeners_` does
-    // not have: the others have none yet. At the start they are bound here, later they are in `bound`.
+    // Returns the listeners of the configuration, with new sockets only for endpoints missing in
+    // `listeners_`; the others have no sockets yet. Binds the new sockets at the start; later they are in
+    // `bound`.
     [[nodiscard]] std::expected<std::vector<Listener>, std::string> open_listeners(
         const Config& config, std::map<std::size_t, std::vector<Fd>> bound = {});
     [[nodiscard]] bool has_listener(const Endpoint& endpoint) const;
-    // Those given ones that the configuration does not speak of: they serve every export.
+    // Adds given sockets that the configuration does not mention: they serve every export.
     void add_given(const Config& config, std::vector<Listener>& wanted);
     [[nodiscard]] std::expected<void, std::string> open_status();
     void keep_losses();
@@ -74,12 +74,13 @@ private:
     void take_over(std::vector<Listener> wanted);
     void accept_from(const Listener& listener, int socket);
     void begin(Fd socket, const sockaddr_storage& from, const Listener& listener);
-    // Without a table the client waits until the authfiles have been read, after it came.
+    // Asks for the authfiles if clients wait for them. A client waits until the authfiles have been read
+    // after its arrival.
     void ask_authfiles();
     void on_authfiles(const OpenerOutcome& answer);
     void remove_ended();
     void on_signal();
-    // The connections that have no thread, by their sockets, which are watched.
+    // Connections without a thread, by their sockets, which are watched.
     using Sleeping = std::map<int, Connection*>;
     void put_to_sleep(Connection& connection);
     void wake(Sleeping::iterator sleeping);
@@ -88,11 +89,11 @@ private:
     void begin_reload();
     void on_reload();
     void end_reload(std::expected<Reload::Result, std::string> outcome);
-    // The error: nothing has changed, in neither process.
+    // Puts the result in force. The error: nothing has changed, in neither process.
     [[nodiscard]] std::expected<void, std::string> take_over(Reload::Result result);
-    // What will refuse clients as things stand is looked for by the opener, and warned of when it answers.
+    // Asks the opener for present causes of refusals; on_look_around() logs them as warnings.
     void ask_look_around();
-    // Exports whose connections use another path than the configuration now names.
+    // Warns of exports whose connections use another path than the configuration now names.
     void warn_of_old_disks() const;
     void on_look_around();
     void on_refused_calls();
@@ -113,43 +114,43 @@ private:
     Shared shared_{.opener = opener_};
     Lobby lobby_;
     PlaceCounts places_;
-    std::shared_ptr<const AccessTable> access_;  // as it was read last; null before
+    std::shared_ptr<const AccessTable> access_;  // as read last; null before the first read
     OpenerQuestion authfiles_;                   // while they are being read
-    Admission::Ticket asked_at_ = 0;             // gives meaning to `authfiles_`: who came before is judged
-    Clock::time_point authfiles_by_ = Clock::time_point::max();  // the same: their deadline
+    Admission::Ticket asked_at_ = 0;  // valid only with `authfiles_`: the answer covers earlier clients
+    Clock::time_point authfiles_by_ = Clock::time_point::max();  // deadline; valid only with `authfiles_`
     Fd epoll_;
     Fd signals_;
-    Fd changed_;  // an eventfd: connections say that something about them has changed
+    Fd changed_;  // an eventfd by which connections report a change
     Fd refused_calls_;
-    std::optional<Reload> reload_;  // while one is going on
-    bool reload_again_ = false;     // gives meaning to `reload_`: the files may have changed since it began
+    std::optional<Reload> reload_;  // while a reload is in progress
+    bool reload_again_ = false;     // valid only with `reload_`: the files may have changed meanwhile
     OpenerQuestion look_around_;
     std::vector<Listener> listeners_;
     std::list<Connection> connections_;
     Sleeping sleeping_;
-    Clock::time_point wake_again_ = Clock::time_point::max();  // after there was no thread for one
-    Clock::time_point trim_again_ = Clock::time_point::max();  // after one fell asleep: the heap
+    Clock::time_point wake_again_ = Clock::time_point::max();  // retry after a shortage of threads
+    Clock::time_point trim_again_ = Clock::time_point::max();  // heap trim after a connection slept
     bool accepting_ = true;
     Clock::time_point accept_again_ =
-        Clock::time_point::max();  // gives meaning to !accepting_: after a shortage
+        Clock::time_point::max();  // retry after a shortage; valid only if !accepting_
     InheritedSockets given_;       // until prepare()
-    // Opened once: later the way to it may be closed to us.
+    // Opened once: later the path to the manager's socket may be closed to this process.
     const ServiceManager manager_ = ServiceManager::of_this_process();
-    const Clock::duration watchdog_;  // how often it wants to hear of us; 0: never
-    Clock::time_point feed_at_{};     // gives meaning to a watchdog
+    const Clock::duration watchdog_;  // interval of watchdog messages; 0: never
+    Clock::time_point feed_at_{};     // valid only with a watchdog
     const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
     StatusSocket status_;
-    // How far a stop has come.
+    // Stages of a stop.
     enum class Stop : std::uint8_t {
         not_yet,
-        replying,   // until the next deadline, clients may take their last replies
-        finishing,  // until the next deadline, requests may come back from the disk
+        replying,   // until the next deadline, clients may receive their last replies
+        finishing,  // until the next deadline, requests may complete on the disk
         cut_off,    // until the next deadline, threads may notice that their clients are gone
     };
     Stop stop_ = Stop::not_yet;
-    bool bereft_ = false;                // the opener has gone
-    Clock::time_point stop_deadline_{};  // the next step; gives meaning to all but not_yet
-    Clock::time_point finish_by_{};      // the end of `finishing`
+    bool bereft_ = false;                // the opener has ended
+    Clock::time_point stop_deadline_{};  // time of the next stage; invalid in not_yet
+    Clock::time_point finish_by_{};      // end of `finishing`
 };
 
 }  // namespace holdfast::server

@@ -34,8 +34,7 @@ private:
     friend class AccessTable;
     bool everything_ = true;
     bool known_ = false;
-    std::map<std::string, std::string, std::less<>>
-        refused_;  // authfiles that reject the client, and the reasons
+    std::map<std::string, std::string, std::less<>> refused_;  // authfiles that reject the client, and why
     std::vector<std::string> allowed_;
 };
 

@@ -77,11 +77,10 @@ struct ExportConfig {
     std::chrono::microseconds coalesce{50};   // longest wait of a request for others to join. 0: never
     bool sync = false;                        // nbd-server's key for durable writes, whatever `cache` is
     bool rotational = false;
-    std::uint32_t maxconnections = 0;  // 0: no limit
-    std::chrono::seconds timeout{0};   // an idle client is disconnected after this. 0: never
-    std::chrono::seconds stalltimeout{
-        60};                         // a client that accepts no byte of a reply for this long is disconnected
-    std::uint64_t filesize = 0;      // 0: the volume's own size
+    std::uint32_t maxconnections = 0;       // 0: no limit
+    std::chrono::seconds timeout{0};        // an idle client is disconnected after this. 0: never
+    std::chrono::seconds stalltimeout{60};  // a client that accepts no byte for longer is disconnected
+    std::uint64_t filesize = 0;             // 0: the volume's own size
     bool filesize_is_wrong = false;  // a mistake was reported; unknown whether a missing file is created
     VirtStyle virtstyle = VirtStyle::ip_literal;
     unsigned virt_prefix = 0;                            // valid only for cidr_hash
@@ -113,8 +112,7 @@ struct Config {
     // and no limit for this machine's own clients, since a local program can use all of 127.0.0.0/8, and all
     // clients of a local proxy share its address.
     std::optional<std::uint32_t> maxperaddress;
-    std::uint64_t buffermemory = 256ULL
-                                 << 20;  // bytes for all connections together, beyond their small pieces
+    std::uint64_t buffermemory = 256ULL << 20;  // bytes; for all connections, beyond their small pieces
     std::chrono::seconds handshaketimeout{10};
     std::chrono::seconds stoptimeout{30};
     std::string statussocket;             // empty: none

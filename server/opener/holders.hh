@@ -1,5 +1,5 @@
-// Names the holder of a device or file that cannot be opened, so that a refusal tells the administrator what
-// to do. Best effort: checks the places that the kernel shows; if there is nothing, the text says so.
+// Names the holder of a device or file that cannot be opened, so that the administrator can act on a refusal.
+// Best effort: checks the places that the kernel shows; if there is nothing, the text says so.
 #pragma once
 
 #include <sys/stat.h>

@@ -40,7 +40,7 @@ struct StatusReport {
     std::array<std::uint64_t, turned_away_reasons> turned_away{};
 };
 
-// Formats lines for a terminal; removes terminal control sequences from names.
+// Formats lines for a terminal; names are printed without terminal control characters.
 [[nodiscard]] std::string to_text(const StatusReport& report);
 // Formats a single JSON object and a newline.
 [[nodiscard]] std::string to_json(const StatusReport& report);
