@@ -10,7 +10,7 @@ $(SEALED_CLIENT): $(filter-out %/client/process/seal.o,$(call objects_of,,$(COMM
 SEAL_PROBE := build/sealed/probe
 $(SEAL_PROBE): tests/tree/seal_probe.cc $(call objects_of,,$(wildcard common/linux/*.cc common/text/*.cc)) build/sealed/seal.o
 	$(call SAY,LINK,$@)$(CXX) $(CPPFLAGS) $(ALL_CXXFLAGS) $(ALL_LDFLAGS) -o $@ $^
-# What makes the load of a thousand clients for `make bench`.
+# Load generator of `make bench` for a thousand clients.
 BENCH_LOAD := build/bench-load
 $(BENCH_LOAD): tests/bench/load.cc $(call objects_of,,$(wildcard common/*/*.cc)) Makefile
 	$(call SAY,LINK,$@)$(CXX) $(CPPFLAGS) $(ALL_CXXFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.cc %.o,$^)
@@ -50,7 +50,7 @@ FUZZERS := $(FUZZ_TARGETS:%=build/fuzz/bin/%)
 
 SANITIZED := $(foreach s,$(SANITIZERS),$(addprefix $(call dir_of,$(s)),holdfast-server unit-tests $(if $(filter thread,$(s)),,holdfast-client)))
 
-# What the two commands of the README need is installed first; with everything there this takes no time. The rest of the
+# Packages that the two commands of the README need are installed first; with all of them there this takes no time. The rest of the
 # run must come after it, also under -j: hence the order.
 ifneq ($(filter check check-long fuzz demo bench bench-vm bench-outage,$(MAKECMDGOALS)),)
 $(foreach f,$(sort $(COMMON) $(CLIENT) $(SERVER) $(UNIT) tests/bench/load.cc $(wildcard tests/fuzz/*.cc)),$(eval $(f): | deps))

@@ -1,9 +1,9 @@
 // Daemon of one attached device: replaces the link whenever the link dies, until the device is detached or
 // another daemon takes the device over.
 //
-// One thread, one epoll. The supervisor decides; this class acts and reports back. The daemon never opens the
-// block device: while the link is down, the open would wait for the daemon itself. Everything except the
-// constructor and prepare() may run after the seal.
+// Runs in a single thread, with one epoll set. The supervisor decides; this class acts and reports back. The
+// daemon never opens the block device: while the link is down, the open would wait for the daemon itself.
+// Everything except the constructor and prepare() may run after the seal.
 #pragma once
 
 #include <array>

@@ -1,6 +1,6 @@
 """A file server in a machine of its own, with the address that its unit sets at every boot."""
 SERVER = "10.77.0.2"
-# What the server's machine does at every boot. net.ifnames=0 is on its kernel command line.
+# Files that configure the server's machine at every boot. net.ifnames=0 is on its kernel command line.
 FILES = {
     "/etc/holdfast/server.conf": f"[generic]\nlistenaddr = {SERVER}\nallowlist = true\n[root]\nexportname = /dev/vdb\nsync = true\n"
                                  "[first]\nexportname = /dev/vdc\ncache = writeback\n[second]\nexportname = /dev/vdd\ncache = writeback\n",

@@ -8,13 +8,13 @@ PACKAGES = ("ifupdown", "isc-dhcp-client")
 FILES = {
     "/etc/network/interfaces": "auto lo\niface lo inet loopback\n\nauto eth0\nallow-hotplug eth0\niface eth0 inet dhcp\n",
     "/etc/systemd/network/50-dhcp.network": "[Match]\nName=e*\n\n[Network]\nDHCP=yes\n",
-    # What is still there when everything has been killed that is to be: systemd runs this last of all, sysvinit after sendsigs.
+    # Reports whether the client survived the end of all other processes: systemd runs this last of all, sysvinit after sendsigs.
     "/usr/lib/systemd/system-shutdown/lab-survivor": "#!/bin/sh\necho \"survivor: $(holdfast-client status nbd0 --json)\" >/dev/console\n",
     "/etc/init.d/lab-survivor": "#!/bin/sh\n### BEGIN INIT INFO\n# Provides: lab-survivor\n# Required-Start:\n# Required-Stop: umountroot\n"
                                 "# X-Stop-After: sendsigs\n# Default-Start:\n# Default-Stop: 0 6\n### END INIT INFO\n"
                                 "exec /usr/lib/systemd/system-shutdown/lab-survivor\n",
 }
-# Of a systemd that has them all, the kernel command line takes away those that the test is not about.
+# Units of each manager: the kernel command line masks those of the managers that a test is not about.
 UNITS = {
     "ifupdown": ("networking.service", "ifup@eth0.service", "ifupdown-pre.service"),
     "systemd-networkd": ("systemd-networkd.service", "systemd-networkd.socket"),

@@ -14,46 +14,12 @@
 
 #include "client/link/link_health.hh"
 #include "common/linux/socket_name.hh"
+#include "tests/unit/socket_pair.hh"
 
 using namespace holdfast;
 using namespace holdfast::client;
 
 namespace {
-
-struct Pair {
-    Fd ours, peers;
-};
-
-Pair connected() {
-    const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof address;
-    REQUIRE(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), length) == 0);
-    REQUIRE(::listen(listener.get(), 1) == 0);
-    REQUIRE(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0);
-    Pair pair;
-    pair.ours.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    REQUIRE(::connect(pair.ours.get(), reinterpret_cast<sockaddr*>(&address), length) == 0);
-    pair.peers.reset(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    REQUIRE(pair.peers);
-    return pair;
-}
-
-// Until the peer's window is closed and the send queue is full.
-void fill(int socket) {
-    const std::vector<char> data(1 << 16, 'x');
-    for (int quiet = 0; quiet < 5;) {
-        if (::send(socket, data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
-            quiet = 0;
-            continue;
-        }
-        REQUIRE(errno == EAGAIN);
-        pollfd writable{socket, POLLOUT, 0};
-        if (::poll(&writable, 1, 50) == 0) ++quiet;
-    }
-}
 
 // How many bytes come before the end, and whether that is a reset.
 std::size_t drain(int socket, bool& reset) {
