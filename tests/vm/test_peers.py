@@ -76,7 +76,7 @@ def unnamed_device(lab: Lab) -> None:
     network = lab.network()
     machine = machine_on(lab, network)
     serving.serve(lab, network, f"one={lab.blank_disk(16, 'one')}", f"two={lab.blank_disk(16, 'two')}")
-    # Nobody listens there yet.
+    # The port has no listener yet.
     machine.start_command(f"holdfast-client attach {HOST},10819,late --wait 300 >/run/waiting 2>&1; echo $? >/run/waiting.status")
     machine.wait_until("test -e /run/holdfast/nbd0.lock")
     machine.run(f"holdfast-client attach {HOST},one --device nbd0", timeout=60)
