@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "server/config/config_file.hh"
-#include "server/opener/opener_link.hh"
+#include "server/opener/opener_client.hh"
 
 namespace holdfast::server {
 

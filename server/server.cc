@@ -23,7 +23,7 @@
 #include "server/export/boot_identity.hh"
 #include "server/listen/listener.hh"
 #include "server/opener/opener.hh"
-#include "server/process/confinement.hh"
+#include "server/process/system_call_filter.hh"
 
 namespace holdfast::server {
 namespace {

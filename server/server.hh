@@ -17,8 +17,8 @@
 #include "server/connection/connection.hh"
 #include "server/connection/lobby.hh"
 #include "server/listen/inherited_sockets.hh"
-#include "server/opener/opener_link.hh"
-#include "server/process/identity.hh"
+#include "server/opener/opener_client.hh"
+#include "server/process/service_user.hh"
 #include "server/reload.hh"
 #include "server/status/status_socket.hh"
 
@@ -37,7 +37,7 @@ public:
     // yet.
     // Forks the disks' opener, which keeps the privileges that the server drops afterwards.
     [[nodiscard]] std::expected<void, std::string> prepare(bool keep_stderr);
-    // Logs the system calls that the filter refuses (confinement.hh).
+    // Logs the system calls that the filter refuses (system_call_filter.hh).
     void tell_of_calls(Fd refused_calls);
 
     enum class Outcome : std::uint8_t {

@@ -6,7 +6,7 @@
 
 #include "client/address/export_address.hh"
 #include "client/config/choices.hh"
-#include "client/control/record.hh"
+#include "client/control/device_record.hh"
 
 namespace holdfast::client {
 

@@ -24,17 +24,17 @@
 #include <expected>
 #include <utility>
 
+#include "client/attach/device_settling.hh"
 #include "client/attach/given_up.hh"
 #include "client/attach/second_writer.hh"
-#include "client/attach/settle.hh"
 #include "client/attach/takeover.hh"
-#include "client/control/control.hh"
-#include "client/daemon/resident.hh"
+#include "client/control/control_server.hh"
+#include "client/daemon/daemon_setup.hh"
 #include "client/kernel/block_size.hh"
 #include "client/kernel/kernel_module.hh"
 #include "client/kernel/netlink.hh"
 #include "client/kernel/sysfs.hh"
-#include "client/lease/lease_keeper.hh"
+#include "client/lease/lease_socket.hh"
 #include "client/link/host_identity.hh"
 #include "client/link/link_health.hh"
 #include "common/linux/log.hh"

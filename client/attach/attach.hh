@@ -9,13 +9,13 @@
 #include <optional>
 #include <vector>
 
-#include "client/attach/background.hh"
-#include "client/attach/search.hh"
+#include "client/attach/child_process.hh"
+#include "client/attach/server_search.hh"
 #include "client/config/choices.hh"
 #include "client/config/policy.hh"
 #include "client/lease/lease.hh"
 #include "client/process/exit_code.hh"
-#include "client/process/residence.hh"
+#include "client/process/hardening.hh"
 
 namespace holdfast::client {
 

@@ -10,7 +10,7 @@
 #include <memory>
 #include <vector>
 
-#include "client/control/state_file.hh"
+#include "client/control/record_file.hh"
 #include "common/linux/log.hh"
 #include "common/linux/text_file.hh"
 

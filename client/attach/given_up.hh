@@ -8,10 +8,10 @@
 #include <chrono>
 #include <expected>
 
-#include "client/attach/report.hh"
-#include "client/attach/search.hh"
-#include "client/control/control.hh"
-#include "client/control/record.hh"
+#include "client/attach/child_report.hh"
+#include "client/attach/server_search.hh"
+#include "client/control/control_server.hh"
+#include "client/control/device_record.hh"
 
 namespace holdfast::client {
 

@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "client/attach/targets.hh"
-#include "client/daemon/verdict.hh"
+#include "client/daemon/offer_verdict.hh"
 #include "client/kernel/block_size.hh"
 #include "common/linux/result.hh"
 

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "client/address/export_address.hh"
-#include "client/attach/background.hh"
-#include "client/attach/report.hh"
-#include "client/control/record.hh"
+#include "client/attach/child_process.hh"
+#include "client/attach/child_report.hh"
+#include "client/control/device_record.hh"
 
 namespace holdfast::client {
 

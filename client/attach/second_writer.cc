@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "client/control/state_file.hh"
+#include "client/control/record_file.hh"
 #include "client/kernel/sysfs.hh"
 #include "common/linux/pause.hh"
 

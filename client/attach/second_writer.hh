@@ -6,9 +6,9 @@
 #include <chrono>
 #include <expected>
 
-#include "client/attach/report.hh"
-#include "client/attach/search.hh"
-#include "client/control/control.hh"
+#include "client/attach/child_report.hh"
+#include "client/attach/server_search.hh"
+#include "client/control/control_server.hh"
 #include "common/linux/fd.hh"
 
 namespace holdfast::client {

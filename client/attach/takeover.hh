@@ -1,5 +1,5 @@
-// New daemon for an attached device: replaces a live daemon by agreement (control.hh), or a dead daemon from
-// its record (state_file.hh).
+// New daemon for an attached device: replaces a live daemon by agreement (control_server.hh), or a dead
+// daemon from its record (record_file.hh).
 #pragma once
 
 #include <cstdint>
@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "client/address/export_address.hh"
-#include "client/attach/background.hh"
-#include "client/attach/report.hh"
+#include "client/attach/child_process.hh"
+#include "client/attach/child_report.hh"
 #include "client/config/choices.hh"
 #include "client/process/exit_code.hh"
-#include "client/process/residence.hh"
+#include "client/process/hardening.hh"
 #include "common/linux/fd.hh"
 
 namespace holdfast::client {

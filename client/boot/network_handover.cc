@@ -21,9 +21,9 @@
 #include <memory>
 #include <optional>
 
-#include "client/control/control.hh"
-#include "client/control/record.hh"
-#include "client/control/state_file.hh"
+#include "client/control/control_server.hh"
+#include "client/control/device_record.hh"
+#include "client/control/record_file.hh"
 #include "client/kernel/sysfs.hh"
 #include "common/linux/fd.hh"
 #include "common/linux/text_file.hh"

@@ -1,6 +1,6 @@
 // Hands the root disk's network from the initramfs to the system: finds the interface, writes the files that
-// keep the network managers from it (network_owners.hh), and reports the administrator's own configuration of
-// that interface. Runs in the initramfs once the root file system is mounted, before any of its programs
+// keep the network managers from it (network_managers.hh), and reports the administrator's own configuration
+// of that interface. Runs in the initramfs once the root file system is mounted, before any of its programs
 // starts.
 #pragma once
 
@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "client/boot/network_owners.hh"
-#include "client/control/record.hh"
+#include "client/boot/network_managers.hh"
+#include "client/control/device_record.hh"
 #include "client/link/endpoint.hh"
 
 namespace holdfast::client {

@@ -6,7 +6,7 @@
 
 #include "client/command/options.hh"
 #include "client/process/exit_code.hh"
-#include "client/process/residence.hh"
+#include "client/process/hardening.hh"
 
 namespace holdfast::client {
 

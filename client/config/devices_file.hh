@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "client/config/devices.hh"
+#include "client/config/device_table.hh"
 
 namespace holdfast::client {
 

@@ -17,9 +17,9 @@
 #include <tuple>
 #include <utility>
 
-#include "client/daemon/verdict.hh"
+#include "client/daemon/offer_verdict.hh"
 #include "client/kernel/block_size.hh"
-#include "client/kernel/release.hh"
+#include "client/kernel/forced_disconnect.hh"
 #include "client/link/link_health.hh"
 #include "client/process/capabilities.hh"
 #include "common/linux/log.hh"

@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "client/control/state_file.hh"
+#include "client/control/record_file.hh"
 #include "client/daemon/daemon.hh"
-#include "client/kernel/release.hh"
+#include "client/kernel/forced_disconnect.hh"
 #include "common/linux/log.hh"
 
 namespace holdfast::client {

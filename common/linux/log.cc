@@ -54,7 +54,7 @@ constexpr std::size_t longest_line = 960;
 
 // Sends to a logger that may be restarted, or may itself wait for the unreachable disk: a line that it does
 // not accept at once is lost. Each send carries the address, since the server may not connect
-// (server/process/confinement.cc).
+// (server/process/system_call_filter.cc).
 void send_to_logger(const State& log, const char* path, int level, std::string_view text) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;

@@ -16,7 +16,7 @@
 #include "common/protocol/server_handshake.hh"
 #include "server/config/access_table.hh"
 #include "server/connection/transmission.hh"
-#include "server/export/exports.hh"
+#include "server/export/client_exports.hh"
 
 namespace holdfast::server {
 

@@ -8,7 +8,7 @@
 // Linux 6.18, medians of 3), relative to this server: 4k reads at depth 32 on one connection 0.95 to 1.0,
 // at 1.6 times the CPU (coalescing.hh). The same on four connections, and 4k writes, 0.9; reads at depth 1
 // at 1.6 times the CPU. For requests that wait for a disk, fio's threads cost 1.4 times the CPU of its ring,
-// at the same rate. Operations of a ring also bypass seccomp filters (confinement.hh).
+// at the same rate. Operations of a ring also bypass seccomp filters (system_call_filter.hh).
 #pragma once
 
 #include <atomic>
@@ -17,15 +17,15 @@
 #include <string>
 
 #include "common/protocol/transmission.hh"
-#include "server/connection/requests.hh"
+#include "server/connection/nbd_commands.hh"
 #include "server/connection/thread_keeping.hh"
-#include "server/export/exports.hh"
+#include "server/export/client_exports.hh"
 #include "server/transport/buffers.hh"
 #include "server/transport/busy_poll.hh"
 #include "server/transport/coalescing.hh"
-#include "server/transport/input.hh"
-#include "server/transport/outbox.hh"
-#include "server/volume/jobs.hh"
+#include "server/transport/receive_buffer.hh"
+#include "server/transport/reply_queue.hh"
+#include "server/volume/job_pool.hh"
 
 namespace holdfast::server {
 

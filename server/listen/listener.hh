@@ -8,7 +8,7 @@
 #include "common/linux/fd.hh"
 #include "server/config/config.hh"
 #include "server/listen/inherited_sockets.hh"
-#include "server/process/identity.hh"
+#include "server/process/service_user.hh"
 
 namespace holdfast::server {
 

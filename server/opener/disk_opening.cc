@@ -13,8 +13,8 @@
 #include <cstdlib>
 
 #include "common/linux/text_file.hh"
+#include "server/opener/disk_holders.hh"
 #include "server/opener/disk_identity.hh"
-#include "server/opener/holders.hh"
 #include "server/volume/write_cache.hh"
 
 namespace holdfast::server {

@@ -1,7 +1,7 @@
 // The opener: the process that keeps the server's privileges and uses them only as the configuration says.
-// The process that serves clients has none (confinement.hh), asks the opener for exports by name and receives
-// descriptors. Their paths, and whether they are opened for writing, come from the opener's own copy of the
-// configuration, so that an attacker who controls the server process gets the exports and no more.
+// The process that serves clients has none (system_call_filter.hh), asks the opener for exports by name and
+// receives descriptors. Their paths, and whether they are opened for writing, come from the opener's own copy
+// of the configuration, so that an attacker who controls the server process gets the exports and no more.
 //
 // Every request that may wait for a disk or a name server runs in a process of its own, so that a process
 // hanging in open(2) blocks no other. Not in threads, since threads cannot be ended to bound their number,
@@ -23,10 +23,10 @@
 #include "common/linux/fd.hh"
 #include "server/config/options.hh"
 #include "server/opener/disk_opening.hh"
-#include "server/opener/opener_link.hh"
-#include "server/opener/opener_wire.hh"
+#include "server/opener/opener_client.hh"
+#include "server/opener/opener_protocol.hh"
 #include "server/process/helper_process.hh"
-#include "server/process/identity.hh"
+#include "server/process/service_user.hh"
 
 namespace holdfast::server {
 

@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "common/linux/fd.hh"
-#include "server/process/identity.hh"
+#include "server/process/service_user.hh"
 #include "server/status/status_report.hh"
 
 namespace holdfast::server {

@@ -11,7 +11,7 @@
 #include <mutex>
 
 #include "common/linux/fd.hh"
-#include "server/volume/losses.hh"
+#include "server/volume/lost_writes.hh"
 
 namespace holdfast::server {
 

@@ -16,7 +16,7 @@
 
 namespace holdfast::server {
 
-// Loss states of several disks, in the format of losses.hh. Safe to be called from any thread.
+// Loss states of several disks, in the format of lost_writes.hh. Safe to be called from any thread.
 //
 // The file has two halves, written alternately, each with a number and a checksum. A process that is killed
 // while it writes leaves the other half intact. A torn half shows that there was a newer state, so a loss is

@@ -17,7 +17,7 @@
 #include "common/linux/result.hh"
 #include "server/process/question.hh"
 #include "server/volume/flusher.hh"
-#include "server/volume/losses.hh"
+#include "server/volume/lost_writes.hh"
 
 namespace holdfast::server {
 

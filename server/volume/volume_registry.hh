@@ -19,7 +19,7 @@
 #include <string>
 #include <vector>
 
-#include "server/volume/jobs.hh"
+#include "server/volume/job_pool.hh"
 #include "server/volume/volume.hh"
 
 namespace holdfast::server {

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "client/boot/boot_environment.hh"
+#include "client/boot/boot_files.hh"
 #include "client/boot/boot_plan.hh"
 #include "tests/fuzz/input.hh"
 

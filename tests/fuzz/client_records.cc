@@ -1,7 +1,7 @@
 // What a daemon finds in a state file or is handed by another one, and what a command is answered: lines of
 // text. What is taken is written as it was read.
-#include "client/control/record.hh"
-#include "client/control/status.hh"
+#include "client/control/device_record.hh"
+#include "client/control/device_status.hh"
 #include "tests/fuzz/input.hh"
 
 using namespace holdfast::client;

@@ -1,5 +1,5 @@
 // The daemon's end of its control socket, with bytes that come in any pieces.
-#include "client/control/control.hh"
+#include "client/control/control_server.hh"
 
 #include <sys/socket.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 // The table of further devices: a mistake is its line's alone, and a line that is not refused can be used.
-#include "client/config/devices.hh"
+#include "client/config/device_table.hh"
 
 #include "tests/fuzz/input.hh"
 

@@ -1,5 +1,5 @@
 // The files of the system's network configuration, which are only looked through.
-#include "client/boot/network_owners.hh"
+#include "client/boot/network_managers.hh"
 #include "tests/fuzz/input.hh"
 
 using namespace holdfast::client;

@@ -546,7 +546,7 @@ UNCHECKED_CALLS = """
 
 @test("each system call that the server's filter allows is one that SELinux does not check, or one that the policy allows")
 def filter_and_policy_agree(policies: Policies) -> None:
-    source = (ROOT / "server/process/confinement.cc").read_text()
+    source = (ROOT / "server/process/system_call_filter.cc").read_text()
     allowed = re.findall(r'"(\w+)"', source.split("allowed[] = {")[1].split("};")[0])
     known = {call for line in CHECKED_CALLS.splitlines() for call in line.partition("#")[2].split()} | set(UNCHECKED_CALLS.split())
     assert len(allowed) > 50, "the list in confinement.cc was not found"

@@ -13,12 +13,12 @@
 #include <thread>
 #include <vector>
 
-#include "client/attach/background.hh"
+#include "client/attach/child_process.hh"
 #include "client/attach/given_up.hh"
 #include "client/attach/new_targets.hh"
-#include "client/attach/search.hh"
 #include "client/attach/second_writer.hh"
-#include "client/control/state_file.hh"
+#include "client/attach/server_search.hh"
+#include "client/control/record_file.hh"
 #include "common/linux/fd.hh"
 #include "common/protocol/constants.hh"
 #include "tests/unit/stub_server.hh"

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <string>
 
-#include "client/boot/boot_environment.hh"
+#include "client/boot/boot_files.hh"
 #include "client/boot/boot_plan.hh"
 #include "common/text/printable.hh"
 

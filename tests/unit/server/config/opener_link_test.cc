@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "server/config/config_packing.hh"
-#include "server/opener/opener_link.hh"
+#include "server/opener/opener_client.hh"
 
 using namespace holdfast;
 using namespace holdfast::server;

@@ -15,9 +15,9 @@
 
 #include "common/text/printable.hh"
 #include "server/access/admission.hh"
-#include "server/export/exports.hh"
+#include "server/export/client_exports.hh"
+#include "server/opener/disk_holders.hh"
 #include "server/opener/disk_opening.hh"
-#include "server/opener/holders.hh"
 #include "server/volume/block_volume.hh"
 #include "server/volume/file_volume.hh"
 

@@ -1,0 +1,167 @@
+// Tries servers in rounds. A round resolves all servers even if the first is usable: the daemon needs the
+// addresses of the others, and cannot resolve names later.
+
+#include "client/attach/server_search.hh"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "client/attach/targets.hh"
+#include "client/kernel/block_size.hh"
+#include "common/linux/pause.hh"
+
+namespace holdfast::client {
+namespace {
+
+constexpr std::chrono::seconds pause_between_rounds{1};
+
+ExitCode code_of(LinkFault fault) {
+    return fault == LinkFault::unreachable ? ExitCode::unreachable : ExitCode::refused;
+}
+
+// Tries each address of each server in turn, up to the first usable address. Collects every failure of the
+// round.
+class Search {
+public:
+    Search(const SearchRequest& request, Claimant& claimant, const Report& report)
+        : request_(request), claimant_(claimant), report_(report) {}
+    std::expected<Found, Failure> round();
+    // Returns true if another round cannot help.
+    [[nodiscard]] bool over() const noexcept { return end_.has_value(); }
+
+private:
+    std::expected<Found, Failure> all_servers();
+    void tell_failures();
+    bool try_target(Found& found, const Target& target);
+    bool use_target(Found& found, const Target& target);
+    nbd::SessionClaim next_claim(const Claimant::Identity& identity) const;
+    void note_failure(ExitCode code, std::string text);
+
+    const SearchRequest& request_;
+    Claimant& claimant_;
+    const Report& report_;
+    std::vector<std::string> failures_;
+    std::vector<std::string> told_;
+    ExitCode code_ = ExitCode::unreachable;
+    // The last claim that a server may have received; generation 0 before the first claim.
+    nbd::SessionClaim last_;
+    std::optional<Failure> end_;
+};
+
+void Search::note_failure(ExitCode code, std::string text) {
+    // A refusal is more informative than an unreachable server, so it determines the exit code.
+    if (code == ExitCode::refused) code_ = code;
+    failures_.push_back(std::move(text));
+}
+
+// Increments the generation only after a claim that a server may have received: the first claim that a server
+// receives is the session's first, so no losses are reported for a session that has written nothing.
+nbd::SessionClaim Search::next_claim(const Claimant::Identity& identity) const {
+    const std::uint32_t before = identity.session == last_.session ? last_.generation : 0;
+    return {identity.session, 0, before + 1, identity.host};
+}
+
+bool Search::try_target(Found& found, const Target& target) {
+    const auto identity = claimant_.take();
+    if (!identity) {
+        end_ = identity.error();
+        return false;
+    }
+    found.claim = next_claim(*identity);
+    const bool usable = use_target(found, target);
+    if (!usable) claimant_.release();
+    return usable;
+}
+
+bool Search::use_target(Found& found, const Target& target) {
+    const std::string where = target.endpoint.text.starts_with("unix:")
+                                  ? target.uri
+                                  : fmt::format("{} ({})", target.uri, target.endpoint.text);
+    auto link =
+        make_link(target.endpoint,
+                  nbd::ClientHandshake(nbd::ClientHandshake::Goal::go, target.export_name, found.claim),
+                  request_.dead_after);
+    if (link || link.error().connected) last_ = found.claim;
+    if (!link) {
+        note_failure(code_of(link.error().fault), fmt::format("{}: {}", where, link.error().text));
+        return false;
+    }
+    const auto page = static_cast<std::uint32_t>(::sysconf(_SC_PAGESIZE));
+    auto block_size = choose_block_size(link->offer.block_sizes, request_.block_size, page);
+    if (!block_size) {
+        note_failure(ExitCode::refused, fmt::format("{}: {}", where, block_size.error()));
+        return false;
+    }
+    const auto request_limit = choose_request_limit(link->offer.block_sizes, *block_size, page);
+    if (!request_limit) {
+        note_failure(ExitCode::refused, fmt::format("{}: {}", where, request_limit.error()));
+        return false;
+    }
+    if (whole_blocks(link->offer.size, *block_size) == 0) {
+        note_failure(ExitCode::refused, fmt::format("{}: the export has {} bytes, not one whole block of {}",
+                                                    where, link->offer.size, *block_size));
+        return false;
+    }
+    found.link = std::move(*link);
+    found.block_size = *block_size;
+    found.request_limit = *request_limit;
+    return true;
+}
+
+std::expected<Found, Failure> Search::round() {
+    failures_.clear();
+    code_ = ExitCode::unreachable;
+    auto found = all_servers();
+    tell_failures();
+    return found;
+}
+
+// Reports failures only if they differ from the previous round: a repetition every second would hide
+// important lines.
+void Search::tell_failures() {
+    if (failures_ != told_)
+        for (const std::string& failure : failures_) report_.error(failure);
+    told_ = failures_;
+}
+
+std::expected<Found, Failure> Search::all_servers() {
+    Found found;
+    TargetList list;
+    bool usable = false;
+    for (const ServerAddress& server : request_.servers) {
+        auto endpoints = resolve(server);
+        if (!endpoints) {
+            note_failure(ExitCode::unreachable,
+                         fmt::format("{}: {}", to_uri(server), endpoints.error().text));
+            continue;
+        }
+        // Resolve the servers after the usable server, too: the daemon cannot do so later.
+        for (Endpoint& endpoint : *endpoints) {
+            if (!list.add(std::move(endpoint), server) || usable) continue;
+            found.target = list.targets().size() - 1;
+            usable = try_target(found, list.targets().back());
+            if (end_) return std::unexpected(*end_);
+        }
+    }
+    if (std::string warning = list.warning(); !warning.empty()) failures_.push_back(std::move(warning));
+    found.targets = list.take();
+    if (usable) return found;
+    return std::unexpected(Failure{code_, "no server could be used"});
+}
+
+}  // namespace
+
+std::expected<Found, Failure> search(const SearchRequest& request, Claimant& claimant, const Report& report) {
+    const auto end = Clock::now() + request.patience;
+    Search search(request, claimant, report);
+    for (;;) {
+        auto found = search.round();
+        if (report.abandoned()) return std::unexpected(Failure{ExitCode::failure, "nobody waits any more"});
+        if (found || search.over() || Clock::now() + pause_between_rounds > end) return found;
+        pause_for(pause_between_rounds);
+    }
+}
+
+}  // namespace holdfast::client

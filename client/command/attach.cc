@@ -1,0 +1,127 @@
+// attach: turns the options into a request, and prints the reports of attach.hh.
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "client/attach/attach.hh"
+#include "client/attach/takeover.hh"
+#include "client/boot/boot_files.hh"
+#include "client/command/commands.hh"
+#include "client/config/config_file.hh"
+#include "client/config/devices_file.hh"
+#include "client/control/control_server.hh"
+#include "client/control/device_record.hh"
+#include "client/control/record_file.hh"
+#include "common/linux/service_notice.hh"
+
+namespace holdfast::client {
+namespace {
+
+// Client and server may power up at the same switch; the server may take longer.
+constexpr std::chrono::seconds table_patience{30};
+
+// Returns true for a disk with the root file system, which must not be tied to a service's stop and its place
+// in the shutdown order.
+bool carries_root(std::uint32_t index) {
+    const auto text = read_state_file(index);
+    if (!text) return false;
+    const auto known = read_known_device(*text);
+    return known && known->record.carries_root;
+}
+
+// Returns the device's line in the table, if the command line names no servers.
+std::expected<std::optional<DeviceLine>, std::string> line_for(const AttachOptions& options) {
+    if (!options.servers.empty() || !options.index) return std::nullopt;
+    const auto table = load_device_table();
+    if (!table) return std::unexpected(table.error());
+    const DeviceLine* const line = table->find(*options.index);
+    if (line == nullptr) return std::nullopt;
+    const auto is_its = [line](const Remark& remark) { return remark.place.line == line->line; };
+    for (const Remark& warning : table->warnings)
+        if (is_its(warning)) complain("warning: " + to_string(warning));
+    if (!line->refused) return *line;
+    const auto error = std::ranges::find_if(table->errors, is_its);
+    return std::unexpected(error == table->errors.end() ? "" : to_string(*error));
+}
+
+// Merges the command line with the files; the command line has priority. Fails if neither names a server.
+std::expected<AttachRequest, std::string> request_for(const AttachOptions& options,
+                                                      const std::optional<DeviceLine>& line,
+                                                      const Config& config) {
+    const Choices chosen = line ? over(options.choices, line->choices) : options.choices;
+    const Choices choices = over(chosen, config.choices_for(options.index));
+    AttachRequest request;
+    request.index = options.index;
+    request.home = options.service ? Home::service : Home::system;
+    if (options.service || line) request.search.patience = table_patience;
+    request.search.servers = line ? line->servers : options.servers;
+    if (request.search.servers.empty() && options.index)
+        request.search.servers = config.servers_of(*options.index);
+    // A device whose daemon died has its servers in its record.
+    if (request.search.servers.empty() && !(options.index && is_orphan(*options.index)))
+        return std::unexpected{fmt::format(
+            "attach: name the export, for example nbd://server/name, or give nbd{} a line in {}, or a "
+            "server in {}",
+            options.index.value_or(0), default_device_table,
+            options.config_file.value_or(default_config_file))};
+    request.search.block_size = choices.block_size;
+    request.search.patience = choices.wait.value_or(request.search.patience);
+    request.policy = policy_of(choices);
+    request.chosen = choices;
+    const BootFiles files;
+    // Called in the initramfs, from its shell or a script.
+    request.carries_root = !options.service && in_initramfs(files);
+    // Outside the initramfs another program maintains the addresses; lease= in the files applies only to
+    // boot.
+    const LeaseCare usual = request.carries_root ? LeaseCare::renew : LeaseCare::leave;
+    request.chosen.lease = options.choices.lease;
+    request.policy.lease = options.choices.lease.value_or(usual);
+    if (request.policy.lease == LeaseCare::renew)
+        request.leases = leases_in(read_network_answers(files), ip_word(files));
+    request.read_only = choices.read_only.value_or(false);
+    return request;
+}
+
+}  // namespace
+
+ExitCode run_attach(const AttachOptions& options, ProcessTitle& title) {
+    close_inherited();
+    const auto config = load_config(options.config_file);
+    if (!config) {
+        for (const std::string& error : config.error()) complain(error);
+        return ExitCode::usage;
+    }
+    const auto line = line_for(options);
+    if (!line) {
+        complain(line.error());
+        return ExitCode::usage;
+    }
+    if (options.service && carries_root(*options.index)) {
+        complain(
+            fmt::format("/dev/nbd{}: attached in the initramfs, for the root file system; no service is "
+                        "to stop it",
+                        *options.index));
+        return ExitCode::busy;
+    }
+    const auto request = request_for(options, *line, *config);
+    if (!request) {
+        complain(request.error());
+        return ExitCode::usage;
+    }
+    const AttachOutcome outcome = attach(*request, title, [&](std::string_view note, bool is_error) {
+        if (is_error || !options.quiet) complain(note);
+    });
+    if (outcome.code == ExitCode::unreachable && !options.index)
+        if (const auto index = read_device(options.servers[0].host))
+            complain(fmt::format("nbd{}: taken for a host; write /dev/nbd{} for the device", *index, *index));
+    if (outcome.code == ExitCode::ok && options.service)
+        notify_service_manager(fmt::format("MAINPID={}\nREADY=1", outcome.daemon));
+    // Print the device's name for scripts.
+    else if (outcome.code == ExitCode::ok && !options.quiet)
+        say(fmt::format("/dev/nbd{}\n", outcome.index));
+    return outcome.code;
+}
+
+}  // namespace holdfast::client

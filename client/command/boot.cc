@@ -1,0 +1,132 @@
+// boot: runs in the initramfs. boot_plan.hh parses the kernel command line; this file carries the plan out
+// and logs every message to the console and to the kernel's log, where it is available after the boot.
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "client/attach/attach.hh"
+#include "client/boot/boot_files.hh"
+#include "client/boot/boot_plan.hh"
+#include "client/command/commands.hh"
+#include "client/config/config_file.hh"
+#include "common/linux/log.hh"
+
+namespace holdfast::client {
+namespace {
+
+// Prints on the console, and logs at debug level: the kernel shows its log on the console, too, except debug
+// lines. So each line appears once, and dmesg has all.
+void tell(std::string_view line, [[maybe_unused]] bool is_error) {
+    complain(line);
+    log::debug(line);
+}
+
+void tell_warnings(const std::vector<std::string>& warnings) {
+    for (const std::string& warning : warnings) tell("warning: " + warning, true);
+}
+
+std::expected<std::optional<BootRequest>, std::string> read_request(const BootFiles& files) {
+    auto command_line = read_command_line(files);
+    if (!command_line) return std::unexpected(command_line.error());
+    auto request = read_boot_request(*command_line, read_boot_variables());
+    if (!request) return std::unexpected(request.error().message);
+    return std::move(*request);
+}
+
+// Ignores an invalid configuration file, with warnings: a mistake in a tuning file must not cost the machine
+// its root disk. With --config, the mistake is an error.
+Config config_or_none(std::expected<Config, std::vector<std::string>> config) {
+    if (config) return *std::move(config);
+    tell_warnings(config.error());
+    tell_warnings({fmt::format("{} is not used, since it has mistakes", default_config_file)});
+    return {};
+}
+
+ExitCode print_plan(const BootPlan& plan) {
+    say(describe(plan) + "\n");
+    say(describe(policy_of(plan.options)) + "\n");
+    for (const std::string& warning : plan.warnings) say("warning: " + warning + "\n");
+    return ExitCode::ok;
+}
+
+AttachRequest request_for(const BootPlan& plan, std::vector<GrantedLease> leases) {
+    AttachRequest request;
+    request.search.servers = plan.servers;
+    request.index = plan.device_index;
+    request.search.block_size = plan.options.block_size;
+    request.policy = policy_of(plan.options);
+    if (request.policy.lease == LeaseCare::renew) request.leases = std::move(leases);
+    request.search.patience = plan.patience;
+    request.read_only = plan.options.read_only.value_or(false);
+    request.carries_root = true;
+    request.notes_on_console = true;
+    return request;
+}
+
+ExitCode carry_out(const BootPlan& plan, const BootFiles& files, const std::string& network,
+                   std::vector<GrantedLease> leases, ProcessTitle& title) {
+    tell_warnings(plan.warnings);
+    tell(describe(plan), false);
+    const AttachOutcome outcome = attach(request_for(plan, std::move(leases)), title, tell);
+    if (outcome.code == ExitCode::unreachable && !network.empty()) tell(network, true);
+    if (outcome.code == ExitCode::unreachable || outcome.code == ExitCode::refused)
+        tell(fmt::format("tried for {} s; rootdelay= on the kernel command line makes it longer",
+                         plan.patience.count()),
+             true);
+    if (outcome.code != ExitCode::ok) return outcome.code;
+    tell(fmt::format("/dev/nbd{} is attached", outcome.index), false);
+    if (auto handed = hand_back(files, plan); !handed) {
+        tell(handed.error(), true);
+        return ExitCode::failure;
+    }
+    return ExitCode::ok;
+}
+
+}  // namespace
+
+ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title) {
+    BootFiles files;
+    if (options.command_line_file) files.command_line = *options.command_line_file;
+    const bool only_asked = options.check_only || options.print_only;
+    if (!only_asked) {
+        close_inherited();
+        log::open("holdfast-client", log::Sink::kernel, log::Level::debug);
+    }
+
+    auto config = load_config(options.config_file);
+    if (!config && options.config_file) {
+        for (const std::string& error : config.error()) tell(error, true);
+        return ExitCode::usage;
+    }
+    auto request = read_request(files);
+    if (!request) {
+        tell(request.error(), true);
+        return ExitCode::usage;
+    }
+    if (options.check_only && options.config_file) {
+        say(*options.config_file + ": good\n");
+        return ExitCode::ok;
+    }
+    if (!*request) {
+        if (!options.check_only)
+            tell("the kernel command line names no disk for holdfast-client (nbdroot=)", true);
+        return ExitCode::not_attached;
+    }
+    if (options.check_only) return ExitCode::ok;
+
+    const auto answers = read_network_answers(files);
+    auto plan = make_boot_plan(**request, answers, config_or_none(std::move(config)));
+    const std::string network = network_problem(answers, network_interfaces(files), (*request)->ip);
+    if (!plan) {
+        tell(plan.error().message, true);
+        if (!network.empty() && plan.error().word.empty()) tell(network, true);
+        return plan.error().word.empty() ? ExitCode::failure : ExitCode::usage;
+    }
+    if (options.print_only) return print_plan(*plan);
+    // A missing resolver affects only host names, whose errors report it.
+    if (auto written = write_resolver_configuration(files, answers); !written) tell(written.error(), true);
+    return carry_out(*plan, files, network, leases_in(answers, (*request)->ip), title);
+}
+
+}  // namespace holdfast::client

@@ -1,0 +1,117 @@
+// status: queries the daemon; without a live daemon, shows the kernel's information.
+
+#include <errno.h>
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "client/boot/network_handover.hh"
+#include "client/command/commands.hh"
+#include "client/control/control_server.hh"
+#include "client/control/device_record.hh"
+#include "client/control/device_status.hh"
+#include "client/control/record_file.hh"
+#include "client/kernel/sysfs.hh"
+#include "client/link/link.hh"
+#include "common/linux/pause.hh"
+
+namespace holdfast::client {
+namespace {
+
+constexpr std::chrono::seconds patience{5};
+
+// Reads the public file. A daemon that has just been replaced publishes its own file a moment later.
+void take_public_file(DeviceStatus& status, std::string_view backend) {
+    constexpr int most_readings = 10;
+    for (int reading = 0; reading < most_readings; ++reading) {
+        const auto file = read_public_file(status.index);
+        const auto now = std::chrono::duration_cast<Monotonic>(Clock::now().time_since_epoch());
+        if (file) take_public_lines(status, file->text, file->alive, now);
+        if (file && file->alive) return;
+        if (!file && (file.error().code != ENOENT || !is_identifier(backend))) break;
+        pause_for(std::chrono::milliseconds{100});
+    }
+    if (status.state == DeviceState::unattended) return;
+    status.partial = true;
+    status.last_error = "only root may ask its daemon";
+}
+
+DeviceStatus status_of(std::uint32_t index) {
+    DeviceStatus status;
+    status.index = index;
+    const auto sysfs = SysfsDevice::open(index);
+    if (!sysfs || !sysfs->connected()) return status;
+    const auto answer = ask(index, Order::status, patience);
+    if (answer) {
+        status = from_lines(*answer);
+        status.network = describe_handover(index);
+        // Truncated answer, or another version's: the device is attached, or the kernel would report
+        // otherwise.
+        if (status.state != DeviceState::detached) return status;
+        status = {};
+        status.index = index;
+    }
+    const std::string backend = sysfs->attribute("backend");
+    const int code = answer ? 0 : answer.error().code;
+    const bool ours = is_identifier(backend);
+    status.state =
+        !ours || code == ENOENT || code == ECONNREFUSED ? DeviceState::unattended : DeviceState::unknown;
+    if (ours && code == EACCES) take_public_file(status, backend);
+    status.size = sysfs->size();
+    status.block_size = sysfs->number("queue/logical_block_size").value_or(0);
+    status.read_only = sysfs->number("ro").value_or(0) != 0;
+    status.identifier = shortened(backend);
+    if (status.state == DeviceState::unknown && code != EACCES)
+        status.last_error = answer ? "its daemon's answer is not understood; is it of another version?"
+                                   : LineText(describe_failure(index, answer.error()));
+    return status;
+}
+
+ExitCode code_of(DeviceState state) {
+    switch (state) {
+        case DeviceState::attached: return ExitCode::ok;
+        case DeviceState::reconnecting: return ExitCode::link_down;
+        case DeviceState::unattended:
+        case DeviceState::unknown: return ExitCode::unknown;
+        case DeviceState::detached: break;
+    }
+    return ExitCode::not_attached;
+}
+
+// Orders the exit codes of several devices: a fault precedes an unknown state, which precedes success.
+ExitCode worse_of(ExitCode one, ExitCode other) {
+    for (const ExitCode code : {ExitCode::link_down, ExitCode::unknown, ExitCode::ok})
+        if (one == code || other == code) return code;
+    return ExitCode::not_attached;
+}
+
+ExitCode print_one(std::uint32_t index, bool json) {
+    const DeviceStatus status = status_of(index);
+    say(json ? to_json(status) + "\n" : to_text(status));
+    return code_of(status.state);
+}
+
+ExitCode print_all(bool json) {
+    ExitCode code = ExitCode::not_attached;
+    std::string text;
+    for (const std::uint32_t index : nbd_devices()) {
+        const DeviceStatus status = status_of(index);
+        if (status.state == DeviceState::detached) continue;
+        code = worse_of(code, code_of(status.state));
+        text += text.empty() ? "" : json ? ",\n " : "\n";
+        text += json ? to_json(status) : to_text(status);
+    }
+    if (json)
+        say("[" + text + "]\n");
+    else
+        say(text.empty() ? "no nbd device is attached\n" : text);
+    return code;
+}
+
+}  // namespace
+
+ExitCode run_status(const StatusOptions& options) {
+    return options.index ? print_one(*options.index, options.json) : print_all(options.json);
+}
+
+}  // namespace holdfast::client

@@ -1,0 +1,294 @@
+// Splits lines into fields, parses fields into an address, and reads options by a table.
+
+#include "client/config/device_table.hh"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <expected>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "common/text/printable.hh"
+#include "common/text/words.hh"
+
+namespace holdfast::client {
+namespace {
+
+using Problem = std::unexpected<std::string>;
+using Outcome = std::expected<void, std::string>;
+
+constexpr std::size_t most_servers = 16;  // a longer list is an error
+
+// Returns the words of a line before the first that begins with '#'.
+std::vector<std::string_view> words_before_comment(std::string_view line) {
+    std::vector<std::string_view> words = words_of(line);
+    words.erase(std::ranges::find_if(words, [](std::string_view word) { return word.starts_with('#'); }),
+                words.end());
+    return words;
+}
+
+// Treatment of an option of nbdtab(5) or of Holdfast.
+enum class Meaning : std::uint8_t {
+    choice,     // `note` is the option's name in choices.hh
+    read_only,  // with or without a value
+    read_write,
+    port,
+    unix_socket,
+    server,
+    no_auto,
+    always_so,
+    no_effect,  // `note` is the reason
+    refused,    // `note` is the reason
+};
+
+struct OptionRow {
+    std::string_view name;
+    Meaning meaning;
+    std::string_view note;
+};
+
+constexpr std::string_view tls_is_not = "TLS is not supported yet, and without it the data would go in clear";
+
+constexpr std::array option_table{
+    OptionRow{"port", Meaning::port, ""},
+    OptionRow{"unix", Meaning::unix_socket, ""},
+    OptionRow{"server", Meaning::server, ""},
+    OptionRow{"noauto", Meaning::no_auto, ""},
+    OptionRow{"auto", Meaning::always_so, ""},
+    OptionRow{"bs", Meaning::choice, "block-size"},
+    OptionRow{"block-size", Meaning::choice, "block-size"},
+    OptionRow{"timeout", Meaning::choice, "timeout"},
+    OptionRow{"conns", Meaning::choice, "connections"},
+    OptionRow{"connections", Meaning::choice, "connections"},
+    OptionRow{"dead-after", Meaning::choice, "dead-after"},
+    OptionRow{"probe", Meaning::choice, "probe"},
+    OptionRow{"wait", Meaning::choice, "wait"},
+    OptionRow{"lost-cache", Meaning::choice, "lost-cache"},
+    OptionRow{"shutdown-timeout", Meaning::choice, "shutdown-timeout"},
+    OptionRow{"read-only", Meaning::read_only, ""},
+    OptionRow{"ro", Meaning::read_only, ""},
+    OptionRow{"rw", Meaning::read_write, ""},
+    OptionRow{"persist", Meaning::always_so, ""},
+    OptionRow{"swap", Meaning::always_so, ""},
+    OptionRow{"no_optgo", Meaning::no_effect, "NBD_OPT_GO is always tried first"},
+    OptionRow{"nonetlink", Meaning::no_effect, "the device is attached by netlink only"},
+    OptionRow{"certfile", Meaning::refused, tls_is_not},
+    OptionRow{"keyfile", Meaning::refused, tls_is_not},
+    OptionRow{"cacertfile", Meaning::refused, tls_is_not},
+    OptionRow{"tlshostname", Meaning::refused, tls_is_not},
+    OptionRow{"priority", Meaning::refused, tls_is_not},
+    OptionRow{"preinit", Meaning::refused, "the server must negotiate; leave the word out"},
+    OptionRow{"sdp", Meaning::refused, "the Socket Direct Protocol is not supported; leave the word out"},
+};
+
+// Fields three and two, kept until the options are parsed.
+struct Where {
+    std::string_view host;
+    std::string_view name;
+    std::optional<std::uint16_t> port;
+    bool unix_socket = false;
+
+    [[nodiscard]] bool is_uri() const { return host.find("://") != std::string_view::npos; }
+};
+
+// Validates host, path and name with the URI parser: the address is invalid unless it survives a round trip
+// through a URI.
+std::expected<ServerAddress, std::string> checked(const ServerAddress& address) {
+    auto read = parse_uri(to_uri(address));
+    if (read && *read != address) return Problem{fmt::format("'{}' names no server", to_uri(address))};
+    return read;
+}
+
+std::expected<ServerAddress, std::string> address_of(const Where& where) {
+    if (where.is_uri()) {
+        if (where.port) return Problem{"port= and a URI; write the port into the URI"};
+        if (where.unix_socket) return Problem{"unix and a URI; write nbd+unix:///NAME?socket=PATH alone"};
+        if (where.name != "-")
+            return Problem{fmt::format("the export '{}' and a URI; write the name into the URI, and - here",
+                                       printable(where.name))};
+        return parse_uri(where.host);
+    }
+    ServerAddress address;
+    address.export_name = where.name;
+    if (where.unix_socket) {
+        if (where.port) return Problem{"port= and unix; a UNIX socket has no port, leave one out"};
+        if (!where.host.starts_with('/'))
+            return Problem{fmt::format("'{}' is not the path of a UNIX socket, which begins with /",
+                                       printable(where.host))};
+        address.kind = ServerAddress::Kind::unix_socket;
+        address.socket_path = where.host;
+        return checked(address);
+    }
+    std::string_view host = where.host;
+    if (host.starts_with('/'))
+        return Problem{
+            fmt::format("'{}' is no host; the path of a UNIX socket needs the option unix", printable(host))};
+    if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+    address.host = host;
+    address.port = where.port.value_or(default_nbd_port);
+    address.port_given = where.port.has_value();
+    return checked(address);
+}
+
+class LineReader {
+public:
+    LineReader(DeviceTable& table, DeviceLine& line, const Place& place)
+        : table_(table), line_(line), place_(place) {}
+
+    // Parses the fields after the device.
+    Outcome read(std::span<const std::string_view> fields) {
+        if (fields.empty() || (fields.size() == 1 && fields[0].find("://") == std::string_view::npos))
+            return Problem{"a line is DEVICE HOST EXPORT [OPTION,...]; see holdfast-devices(5)"};
+        if (fields.size() > 3)
+            return Problem{fmt::format("'{}' is one word too many; options are separated by commas alone",
+                                       printable(fields[3]))};
+        where_.host = fields[0];
+        where_.name = fields.size() > 1 ? fields[1] : "-";
+        if (fields.size() > 2)
+            if (auto taken = take_options(fields[2]); !taken) return taken;
+        auto first = address_of(where_);
+        if (!first) return Problem{first.error()};
+        line_.servers.insert(line_.servers.begin(), *std::move(first));
+        return check_servers();
+    }
+
+private:
+    Outcome take_options(std::string_view options) {
+        while (true) {
+            const std::size_t comma = options.find(',');
+            const std::string_view option = options.substr(0, comma);
+            if (!option.empty())
+                if (auto taken = take_option(option); !taken) return taken;
+            if (comma == std::string_view::npos) return {};
+            options.remove_prefix(comma + 1);
+        }
+    }
+
+    Outcome take_option(std::string_view option) {
+        if (option.starts_with('_')) return {};  // nbdtab(5): reserved for local use
+        const std::size_t equals = option.find('=');
+        const std::string_view name = option.substr(0, equals);
+        const bool has_value = equals != std::string_view::npos;
+        const std::string_view value = has_value ? option.substr(equals + 1) : "";
+        const auto row = std::ranges::find(option_table, name, &OptionRow::name);
+        if (row == option_table.end()) {
+            warn(fmt::format("the option '{}' is not known and is passed over", printable(option)));
+            return {};
+        }
+        if (row->meaning != Meaning::server && is_second(*row))
+            return Problem{fmt::format("'{}' stands there twice; leave one out", printable(name))};
+        switch (row->meaning) {
+            case Meaning::choice: return take_choice(row->note, option, value);
+            case Meaning::read_only:
+                if (has_value) return take_choice("read-only", option, value);
+                line_.choices.read_only = true;
+                return {};
+            case Meaning::read_write: line_.choices.read_only = false; return {};
+            case Meaning::port: return take_port(value);
+            case Meaning::unix_socket: where_.unix_socket = true; return {};
+            case Meaning::server: return take_server(value);
+            case Meaning::no_auto: line_.at_boot = false; return {};
+            case Meaning::always_so: return {};
+            case Meaning::no_effect:
+                warn(fmt::format("the option '{}' has no effect: {}", printable(option), row->note));
+                return {};
+            case Meaning::refused:
+                return Problem{fmt::format("the option '{}': {}", printable(option), row->note)};
+        }
+        return {};
+    }
+
+    // Detects repeated options; bs= and block-size= are the same option.
+    bool is_second(const OptionRow& row) {
+        const std::string_view what = row.meaning == Meaning::choice ? row.note : row.name;
+        if (std::ranges::find(seen_, what) != seen_.end()) return true;
+        seen_.push_back(what);
+        return false;
+    }
+
+    Outcome take_choice(std::string_view choice, std::string_view option, std::string_view value) {
+        if (const auto chosen = choose(line_.choices, choice, value); !chosen)
+            return Problem{fmt::format("the option '{}': it {}", printable(option), chosen.error())};
+        return {};
+    }
+
+    Outcome take_port(std::string_view value) {
+        std::uint16_t port = 0;
+        const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), port);
+        if (error != std::errc{} || end != value.data() + value.size() || port == 0)
+            return Problem{fmt::format("port= takes a port (1-65535), not '{}'", printable(value))};
+        where_.port = port;
+        return {};
+    }
+
+    Outcome take_server(std::string_view value) {
+        auto server = parse_server_address(value);
+        if (!server) return Problem{"server=: " + server.error()};
+        line_.servers.push_back(*std::move(server));
+        return {};
+    }
+
+    Outcome check_servers() {
+        if (line_.servers.size() > most_servers)
+            return Problem{fmt::format("more than {} servers; leave some out", most_servers)};
+        for (auto server = line_.servers.begin(); server != line_.servers.end(); ++server)
+            if (std::find(line_.servers.begin(), server, *server) != server)
+                return Problem{fmt::format("{} is named twice; leave one out", to_uri(*server))};
+        return {};
+    }
+
+    void warn(std::string text) { table_.warnings.push_back({place_, std::move(text)}); }
+
+    DeviceTable& table_;
+    DeviceLine& line_;
+    const Place& place_;
+    Where where_;
+    std::vector<std::string_view> seen_;
+};
+
+void take_line(DeviceTable& table, const Place& place, std::span<const std::string_view> words) {
+    const auto wrong = [&](std::string text) { table.errors.push_back({place, std::move(text)}); };
+    const auto device = parse_nbd_device(words[0]);
+    if (!device || device->partition != 0)
+        return wrong(fmt::format("'{}' is no device; write nbd1, nbd2, ...{}", printable(words[0]),
+                                 device ? " (partitions come with the whole)" : ""));
+    if (const DeviceLine* const earlier = table.find(device->index))
+        return wrong(
+            fmt::format("nbd{} stands at line {} already; a further server of the same disk is an "
+                        "option there, server=",
+                        device->index, earlier->line));
+    DeviceLine line;
+    line.index = device->index;
+    line.line = place.line;
+    if (const auto read = LineReader(table, line, place).read(words.subspan(1)); !read) {
+        wrong(fmt::format("nbd{}: {}", line.index, read.error()));
+        line.refused = true;
+        line.servers.clear();
+        line.choices = {};
+    }
+    table.devices.push_back(std::move(line));
+}
+
+}  // namespace
+
+const DeviceLine* DeviceTable::find(std::uint32_t index) const {
+    const auto found = std::ranges::find(devices, index, &DeviceLine::index);
+    return found == devices.end() ? nullptr : &*found;
+}
+
+DeviceTable read_device_table(std::string_view file, std::string_view text) {
+    DeviceTable table;
+    for (Place place{std::string(file), 1}; !text.empty(); ++place.line) {
+        const std::size_t end = text.find('\n');
+        if (const auto words = words_before_comment(text.substr(0, end)); !words.empty())
+            take_line(table, place, words);
+        text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    }
+    return table;
+}
+
+}  // namespace holdfast::client

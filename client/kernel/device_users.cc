@@ -1,0 +1,159 @@
+// Reads the kernel's three tables of block devices in use; the caller adds an exclusive open, which detects
+// the other users.
+
+#include "client/kernel/device_users.hh"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <array>
+#include <memory>
+
+#include "client/kernel/sysfs.hh"
+#include "common/linux/fd.hh"
+
+namespace holdfast::client {
+namespace {
+
+std::string whole_file(const char* path) {
+    const Fd file(::open(path, O_RDONLY | O_CLOEXEC));
+    std::string text;
+    std::array<char, 4096> buffer;
+    while (file) {
+        const ssize_t count = ::read(file.get(), buffer.data(), buffer.size());
+        if (count <= 0) break;
+        text.append(buffer.data(), static_cast<std::size_t>(count));
+    }
+    return text;
+}
+
+// Removes the first line or word from `rest` and returns it.
+std::string_view take_until(std::string_view& rest, char end) {
+    const std::size_t at = rest.find(end);
+    const std::string_view head = rest.substr(0, at);
+    rest = at == std::string_view::npos ? std::string_view{} : rest.substr(at + 1);
+    return head;
+}
+
+// Decodes the octal escapes of mountinfo and swaps, such as \040 for a blank.
+std::string unescaped(std::string_view word) {
+    std::string text;
+    const auto octal = [&](std::size_t at) { return at < word.size() && word[at] >= '0' && word[at] <= '7'; };
+    for (std::size_t i = 0; i < word.size(); ++i) {
+        if (word[i] == '\\' && octal(i + 1) && octal(i + 2) && octal(i + 3)) {
+            text +=
+                static_cast<char>((word[i + 1] - '0') * 64 + (word[i + 2] - '0') * 8 + (word[i + 3] - '0'));
+            i += 3;
+        } else {
+            text += word[i];
+        }
+    }
+    return text;
+}
+
+struct MountLine {
+    std::string_view numbers, point, source;
+};
+
+MountLine read_mount_line(std::string_view line) {
+    MountLine mount;
+    take_until(line, ' ');  // mount id
+    take_until(line, ' ');  // parent's mount id
+    mount.numbers = take_until(line, ' ');
+    take_until(line, ' ');  // root within the file system
+    mount.point = take_until(line, ' ');
+    // Skips options and optional fields up to "-", then the type; the source follows.
+    while (!line.empty() && take_until(line, ' ') != "-") continue;
+    take_until(line, ' ');
+    mount.source = take_until(line, ' ');
+    return mount;
+}
+
+std::vector<BlockName> disk_and_partitions(const SysfsDevice& device, std::uint32_t index) {
+    const std::string disk = "nbd" + std::to_string(index);
+    std::vector<BlockName> names{{disk, device.attribute("dev")}};
+    for (const std::string& partition : device.partitions())
+        names.push_back({partition, device.attribute((partition + "/dev").c_str())});
+    return names;
+}
+
+// Returns the numeric names in a folder of /proc: processes, descriptors.
+std::vector<std::string> numbers_in(const std::string& path) {
+    std::vector<std::string> names;
+    const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(path.c_str()), &::closedir);
+    if (!stream) return names;
+    while (const dirent* entry = ::readdir(stream.get()))
+        if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9') names.emplace_back(entry->d_name);
+    return names;
+}
+
+// Returns the device in `names` that another process's descriptor has open.
+const BlockName* device_behind(const std::string& descriptor, const std::vector<BlockName>& names) {
+    struct stat file {};
+    if (::stat(descriptor.c_str(), &file) != 0 || !S_ISBLK(file.st_mode)) return nullptr;
+    const std::string numbers =
+        std::to_string(major(file.st_rdev)) + ":" + std::to_string(minor(file.st_rdev));
+    for (const BlockName& name : names)
+        if (name.numbers == numbers) return &name;
+    return nullptr;
+}
+
+}  // namespace
+
+std::vector<std::string> mounts_of(std::string_view mountinfo, const std::vector<BlockName>& devices) {
+    std::vector<std::string> found;
+    while (!mountinfo.empty()) {
+        const MountLine mount = read_mount_line(take_until(mountinfo, '\n'));
+        for (const BlockName& device : devices)
+            if (mount.numbers == device.numbers || mount.source == "/dev/" + device.name)
+                found.push_back(device.name + " is mounted on " + unescaped(mount.point));
+    }
+    return found;
+}
+
+std::vector<std::string> swaps_on(std::string_view swaps, const std::vector<BlockName>& devices) {
+    std::vector<std::string> found;
+    while (!swaps.empty()) {
+        std::string_view line = take_until(swaps, '\n');
+        const std::string file = unescaped(take_until(line, ' '));
+        for (const BlockName& device : devices)
+            if (file == "/dev/" + device.name) found.push_back(device.name + " is in use as swap");
+    }
+    return found;
+}
+
+std::vector<std::string> users_of(std::uint32_t index) {
+    const auto device = SysfsDevice::open(index);
+    if (!device) return {};
+    const std::vector<BlockName> names = disk_and_partitions(*device, index);
+    std::vector<std::string> users = mounts_of(whole_file("/proc/self/mountinfo"), names);
+    for (std::string& swap : swaps_on(whole_file("/proc/swaps"), names)) users.push_back(std::move(swap));
+    for (const BlockName& name : names)
+        for (const std::string& holder : device->holders(name.name))
+            users.push_back(name.name + " carries " + holder);
+    return users;
+}
+
+std::vector<std::string> openers_of(std::uint32_t index) {
+    std::vector<std::string> openers;
+    const auto device = SysfsDevice::open(index);
+    if (!device) return openers;
+    const std::vector<BlockName> names = disk_and_partitions(*device, index);
+    for (const std::string& process : numbers_in("/proc")) {
+        const std::string folder = "/proc/" + process;
+        for (const std::string& descriptor : numbers_in(folder + "/fd")) {
+            const BlockName* const held = device_behind(folder + "/fd/" + descriptor, names);
+            if (held == nullptr) continue;
+            std::string program = whole_file((folder + "/comm").c_str());
+            if (program.ends_with('\n')) program.pop_back();
+            openers.push_back(held->name + " is held open by process " + process + " (" + program + ")");
+            break;
+        }
+    }
+    return openers;
+}
+
+}  // namespace holdfast::client

@@ -1,0 +1,380 @@
+// Logs each refusal once, with all details; the client receives fewer.
+
+#include "server/export/client_exports.hh"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "common/linux/log.hh"
+#include "common/text/plural.hh"
+
+namespace holdfast::server {
+
+using nbd::Offer;
+using nbd::OptionReply;
+using nbd::Refusal;
+
+bool ConnectionCounts::enter(const std::string& name, std::uint32_t limit) {
+    const std::lock_guard lock(mutex_);
+    std::uint32_t& count = counts_[name];
+    if (limit != 0 && count >= limit) return false;
+    ++count;
+    return true;
+}
+
+void ConnectionCounts::leave(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    const auto found = counts_.find(name);
+    if (--found->second == 0) counts_.erase(found);
+}
+
+std::uint32_t ConnectionCounts::count(std::string_view name) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = counts_.find(name);
+    return found == counts_.end() ? 0 : found->second;
+}
+
+std::string printable(std::string_view name) {
+    constexpr std::size_t longest = 100;
+    std::string text(name.substr(0, longest));
+    std::ranges::replace_if(
+        text, [](char c) { return c < 0x20 || c > 0x7e; }, '?');
+    if (name.size() > longest) text += "...";
+    return text;
+}
+
+std::expected<Offer, std::string> make_offer(const ExportConfig& config, const VolumeTraits& traits) {
+    if (config.filesize > traits.size) {
+        return std::unexpected(fmt::format("{} has {}, fewer than filesize = {}", config.path,
+                                           counted(traits.size, "byte"), config.filesize));
+    }
+    Offer offer;
+    offer.size = config.filesize != 0 ? config.filesize : traits.size;
+    // Drops an incomplete block at the end, which could be neither read nor written.
+    offer.size -= offer.size % traits.minimum_block;
+    offer.block_sizes.minimum = traits.minimum_block;
+    offer.block_sizes.preferred = traits.preferred_block;
+    int flags = nbd::flag_has_flags;
+    if (config.flush) flags |= nbd::flag_send_flush;
+    if (config.rotational) flags |= nbd::flag_rotational;
+    flags |= nbd::flag_send_cache;
+    // All connections share one open volume, so each connection sees and flushes the writes of the others.
+    // Exceptions: a virtual export, whose file depends on the client's address, and an export limited to a
+    // single connection, whose client should not open more.
+    if (!config.is_virtual() && config.maxconnections != 1) flags |= nbd::flag_can_multi_conn;
+    if (config.readonly) {
+        flags |= nbd::flag_read_only;
+    } else {
+        flags |= nbd::flag_send_write_zeroes | nbd::flag_send_fast_zero;
+        if (config.fua) flags |= nbd::flag_send_fua;
+        if (config.trim && traits.can_trim) flags |= nbd::flag_send_trim;
+    }
+    offer.flags = static_cast<std::uint16_t>(flags);
+    return offer;
+}
+
+ClientExports::ClientExports(std::shared_ptr<const Config> config, Shared& shared, ListenScope scope,
+                             Peer peer, Verdicts verdicts, ClientLine line)
+    : config_(std::move(config)),
+      shared_(shared),
+      scope_(std::move(scope)),
+      peer_(std::move(peer)),
+      verdicts_(std::move(verdicts)),
+      line_(line) {
+    for (const ExportConfig& one : config_->exports) {
+        if (offers(one) && !verdicts_.forbidden(one.authfile)) visible_.push_back(&one);
+    }
+}
+
+bool ClientExports::offers(const ExportConfig& config) const {
+    return scope_.every_export || config.name == scope_.default_export;
+}
+
+const ExportConfig* ClientExports::visible(std::string_view name) const {
+    const std::string_view wanted = name.empty() ? std::string_view(scope_.default_export) : name;
+    const auto found = std::ranges::find_if(
+        visible_, [&](const ExportConfig* one) { return !wanted.empty() && one->name == wanted; });
+    return found == visible_.end() ? nullptr : *found;
+}
+
+std::string ClientExports::name_of(std::string_view name) const {
+    const ExportConfig* const found = visible(name);
+    return found == nullptr ? std::string() : found->name;
+}
+
+std::string ClientExports::why_none() const {
+    for (const ExportConfig& one : config_->exports) {
+        if (!offers(one)) continue;
+        if (const auto why = verdicts_.forbidden(one.authfile))
+            return fmt::format("there is no export for it; export {}: {}", one.name, *why);
+    }
+    return "there is no export for it";
+}
+
+DiskWanted ClientExports::wanted(const ExportConfig& config) const {
+    return {config.name, peer_.host, !config.readonly, line_.deadline, path_for_client(config, peer_.host)};
+}
+
+Writer ClientExports::begin(const ExportConfig& config, Volume& volume, bool claimed) const {
+    if (config.readonly) return {};
+    const bool direct = volume.always_waits();
+    if (config.direct().value_or(direct) != direct) {
+        log::notice(
+            fmt::format("export {}: {} is served {} the page cache, as other connections have it open",
+                        config.name, peer_.name, direct ? "without" : "through"));
+    }
+    DiskLosses& losses = volume.losses();
+    // The claim already settled earlier losses for a new session; since then the session's other slots may
+    // have written.
+    return claimed ? losses.begin(claim_->session.id, false) : losses.begin_nameless(peer_.host);
+}
+
+// A connection may be refused repeatedly; a well-behaved client is seldom refused more than once.
+void ClientExports::log_refusal(std::string_view text) {
+    constexpr unsigned most_logged = 4;
+    if (++refusals_ <= most_logged) {
+        shared_.stranger_log.write(log::Level::notice, text);
+    } else {
+        log::debug(text);
+    }
+}
+
+// The log gets the full reason; the client only the text that helps a legitimate user.
+std::unexpected<Refusal> ClientExports::refuse(const ExportConfig& config, OptionReply reply,
+                                               std::string_view why, std::string_view told) {
+    log_refusal(fmt::format("export {}: {} refused: {}", config.name, peer_.name, why));
+    return std::unexpected(Refusal{reply, std::string(told)});
+}
+
+std::string_view ClientExports::unknown_text(std::string_view name) {
+    return name.empty() ? "this port has no default export, an export must be named"
+                        : "there is no export of this name here";
+}
+
+// The client-supplied name comes last, so that it cannot pass for server text.
+std::unexpected<Refusal> ClientExports::refuse_unknown(std::string_view name) {
+    const std::string_view why = unknown_text(name);
+    log_refusal(name.empty() ? fmt::format("{} refused: {}", peer_.name, why)
+                             : fmt::format("{} refused: {}: \"{}\"", peer_.name, why, printable(name)));
+    return std::unexpected(Refusal{OptionReply::err_unknown, std::string(why)});
+}
+
+// Clients show ERR_UNKNOWN as "no such export", so it is sent only if that is true.
+std::unexpected<Refusal> ClientExports::refuse(const ExportConfig& config, const VolumeRefusal& refusal) {
+    return refuse(config, refusal.absent ? OptionReply::err_unknown : OptionReply::err_policy, refusal.text,
+                  refusal.text);
+}
+
+// Determines the log text after the verdict, so that response time does not reveal hidden exports.
+ClientExports::Found ClientExports::find(std::string_view name) {
+    if (const ExportConfig* const found = visible(name)) return found;
+    const std::string_view wanted = name.empty() ? std::string_view(scope_.default_export) : name;
+    const ExportConfig* const hidden = wanted.empty() ? nullptr : config_->find(wanted);
+    if (hidden == nullptr || !offers(*hidden)) return refuse_unknown(name);
+    shared_.statistics.turned_away(TurnedAway::not_allowed);
+    return refuse(*hidden, OptionReply::err_unknown, verdicts_.forbidden(hidden->authfile).value_or(""),
+                  unknown_text(name));
+}
+
+// Not logged: listing is a common request and does not indicate an attack.
+std::expected<std::vector<nbd::ListedExport>, Refusal> ClientExports::list() {
+    if (!config_->allowlist)
+        return std::unexpected(Refusal{OptionReply::err_policy, "the exports may not be listed here"});
+    std::vector<nbd::ListedExport> exports;
+    for (const ExportConfig* one : visible_) exports.push_back({one->name, one->description});
+    return exports;
+}
+
+std::expected<nbd::OfferedExport, Refusal> ClientExports::look(std::string_view name) {
+    const Found found = find(name);
+    if (!found) return std::unexpected(found.error());
+    const ExportConfig& config = **found;
+    const std::expected<VolumeTraits, VolumeRefusal> traits = shared_.opener.look(wanted(config));
+    if (!traits) return refuse(config, traits.error());
+    const std::expected<Offer, std::string> offer = make_offer(config, *traits);
+    if (!offer) return refuse(config, {false, offer.error()});
+    return nbd::OfferedExport{*offer, {config.name, config.description}};
+}
+
+DisksInUse::Use ClientExports::disk_use(const ExportConfig& config, const VolumeUse& use,
+                                        const nbd::Uuid* session) const {
+    // Connections from the same address without a session may belong to the same client.
+    std::string client = "address " + peer_.host;
+    if (session != nullptr) client.assign(session->begin(), session->end());
+    return {use.key(), path_for_client(config, peer_.host), std::move(client), config.readonly};
+}
+
+// Makes all other checks before it cuts off the older connections.
+std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::SessionRequest& request,
+                                                              const std::optional<nbd::HostRequest>& host) {
+    const Found found = find(request.export_name);
+    if (!found) return std::unexpected(found.error());
+    const ExportConfig& config = **found;
+    std::expected<VolumeUse, VolumeRefusal> use = shared_.volumes.acquire(shared_.opener, wanted(config));
+    if (!use) return refuse(config, use.error());
+    const DisksInUse::Use disk = disk_use(config, *use, &request.session);
+    if (const auto why = config.is_virtual() ? std::nullopt : shared_.disks.conflict(config.name, disk))
+        return refuse(config, OptionReply::err_policy, *why, *why);
+    std::optional<HostClaim> of_host = host_claim(config, use->volume(), host);
+    const bool stable = config.durable_writes() || use->volume().writes_are_stable();
+    const std::uint32_t host_flags = (of_host ? nbd::host_fenced : 0) | (stable ? nbd::writes_stable : 0);
+    std::string identity = config.identity.empty() ? use->volume().identity() : config.identity;
+    claim_.emplace(&config, std::move(identity), nullptr, std::move(*use),
+                   ConnectionFacts::Session{request.session, request.slot, request.generation}, false);
+    auto place = shared_.sessions.claim({{request.session, request.slot, config.name},
+                                         request.generation,
+                                         line_.connection,
+                                         peer_.name,
+                                         std::move(of_host)},
+                                        line_.socket, line_.deadline);
+    if (!place) {
+        const std::string why = place.error().text(request.generation);
+        return refuse(config, OptionReply::err_policy, why, why);
+    }
+    claim_->place = std::move(*place);
+    // A refused claim changes nothing: its session may have written with a higher generation, or from another
+    // slot, and must still get reports of lost writes. A claim that times out is repeated with a higher
+    // generation.
+    const bool first = request.generation == 1 && request.slot == 0 && claim_->place->is_first();
+    if (!config.readonly) (void)claim_->use.volume().losses().begin(request.session, first);
+    if (const auto stands = wait_for_fence(request); !stands) return std::unexpected(stands.error());
+    if (peer_.address) shared_.known_clients.add(*peer_.address);
+    return nbd::ClaimAnswer{shared_.boot_identity, claim_->identity, host_flags};
+}
+
+std::optional<HostClaim> ClientExports::host_claim(const ExportConfig& config, const Volume& volume,
+                                                   const std::optional<nbd::HostRequest>& host) const {
+    if (!host || config.readonly) return std::nullopt;
+    return HostClaim{{volume.identity(), host->host}, host->boot, host->attachment, peer_.host};
+}
+
+std::expected<void, Refusal> ClientExports::wait_for_fence(const nbd::SessionRequest& request) {
+    using Fence = SessionPlace::Fence;
+    const auto began = std::chrono::steady_clock::now();
+    const Fence outcome = claim_->place->wait(line_.socket, line_.deadline);
+    const auto waited = std::chrono::steady_clock::now() - began;
+    for (const FencedConnection& one : claim_->place->fenced_by_this()) {
+        const std::string successor =
+            one.other_session ? "is a newer attachment of its machine and has its place"
+                              : fmt::format("took its place in the session, with generation {} after {}",
+                                            request.generation, one.generation);
+        log::notice(fmt::format(
+            "export {}: {} fenced: {} {}; waited {:.3f} s for what it had with the disk, {} of its requests "
+            "thrown away",
+            claim_->config->name, one.peer, peer_.name, successor,
+            std::chrono::duration<double>(waited).count(), counted(one.unread, "byte")));
+    }
+    const char* why = "";
+    switch (outcome) {
+        case Fence::stands: claim_->stands = true; return {};
+        case Fence::overtaken:
+            why = "a newer connection of its session or machine came while it waited for an older one";
+            break;
+        case Fence::late: why = "an older connection of its session is still busy with the disk"; break;
+        case Fence::left:
+            why = "its claim was given up while an older connection of its session was busy with the disk";
+            break;
+        case Fence::failed: why = "no descriptor is left to wait for an older connection with"; break;
+    }
+    return refuse(*claim_->config, OptionReply::err_policy, why, why);
+}
+
+// A failed claim does not entitle its connection to open the export without a claim.
+std::optional<std::string> ClientExports::out_of_session() const {
+    if (!claim_->stands) return "its session was refused";
+    if (claim_->place->fenced()) return "a newer connection of its session or machine has its place";
+    return std::nullopt;
+}
+
+std::expected<void, VolumeRefusal> ClientExports::check_identity(const ExportConfig& config,
+                                                                 const Volume& volume) const {
+    if (!claim_->config->identity.empty()) return {};
+    if (volume.identity() == claim_->identity) return {};
+    return std::unexpected(
+        VolumeRefusal{false, fmt::format("{} was replaced while it was opened", config.path)});
+}
+
+ConnectionFacts ClientExports::facts_of(const ExportConfig& config, const Volume& volume) const {
+    const bool claimed = claim_ && claim_->config == &config;
+    const CacheMode mode = cache_mode(volume.always_waits(), config.durable_writes());
+    return {config.name,
+            peer_.name,
+            config.readonly,
+            word_of(mode),
+            claimed ? std::optional(claim_->session) : std::nullopt,
+            std::chrono::system_clock::now()};
+}
+
+std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view name) {
+    opened_.reset();
+    const Found found = find(name);
+    if (!found) return std::unexpected(found.error());
+    const ExportConfig& config = **found;
+    const bool claimed = claim_ && claim_->config == &config;
+    if (const auto why = claimed ? out_of_session() : std::nullopt)
+        return refuse(config, OptionReply::err_policy, *why, *why);
+    if (!shared_.counts.enter(ConnectionCounts::all, config_->maxconnections)) {
+        shared_.statistics.turned_away(TurnedAway::max_connections);
+        const std::string why =
+            fmt::format("all connections are taken (maxconnections = {})", config_->maxconnections);
+        return refuse(config, OptionReply::err_policy, why, why);
+    }
+    if (!shared_.counts.enter(config.name, config.maxconnections)) {
+        shared_.counts.leave(ConnectionCounts::all);
+        shared_.statistics.turned_away(TurnedAway::export_connections);
+        const std::string why =
+            fmt::format("all its connections are taken (maxconnections = {})", config.maxconnections);
+        return refuse(config, OptionReply::err_policy, why, why);
+    }
+    std::expected<VolumeUse, VolumeRefusal> use =
+        claimed && claim_->use ? std::expected<VolumeUse, VolumeRefusal>(std::move(claim_->use))
+                               : shared_.volumes.acquire(shared_.opener, wanted(config));
+    const auto leave_counts = [&] {
+        shared_.counts.leave(config.name);
+        shared_.counts.leave(ConnectionCounts::all);
+    };
+    if (!use) {
+        leave_counts();
+        return refuse(config, use.error());
+    }
+    const Result<VolumeTraits> traits = use->traits();
+    const std::expected<Offer, std::string> offer =
+        traits ? make_offer(config, *traits) : std::unexpected(traits.error().message());
+    if (!offer) {
+        leave_counts();
+        return refuse(config, {false, offer.error()});
+    }
+    if (const auto same =
+            claimed ? check_identity(config, use->volume()) : std::expected<void, VolumeRefusal>();
+        !same) {
+        leave_counts();
+        return refuse(config, same.error());
+    }
+    DisksInUse::Use disk = disk_use(config, *use, claimed ? &claim_->session.id : nullptr);
+    if (const auto why = config.is_virtual() ? std::nullopt : shared_.disks.enter(config.name, disk)) {
+        leave_counts();
+        return refuse(config, OptionReply::err_policy, *why, *why);
+    }
+    const ConnectionFacts facts = facts_of(config, use->volume());
+    // The status counts the connection from here on; a refused client is not counted.
+    opened_.emplace(config, shared_, std::move(*use), facts, std::move(disk));
+    if (!claimed && claim_) {
+        // A successor waits for this place, and closing the claimed disk may take long.
+        claim_->place.reset();
+        claim_.reset();
+    }
+    // Last: a refused client cannot have written.
+    opened_->set_writer(begin(config, opened_->volume(), claimed));
+    return nbd::OfferedExport{*offer, {config.name, config.description}};
+}
+
+void ClientExports::let_go(std::uint64_t unread) {
+    if (opened_) opened_->leave_count();
+    if (claim_ && claim_->place) claim_->place->set_unread(unread);
+    // First: a newer claim of the session waits for this place, and closing the disk may take long.
+    if (claim_) claim_->place.reset();
+    claim_.reset();
+}
+
+}  // namespace holdfast::server

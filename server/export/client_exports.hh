@@ -1,0 +1,218 @@
+// Exports as seen by a client on a listener: names, access and offers. Lives as long as its connection, and
+// keeps the configuration that was in force when the connection began.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/protocol/server_handshake.hh"
+#include "server/access/admission.hh"
+#include "server/access/log_limit.hh"
+#include "server/access/peer.hh"
+#include "server/config/access_table.hh"
+#include "server/config/config.hh"
+#include "server/export/counters.hh"
+#include "server/export/disks_in_use.hh"
+#include "server/export/sessions.hh"
+#include "server/opener/opener_client.hh"
+#include "server/transport/buffers.hh"
+#include "server/transport/busy_poll.hh"
+#include "server/transport/pipe_pool.hh"
+#include "server/volume/volume_registry.hh"
+
+namespace holdfast::server {
+
+// Number of connections per export name; preserved across reloads of the configuration.
+class ConnectionCounts {
+public:
+    // Counts a connection, unless `limit` connections exist already (0: no limit).
+    [[nodiscard]] bool enter(const std::string& name, std::uint32_t limit);
+    void leave(const std::string& name);
+    [[nodiscard]] std::uint32_t count(std::string_view name) const;
+    // Use in place of an export's name: all connections of the server that have an export.
+    static constexpr const char* all = "";
+
+private:
+    mutable std::mutex mutex_;
+    std::map<std::string, std::uint32_t, std::less<>> counts_;
+};
+
+// Exports served by a listener.
+struct ListenScope {
+    bool every_export = false;
+    std::string default_export;  // empty: none
+
+    bool operator==(const ListenScope&) const = default;
+};
+
+// State shared by all connections of a server.
+struct Shared {
+    OpenerLink& opener;
+    VolumeRegistry volumes{};
+    ConnectionCounts counts{};
+    DisksInUse disks{};
+    Sessions sessions{};
+    KnownClients known_clients{};
+    Statistics statistics{};
+    LogLimit stranger_log{};  // for events caused by clients without an export
+    Budget buffer_memory{};   // beyond the guaranteed memory of each connection
+    PollSeats poll_seats{};
+    PipePool pipes{};
+    nbd::Uuid boot_identity{};
+};
+
+// Connection of the client.
+struct ClientLine {
+    Fenceable& connection;
+    int socket;
+    Deadline deadline;  // for the handshake
+};
+
+// Use of an export by one connection.
+class OpenExport {
+public:
+    // `disk_use` must have been entered in shared.disks, unless the export is virtual.
+    OpenExport(const ExportConfig& config, Shared& shared, VolumeUse use, ConnectionFacts facts,
+               DisksInUse::Use disk_use)
+        : config_(config),
+          counts_(shared.counts),
+          disks_(shared.disks),
+          disk_use_(std::move(disk_use)),
+          use_(std::move(use)),
+          counted_connection_(shared.statistics, std::move(facts)) {}
+    OpenExport(const OpenExport&) = delete;
+    OpenExport& operator=(const OpenExport&) = delete;
+    ~OpenExport() { leave_count(); }
+
+    // Stops counting this connection, though the volume is still held.
+    void leave_count() {
+        if (!std::exchange(counted_, false)) return;
+        counts_.leave(config_.name);
+        counts_.leave(ConnectionCounts::all);
+        if (!config_.is_virtual()) disks_.leave(config_.name, disk_use_);
+    }
+
+    [[nodiscard]] const ExportConfig& config() const { return config_; }
+    [[nodiscard]] Volume& volume() const { return use_.volume(); }
+    // Writer for Volume::flush(). Set before the first request; until then, a Writer that cannot write.
+    void set_writer(Writer writer) { writer_ = std::move(writer); }
+    [[nodiscard]] const Writer& writer() const { return writer_; }
+    [[nodiscard]] RequestCounters& counters() { return counted_connection_.counters; }
+    [[nodiscard]] JobPool& jobs() const { return use_.jobs(); }
+
+private:
+    const ExportConfig& config_;
+    ConnectionCounts& counts_;
+    DisksInUse& disks_;
+    const DisksInUse::Use disk_use_;
+    bool counted_ = true;
+    VolumeUse use_;
+    Writer writer_;
+    Statistics::Connection counted_connection_;
+};
+
+class ClientExports final : public nbd::ExportDirectory {
+public:
+    // Keeps `config`; `shared` and the references in `line` must outlive this object.
+    ClientExports(std::shared_ptr<const Config> config, Shared& shared, ListenScope scope, Peer peer,
+                  Verdicts verdicts, ClientLine line);
+
+    // Whether there is an export that this client may use. If not, why_none() returns the reason for the log.
+    [[nodiscard]] bool has_any() const { return !visible_.empty(); }
+    [[nodiscard]] std::string why_none() const;
+    // The export's own name, if the client may use the export; "" stands for the default export of the
+    // listener.
+    [[nodiscard]] std::string name_of(std::string_view name) const;
+    [[nodiscard]] bool is_refused_at_once(std::string_view name) override { return visible(name) == nullptr; }
+
+    [[nodiscard]] std::expected<std::vector<nbd::ListedExport>, nbd::Refusal> list() override;
+    [[nodiscard]] std::expected<nbd::OfferedExport, nbd::Refusal> look(std::string_view name) override;
+    // May block until the deadline or until the client disconnects.
+    [[nodiscard]] std::expected<nbd::ClaimAnswer, nbd::Refusal> claim(
+        const nbd::SessionRequest& request, const std::optional<nbd::HostRequest>& host) override;
+    // After a claim, a connection may open the claimed export, which belongs to its session, only while the
+    // fence is established. Any other export does not belong to the session, and opening such an export makes
+    // the connection leave the session.
+    [[nodiscard]] std::expected<nbd::OfferedExport, nbd::Refusal> open(std::string_view name) override;
+    // Ends all use of the disk by this connection, so that its successor need not wait for the rest of the
+    // close. `unread`: number of bytes received from the client and not processed.
+    void let_go(std::uint64_t unread);
+
+    // Whether a claim or an open() holds a disk open for this connection.
+    [[nodiscard]] bool uses_disk() const { return claim_ || opened_; }
+    // Set by a successful open().
+    [[nodiscard]] OpenExport* opened() { return opened_ ? &*opened_ : nullptr; }
+
+private:
+    using Found = std::expected<const ExportConfig*, nbd::Refusal>;
+
+    // Claim of the connection and its result.
+    struct Claim {
+        const ExportConfig* config;
+        std::string identity;                 // disk identity as reported to the client
+        std::unique_ptr<SessionPlace> place;  // null: refused
+        // Acquired before the older connections release the disk, so that the disk is not closed and reopened
+        // in between.
+        VolumeUse use;
+        ConnectionFacts::Session session;
+        bool stands = false;  // every older connection has released the disk
+    };
+
+    // Finds the export of this name, if this client may use the export. Logs a refusal. A forbidden export
+    // gets the same reply as a missing export, so that clients cannot discover exports of others.
+    [[nodiscard]] Found find(std::string_view name);
+    [[nodiscard]] bool offers(const ExportConfig& config) const;
+    // nullptr: the client may use no export of this name. Takes the same time whether or not such an export
+    // exists.
+    [[nodiscard]] const ExportConfig* visible(std::string_view name) const;
+    [[nodiscard]] DiskWanted wanted(const ExportConfig& config) const;
+    // `session`: null if the client has named no session.
+    [[nodiscard]] DisksInUse::Use disk_use(const ExportConfig& config, const VolumeUse& use,
+                                           const nbd::Uuid* session) const;
+    [[nodiscard]] std::unexpected<nbd::Refusal> refuse(const ExportConfig& config, nbd::OptionReply reply,
+                                                       std::string_view why, std::string_view told);
+    [[nodiscard]] std::unexpected<nbd::Refusal> refuse(const ExportConfig& config,
+                                                       const VolumeRefusal& refusal);
+    [[nodiscard]] std::unexpected<nbd::Refusal> refuse_unknown(std::string_view name);
+    // Refusal text for a name that is unknown to the client.
+    [[nodiscard]] static std::string_view unknown_text(std::string_view name);
+    void log_refusal(std::string_view text);
+    // Returns the connection's Writer. Logs a line if the volume is open in another cache mode than the
+    // export is configured for.
+    [[nodiscard]] Writer begin(const ExportConfig& config, Volume& volume, bool claimed) const;
+    [[nodiscard]] ConnectionFacts facts_of(const ExportConfig& config, const Volume& volume) const;
+    // Host claim of the client, if relevant: a read-only client fences no connection.
+    [[nodiscard]] std::optional<HostClaim> host_claim(const ExportConfig& config, const Volume& volume,
+                                                      const std::optional<nbd::HostRequest>& host) const;
+    // The next three functions need claim_. wait_for_fence() logs the fenced connections.
+    [[nodiscard]] std::expected<void, nbd::Refusal> wait_for_fence(const nbd::SessionRequest& request);
+    // Reason why this connection may not use the export of its claim; nullopt: it may.
+    [[nodiscard]] std::optional<std::string> out_of_session() const;
+    // Checks that the opened disk has the identity that was reported to the client.
+    [[nodiscard]] std::expected<void, VolumeRefusal> check_identity(const ExportConfig& config,
+                                                                    const Volume& volume) const;
+
+    std::shared_ptr<const Config> config_;
+    Shared& shared_;
+    ListenScope scope_;
+    Peer peer_;
+    Verdicts verdicts_;
+    ClientLine line_;
+    std::vector<const ExportConfig*> visible_;  // exports allowed by listener and authfiles
+    unsigned refusals_ = 0;
+    std::optional<OpenExport> opened_;
+    std::optional<Claim> claim_;
+};
+
+// Makes a client-supplied name safe for the log: short, printable ASCII only.
+[[nodiscard]] std::string printable(std::string_view name);
+
+// Builds the offer for a volume with these traits. The error says why the volume cannot be offered.
+[[nodiscard]] std::expected<nbd::Offer, std::string> make_offer(const ExportConfig& config,
+                                                                const VolumeTraits& traits);
+
+}  // namespace holdfast::server

@@ -1,0 +1,109 @@
+// Two daemons with leases on one interface: which socket the answers reach. In a network of the test's own.
+#include "client/lease/lease_socket.hh"
+
+#include <arpa/inet.h>
+#include <doctest/doctest.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cstring>
+#include <future>
+#include <string>
+
+using namespace holdfast;
+using namespace holdfast::client;
+
+namespace {
+
+sockaddr_in loopback(std::uint16_t port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = ::htons(port);
+    address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
+    return address;
+}
+
+bool enter_own_network() {
+    if (::unshare(CLONE_NEWNET) != 0) return false;
+    const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    ifreq request{};
+    std::memcpy(request.ifr_name, "lo", 3);
+    request.ifr_flags = IFF_UP | IFF_RUNNING;
+    return ::ioctl(socket.get(), SIOCSIFFLAGS, &request) == 0;
+}
+
+LeaseRecord some_record() {
+    LeaseRecord record;
+    record.interface = "lo";
+    record.address = INADDR_LOOPBACK;
+    return record;
+}
+
+std::string interface_of(const LeaseKeeper& keeper) {
+    std::array<char, IFNAMSIZ> name{};
+    socklen_t length = name.size();
+    REQUIRE(::getsockopt(keeper.descriptor(), SOL_SOCKET, SO_BINDTODEVICE, name.data(), &length) == 0);
+    return name.data();
+}
+
+// As a server's answer comes.
+void answer() {
+    const Fd server(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const sockaddr_in from = loopback(67);
+    const sockaddr_in to = loopback(68);
+    REQUIRE(::bind(server.get(), reinterpret_cast<const sockaddr*>(&from), sizeof from) == 0);
+    REQUIRE(::sendto(server.get(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 1);
+}
+
+bool has_answer(const LeaseKeeper& keeper, int patience) {
+    pollfd entry{keeper.descriptor(), POLLIN, 0};
+    return ::poll(&entry, 1, patience) == 1;
+}
+
+void take_turns() {
+    if (!enter_own_network()) {
+        MESSAGE("skipped: no right to make a network");
+        return;
+    }
+    LeaseState state;
+    state.seconds = 3600;
+    const Lease::Time now = Lease::Time{} + std::chrono::seconds{1};
+    LeaseKeeper first(some_record(), "/run/holdfast");
+    LeaseKeeper second(some_record(), "/run/holdfast");
+    REQUIRE(first.descriptor() >= 0);
+    REQUIRE(second.descriptor() >= 0);
+    LeaseKeeper* const keepers[] = {&first, &second};
+    // Each has to leave the answers to the other: among equals the kernel picks by the order of the sockets.
+    for (LeaseKeeper* const leaving : keepers) {
+        LeaseKeeper& taking = leaving == &first ? second : first;
+        leaving->start(state, 1, now);
+        REQUIRE(leaving->has_turn());
+        CHECK(interface_of(*leaving) == "lo");
+        leaving->stand_back();
+        CHECK_FALSE(leaving->has_turn());
+        CHECK(interface_of(*leaving).empty());
+        taking.start(state, 1, now);
+        CHECK(interface_of(taking) == "lo");
+        answer();
+        CHECK(has_answer(taking, 5000));
+        CHECK_FALSE(has_answer(*leaving, 0));
+        taking.drain();
+        taking.stand_back();
+    }
+    // In charge again, after a takeover that has failed.
+    first.start(state, 1, now);
+    CHECK(interface_of(first) == "lo");
+    answer();
+    CHECK(has_answer(first, 5000));
+}
+
+}  // namespace
+
+TEST_CASE("the daemon that stands back takes no answer from the one that renews the lease instead") {
+    std::async(std::launch::async, take_turns).get();
+}
