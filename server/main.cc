@@ -117,7 +117,7 @@ int exit_of(const std::vector<Remark>& errors) {
 }
 
 // Returns the place of the key, or of the file if the default user or the name service is at fault.
-Remark remark_of(const IdentityFault& fault, const Config& config, const std::string& config_path) {
+Remark remark_of(const ServiceUserFault& fault, const Config& config, const std::string& config_path) {
     const Place& place = fault.of_group ? config.group_place : config.user_place;
     return {place.file.empty() ? Place{config_path, 0} : place, fault.text};
 }
@@ -127,7 +127,7 @@ int check(const Options& options) {
     const ConfigTexts texts = read_config_files_apart(options);
     LoadedConfig loaded = make_config(options, texts);
     const bool starts = make_config_for_start(options, texts).errors.empty();
-    const std::expected<std::optional<Identity>, IdentityFault> identity =
+    const std::expected<std::optional<ServiceUser>, ServiceUserFault> identity =
         find_identity(loaded.config.user, loaded.config.group);
     const Findings found = find_apart(loaded.config, loaded.errors.empty());
     if (!identity) loaded.errors.push_back(remark_of(identity.error(), loaded.config, options.config));
@@ -168,7 +168,7 @@ int fail(std::string_view text) {
     return not_started;
 }
 
-Result<void> give_up_privileges(const std::optional<Identity>& identity) {
+Result<void> give_up_privileges(const std::optional<ServiceUser>& identity) {
     if (Result<void> closed = close_way_to_privileges(); !closed) return closed;
     if (identity) {
         if (Result<void> became = become(*identity); !became) return became;
@@ -193,7 +193,7 @@ std::expected<void, std::string> give_up_domain() {
 }
 
 // Finds the user to switch to. A service manager may already have switched.
-std::expected<std::optional<Identity>, IdentityFault> whom_to_become(const Config& config) {
+std::expected<std::optional<ServiceUser>, ServiceUserFault> whom_to_become(const Config& config) {
     auto identity = find_identity(config.user, config.group);
     if (!identity) return identity;
     if (*identity && ::geteuid() != 0 && (*identity)->uid != ::geteuid()) {
@@ -211,8 +211,8 @@ std::expected<std::optional<Identity>, IdentityFault> whom_to_become(const Confi
 }
 
 // Detaches, binds, drops privileges, announces readiness, then serves.
-int serve(const Options& options, Config config, InheritedSockets given, Daemon& daemon) {
-    const std::expected<std::optional<Identity>, IdentityFault> identity = whom_to_become(config);
+int serve(const Options& options, Config config, InheritedSockets given, Daemonizer& daemon) {
+    const std::expected<std::optional<ServiceUser>, ServiceUserFault> identity = whom_to_become(config);
     if (!identity) return fail(to_string(remark_of(identity.error(), config, options.config)));
     const std::size_t export_count = config.exports.size();
     Server server(options, std::move(config), *identity, std::move(given));
@@ -270,7 +270,7 @@ int start(const Options& options) {
     share_one_heap();
     std::expected<InheritedSockets, std::string> given = InheritedSockets::take();
     if (!given) return fail(given.error());
-    Daemon daemon;
+    Daemonizer daemon;
     if (!options.foreground) {
         if (const Result<void> detached = daemon.detach(); !detached) return fail(detached.error().message());
     }

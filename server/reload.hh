@@ -30,7 +30,7 @@ public:
     };
 
     // `options` and `opener` must outlive this object.
-    Reload(const Options& options, OpenerLink& opener, Has has)
+    Reload(const Options& options, OpenerClient& opener, Has has)
         : options_(options), opener_(opener), has_(std::move(has)) {}
 
     // Sends the first request. The error: why the reload has failed.
@@ -51,7 +51,7 @@ private:
     [[nodiscard]] std::expected<bool, std::string> ask_next();
 
     const Options& options_;
-    OpenerLink& opener_;
+    OpenerClient& opener_;
     const Has has_;
     const Clock::time_point deadline_ = Clock::now() + patience;
     bool read_ = false;  // the files have been read

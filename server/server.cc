@@ -32,7 +32,7 @@ ListenScope scope_of(const Listen& listen) { return {listen.every_export, listen
 
 }  // namespace
 
-Server::Server(const Options& options, Config config, std::optional<Identity> identity,
+Server::Server(const Options& options, Config config, std::optional<ServiceUser> identity,
                InheritedSockets given)
     : options_(options),
       config_(std::make_shared<const Config>(std::move(config))),

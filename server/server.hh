@@ -28,7 +28,8 @@ class Server {
 public:
     // `options` name the configuration for a reload, and must outlive the server. `given`: sockets that
     // replace sockets of the configuration, or are added to them.
-    Server(const Options& options, Config config, std::optional<Identity> identity, InheritedSockets given);
+    Server(const Options& options, Config config, std::optional<ServiceUser> identity,
+           InheritedSockets given);
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
     ~Server();
@@ -109,8 +110,8 @@ private:
 
     const Options& options_;
     std::shared_ptr<const Config> config_;
-    std::optional<Identity> identity_;
-    OpenerLink opener_;
+    std::optional<ServiceUser> identity_;
+    OpenerClient opener_;
     Shared shared_{.opener = opener_};
     Lobby lobby_;
     PlaceCounts places_;

@@ -373,7 +373,7 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
     if (lease) live.lease = lease->state;
     DeviceRecord record = record_for(request, configuration, index, found);
     if (lease) record.lease = lease->record;
-    Resident resident(std::move(*netlink), std::move(*sysfs), std::move(record), live);
+    DaemonSetup resident(std::move(*netlink), std::move(*sysfs), std::move(record), live);
     if (auto prepared = resident.prepare(title, request.home); !prepared) {
         // The device is not in use yet.
         if (auto again = open_netlink()) return failed(*again, prepared.error());

@@ -51,7 +51,7 @@ Answer Questions::ask(const Target& target) const {
     if (!link) return {link.error().text, {}};
     LiveState live = known_.live;
     live.target = no_target;  // a server that has not had the link
-    const Verdict verdict = judge(link->offer, link->session, known_.record, live, written_);
+    const OfferVerdict verdict = judge(link->offer, link->session, known_.record, live, written_);
     if (!verdict.refusal.empty()) return {verdict.refusal, {}};
     if (verdict.cache_lost && known_.record.policy.lost_cache == LostCache::fail)
         return {

@@ -207,7 +207,8 @@ std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, const 
         changes.servers.empty() && changes.choices == Choices{} ? LineText() : LineText(describe(record));
     const bool joined = home == Home::system && call && call->daemon() > 0 && join_service_of(call->daemon());
     const ServiceManager manager = ServiceManager::of_the_system();
-    Resident resident(std::move(*netlink), std::move(device->sysfs), std::move(device->known.record), live);
+    DaemonSetup resident(std::move(*netlink), std::move(device->sysfs), std::move(device->known.record),
+                         live);
     if (auto prepared = resident.prepare(title, joined ? Home::service : home); !prepared)
         return std::unexpected(failure(index, prepared.error().message()));
     Daemon& daemon = resident.seal();

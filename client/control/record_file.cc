@@ -38,8 +38,8 @@ std::string given_up_name(const DeviceRecord& record) {
     return fmt::format("nbd{}-{}{}", record.index, start.substr(start.find(':') + 1), given_up_suffix);
 }
 
-Result<StateFile> StateFile::open(const DeviceRecord& record, const char* folder) {
-    StateFile file;
+Result<RecordFile> RecordFile::open(const DeviceRecord& record, const char* folder) {
+    RecordFile file;
     file.directory_.reset(::open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!file.directory_) return sys_error("open /run/holdfast");
     file.name_ = fmt::format("nbd{}.state", record.index);
@@ -49,7 +49,7 @@ Result<StateFile> StateFile::open(const DeviceRecord& record, const char* folder
     return file;
 }
 
-Result<void> StateFile::save(const LiveState& live) noexcept {
+Result<void> RecordFile::save(const LiveState& live) noexcept {
     const Fd file(::openat(directory_.get(), draft_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     if (!file) return sys_error("open in /run/holdfast");
     LiveLines lines;
@@ -66,14 +66,14 @@ Result<void> StateFile::save(const LiveState& live) noexcept {
     return {};
 }
 
-Result<void> StateFile::leave_behind(const LiveState& live) noexcept {
+Result<void> RecordFile::leave_behind(const LiveState& live) noexcept {
     if (auto saved = save(live); !saved) return saved;
     if (::renameat(directory_.get(), name_.c_str(), directory_.get(), given_up_.c_str()) != 0)
         return sys_error("rename in /run/holdfast");
     return {};
 }
 
-void StateFile::remove() noexcept {
+void RecordFile::remove() noexcept {
     struct stat present {};
     if (::fstatat(directory_.get(), name_.c_str(), &present, AT_SYMLINK_NOFOLLOW) == 0 &&
         present.st_ino == inode_)

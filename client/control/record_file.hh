@@ -20,11 +20,11 @@ inline constexpr std::string_view given_up_suffix = ".given-up";
 // True if a record kept for given_up.hh is useful: the device was writable, and its server knows sessions.
 [[nodiscard]] bool may_be_fenced(const DeviceRecord& record, const LiveState& live) noexcept;
 
-class StateFile {
+class RecordFile {
 public:
     // Opens the folder, which must exist; writes nothing yet.
-    [[nodiscard]] static Result<StateFile> open(const DeviceRecord& record,
-                                                const char* folder = run_directory);
+    [[nodiscard]] static Result<RecordFile> open(const DeviceRecord& record,
+                                                 const char* folder = run_directory);
     // Replaces the file atomically. May be called after the seal.
     [[nodiscard]] Result<void> save(const LiveState& live) noexcept;
     // Saves the record a last time, as that of a device detached by force. May be called after the seal.

@@ -85,7 +85,7 @@ Result<void> Daemon::prepare() {
     auto control = ControlServer::open(record_.index);
     if (!control) return std::unexpected(control.error());
     control_ = std::move(*control);
-    auto file = StateFile::open(record_);
+    auto file = RecordFile::open(record_);
     if (!file) return std::unexpected(file.error());
     state_file_ = std::move(*file);
     auto public_file = PublicFile::open(record_.index);
@@ -98,7 +98,7 @@ Result<void> Daemon::prepare() {
         log::warning(LineText::of("{}: sysvinit's shutdown will not spare this daemon: {}", name(),
                                   omit.error().text()));
     memory_ = MemoryUse::open();
-    signs_ = ShutdownSigns::open();
+    signs_ = ShutdownDetection::open();
     proof_ = DiskProof::open(record_.index);
     older_links_.prepare(live_.link_socket);
     ::signal(SIGCHLD, SIG_IGN);  // RequestTimer's child is never waited for
@@ -399,7 +399,7 @@ std::optional<LinkEvent> Daemon::judge_attempt() {
     forget(attempt_->descriptor());
     Link link = attempt_->take_link();
     attempt_.reset();
-    const Verdict verdict = judge(link.offer, link.session, record_, live_, sysfs_.writes() > 0);
+    const OfferVerdict verdict = judge(link.offer, link.session, record_, live_, sysfs_.writes() > 0);
     if (!verdict.refusal.empty()) {
         note_failure(verdict.refusal);
         return LinkEvent::failed;

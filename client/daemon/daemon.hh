@@ -186,22 +186,22 @@ private:
     Fd signals_;
     std::optional<ControlServer> control_;
     std::optional<OmitFile> omit_;
-    std::optional<StateFile> state_file_;
+    std::optional<RecordFile> state_file_;
     std::optional<PublicFile> public_file_;
     Clock::time_point heartbeat_{};  // time of the last publish()
     bool publishes_ = true;          // the last publish() succeeded
     MemoryUse memory_;
-    std::optional<LeaseKeeper> lease_;  // set if the record names a lease
+    std::optional<LeaseSocket> lease_;  // set if the record names a lease
     std::array<ControlConnection, 4> callers_;
     std::optional<std::size_t> successor_;  // caller to which the device is being handed over
     Clock::time_point successor_due_{};     // valid only if successor_ is set: latest takeover
 
-    ShutdownBound shutdown_;
-    ShutdownSigns signs_;
+    ShutdownLimit shutdown_;
+    ShutdownDetection signs_;
     DiskProof proof_;
     SelinuxDomain domain_;
 
-    ToldErrors told_;
+    RepeatedErrors told_;
     LogLimit log_limit_;  // for lines about the link
     LineText left_out_;   // last line that log_limit_ suppressed
     bool leaving_ = false;

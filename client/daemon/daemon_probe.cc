@@ -127,7 +127,7 @@ void Daemon::mind_growth(Clock::time_point now) {
     if (wanted_size_ != 0 && supervisor_->has_link()) {
         GrowthStep step = growth_step(facts);
         if (step == GrowthStep::prove &&
-            proof_.look(sysfs_.totals().requests, now) == DiskProof::Verdict::answers) {
+            proof_.look(sysfs_.totals().requests, now) == DiskProof::OfferVerdict::answers) {
             facts.answered = true;
             step = growth_step(facts);
         }

@@ -35,12 +35,12 @@ DeviceRecord with_folders(DeviceRecord record) {
 
 }  // namespace
 
-Resident::Resident(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live)
+DaemonSetup::DaemonSetup(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live)
     : index_(record.index),
       needs_(needs_of(record, live)),
       daemon_(std::move(netlink), std::move(sysfs), with_folders(std::move(record)), live) {}
 
-Result<void> Resident::prepare(ProcessTitle& title, Home home) {
+Result<void> DaemonSetup::prepare(ProcessTitle& title, Home home) {
     leave_terminal();
     if (home == Home::system) leave_control_group();
     log::open("holdfast-client", log::Sink::resident, log::Level::debug);
@@ -55,7 +55,7 @@ Result<void> Resident::prepare(ProcessTitle& title, Home home) {
     return {};
 }
 
-Daemon& Resident::seal() noexcept {
+Daemon& DaemonSetup::seal() noexcept {
     seal::close();
     return daemon_;
 }

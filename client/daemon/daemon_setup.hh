@@ -6,9 +6,9 @@
 
 namespace holdfast::client {
 
-class Resident {
+class DaemonSetup {
 public:
-    Resident(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live);
+    DaemonSetup(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live);
     // Leaves the terminal, opens the daemon's resources, locks memory, gives up capabilities, marks the
     // process. Failures of optional steps are logged. In a service, the caller has chosen the control group
     // already.

@@ -43,10 +43,10 @@ int command_for(Ending ending) noexcept {
 DiskEvidence Daemon::evidence(Clock::time_point now) noexcept {
     if (supervisor_->state() == LinkState::attached) return DiskEvidence::works;
     switch (proof_.look(sysfs_.totals().requests, now)) {
-        case DiskProof::Verdict::answers: return DiskEvidence::works;
-        case DiskProof::Verdict::pending: return DiskEvidence::unknown;
-        case DiskProof::Verdict::silent: break;
-        case DiskProof::Verdict::failed:
+        case DiskProof::OfferVerdict::answers: return DiskEvidence::works;
+        case DiskProof::OfferVerdict::pending: return DiskEvidence::unknown;
+        case DiskProof::OfferVerdict::silent: break;
+        case DiskProof::OfferVerdict::failed:
             return supervisor_->has_link() ? DiskEvidence::works : DiskEvidence::away;
     }
     // A merely slow server has received requests on this link. A UNIX socket does not count sent bytes.
@@ -60,13 +60,13 @@ void Daemon::mind_shutdown(Clock::time_point now) {
     const bool proved = going_down && !shutdown_.is_off();
     const DiskEvidence known = proved ? evidence(now) : DiskEvidence::works;
     switch (shutdown_.look(known, going_down, now)) {
-        case ShutdownBound::Step::none: return;
-        case ShutdownBound::Step::began:
+        case ShutdownLimit::Step::none: return;
+        case ShutdownLimit::Step::began:
             log::warning(
                 LineText::of("{}: the machine goes down and its server is away: waiting for it, {} s at most",
                              name(), shutdown_.patience().count()));
             return;
-        case ShutdownBound::Step::give_up: return end_with_the_machine();
+        case ShutdownLimit::Step::give_up: return end_with_the_machine();
     }
 }
 

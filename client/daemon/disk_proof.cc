@@ -74,7 +74,7 @@ void DiskProof::start(Time now) noexcept {
         answer_ = std::move(reading);
 }
 
-DiskProof::Verdict DiskProof::look(std::uint64_t completed, Time now) noexcept {
+DiskProof::OfferVerdict DiskProof::look(std::uint64_t completed, Time now) noexcept {
     if (completed_ && completed > *completed_) answered_ = now;
     completed_ = completed;
     collect(now);
@@ -82,10 +82,10 @@ DiskProof::Verdict DiskProof::look(std::uint64_t completed, Time now) noexcept {
     if (now - std::exchange(looked_, now) > longest_pause) answered_.reset();
     const bool pending = static_cast<bool>(answer_);
     if (!pending && (began_ == Time{} || now - began_ >= between_reads)) start(now);
-    if (answered_ && now - *answered_ < answer_lasts) return Verdict::answers;
-    if (pending && now - began_ >= read_patience) return Verdict::silent;
+    if (answered_ && now - *answered_ < answer_lasts) return OfferVerdict::answers;
+    if (pending && now - began_ >= read_patience) return OfferVerdict::silent;
     // A read that was just started does not change the last result.
-    return failed_ ? Verdict::failed : Verdict::pending;
+    return failed_ ? OfferVerdict::failed : OfferVerdict::pending;
 }
 
 }  // namespace holdfast::client

@@ -59,9 +59,9 @@ LineText flaw_of_identity(const std::optional<SessionFacts>& session, const Live
 
 }  // namespace
 
-Verdict judge(const nbd::Offer& offer, const std::optional<SessionFacts>& session, const DeviceRecord& record,
-              const LiveState& live, bool written) {
-    Verdict verdict;
+OfferVerdict judge(const nbd::Offer& offer, const std::optional<SessionFacts>& session,
+                   const DeviceRecord& record, const LiveState& live, bool written) {
+    OfferVerdict verdict;
     verdict.refusal = flaw_of_identity(session, live);
     if (verdict.refusal.empty()) verdict.refusal = flaw_of_offer(offer, record, live);
     const bool writable = (record.server_flags & nbd::flag_read_only) == 0;

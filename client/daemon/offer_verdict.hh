@@ -7,14 +7,14 @@
 
 namespace holdfast::client {
 
-struct Verdict {
+struct OfferVerdict {
     LineText refusal;         // empty: accepted
     bool cache_lost = false;  // another machine than the one written to, or restarted since
 };
 
 // `written`: the device has been written to.
-[[nodiscard]] Verdict judge(const nbd::Offer& offer, const std::optional<SessionFacts>& session,
-                            const DeviceRecord& record, const LiveState& live, bool written);
+[[nodiscard]] OfferVerdict judge(const nbd::Offer& offer, const std::optional<SessionFacts>& session,
+                                 const DeviceRecord& record, const LiveState& live, bool written);
 
 // Returns true if a restart of the server's machine loses no writes from this session on: this session
 // declares stable writes, and so did every earlier session in the same boot, whose writes may be unflushed.

@@ -12,7 +12,7 @@
 namespace holdfast::client {
 
 // Stores a hash, not the text: a collision (about 1 in 2^32) suppresses a single line.
-class ToldErrors {
+class RepeatedErrors {
 public:
     // Returns true if the text differs from this server's last text. Servers beyond the array's size share
     // entries.

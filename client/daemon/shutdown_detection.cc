@@ -90,8 +90,8 @@ bool HeldPage::hold(const Fd& file) noexcept {
     return true;
 }
 
-ShutdownSigns ShutdownSigns::open(const char* run, const char* proc) {
-    ShutdownSigns signs;
+ShutdownDetection ShutdownDetection::open(const char* run, const char* proc) {
+    ShutdownDetection signs;
     signs.run_.reset(::open(run, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     signs.proc_.reset(::open(proc, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     // Before the seal: after it, a page that was swapped to the unreachable disk would not be available any
@@ -101,11 +101,11 @@ ShutdownSigns ShutdownSigns::open(const char* run, const char* proc) {
 }
 
 // Same test as sd_booted(3).
-bool ShutdownSigns::has_systemd() const noexcept {
+bool ShutdownDetection::has_systemd() const noexcept {
     return ::faccessat(run_.get(), "systemd/system", F_OK, 0) == 0;
 }
 
-Ending ShutdownSigns::missing_fifo() noexcept {
+Ending ShutdownDetection::missing_fifo() noexcept {
     // True if this FIFO is missing, but was seen earlier.
     const auto is_gone = [this](const char* fifo, unsigned bit) {
         struct stat node {};
@@ -122,7 +122,7 @@ Ending ShutdownSigns::missing_fifo() noexcept {
     return is_gone(any_target, targets.size()) ? ending : Ending::none;
 }
 
-Ending ShutdownSigns::runlevel() noexcept {
+Ending ShutdownDetection::runlevel() noexcept {
     const Fd file = open_to_read(run_, "utmp");
     if (!utmp_.hold(file)) return Ending::none;
     std::array<char, sizeof(utmp) * 8> text;
@@ -138,21 +138,21 @@ Ending ShutdownSigns::runlevel() noexcept {
     return Ending::none;
 }
 
-bool ShutdownSigns::in_systemd_shutdown() const noexcept {
+bool ShutdownDetection::in_systemd_shutdown() const noexcept {
     // Truncated to 15 bytes by the kernel.
     constexpr std::string_view program = "systemd-shutdow";
     std::array<char, 32> text;
     return read_start(open_to_read(proc_, "1/comm"), text).starts_with(program);
 }
 
-Ending ShutdownSigns::look() noexcept {
+Ending ShutdownDetection::look() noexcept {
     // Under systemd the runlevel is meaningless, and programs other than init may write it.
     if (!has_systemd()) return runlevel();
     if (const Ending ending = missing_fifo(); ending != Ending::none) return ending;
     return in_systemd_shutdown() ? Ending::unknown : Ending::none;
 }
 
-Ending ShutdownSigns::look_closely() noexcept {
+Ending ShutdownDetection::look_closely() noexcept {
     const Ending ending = look();
     if (ending != Ending::unknown || !in_systemd_shutdown()) return ending;
     std::array<char, 256> text;

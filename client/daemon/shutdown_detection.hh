@@ -44,10 +44,10 @@ private:
     std::uint64_t inode_ = 0;
 };
 
-class ShutdownSigns {
+class ShutdownDetection {
 public:
     // Opens /run and /proc; without them no shutdown is detected. (Tests use other folders.) Before the seal.
-    [[nodiscard]] static ShutdownSigns open(const char* run = "/run", const char* proc = "/proc");
+    [[nodiscard]] static ShutdownDetection open(const char* run = "/run", const char* proc = "/proc");
     // Returns `none` while the machine is not shutting down, `unknown` if its final state is not known. Call
     // regularly also in normal operation: a FIFO counts as removed only if an earlier call saw it.
     [[nodiscard]] Ending look() noexcept;

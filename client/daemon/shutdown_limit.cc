@@ -7,12 +7,12 @@
 
 namespace holdfast::client {
 
-std::chrono::seconds ShutdownBound::grace() const noexcept {
+std::chrono::seconds ShutdownLimit::grace() const noexcept {
     constexpr std::chrono::seconds longest{20};
     return std::min(limit_ / 3, longest);
 }
 
-ShutdownBound::Step ShutdownBound::look(DiskEvidence evidence, bool going_down, Time now) noexcept {
+ShutdownLimit::Step ShutdownLimit::look(DiskEvidence evidence, bool going_down, Time now) noexcept {
     if (is_off() || given_up_) return Step::none;
     if (evidence == DiskEvidence::works || !going_down) {
         since_.reset();

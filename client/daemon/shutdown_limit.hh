@@ -19,12 +19,12 @@ enum class DiskEvidence : std::uint8_t {
     away,     // the link is down and no request completes; or a read gets no answer
 };
 
-class ShutdownBound {
+class ShutdownLimit {
 public:
     using Time = std::chrono::steady_clock::time_point;
 
     // `limit`: time until the machine is off. 0: wait for the server without limit.
-    explicit ShutdownBound(std::chrono::seconds limit) noexcept : limit_(limit) {}
+    explicit ShutdownLimit(std::chrono::seconds limit) noexcept : limit_(limit) {}
 
     enum class Step : std::uint8_t {
         none,

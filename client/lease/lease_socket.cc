@@ -102,19 +102,19 @@ Result<void> read_hardware_address(LeaseRecord& record) {
     return {};
 }
 
-LeaseKeeper::LeaseKeeper(const LeaseRecord& record, std::string_view folder)
+LeaseSocket::LeaseSocket(const LeaseRecord& record, std::string_view folder)
     : record_(record), socket_(open_socket()) {
     const std::string path = fmt::format("{}/lease-{}", folder, record.interface);
     turn_.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
 }
 
-void LeaseKeeper::start(const LeaseState& state, std::uint64_t seed, Lease::Time now) noexcept {
+void LeaseSocket::start(const LeaseState& state, std::uint64_t seed, Lease::Time now) noexcept {
     seed_ = seed;
     lease_.emplace(record_, state, seed, now);
     take_turn(now);
 }
 
-void LeaseKeeper::take_turn(Lease::Time now) noexcept {
+void LeaseSocket::take_turn(Lease::Time now) noexcept {
     if (has_turn_ || now < next_try_) return;
     next_try_ = now + pause_between_tries;
     if (turn_ && !set_lock(turn_, F_WRLCK)) {
@@ -142,7 +142,7 @@ void LeaseKeeper::take_turn(Lease::Time now) noexcept {
 // directly needs CAP_NET_RAW, which the daemon has dropped. Done before releasing the lock, so that the next
 // holder of the turn finds no other socket bound to the interface: the kernel would deliver answers to either
 // socket.
-void LeaseKeeper::stand_back() noexcept {
+void LeaseSocket::stand_back() noexcept {
     const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
     if (socket_) (void)::connect(socket_->get(), &nobody, sizeof nobody);
     if (has_turn_ && turn_) (void)set_lock(turn_, F_UNLCK);
@@ -150,12 +150,12 @@ void LeaseKeeper::stand_back() noexcept {
     next_try_ = {};
 }
 
-Lease::Time LeaseKeeper::deadline() const noexcept {
+Lease::Time LeaseSocket::deadline() const noexcept {
     if (!lease_) return Lease::Time::max();
     return has_turn_ ? lease_->deadline() : next_try_;
 }
 
-Result<void> LeaseKeeper::send(const Lease::Send& message) noexcept {
+Result<void> LeaseSocket::send(const Lease::Send& message) noexcept {
     if (!socket_) return std::unexpected(socket_.error());
     sockaddr_in to = socket_address(message.to, server_port);
     iovec bytes{const_cast<std::uint8_t*>(message.request.bytes.data()), message.request.length};
@@ -178,7 +178,7 @@ Result<void> LeaseKeeper::send(const Lease::Send& message) noexcept {
     return {};
 }
 
-bool LeaseKeeper::advance(Lease::Time now) noexcept {
+bool LeaseSocket::advance(Lease::Time now) noexcept {
     if (!lease_) return false;
     take_turn(now);
     if (!has_turn_) {
@@ -200,12 +200,12 @@ bool LeaseKeeper::advance(Lease::Time now) noexcept {
     return renewed || had_problem != !lease_->state().problem.empty();
 }
 
-void LeaseKeeper::drain() noexcept {
+void LeaseSocket::drain() noexcept {
     Packet packet;
     for (int i = 0; i < most_packets && socket_ && receive(socket_->get(), packet); ++i) continue;
 }
 
-std::optional<Lease::News> LeaseKeeper::take_news() noexcept {
+std::optional<Lease::News> LeaseSocket::take_news() noexcept {
     return lease_ ? lease_->take_news() : std::nullopt;
 }
 

@@ -26,11 +26,11 @@ namespace holdfast::client {
 // ipconfig gets no lease.
 [[nodiscard]] Result<void> read_hardware_address(LeaseRecord& record);
 
-class LeaseKeeper {
+class LeaseSocket {
 public:
     // Opens the socket. A failure is reported like a request that cannot be sent: the disk works without the
     // lease's renewal.
-    LeaseKeeper(const LeaseRecord& record, std::string_view folder);
+    LeaseSocket(const LeaseRecord& record, std::string_view folder);
     // -1 if there is no socket.
     [[nodiscard]] int descriptor() const noexcept { return socket_ ? socket_->get() : -1; }
 

@@ -32,7 +32,7 @@ constexpr int given_up = ECANCELED;
 // Length from `offset` to a multiple of Requests::piece: one to two pieces, so that no piece is a small
 // remainder.
 std::uint64_t piece_length(std::uint64_t offset, std::uint64_t left) {
-    const std::uint64_t end = (offset + 2 * Requests::piece - 1) / Requests::piece * Requests::piece;
+    const std::uint64_t end = (offset + 2 * NbdCommands::piece - 1) / NbdCommands::piece * NbdCommands::piece;
     return std::min(left, end - offset);
 }
 
@@ -44,8 +44,8 @@ std::string_view text_of(const SysError& error) {
 
 }  // namespace
 
-Requests::Requests(const nbd::Offer& offer, const OpenExport& opened, const std::atomic<Order>& order,
-                   std::string label)
+NbdCommands::NbdCommands(const nbd::Offer& offer, const OpenExport& opened, const std::atomic<Order>& order,
+                         std::string label)
     : offer_(offer),
       config_(opened.config()),
       volume_(opened.volume()),
@@ -53,11 +53,11 @@ Requests::Requests(const nbd::Offer& offer, const OpenExport& opened, const std:
       order_(order),
       label_(std::move(label)) {}
 
-bool Requests::is_durable(const Request& request) const {
+bool NbdCommands::is_durable(const Request& request) const {
     return (request.flags & nbd::cmd_flag_fua) != 0 || config_.durable_writes();
 }
 
-bool Requests::waits_for_disk(const Request& request) const {
+bool NbdCommands::waits_for_disk(const Request& request) const {
     if (volume_.always_waits()) return true;
     switch (static_cast<Command>(request.command)) {
         case Command::read: return false;
@@ -72,15 +72,16 @@ bool Requests::waits_for_disk(const Request& request) const {
     return true;
 }
 
-std::optional<Result<void>> Requests::try_read(const Request& request, std::span<std::uint8_t> into) const {
+std::optional<Result<void>> NbdCommands::try_read(const Request& request,
+                                                  std::span<std::uint8_t> into) const {
     return volume_.try_read(into, request.offset);
 }
 
-bool Requests::try_read(const Request& request, PagePipe& into) const {
+bool NbdCommands::try_read(const Request& request, PagePipe& into) const {
     return into.fill(volume_, request.offset, request.length);
 }
 
-Result<void> Requests::carry_out(const Request& request, std::span<std::uint8_t> data) const {
+Result<void> NbdCommands::carry_out(const Request& request, std::span<std::uint8_t> data) const {
     switch (static_cast<Command>(request.command)) {
         case Command::read: return volume_.read(data, request.offset);
         case Command::write: return volume_.write(data, request.offset, is_durable(request));
@@ -95,7 +96,7 @@ Result<void> Requests::carry_out(const Request& request, std::span<std::uint8_t>
 }
 
 // A single call for a range of up to 4 GiB could take minutes; a fence or a stop must not wait that long.
-Result<void> Requests::change_range(const Request& request) const {
+Result<void> NbdCommands::change_range(const Request& request) const {
     for (std::uint64_t done = 0; done < request.length;) {
         if (done > 0 && order_ != Order::serve)
             return std::unexpected(SysError{given_up, "a fence or a stop came in the middle"});
@@ -108,7 +109,8 @@ Result<void> Requests::change_range(const Request& request) const {
     return volume_.flush_now();
 }
 
-Result<void> Requests::change_piece(const Request& request, std::uint64_t done, std::uint64_t length) const {
+Result<void> NbdCommands::change_piece(const Request& request, std::uint64_t done,
+                                       std::uint64_t length) const {
     const std::uint64_t offset = request.offset + done;
     const auto command = static_cast<Command>(request.command);
     if (command == Command::cache) return volume_.cache(offset, length);
@@ -121,35 +123,35 @@ Result<void> Requests::change_piece(const Request& request, std::uint64_t done, 
     return volume_.zero(offset, length, {may_unmap, fast});
 }
 
-bool Requests::was_given_up(const Result<void>& outcome) {
+bool NbdCommands::was_given_up(const Result<void>& outcome) {
     return !outcome && outcome.error().code == given_up;
 }
 
-Result<void> Requests::read_piece(const Request& request, std::uint64_t done,
-                                  std::span<std::uint8_t> into) const {
+Result<void> NbdCommands::read_piece(const Request& request, std::uint64_t done,
+                                     std::span<std::uint8_t> into) const {
     return volume_.read(into, request.offset + done);
 }
 
-Result<void> Requests::write_piece(const Request& request, std::uint64_t done,
-                                   std::span<const std::uint8_t> from) const {
+Result<void> NbdCommands::write_piece(const Request& request, std::uint64_t done,
+                                      std::span<const std::uint8_t> from) const {
     return volume_.write(from, request.offset + done, is_durable(request));
 }
 
-Result<std::vector<nbd::StatusExtent>> Requests::block_status(const Request& request) const {
+Result<std::vector<nbd::StatusExtent>> NbdCommands::block_status(const Request& request) const {
     std::array<nbd::StatusExtent, nbd::most_extents> extents;
     const auto found = find_extents(volume_, request, offer_.block_sizes.minimum, extents);
     if (!found) return std::unexpected(found.error());
     return std::vector<nbd::StatusExtent>(found->begin(), found->end());
 }
 
-bool Requests::is_hole(const Request& request, const nbd::Part& part) const {
+bool NbdCommands::is_hole(const Request& request, const nbd::Part& part) const {
     if (part.length < least_hole || !volume_.may_have_holes() || !nbd::may_fragment(request, offer_))
         return false;
     const Result<Extent> found = volume_.extent_at(part.offset, part.length);
     return found && found->hole && found->length == part.length;
 }
 
-ReplyHead Requests::reply(const Request& request, const Result<void>& outcome) {
+ReplyHead NbdCommands::reply(const Request& request, const Result<void>& outcome) {
     const bool has_data = request.command == static_cast<std::uint16_t>(Command::read) && request.length > 0;
     if (outcome) return has_data ? nbd::data_reply(request, offer_) : nbd::success_reply(request, offer_);
     if (has_data && nbd::may_fragment(request, offer_))
@@ -161,12 +163,12 @@ ReplyHead Requests::reply(const Request& request, const Result<void>& outcome) {
     return nbd::error_reply(request, error, offer_, text_of(outcome.error()));
 }
 
-ReplyHead Requests::reply_failed_at(const Request& request, const SysError& error, std::uint64_t offset) {
+ReplyHead NbdCommands::reply_failed_at(const Request& request, const SysError& error, std::uint64_t offset) {
     log_failure(request, error);
     return nbd::error_reply_at(request, nbd::error_of(request, error.code), offset, text_of(error));
 }
 
-ReplyHead Requests::refuse(const Request& request, ErrorCode error) {
+ReplyHead NbdCommands::refuse(const Request& request, ErrorCode error) {
     const std::string_view why = nbd::reason_of_refusal(request, offer_, error);
     const std::string text =
         fmt::format("{}: request {} ({} at {}, flags {:#x}) refused with {}: {}", label_, request.command,
@@ -183,7 +185,7 @@ ReplyHead Requests::refuse(const Request& request, ErrorCode error) {
 
 // Limits the log: a failing disk fails often, so after the first 16 failures only the 32nd, the 64th and so
 // on are logged.
-void Requests::log_failure(const Request& request, const SysError& error) {
+void NbdCommands::log_failure(const Request& request, const SysError& error) {
     ++failures_;
     if (failures_ > 16 && !std::has_single_bit(failures_)) return;
     log::error(

@@ -24,11 +24,11 @@ enum class Order : std::uint8_t {
 
 // Requests of one connection. Functions that carry out requests may be called from any thread; functions that
 // make replies, only from the connection's thread.
-class Requests {
+class NbdCommands {
 public:
     // All arguments must outlive this object.
-    Requests(const nbd::Offer& offer, const OpenExport& opened, const std::atomic<Order>& order,
-             std::string label);
+    NbdCommands(const nbd::Offer& offer, const OpenExport& opened, const std::atomic<Order>& order,
+                std::string label);
 
     // Whether the request needs the disk and not only the page cache. A read may need the disk, too, which
     // try_read() reports.

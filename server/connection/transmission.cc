@@ -47,7 +47,7 @@ bool all_received(int socket) {
 // A request queued to or running in the volume's threads.
 class Transmission::Work final : public Job {
 public:
-    Work(const Requests& requests, const std::atomic<Order>& order, const Request& to_do,
+    Work(const NbdCommands& requests, const std::atomic<Order>& order, const Request& to_do,
          std::span<std::uint8_t> memory)
         : request(to_do), area(memory), requests_(requests), order_(order) {}
 
@@ -67,7 +67,7 @@ public:
     Result<std::vector<nbd::StatusExtent>> status;  // valid only for a block status
 
 private:
-    const Requests& requests_;
+    const NbdCommands& requests_;
     const std::atomic<Order>& order_;
 };
 
@@ -395,7 +395,7 @@ void Transmission::start_job(const Request& request, std::span<std::uint8_t> are
 }
 
 void Transmission::finish(Work& work) {
-    if (Requests::was_given_up(work.outcome)) {
+    if (NbdCommands::was_given_up(work.outcome)) {
         counters_.finished(work.request.command, 0, false);
         return buffers_.give(work.area);
     }
@@ -463,7 +463,7 @@ void Transmission::receive(bool may_wait) {
     const std::span<std::uint8_t> ahead = payload_ ? payload_->window() : std::span<std::uint8_t>();
     // After a large write, receives only the header of the next request, so that its payload need not be
     // copied.
-    const std::size_t most = large_writes_ && !skip_ ? sizeof(WireRequest) : Input::size;
+    const std::size_t most = large_writes_ && !skip_ ? sizeof(WireRequest) : ReceiveBuffer::size;
     std::size_t into_ahead = 0;
     if (just_taken_ > 1) busy_poll_.several();
     // Before the busy poll: a low-water mark that is still set would hide received data from the poll.

@@ -118,11 +118,11 @@ private:
     RequestCounters& counters_;
     const std::atomic<Order>& order_;
     std::atomic<bool>& sending_;
-    Requests requests_;
+    NbdCommands requests_;
     const std::size_t unit_;  // bytes; the length of each piece is a multiple, except for the last
     Buffers buffers_;
-    Input input_;
-    Outbox replies_;
+    ReceiveBuffer input_;
+    ReplyQueue replies_;
     PagePipe pages_;
     JobLane jobs_;
     BusyPoll busy_poll_;

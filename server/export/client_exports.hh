@@ -51,7 +51,7 @@ struct ListenScope {
 
 // State shared by all connections of a server.
 struct Shared {
-    OpenerLink& opener;
+    OpenerClient& opener;
     VolumeRegistry volumes{};
     ConnectionCounts counts{};
     DisksInUse disks{};

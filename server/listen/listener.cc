@@ -146,7 +146,7 @@ std::expected<sockaddr_un, std::string> unix_address(const Endpoint& endpoint) {
 }
 
 std::expected<Fd, std::string> bind_unix(const Endpoint& endpoint, const sockaddr_un& address,
-                                         const std::optional<Identity>& owner) {
+                                         const std::optional<ServiceUser>& owner) {
     const std::string& path = endpoint.unix_path;
     struct stat status {};
     if (::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) {
@@ -186,7 +186,7 @@ std::expected<std::vector<Fd>, std::string> listen_on_unix(const Endpoint& endpo
 }
 
 std::expected<Fd, std::string> bind_unix_apart(const Endpoint& endpoint, const sockaddr_un& address,
-                                               const std::optional<Identity>& owner) {
+                                               const std::optional<ServiceUser>& owner) {
     auto answer = ask_helper(
         [&] {
             std::expected<Fd, std::string> socket = bind_unix(endpoint, address, owner);
@@ -203,7 +203,7 @@ std::expected<Fd, std::string> bind_unix_apart(const Endpoint& endpoint, const s
 }  // namespace
 
 std::expected<std::vector<Fd>, std::string> listen_on(const Endpoint& endpoint,
-                                                      const std::optional<Identity>& owner,
+                                                      const std::optional<ServiceUser>& owner,
                                                       InheritedSockets& given) {
     if (!endpoint.unix_path.empty()) {
         return listen_on_unix(
@@ -215,7 +215,7 @@ std::expected<std::vector<Fd>, std::string> listen_on(const Endpoint& endpoint,
 }
 
 std::expected<std::vector<Fd>, std::string> listen_apart(const Endpoint& endpoint,
-                                                         const std::optional<Identity>& owner,
+                                                         const std::optional<ServiceUser>& owner,
                                                          InheritedSockets& given) {
     if (!endpoint.unix_path.empty()) {
         return listen_on_unix(endpoint, given, [&](const sockaddr_un& address) {

@@ -17,12 +17,11 @@ namespace holdfast::server {
 // `owner`, if set; a socket left by a dead server is replaced. A socket of the service manager for an address
 // is taken from `given` instead of bound. The error names the endpoint.
 [[nodiscard]] std::expected<std::vector<Fd>, std::string> listen_on(const Endpoint& endpoint,
-                                                                    const std::optional<Identity>& owner,
+                                                                    const std::optional<ServiceUser>& owner,
                                                                     InheritedSockets& given);
 // The same, with a separate process for the calls that may block, and a limit of 10 seconds. Call before
 // there are threads.
-[[nodiscard]] std::expected<std::vector<Fd>, std::string> listen_apart(const Endpoint& endpoint,
-                                                                       const std::optional<Identity>& owner,
-                                                                       InheritedSockets& given);
+[[nodiscard]] std::expected<std::vector<Fd>, std::string> listen_apart(
+    const Endpoint& endpoint, const std::optional<ServiceUser>& owner, InheritedSockets& given);
 
 }  // namespace holdfast::server

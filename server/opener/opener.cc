@@ -447,7 +447,7 @@ void Opener::remove_pid_file() const {
     if (text && *text == std::to_string(server_) + "\n") (void)::unlink(options_.pid_file.c_str());
 }
 
-Result<void> Opener::start(OpenerLink& link, Context context) {
+Result<void> Opener::start(OpenerClient& link, Context context) {
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return sys_error("socketpair");
     Fd ours(ends[0]);

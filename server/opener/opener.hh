@@ -38,15 +38,15 @@ public:
     static constexpr std::size_t most_for_one = 8;
 
     struct Context {
-        const Options& options;            // source of the configuration for a reload
-        Config config;                     // the configuration in force
-        std::optional<Identity> identity;  // owner of UNIX sockets
-        std::set<std::string> bound;       // UNIX sockets that the server has created
-        bool keep_stderr = false;          // keeps stderr open for sanitizer output
+        const Options& options;               // source of the configuration for a reload
+        Config config;                        // the configuration in force
+        std::optional<ServiceUser> identity;  // owner of UNIX sockets
+        std::set<std::string> bound;          // UNIX sockets that the server has created
+        bool keep_stderr = false;             // keeps stderr open for sanitizer output
     };
     // Forks the opener, which ignores signals that a terminal or service manager sends to the whole service,
     // and connects the server's end to it. Call before there are threads.
-    [[nodiscard]] static Result<void> start(OpenerLink& link, Context context);
+    [[nodiscard]] static Result<void> start(OpenerClient& link, Context context);
 
     // `control` is a SOCK_SEQPACKET socket, on which `server` sends its requests.
     Opener(Fd control, Context context, pid_t server);
@@ -111,7 +111,7 @@ private:
     const Options& options_;
     Config config_;
     std::optional<Config> next_;  // read, and not in force yet
-    std::optional<Identity> identity_;
+    std::optional<ServiceUser> identity_;
     pid_t server_;
     std::set<std::string> bound_;  // UNIX sockets to remove in the end
     std::list<Task> tasks_;

@@ -69,7 +69,7 @@ bool send_request(int control, const OpenerRequest& request, int reply_to, Clock
 
 }  // namespace
 
-OpenerLink::~OpenerLink() {
+OpenerClient::~OpenerClient() {
     control_.reset();
     constexpr int pause_ms = 10;
     for (int i = 0; i < 200 && opener_ > 0; ++i) {
@@ -78,8 +78,8 @@ OpenerLink::~OpenerLink() {
     }
 }
 
-std::expected<OpenerQuestion, std::string> OpenerLink::begin(const OpenerRequest& request,
-                                                             Deadline deadline) {
+std::expected<OpenerQuestion, std::string> OpenerClient::begin(const OpenerRequest& request,
+                                                               Deadline deadline) {
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         return std::unexpected(SysError{errno, "socketpair"}.message());
@@ -90,7 +90,7 @@ std::expected<OpenerQuestion, std::string> OpenerLink::begin(const OpenerRequest
     return OpenerQuestion(std::move(from_opener));
 }
 
-OpenerOutcome OpenerLink::ask_once(const OpenerRequest& request, Deadline deadline, std::string& busy) {
+OpenerOutcome OpenerClient::ask_once(const OpenerRequest& request, Deadline deadline, std::string& busy) {
     std::expected<OpenerQuestion, std::string> question = begin(request, deadline);
     if (!question) return failure(std::move(question.error()));
     for (;;) {
@@ -102,8 +102,8 @@ OpenerOutcome OpenerLink::ask_once(const OpenerRequest& request, Deadline deadli
     }
 }
 
-std::expected<OpenerLink::Answer, VolumeRefusal> OpenerLink::ask(const OpenerRequest& request,
-                                                                 Deadline deadline) {
+std::expected<OpenerClient::Answer, VolumeRefusal> OpenerClient::ask(const OpenerRequest& request,
+                                                                     Deadline deadline) {
     for (std::string known_busy;;) {
         std::string busy;
         std::expected<Answer, VolumeRefusal> answer = ask_once(request, deadline, busy);
@@ -119,14 +119,15 @@ std::expected<OpenerLink::Answer, VolumeRefusal> OpenerLink::ask(const OpenerReq
     }
 }
 
-std::expected<OpenerLink::Answer, VolumeRefusal> OpenerLink::ask(OpenerCall call, const DiskWanted& wanted) {
+std::expected<OpenerClient::Answer, VolumeRefusal> OpenerClient::ask(OpenerCall call,
+                                                                     const DiskWanted& wanted) {
     std::expected<Answer, VolumeRefusal> answer = ask({call, 0, wanted.name, wanted.host}, wanted.deadline);
     if (!answer && answer.error().text == timed_out && !wanted.path.empty())
         answer.error().text = wanted.path + ": " + answer.error().text;
     return answer;
 }
 
-std::expected<DiskKey, VolumeRefusal> OpenerLink::find(const DiskWanted& wanted) {
+std::expected<DiskKey, VolumeRefusal> OpenerClient::find(const DiskWanted& wanted) {
     const std::expected<Answer, VolumeRefusal> answer = ask(OpenerCall::find, wanted);
     if (!answer) return std::unexpected(answer.error());
     Unpacker from(answer->bytes);
@@ -135,7 +136,7 @@ std::expected<DiskKey, VolumeRefusal> OpenerLink::find(const DiskWanted& wanted)
     return *key;
 }
 
-std::expected<OpenedDisk, VolumeRefusal> OpenerLink::open(const DiskWanted& wanted) {
+std::expected<OpenedDisk, VolumeRefusal> OpenerClient::open(const DiskWanted& wanted) {
     std::expected<Answer, VolumeRefusal> answer = ask(OpenerCall::open, wanted);
     if (!answer) return std::unexpected(answer.error());
     Unpacker from(answer->bytes);
@@ -146,7 +147,7 @@ std::expected<OpenedDisk, VolumeRefusal> OpenerLink::open(const DiskWanted& want
     return OpenedDisk{std::move(files), std::move(*facts)};
 }
 
-std::expected<VolumeTraits, VolumeRefusal> OpenerLink::look(const DiskWanted& wanted) {
+std::expected<VolumeTraits, VolumeRefusal> OpenerClient::look(const DiskWanted& wanted) {
     const std::expected<Answer, VolumeRefusal> answer = ask(OpenerCall::look, wanted);
     if (!answer) return std::unexpected(answer.error());
     Unpacker from(answer->bytes);
@@ -156,27 +157,27 @@ std::expected<VolumeTraits, VolumeRefusal> OpenerLink::look(const DiskWanted& wa
 }
 
 // Sends at once, or fails.
-std::expected<OpenerQuestion, std::string> OpenerLink::ask_reload() {
+std::expected<OpenerQuestion, std::string> OpenerClient::ask_reload() {
     return begin({OpenerCall::reload, 0, {}, {}}, Deadline::min());
 }
 
-std::expected<OpenerQuestion, std::string> OpenerLink::ask_listen(std::size_t number) {
+std::expected<OpenerQuestion, std::string> OpenerClient::ask_listen(std::size_t number) {
     return begin({OpenerCall::listen, static_cast<std::uint32_t>(number), {}, {}}, Deadline::min());
 }
 
-std::expected<OpenerQuestion, std::string> OpenerLink::ask_commit() {
+std::expected<OpenerQuestion, std::string> OpenerClient::ask_commit() {
     return begin({OpenerCall::commit, 0, {}, {}}, Deadline::min());
 }
 
-std::expected<OpenerQuestion, std::string> OpenerLink::ask_look_around() {
+std::expected<OpenerQuestion, std::string> OpenerClient::ask_look_around() {
     return begin({OpenerCall::look_around, 0, {}, {}}, Deadline::min());
 }
 
-std::expected<OpenerQuestion, std::string> OpenerLink::ask_authfiles() {
+std::expected<OpenerQuestion, std::string> OpenerClient::ask_authfiles() {
     return begin({OpenerCall::authfiles, 0, {}, {}}, Deadline::min());
 }
 
-void OpenerLink::unlisten(bool all) {
+void OpenerClient::unlisten(bool all) {
     if (control_) (void)begin({OpenerCall::unlisten, all ? 1U : 0U, {}, {}}, Deadline::min());
 }
 

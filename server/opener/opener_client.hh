@@ -15,9 +15,9 @@
 
 namespace holdfast::server {
 
-class OpenerLink final : public DiskSource {
+class OpenerClient final : public DiskSource {
 public:
-    OpenerLink() = default;
+    OpenerClient() = default;
     // `opener` is a child of this process.
     void connect(Fd control, pid_t opener) {
         control_ = std::move(control);
@@ -25,10 +25,10 @@ public:
     }
     // Whether connect() was called.
     explicit operator bool() const noexcept { return static_cast<bool>(control_); }
-    OpenerLink(const OpenerLink&) = delete;
-    OpenerLink& operator=(const OpenerLink&) = delete;
+    OpenerClient(const OpenerClient&) = delete;
+    OpenerClient& operator=(const OpenerClient&) = delete;
     // Ends the opener, and waits at most two seconds for its cleanup.
-    ~OpenerLink() override;
+    ~OpenerClient() override;
 
     // Becomes readable when the opener has ended, and never before.
     [[nodiscard]] int fd() const noexcept { return control_.get(); }

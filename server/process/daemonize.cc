@@ -45,7 +45,7 @@ Result<void> write_pid(const std::string& path, pid_t pid) {
 
 }  // namespace
 
-Result<void> Daemon::detach() {
+Result<void> Daemonizer::detach() {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return sys_error("pipe2");
     const Fd from_child(ends[0]);
@@ -62,7 +62,7 @@ Result<void> Daemon::detach() {
     return {};
 }
 
-Result<void> Daemon::ready() {
+Result<void> Daemonizer::ready() {
     if (!to_parent_) return {};
     const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
     if (!null) return sys_error("open");

@@ -10,7 +10,7 @@
 
 namespace holdfast::server {
 
-class Daemon {
+class Daemonizer {
 public:
     // Forks. Returns in the child only; the parent waits for ready() and exits with 0, or with the child's
     // exit code. Call before there are threads.

@@ -15,9 +15,9 @@ namespace holdfast::server {
 
 namespace {
 
-using Found = std::expected<std::optional<Identity>, IdentityFault>;
+using Found = std::expected<std::optional<ServiceUser>, ServiceUserFault>;
 
-std::vector<gid_t> groups_of(const Identity& identity) {
+std::vector<gid_t> groups_of(const ServiceUser& identity) {
     int count = 64;
     std::vector<gid_t> groups(static_cast<std::size_t>(count));
     while (::getgrouplist(identity.user.c_str(), identity.gid, groups.data(), &count) < 0) {
@@ -34,12 +34,12 @@ Found look_up(const std::string& user, const std::string& group) {
         if (::geteuid() != 0 || ::getpwnam(default_user) == nullptr) return std::nullopt;
         return look_up(default_user, group);
     }
-    Identity identity{::getuid(), ::getgid(), user, {}};
+    ServiceUser identity{::getuid(), ::getgid(), user, {}};
     if (!user.empty()) {
         const passwd* entry = ::getpwnam(user.c_str());
         if (entry == nullptr)
             return std::unexpected(
-                IdentityFault{false, fmt::format("user = {}: there is no such user", user)});
+                ServiceUserFault{false, fmt::format("user = {}: there is no such user", user)});
         identity.uid = entry->pw_uid;
         identity.gid = entry->pw_gid;
     }
@@ -47,7 +47,7 @@ Found look_up(const std::string& user, const std::string& group) {
         const ::group* entry = ::getgrnam(group.c_str());
         if (entry == nullptr)
             return std::unexpected(
-                IdentityFault{true, fmt::format("group = {}: there is no such group", group)});
+                ServiceUserFault{true, fmt::format("group = {}: there is no such group", group)});
         identity.gid = entry->gr_gid;
     }
     if (!user.empty()) identity.groups = groups_of(identity);
@@ -78,15 +78,15 @@ Found find_identity(const std::string& user, const std::string& group) {
         patience);
     if (!answer && answer.error().starts_with("no answer"))
         return std::unexpected(
-            IdentityFault{false, fmt::format("user = {}, group = {}: {}", user, group, answer.error())});
-    if (!answer) return std::unexpected(IdentityFault{false, answer.error()});
+            ServiceUserFault{false, fmt::format("user = {}, group = {}: {}", user, group, answer.error())});
+    if (!answer) return std::unexpected(ServiceUserFault{false, answer.error()});
     Unpacker from(answer->bytes);
     if (!from.flag()) {
         const bool of_group = from.flag();
-        return std::unexpected(IdentityFault{of_group, from.text()});
+        return std::unexpected(ServiceUserFault{of_group, from.text()});
     }
     if (from.complete()) return std::nullopt;
-    Identity identity;
+    ServiceUser identity;
     identity.user = from.text();
     identity.uid = from.number<uid_t>();
     identity.gid = from.number<gid_t>();
@@ -94,7 +94,7 @@ Found find_identity(const std::string& user, const std::string& group) {
     return identity;
 }
 
-Result<void> become(const Identity& identity) {
+Result<void> become(const ServiceUser& identity) {
     // Groups first: they cannot be changed after root is given up.
     if (!identity.user.empty() && ::geteuid() == 0 &&
         ::setgroups(identity.groups.size(), identity.groups.data()) != 0) {

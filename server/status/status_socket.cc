@@ -42,7 +42,7 @@ std::string answer_to(std::string_view request, const StatusSocket::Source& sour
 }
 
 std::expected<void, std::string> StatusSocket::open(const std::string& path,
-                                                    const std::optional<Identity>& owner, Source source) {
+                                                    const std::optional<ServiceUser>& owner, Source source) {
     constexpr std::chrono::seconds file_system_patience{10};
     const auto made = ask_helper(
         [&] {

@@ -32,7 +32,8 @@ public:
     // opener removes the socket at the end. `source` must stay callable while this object lives. Opens
     // nothing by path afterwards. The error names the path.
     [[nodiscard]] std::expected<void, std::string> open(const std::string& path,
-                                                        const std::optional<Identity>& owner, Source source);
+                                                        const std::optional<ServiceUser>& owner,
+                                                        Source source);
     // Watch for reading; then call turn(). -1 before open().
     [[nodiscard]] int descriptor() const { return epoll_.get(); }
     // Does all work that needs no waiting.

@@ -11,14 +11,15 @@
 
 namespace holdfast::server {
 
-std::size_t Input::move_to(std::span<std::uint8_t> to) {
+std::size_t ReceiveBuffer::move_to(std::span<std::uint8_t> to) {
     const std::size_t count = std::min(to.size(), end_ - begin_);
     if (count > 0) std::memcpy(to.data(), area_.data() + begin_, count);
     begin_ += count;
     return count;
 }
 
-Received Input::receive(std::span<std::uint8_t> ahead, std::size_t most, bool wait, std::size_t& into_ahead) {
+Received ReceiveBuffer::receive(std::span<std::uint8_t> ahead, std::size_t most, bool wait,
+                                std::size_t& into_ahead) {
     if (area_.empty()) area_ = buffers_.take(size);
     if (area_.empty()) {
         errno = ENOMEM;
@@ -46,13 +47,13 @@ Received Input::receive(std::span<std::uint8_t> ahead, std::size_t most, bool wa
     }
 }
 
-std::uint64_t Input::unread() const {
+std::uint64_t ReceiveBuffer::unread() const {
     int queued = 0;
     if (::ioctl(socket_, FIONREAD, &queued) != 0) queued = 0;
     return end_ - begin_ + static_cast<std::uint64_t>(std::max(queued, 0));
 }
 
-void Input::close() {
+void ReceiveBuffer::close() {
     if (begin_ < end_) return;
     buffers_.give(area_);
     area_ = {};

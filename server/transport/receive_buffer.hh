@@ -10,15 +10,15 @@
 
 namespace holdfast::server {
 
-class Input {
+class ReceiveBuffer {
 public:
     static constexpr std::size_t size = 64U << 10;
 
     // `socket` and `buffers` must outlive this object.
-    Input(int socket, Buffers& buffers) : socket_(socket), buffers_(buffers) {}
-    Input(const Input&) = delete;
-    Input& operator=(const Input&) = delete;
-    ~Input() { close(); }
+    ReceiveBuffer(int socket, Buffers& buffers) : socket_(socket), buffers_(buffers) {}
+    ReceiveBuffer(const ReceiveBuffer&) = delete;
+    ReceiveBuffer& operator=(const ReceiveBuffer&) = delete;
+    ~ReceiveBuffer() { close(); }
 
     // Buffered bytes. Valid until the next receive.
     [[nodiscard]] std::span<std::uint8_t> bytes() const { return area_.subspan(begin_, end_ - begin_); }

@@ -10,13 +10,13 @@
 
 namespace holdfast::server {
 
-void Outbox::add(std::span<const std::uint8_t> head, std::span<const std::uint8_t> data) {
+void ReplyQueue::add(std::span<const std::uint8_t> head, std::span<const std::uint8_t> data) {
     heads_.insert(heads_.end(), head.begin(), head.end());
     replies_.push_back({head.size(), data});
     data_size_ += data.size();
 }
 
-void Outbox::make_pieces() {
+void ReplyQueue::make_pieces() {
     pieces_.clear();
     std::uint8_t* head = heads_.data();
     bool joins = false;  // the last piece is a head that the next head continues
@@ -33,7 +33,7 @@ void Outbox::make_pieces() {
     }
 }
 
-Result<void> Outbox::send(int socket) {
+Result<void> ReplyQueue::send(int socket) {
     make_pieces();
     msghdr message{};
     message.msg_iov = pieces_.data();
@@ -63,14 +63,14 @@ Result<void> Outbox::send(int socket) {
     return result;
 }
 
-void Outbox::clear() {
+void ReplyQueue::clear() {
     for (const Reply& reply : replies_) buffers_.give(reply.data);
     heads_.clear();
     replies_.clear();
     data_size_ = 0;
 }
 
-void Outbox::release() {
+void ReplyQueue::release() {
     // (= {} would keep the memory.)
     std::vector<std::uint8_t>().swap(heads_);
     std::vector<Reply>().swap(replies_);

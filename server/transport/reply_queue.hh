@@ -12,12 +12,12 @@
 
 namespace holdfast::server {
 
-class Outbox {
+class ReplyQueue {
 public:
-    explicit Outbox(Buffers& buffers) : buffers_(buffers) {}
-    Outbox(const Outbox&) = delete;
-    Outbox& operator=(const Outbox&) = delete;
-    ~Outbox() { clear(); }
+    explicit ReplyQueue(Buffers& buffers) : buffers_(buffers) {}
+    ReplyQueue(const ReplyQueue&) = delete;
+    ReplyQueue& operator=(const ReplyQueue&) = delete;
+    ~ReplyQueue() { clear(); }
 
     // Copies `head`; `data`, an area of the buffers or empty, is returned to the buffers when sent or
     // discarded.

@@ -182,7 +182,7 @@ Writer DiskLosses::begin_nameless(const std::string& host) {
     return make_writer(std::move(client), settled, false);
 }
 
-std::shared_ptr<DiskLosses> Losses::of(const std::string& identity, const std::string& name) {
+std::shared_ptr<DiskLosses> LostWrites::of(const std::string& identity, const std::string& name) {
     const std::lock_guard lock(mutex_);
     // Removes unused disks without losses; disks with losses are bounded by the number of disks.
     std::erase_if(disks_, [](const auto& one) { return one.second.use_count() == 1 && !one.second->any(); });

@@ -110,7 +110,7 @@ private:
 };
 
 // Losses of all disks, by identity (disk_identity.hh).
-class Losses {
+class LostWrites {
 public:
     // See LossRecord::open(); call before of().
     [[nodiscard]] Result<void> keep_in(const std::string& path, const nbd::Uuid& boot) {

@@ -96,7 +96,7 @@ public:
     // `wanted`; `disks` must outlive the registry. The error names the disk that does not answer.
     [[nodiscard]] std::expected<VolumeUse, VolumeRefusal> acquire(DiskSource& disks,
                                                                   const DiskWanted& wanted);
-    [[nodiscard]] Losses& losses() { return losses_; }
+    [[nodiscard]] LostWrites& losses() { return losses_; }
 
     // Names of the volumes that are being opened or examined. After the deadlines of all callers, these are
     // the volumes whose disks do not answer.
@@ -111,7 +111,7 @@ private:
                                                                              const DiskKey& key);
     [[nodiscard]] std::shared_ptr<VolumeSlot> slot_for(const DiskKey& key);
 
-    Losses losses_;
+    LostWrites losses_;
     mutable std::mutex mutex_;
     std::condition_variable opening_ended_;
     std::map<DiskKey, std::shared_ptr<VolumeSlot>> slots_;

@@ -157,7 +157,7 @@ KnownDevice device_of(const std::string& path) {
 
 // The record of a device that was given up, as its daemon leaves it.
 std::string give_up(const Folder& folder, const KnownDevice& known) {
-    auto file = StateFile::open(known.record, folder.path().c_str());
+    auto file = RecordFile::open(known.record, folder.path().c_str());
     REQUIRE(file);
     REQUIRE(file->leave_behind(known.live));
     file->remove();
@@ -411,7 +411,7 @@ TEST_CASE("a disk that another device of this machine writes to is refused a sec
         std::filesystem::create_directories(block + "/nbd5");
         std::filesystem::create_directories(block + "/nbd6");
         std::ofstream(block + "/nbd5/backend") << backend << "\n";
-        auto file = StateFile::open(known.record, folder.path().c_str());
+        auto file = RecordFile::open(known.record, folder.path().c_str());
         REQUIRE(file);
         REQUIRE(file->save(known.live));
         return take_writers_turn(found,

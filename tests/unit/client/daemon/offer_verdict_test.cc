@@ -7,8 +7,8 @@ using namespace holdfast;
 using client::DeviceRecord;
 using client::judge;
 using client::LiveState;
+using client::OfferVerdict;
 using client::SessionFacts;
-using client::Verdict;
 
 namespace {
 
@@ -32,11 +32,11 @@ SessionFacts the_server() { return {nbd::Uuid{1}, "lv A"}; }
 
 nbd::Offer the_same() { return {1 << 20, a_device().server_flags, {1, 4096, 32U << 20}}; }
 
-Verdict judged(const nbd::Offer& offer, const DeviceRecord& device = a_device()) {
+OfferVerdict judged(const nbd::Offer& offer, const DeviceRecord& device = a_device()) {
     return judge(offer, the_server(), device, its_state(), true);
 }
 
-bool says(const Verdict& verdict, std::string_view words) {
+bool says(const OfferVerdict& verdict, std::string_view words) {
     return verdict.refusal.view().find(words) != std::string_view::npos;
 }
 

@@ -29,8 +29,8 @@ public:
     Machine(const Machine&) = delete;
     Machine& operator=(const Machine&) = delete;
 
-    ShutdownSigns signs() const {
-        return ShutdownSigns::open((folder_ / "run").c_str(), (folder_ / "proc").c_str());
+    ShutdownDetection signs() const {
+        return ShutdownDetection::open((folder_ / "run").c_str(), (folder_ / "proc").c_str());
     }
     void boot_systemd() const { std::filesystem::create_directories(folder_ / "run/systemd/system"); }
     void process_one(const std::string& comm, const std::string& cmdline = "") const {
@@ -65,20 +65,20 @@ private:
 
 TEST_CASE("shutdown signs: a machine that boots, or has no units of ours, shows none") {
     const Machine machine;
-    ShutdownSigns signs = machine.signs();
+    ShutdownDetection signs = machine.signs();
     CHECK(signs.look() == Ending::none);
     machine.boot_systemd();
     CHECK(signs.look() == Ending::none);
     machine.open_fifos();
     CHECK(signs.look() == Ending::none);
-    CHECK(ShutdownSigns::open("/nonexistent", "/nonexistent").look() == Ending::none);
+    CHECK(ShutdownDetection::open("/nonexistent", "/nonexistent").look() == Ending::none);
 }
 
 TEST_CASE("shutdown signs: the FIFO of a target and that of every shutdown are gone") {
     const Machine machine;
     machine.boot_systemd();
     machine.open_fifos();
-    ShutdownSigns signs = machine.signs();
+    ShutdownDetection signs = machine.signs();
     REQUIRE(signs.look() == Ending::none);
     SUBCASE("poweroff") {
         machine.close_fifo("poweroff");
@@ -106,7 +106,7 @@ TEST_CASE("shutdown signs: the FIFO of a target and that of every shutdown are g
 TEST_CASE("shutdown signs: pid 1 has become systemd-shutdown") {
     const Machine machine;
     machine.boot_systemd();
-    ShutdownSigns signs = machine.signs();
+    ShutdownDetection signs = machine.signs();
     using namespace std::string_literals;
     machine.process_one("systemd-shutdow", "/lib/systemd/systemd-shutdown\0kexec\0--log-level\0006\0"s);
     CHECK(signs.look() == Ending::unknown);
@@ -117,7 +117,7 @@ TEST_CASE("shutdown signs: pid 1 has become systemd-shutdown") {
 
 TEST_CASE("shutdown signs: under sysvinit it is the runlevel, and under systemd it is not") {
     const Machine machine;
-    ShutdownSigns signs = machine.signs();
+    ShutdownDetection signs = machine.signs();
     machine.runlevel('2');
     CHECK(signs.look() == Ending::none);
     machine.runlevel('0');
@@ -153,7 +153,7 @@ constexpr bool without_locks = false;
 TEST_CASE(
     "the page of the runlevel is kept out of the swap space, also of a file that is new or written again") {
     const Machine machine;
-    ShutdownSigns signs = machine.signs();
+    ShutdownDetection signs = machine.signs();
     CHECK(signs.look() == Ending::none);  // before the system has made it
     machine.runlevel('2');
     CHECK(signs.look() == Ending::none);
@@ -174,12 +174,12 @@ TEST_CASE("the page of the runlevel is locked when the signs are opened, which i
     const Machine machine;
     machine.runlevel('2');
     SUBCASE("under sysvinit") {
-        const ShutdownSigns signs = machine.signs();
+        const ShutdownDetection signs = machine.signs();
         CHECK((without_locks || locked_of(machine.utmp_file()) > 0));
     }
     SUBCASE("under systemd the runlevel means nothing") {
         machine.boot_systemd();
-        const ShutdownSigns signs = machine.signs();
+        const ShutdownDetection signs = machine.signs();
         CHECK(locked_of(machine.utmp_file()) == 0);
     }
     CHECK(locked_of(machine.utmp_file()) == 0);

@@ -6,15 +6,15 @@
 
 using namespace holdfast::client;
 using namespace std::chrono_literals;
-using Step = ShutdownBound::Step;
+using Step = ShutdownLimit::Step;
 using enum DiskEvidence;
 
 namespace {
 
-constexpr ShutdownBound::Time start{1000s};
+constexpr ShutdownLimit::Time start{1000s};
 
 // Looks once a second, and says after how many the device is given up; nothing within an hour: -1.
-int given_up_after(ShutdownBound& bound, ShutdownBound::Time from) {
+int given_up_after(ShutdownLimit& bound, ShutdownLimit::Time from) {
     for (int second = 0; second < 3600; ++second)
         if (bound.look(away, true, from + std::chrono::seconds{second}) == Step::give_up) return second;
     return -1;
@@ -23,19 +23,19 @@ int given_up_after(ShutdownBound& bound, ShutdownBound::Time from) {
 }  // namespace
 
 TEST_CASE("shutdown bound: a machine that does not go down waits for ever") {
-    ShutdownBound bound(90s);
+    ShutdownLimit bound(90s);
     for (int hour = 0; hour < 1000; ++hour)
         REQUIRE(bound.look(away, false, start + std::chrono::hours{hour}) == Step::none);
 }
 
 TEST_CASE("shutdown bound: with the server there, however slow, nothing runs out") {
-    ShutdownBound bound(10s);
+    ShutdownLimit bound(10s);
     for (int hour = 0; hour < 1000; ++hour)
         REQUIRE(bound.look(works, true, start + std::chrono::hours{hour}) == Step::none);
 }
 
 TEST_CASE("shutdown bound: the device is given up early enough for the rest of the shutdown") {
-    ShutdownBound bound(90s);
+    ShutdownLimit bound(90s);
     CHECK(bound.patience() == 70s);
     CHECK(bound.grace() == 20s);
     CHECK(given_up_after(bound, start) == 70);
@@ -43,14 +43,14 @@ TEST_CASE("shutdown bound: the device is given up early enough for the rest of t
 }
 
 TEST_CASE("shutdown bound: a short limit has a short rest") {
-    ShutdownBound bound(12s);
+    ShutdownLimit bound(12s);
     CHECK(bound.grace() == 4s);
     CHECK(given_up_after(bound, start) == 8);
 }
 
 TEST_CASE(
     "shutdown bound: the time begins when the machine goes down and the link is down, and is told once") {
-    ShutdownBound bound(90s);
+    ShutdownLimit bound(90s);
     CHECK(bound.look(away, false, start) == Step::none);
     CHECK(bound.look(away, true, start + 1000s) == Step::began);
     CHECK(bound.look(away, true, start + 1001s) == Step::none);
@@ -59,7 +59,7 @@ TEST_CASE(
 }
 
 TEST_CASE("shutdown bound: a server that comes back sets the time back") {
-    ShutdownBound bound(90s);
+    ShutdownLimit bound(90s);
     CHECK(bound.look(away, true, start) == Step::began);
     CHECK(bound.look(works, true, start + 69s) == Step::none);
     CHECK(bound.look(away, true, start + 71s) == Step::began);
@@ -68,20 +68,20 @@ TEST_CASE("shutdown bound: a server that comes back sets the time back") {
 }
 
 TEST_CASE("shutdown bound: a shutdown that was none after all sets the time back") {
-    ShutdownBound bound(90s);
+    ShutdownLimit bound(90s);
     CHECK(bound.look(away, true, start) == Step::began);
     CHECK(bound.look(away, false, start + 69s) == Step::none);
     CHECK(bound.look(away, true, start + 200s) == Step::began);
 }
 
 TEST_CASE("shutdown bound: without evidence nothing is given up, however long the shutdown takes") {
-    ShutdownBound bound(90s);
+    ShutdownLimit bound(90s);
     for (int second = 0; second < 3600; ++second)
         REQUIRE(bound.look(unknown, true, start + std::chrono::seconds{second}) == Step::none);
 }
 
 TEST_CASE("shutdown bound: the time runs from the beginning of the proof that got no answer") {
-    ShutdownBound bound(90s);
+    ShutdownLimit bound(90s);
     CHECK(bound.look(unknown, true, start) == Step::none);
     CHECK(bound.look(away, true, start + 3s) == Step::began);
     CHECK(bound.look(unknown, true, start + 71s) == Step::none);
@@ -89,7 +89,7 @@ TEST_CASE("shutdown bound: the time runs from the beginning of the proof that go
 }
 
 TEST_CASE("shutdown bound: an answer at the last moment sets the time back") {
-    ShutdownBound bound(90s);
+    ShutdownLimit bound(90s);
     CHECK(bound.look(away, true, start) == Step::began);
     CHECK(bound.look(unknown, true, start + 70s) == Step::none);
     CHECK(bound.look(works, true, start + 71s) == Step::none);
@@ -98,6 +98,6 @@ TEST_CASE("shutdown bound: an answer at the last moment sets the time back") {
 }
 
 TEST_CASE("shutdown bound: 0 waits for the server, however long it takes") {
-    ShutdownBound bound(0s);
+    ShutdownLimit bound(0s);
     CHECK(given_up_after(bound, start) == -1);
 }

@@ -44,7 +44,7 @@ LeaseRecord some_record() {
     return record;
 }
 
-std::string interface_of(const LeaseKeeper& keeper) {
+std::string interface_of(const LeaseSocket& keeper) {
     std::array<char, IFNAMSIZ> name{};
     socklen_t length = name.size();
     REQUIRE(::getsockopt(keeper.descriptor(), SOL_SOCKET, SO_BINDTODEVICE, name.data(), &length) == 0);
@@ -60,7 +60,7 @@ void answer() {
     REQUIRE(::sendto(server.get(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 1);
 }
 
-bool has_answer(const LeaseKeeper& keeper, int patience) {
+bool has_answer(const LeaseSocket& keeper, int patience) {
     pollfd entry{keeper.descriptor(), POLLIN, 0};
     return ::poll(&entry, 1, patience) == 1;
 }
@@ -73,14 +73,14 @@ void take_turns() {
     LeaseState state;
     state.seconds = 3600;
     const Lease::Time now = Lease::Time{} + std::chrono::seconds{1};
-    LeaseKeeper first(some_record(), "/run/holdfast");
-    LeaseKeeper second(some_record(), "/run/holdfast");
+    LeaseSocket first(some_record(), "/run/holdfast");
+    LeaseSocket second(some_record(), "/run/holdfast");
     REQUIRE(first.descriptor() >= 0);
     REQUIRE(second.descriptor() >= 0);
-    LeaseKeeper* const keepers[] = {&first, &second};
+    LeaseSocket* const keepers[] = {&first, &second};
     // Each has to leave the answers to the other: among equals the kernel picks by the order of the sockets.
-    for (LeaseKeeper* const leaving : keepers) {
-        LeaseKeeper& taking = leaving == &first ? second : first;
+    for (LeaseSocket* const leaving : keepers) {
+        LeaseSocket& taking = leaving == &first ? second : first;
         leaving->start(state, 1, now);
         REQUIRE(leaving->has_turn());
         CHECK(interface_of(*leaving) == "lo");

@@ -58,7 +58,7 @@ template <class Ask>
 auto asked(const Said& said, Ask ask) {
     int ends[2];
     REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
-    OpenerLink link;
+    OpenerClient link;
     link.connect(Fd(ends[0]), -1);
     const Fd control(ends[1]);
     std::thread opener([&] { answer_one(control, said); });
@@ -71,9 +71,9 @@ DiskWanted wanted(std::chrono::seconds patience = std::chrono::minutes(1)) {
     return {"disk", "127.0.0.1", true, std::chrono::steady_clock::now() + patience};
 }
 
-auto ask_find(OpenerLink& link) { return link.find(wanted()); }
-auto ask_open(OpenerLink& link) { return link.open(wanted()); }
-auto ask_look(OpenerLink& link) { return link.look(wanted()); }
+auto ask_find(OpenerClient& link) { return link.find(wanted()); }
+auto ask_open(OpenerClient& link) { return link.open(wanted()); }
+auto ask_look(OpenerClient& link) { return link.look(wanted()); }
 // Waits, as the loop of the server never does.
 OpenerOutcome whole_answer(std::expected<OpenerQuestion, std::string> question) {
     REQUIRE(question.has_value());
@@ -84,9 +84,9 @@ OpenerOutcome whole_answer(std::expected<OpenerQuestion, std::string> question) 
     }
 }
 
-auto ask_listen(OpenerLink& link) { return sockets_of(whole_answer(link.ask_listen(0))); }
-auto ask_reload(OpenerLink& link) { return texts_of(whole_answer(link.ask_reload())); }
-auto ask_look_around(OpenerLink& link) { return remarks_of(whole_answer(link.ask_look_around())); }
+auto ask_listen(OpenerClient& link) { return sockets_of(whole_answer(link.ask_listen(0))); }
+auto ask_reload(OpenerClient& link) { return texts_of(whole_answer(link.ask_reload())); }
+auto ask_look_around(OpenerClient& link) { return remarks_of(whole_answer(link.ask_look_around())); }
 
 template <class T>
 std::vector<std::uint8_t> done_with(const T& value) {
@@ -165,7 +165,7 @@ TEST_CASE("a refusal is taken with its text, and one that is not sound without")
 TEST_CASE("an opener that gives no answer in time is not waited for") {
     int ends[2];
     REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
-    OpenerLink link;
+    OpenerClient link;
     link.connect(Fd(ends[0]), -1);
     const Fd control(ends[1]);
     const std::string text = link.find(wanted(std::chrono::seconds(0))).error().text;
@@ -175,7 +175,7 @@ TEST_CASE("an opener that gives no answer in time is not waited for") {
 TEST_CASE("a loop is not held up by an opener that takes no requests") {
     int ends[2];
     REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
-    OpenerLink link;
+    OpenerClient link;
     link.connect(Fd(ends[0]), -1);
     const Fd control(ends[1]);
     std::vector<OpenerQuestion> unanswered;

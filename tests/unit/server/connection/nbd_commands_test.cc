@@ -65,13 +65,13 @@ struct Served {
     }
 
     ExportConfig config;
-    OpenerLink nobody;
+    OpenerClient nobody;
     Shared shared{.opener = nobody};
     nbd::Offer offer;
     std::atomic<Order> order = Order::serve;
     NotingVolume* volume = nullptr;
     std::optional<OpenExport> opened;
-    std::optional<Requests> requests;
+    std::optional<NbdCommands> requests;
 };
 
 }  // namespace
@@ -105,11 +105,11 @@ TEST_CASE("a long request is given up between two pieces at a fence or a stop, a
         for (const nbd::Command command : {nbd::Command::write_zeroes, nbd::Command::trim}) {
             served.order = Order::serve;
             served.volume->calls.clear();
-            CHECK(Requests::was_given_up(served.carry_out(command, 0, 1U << 30)));
+            CHECK(NbdCommands::was_given_up(served.carry_out(command, 0, 1U << 30)));
             CHECK(served.volume->calls.size() == 2);
         }
         served.volume->calls.clear();
         CHECK(served.carry_out(nbd::Command::trim, 0, 4096));
-        CHECK(Requests::was_given_up(served.carry_out(nbd::Command::cache, 0, 1U << 30)));
+        CHECK(NbdCommands::was_given_up(served.carry_out(nbd::Command::cache, 0, 1U << 30)));
     }
 }

@@ -67,7 +67,7 @@ struct Running {
     };
     Options options;
     Reaper reaper;
-    OpenerLink link;
+    OpenerClient link;
 };
 
 // Waits, as the loop of the server never does.
@@ -80,9 +80,9 @@ OpenerOutcome whole_answer(std::expected<OpenerQuestion, std::string> question) 
     }
 }
 
-auto reload(OpenerLink& link) { return texts_of(whole_answer(link.ask_reload())); }
-auto commit(OpenerLink& link) { return done_of(whole_answer(link.ask_commit())); }
-auto listen(OpenerLink& link, std::size_t number) {
+auto reload(OpenerClient& link) { return texts_of(whole_answer(link.ask_reload())); }
+auto commit(OpenerClient& link) { return done_of(whole_answer(link.ask_commit())); }
+auto listen(OpenerClient& link, std::size_t number) {
     return sockets_of(whole_answer(link.ask_listen(number)));
 }
 
@@ -111,7 +111,7 @@ Pair full_pair() {
 }
 
 // What a sound server never sends: `descriptors` copies of `file` with it.
-void send(const OpenerLink& link, std::span<const std::uint8_t> bytes, const Fd& file,
+void send(const OpenerClient& link, std::span<const std::uint8_t> bytes, const Fd& file,
           std::size_t descriptors) {
     iovec data{const_cast<std::uint8_t*>(bytes.data()), bytes.size()};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(8 * sizeof(int))> space{};
@@ -133,7 +133,7 @@ void send(const OpenerLink& link, std::span<const std::uint8_t> bytes, const Fd&
 }
 
 // Whether anything came back before the opener closed the socket.
-bool answered(const OpenerLink& link, std::span<const std::uint8_t> bytes, std::size_t descriptors) {
+bool answered(const OpenerClient& link, std::span<const std::uint8_t> bytes, std::size_t descriptors) {
     auto [ours, theirs] = pair();
     send(link, bytes, theirs, descriptors);
     theirs.reset();
@@ -246,7 +246,7 @@ TEST_CASE("the opener opens what the configuration names, as the configuration s
                                                    "\n[golden]\nreadonly = true\nexportname = " + golden +
                                                    "\nauthfile = " + authfile +
                                                    "\n[own]\nexportname = " + folder.path("own-%s") + "\n"));
-    OpenerLink& link = opener.link;
+    OpenerClient& link = opener.link;
     const auto found = link.find(wanted("disk"));
     REQUIRE(found);
     CHECK(found->writable);
@@ -290,7 +290,7 @@ TEST_CASE("the opener goes by a new configuration when the server has taken it, 
     const std::string disk = folder.write("disk", std::string(4096, 'd'));
     const std::string file = folder.write("server.conf", "[old]\nexportname = " + disk + "\n");
     Running opener(file);
-    OpenerLink& link = opener.link;
+    OpenerClient& link = opener.link;
     folder.write("server.conf", "[new]\nexportname = " + disk + "\n");
     const auto texts = reload(link);
     REQUIRE(texts);
@@ -338,7 +338,7 @@ TEST_CASE(
     Folder folder;
     const std::string disk = folder.write("disk", std::string(4096, 'd'));
     Running opener(folder.write("server.conf", "[old]\nexportname = " + disk + "\n"));
-    OpenerLink& link = opener.link;
+    OpenerClient& link = opener.link;
     folder.write("server.conf", "[new]\nexportname = " + disk + "\n");
     REQUIRE(reload(link));
     const pid_t child = only_child();
@@ -357,7 +357,7 @@ TEST_CASE("what is no request gets no answer, and the opener goes on") {
     Folder folder;
     const std::string disk = folder.write("disk", std::string(4096, 'd'));
     Running opener(folder.write("server.conf", "[disk]\nexportname = " + disk + "\n"));
-    OpenerLink& link = opener.link;
+    OpenerClient& link = opener.link;
     const std::vector<std::uint8_t> sound = request(OpenerCall::find, "disk");
     CHECK(answered(link, sound, 1));
     CHECK_FALSE(answered(link, sound, 0));
@@ -382,7 +382,7 @@ TEST_CASE("requests that wait are bounded, and leave every export that has none 
     for (const char* const name : {"disk", "x", "late"}) add(name);
     for (std::size_t i = 1; i < others; ++i) add(std::to_string(i));
     Running opener(folder.write("server.conf", text));
-    OpenerLink& link = opener.link;
+    OpenerClient& link = opener.link;
     std::vector<Fd> unread;
     const auto ask = [&](const std::string& name) {
         auto [ours, theirs] = full_pair();
@@ -437,7 +437,7 @@ TEST_CASE("the opener's end is seen at once, although a process of it still answ
     // An answer that does not fit into a socket, as above.
     Running opener(folder.write("server.conf",
                                 "[disk]\nexportname = " + disk + "\n#" + std::string(1U << 20, '.') + "\n"));
-    OpenerLink& link = opener.link;
+    OpenerClient& link = opener.link;
     auto [unread, theirs] = pair();
     send(link, request(OpenerCall::reload, ""), theirs, 1);
     theirs.reset();

@@ -119,7 +119,7 @@ struct Process {
     std::shared_ptr<DiskLosses> disk(const std::string& identity = "disk") {
         return losses.of(identity, "/dev/x");
     }
-    Losses losses;
+    LostWrites losses;
 };
 
 void tell(const Writer& writer) {
@@ -131,7 +131,7 @@ void tell(const Writer& writer) {
 }  // namespace
 
 TEST_CASE("a loss is told to a session on every connection, until it is known that the session received it") {
-    Losses losses;
+    LostWrites losses;
     const auto disk = losses.of("disk", "/dev/x");
     { const Writer before = disk->begin(session(1), true); }
     disk->add(ENOSPC);
@@ -406,7 +406,7 @@ TEST_CASE("a loss of every disk is assumed after a half whose checksum is right 
 
 TEST_CASE("a record is made only in a folder that is there, and never through a link that somebody planted") {
     const Folder folder;
-    Losses losses;
+    LostWrites losses;
     CHECK_FALSE(losses.keep_in(folder.record() + "/x/losses", this_boot));
     const std::string victim = folder.record() + ".victim";
     std::ofstream(victim) << "content";

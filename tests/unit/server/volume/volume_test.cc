@@ -315,7 +315,7 @@ TEST_CASE("exports are listed only where that is allowed, and only those that th
     config->exports = {plain_export(), plain_export()};
     config->exports[1].name = "private";
     config->exports[1].authfile = "/tmp/holdfast-no-such-authfile";
-    OpenerLink nobody;  // no line: nothing is asked of it
+    OpenerClient nobody;  // no line: nothing is asked of it
     Shared shared{.opener = nobody};
     const Peer peer{parse_address("10.0.0.1"), "10.0.0.1:1", "10.0.0.1"};
     const Verdicts no_file_read = AccessTable::make({}, nullptr)->judge(*peer.address);
@@ -342,7 +342,7 @@ TEST_CASE("an export that a client may not have is to it as one that does not ex
     config->exports = {plain_export()};
     config->exports[0].name = "private";
     config->exports[0].authfile = "/tmp/holdfast-no-such-authfile";
-    OpenerLink nobody;  // no line: nothing is asked of it
+    OpenerClient nobody;  // no line: nothing is asked of it
     Shared shared{.opener = nobody};
     const Peer peer{parse_address("10.0.0.1"), "10.0.0.1:1", "10.0.0.1"};
     const Verdicts no_file_read = AccessTable::make({}, nullptr)->judge(*peer.address);
