@@ -58,7 +58,7 @@ build/selinux/.built: | deps
 endif
 
 check: deps all $(BUILD)unit-tests $(SEAL_PROBE) $(SANITIZED) $(FUZZERS) selinux ## every test but the long ones: unit, sanitizers, fuzzing, interop on loopback, SELinux policy, virtual machines
-	@tests/check unit sanitize fuzz interop selinux vm
+	@tests/check unit sanitize fuzz interop selinux vm $(if $(STARTED),rotation --started $(STARTED))
 
 check-unit: all $(BUILD)unit-tests $(SEAL_PROBE) ## the unit tests and the checks of the tree; SANITIZE= picks the flavour
 	@tests/check --build $(BUILD) unit

@@ -14,10 +14,11 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 
 from harness.registry import Test, tests
 from harness.results import Results
-from lab import layer, paths, process, requirements
+from lab import layer, paths, process, requirements, rotation
 from lab.context import Lab
 
 GRACE = 30  # seconds to clean up after the time limit
@@ -29,13 +30,13 @@ class TimeLimit(Exception):
 
 def main() -> int:
     options = _parse()
-    _load()
+    load()
     named = [test for test in tests if all(test.matches(text) for text in options.only)]
     if options.list:
         for test in named:
             print(f"{test.slug:45} {test.sentence}{' (long)' if test.long else ''}")
         return 0
-    chosen = [test for test in named if test.long == options.long]
+    chosen = [test for test in named if test.long == (options.long or options.rotation is not None)]
     if problems := requirements.missing(paths.cache()):
         print("The virtual-machine tests cannot run here:", *(f"  {text}" for text in problems), sep="\n")
         return 1
@@ -46,7 +47,10 @@ def main() -> int:
     os.environ["HOLDFAST_LAB_RUN"] = f"{os.getpid()}"
     try:
         results = Results(options.results, "vm: ")
-        Runner(options, results).run(chosen)
+        if options.rotation is not None:
+            Runner(options, results).run_rotation(rotation.Rotation(chosen, options.rotation))
+        else:
+            Runner(options, results).run(chosen)
     except KeyboardInterrupt:
         print("interrupted")
         return 130
@@ -61,6 +65,8 @@ def _parse() -> argparse.Namespace:
                                                                      "(also T=SUBSTRING)")
     parser.add_argument("--only", dest="more", action="append", default=[], metavar="SUBSTRING")
     parser.add_argument("--long", action="store_true", help="run the tests that take long, instead of the others")
+    parser.add_argument("--rotation", type=float, metavar="STARTED", help="run the long tests whose turn it is, as many as end within "
+                        "72 minutes after STARTED, seconds since 1970")
     parser.add_argument("--list", action="store_true", help="name the tests and run none")
     parser.add_argument("--jobs", "-j", type=int, default=2, help="how many tests at the same time (2)")
     parser.add_argument("--log-dir", type=pathlib.Path, default=paths.BUILD / "vm-logs")
@@ -72,7 +78,8 @@ def _parse() -> argparse.Namespace:
     return options
 
 
-def _load() -> None:
+def load() -> None:
+    """Reads all tests into the registry."""
     sys.path.insert(0, str(paths.TESTS))
     for path in sorted(paths.TESTS.glob("test_*.py")):
         importlib.import_module(path.stem)
@@ -89,13 +96,24 @@ class Runner:
     def run(self, waiting: list[Test]) -> None:
         """Runs them all, the longest first (by their limits) so that none is left alone at the end."""
         waiting = sorted(waiting, key=lambda test: -test.timeout)
+        self._run_all(lambda: waiting.pop(0) if waiting else None, lambda test: None)
+
+    def run_rotation(self, turns: rotation.Rotation) -> None:
+        """Runs those whose turn it is."""
+        self._run_all(turns.next, turns.ran)
+
+    def _run_all(self, next_test: Callable[[], Test | None], ran: Callable[[Test], None]) -> None:
         try:
-            while waiting or self._running:
-                while waiting and len(self._running) < self._options.jobs:
-                    self._start(waiting.pop(0))
+            while True:
+                while len(self._running) < self._options.jobs and (test := next_test()):
+                    self._start(test)
+                if not self._running:
+                    break
                 pid, status = os.wait()
                 if pid in self._running:
-                    self._report(*self._running.pop(pid), os.waitstatus_to_exitcode(status))
+                    test, started = self._running.pop(pid)
+                    self._report(test, started, os.waitstatus_to_exitcode(status))
+                    ran(test)
         finally:
             self._end_all()
 
