@@ -1,6 +1,6 @@
 // holdfast-server: assembles the parts, in the order that privileges and forking need.
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>

@@ -2,7 +2,7 @@
 
 #include "server/reload.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <utility>
 

@@ -2,7 +2,7 @@
 
 #include "server/server.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <malloc.h>
 #include <signal.h>
 #include <sys/epoll.h>

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "common/text/printable.hh"
 #include "common/text/utf8.hh"

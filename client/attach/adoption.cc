@@ -4,7 +4,7 @@
 #include "client/attach/adoption.hh"
 
 #include <arpa/inet.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

@@ -3,7 +3,7 @@
 #include "client/attach/given_up.hh"
 
 #include <dirent.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <algorithm>

@@ -4,7 +4,7 @@
 #include "client/attach/new_targets.hh"
 
 #include <errno.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sys/random.h>
 
 #include <cstring>

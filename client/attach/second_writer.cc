@@ -3,7 +3,7 @@
 #include "client/attach/second_writer.hh"
 
 #include <fcntl.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sys/file.h>
 
 #include <optional>

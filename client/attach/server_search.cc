@@ -3,7 +3,7 @@
 
 #include "client/attach/server_search.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <utility>

@@ -2,7 +2,7 @@
 
 #include "client/attach/targets.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <utility>
 

@@ -19,7 +19,7 @@
 #include <cstdlib>
 #include <memory>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace holdfast::client {
 

@@ -8,7 +8,7 @@
 
 #include "client/boot/network_managers.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <fnmatch.h>
 
 #include <algorithm>

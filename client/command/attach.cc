@@ -1,6 +1,6 @@
 // attach: turns the options into a request, and prints the reports of attach.hh.
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // boot: runs in the initramfs. boot_plan.hh parses the kernel command line; this file carries the plan out
 // and logs every message to the console and to the kernel's log, where it is available after the boot.
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <utility>
 

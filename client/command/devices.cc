@@ -1,6 +1,6 @@
 // devices: prints the table of further devices for users, the systemd generator and the init script.
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "client/command/commands.hh"
 #include "client/config/devices_file.hh"

@@ -1,7 +1,7 @@
 // keep-network: runs in the initramfs after the root file system is mounted. No failure here may prevent the
 // boot: failures are only reported.
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "client/boot/network_handover.hh"
 #include "client/command/commands.hh"

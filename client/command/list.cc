@@ -1,6 +1,6 @@
 // list: prints the names of a server's exports, and with --long their details.
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <vector>

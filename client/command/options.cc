@@ -3,7 +3,7 @@
 
 #include "client/command/options.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <getopt.h>
 
 #include <charconv>

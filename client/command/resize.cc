@@ -1,6 +1,6 @@
 // resize: makes the daemon check the export's size now, instead of at its next probe.
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <charconv>
 #include <chrono>

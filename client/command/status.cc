@@ -1,7 +1,7 @@
 // status: queries the daemon; without a live daemon, shows the kernel's information.
 
 #include <errno.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <chrono>
 

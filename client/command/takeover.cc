@@ -1,6 +1,6 @@
 // takeover: replaces the running daemon by a daemon of the installed program, for one device or all.
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "client/attach/takeover.hh"
 #include "client/command/commands.hh"

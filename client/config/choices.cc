@@ -2,7 +2,7 @@
 
 #include "client/config/choices.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

@@ -3,7 +3,7 @@
 
 #include "client/config/config.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

@@ -2,7 +2,7 @@
 
 #include "client/config/device_table.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

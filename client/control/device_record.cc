@@ -3,7 +3,7 @@
 
 #include "client/control/device_record.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

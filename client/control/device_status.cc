@@ -3,7 +3,7 @@
 
 #include "client/control/device_status.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

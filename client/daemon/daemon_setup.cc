@@ -3,7 +3,7 @@
 
 #include "client/daemon/daemon_setup.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sys/prctl.h>
 
 #include <algorithm>

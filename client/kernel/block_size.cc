@@ -3,7 +3,7 @@
 
 #include "client/kernel/block_size.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <bit>

@@ -3,7 +3,7 @@
 #include "client/link/host_identity.hh"
 
 #include <dirent.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <time.h>
 #include <unistd.h>
 

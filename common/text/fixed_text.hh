@@ -1,7 +1,7 @@
 // Bounded text stored in place, for a daemon that may not allocate. Longer text is truncated.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>
@@ -64,10 +64,14 @@ using LineText = FixedText<512>;
 
 }  // namespace holdfast
 
+// Compiled once, in format.cc.
+extern template auto fmt::formatter<fmt::string_view>::format(const fmt::string_view&, fmt::format_context&) const
+    -> fmt::format_context::iterator;
+
 template <std::size_t Capacity>
-struct fmt::formatter<holdfast::FixedText<Capacity>> : fmt::formatter<std::string_view> {
-    template <class Context>
-    auto format(const holdfast::FixedText<Capacity>& text, Context& context) const {
-        return fmt::formatter<std::string_view>::format(text.view(), context);
+struct fmt::formatter<holdfast::FixedText<Capacity>> : fmt::formatter<fmt::string_view> {
+    auto format(const holdfast::FixedText<Capacity>& text, fmt::format_context& context) const {
+        const std::string_view view = text.view();
+        return fmt::formatter<fmt::string_view>::format(fmt::string_view(view.data(), view.size()), context);
     }
 };

@@ -2,7 +2,7 @@
 
 #include "common/text/ini.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>

@@ -2,7 +2,7 @@
 
 #include "common/text/json.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "common/text/utf8.hh"
 

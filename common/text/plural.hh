@@ -1,7 +1,7 @@
 // Counts in messages: "1 export", "2 exports".
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdint>
 #include <string_view>

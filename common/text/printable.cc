@@ -2,7 +2,7 @@
 
 #include "common/text/printable.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "common/text/utf8.hh"
 

@@ -2,7 +2,7 @@
 
 #include "server/access/access.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

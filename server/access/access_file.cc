@@ -2,7 +2,7 @@
 
 #include "server/access/access_file.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "common/linux/text_file.hh"
 

@@ -2,7 +2,7 @@
 
 #include "server/access/log_limit.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

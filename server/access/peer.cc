@@ -3,7 +3,7 @@
 #include "server/access/peer.hh"
 
 #include <arpa/inet.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <netinet/in.h>
 
 #include <algorithm>

@@ -2,7 +2,7 @@
 
 #include "server/config/access_table.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <utility>

@@ -2,7 +2,7 @@
 
 #include "server/config/config.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <numeric>

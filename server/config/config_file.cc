@@ -3,7 +3,7 @@
 #include "server/config/config_file.hh"
 
 #include <dirent.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sys/stat.h>
 #include <unistd.h>
 

@@ -3,7 +3,7 @@
 
 #include "server/config/config_value.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <limits>

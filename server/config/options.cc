@@ -2,7 +2,7 @@
 
 #include "server/config/options.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <getopt.h>
 
 #include <array>

@@ -2,7 +2,7 @@
 
 #include "server/connection/lobby.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 

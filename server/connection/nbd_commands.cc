@@ -2,7 +2,7 @@
 
 #include "server/connection/nbd_commands.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <bit>

@@ -2,7 +2,7 @@
 
 #include "server/connection/transmission.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <linux/sockios.h>
 #include <poll.h>
 #include <sys/ioctl.h>

@@ -2,7 +2,7 @@
 
 #include "server/export/client_exports.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

@@ -2,7 +2,7 @@
 
 #include "server/export/disks_in_use.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

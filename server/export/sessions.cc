@@ -2,7 +2,7 @@
 
 #include "server/export/sessions.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 

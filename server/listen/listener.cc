@@ -2,7 +2,7 @@
 
 #include "server/listen/listener.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>

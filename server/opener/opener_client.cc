@@ -2,7 +2,7 @@
 
 #include "server/opener/opener_client.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>

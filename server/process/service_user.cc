@@ -2,7 +2,7 @@
 
 #include "server/process/service_user.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <grp.h>
 #include <pwd.h>
 #include <unistd.h>

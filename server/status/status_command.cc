@@ -2,7 +2,7 @@
 
 #include "server/status/status_command.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <getopt.h>
 #include <sys/socket.h>
 #include <sys/un.h>

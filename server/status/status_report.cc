@@ -2,7 +2,7 @@
 
 #include "server/status/status_report.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <iterator>
 

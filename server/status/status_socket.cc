@@ -3,7 +3,7 @@
 
 #include "server/status/status_socket.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>

@@ -3,7 +3,7 @@
 #include "server/volume/loss_record.hh"
 
 #include <fcntl.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sys/stat.h>
 #include <unistd.h>
 

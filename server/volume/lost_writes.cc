@@ -2,7 +2,7 @@
 
 #include "server/volume/lost_writes.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <bit>

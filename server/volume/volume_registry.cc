@@ -2,7 +2,7 @@
 
 #include "server/volume/volume_registry.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sys/stat.h>
 
 #include <algorithm>

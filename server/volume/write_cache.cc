@@ -3,7 +3,7 @@
 
 #include "server/volume/write_cache.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sys/sysmacros.h>
 
 #include <algorithm>

@@ -2,7 +2,7 @@
 // input is the request, the second a name that an administrator or a client chose.
 #include "server/status/status_socket.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "tests/fuzz/input.hh"
 

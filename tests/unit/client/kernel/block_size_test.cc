@@ -1,6 +1,6 @@
 // Which block size a device gets, at the edges of what server and kernel take.
 #include <doctest/doctest.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "client/kernel/block_size.hh"
 

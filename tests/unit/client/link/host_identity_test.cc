@@ -2,7 +2,7 @@
 #include "client/link/host_identity.hh"
 
 #include <doctest/doctest.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <stdlib.h>
 
 #include <filesystem>
