@@ -68,7 +68,7 @@ bool covered(std::string_view text, const Address& candidate, std::size_t& entri
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    fuzz::ReceiveBuffer input(data, size);
+    fuzz::Input input(data, size);
     const std::string_view text = input.part();
     const auto list = AccessList::parse(text);
     if (!list) {

@@ -51,7 +51,7 @@ bool is_hole(const Imagined& volume, std::uint64_t offset, std::uint64_t length)
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    fuzz::ReceiveBuffer input(data, size);
+    fuzz::Input input(data, size);
     const std::uint32_t block = 1U << input.number(1) % 17;
     nbd::Request request;
     request.command = static_cast<std::uint16_t>(nbd::Command::block_status);

@@ -49,7 +49,7 @@ void check_config(const Config& config) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    fuzz::ReceiveBuffer input(data, size);
+    fuzz::Input input(data, size);
     ConfigReader reader;
     if (const std::string_view main = input.part(); !main.empty()) reader.add_main("main", main);
     if (const std::string_view included = input.part(); !included.empty())

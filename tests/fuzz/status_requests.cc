@@ -76,7 +76,7 @@ void check_json(std::string_view text) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    fuzz::ReceiveBuffer input(data, size);
+    fuzz::Input input(data, size);
     const std::string_view request = input.part();
     const StatusReport report = report_with(std::string(input.rest()));
     int asked = 0;

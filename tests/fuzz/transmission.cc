@@ -152,7 +152,7 @@ private:
         const Request& request = find(head.cookie);
         const std::span<const std::uint8_t> body = take(head.length);
         Progress& progress = progress_[request.cookie];
-        fuzz::ReceiveBuffer input(body.data(), body.size());
+        fuzz::Input input(body.data(), body.size());
         switch (static_cast<Chunk>(std::uint16_t{head.type})) {
             case Chunk::none: check(body.empty(), "a chunk of nothing is empty"); break;
             case Chunk::offset_data: {
@@ -225,7 +225,7 @@ Offer make_offer(std::uint64_t bits) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     static const auto& disk = *new Disk();
     disk.reset();
-    fuzz::ReceiveBuffer input(data, size);
+    fuzz::Input input(data, size);
     const std::uint64_t bits = input.number(1);
     const Offer offer = make_offer(bits);
     const std::size_t first =
