@@ -77,13 +77,14 @@ endif
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all check check-unit check-sanitize check-interop check-fuzz check-selinux check-vm check-long fuzz demo bench bench-vm bench-outage install uninstall selinux install-selinux uninstall-selinux deps format lint clean help
+.PHONY: all check check-unit check-sanitize check-interop check-fuzz check-selinux check-vm check-long coverage fuzz demo bench bench-vm bench-outage install uninstall selinux install-selinux uninstall-selinux deps format lint clean help
 
 all: $(BUILD)holdfast-client $(BUILD)holdfast-server ## the two programs, in build/
 
 # Of a flavour: its compiler's options, its linker's. What tests is not optimized, since compiling it takes longer than running it.
-cxxflags_of = $(if $(1),-O0 -g1 -fsanitize=$(1) -fno-omit-frame-pointer)
-ldflags_of = $(if $(1),-fsanitize=$(1))
+instrument = $(if $(filter coverage,$(1)),--coverage,-fsanitize=$(1))
+cxxflags_of = $(if $(1),-O0 -g1 $(call instrument,$(1)) $(if $(filter coverage,$(1)),-DHOLDFAST_COVERAGE) -fno-omit-frame-pointer)
+ldflags_of = $(if $(1),$(call instrument,$(1)) $(if $(filter coverage,$(1)),tests/coverage/exit.cc -Wl$(comma)--wrap=_exit))
 
 # The client is one thread: the thread sanitizer has nothing to see in it, and its sources and tests are left out there.
 TESTS_OF_CLIENT := $(shell grep -l '"client/' $(UNIT))
@@ -106,9 +107,9 @@ $(call dir_of,$(1))unit-tests: $(call objects_of,$(1),$(call tested_in,$(1)))
 
 -include $$(patsubst %.o,%.d,$(call objects_of,$(1),$(COMMON) $(CLIENT) $(SERVER) $(UNIT)))
 endef
-$(foreach flavour,plain $(SANITIZERS),$(eval $(call FLAVOUR_RULES,$(filter-out plain,$(flavour)))))
+$(foreach flavour,plain coverage $(SANITIZERS),$(eval $(call FLAVOUR_RULES,$(filter-out plain,$(flavour)))))
 ifneq ($(FLAVOUR),)
-ifeq ($(filter $(FLAVOUR),$(SANITIZERS)),)
+ifeq ($(filter $(FLAVOUR),coverage $(SANITIZERS)),)
 $(eval $(call FLAVOUR_RULES,$(FLAVOUR)))
 endif
 endif

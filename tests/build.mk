@@ -39,7 +39,7 @@ SANITIZED := $(foreach s,$(SANITIZERS),$(addprefix $(call dir_of,$(s)),holdfast-
 
 # Packages that the two commands of the README need are installed first; with all of them there this takes no time. The rest of the
 # run must come after it, also under -j: hence the order.
-ifneq ($(filter check check-long fuzz demo bench bench-vm bench-outage,$(MAKECMDGOALS)),)
+ifneq ($(filter check check-long coverage fuzz demo bench bench-vm bench-outage,$(MAKECMDGOALS)),)
 $(foreach f,$(sort $(COMMON) $(CLIENT) $(SERVER) $(UNIT) tests/bench/load.cc $(wildcard tests/fuzz/*.cc)),$(eval $(f): | deps))
 build/selinux/.built: | deps
 endif
@@ -67,6 +67,10 @@ check-vm: all ## real kernels in virtual machines; T=name runs the tests whose n
 
 check-long: deps all ## the tests in virtual machines that `make check` leaves out, because they take long; T= too
 	@tests/check vm-long $(if $(T),--only "$(T)")
+
+coverage: deps $(addprefix build/coverage/,holdfast-client holdfast-server unit-tests) ## share of the lines that unit and interop tests run, by folder
+	@tests/harness/deps gcovr
+	@tests/coverage/run
 
 fuzz: deps $(if $(FUZZ),$(FUZZ:%=build/fuzz/bin/%),$(FUZZERS)) ## fuzzes FUZZ=target (else each in turn) for SECONDS=60; findings stay in build/fuzz
 	@tests/fuzz/run --grow --seconds $(or $(SECONDS),60) $(FUZZ)

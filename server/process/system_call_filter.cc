@@ -24,7 +24,7 @@
 #include <cstdlib>
 #include <memory>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(HOLDFAST_COVERAGE)
 #define HOLDFAST_SANITIZED 1
 #else
 #define HOLDFAST_SANITIZED 0
