@@ -1,4 +1,4 @@
-"""A run's results as text: the table of a terminal, the Markdown of the README. Pure."""
+"""A run's results as text: the table of a terminal, the Markdown of FIGURES.md. Pure."""
 from collections.abc import Callable, Sequence
 
 import figures
@@ -111,7 +111,7 @@ def tables(results: Results) -> list[list[list[str]]]:
     return [rows for rows in made if rows]
 
 
-def readme_tables(results: Results) -> list[list[list[str]]]:
+def figures_tables(results: Results) -> list[list[list[str]]]:
     """Without the memory under load, which says little beside that of the idle connections, and with the beginning of profiles."""
     whole = [rows for rows in tables(results) if rows not in (memory_rows(results), profile_rows(results, 20))]
     return whole + [rows for rows in [profile_rows(results, 6)] if rows]
@@ -136,8 +136,8 @@ def terminal(results: Results, shown: Sequence[Rows], bars: Sequence[Bar]) -> st
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def readme(results: Results, shown: Sequence[Rows], bars: Sequence[Bar]) -> str:
-    """The README's section: the tables, where and when they were made, and where we lose."""
+def figures_section(results: Results, shown: Sequence[Rows], bars: Sequence[Bar]) -> str:
+    """A section of FIGURES.md: the tables, the conditions of the measurement, and the missed bars."""
     about = results.about
     missed = [bar for bar in bars if not bar.met]
     parts = [f"{about['date']}; {about['machine']}. Medians of {about['rounds']} rounds of {about['seconds']} s, all servers in turn: "
