@@ -79,7 +79,7 @@ def root_is_left_alone(lab: Lab) -> None:
     machine = lab.boot("root", image, disks=[], cards=[network.user_card()],
                        append=f"root=/dev/nbd0 nbdroot={HOST},root {USER_IP}").login()
     machine.wait_until("mountpoint -q /data")
-    machine.run("dmesg | grep 'nbd0: the initramfs attached it'")
+    machine.run("dmesg | grep 'nbd0: attached by the initramfs'")
     machine.run("systemctl is-active holdfast@nbd1")
     lab.require(machine.run_status("systemctl is-active holdfast@nbd0")[1] == "inactive", "the root disk has a unit")
     lab.require(machine.run_status("systemctl start holdfast@nbd0")[0], "a unit has taken the root disk")
