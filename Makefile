@@ -1,7 +1,7 @@
-# Holdfast's one Makefile. `make help` lists what it can do.
+# `make help` lists the targets.
 #
-# Objects of one flavour live in one folder: build/ for the plain one, build/address,undefined/ and build/thread/ for the
-# sanitizers'. The rules of a flavour come from one template, so one run of make can build several of them.
+# Each build flavour has its own folder for objects: build/ without sanitizers, build/address,undefined/ and build/thread/ for
+# the sanitizers. All flavours share one template of rules, so that one run of make can build several of them.
 
 VERSION := 0.1.0
 
@@ -10,7 +10,7 @@ SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/holdfast
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
-# These two are read at fixed places, whatever PREFIX is.
+# Fixed locations, independent of PREFIX.
 INITRAMFSDIR ?= /usr/share/initramfs-tools
 UNITDIR ?= /lib/systemd/system
 SYSUSERSDIR ?= /usr/lib/sysusers.d
@@ -20,7 +20,7 @@ SELINUXDIR ?= /usr/share/selinux
 DESTDIR ?=
 
 CXX ?= g++
-# What was compiled before, in this tree or in another clone, is taken from the compile cache where there is one.
+# Reuses objects compiled before, in this tree or in another clone, if ccache is installed.
 ifneq ($(shell command -v ccache),)
 ifeq ($(origin CXX),default)
 CXX := ccache g++
@@ -28,17 +28,17 @@ endif
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 endif
-# libfmt is compiled into the programs (common/text/format.cc), and without std::locale, which is larger than all the rest.
+# Compiles libfmt into the programs (common/text/format.cc), without std::locale, which is larger than all the rest.
 CPPFLAGS += -I. -DHOLDFAST_VERSION='"$(VERSION)"' -DFMT_STATIC_THOUSANDS_SEPARATOR="','"
 CXXFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wold-style-cast
 ifdef WERROR
 WARNINGS += -Werror
 endif
-# Sections that nothing needs are dropped at the link: what remains is carried into every initramfs.
+# Drops unused sections at link time, because the client is part of every initramfs.
 ALL_CXXFLAGS = -std=c++23 $(WARNINGS) $(CXXFLAGS) -ffunction-sections -fdata-sections -fstack-protector-strong -pthread -MMD -MP
-# The client waits for events, and no request formats text: alignment, and libfmt made fast, would cost kilobytes in every
-# initramfs, and gain nothing.
+# No alignment for the client, which mostly waits for events, and size before speed for libfmt: saves kilobytes in every
+# initramfs.
 FORMAT_CXXFLAGS := -Os
 CLIENT_CXXFLAGS := -falign-functions=1 -falign-jumps=1 -falign-loops=1 -falign-labels=1
 ALL_LDFLAGS = $(LDFLAGS) -Wl,--gc-sections -Wl,-z,relro,-z,now -pthread
@@ -62,14 +62,14 @@ WITHOUT_MAIN := $(filter-out client/main.cc server/main.cc,$(COMMON) $(CLIENT) $
 
 SANITIZERS := address,undefined thread
 comma := ,
-# build/ for no sanitizer, else build/NAME/
+# build/ without sanitizers, otherwise build/NAME/
 dir_of = build/$(if $(1),$(1)/)
 objects_of = $(patsubst %.cc,$(call dir_of,$(1))obj/%.o,$(2))
 
 FLAVOUR := $(SANITIZE)
 BUILD := $(call dir_of,$(FLAVOUR))
 
-# All cores, unless -j says otherwise.
+# All cores by default; override with -j.
 ifeq ($(filter -j% --jobs%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell nproc)
 endif
@@ -79,18 +79,18 @@ endif
 .SUFFIXES:
 .PHONY: all check check-unit check-sanitize check-interop check-fuzz check-selinux check-vm check-long coverage fuzz demo bench bench-vm bench-outage install uninstall selinux install-selinux uninstall-selinux deps format lint clean help
 
-all: $(BUILD)holdfast-client $(BUILD)holdfast-server ## the two programs, in build/
+all: $(BUILD)holdfast-client $(BUILD)holdfast-server ## build the two programs, in build/
 
-# Of a flavour: its compiler's options, its linker's. What tests is not optimized, since compiling it takes longer than running it.
+# Options of a flavour for the compiler and the linker. Test code is not optimized: compiling it takes longer than running it.
 instrument = $(if $(filter coverage,$(1)),--coverage,-fsanitize=$(1))
 cxxflags_of = $(if $(1),-O0 -g1 $(call instrument,$(1)) $(if $(filter coverage,$(1)),-DHOLDFAST_COVERAGE) -fno-omit-frame-pointer)
 ldflags_of = $(if $(1),$(call instrument,$(1)) $(if $(filter coverage,$(1)),tests/coverage/exit.cc -Wl$(comma)--wrap=_exit))
 
-# The client is one thread: the thread sanitizer has nothing to see in it, and its sources and tests are left out there.
+# Omits the client and its tests from the thread sanitizer, because the client has a single thread.
 TESTS_OF_CLIENT := $(shell grep -l '"client/' $(UNIT))
 tested_in = $(if $(filter thread,$(1)),$(filter-out client/% $(TESTS_OF_CLIENT),$(WITHOUT_MAIN) $(UNIT)),$(WITHOUT_MAIN) $(UNIT))
 
-# $(1): the sanitizers of the flavour, or nothing
+# $(1): the sanitizers of the flavour, or empty
 define FLAVOUR_RULES
 $(call dir_of,$(1))obj/%.o: %.cc Makefile
 	@mkdir -p $$(@D)
@@ -116,35 +116,35 @@ endif
 
 include tests/build.mk selinux/build.mk
 
-# install/files names every installed file; the variables that its lines use, and templates, come from here.
+# install/files lists all installed files, with variables from here; templates are filled here.
 INSTALLED_CLIENT := $(if $(SEAL_CHECK),$(SEALED_CLIENT),$(BUILD)holdfast-client)
 INSTALLED := CLIENT='$(INSTALLED_CLIENT)' SERVER='$(BUILD)holdfast-server' \
     $(foreach v,DESTDIR SBINDIR MANDIR DOCDIR COMPLETIONDIR INITRAMFSDIR UNITDIR SYSUSERSDIR GENERATORDIR INITDIR SELINUXDIR,$(v)='$($(v))')
 TEMPLATES := $(patsubst %.in,build/in/%,$(wildcard systemd/*.in sysvinit/*.in initramfs-hooks/*.in))
-# Made anew each time, since the variables may differ.
+# Rebuilt each time, because the variables may differ.
 .PHONY: $(TEMPLATES)
 $(TEMPLATES): build/in/%: %.in
 	@mkdir -p $(@D)
 	@sed 's,@SBINDIR@,$(SBINDIR),g; s,@UNITDIR@,$(UNITDIR),g' $< > $@
 
-install: $(INSTALLED_CLIENT) $(BUILD)holdfast-server $(TEMPLATES) ## into DESTDIR, below PREFIX (default /usr)
+install: $(INSTALLED_CLIENT) $(BUILD)holdfast-server $(TEMPLATES) ## install into DESTDIR, below PREFIX (default /usr)
 	$(INSTALLED) install/run install install/files
-	# The server's user, which its unit needs. Without systemd-sysusers the server stays root, and says what to do.
+	# Creates the user required by the unit of the server. Without systemd-sysusers, the server keeps uid 0 and logs this.
 	$(if $(DESTDIR),,! command -v systemd-sysusers >/dev/null || systemd-sysusers $(SYSUSERSDIR)/holdfast-server.conf)
 
-uninstall: ## removes what install put there
+uninstall: ## remove the installed files
 	$(INSTALLED) install/run uninstall install/files
 
-format: ## clang-format over all sources
+format: ## run clang-format on all sources
 	clang-format -i $$(git ls-files '*.cc' '*.hh')
 
-lint: ## formatting, shell scripts, man pages, include rules
+lint: ## check formatting, shell scripts, man pages and include rules
 	tests/tree/lint
 
-clean: ## removes build/ (the images of the virtual machines stay in the user's cache)
+clean: ## remove build/ (images of virtual machines stay in the user's cache)
 	rm -rf build
 
-help: ## this list
+help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  Variables: SANITIZE=address,undefined|thread  SEAL_CHECK=1  PROTECT=no  WERROR=1  V=1  DESTDIR=  PREFIX=/usr  T=  FUZZ=  SECONDS=  INTERACTIVE=1  ARGS='

@@ -1,6 +1,7 @@
-# Programs that only tests and benchmarks need, and the targets that run them.
+# Programs for tests and benchmarks, and the targets that run them.
 
-# The client that aborts when its daemon does after its seal what it must not (client/process/seal.hh): one object is another.
+# Test build of the client: aborts if the daemon allocates or opens a path after sealing (client/process/seal.hh); differs in
+# one object.
 SEALED_CLIENT := build/sealed/holdfast-client
 build/sealed/seal.o: client/process/seal.cc client/process/seal.hh Makefile
 	@mkdir -p $(@D)
@@ -10,14 +11,14 @@ $(SEALED_CLIENT): $(filter-out %/client/process/seal.o,$(call objects_of,,$(COMM
 SEAL_PROBE := build/sealed/probe
 $(SEAL_PROBE): tests/tree/seal_probe.cc $(call objects_of,,$(wildcard common/linux/*.cc common/text/*.cc)) build/sealed/seal.o
 	$(call SAY,LINK,$@)$(CXX) $(CPPFLAGS) $(ALL_CXXFLAGS) $(ALL_LDFLAGS) -o $@ $^
-# Load generator of `make bench` for a thousand clients.
+# Load generator of `make bench`, up to a thousand clients.
 BENCH_LOAD := build/bench-load
 $(BENCH_LOAD): tests/bench/load.cc $(call objects_of,,$(wildcard common/*/*.cc)) Makefile
 	$(call SAY,LINK,$@)$(CXX) $(CPPFLAGS) $(ALL_CXXFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.cc %.o,$^)
 -include build/bench-load.d
 
-# The fuzzers: libFuzzer's, so clang's, over the code that reads what others wrote. One archive, from which each takes what it
-# needs. Clang before 18 does not compile libstdc++'s <expected>.
+# Fuzzers for all code that parses foreign input, with clang's libFuzzer. All link one archive. Clang before 18 does not
+# compile libstdc++'s <expected>.
 FUZZ_CXX ?= $(if $(shell command -v ccache),ccache clang++-19,clang++-19)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.cc,%,$(wildcard tests/fuzz/*.cc))
 FUZZED := $(shell tests/fuzz/sources)
@@ -37,55 +38,55 @@ FUZZERS := $(FUZZ_TARGETS:%=build/fuzz/bin/%)
 
 SANITIZED := $(foreach s,$(SANITIZERS),$(addprefix $(call dir_of,$(s)),holdfast-server unit-tests $(if $(filter thread,$(s)),,holdfast-client)))
 
-# Packages that the two commands of the README need are installed first; with all of them there this takes no time. The rest of the
-# run must come after it, also under -j: hence the order.
+# Installs missing packages first, as required by the two commands of the README. All other targets of the run must follow,
+# also with -j: hence the order.
 ifneq ($(filter check check-long coverage fuzz demo bench bench-vm bench-outage,$(MAKECMDGOALS)),)
 $(foreach f,$(sort $(COMMON) $(CLIENT) $(SERVER) $(UNIT) tests/bench/load.cc $(wildcard tests/fuzz/*.cc)),$(eval $(f): | deps))
 build/selinux/.built: | deps
 endif
 
-check: deps all $(BUILD)unit-tests $(SEAL_PROBE) $(SANITIZED) $(FUZZERS) selinux ## every test but the long ones: unit, sanitizers, fuzzing, interop on loopback, SELinux policy, virtual machines
+check: deps all $(BUILD)unit-tests $(SEAL_PROBE) $(SANITIZED) $(FUZZERS) selinux ## run all tests except the long ones: unit, sanitizers, fuzzing, interop, SELinux policy, virtual machines
 	@tests/check unit sanitize fuzz interop selinux vm $(if $(STARTED),rotation --started $(STARTED))
 
-check-unit: all $(BUILD)unit-tests $(SEAL_PROBE) ## the unit tests and the checks of the tree; SANITIZE= picks the flavour
+check-unit: all $(BUILD)unit-tests $(SEAL_PROBE) ## run the unit tests and the checks of the tree; SANITIZE= selects the flavour
 	@tests/check --build $(BUILD) unit
 
-check-sanitize: all $(SANITIZED) ## unit and interop tests under the address, undefined and thread sanitizers
+check-sanitize: all $(SANITIZED) ## run unit and interop tests with the address, undefined and thread sanitizers
 	@tests/check sanitize
 
-check-interop: all ## our server and the clients of others, on loopback
+check-interop: all ## test the server with other clients, on loopback
 	@tests/check --build $(BUILD) interop
 
-check-fuzz: $(FUZZERS) ## every fuzzing target with its corpus, for seconds
+check-fuzz: $(FUZZERS) ## run each fuzzing target on its corpus for some seconds
 	@tests/check fuzz
 
-check-selinux: selinux ## what the SELinux modules allow, computed over this machine's policy; no kernel is asked
+check-selinux: selinux ## check the permissions of the SELinux modules, computed from this machine's policy
 	@tests/check selinux
 
-check-vm: all ## real kernels in virtual machines; T=name runs the tests whose names contain it
+check-vm: all ## run the tests in virtual machines; T=TEXT selects tests by name
 	@tests/check vm $(if $(T),--only "$(T)")
 
-check-long: deps all ## the tests in virtual machines that `make check` leaves out, because they take long; T= too
+check-long: deps all ## run the long tests in virtual machines, omitted by `make check`; T=TEXT selects tests
 	@tests/check vm-long $(if $(T),--only "$(T)")
 
-coverage: deps $(addprefix build/coverage/,holdfast-client holdfast-server unit-tests) ## share of the lines that unit and interop tests run, by folder
+coverage: deps $(addprefix build/coverage/,holdfast-client holdfast-server unit-tests) ## report the lines that unit and interop tests run, by folder
 	@tests/harness/deps gcovr
 	@tests/coverage/run
 
-fuzz: deps $(if $(FUZZ),$(FUZZ:%=build/fuzz/bin/%),$(FUZZERS)) ## fuzzes FUZZ=target (else each in turn) for SECONDS=60; findings stay in build/fuzz
+fuzz: deps $(if $(FUZZ),$(FUZZ:%=build/fuzz/bin/%),$(FUZZERS)) ## fuzz FUZZ=TARGET (default: each in turn) for SECONDS=60; findings are kept in build/fuzz
 	@tests/fuzz/run --grow --seconds $(or $(SECONDS),60) $(FUZZ)
 
-demo: deps all ## a diskless Debian boots by PXE from a logical volume, survives, shuts down; INTERACTIVE=1 for its console
+demo: deps all ## boot a diskless Debian by PXE from a logical volume and restart its server; INTERACTIVE=1 opens its console
 	@tests/vm/demo $(if $(INTERACTIVE),--interactive)
 
-bench: deps all $(BENCH_LOAD) ## our server beside nbd-server, nbdkit and qemu-nbd in one run (half an hour); ARGS=--help
+bench: deps all $(BENCH_LOAD) ## compare the server with nbd-server, nbdkit and qemu-nbd (half an hour); ARGS=--help
 	@tests/bench/run $(ARGS)
 
-bench-vm: deps all ## the same between two virtual machines, beside nbdkit, NVMe/TCP and iSCSI (a quarter of an hour); ARGS=--help
+bench-vm: deps all ## compare the server with nbdkit, NVMe/TCP and iSCSI between two virtual machines (a quarter of an hour); ARGS=--help
 	@tests/bench/vm $(ARGS)
 
-bench-outage: deps all ## how soon a disk is back after an outage, beside nbd-client, NVMe/TCP and iSCSI (over an hour); ARGS=--help
+bench-outage: deps all ## measure the recovery after outages, with nbd-client, NVMe/TCP and iSCSI (over an hour); ARGS=--help
 	@tests/bench/outage $(ARGS)
 
-deps: ## installs the Debian packages that building and testing need
+deps: ## install the Debian packages for building and testing
 	@tests/harness/deps
