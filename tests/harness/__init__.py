@@ -1,1 +1,1 @@
-"""Parts that all suites of tests share: the list of tests, and the lines in which results are reported."""
+"""Shared parts of all test suites: the list of tests, and the format of results."""

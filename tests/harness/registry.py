@@ -1,12 +1,12 @@
-"""Declarations of tests. Knows nothing of how a suite runs them."""
+"""Declarations of tests, independent of the suites that run them."""
 import dataclasses
 from collections.abc import Callable
 
 
 @dataclasses.dataclass(frozen=True)
 class Test:
-    """One test: a sentence, the function that proves it, and how long it may take (of the virtual machines', building images
-    not counted)."""
+    """A test: a sentence, the function that verifies it, and a time limit (in virtual machines, without the time to build
+    images)."""
 
     sentence: str
     function: Callable
@@ -16,7 +16,7 @@ class Test:
 
     @property
     def slug(self) -> str:
-        """A name that can be a folder's."""
+        """A name that is valid for a folder."""
         return f"{self.module}.{self.function.__name__}"
 
     def matches(self, text: str) -> bool:
@@ -27,7 +27,7 @@ tests: list[Test] = []
 
 
 def test(sentence: str, timeout: float = 600, long: bool = False) -> Callable[[Callable], Callable]:
-    """Declares a test. The function takes one argument, what its suite gives it; it fails by raising anything."""
+    """Declare a test. The function takes one argument, provided by its suite, and fails by raising any exception."""
 
     def declare(function: Callable) -> Callable:
         tests.append(Test(sentence, function, timeout, function.__module__, long))

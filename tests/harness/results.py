@@ -1,9 +1,9 @@
-"""Results of a suite: a line on standard output for each test, and one in a file that tests/check adds up."""
+"""Results of a suite: a line on standard output for each test, and a line in a file that tests/check sums up."""
 from pathlib import Path
 
 
 class Results:
-    """`path`: the file, with a line `pass<TAB>sentence` or `fail<TAB>sentence` for each test. `prefix` stands before its
+    """`path`: the file, with a line `pass<TAB>sentence` or `fail<TAB>sentence` for each test. `prefix` is put before the
     sentences."""
 
     def __init__(self, path: Path | None, prefix: str = "") -> None:
@@ -20,6 +20,6 @@ class Results:
             print(f"{'pass' if good else 'fail'}\t{self._prefix}{sentence}", file=self._file, flush=True)
 
     def end(self) -> int:
-        """Prints the sum. The exit status: 0 if at least one test passed, and none failed."""
+        """Print the totals. Return the exit status: 0 if at least one test passed and none failed."""
         print(f"{self.passed} passed, {self.failed} failed", flush=True)
         return 0 if self.passed and not self.failed else 1

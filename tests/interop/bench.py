@@ -18,14 +18,14 @@ ENVIRONMENT = os.environ | {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
 def free_port() -> int:
-    """A port that nobody has now. Another program may take it first; then the server says so and the test fails."""
+    """Return a free port. If another program takes it first, the server reports this and the test fails."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def output(*command: str | Path, status: int = 0, timeout: float = 120) -> str:
-    """Runs a program to its end, insists on its exit status, returns what it printed."""
+    """Run a program to its end, check its exit status, and return its output."""
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=timeout,
                           stdin=subprocess.DEVNULL, env=ENVIRONMENT)
     text = done.stdout + done.stderr
@@ -34,7 +34,7 @@ def output(*command: str | Path, status: int = 0, timeout: float = 120) -> str:
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    """Waits for an event; the time is only there so that a failure ends."""
+    """Wait for an event; the time limit only ends a failing test."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"waited {seconds} s for: {what}"
@@ -43,7 +43,7 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> N
 
 @dataclass
 class Server:
-    """A running server: its process, its port on 127.0.0.1, its log."""
+    """Running server: its process, its port on 127.0.0.1, its log."""
     process: subprocess.Popen[bytes]
     port: int
     log_file: Path
@@ -61,14 +61,14 @@ class Server:
         self.process.send_signal(number)
 
     def stop(self) -> int:
-        """SIGTERM, and the exit status."""
+        """Send SIGTERM, and return the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=60)
 
 
 def opener_of(server: Server) -> int:
-    """The child of the server that has this name."""
+    """Child process of the server with this name."""
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
 
     def named() -> list[int]:
@@ -80,7 +80,7 @@ def opener_of(server: Server) -> int:
 
 @dataclass
 class Bench:
-    """What one test works with: the flavour under test, a folder of its own, and what is to be ended afterwards."""
+    """Context of a test: the build flavour, a private folder, and the processes to end afterwards."""
     build: Path
     folder: Path
     servers: list[Server] = field(default_factory=list)
@@ -108,7 +108,7 @@ class Bench:
 
     def start(self, port: int, *command: str | Path, environment: dict[str, str] | None = None,
               descriptors: tuple[int, ...] = (), stderr: int | None = None) -> Server:
-        """Starts any server, and waits until its port answers. Its log goes to a file, or to `stderr`."""
+        """Start a server, and wait until its port answers. Its log goes to a file, or to `stderr`."""
         log_file = self.folder / f"server-{len(self.servers)}.log"
         with log_file.open("wb") as log:
             process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log,
@@ -121,7 +121,7 @@ class Bench:
         return server
 
     def serve(self, *exports: str, config: str | None = None, environment: dict[str, str] | None = None) -> Server:
-        """holdfast-server with `NAME=PATH[,readonly]` exports, or with a configuration in which @PORT@ is its port."""
+        """Start holdfast-server with `NAME=PATH[,readonly]` exports, or with a configuration in which @PORT@ is its port."""
         port = free_port()
         if config is None:
             words = [word for export in exports for word in ("--export", export)]
@@ -134,12 +134,12 @@ class Bench:
         return server
 
     def check_calls(self) -> None:
-        """Fails when the filter of system calls had to refuse one: it and the SELinux policy know every call that serving takes."""
+        """Fail if the system call filter refused a call: the filter and the SELinux policy must know all calls needed to serve."""
         lines = [line for server in self.servers for line in server.log().splitlines() if "is not one that the server may use" in line]
         assert not lines, "\n".join(lines)
 
     def check_sanitizers(self) -> None:
-        """Fails when a sanitizer reported something: a report alone ends no server, and end() kills those that run.
+        """Fail if a sanitizer reported an error: a report alone ends no server, and end() kills the running ones.
         A server that leaves a hung disk behind does not join the threads in it, so thread leaks do not count. The check of virtual
         calls reads memory through a pipe, and reports each call while there is no descriptor for that."""
         blind = re.compile(r".*: runtime error: .* does not point to an object of type .*\n.*\n<memory cannot be printed>\n")
@@ -168,7 +168,7 @@ def answers(port: int) -> bool:
 
 @contextmanager
 def bench(build: Path, client_build: Path | None = None, folder: Path | None = None) -> Iterator[Bench]:
-    """In a folder of its own, inside `folder` or where temporary files go."""
+    """Create the context in a private folder, inside `folder` or the default folder for temporary files."""
     folder = Path(tempfile.mkdtemp(prefix="holdfast-interop-", dir=folder))
     folder.chmod(0o755)
     made = Bench(build, folder, client_build=client_build)
@@ -185,12 +185,12 @@ def serves(server: Server) -> None:
 
 
 def memory(server: Server) -> int:
-    """Resident bytes of the server."""
+    """Resident memory of the server in bytes."""
     with open(f"/proc/{server.process.pid}/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def nbdsh(uri: str, script: str, **names: str) -> None:
-    """Runs a script with `h` connected, unless `uri` is empty; `names` become constants of the script."""
+    """Run a script with `h` connected, unless `uri` is empty; `names` become constants of the script."""
     head = "".join(f"{name} = {value!r}\n" for name, value in names.items())
     output("nbdsh", *(("-u", uri) if uri else ()), "-c", head + script)

@@ -1,4 +1,4 @@
-"""NBD byte by byte, as a client speaks it: the handshake, the session option, requests and replies."""
+"""Client side of NBD, byte by byte: the handshake, the session option, requests and replies."""
 import socket
 import struct
 import uuid
@@ -33,7 +33,7 @@ def dial(server: Server) -> socket.socket:
 
 
 def receive(link: socket.socket, count: int) -> bytes:
-    """That many bytes, or what came before the end."""
+    """Receive `count` bytes, or the bytes before the end."""
     got = b""
     while len(got) < count:
         try:
@@ -55,7 +55,7 @@ def hosting(attachment: int, boot: bytes = BOOT, identity: bytes = HOST_IDENTITY
 
 
 def reply(link: socket.socket) -> tuple[int, bytes]:
-    """The next reply to an option: its type and data. (0, b"") at the end of the link."""
+    """Return the next option reply: type and data; (0, b"") at the end of the link."""
     head = receive(link, 20)
     if len(head) < 20:
         return 0, b""
@@ -65,7 +65,7 @@ def reply(link: socket.socket) -> tuple[int, bytes]:
 
 
 def answer(link: socket.socket) -> tuple[bytes, str]:
-    """The boot identity and the export's, when the claim was taken."""
+    """Return the boot identity and the export identity after an accepted claim."""
     kind, data = reply(link)
     assert kind == SESSION, f"{kind:#x}: {data!r}"
     assert reply(link) == (ACK, b"")
@@ -73,7 +73,7 @@ def answer(link: socket.socket) -> tuple[bytes, str]:
 
 
 def enter(server: Server, generation: int | None, name: bytes = b"disk", **of_claim: bytes | int) -> socket.socket:
-    """Into transmission, with a claim or (None) without."""
+    """Enter transmission, with a claim or (None) without."""
     link = dial(server)
     link.sendall(CLIENT_FLAGS)
     if generation is not None:
@@ -85,7 +85,7 @@ def enter(server: Server, generation: int | None, name: bytes = b"disk", **of_cl
 
 
 def entered(link: socket.socket) -> None:
-    """GO is answered; other servers say more of the export than ours."""
+    """Read the answer to GO; other servers send more information than ours."""
     kind, data = reply(link)
     assert kind == INFO, f"{kind:#x}: {data!r}"
     while kind == INFO:
@@ -107,7 +107,7 @@ def write(cookie: int, offset: int, length: int, flags: int = 0) -> bytes:
 
 
 def flush(link: socket.socket) -> bytes:
-    """The reply to a flush: 4 bytes of magic, 4 of the error, 8 of the cookie."""
+    """Read the reply to a flush: 4 bytes magic, 4 bytes error, 8 bytes cookie."""
     link.sendall(struct.pack(">IHHQQI", 0x25609513, 0, 3, 2, 0, 0))
     return receive(link, 16)
 
@@ -123,7 +123,7 @@ def read(link: socket.socket, offset: int, length: int) -> bytes:
 
 
 def ended(link: socket.socket) -> bool:
-    """Reads to the end of the link."""
+    """Read to the end of the link."""
     while receive(link, 1 << 16):
         pass
     return True

@@ -1,4 +1,4 @@
-"""The tests of the policy modules: what each program may do, what it may not, and who may do what to the client."""
+"""Tests of the policy modules: permissions of each program, prohibitions, and the permissions of other domains on the client."""
 import filecmp
 import re
 import shutil
@@ -19,7 +19,7 @@ GUARDED = ("sigkill", "sigstop", "signal", "ptrace", "setrlimit", "setsched")
 
 
 def module_file(name: str) -> Path:
-    """A .cil is installed as it is."""
+    """A .cil file is installed unchanged."""
     source = SOURCES / f"{name}.cil"
     return source if source.exists() else BUILT / f"{name}.pp"
 
@@ -46,7 +46,7 @@ class Policies:
         self.after = self.store.snapshot()
 
     def build_site_module(self, folder: Path) -> Path:
-        """As an administrator does it. The interfaces of modules beside it can be used; of a module there is a .te, too."""
+        """Build and install like an administrator. Interfaces of the other modules are available; each module has a .te file."""
         folder.mkdir()
         for file in [*SOURCES.glob("*.if"), *SOURCES.glob("*.te")]:
             shutil.copy(file, folder)
@@ -58,7 +58,7 @@ class Policies:
         return Access(self.program, policy)
 
     def label(self, path: str, kind: str) -> str:
-        """The type that our file contexts give to a path; kind is a letter of find's -type."""
+        """Type of a path by our file contexts; `kind` is a letter as for find -type."""
         done = subprocess.run(["selabel_lookup", "-b", "file", "-f", self.contexts / "file_contexts", "-k", path, "-t", kind],
                               capture_output=True, text=True, env=ENVIRONMENT)
         return done.stdout.split("Default context:")[-1].split(":")[2] if done.returncode == 0 else "none"
@@ -69,18 +69,18 @@ def expect(wrong: list[str]) -> None:
 
 
 def each(text: str) -> list[list[str]]:
-    """The words of each line that is not empty; what stands behind a # is a reason."""
+    """Words of each non-empty line; the text after # is a reason."""
     return [words for line in text.splitlines() if (words := line.split("#")[0].split())]
 
 
 def opened_for_writing(access: Access, source: str) -> set[str]:
-    """The types of the files that it may open for writing; more may be written to when somebody else has opened them."""
+    """Types of files that the domain may open for writing; it may write to more if another process has opened them."""
     return (access.whom(source, "file_type", "file", "open") &
             (access.whom(source, "file_type", "file", "write") | access.whom(source, "file_type", "file", "append"))) - {source}
 
 
 def must(access: Access, source: str, text: str, allowed: bool) -> None:
-    """Lines TARGET CLASS PERMISSION...: all of them are allowed, or none is."""
+    """Lines TARGET CLASS PERMISSION...: check that all of them are allowed, or none."""
     wrong = []
     for target, kind, *permissions in each(text):
         for permission in permissions:
@@ -679,7 +679,7 @@ def removed(policies: Policies) -> None:
 
 @test("each right in the modules has a comment that says what uses it")
 def commented(_: Policies) -> None:
-    """A paragraph of rules begins with a comment; declarations speak for themselves."""
+    """Check that each paragraph of rules begins with a comment; declarations need none."""
     wrong = []
     for file in sorted(SOURCES.glob("*.te")):
         for paragraph in re.split(r"\n\s*\n", file.read_text()):

@@ -1,4 +1,4 @@
-"""A whole SELinux policy in a folder of its own: this machine's, with our modules linked into it, and what it allows.
+"""Complete SELinux policy in a separate folder: this machine's policy with our modules, and queries of its rules.
 
 Nothing of it is loaded into a kernel, and none is needed that knows SELinux. The decisions are computed by access.c.
 """
@@ -16,7 +16,7 @@ ENVIRONMENT.pop("MAKEFLAGS", None)
 
 
 def run(*command: str | Path, **options) -> str:
-    """Runs a program, insists that it succeeds, returns what it printed."""
+    """Run a program that must succeed, and return its output."""
     done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           env=ENVIRONMENT, **options)
     assert done.returncode == 0, f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}"
@@ -24,14 +24,14 @@ def run(*command: str | Path, **options) -> str:
 
 
 def compile_access(folder: Path) -> Path:
-    """The program that computes; libsepol exports too little of itself, so it is linked statically."""
+    """Build the query program, linked statically because libsepol exports too few functions."""
     program = folder / "access"
     run("gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, HERE / "access.c", "-l:libsepol.a")
     return program
 
 
 class Access:
-    """Asks one policy; the questions are those of access.c."""
+    """Queries of one policy, as defined in access.c."""
 
     def __init__(self, program: Path, policy: Path) -> None:
         self.process = subprocess.Popen([program, policy], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -78,7 +78,7 @@ class Access:
 
 
 class Store:
-    """A copy of the machine's store of modules, and the policy that is built from it."""
+    """Copy of the machine's module store, and the policy built from it."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder
@@ -109,6 +109,6 @@ class Store:
         return self.root / "etc/selinux" / TYPE / "contexts/files/file_contexts"
 
     def snapshot(self) -> Path:
-        """The policy as it is now, which the next change of the store does not touch."""
+        """Snapshot of the current policy, unaffected by later changes of the store."""
         self.saved += 1
         return Path(shutil.copy(self.policy, self.root / f"policy-{self.saved}"))

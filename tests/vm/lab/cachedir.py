@@ -17,13 +17,13 @@ UNTOUCHED = 3600  # seconds without use before an entry may be pruned
 
 
 def digest(*parts: object) -> str:
-    """A short hash of anything that JSON can write."""
+    """Short hash of any JSON value."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @contextlib.contextmanager
 def locked(path: pathlib.Path) -> Iterator[None]:
-    """Holds an exclusive lock; a second run waits here until the first has built what both need."""
+    """Hold an exclusive lock; a second run waits until the first has built the shared result."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -31,12 +31,12 @@ def locked(path: pathlib.Path) -> Iterator[None]:
 
 
 def remove(folder: pathlib.Path) -> None:
-    """Removes a tree, never following a mount out of it (a build that was killed may have left one)."""
+    """Remove a tree without following mounts (a killed build may have left one)."""
     subprocess.run(["rm", "-rf", "--one-file-system", str(folder)], check=True)
 
 
 def entry(kind: str, name: str, key: str, build: Callable[[pathlib.Path], None], keep: int) -> pathlib.Path:
-    """The folder of the cached result; calls build(folder) to fill it when it is not there yet.
+    """Folder of the cached result; calls build(folder) to create it if it is missing.
 
     keep: how many of the same kind stay; older ones that nobody has used for a while are removed after a build.
     """
@@ -69,7 +69,7 @@ def _prune(kinds: pathlib.Path, keep: int, fresh: pathlib.Path) -> None:
 
 
 def copy_sparse(source: pathlib.Path, target: pathlib.Path) -> None:
-    """A private copy of an image; shares blocks where the file system can, skips holes where it cannot."""
+    """Private copy of an image; shares blocks if the file system supports it, otherwise skips holes."""
     target.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(["cp", "--reflink=auto", "--sparse=always", str(source), str(target)], check=True)
 

@@ -1,4 +1,4 @@
-"""What a test is given: makes images, networks and machines, names their logs, and ends them all with the test."""
+"""Context of a test: creates images, networks and machines, names their logs, and ends all of them with the test."""
 
 import contextlib
 import pathlib
@@ -13,7 +13,7 @@ ROOT = "root=/dev/vda ro"
 
 
 class Lab:
-    """One test's lab. `logs` keeps what is worth reading afterwards, `scratch` is removed with the test."""
+    """Lab of one test. `logs` is kept for reading afterwards, `scratch` is removed with the test."""
 
     def __init__(self, logs: pathlib.Path) -> None:
         self.logs = logs
@@ -27,7 +27,7 @@ class Lab:
     def image(self, kind: str = "client", release: int = 12, *, packages: Sequence[str] = (), customise: str = "",
               programs: bool = True, files: Mapping[str, str] | None = None, commands: Sequence[str] = (),
               size: str = layer.SIZE, modules: Sequence[pathlib.Path] = ()) -> layer.Image:
-        """An image of Debian 12 or 13 from the cache, or built now (which the test's time limit does not count).
+        """Image of Debian 12 or 13 from the cache, or built now (excluded from the time limit of the test).
 
         packages and customise go into the Debian tree (half a minute when they change), files and commands on top of
         it (some seconds), beside our programs. With modules it is a system with SELinux, which has them.
@@ -37,39 +37,39 @@ class Lab:
             return layer.image(base, programs=programs, files=files, commands=commands, size=size, modules=modules)
 
     def copy(self, image: layer.Image, name: str | None = None) -> pathlib.Path:
-        """A disk of the test's own with the image's file system."""
+        """Private disk with the file system of the image."""
         return image.copy(self._disk(name))
 
     def copy_partitioned(self, image: layer.Image, name: str | None = None) -> pathlib.Path:
-        """The same in the first partition of a GPT."""
+        """The same, in the first partition of a GPT."""
         return image.copy_partitioned(self._disk(name))
 
     def blank_disk(self, size: int, name: str | None = None) -> pathlib.Path:
-        """A disk of zeros of that many MiB."""
+        """Disk of zeros, size in MiB."""
         path = self._disk(name)
         with path.open("wb") as file:
             file.truncate(size << 20)
         return path
 
     def network(self, ipv6: bool = False) -> network.Network:
-        """A network that cannot leave the machine; see network.py for its cards."""
+        """Network confined to this host; see network.py for its cards."""
         return self._ending.enter_context(network.Network(self.logs, ipv6))
 
     def machine(self, name: str, **options) -> Machine:
-        """Starts a machine; the options are Machine's."""
+        """Start a machine; options as for Machine."""
         machine = self._ending.enter_context(Machine(name, self.logs, **options))
         self.machines.append(machine)
         return machine
 
     def boot(self, name: str, image: layer.Image, *, disks: Sequence[pathlib.Path] | None = None, append: str = ROOT,
              **options) -> Machine:
-        """Starts a machine with the image's kernel and initramfs, and (unless disks says otherwise) a copy of its
-        disk as /dev/vda."""
+        """Start a machine with the kernel and initramfs of the image, and (by default) a copy of its disk as
+        /dev/vda."""
         disks = [self.copy(image, name)] if disks is None else disks
         return self.machine(name, kernel=image.kernel, initrd=image.initrd, append=append, disks=disks, **options)
 
     def tftp_folder(self, image: layer.Image, append: str) -> pathlib.Path:
-        """A folder for TFTP that boots the image's kernel by PXELINUX; its boot file is pxelinux.0."""
+        """TFTP folder that boots the kernel of the image by PXELINUX; the boot file is pxelinux.0."""
         with progress.off_the_clock():
             tree = images.base("server").tree()
         folder = self.scratch / "tftp"
@@ -83,16 +83,16 @@ class Lab:
         return folder
 
     def check_file_system(self, disk: pathlib.Path) -> None:
-        """Fails unless the file system on the disk (or file) is clean."""
+        """Fail unless the file system on the disk (or in the file) is clean."""
         process.output_of(["e2fsck", "-f", "-n", disk])
 
     def require(self, condition: object, message: str) -> None:
-        """Fails with the message unless the condition holds."""
+        """Fail with the message unless the condition holds."""
         if not condition:
             raise Failure(message)
 
     def close(self) -> None:
-        """Ends everything that the test started, last first."""
+        """End everything that the test started, in reverse order."""
         self._ending.close()
 
     def _disk(self, name: str | None) -> pathlib.Path:

@@ -1,4 +1,4 @@
-"""Where Debian's packages come from: this host's own mirror, its proxy, its archive keys."""
+"""Sources of Debian packages: the mirror, proxy and archive keys of this host."""
 
 import pathlib
 import re
@@ -14,7 +14,7 @@ _APT = pathlib.Path("/etc/apt")
 
 
 def sources(release: int) -> str:
-    """The sources.list of an image, from the mirrors that this host uses itself."""
+    """sources.list of an image, with the mirrors of this host."""
     suite = SUITES[release]
     archive, security = _mirrors()
     return (f"deb {archive} {suite} main\n"
@@ -23,20 +23,20 @@ def sources(release: int) -> str:
 
 
 def apt_options() -> list[str]:
-    """The host's proxy, if it has one, as apt.conf lines."""
+    """Proxy of the host, if any, as apt.conf lines."""
     lines = subprocess.run(["apt-config", "dump", "--no-empty"], capture_output=True, text=True, check=True).stdout
     return [line for line in lines.splitlines() if re.match(r"Acquire::https?::Proxy", line)]
 
 
 def check_keys(release: int) -> None:
-    """Fails with what to do when this host cannot verify the release's signatures."""
+    """Fail with a remedy if this host cannot verify the signatures of the release."""
     if not (_KEYRINGS / f"debian-archive-{SUITES[release]}-stable.gpg").exists():
         raise Failure(f"this host has no archive key of Debian {release}: "
                       "`apt-get update && apt-get install debian-archive-keyring` brings it, signed by the keys it has")
 
 
 def _mirrors() -> tuple[str, str]:
-    """The archive and the security archive that apt is configured with; Debian's own where it does not say."""
+    """Archive and security archive from apt's configuration; Debian's by default."""
     archive = security = None
     for uri, suites in _configured():
         if not uri.startswith("http"):
@@ -49,7 +49,7 @@ def _mirrors() -> tuple[str, str]:
 
 
 def _configured() -> list[tuple[str, str]]:
-    """(URI, suites) of every source of this host, in both of apt's formats."""
+    """(URI, suites) of each source of this host, in both formats of apt."""
     found = []
     for path in sorted((_APT / "sources.list.d").glob("*.sources")):
         for stanza in re.split(r"\n\s*\n", path.read_text()):

@@ -1,11 +1,11 @@
-"""The one exception that a test fails with: its text is what a person reads, so it says what was expected."""
+"""Exception of a failed test. Its text is read by a person, so it states the expectation."""
 
 
 class Failure(Exception):
-    """Something that should have been seen was not."""
+    """An expected event did not occur."""
 
 
 def require(condition: object, message: str) -> None:
-    """Fails with the message unless the condition holds; unlike assert, it cannot be switched off."""
+    """Fail with the message unless the condition holds; unlike assert, cannot be disabled."""
     if not condition:
         raise Failure(message)

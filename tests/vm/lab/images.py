@@ -87,7 +87,7 @@ done
 
 @dataclasses.dataclass(frozen=True)
 class Base:
-    """Which Debian: everything that its tree depends on."""
+    """Version of Debian: all inputs of its tree."""
 
     kind: str
     release: int
@@ -103,7 +103,7 @@ class Base:
         return cachedir.digest(self.name, sorted(self.packages), CUSTOMISE + self.customise)
 
     def tree(self) -> pathlib.Path:
-        """The folder of the root file system. Shared by every test: read it, never write it."""
+        """Folder of the root file system. Shared by all tests, and read-only."""
         return cachedir.entry("trees", self.name, self.key, self._build, KEEP) / "root"
 
     def _build(self, folder: pathlib.Path) -> None:
@@ -117,7 +117,7 @@ class Base:
                               env={**os.environ, "INITRD": "No", "LC_ALL": "C.UTF-8"}, cwd=folder)
 
     def _command(self, target: pathlib.Path, archives: pathlib.Path, script: pathlib.Path) -> list[str]:
-        """mmdebstrap, in a mount namespace so that nothing stays mounted; .deb files are linked in and out."""
+        """Run mmdebstrap in a mount namespace, so that no mounts remain; .deb files are linked in and out."""
         cached, inside = shlex.quote(str(archives)), '"$1"/var/cache/apt/archives'
         hooks = {
             "setup": f"mkdir -p {inside} && find {cached} -name '*.deb' -exec cp -l -t {inside} {{}} +",
@@ -137,5 +137,5 @@ class Base:
 
 
 def base(kind: str, release: int = 12, packages: tuple[str, ...] = (), customise: str = "") -> Base:
-    """A kind of machine ("client", "sysv", "server"), with more packages and a shell text run inside when a test needs them."""
+    """Kind of machine ("client", "sysv", "server"), optionally with further packages and a shell script run inside."""
     return Base(kind, release, (*BASE, *OUR_LIBRARIES, *KINDS[kind], *packages), customise)

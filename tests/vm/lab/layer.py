@@ -1,4 +1,4 @@
-"""Bootable disk images: a tree from images.py, our programs from `make install`, and a test's own files on top.
+"""Bootable disk images: a tree from images.py, our programs from `make install`, and the files of a test.
 
 The initramfs is made by the image's own update-initramfs, so that our hook runs for real. The result is cached by its
 contents: no change costs nothing, a change in our code some seconds.
@@ -27,7 +27,7 @@ _FIRST = 2048  # the first sector of the partition
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """A disk with one ext4 file system, and the kernel and initramfs that boot from it. Shared: copy it to use it."""
+    """Disk with one ext4 file system, and the kernel and initramfs to boot from it. Shared: copy before use."""
 
     folder: pathlib.Path
     tree: pathlib.Path
@@ -47,16 +47,16 @@ class Image:
 
     @property
     def uuid(self) -> str:
-        """The UUID of the file system, for root=UUID=."""
+        """UUID of the file system, for root=UUID=."""
         return json.loads((self.folder / "image.json").read_text())["uuid"]
 
     def copy(self, target: pathlib.Path) -> pathlib.Path:
-        """A disk of one's own."""
+        """Private copy of the disk."""
         cachedir.copy_sparse(self.disk, target)
         return target
 
     def copy_partitioned(self, target: pathlib.Path) -> pathlib.Path:
-        """A disk of one's own with a GPT and the file system in its first partition."""
+        """Private disk with a GPT and the file system in its first partition."""
         sectors = self.disk.stat().st_size // _SECTOR
         with target.open("wb") as file:
             file.truncate((sectors + 2 * _FIRST) * _SECTOR)
@@ -99,7 +99,7 @@ def image(base: images.Base, *, programs: bool = True, files: Mapping[str, str] 
 
 
 def staged_programs() -> pathlib.Path:
-    """A folder with what `make install` installs, made once in a run of the tests."""
+    """Folder with the result of `make install`, created once per test run."""
     stage = paths.BUILD / "vm-stage" / os.environ.get("HOLDFAST_LAB_RUN", str(os.getpid()))
     with cachedir.locked(paths.BUILD / "vm-stage" / ".lock"):
         if not stage.exists():
@@ -117,24 +117,24 @@ def staged_programs() -> pathlib.Path:
 
 
 def _remove_forgotten(stages: pathlib.Path) -> None:
-    """What runs that were killed have left."""
+    """Remove leftovers of killed runs."""
     for path in stages.iterdir():
         if path.is_dir() and time.time() - path.stat().st_mtime > 3600:
             cachedir.remove(path)
 
 
 def forget_staged_programs() -> None:
-    """Removes this run's folder."""
+    """Remove the folder of this run."""
     cachedir.remove(paths.BUILD / "vm-stage" / os.environ.get("HOLDFAST_LAB_RUN", str(os.getpid())))
 
 
 def _own_version() -> str:
-    """This file decides what an image is like, so it is one of the inputs."""
+    """Hash of this file, which is an input of each image."""
     return hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()
 
 
 def _contents(stage: pathlib.Path) -> list[list[str]]:
-    """Every installed file with its mode and a hash of what is in it."""
+    """Each installed file with its mode and a hash of its contents."""
     found = []
     for path in sorted(stage.rglob("*")):
         if path.is_symlink():
@@ -148,7 +148,7 @@ def _contents(stage: pathlib.Path) -> list[list[str]]:
 
 
 def _install(stage: pathlib.Path, root: pathlib.Path) -> None:
-    """tar rather than cp, because it goes through the symbolic links of a merged /usr."""
+    """Use tar instead of cp, because tar follows the symbolic links of a merged /usr."""
     with subprocess.Popen(["tar", "-C", stage, "--owner=0", "--group=0", "-cf", "-", "."],
                           stdout=subprocess.PIPE) as packed:
         subprocess.run(["tar", "-C", root, "--keep-directory-symlink", "--no-overwrite-dir", "-xf", "-"],
@@ -164,7 +164,7 @@ def _add(root: pathlib.Path, files: Mapping[str, str]) -> None:
 
 
 def _make_boot_files(root: pathlib.Path, commands: Sequence[str], log: pathlib.Path) -> None:
-    """Runs the commands and update-initramfs inside the tree, with /proc, in a mount namespace of their own."""
+    """Run the commands and update-initramfs inside the tree, with /proc, in a separate mount namespace."""
     version = next((root / "lib/modules").iterdir()).name
     script = "\n".join([
         "set -eu", "mount -t proc proc \"$0/proc\"", "exec chroot \"$0\" sh -eu <<'LAB_COMMANDS'",
@@ -178,7 +178,7 @@ def _make_boot_files(root: pathlib.Path, commands: Sequence[str], log: pathlib.P
 
 
 def _label(root: pathlib.Path, modules: Sequence[pathlib.Path], log: pathlib.Path) -> None:
-    """Last of all: what is made later has no label. Neither needs an SELinux kernel here."""
+    """Runs last, because files created later have no label. Needs no SELinux kernel on the host."""
     (root / "etc/selinux/config").write_text("SELINUX=enforcing\nSELINUXTYPE=default\n")
     inside = root / "root/modules"
     inside.mkdir()
@@ -190,7 +190,7 @@ def _label(root: pathlib.Path, modules: Sequence[pathlib.Path], log: pathlib.Pat
 
 
 def _check_libraries(stage: pathlib.Path | None, root: pathlib.Path) -> None:
-    """A program that cannot start in the guest would be a puzzle there; here it is a sentence."""
+    """Check here with a clear message that our programs can start in the guest."""
     for path in sorted((stage / "usr").glob("*bin/*")) if stage else []:
         inside = f"/{path.relative_to(stage)}"
         said = subprocess.run(["chroot", str(root), "ldd", inside], capture_output=True, text=True).stdout
@@ -201,6 +201,6 @@ def _check_libraries(stage: pathlib.Path | None, root: pathlib.Path) -> None:
 
 
 def _make_disk(root: pathlib.Path, folder: pathlib.Path, size: str, filesystem: str) -> None:
-    """mke2fs fills the file system itself; no loop device, no mount."""
+    """Let mke2fs fill the file system, without loop devices and mounts."""
     process.output_of(["mke2fs", "-q", "-t", "ext4", "-L", LABEL, "-U", filesystem, "-d", root,
                        "-E", "assume_storage_prezeroed=1", folder / "disk.raw", size])

@@ -32,7 +32,7 @@ _READY = "lab-shell-ready\n"
 
 
 class Machine:
-    """Runs from its construction until it powers off, or close(). Use it in a `with`, or by Lab.machine()."""
+    """Runs from construction until power-off or close(). Use in a `with` statement, or through Lab.machine()."""
 
     def __init__(self, name: str, logs: pathlib.Path, *, kernel: pathlib.Path | None = None,
                  initrd: pathlib.Path | None = None, append: str = "", disks: Sequence[pathlib.Path] = (),
@@ -83,8 +83,8 @@ class Machine:
     # What it says
 
     def expect(self, pattern: str, timeout: float = 180) -> re.Match[str]:
-        """Waits until the console says the pattern, from after the last one expected; fails at once when the machine
-        ends or panics instead."""
+        """Wait for the pattern on the console, after the last expected one; fail at once if the machine ends or
+        panics instead."""
         regex = re.compile(pattern, re.MULTILINE)
 
         def look() -> re.Match[str] | None:
@@ -98,11 +98,11 @@ class Machine:
         return found
 
     def said(self, pattern: str) -> bool:
-        """Whether the console has said the pattern at any time so far."""
+        """Test whether the console has shown the pattern so far."""
         return re.search(pattern, self.console.text, re.MULTILINE) is not None
 
     def login(self, timeout: float = 300) -> "Machine":
-        """Waits until the system is up and its shell answers."""
+        """Wait until the system is up and its shell answers."""
 
         def look() -> bool:
             self._check_not_lost("a login")
@@ -113,7 +113,7 @@ class Machine:
         return self
 
     def _check_not_lost(self, wanted: str) -> None:
-        """Fails at a panic or rescue shell that no expect() has asked for."""
+        """Fail at a panic or rescue shell that was not expected."""
         lost = _LOST.search(self.console.text, self.console.seen)
         if lost and not _LOST.search(self.console.text, 0, self.console.seen):
             self._fail(f"{lost.group().strip()!r} instead of {wanted}")
@@ -121,7 +121,7 @@ class Machine:
     # What it is told
 
     def run_status(self, command: str, timeout: float = 120) -> tuple[int, str]:
-        """Runs a shell command as root; its exit status and its output (stdout and stderr, without the last newline)."""
+        """Run a shell command as root; return its exit status and output (stdout and stderr, without the last newline)."""
         line = self.shell if self._has_shell else self.console
         start = len(line.text)
         answer = line.send_command(command)
@@ -130,14 +130,14 @@ class Machine:
         return int(found[2]), output.removesuffix("\n")
 
     def run(self, command: str, timeout: float = 120) -> str:
-        """Runs a shell command as root and returns its output; fails when its status is not zero."""
+        """Run a shell command as root and return its output; fail if its status is not zero."""
         status, output = self.run_status(command, timeout)
         if status:
             raise Failure(f"{self.name}: `{command}` exited with {status}:\n{output[-3000:]}")
         return output
 
     def wait_until(self, command: str, timeout: float = 120) -> str:
-        """Runs a command again and again until its status is zero; its output then."""
+        """Repeat a command until its status is zero; return its output."""
         deadline = time.monotonic() + timeout
         while True:
             status, output = self.run_status(command, timeout)
@@ -148,22 +148,22 @@ class Machine:
             time.sleep(0.2)
 
     def start_command(self, command: str) -> None:
-        """Starts a command in the background and leaves it; its output is lost unless it goes to a file."""
+        """Start a command in the background; its output is lost unless redirected to a file."""
         self.run(f"setsid sh -c {shlex.quote(command)} </dev/null >/dev/null 2>&1 &")
 
     def type(self, text: str) -> None:
-        """Types text and Enter at the console."""
+        """Type text and Enter at the console."""
         self.console.send(text + "\n")
 
     def write(self, path: str, text: str) -> None:
-        """Writes a file in the running system."""
+        """Write a file in the running system."""
         quoted = shlex.quote
         self.run(f"mkdir -p {quoted(str(pathlib.PurePosixPath(path).parent))} && : >{quoted(path)}")
         for at in range(0, len(text), 1000):  # a serial line's buffer takes 4096 bytes
             self.run(f"printf %s {quoted(text[at:at + 1000])} >>{quoted(path)}")
 
     def interact(self) -> None:
-        """Joins the person's terminal to the console until the machine ends or Ctrl-] is typed."""
+        """Connect the user's terminal to the console until the machine ends or Ctrl-] is typed."""
         before = termios.tcgetattr(sys.stdin)
         shown = len(self.console.text)
         typist = threading.Thread(target=self._type_for_person, daemon=True)
@@ -188,23 +188,23 @@ class Machine:
             self.console.send(key.decode(errors="replace"))
 
     def link(self, up: bool, card: int = 0) -> None:
-        """Pulls a network cable, or plugs it in again."""
+        """Unplug or plug in a network cable."""
         self.qmp("set_link", name=f"net{card}", up=up)
 
     def reset(self) -> None:
-        """The reset button: nothing is flushed. (Make the machine with exit_on_reboot=False.)"""
+        """Press the reset button: nothing is flushed. (Create the machine with exit_on_reboot=False.)"""
         self._begin_boot()
         self.qmp("system_reset")
 
     def reboot(self, command: str = "reboot") -> "Machine":
-        """Tells the system to reboot. The next login() waits for the new boot. (exit_on_reboot=False, here too.)"""
+        """Reboot the system. The next login() waits for the new boot. (Also requires exit_on_reboot=False.)"""
         line = self.shell if self._has_shell else self.console
         self._begin_boot()
         line.send(f"{command} </dev/null >/dev/null 2>&1\n")
         return self
 
     def _begin_boot(self) -> None:
-        """What is said from here on belongs to the next boot, or to the way to it."""
+        """Treat later console output as part of the next boot."""
         self._has_shell = False
         self._boot_began = len(self.shell.text)
         self.console.seen = len(self.console.text)
@@ -215,13 +215,13 @@ class Machine:
         return self._qemu.poll() is None
 
     def poweroff(self, timeout: float = 120) -> float:
-        """Tells the system to power off, waits for it, and returns the seconds it took."""
+        """Power the system off, wait for it, and return the seconds taken."""
         line = self.shell if self._has_shell else self.console
         line.send("poweroff </dev/null >/dev/null 2>&1\n")
         return self.wait_exit(timeout)
 
     def wait_exit(self, timeout: float = 120) -> float:
-        """Waits until the machine has powered off (or rebooted); returns the seconds that this took."""
+        """Wait until the machine has powered off (or rebooted); return the seconds taken."""
         start = time.monotonic()
         try:
             self._wait(lambda: self.console.closed, timeout, "its power off", may_end=True)
@@ -234,7 +234,7 @@ class Machine:
         return time.monotonic() - start
 
     def kill(self) -> None:
-        """Pulls the power cord."""
+        """Pull the power cord."""
         self._qemu.kill()
         self.close()
 
@@ -250,7 +250,7 @@ class Machine:
         self.close()
 
     def _wait(self, look: Callable, timeout: float, what: str, may_end: bool = False):
-        """Waits until look() returns something, which it is asked again whenever the machine has said something."""
+        """Wait until look() returns a value; it is called again after each console output."""
         deadline = time.monotonic() + timeout
         with self._changed:
             while not (found := look()):

@@ -1,4 +1,4 @@
-"""Networks that cannot leave the machine.
+"""Networks confined to this host.
 
 A Network is a network namespace of its own: nothing but loopback, and a bridge once a card asks for it. A machine's
 card joins it in one of two ways:
@@ -32,7 +32,7 @@ _ROUTER = pathlib.Path(__file__).with_name("router.py")
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """A network card of a machine."""
+    """Network card of a machine."""
 
     network: "Network"
     netdev: str
@@ -45,7 +45,7 @@ class Card:
 
 
 class Namespace:
-    """A network namespace with loopback, and programs of the host inside it."""
+    """Network namespace with loopback, in which programs of the host can run."""
 
     def __init__(self, logs: pathlib.Path) -> None:
         self._logs = logs
@@ -57,13 +57,13 @@ class Namespace:
         self.run(["ip", "link", "set", "lo", "up"])
 
     def run(self, command: Sequence[str]) -> str:
-        """Runs a program of the host inside, to its end; returns its output."""
+        """Run a program of the host inside, to its end; return its output."""
         return process.output_of([*self.prefix, *map(str, command)])
 
     def spawn(self, command: Sequence[str], name: str | None = None, ready: str | None = None,
               timeout: float = 10) -> process.Service:
-        """Starts a program of the host inside. Its output goes to a log called by its name; ready is a pattern of that
-        log to wait for."""
+        """Start a program of the host inside. Its output goes to a log with its name; `ready` is a pattern in that log
+        to wait for."""
         name = name or pathlib.Path(str(command[0])).name
         service = process.Service([*self.prefix, *map(str, command)], self._logs / f"{name}.log", shown_as=command)
         self._services.append(service)
@@ -72,7 +72,7 @@ class Namespace:
         return service
 
     def wait_for_port(self, port: int, timeout: float = 10) -> None:
-        """Waits until something listens on the TCP port inside."""
+        """Wait until a program listens on the TCP port inside."""
         deadline = time.monotonic() + timeout
         while not self.run(["ss", "-Hltn", f"sport = :{port}"]).strip():
             if time.monotonic() > deadline:
@@ -88,7 +88,7 @@ class Namespace:
         self.run(["sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"])
 
     def _wait_for_namespace(self) -> None:
-        """The holder is in its namespace a moment after it was started."""
+        """Wait until the holder has entered its namespace, shortly after its start."""
         ours = os.readlink("/proc/self/ns/net")
         deadline = time.monotonic() + 10
         while os.readlink(f"/proc/{self._holder.pid}/ns/net") == ours:
@@ -98,30 +98,30 @@ class Namespace:
 
 
 class Host(Namespace):
-    """A computer on a network's bridge, for the servers of a test that has several. Made by Network.host()."""
+    """Computer on the bridge of a network, for tests with several servers. Created by Network.host()."""
 
     def __init__(self, logs: pathlib.Path, name: str) -> None:
         super().__init__(logs)
         self.name = name
 
     def prepare(self) -> None:
-        """When its card is there. With arp_notify the kernel announces an address as a cluster's software would."""
+        """Configure the card. With arp_notify, the kernel announces an address like cluster software."""
         self.without_ipv6()
         self.run(["sysctl", "-q", "-w", "net.ipv4.conf.eth0.arp_notify=1"])
 
     def take(self, address: str) -> None:
-        """Has the address from now on, and tells the others on the bridge."""
+        """Take the address and announce it on the bridge."""
         self.run(["ip", "address", "add", f"{address}/24", "dev", "eth0"])
         self.run(["ip", "link", "set", "eth0", "up"])
 
     def leave(self) -> None:
-        """Off the network, without a word to anybody; its programs go on."""
+        """Leave the network without notice; its programs keep running."""
         self.run(["ip", "link", "set", "eth0", "down"])
         self.run(["ip", "address", "flush", "dev", "eth0"])
 
 
 class Network(Namespace):
-    """See above. ipv6=False switches IPv6 off in it, so that no resolver takes a link-local address for a network."""
+    """See the module. ipv6=False disables IPv6 inside, so that no resolver considers a link-local address a network."""
 
     def __init__(self, logs: pathlib.Path, ipv6: bool = False) -> None:
         super().__init__(logs)
@@ -134,7 +134,7 @@ class Network(Namespace):
             self.without_ipv6()
 
     def user_card(self, *, tftp: pathlib.Path | None = None, bootfile: str = "") -> Card:
-        """A card on QEMU's user network; bootfile is a path inside the tftp folder."""
+        """Card on QEMU's user network; bootfile is a path inside the tftp folder."""
         ipv6 = self.ipv6 or bootfile  # firmware waits 14 s for an IPv6 router
         netdev = f"user,ipv4=on,ipv6={'on' if ipv6 else 'off'}"
         netdev += f",tftp={tftp}" if tftp else ""
@@ -142,7 +142,7 @@ class Network(Namespace):
         return Card(self, netdev, self._next_mac())
 
     def bridge_card(self, mac: str | None = None) -> Card:
-        """A card on the namespace's bridge, which is made with the first one."""
+        """Card on the bridge of the namespace, which is created with the first card."""
         if not self._has_bridge:
             self._make_bridge()
         self._taps += 1
@@ -152,16 +152,16 @@ class Network(Namespace):
         return Card(self, f"tap,ifname={tap},script=no,downscript=no", mac or self._next_mac(), tap)
 
     def pull(self, card: Card) -> None:
-        """Drops everything between a bridge_card() and the bridge, in silence: the machine's card keeps its carrier, as
-        behind a switch, and nobody is told."""
+        """Silently drop all packets between a bridge_card() and the bridge: the card keeps its carrier, as behind a
+        switch."""
         self.run(["ip", "link", "set", card.tap, "down"])
 
     def plug(self, card: Card) -> None:
-        """Ends pull()."""
+        """Undo pull()."""
         self.run(["ip", "link", "set", card.tap, "up"])
 
     def host(self, name: str) -> "Host":
-        """A further computer on the bridge; it ends with the network. It has no address yet."""
+        """Add a computer to the bridge, without an address; it ends with the network."""
         if not self._has_bridge:
             self._make_bridge()
         host = Host(self._logs, name)

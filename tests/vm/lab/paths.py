@@ -1,4 +1,4 @@
-"""Where things are: the repository, its build folder, and the user's cache."""
+"""Paths: the repository, its build folder, and the user's cache."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ BUILD = REPOSITORY / "build"
 
 
 def cache() -> pathlib.Path:
-    """The user's cache folder for images; made when first asked for."""
+    """Cache folder of the user for images; created on first use."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     folder = pathlib.Path(home) / "holdfast"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Programs on the host that a test starts. They end with the test, however it ends.
+"""Programs on the host started by a test; they end with the test in all cases.
 
 Each runs under `setpriv --pdeathsig`: the kernel kills it when the thread that started it is gone, so start them from
 the main thread. Each has a session of its own, so that Ctrl-C reaches the runner alone, which then ends them in order.
@@ -19,18 +19,18 @@ _PR_SET_PDEATHSIG = 1
 
 
 def start(command: Sequence[str], **options) -> subprocess.Popen:
-    """Popen for a program that must not outlive us."""
+    """Popen for a program that must end with this process."""
     return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *map(str, command)], start_new_session=True,
                             **options)
 
 
 def end_with_parent() -> None:
-    """For a forked process that runs no other program: SIGTERM when its parent is gone."""
+    """Request SIGTERM at the end of the parent, for a forked process that does not exec."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def end(process: subprocess.Popen, patience: float = 5) -> None:
-    """SIGTERM, then SIGKILL when it has not left in time. Harmless when it is already gone."""
+    """Send SIGTERM, then SIGKILL if it has not ended in time. Harmless if it has already ended."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -41,7 +41,7 @@ def end(process: subprocess.Popen, patience: float = 5) -> None:
 
 
 def output_of(command: Sequence[str], log: pathlib.Path | None = None, **options) -> str:
-    """Runs a program to its end and returns what it printed; a failure names the program and shows its last lines."""
+    """Run a program to its end and return its output; a failure names the program and shows its last lines."""
     done = subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace", **options)
     if log:
@@ -53,7 +53,7 @@ def output_of(command: Sequence[str], log: pathlib.Path | None = None, **options
 
 
 class Service:
-    """A program of the host that runs beside the machines (a server, mostly), with its output in a log."""
+    """Program of the host that runs beside the machines (usually a server), with its output in a log."""
 
     def __init__(self, command: Sequence[str], log: pathlib.Path, shown_as: Sequence[str] = ()) -> None:
         self.log = log
@@ -63,14 +63,14 @@ class Service:
         self.pid = self._process.pid
 
     def text(self) -> str:
-        """All it has printed so far."""
+        """Output so far."""
         return self.log.read_text(errors="replace")
 
     def running(self) -> bool:
         return self._process.poll() is None
 
     def expect(self, pattern: str, timeout: float = 10) -> re.Match[str]:
-        """Waits until its log has a line with the pattern."""
+        """Wait for a line with the pattern in the log."""
         deadline = time.monotonic() + timeout
         while not (found := re.search(pattern, self.text(), re.MULTILINE)):
             if not self.running():
@@ -85,18 +85,18 @@ class Service:
         self._process.send_signal(number)
 
     def wait(self, timeout: float = 10) -> int:
-        """Its exit status, once it has ended by itself."""
+        """Exit status, once the program has ended by itself."""
         try:
             return self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise Failure(f"`{self._shown_as}` has not ended in {timeout} s") from None
 
     def stop(self) -> None:
-        """SIGTERM and, if need be, SIGKILL."""
+        """Send SIGTERM and, if necessary, SIGKILL."""
         self._process.send_signal(signal.SIGCONT)
         end(self._process)
 
     def kill(self) -> None:
-        """Ends it at once, as a crash would."""
+        """Kill it at once, like a crash."""
         self._process.kill()
         self._process.wait()

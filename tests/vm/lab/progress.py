@@ -1,4 +1,4 @@
-"""Says on the screen what long work is at, also from a test whose own output goes to a log.
+"""Progress of long operations on the screen, also from a test whose output goes to a log.
 
 Also keeps the time spent on such work out of a test's time limit: whether an image was already in the cache must not
 decide whether a test passes.
@@ -14,13 +14,13 @@ _screen = os.dup(2)
 
 
 def say(text: str) -> None:
-    """One line on the screen, in one write so that lines of parallel tests do not mix."""
+    """Print a line in one write, so that lines of parallel tests do not mix."""
     os.write(_screen, f"{text}\n".encode())
 
 
 @contextlib.contextmanager
 def step(text: str) -> Iterator[None]:
-    """Announces a step that takes a while, and how long it took once it is done."""
+    """Announce a long step, and its duration at the end."""
     say(f"  ...  {text}")
     start = time.monotonic()
     yield
@@ -29,7 +29,7 @@ def step(text: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def off_the_clock() -> Iterator[None]:
-    """Holds the test's time limit (a SIGALRM timer, see runner.py) while images are prepared."""
+    """Suspend the time limit of the test (a SIGALRM timer, see runner.py) while images are prepared."""
     left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
     try:
         yield

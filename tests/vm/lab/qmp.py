@@ -1,4 +1,4 @@
-"""QEMU's own control channel: one command, one answer."""
+"""Control channel of QEMU: one command, one answer."""
 
 import json
 import socket
@@ -7,14 +7,14 @@ from lab.failure import Failure
 
 
 class Qmp:
-    """A connected QMP socket. Events are thrown away."""
+    """Connected QMP socket. Events are discarded."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._file = connection.makefile("rwb")
         self._ready = False
 
     def __call__(self, command: str, **arguments: object) -> object:
-        """Runs a command and returns what QEMU answers."""
+        """Run a command and return QEMU's answer."""
         if not self._ready:
             self._file.readline()  # the greeting
             self._ready = True

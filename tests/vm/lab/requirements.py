@@ -1,4 +1,4 @@
-"""What a host must have before any test can run, and what to do when it has not."""
+"""Requirements of the host for running tests, and remedies if they are missing."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ SPACE = 6  # GiB for images in the cache
 
 
 def missing(cache: os.PathLike[str]) -> list[str]:
-    """One sentence for each thing that is missing; empty when the tests can run."""
+    """One sentence for each missing requirement; empty if the tests can run."""
     found = []
     if os.geteuid() != 0:
         found.append("the tests build root file systems and make network namespaces: run them as root")

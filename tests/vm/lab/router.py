@@ -1,4 +1,4 @@
-"""Answers IPv6 router solicitations on an interface with "no router here", so that firmware need not wait for one.
+"""Answers IPv6 router solicitations on an interface with "no router", so that firmware does not wait for a router.
 
 iPXE asks for an IPv6 router beside DHCP and starts nothing before it has an answer or 14 s have gone by. The answer names
 no prefix and no route, so a booted system takes nothing from it. Run as a program, inside the network's namespace.
@@ -24,7 +24,7 @@ def checksum(data: bytes) -> int:
 
 
 def advertisement(hardware_address: bytes) -> bytes:
-    """The whole frame: lifetime 0, no flags, no options."""
+    """Complete frame: lifetime 0, no flags, no options."""
     message = struct.pack(">BBHBBHII", ADVERTISEMENT, 0, 0, 0, 0, 0, 0, 0)
     pseudo_header = OUR_ADDRESS + ALL_NODES + struct.pack(">II", len(message), ICMPV6)
     message = message[:2] + struct.pack(">H", checksum(pseudo_header + message)) + message[4:]

@@ -1,4 +1,4 @@
-"""Finds the tests, runs each in a process of its own, two at a time, and says what happened.
+"""Finds the tests, runs each in a separate process, two at a time, and reports the results.
 
 A test's process has its time limit as an alarm, so that a test that hangs ends as a failure with its place in the
 code; the runner ends it itself only when that has not helped.
@@ -25,7 +25,7 @@ GRACE = 30  # seconds to clean up after the time limit
 
 
 class TimeLimit(Exception):
-    """The alarm of a test."""
+    """Handler for the time limit of a test."""
 
 
 def main() -> int:
@@ -86,7 +86,7 @@ def load() -> None:
 
 
 class Runner:
-    """Runs tests as child processes. A child's whole answer is its exit status and its log."""
+    """Runs tests as child processes. The result of a child is its exit status and its log."""
 
     def __init__(self, options: argparse.Namespace, results: Results) -> None:
         self._options = options
@@ -94,7 +94,7 @@ class Runner:
         self._running: dict[int, tuple[Test, float]] = {}
 
     def run(self, waiting: list[Test]) -> None:
-        """Runs them all, the longest first (by their limits) so that none is left alone at the end."""
+        """Run all tests, longest first (by their limits), so that no long test remains at the end."""
         waiting = sorted(waiting, key=lambda test: -test.timeout)
         self._run_all(lambda: waiting.pop(0) if waiting else None, lambda test: None)
 
@@ -148,7 +148,7 @@ class Runner:
 
 
 def _run_here(test: Test, logs: pathlib.Path, keep: bool) -> int:
-    """The life of a test's process; returns its exit status. What it prints goes to test.log."""
+    """Run a test in its process; return the exit status. Output goes to test.log."""
     output = os.open(logs / "test.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -176,7 +176,7 @@ def _run_here(test: Test, logs: pathlib.Path, keep: bool) -> int:
 
 
 def _clean_up_on_signals() -> None:
-    """SIGTERM ends us as Ctrl-C does, and Ctrl-C does even where a shell started us with SIGINT ignored."""
+    """Make SIGTERM act like Ctrl-C, and Ctrl-C work even if the shell ignored SIGINT."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
 
@@ -188,7 +188,7 @@ def _alarm(limit: float):
 
 
 def _explain(logs: pathlib.Path, status: int) -> str:
-    """Why a test failed, where its logs are, and the end of each machine's console."""
+    """Report the reason of a failure, the logs, and the end of each machine's console."""
     said = (logs / "test.log").read_text(errors="replace") if (logs / "test.log").exists() else ""
     places = re.findall(r'File ".*/(test_\w+\.py|demo\w*\.py)", line (\d+)', said)
     reason = said.strip().rsplit("\n\n", 1)[-1].strip() if said.strip() else f"its process ended with {status}"

@@ -1,4 +1,4 @@
-"""One serial line of a machine: everything it says, time-stamped into a log, and a dialogue on top.
+"""Serial line of a machine: its output, time-stamped into a log, and a dialogue on top.
 
 A thread reads all the time, because a guest that writes to a full socket stands still. The dialogue waits on a
 condition that the machine's lines share, so that waiting for one can also see what happens on the other.
@@ -18,7 +18,7 @@ _KERNEL_LINE = re.compile(r"^\[ *\d+\.\d{6}\] .*\n?", re.MULTILINE)
 
 
 class Line:
-    """A serial line. `text` is what came in so far, without carriage returns and terminal escapes."""
+    """Serial line. `text` is the output so far, without carriage returns and terminal escapes."""
 
     def __init__(self, connection: socket.socket, log: pathlib.Path, changed: threading.Condition) -> None:
         self.log = log
@@ -33,14 +33,14 @@ class Line:
         self._thread.start()
 
     def send(self, text: str) -> None:
-        """Types the text, as it is."""
+        """Type the text unchanged."""
         try:
             self._connection.sendall(text.encode())
         except OSError:
             pass  # the machine has ended; whoever waits for an answer is told so
 
     def close(self) -> None:
-        """Called when the machine has ended; returns when all it said is in the log."""
+        """Call after the machine has ended; returns when all its output is in the log."""
         self._thread.join(5)
         self._connection.close()
 
@@ -48,7 +48,7 @@ class Line:
         return "\n".join(self.text.rstrip().splitlines()[-lines:])
 
     def send_command(self, command: str) -> re.Pattern[str]:
-        """Types a command for a shell; returns the pattern of its answer: group 1 the output, group 2 the status.
+        """Type a shell command; return the pattern of its answer: group 1 the output, group 2 the status.
 
         The quotes keep the echo of what we type from looking like the answer. The command is a shell of its own, so
         that its syntax errors are its own too, and reads nothing of what we type after it.
@@ -89,5 +89,5 @@ class Line:
 
 
 def without_kernel_messages(text: str) -> str:
-    """Whole lines that the kernel put between a command's own."""
+    """Remove whole lines that the kernel inserted into the output of a command."""
     return _KERNEL_LINE.sub("", text)
