@@ -9,12 +9,8 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
-#include <sys/signalfd.h>
-#include <sys/timerfd.h>
-#include <time.h>
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
 #include "client/daemon/offer_verdict.hh"
@@ -68,19 +64,6 @@ Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const Li
       session_(record_.session),
       shutdown_(record_.policy.shutdown_timeout) {}
 
-Result<void> Daemon::watch(int descriptor, std::uint32_t events, std::uint64_t tag) noexcept {
-    epoll_event event{};
-    event.events = events;
-    event.data.u64 = tag;
-    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, descriptor, &event) == 0) return {};
-    if (errno == EEXIST && ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, descriptor, &event) == 0) return {};
-    return sys_error("epoll_ctl");
-}
-
-void Daemon::forget(int descriptor) noexcept {
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, descriptor, nullptr);
-}
-
 Result<void> Daemon::prepare() {
     auto control = ControlServer::open(record_.index);
     if (!control) return std::unexpected(control.error());
@@ -108,20 +91,10 @@ Result<void> Daemon::prepare() {
                                    {sysfs_.directory(), "/sys/block", {}},
                                    {request_timer_.descriptor(), "a pipe", {}}});
 
-    const sigset_t blocked = signals_of_others();
-    if (::sigprocmask(SIG_SETMASK, &blocked, nullptr) != 0) return sys_error("sigprocmask");
-    signals_.reset(::signalfd(-1, &blocked, SFD_CLOEXEC | SFD_NONBLOCK));
-    timer_.reset(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-    epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
-    if (!signals_ || !timer_ || !epoll_) return sys_error("signalfd, timerfd, epoll");
-    const std::array<std::tuple<int, std::uint32_t, std::uint64_t>, 4> sources{{
-        {netlink_.events_descriptor(), EPOLLIN, tag_kernel},
-        {timer_.get(), EPOLLIN, tag_timer},
-        {signals_.get(), EPOLLIN, tag_signals},
-        {control_->descriptor(), EPOLLIN, tag_listen},
-    }};
-    for (const auto& [descriptor, events, tag] : sources)
-        if (auto watched = watch(descriptor, events, tag); !watched) return watched;
+    if (auto opened = loop_.open(); !opened) return opened;
+    for (const auto& [descriptor, tag] :
+         {std::pair{netlink_.events_descriptor(), tag_kernel}, std::pair{control_->descriptor(), tag_listen}})
+        if (auto watched = loop_.watch(descriptor, EPOLLIN, tag); !watched) return watched;
     prepare_lease();
     return {};
 }
@@ -151,7 +124,7 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
         received_ = health.received;
         silence_.restart();
         acknowledged_before_ = health.acknowledged;
-        if (auto watched = watch(link_.get(), EPOLLRDHUP, tag_link); !watched)
+        if (auto watched = loop_.watch(link_.get(), EPOLLRDHUP, tag_link); !watched)
             log::warning(LineText::of("{}: {}", name(), watched.error().text()));
     } else {
         supervisor_ = Supervisor::without_link(timing, servers, live_.target, seed(), now);
@@ -232,11 +205,12 @@ void Daemon::beat() noexcept {
 
 void Daemon::run() noexcept {
     while (!leaving_) {
-        arm_timer();
+        loop_.arm(deadline());
         beat();
-        std::array<epoll_event, 8> events{};
-        const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), -1);
-        for (int i = 0; i < count && !leaving_; ++i) dispatch(events[static_cast<std::size_t>(i)].data.u64);
+        for (const epoll_event& event : loop_.wait()) {
+            if (leaving_) break;
+            dispatch(event.data.u64);
+        }
     }
 }
 
@@ -251,7 +225,7 @@ void Daemon::dispatch(std::uint64_t tag) {
         case tag_attempt: return on_attempt_event();
         case tag_probe: return on_probe_event();
         case tag_timer: return on_timer();
-        case tag_signals: return on_signal();
+        case tag_signals: return loop_.take_signals(name());
         case tag_listen: return on_caller();
         case tag_lease: return mind_lease(Clock::now());
         default: return on_control(tag - tag_first_caller);
@@ -326,7 +300,7 @@ void Daemon::mind_log(Clock::time_point now) {
 void Daemon::cut_link() {
     const Clock::time_point now = Clock::now();
     if (link_) {
-        forget(link_.get());
+        loop_.forget(link_.get());
         if (const auto health = health_of(link_.get())) supervisor_->learn_round_trip(health->round_trip);
         // A machine that has merely fallen silent may still apply the writes that it holds, and no other
         // machine can fence them. The administrator's dead-after says when the machine counts as dead.
@@ -350,7 +324,7 @@ void Daemon::cut_link() {
 
 // Ends the link for good: data still queued in the socket is never sent.
 void Daemon::let_link_go() noexcept {
-    if (link_) forget(link_.get());
+    if (link_) loop_.forget(link_.get());
     end_link(link_);
     live_.link_socket = older_links_.names_with({});
 }
@@ -382,7 +356,7 @@ std::optional<LinkEvent> Daemon::advance_attempt() {
     switch (attempt_->state()) {
         case LinkAttempt::State::running: {
             const std::uint32_t events = attempt_->events() == POLLOUT ? EPOLLOUT : EPOLLIN;
-            if (auto watched = watch(attempt_->descriptor(), events, tag_attempt); !watched) {
+            if (auto watched = loop_.watch(attempt_->descriptor(), events, tag_attempt); !watched) {
                 note_failure(watched.error().text());
                 return LinkEvent::failed;
             }
@@ -396,7 +370,7 @@ std::optional<LinkEvent> Daemon::advance_attempt() {
 }
 
 std::optional<LinkEvent> Daemon::judge_attempt() {
-    forget(attempt_->descriptor());
+    loop_.forget(attempt_->descriptor());
     Link link = attempt_->take_link();
     attempt_.reset();
     const OfferVerdict verdict = judge(link.offer, link.session, record_, live_, sysfs_.writes() > 0);
@@ -470,7 +444,7 @@ void Daemon::welcome_link() {
     // tell.
     live_.link_socket = older_links_.names_with(name_of_socket(link_.get()));
     received_ = health_of(link_.get()).value_or(LinkHealth{}).received;
-    if (auto watched = watch(link_.get(), EPOLLRDHUP, tag_link); !watched)
+    if (auto watched = loop_.watch(link_.get(), EPOLLRDHUP, tag_link); !watched)
         log::warning(LineText::of("{}: {}", name(), watched.error().text()));
     live_.last_outage = since_boot(now) - live_.link_changed_at;
     live_.longest_outage = std::max(live_.longest_outage, live_.last_outage);
@@ -589,7 +563,7 @@ bool Daemon::give_device_up(std::string_view reason) {
     return done.has_value();
 }
 
-// --- Timer, signals
+// --- Timer
 
 Clock::time_point Daemon::deadline() const noexcept {
     if (successor_) return successor_due_;
@@ -597,19 +571,6 @@ Clock::time_point Daemon::deadline() const noexcept {
     if (supervisor_->has_link()) next = std::min(next, probe_due_);
     if (lease_) next = std::min(next, lease_->deadline());
     return next;
-}
-
-void Daemon::arm_timer() noexcept {
-    itimerspec value{};
-    if (const Clock::time_point next = deadline(); next != Clock::time_point::max()) {
-        // A passed deadline fires now; zero would disarm the timer. steady_clock is CLOCK_MONOTONIC, so its
-        // time points are valid for the timer.
-        const auto left = std::max(next.time_since_epoch(), Clock::duration{1});
-        const auto whole = duration_cast<seconds>(left);
-        value.it_value.tv_sec = whole.count();
-        value.it_value.tv_nsec = std::chrono::nanoseconds(left - whole).count();
-    }
-    ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &value, nullptr);
 }
 
 void Daemon::mind_domain(Clock::time_point now) {
@@ -639,8 +600,7 @@ void Daemon::mind_domain(Clock::time_point now) {
 }
 
 void Daemon::on_timer() {
-    std::uint64_t expirations = 0;
-    [[maybe_unused]] const ssize_t count = ::read(timer_.get(), &expirations, sizeof expirations);
+    loop_.take_timer();
     const Clock::time_point now = Clock::now();
     if (successor_ && now >= successor_due_) {
         callers_[*successor_] = {};
@@ -680,17 +640,6 @@ void Daemon::on_timer() {
         if (!device_is_ours()) return tell(LinkEvent::leave);
     }
     tell(LinkEvent::deadline);
-}
-
-void Daemon::on_signal() {
-    signalfd_siginfo info{};
-    while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
-        const auto number = static_cast<int>(info.ssi_signo);
-        if (number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT)
-            log::notice(
-                LineText::of("{}: signal {} of process {} is not obeyed; `holdfast-client detach {}` is",
-                             name(), number, info.ssi_pid, name()));
-    }
 }
 
 }  // namespace holdfast::client

@@ -16,6 +16,7 @@
 #include "client/control/device_status.hh"
 #include "client/control/record_file.hh"
 #include "client/daemon/disk_proof.hh"
+#include "client/daemon/event_loop.hh"
 #include "client/daemon/growth.hh"
 #include "client/daemon/log_limit.hh"
 #include "client/daemon/older_links.hh"
@@ -35,19 +36,6 @@
 #include "common/linux/log.hh"
 
 namespace holdfast::client {
-
-// Event source, in epoll_event.data.
-enum EventTag : std::uint64_t {
-    tag_kernel,
-    tag_link,
-    tag_attempt,
-    tag_probe,
-    tag_timer,
-    tag_signals,
-    tag_listen,
-    tag_lease,
-    tag_first_caller
-};
 
 [[nodiscard]] inline Monotonic since_boot(Clock::time_point time) noexcept {
     return std::chrono::duration_cast<Monotonic>(time.time_since_epoch());
@@ -78,7 +66,6 @@ private:
     void on_attempt_event();
     void on_probe_event();
     void on_timer();
-    void on_signal();
     void on_control(std::size_t slot);
     void on_caller();
     void dispatch(std::uint64_t tag);
@@ -140,9 +127,6 @@ private:
     [[nodiscard]] DeviceStatus status() const;
 
     [[nodiscard]] Clock::time_point deadline() const noexcept;
-    void arm_timer() noexcept;
-    [[nodiscard]] Result<void> watch(int descriptor, std::uint32_t events, std::uint64_t tag) noexcept;
-    void forget(int descriptor) noexcept;
     void save() noexcept;
     void publish() noexcept;
     void beat() noexcept;
@@ -181,9 +165,7 @@ private:
     std::optional<std::size_t> growth_caller_;  // caller that waits for a new link with the new size
     Clock::time_point growth_caller_due_{};     // valid only if growth_caller_ is set: latest answer
 
-    Fd epoll_;
-    Fd timer_;
-    Fd signals_;
+    EventLoop loop_;
     std::optional<ControlServer> control_;
     std::optional<OmitFile> omit_;
     std::optional<RecordFile> state_file_;

@@ -24,7 +24,7 @@ void Daemon::prepare_lease() {
     if (!record_.lease) return;
     lease_.emplace(*record_.lease, run_directory);
     if (lease_->descriptor() < 0) return;  // LeaseKeeper reports the error itself
-    if (auto watched = watch(lease_->descriptor(), EPOLLIN, tag_lease); !watched)
+    if (auto watched = loop_.watch(lease_->descriptor(), EPOLLIN, tag_lease); !watched)
         log::warning(LineText::of("{}: {}", name(), watched.error().text()));
 }
 

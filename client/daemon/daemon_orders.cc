@@ -39,7 +39,7 @@ void Daemon::on_caller() {
     // All slots are taken by silent callers: replace one, but not a caller with a command in progress.
     if (slot == callers_.size())
         for (slot = 0; slot == successor_ || slot == probe_caller_ || slot == growth_caller_;) ++slot;
-    if (!watch(caller.get(), EPOLLIN, tag_first_caller + slot)) return;
+    if (!loop_.watch(caller.get(), EPOLLIN, tag_first_caller + slot)) return;
     callers_[slot] = {};
     callers_[slot].socket = std::move(caller);
 }
@@ -110,7 +110,7 @@ void Daemon::stand_back(std::size_t slot) {
     successor_ = slot;
     successor_due_ = Clock::now() + successor_patience;
     if (lease_) lease_->stand_back();
-    if (attempt_) forget(attempt_->descriptor());
+    if (attempt_) loop_.forget(attempt_->descriptor());
     attempt_.reset();
     candidate_.reset();
     end_probe(Clock::now());
@@ -119,7 +119,7 @@ void Daemon::stand_back(std::size_t slot) {
     add_lines(lines, live_);
     lines.append("\n");
     const bool handing = supervisor_->has_link() && link_;
-    if (link_) forget(link_.get());  // no further action on the link, even if the link dies
+    if (link_) loop_.forget(link_.get());  // no further action on the link, even if the link dies
     caller.reply("yours\n", lines, handing ? link_.get() : -1);
     if (!caller.socket) resume_charge();
 }
@@ -155,7 +155,7 @@ bool Daemon::detach(bool forced, LineText& failure) {
         return false;
     }
     // The server has been notified; a reset would overtake the notification.
-    if (link_) forget(link_.get());
+    if (link_) loop_.forget(link_.get());
     link_.reset();
     if (forced) leave_record_behind();
     log::notice(LineText::of("{}: detached", name()));

@@ -26,7 +26,7 @@ constexpr seconds growth_patience{40};
 }  // namespace
 
 void Daemon::end_probe(Clock::time_point now) {
-    if (probe_) forget(probe_->descriptor());
+    if (probe_) loop_.forget(probe_->descriptor());
     probe_.reset();
     answer_resize(probe_caller_, "error the export could not be looked at\n");
     const auto interval = record_.policy.probe_interval;
@@ -52,7 +52,7 @@ void Daemon::on_probe_event() {
     probe_->advance();
     if (probe_->state() == LinkAttempt::State::running) {
         const std::uint32_t events = probe_->events() == POLLOUT ? EPOLLOUT : EPOLLIN;
-        if (!watch(probe_->descriptor(), events, tag_probe)) end_probe(Clock::now());
+        if (!loop_.watch(probe_->descriptor(), events, tag_probe)) end_probe(Clock::now());
         return;
     }
     judge_probe(Clock::now(), false);

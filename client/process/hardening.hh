@@ -46,7 +46,7 @@ void hold_signals() noexcept;
 [[nodiscard]] bool was_to_end() noexcept;
 
 // Starts a new session, with /dev as working directory (on no disk, and the place of the log's socket) and
-// /dev/null as standard streams. Daemon::prepare() handles the signals.
+// /dev/null as standard streams. EventLoop::open() handles the signals.
 void leave_terminal() noexcept;
 
 // Control group in which a device's daemon lives.
