@@ -15,7 +15,6 @@
 
 #include "client/daemon/offer_verdict.hh"
 #include "client/kernel/block_size.hh"
-#include "client/kernel/forced_disconnect.hh"
 #include "client/link/link_health.hh"
 #include "client/process/capabilities.hh"
 #include "common/linux/log.hh"
@@ -57,43 +56,42 @@ LineText in_tenths(milliseconds duration) {
 }  // namespace
 
 Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live)
-    : netlink_(std::move(netlink)),
-      sysfs_(std::move(sysfs)),
-      record_(std::move(record)),
-      live_(live),
-      session_(record_.session),
-      shutdown_(record_.policy.shutdown_timeout) {}
+    : kernel_(std::move(netlink), std::move(sysfs), record.index, record.identifier),
+      device_{std::move(record), live},
+      session_(device_.record.session),
+      shutdown_(device_.record.policy.shutdown_timeout) {}
 
 Result<void> Daemon::prepare() {
-    auto control = ControlServer::open(record_.index);
+    auto control = ControlServer::open(device_.record.index);
     if (!control) return std::unexpected(control.error());
     control_ = std::move(*control);
-    auto file = RecordFile::open(record_);
+    auto file = RecordFile::open(device_.record);
     if (!file) return std::unexpected(file.error());
     state_file_ = std::move(*file);
-    auto public_file = PublicFile::open(record_.index);
+    auto public_file = PublicFile::open(device_.record.index);
     if (!public_file) return std::unexpected(public_file.error());
     public_file_ = std::move(*public_file);
-    auto omit = OmitFile::open(record_.index);
+    auto omit = OmitFile::open(device_.record.index);
     if (omit)
         omit_ = std::move(*omit);
     else
-        log::warning(LineText::of("{}: sysvinit's shutdown will not spare this daemon: {}", name(),
+        log::warning(LineText::of("{}: sysvinit's shutdown will not spare this daemon: {}", device_.name(),
                                   omit.error().text()));
     memory_ = MemoryUse::open();
     signs_ = ShutdownDetection::open();
-    proof_ = DiskProof::open(record_.index);
-    older_links_.prepare(live_.link_socket);
+    proof_ = DiskProof::open(device_.record.index);
+    older_links_.prepare(device_.live.link_socket);
     ::signal(SIGCHLD, SIG_IGN);  // RequestTimer's child is never waited for
-    request_timer_ = RequestTimer::start(record_.index, record_.policy.request_timeout.count() == 0);
+    request_timer_ =
+        RequestTimer::start(device_.record.index, device_.record.policy.request_timeout.count() == 0);
     domain_ = SelinuxDomain::open({{state_file_->directory(), run_directory, "holdfast_client_runtime_t"},
                                    {omit_ ? omit_->directory() : -1, "/run/sendsigs.omit.d", {}},
-                                   {sysfs_.directory(), "/sys/block", {}},
+                                   {kernel_.attributes_directory(), "/sys/block", {}},
                                    {request_timer_.descriptor(), "a pipe", {}}});
 
     if (auto opened = loop_.open(); !opened) return opened;
     for (const auto& [descriptor, tag] :
-         {std::pair{netlink_.events_descriptor(), tag_kernel}, std::pair{control_->descriptor(), tag_listen}})
+         {std::pair{kernel_.events_descriptor(), tag_kernel}, std::pair{control_->descriptor(), tag_listen}})
         if (auto watched = loop_.watch(descriptor, EPOLLIN, tag); !watched) return watched;
     prepare_lease();
     return {};
@@ -105,29 +103,29 @@ void Daemon::abandon() noexcept {
 
 void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
     const Clock::time_point now = Clock::now();
-    live_ = live;
-    totals_ = sysfs_.totals();
+    device_.live = live;
+    totals_ = kernel_.totals();
     const LinkTiming timing;
-    const auto servers = static_cast<std::uint32_t>(record_.targets.size());
+    const auto servers = static_cast<std::uint32_t>(device_.record.targets.size());
     link_ = std::move(link);
-    if (link_) expect_answers(link_.get(), record_.policy.dead_after);
+    if (link_) expect_answers(link_.get(), device_.record.policy.dead_after);
     take_older_links();
-    if (!link_ && live_.link_up) {
-        live_.link_changed_at = since_boot(now);
+    if (!link_ && device_.live.link_up) {
+        device_.live.link_changed_at = since_boot(now);
         // The server machine that has the link is unknown.
-        live_.elsewhere_after = since_boot(now) + record_.policy.dead_after;
+        device_.live.elsewhere_after = since_boot(now) + device_.record.policy.dead_after;
     }
-    live_.link_up = static_cast<bool>(link_);
+    device_.live.link_up = static_cast<bool>(link_);
     if (link_) {
-        supervisor_ = Supervisor(timing, servers, live_.target, seed(), now);
+        supervisor_ = Supervisor(timing, servers, device_.live.target, seed(), now);
         const LinkHealth health = health_of(link_.get()).value_or(LinkHealth{});
         received_ = health.received;
         silence_.restart();
         acknowledged_before_ = health.acknowledged;
         if (auto watched = loop_.watch(link_.get(), EPOLLRDHUP, tag_link); !watched)
-            log::warning(LineText::of("{}: {}", name(), watched.error().text()));
+            log::warning(LineText::of("{}: {}", device_.name(), watched.error().text()));
     } else {
-        supervisor_ = Supervisor::without_link(timing, servers, live_.target, seed(), now);
+        supervisor_ = Supervisor::without_link(timing, servers, device_.live.target, seed(), now);
     }
     mind_request_size(false);
     end_probe(now);
@@ -138,23 +136,24 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
 // either; after a daemon that died, any link that its record names.
 void Daemon::take_older_links() {
     const SocketName own = link_ ? name_of_socket(link_.get()) : SocketName{};
-    if (!link_ && !live_.link_up && live_.link_socket.empty()) live_.link_socket = no_socket;
+    if (!link_ && !device_.live.link_up && device_.live.link_socket.empty())
+        device_.live.link_socket = no_socket;
     // Record of an older version: says only that a link exists.
-    if (!link_ && live_.link_socket.empty()) live_.link_socket = "unknown";
-    older_links_.set(link_ ? without(live_.link_socket, own) : live_.link_socket);
-    live_.link_socket = older_links_.names_with(own);
+    if (!link_ && device_.live.link_socket.empty()) device_.live.link_socket = "unknown";
+    older_links_.set(link_ ? without(device_.live.link_socket, own) : device_.live.link_socket);
+    device_.live.link_socket = older_links_.names_with(own);
     if (!older_links_.any()) return give_up_socket_rights();
     if (const auto problem = older_links_.problem())
         log::warning(LineText::of(
             "{}: the connection of the daemon before could not be ended, if that were "
             "needed: {}{}",
-            name(), problem->text(), problem->code == EINVAL ? "" : "; run `modprobe tcp_diag`"));
+            device_.name(), problem->text(), problem->code == EINVAL ? "" : "; run `modprobe tcp_diag`"));
 }
 
 void Daemon::forget_older_links() noexcept {
     if (!older_links_.any()) return;
     older_links_.forget();
-    live_.link_socket =
+    device_.live.link_socket =
         older_links_.names_with(supervisor_->has_link() ? name_of_socket(link_.get()) : SocketName{});
     give_up_socket_rights();
     save();
@@ -163,24 +162,24 @@ void Daemon::forget_older_links() noexcept {
 // Ends all links before DISCONNECT, which would wait for a stuck sender, holding a lock that every nbd device
 // needs. A non-empty result is the reason why a stuck sender cannot be excluded; then the link continues.
 LineText Daemon::end_links() noexcept {
-    if (const auto ended = older_links_.end(); !ended && sysfs_.in_flight() > 0)
-        return reason_not_to_disconnect(ended.error(), record_.index);
+    if (const auto ended = older_links_.end(); !ended && kernel_.in_flight() > 0)
+        return reason_not_to_disconnect(ended.error(), device_.record.index);
     let_link_go();
     return {};
 }
 
 void Daemon::announce() noexcept {
     if (auto published = control_->publish(); !published)
-        log::warning(LineText::of("{}: {}", name(), published.error().text()));
+        log::warning(LineText::of("{}: {}", device_.name(), published.error().text()));
     if (omit_)
         if (auto entered = omit_->enter(); !entered)
-            log::warning(LineText::of("{}: {}", name(), entered.error().text()));
+            log::warning(LineText::of("{}: {}", device_.name(), entered.error().text()));
     save();
 }
 
 void Daemon::save() noexcept {
-    if (auto saved = state_file_->save(live_); !saved)
-        log::warning(LineText::of("{}: its record: {}", name(), saved.error().text()));
+    if (auto saved = state_file_->save(device_.live); !saved)
+        log::warning(LineText::of("{}: its record: {}", device_.name(), saved.error().text()));
     publish();
 }
 
@@ -188,11 +187,11 @@ void Daemon::publish() noexcept {
     const Clock::time_point now = Clock::now();
     DeviceStatus known = status();
     // The supervisor learns of a new link only after this call.
-    known.state = live_.link_up ? DeviceState::attached : DeviceState::reconnecting;
-    const auto lines = public_lines(known, since_boot(now), live_.link_changed_at);
+    known.state = device_.live.link_up ? DeviceState::attached : DeviceState::reconnecting;
+    const auto lines = public_lines(known, since_boot(now), device_.live.link_changed_at);
     const auto done = public_file_->publish(lines);
     if (!done && std::exchange(publishes_, false))
-        log::warning(LineText::of("{}: its public state: {}", name(), done.error().text()));
+        log::warning(LineText::of("{}: its public state: {}", device_.name(), done.error().text()));
     publishes_ = done.has_value();
     heartbeat_ = now;
 }
@@ -220,12 +219,12 @@ void Daemon::dispatch(std::uint64_t tag) {
         case tag_link:
             // The batch may still hold an event of a previous link.
             if (supervisor_->has_link() && !successor_ && is_dead(link_.get()))
-                lose_link(cause_of_death(link_.get(), record_.policy.dead_after));
+                lose_link(cause_of_death(link_.get(), device_.record.policy.dead_after));
             return;
         case tag_attempt: return on_attempt_event();
         case tag_probe: return on_probe_event();
         case tag_timer: return on_timer();
-        case tag_signals: return loop_.take_signals(name());
+        case tag_signals: return loop_.take_signals(device_.name());
         case tag_listen: return on_caller();
         case tag_lease: return mind_lease(Clock::now());
         default: return on_control(tag - tag_first_caller);
@@ -251,7 +250,7 @@ std::optional<LinkEvent> Daemon::carry_out(LinkAction action) {
             // The kernel may have taken the socket anyway, if only its answer was lost.
             if (candidate_) end_link(candidate_->socket);
             candidate_.reset();
-            live_.link_socket = older_links_.names_with({});
+            device_.live.link_socket = older_links_.names_with({});
             return std::nullopt;
         case LinkAction::leave:
             leave_files();
@@ -263,11 +262,11 @@ std::optional<LinkEvent> Daemon::carry_out(LinkAction action) {
 }
 
 void Daemon::on_kernel_event() {
-    const Netlink::LinkDead dead = netlink_.take_link_dead(record_.index);
+    const Netlink::LinkDead dead = kernel_.take_link_dead();
     if (dead == Netlink::LinkDead::no || successor_) return;
     // The event may be for the link in use, or late for the previous link.
     if (supervisor_->has_link() && link_ && is_dead(link_.get()))
-        lose_link(cause_of_death(link_.get(), record_.policy.dead_after));
+        lose_link(cause_of_death(link_.get(), device_.record.policy.dead_after));
     if (leaving_) return;
     // The kernel no longer receives on the socket.
     if (!supervisor_->has_link() && link_) (void)purge(link_.get());
@@ -277,10 +276,10 @@ void Daemon::on_kernel_event() {
 }
 
 void Daemon::lose_link(const LineText& reason) {
-    if (!device_is_ours()) return tell(LinkEvent::leave);
+    if (!kernel_.has_our_device()) return tell(LinkEvent::leave);
     remember(reason);
     log_link(log::Level::warning,
-             LineText::of("{}: the link to {} is down: {}", name(), target().uri, reason));
+             LineText::of("{}: the link to {} is down: {}", device_.name(), device_.target().uri, reason));
     tell(LinkEvent::link_lost);
 }
 
@@ -293,8 +292,9 @@ void Daemon::log_link(log::Level level, const LineText& line) {
 
 void Daemon::mind_log(Clock::time_point now) {
     if (const auto summary = log_limit_.due(now))
-        log::warning(LineText::of("{}: {} about its link in the last {} s, of which the last is: {}", name(),
-                                  counted(summary->lines, "more line"), summary->during.count(), left_out_));
+        log::warning(LineText::of("{}: {} about its link in the last {} s, of which the last is: {}",
+                                  device_.name(), counted(summary->lines, "more line"),
+                                  summary->during.count(), left_out_));
 }
 
 void Daemon::cut_link() {
@@ -304,18 +304,18 @@ void Daemon::cut_link() {
         if (const auto health = health_of(link_.get())) supervisor_->learn_round_trip(health->round_trip);
         // A machine that has merely fallen silent may still apply the writes that it holds, and no other
         // machine can fence them. The administrator's dead-after says when the machine counts as dead.
-        live_.elsewhere_after = Monotonic{0};
+        device_.live.elsewhere_after = Monotonic{0};
         if (const auto health = health_of(link_.get()); !is_ended_by_peer(link_.get()))
-            live_.elsewhere_after = since_boot(now) + record_.policy.dead_after -
-                                    (health ? health->last_acknowledgement : milliseconds{0});
+            device_.live.elsewhere_after = since_boot(now) + device_.record.policy.dead_after -
+                                           (health ? health->last_acknowledgement : milliseconds{0});
         // Wakes a sender of the kernel that is stuck in the old socket. Then the kernel releases the socket,
         // and the daemon purges it.
         cut(link_.get());
     }
-    live_.link_socket = older_links_.names_with({});
+    device_.live.link_socket = older_links_.names_with({});
     stall_.link_lost(now);
-    live_.link_changed_at = since_boot(now);
-    live_.link_up = false;
+    device_.live.link_changed_at = since_boot(now);
+    device_.live.link_up = false;
     wanted_size_ = 0;
     told_.clear();
     end_probe(now);
@@ -326,23 +326,24 @@ void Daemon::cut_link() {
 void Daemon::let_link_go() noexcept {
     if (link_) loop_.forget(link_.get());
     end_link(link_);
-    live_.link_socket = older_links_.names_with({});
+    device_.live.link_socket = older_links_.names_with({});
 }
 
 nbd::SessionClaim Daemon::next_claim() noexcept {
     // Tenths of a second since the boot: above every earlier generation, even if this daemon knows none,
     // since attempts are rarer than that.
     const auto tenths = static_cast<std::uint32_t>(since_boot(Clock::now()).count() / 100);
-    live_.generation = std::max(live_.generation + 1, tenths);
-    return {session_, 0, live_.generation, record_.host};
+    device_.live.generation = std::max(device_.live.generation + 1, tenths);
+    return {session_, 0, device_.live.generation, device_.record.host};
 }
 
 std::optional<LinkEvent> Daemon::try_server() {
-    if (!device_is_ours()) return LinkEvent::leave;
-    live_.target = supervisor_->server();
-    attempt_.emplace(target().endpoint,
-                     nbd::ClientHandshake(nbd::ClientHandshake::Goal::go, target().export_name, next_claim()),
-                     record_.policy.dead_after);
+    if (!kernel_.has_our_device()) return LinkEvent::leave;
+    device_.live.target = supervisor_->server();
+    attempt_.emplace(
+        device_.target().endpoint,
+        nbd::ClientHandshake(nbd::ClientHandshake::Goal::go, device_.target().export_name, next_claim()),
+        device_.record.policy.dead_after);
     return advance_attempt();
 }
 
@@ -373,19 +374,20 @@ std::optional<LinkEvent> Daemon::judge_attempt() {
     loop_.forget(attempt_->descriptor());
     Link link = attempt_->take_link();
     attempt_.reset();
-    const OfferVerdict verdict = judge(link.offer, link.session, record_, live_, sysfs_.writes() > 0);
+    const OfferVerdict verdict =
+        judge(link.offer, link.session, device_.record, device_.live, kernel_.writes() > 0);
     if (!verdict.refusal.empty()) {
         note_failure(verdict.refusal);
         return LinkEvent::failed;
     }
-    if (is_too_early(link.session, record_, live_, since_boot(Clock::now()))) {
+    if (is_too_early(link.session, device_.record, device_.live, since_boot(Clock::now()))) {
         note_failure(
             "another server machine, or the same after a restart; it is used once the one before has been "
             "silent for as long as dead-after says");
         return LinkEvent::failed;
     }
-    if (!device_is_ours()) return LinkEvent::leave;  // the handshake took time
-    if (verdict.cache_lost && record_.policy.lost_cache == LostCache::fail) {
+    if (!kernel_.has_our_device()) return LinkEvent::leave;  // the handshake took time
+    if (verdict.cache_lost && device_.record.policy.lost_cache == LostCache::fail) {
         const bool given_up = give_device_up(
             "the server lost its cache: its machine has restarted, or is another one, while writes may have "
             "been unflushed (lost-cache=fail)");
@@ -397,19 +399,20 @@ std::optional<LinkEvent> Daemon::judge_attempt() {
 }
 
 void Daemon::remember(const LineText& error) {
-    live_.last_error = LineText::of("{}: {}", target().uri, error);
-    live_.last_error_at = since_boot(Clock::now());
+    device_.live.last_error = LineText::of("{}: {}", device_.target().uri, error);
+    device_.live.last_error_at = since_boot(Clock::now());
 }
 
 void Daemon::note_failure(const LineText& reason) {
     remember(reason);
-    if (told_.is_new(live_.target, reason))
-        log_link(log::Level::warning, LineText::of("{}: {}; trying again", name(), live_.last_error));
+    if (told_.is_new(device_.live.target, reason))
+        log_link(log::Level::warning,
+                 LineText::of("{}: {}; trying again", device_.name(), device_.live.last_error));
 }
 
 std::optional<LinkEvent> Daemon::offer_link() {
     // The handshake took time. The kernel compares identifiers only if the device has one.
-    if (!device_is_ours()) return LinkEvent::leave;
+    if (!kernel_.has_our_device()) return LinkEvent::leave;
     const bool is_new = candidate_.has_value();
     DeviceChange change;
     change.socket = is_new ? candidate_->socket.get() : link_.get();
@@ -417,10 +420,10 @@ std::optional<LinkEvent> Daemon::offer_link() {
     // runs.
     if (is_new) {
         acknowledged_before_ = health_of(*change.socket).value_or(LinkHealth{}).acknowledged;
-        live_.link_socket = older_links_.names_with(name_of_socket(*change.socket));
+        device_.live.link_socket = older_links_.names_with(name_of_socket(*change.socket));
         save();
     }
-    if (auto done = netlink_.reconfigure(record_.index, record_.identifier, change); !done) {
+    if (auto done = kernel_.reconfigure(change); !done) {
         note_failure(done.error().text());
         // A device that was disconnected while open keeps its name, but never accepts a link again.
         const bool refused = done.error().code == EINVAL;
@@ -442,42 +445,44 @@ void Daemon::welcome_link() {
     silence_.restart();
     // The kernel may have dropped the new socket silently and kept the previous socket; use of the link will
     // tell.
-    live_.link_socket = older_links_.names_with(name_of_socket(link_.get()));
+    device_.live.link_socket = older_links_.names_with(name_of_socket(link_.get()));
     received_ = health_of(link_.get()).value_or(LinkHealth{}).received;
     if (auto watched = loop_.watch(link_.get(), EPOLLRDHUP, tag_link); !watched)
-        log::warning(LineText::of("{}: {}", name(), watched.error().text()));
-    live_.last_outage = since_boot(now) - live_.link_changed_at;
-    live_.longest_outage = std::max(live_.longest_outage, live_.last_outage);
-    live_.link_changed_at = since_boot(now);
-    live_.link_up = true;
-    live_.linked_target = live_.target;
-    ++live_.reconnects;
-    log_link(log::Level::notice, LineText::of("{}: the link to {} is up again after {}", name(), target().uri,
-                                              in_tenths(live_.last_outage)));
+        log::warning(LineText::of("{}: {}", device_.name(), watched.error().text()));
+    device_.live.last_outage = since_boot(now) - device_.live.link_changed_at;
+    device_.live.longest_outage = std::max(device_.live.longest_outage, device_.live.last_outage);
+    device_.live.link_changed_at = since_boot(now);
+    device_.live.link_up = true;
+    device_.live.linked_target = device_.live.target;
+    ++device_.live.reconnects;
+    log_link(log::Level::notice, LineText::of("{}: the link to {} is up again after {}", device_.name(),
+                                              device_.target().uri, in_tenths(device_.live.last_outage)));
     if (candidate_lost_cache_) {
-        ++live_.cache_lost;
+        ++device_.live.cache_lost;
         log_link(
             log::Level::error,
             LineText::of(
                 "{}: the server lost its cache: its machine has restarted, or is another one, while writes "
                 "may have been unflushed; what was not flushed may be gone",
-                name()));
+                device_.name()));
     }
-    live_.session_known = candidate_->session.has_value();
-    live_.writes_stable = candidate_->session && writes_stay_stable(live_, *candidate_->session);
+    device_.live.session_known = candidate_->session.has_value();
+    device_.live.writes_stable =
+        candidate_->session && writes_stay_stable(device_.live, *candidate_->session);
     if (candidate_->session) {
-        live_.boot_identity = candidate_->session->boot_identity;
-        live_.export_identity = candidate_->session->export_identity;
+        device_.live.boot_identity = candidate_->session->boot_identity;
+        device_.live.export_identity = candidate_->session->export_identity;
     }
-    live_.request_limit = whole_requests(candidate_->offer.block_sizes.maximum, record_.block_size);
+    device_.live.request_limit =
+        whole_requests(candidate_->offer.block_sizes.maximum, device_.record.block_size);
     mind_request_size(false);
-    live_.host_fenced = candidate_->session && candidate_->session->host_fenced;
-    const std::uint64_t size = whole_blocks(candidate_->offer.size, record_.block_size);
+    device_.live.host_fenced = candidate_->session && candidate_->session->host_fenced;
+    const std::uint64_t size = whole_blocks(candidate_->offer.size, device_.record.block_size);
     candidate_.reset();
     end_probe(now);
-    wanted_size_ = size > live_.size ? size : 0;
+    wanted_size_ = size > device_.live.size ? size : 0;
     // The new link was made for this request.
-    if (wanted_size_ == 0) answer_resize(growth_caller_, growth_answer({}, growth_tried_, live_.size));
+    if (wanted_size_ == 0) answer_resize(growth_caller_, growth_answer({}, growth_tried_, device_.live.size));
     save();
 }
 
@@ -486,14 +491,14 @@ std::optional<LinkEvent> Daemon::look_at_link() {
     if (is_dead(link_.get())) return LinkEvent::link_lost;
     const auto health = health_of(link_.get());
     const bool answered = !health || health->received > received_;
-    const std::uint64_t in_flight = sysfs_.in_flight();
+    const std::uint64_t in_flight = kernel_.in_flight();
     const bool idle = !answered && in_flight == 0;
     supervisor_->look_every(idle ? idle_look : busy_look);
     constexpr std::uint32_t thorough_every = 8;
-    if (looks_++ % thorough_every == 0 && !device_is_ours()) return LinkEvent::leave;
+    if (looks_++ % thorough_every == 0 && !kernel_.has_our_device()) return LinkEvent::leave;
     mind_request_size(in_flight == 0);
     stall_.see(in_flight, answered, now);
-    live_.longest_stall = std::max(live_.longest_stall, stall_.longest(now));
+    device_.live.longest_stall = std::max(device_.live.longest_stall, stall_.longest(now));
     const milliseconds unanswered = health ? silence_.see(*health, now) : milliseconds{0};
     if (!idle && unanswered.count() == 0) mind_request_timer(now);
     if (!health) return std::nullopt;
@@ -501,8 +506,8 @@ std::optional<LinkEvent> Daemon::look_at_link() {
     if (is_too_long(unanswered)) {
         remember(LineText::of("no acknowledgement for {}", in_tenths(unanswered)));
         log_link(log::Level::warning,
-                 LineText::of("{}: the link to {} is given up: no acknowledgement for {}", name(),
-                              target().uri, in_tenths(unanswered)));
+                 LineText::of("{}: the link to {} is given up: no acknowledgement for {}", device_.name(),
+                              device_.target().uri, in_tenths(unanswered)));
         return LinkEvent::link_lost;
     }
     return std::nullopt;
@@ -511,26 +516,26 @@ std::optional<LinkEvent> Daemon::look_at_link() {
 // Lowers queue/max_sectors_kb, which any program may raise; udev and tuned do. `empty`: no request larger
 // than the kernel's present limit is still in flight.
 void Daemon::mind_request_size(bool empty) {
-    const std::uint64_t now = sysfs_.largest_request();
+    const std::uint64_t now = kernel_.largest_request();
     if (now == 0) return;
-    live_.largest_request = empty ? now : std::max(live_.largest_request, now);
-    const bool too_large = live_.request_limit != 0 && now > live_.request_limit;
-    if (too_large) request_timer_.set_largest_request(live_.request_limit / 1024);
+    device_.live.largest_request = empty ? now : std::max(device_.live.largest_request, now);
+    const bool too_large = device_.live.request_limit != 0 && now > device_.live.request_limit;
+    if (too_large) request_timer_.set_largest_request(device_.live.request_limit / 1024);
     if (too_large && !std::exchange(told_of_size_, too_large))
         log::warning(LineText::of(
             "{}: queue/max_sectors_kb is {}, and the server takes requests of at most {} KiB; lowering it",
-            name(), now / 1024, live_.request_limit / 1024));
+            device_.name(), now / 1024, device_.live.request_limit / 1024));
     told_of_size_ = too_large;
 }
 
 // Lengthens the timer for a slow or silent server, which should not fill the kernel's log.
 void Daemon::mind_request_timer(Clock::time_point now) {
-    const SysfsDevice::Totals before = std::exchange(totals_, sysfs_.totals());
+    const SysfsDevice::Totals before = std::exchange(totals_, kernel_.totals());
     const std::uint64_t done = totals_.requests - before.requests;
     // Requests delayed by an outage do not measure the server, and an age below two link checks is
     // meaningless.
     const bool after_outage =
-        live_.reconnects > 0 && since_boot(now) - live_.link_changed_at < longest_request_timer;
+        device_.live.reconnects > 0 && since_boot(now) - device_.live.link_changed_at < longest_request_timer;
     milliseconds latency = stall_.age(now) >= 2 * busy_look ? stall_.age(now) : milliseconds{0};
     if (before.requests > 0 && done > 0)
         latency = std::max(latency, (totals_.time - before.time) / static_cast<std::int64_t>(done));
@@ -542,23 +547,22 @@ void Daemon::mind_request_timer(Clock::time_point now) {
 // certain.
 bool Daemon::is_too_long(milliseconds unanswered) const noexcept {
     const milliseconds limit =
-        live_.session_known ? suspect_after
-                            : std::max<milliseconds>(record_.policy.dead_after - seconds{1}, suspect_after);
+        device_.live.session_known
+            ? suspect_after
+            : std::max<milliseconds>(device_.record.policy.dead_after - seconds{1}, suspect_after);
     return unanswered >= limit;
 }
-
-bool Daemon::device_is_ours() const noexcept { return sysfs_.may_be(record_.identifier); }
 
 bool Daemon::give_device_up(std::string_view reason) {
     if (const LineText problem = end_links(); !problem.empty()) {
         // Tried again with each attempt to link.
-        if (told_.is_new(live_.target, problem))
-            log::error(LineText::of("{}: not given up: {}", name(), problem));
+        if (told_.is_new(device_.live.target, problem))
+            log::error(LineText::of("{}: not given up: {}", device_.name(), problem));
         return false;
     }
-    log::error(LineText::of("{}: given up, and its file system gets errors: {}", name(), reason));
-    const auto done = release_stuck(netlink_, record_.index, record_.identifier);
-    if (!done) log::error(LineText::of("{}: {}; trying again", name(), done.error().text()));
+    log::error(LineText::of("{}: given up, and its file system gets errors: {}", device_.name(), reason));
+    const auto done = kernel_.release_stuck();
+    if (!done) log::error(LineText::of("{}: {}; trying again", device_.name(), done.error().text()));
     if (done) leave_record_behind();
     return done.has_value();
 }
@@ -587,15 +591,15 @@ void Daemon::mind_domain(Clock::time_point now) {
         case SelinuxDomain::Step::moved:
             request_timer_.look();
             return log::notice(
-                LineText::of("{}: in its SELinux domain: {}", name(), domain_.context().view()));
+                LineText::of("{}: in its SELinux domain: {}", device_.name(), domain_.context().view()));
         case SelinuxDomain::Step::forbidden:
             return log::warning(LineText::of("{}: SELinux does not let it into its domain; it stays {}",
-                                             name(), domain_.context().view()));
+                                             device_.name(), domain_.context().view()));
         case SelinuxDomain::Step::unlabelled:
             return log::warning(
                 LineText::of("{}: stays in the SELinux domain kernel_t, because the label of {} is not set; "
                              "install the policy modules of Holdfast and run restorecon -RF /run",
-                             name(), domain_.unlabelled()));
+                             device_.name(), domain_.unlabelled()));
     }
 }
 
@@ -631,13 +635,14 @@ void Daemon::on_timer() {
         // The first request may be a large one. Requests that wait for a link do not count as in flight.
         mind_request_size(false);
         const auto health = health_of(link_.get());
-        if (is_dead(link_.get())) return lose_link(cause_of_death(link_.get(), record_.policy.dead_after));
+        if (is_dead(link_.get()))
+            return lose_link(cause_of_death(link_.get(), device_.record.policy.dead_after));
         // A UNIX socket has no such counters; waiting for LINK_DEAD would loop back here.
         if (health && health->received > received_) forget_older_links();
         if (!health || health->received > received_) return tell(LinkEvent::used);
         if (is_too_long(silence_.see(*health, now)))
             return lose_link("its machine does not acknowledge any more");
-        if (!device_is_ours()) return tell(LinkEvent::leave);
+        if (!kernel_.has_our_device()) return tell(LinkEvent::leave);
     }
     tell(LinkEvent::deadline);
 }

@@ -18,6 +18,8 @@
 #include "client/daemon/disk_proof.hh"
 #include "client/daemon/event_loop.hh"
 #include "client/daemon/growth.hh"
+#include "client/daemon/kept_device.hh"
+#include "client/daemon/linux_kernel.hh"
 #include "client/daemon/log_limit.hh"
 #include "client/daemon/older_links.hh"
 #include "client/daemon/repeated_errors.hh"
@@ -26,8 +28,6 @@
 #include "client/daemon/shutdown_limit.hh"
 #include "client/daemon/stall_watch.hh"
 #include "client/daemon/supervisor.hh"
-#include "client/kernel/netlink.hh"
-#include "client/kernel/sysfs.hh"
 #include "client/lease/lease_socket.hh"
 #include "client/link/link.hh"
 #include "client/link/link_health.hh"
@@ -36,10 +36,6 @@
 #include "common/linux/log.hh"
 
 namespace holdfast::client {
-
-[[nodiscard]] inline Monotonic since_boot(Clock::time_point time) noexcept {
-    return std::chrono::duration_cast<Monotonic>(time.time_since_epoch());
-}
 
 // Main loop and link handling are in daemon.cc, the probe of the export in daemon_probe.cc, the commands of
 // callers in daemon_orders.cc, the DHCP lease in daemon_lease.cc, the machine's shutdown in
@@ -103,7 +99,6 @@ private:
 
     void answer_resize(std::optional<std::size_t>& caller, const LineText& answer);
     [[nodiscard]] Result<void> grow_to(std::uint64_t size);
-    [[nodiscard]] bool device_is_ours() const noexcept;
     [[nodiscard]] nbd::SessionClaim next_claim() noexcept;
     [[nodiscard]] bool give_device_up(std::string_view reason);
     void mind_domain(Clock::time_point now);
@@ -130,13 +125,9 @@ private:
     void save() noexcept;
     void publish() noexcept;
     void beat() noexcept;
-    [[nodiscard]] const Target& target() const noexcept { return record_.targets[live_.target]; }
-    [[nodiscard]] FixedText<16> name() const { return FixedText<16>::of("nbd{}", record_.index); }
 
-    Netlink netlink_;
-    SysfsDevice sysfs_;
-    const DeviceRecord record_;
-    LiveState live_;
+    LinuxKernel kernel_;
+    KeptDevice device_;
     nbd::Uuid session_{};
     std::optional<Supervisor> supervisor_;  // set once in charge
 

@@ -21,40 +21,41 @@ log::Level level_of(Lease::News::Weight weight) noexcept {
 }  // namespace
 
 void Daemon::prepare_lease() {
-    if (!record_.lease) return;
-    lease_.emplace(*record_.lease, run_directory);
+    if (!device_.record.lease) return;
+    lease_.emplace(*device_.record.lease, run_directory);
     if (lease_->descriptor() < 0) return;  // LeaseKeeper reports the error itself
     if (auto watched = loop_.watch(lease_->descriptor(), EPOLLIN, tag_lease); !watched)
-        log::warning(LineText::of("{}: {}", name(), watched.error().text()));
+        log::warning(LineText::of("{}: {}", device_.name(), watched.error().text()));
 }
 
 void Daemon::take_lease(std::uint64_t seed, Clock::time_point now) {
-    if (lease_) lease_->start(live_.lease, seed, now);
+    if (lease_) lease_->start(device_.live.lease, seed, now);
 }
 
 void Daemon::mind_lease(Clock::time_point now) {
     if (!lease_) return;
     if (successor_) return lease_->drain();
     const bool changed = lease_->advance(now);
-    live_.lease = lease_->state();
+    device_.live.lease = lease_->state();
     if (const auto news = lease_->take_news())
-        log::write(level_of(news->weight), LineText::of("{}: {}", name(), news->text));
+        log::write(level_of(news->weight), LineText::of("{}: {}", device_.name(), news->text));
     if (changed) save();
 }
 
 void Daemon::tell_lease(DeviceStatus& status, Clock::time_point now) const {
     if (!lease_) return;
     if (!lease_->has_turn()) {
-        status.lease_problem = LineText::of("the DHCP lease of {} ({}) is renewed by another device's daemon",
-                                            record_.lease->interface, text_of(record_.lease->address));
+        status.lease_problem =
+            LineText::of("the DHCP lease of {} ({}) is renewed by another device's daemon",
+                         device_.record.lease->interface, text_of(device_.record.lease->address));
         return;
     }
-    status.interface = record_.lease->interface.view();
-    status.address = text_of(record_.lease->address).view();
-    status.lease_problem = live_.lease.problem;
-    status.lease_seconds = live_.lease.seconds;
-    status.lease_left_seconds = seconds_left(live_.lease, since_boot(now));
-    status.lease_renewals = live_.lease.renewals;
+    status.interface = device_.record.lease->interface.view();
+    status.address = text_of(device_.record.lease->address).view();
+    status.lease_problem = device_.live.lease.problem;
+    status.lease_seconds = device_.live.lease.seconds;
+    status.lease_left_seconds = seconds_left(device_.live.lease, since_boot(now));
+    status.lease_renewals = device_.live.lease.renewals;
 }
 
 }  // namespace holdfast::client

@@ -8,7 +8,6 @@
 
 #include "client/control/record_file.hh"
 #include "client/daemon/daemon.hh"
-#include "client/kernel/forced_disconnect.hh"
 #include "common/linux/log.hh"
 
 namespace holdfast::client {
@@ -87,7 +86,7 @@ void Daemon::obey(Order order, std::size_t slot) {
             return start_probe(Clock::now());
         case Order::take_over: {
             LiveLines lines;
-            add_lines(lines, live_);
+            add_lines(lines, device_.live);
             lines.append("\n");
             return caller.reply(state_file_->unchanging(), lines, -1);
         }
@@ -96,7 +95,7 @@ void Daemon::obey(Order order, std::size_t slot) {
             if (successor_ != slot) return caller.answer("error nobody was handed this device\n");
             caller.reply("go\n", {}, -1);
             if (!caller.socket) return resume_charge();
-            log::notice(LineText::of("{}: taken over by another daemon", name()));
+            log::notice(LineText::of("{}: taken over by another daemon", device_.name()));
             leaving_ = true;
             return;
     }
@@ -114,9 +113,9 @@ void Daemon::stand_back(std::size_t slot) {
     attempt_.reset();
     candidate_.reset();
     end_probe(Clock::now());
-    live_.longest_stall = std::max(live_.longest_stall, stall_.longest(Clock::now()));
+    device_.live.longest_stall = std::max(device_.live.longest_stall, stall_.longest(Clock::now()));
     LiveLines lines;
-    add_lines(lines, live_);
+    add_lines(lines, device_.live);
     lines.append("\n");
     const bool handing = supervisor_->has_link() && link_;
     if (link_) loop_.forget(link_.get());  // no further action on the link, even if the link dies
@@ -126,11 +125,12 @@ void Daemon::stand_back(std::size_t slot) {
 
 void Daemon::resume_charge() {
     successor_.reset();
-    log::warning(LineText::of("{}: the daemon that was to take over has gone; this one stays", name()));
-    if (!device_is_ours()) return tell(LinkEvent::leave);
+    log::warning(
+        LineText::of("{}: the daemon that was to take over has gone; this one stays", device_.name()));
+    if (!kernel_.has_our_device()) return tell(LinkEvent::leave);
     const bool up = supervisor_->has_link() && link_ && !is_dead(link_.get());
     if (!up) let_link_go();
-    take_charge(up ? std::move(link_) : Fd{}, live_);
+    take_charge(up ? std::move(link_) : Fd{}, device_.live);
     save();
 }
 
@@ -139,15 +139,14 @@ bool Daemon::detach(bool forced, LineText& failure) {
     if (successor_) failure = "another daemon is about to take it over";
     if (!up && !forced) failure = "the link is down, so what was written may not have arrived";
     if (!failure.empty()) return false;
-    if (!device_is_ours()) return true;
+    if (!kernel_.has_our_device()) return true;
     // If all data is sent and the device is unused, the kernel can notify the server of the end. Otherwise a
     // sender may be stuck in the socket, and the kernel would wait for that sender, holding a lock that every
     // nbd device needs.
-    const bool clear = !forced && all_sent(link_.get()) && (!older_links_.any() || sysfs_.in_flight() == 0);
+    const bool clear = !forced && all_sent(link_.get()) && (!older_links_.any() || kernel_.in_flight() == 0);
     if (!clear) failure = end_links();
     if (!failure.empty()) return false;
-    const auto done = clear ? netlink_.disconnect(record_.index)
-                            : release_stuck(netlink_, record_.index, record_.identifier);
+    const auto done = clear ? kernel_.disconnect() : kernel_.release_stuck();
     if (!done) {
         failure = done.error().text();
         // The link has ended anyway; reconnect.
@@ -158,24 +157,24 @@ bool Daemon::detach(bool forced, LineText& failure) {
     if (link_) loop_.forget(link_.get());
     link_.reset();
     if (forced) leave_record_behind();
-    log::notice(LineText::of("{}: detached", name()));
+    log::notice(LineText::of("{}: detached", device_.name()));
     // Restores the limit for the next user of the device.
-    if (live_.sectors_before != 0) request_timer_.set_largest_request(live_.sectors_before);
+    if (device_.live.sectors_before != 0) request_timer_.set_largest_request(device_.live.sectors_before);
     return true;
 }
 
 // Keeps the record for the next attach, which fences the writes of this device that the server still holds.
 void Daemon::leave_record_behind() {
-    if (!may_be_fenced(record_, live_)) return;
-    if (const auto left = state_file_->leave_behind(live_); !left)
+    if (!may_be_fenced(device_.record, device_.live)) return;
+    if (const auto left = state_file_->leave_behind(device_.live); !left)
         log::warning(
             LineText::of("{}: its record was not kept, so a later attachment under another number "
                          "does not fence it: {}",
-                         name(), left.error().text()));
+                         device_.name(), left.error().text()));
 }
 
 void Daemon::leave_files() {
-    if (device_is_ours()) log::notice(LineText::of("{}: leaving", name()));
+    if (kernel_.has_our_device()) log::notice(LineText::of("{}: leaving", device_.name()));
     state_file_->remove();
     public_file_->remove();
     control_->remove();
@@ -186,34 +185,35 @@ DeviceStatus Daemon::status() const {
     const Clock::time_point now = Clock::now();
     const MemoryUse::Amounts memory = memory_.read();
     DeviceStatus status;
-    status.index = record_.index;
+    status.index = device_.record.index;
     status.state = supervisor_->has_link() ? DeviceState::attached : DeviceState::reconnecting;
-    status.server = target().uri;
-    status.peer = target().endpoint.text;
-    status.identifier = shortened(record_.identifier);
-    status.export_identity = live_.export_identity.view();
-    if (live_.boot_identity) status.boot_identity = nbd::digits_of(*live_.boot_identity).view();
-    status.last_error = live_.last_error;
-    if (live_.last_error_at.count() != 0) status.last_error_seconds = seconds_since(live_.last_error_at, now);
-    status.size = live_.size;
-    status.block_size = record_.block_size;
-    status.flags = record_.server_flags;
-    status.read_only = (record_.server_flags & nbd::flag_read_only) != 0;
-    status.session = fencing_word(live_.session_known, live_.host_fenced || status.read_only);
+    status.server = device_.target().uri;
+    status.peer = device_.target().endpoint.text;
+    status.identifier = shortened(device_.record.identifier);
+    status.export_identity = device_.live.export_identity.view();
+    if (device_.live.boot_identity) status.boot_identity = nbd::digits_of(*device_.live.boot_identity).view();
+    status.last_error = device_.live.last_error;
+    if (device_.live.last_error_at.count() != 0)
+        status.last_error_seconds = seconds_since(device_.live.last_error_at, now);
+    status.size = device_.live.size;
+    status.block_size = device_.record.block_size;
+    status.flags = device_.record.server_flags;
+    status.read_only = (device_.record.server_flags & nbd::flag_read_only) != 0;
+    status.session = fencing_word(device_.live.session_known, device_.live.host_fenced || status.read_only);
     status.connections = 1;
-    status.servers = record_.targets.size();
+    status.servers = device_.record.targets.size();
     status.daemon_pid = static_cast<std::uint64_t>(::getpid());
-    status.attached_seconds = seconds_since(record_.attached_at, now);
-    status.link_seconds = seconds_since(live_.link_changed_at, now);
+    status.attached_seconds = seconds_since(device_.record.attached_at, now);
+    status.link_seconds = seconds_since(device_.live.link_changed_at, now);
     status.adopted = supervisor_->state() == LinkState::attached ? 1 : 0;
-    status.generation = live_.generation;
-    status.reconnects = live_.reconnects;
-    status.last_outage_ms = number_of(live_.last_outage);
-    status.longest_outage_ms = number_of(live_.longest_outage);
-    status.longest_stall_ms = number_of(std::max(live_.longest_stall, stall_.longest(now)));
-    status.in_flight = sysfs_.in_flight();
+    status.generation = device_.live.generation;
+    status.reconnects = device_.live.reconnects;
+    status.last_outage_ms = number_of(device_.live.last_outage);
+    status.longest_outage_ms = number_of(device_.live.longest_outage);
+    status.longest_stall_ms = number_of(std::max(device_.live.longest_stall, stall_.longest(now)));
+    status.in_flight = kernel_.in_flight();
     status.in_flight_age_ms = number_of(stall_.age(now));
-    status.cache_lost = live_.cache_lost;
+    status.cache_lost = device_.live.cache_lost;
     tell_lease(status, now);
     status.domain = domain_.context().view();
     status.locked_kib = memory.locked;

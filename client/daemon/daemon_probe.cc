@@ -29,7 +29,7 @@ void Daemon::end_probe(Clock::time_point now) {
     if (probe_) loop_.forget(probe_->descriptor());
     probe_.reset();
     answer_resize(probe_caller_, "error the export could not be looked at\n");
-    const auto interval = record_.policy.probe_interval;
+    const auto interval = device_.record.policy.probe_interval;
     probe_due_ = interval.count() == 0 ? Clock::time_point::max() : now + interval;
 }
 
@@ -41,9 +41,9 @@ void Daemon::answer_resize(std::optional<std::size_t>& caller, const LineText& a
 void Daemon::start_probe(Clock::time_point now) {
     probe_received_ = health_of(link_.get()).value_or(LinkHealth{}).received;
     probe_due_ = now + attempt_patience;
-    probe_.emplace(target().endpoint,
-                   nbd::ClientHandshake(nbd::ClientHandshake::Goal::info, target().export_name),
-                   record_.policy.dead_after);
+    probe_.emplace(device_.target().endpoint,
+                   nbd::ClientHandshake(nbd::ClientHandshake::Goal::info, device_.target().export_name),
+                   device_.record.policy.dead_after);
     on_probe_event();
 }
 
@@ -64,27 +64,29 @@ void Daemon::judge_probe(Clock::time_point now, bool expired) {
     const bool done = probe_->state() == LinkAttempt::State::done;
     const bool silent = expired && probe_->connecting();
     std::uint64_t size = 0;
-    if (done) size = whole_blocks(probe_->take_link().offer.size, record_.block_size);
+    if (done) size = whole_blocks(probe_->take_link().offer.size, device_.record.block_size);
     // Once for each size: a server that names another size on the new link would cause endless reconnects.
     const bool grown =
-        done && size > live_.size && wanted_size_ == 0 && (size != growth_tried_ || probe_caller_);
-    const bool shrunk = done && size < live_.size;
-    LineText answer = LineText::of("ok {}\n", live_.size);
+        done && size > device_.live.size && wanted_size_ == 0 && (size != growth_tried_ || probe_caller_);
+    const bool shrunk = done && size < device_.live.size;
+    LineText answer = LineText::of("ok {}\n", device_.live.size);
     if (!done) answer = LineText::of("error {}\n", probe_->error().text);
     if (shrunk) {
-        note_failure(LineText::of("the export has {} bytes now, the device needs {}", size, live_.size));
-        answer = LineText::of("error the export has {} bytes now, the device needs {}\n", size, live_.size);
+        note_failure(
+            LineText::of("the export has {} bytes now, the device needs {}", size, device_.live.size));
+        answer =
+            LineText::of("error the export has {} bytes now, the device needs {}\n", size, device_.live.size);
     }
     // A connection keeps its initial size: a larger size needs a new connection. If the server does not fence
     // the old connection, no request may be in flight there.
-    const bool in_flight = grown && sysfs_.in_flight() > 0;
+    const bool in_flight = grown && kernel_.in_flight() > 0;
     const bool stuck = in_flight && stall_.age(now) >= longest_look;
-    const bool in_the_way = stuck || (in_flight && !live_.session_known);
+    const bool in_the_way = stuck || (in_flight && !device_.live.session_known);
     if (in_the_way)
         answer = stuck ? "error requests wait for the server; try again when it answers them\n"
                        : "error requests are in flight, which this server would not keep out; try again\n";
     // The device is already about to grow: a new caller waits for that, too.
-    const bool growing = done && wanted_size_ > live_.size;
+    const bool growing = done && wanted_size_ > device_.live.size;
     if ((grown && !in_the_way) || growing) {
         growth_caller_ = std::exchange(probe_caller_, std::nullopt);
         growth_caller_due_ = now + growth_patience;
@@ -92,15 +94,15 @@ void Daemon::judge_probe(Clock::time_point now, bool expired) {
         answer_resize(probe_caller_, answer);
     }
     const auto health = health_of(link_.get()).value_or(LinkHealth{});
-    const bool nothing_came =
-        health.received == probe_received_ &&
-        health.last_acknowledgement >= std::max<milliseconds>(attempt_patience, record_.policy.dead_after);
+    const bool nothing_came = health.received == probe_received_ &&
+                              health.last_acknowledgement >=
+                                  std::max<milliseconds>(attempt_patience, device_.record.policy.dead_after);
     silent_probes_ = silent && nothing_came ? silent_probes_ + 1 : 0;
     end_probe(now);
     if (grown && !in_the_way && supervisor_->has_link()) {
         growth_tried_ = size;
-        log::notice(
-            LineText::of("{}: the export has {} bytes now; a new link is made for them", name(), size));
+        log::notice(LineText::of("{}: the export has {} bytes now; a new link is made for them",
+                                 device_.name(), size));
         return tell(LinkEvent::link_lost);
     }
     if (silent_probes_ < most_silent_probes || !supervisor_->has_link()) return;
@@ -114,8 +116,8 @@ GrowthFacts Daemon::growth_facts(Clock::time_point now) const noexcept {
     facts.proved =
         supervisor_->state() == LinkState::attached && !older_links_.any() && !is_dead(link_.get());
     facts.answered = health && health->last_acknowledgement < fresh_answer && health->retransmits == 0;
-    facts.in_flight = sysfs_.in_flight();
-    facts.link_age = since_boot(now) - live_.link_changed_at;
+    facts.in_flight = kernel_.in_flight();
+    facts.link_age = since_boot(now) - device_.live.link_changed_at;
     facts.stalled = stall_.age(now);
     return facts;
 }
@@ -127,14 +129,14 @@ void Daemon::mind_growth(Clock::time_point now) {
     if (wanted_size_ != 0 && supervisor_->has_link()) {
         GrowthStep step = growth_step(facts);
         if (step == GrowthStep::prove &&
-            proof_.look(sysfs_.totals().requests, now) == DiskProof::OfferVerdict::answers) {
+            proof_.look(kernel_.totals().requests, now) == DiskProof::OfferVerdict::answers) {
             facts.answered = true;
             step = growth_step(facts);
         }
         if (step == GrowthStep::grow) {
             const std::uint64_t size = std::exchange(wanted_size_, 0);
             const auto grown = grow_to(size);
-            return answer_resize(growth_caller_, growth_answer(grown, size, live_.size));
+            return answer_resize(growth_caller_, growth_answer(grown, size, device_.live.size));
         }
     }
     if (growth_caller_ && now >= growth_caller_due_)
@@ -146,21 +148,21 @@ void Daemon::mind_growth(Clock::time_point now) {
 }
 
 Result<void> Daemon::grow_to(std::uint64_t size) {
-    if (size <= live_.size) return {};
+    if (size <= device_.live.size) return {};
     DeviceChange change;
     change.size = size;
-    if (auto done = netlink_.reconfigure(record_.index, record_.identifier, change); !done) {
-        log::warning(LineText::of("{}: could not be enlarged: {}", name(), done.error().text()));
+    if (auto done = kernel_.reconfigure(change); !done) {
+        log::warning(LineText::of("{}: could not be enlarged: {}", device_.name(), done.error().text()));
         return done;
     }
     // The kernel acknowledges a reconfiguration before it has checked all attributes.
-    if (const std::uint64_t now = sysfs_.size(); now != 0 && now < size) {
-        log::warning(LineText::of("{}: could not be enlarged: the kernel gives it {} bytes, not {}", name(),
-                                  now, size));
+    if (const std::uint64_t now = kernel_.size(); now != 0 && now < size) {
+        log::warning(LineText::of("{}: could not be enlarged: the kernel gives it {} bytes, not {}",
+                                  device_.name(), now, size));
         return std::unexpected(SysError{EINVAL, "set the size"});
     }
-    log::notice(LineText::of("{}: grown from {} to {} bytes", name(), live_.size, size));
-    live_.size = size;
+    log::notice(LineText::of("{}: grown from {} to {} bytes", device_.name(), device_.live.size, size));
+    device_.live.size = size;
     save();
     return {};
 }

@@ -42,7 +42,7 @@ int command_for(Ending ending) noexcept {
 // kernel never adopts because another link is in use. Nor is a link that is down, if the kernel has another.
 DiskEvidence Daemon::evidence(Clock::time_point now) noexcept {
     if (supervisor_->state() == LinkState::attached) return DiskEvidence::works;
-    switch (proof_.look(sysfs_.totals().requests, now)) {
+    switch (proof_.look(kernel_.totals().requests, now)) {
         case DiskProof::OfferVerdict::answers: return DiskEvidence::works;
         case DiskProof::OfferVerdict::pending: return DiskEvidence::unknown;
         case DiskProof::OfferVerdict::silent: break;
@@ -51,7 +51,7 @@ DiskEvidence Daemon::evidence(Clock::time_point now) noexcept {
     }
     // A merely slow server has received requests on this link. A UNIX socket does not count sent bytes.
     const auto health = health_of(link_.get());
-    const bool has_requests = health ? health->acknowledged > acknowledged_before_ : sysfs_.in_flight() > 0;
+    const bool has_requests = health ? health->acknowledged > acknowledged_before_ : kernel_.in_flight() > 0;
     return supervisor_->has_link() && has_requests ? DiskEvidence::works : DiskEvidence::away;
 }
 
@@ -64,26 +64,26 @@ void Daemon::mind_shutdown(Clock::time_point now) {
         case ShutdownLimit::Step::began:
             log::warning(
                 LineText::of("{}: the machine goes down and its server is away: waiting for it, {} s at most",
-                             name(), shutdown_.patience().count()));
+                             device_.name(), shutdown_.patience().count()));
             return;
         case ShutdownLimit::Step::give_up: return end_with_the_machine();
     }
 }
 
 void Daemon::end_with_the_machine() {
-    if (!device_is_ours()) return tell(LinkEvent::leave);
+    if (!kernel_.has_our_device()) return tell(LinkEvent::leave);
     const LineText reason =
         LineText::of("the machine goes down, and the server has been away for {} s of it (shutdown-timeout)",
                      shutdown_.patience().count());
     for (int attempt = 1; !give_device_up(reason.view()) && attempt < most_attempts; ++attempt)
         pause_for(pause_between_attempts);
-    if (!record_.carries_root) return tell(LinkEvent::leave);
+    if (!device_.record.carries_root) return tell(LinkEvent::leave);
     // The programs of the shutdown may be on the lost disk, and not in memory.
     sync_in_the_background();
     pause_for(shutdown_.grace());
     const Ending ending = signs_.look_closely();
-    log::error(
-        LineText::of("{}: the shutdown has not come to its end by itself: {}", name(), word_of(ending)));
+    log::error(LineText::of("{}: the shutdown has not come to its end by itself: {}", device_.name(),
+                            word_of(ending)));
     ::reboot(command_for(ending));
     ::reboot(RB_AUTOBOOT);
     tell(LinkEvent::leave);
