@@ -33,9 +33,6 @@ constexpr milliseconds suspect_after{2000};
 // Intervals between checks of a busy link and of an idle link.
 constexpr milliseconds busy_look{1000};
 constexpr milliseconds idle_look{3000};
-// Interval at which the public file shows that the daemon is awake; the supervisor's deadlines wake the
-// daemon often enough.
-constexpr seconds heartbeat_interval{5};
 // After this many consecutive EINVALs the device is gone.
 constexpr std::uint32_t most_refusals = 3;
 
@@ -58,6 +55,7 @@ LineText in_tenths(milliseconds duration) {
 Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live)
     : kernel_(std::move(netlink), std::move(sysfs), record.index, record.identifier),
       device_{std::move(record), live},
+      files_(kernel_, device_, *this),
       session_(device_.record.session),
       shutdown_(device_.record.policy.shutdown_timeout) {}
 
@@ -65,18 +63,8 @@ Result<void> Daemon::prepare() {
     auto control = ControlServer::open(device_.record.index);
     if (!control) return std::unexpected(control.error());
     control_ = std::move(*control);
-    auto file = RecordFile::open(device_.record);
-    if (!file) return std::unexpected(file.error());
-    state_file_ = std::move(*file);
-    auto public_file = PublicFile::open(device_.record.index);
-    if (!public_file) return std::unexpected(public_file.error());
-    public_file_ = std::move(*public_file);
-    auto omit = OmitFile::open(device_.record.index);
-    if (omit)
-        omit_ = std::move(*omit);
-    else
-        log::warning(LineText::of("{}: sysvinit's shutdown will not spare this daemon: {}", device_.name(),
-                                  omit.error().text()));
+    if (auto opened = files_.open(); !opened) return opened;
+    files_.open_exemption();
     memory_ = MemoryUse::open();
     signs_ = ShutdownDetection::open();
     proof_ = DiskProof::open(device_.record.index);
@@ -84,8 +72,8 @@ Result<void> Daemon::prepare() {
     ::signal(SIGCHLD, SIG_IGN);  // RequestTimer's child is never waited for
     request_timer_ =
         RequestTimer::start(device_.record.index, device_.record.policy.request_timeout.count() == 0);
-    domain_ = SelinuxDomain::open({{state_file_->directory(), run_directory, "holdfast_client_runtime_t"},
-                                   {omit_ ? omit_->directory() : -1, "/run/sendsigs.omit.d", {}},
+    domain_ = SelinuxDomain::open({{files_.directory(), run_directory, "holdfast_client_runtime_t"},
+                                   {files_.omit_directory(), "/run/sendsigs.omit.d", {}},
                                    {kernel_.attributes_directory(), "/sys/block", {}},
                                    {request_timer_.descriptor(), "a pipe", {}}});
 
@@ -156,7 +144,7 @@ void Daemon::forget_older_links() noexcept {
     device_.live.link_socket =
         older_links_.names_with(supervisor_->has_link() ? name_of_socket(link_.get()) : SocketName{});
     give_up_socket_rights();
-    save();
+    files_.save();
 }
 
 // Ends all links before DISCONNECT, which would wait for a stuck sender, holding a lock that every nbd device
@@ -171,41 +159,14 @@ LineText Daemon::end_links() noexcept {
 void Daemon::announce() noexcept {
     if (auto published = control_->publish(); !published)
         log::warning(LineText::of("{}: {}", device_.name(), published.error().text()));
-    if (omit_)
-        if (auto entered = omit_->enter(); !entered)
-            log::warning(LineText::of("{}: {}", device_.name(), entered.error().text()));
-    save();
-}
-
-void Daemon::save() noexcept {
-    if (auto saved = state_file_->save(device_.live); !saved)
-        log::warning(LineText::of("{}: its record: {}", device_.name(), saved.error().text()));
-    publish();
-}
-
-void Daemon::publish() noexcept {
-    const Clock::time_point now = Clock::now();
-    DeviceStatus known = status();
-    // The supervisor learns of a new link only after this call.
-    known.state = device_.live.link_up ? DeviceState::attached : DeviceState::reconnecting;
-    const auto lines = public_lines(known, since_boot(now), device_.live.link_changed_at);
-    const auto done = public_file_->publish(lines);
-    if (!done && std::exchange(publishes_, false))
-        log::warning(LineText::of("{}: its public state: {}", device_.name(), done.error().text()));
-    publishes_ = done.has_value();
-    heartbeat_ = now;
-}
-
-void Daemon::beat() noexcept {
-    const Clock::time_point now = Clock::now();
-    if (now - heartbeat_ < heartbeat_interval) return;
-    publish();
+    files_.enter_exemption();
+    files_.save();
 }
 
 void Daemon::run() noexcept {
     while (!leaving_) {
         loop_.arm(deadline());
-        beat();
+        files_.beat();
         for (const epoll_event& event : loop_.wait()) {
             if (leaving_) break;
             dispatch(event.data.u64);
@@ -319,7 +280,7 @@ void Daemon::cut_link() {
     wanted_size_ = 0;
     told_.clear();
     end_probe(now);
-    save();
+    files_.save();
 }
 
 // Ends the link for good: data still queued in the socket is never sent.
@@ -421,7 +382,7 @@ std::optional<LinkEvent> Daemon::offer_link() {
     if (is_new) {
         acknowledged_before_ = health_of(*change.socket).value_or(LinkHealth{}).acknowledged;
         device_.live.link_socket = older_links_.names_with(name_of_socket(*change.socket));
-        save();
+        files_.save();
     }
     if (auto done = kernel_.reconfigure(change); !done) {
         note_failure(done.error().text());
@@ -483,7 +444,7 @@ void Daemon::welcome_link() {
     wanted_size_ = size > device_.live.size ? size : 0;
     // The new link was made for this request.
     if (wanted_size_ == 0) answer_resize(growth_caller_, growth_answer({}, growth_tried_, device_.live.size));
-    save();
+    files_.save();
 }
 
 std::optional<LinkEvent> Daemon::look_at_link() {
@@ -582,7 +543,7 @@ void Daemon::mind_domain(Clock::time_point now) {
     if (step == SelinuxDomain::Step::ready) {
         // The labelling may have missed a record that was replaced meanwhile; a new file inherits the
         // folder's label.
-        save();
+        files_.save();
         step = domain_.move();
     }
     switch (step) {

@@ -13,8 +13,7 @@
 
 #include "client/control/control_server.hh"
 #include "client/control/device_record.hh"
-#include "client/control/device_status.hh"
-#include "client/control/record_file.hh"
+#include "client/daemon/device_files.hh"
 #include "client/daemon/disk_proof.hh"
 #include "client/daemon/event_loop.hh"
 #include "client/daemon/growth.hh"
@@ -40,7 +39,7 @@ namespace holdfast::client {
 // Main loop and link handling are in daemon.cc, the probe of the export in daemon_probe.cc, the commands of
 // callers in daemon_orders.cc, the DHCP lease in daemon_lease.cc, the machine's shutdown in
 // daemon_shutdown.cc.
-class Daemon {
+class Daemon final : private StatusSource {
 public:
     // Requires a non-empty `record.targets`.
     Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live);
@@ -119,15 +118,13 @@ private:
     void resume_charge();
     void leave_record_behind();
     void leave_files();
-    [[nodiscard]] DeviceStatus status() const;
+    [[nodiscard]] DeviceStatus status() const override;
 
     [[nodiscard]] Clock::time_point deadline() const noexcept;
-    void save() noexcept;
-    void publish() noexcept;
-    void beat() noexcept;
 
     LinuxKernel kernel_;
     KeptDevice device_;
+    DeviceFiles files_;
     nbd::Uuid session_{};
     std::optional<Supervisor> supervisor_;  // set once in charge
 
@@ -158,11 +155,6 @@ private:
 
     EventLoop loop_;
     std::optional<ControlServer> control_;
-    std::optional<OmitFile> omit_;
-    std::optional<RecordFile> state_file_;
-    std::optional<PublicFile> public_file_;
-    Clock::time_point heartbeat_{};  // time of the last publish()
-    bool publishes_ = true;          // the last publish() succeeded
     MemoryUse memory_;
     std::optional<LeaseSocket> lease_;  // set if the record names a lease
     std::array<ControlConnection, 4> callers_;

@@ -39,7 +39,7 @@ void Daemon::mind_lease(Clock::time_point now) {
     device_.live.lease = lease_->state();
     if (const auto news = lease_->take_news())
         log::write(level_of(news->weight), LineText::of("{}: {}", device_.name(), news->text));
-    if (changed) save();
+    if (changed) files_.save();
 }
 
 void Daemon::tell_lease(DeviceStatus& status, Clock::time_point now) const {

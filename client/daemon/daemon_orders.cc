@@ -88,7 +88,7 @@ void Daemon::obey(Order order, std::size_t slot) {
             LiveLines lines;
             add_lines(lines, device_.live);
             lines.append("\n");
-            return caller.reply(state_file_->unchanging(), lines, -1);
+            return caller.reply(files_.record_lines(), lines, -1);
         }
         case Order::ready: return stand_back(slot);
         case Order::mine:
@@ -131,7 +131,7 @@ void Daemon::resume_charge() {
     const bool up = supervisor_->has_link() && link_ && !is_dead(link_.get());
     if (!up) let_link_go();
     take_charge(up ? std::move(link_) : Fd{}, device_.live);
-    save();
+    files_.save();
 }
 
 bool Daemon::detach(bool forced, LineText& failure) {
@@ -166,7 +166,7 @@ bool Daemon::detach(bool forced, LineText& failure) {
 // Keeps the record for the next attach, which fences the writes of this device that the server still holds.
 void Daemon::leave_record_behind() {
     if (!may_be_fenced(device_.record, device_.live)) return;
-    if (const auto left = state_file_->leave_behind(device_.live); !left)
+    if (const auto left = files_.leave_behind(); !left)
         log::warning(
             LineText::of("{}: its record was not kept, so a later attachment under another number "
                          "does not fence it: {}",
@@ -175,10 +175,9 @@ void Daemon::leave_record_behind() {
 
 void Daemon::leave_files() {
     if (kernel_.has_our_device()) log::notice(LineText::of("{}: leaving", device_.name()));
-    state_file_->remove();
-    public_file_->remove();
+    files_.remove();
     control_->remove();
-    if (omit_) omit_->remove();
+    files_.end_exemption();
 }
 
 DeviceStatus Daemon::status() const {

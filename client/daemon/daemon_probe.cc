@@ -163,7 +163,7 @@ Result<void> Daemon::grow_to(std::uint64_t size) {
     }
     log::notice(LineText::of("{}: grown from {} to {} bytes", device_.name(), device_.live.size, size));
     device_.live.size = size;
-    save();
+    files_.save();
     return {};
 }
 
