@@ -18,7 +18,6 @@
 #include "client/link/link_health.hh"
 #include "client/process/capabilities.hh"
 #include "common/linux/log.hh"
-#include "common/text/plural.hh"
 
 namespace holdfast::client {
 namespace {
@@ -56,6 +55,7 @@ Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const Li
     : kernel_(std::move(netlink), std::move(sysfs), record.index, record.identifier),
       device_{std::move(record), live},
       files_(kernel_, device_, *this),
+      log_(device_),
       session_(device_.record.session),
       shutdown_(device_.record.policy.shutdown_timeout) {}
 
@@ -238,24 +238,11 @@ void Daemon::on_kernel_event() {
 
 void Daemon::lose_link(const LineText& reason) {
     if (!kernel_.has_our_device()) return tell(LinkEvent::leave);
-    remember(reason);
-    log_link(log::Level::warning,
-             LineText::of("{}: the link to {} is down: {}", device_.name(), device_.target().uri, reason));
+    log_.remember(reason, kernel_.now());
+    log_.write(log::Level::warning,
+               LineText::of("{}: the link to {} is down: {}", device_.name(), device_.target().uri, reason),
+               kernel_.now());
     tell(LinkEvent::link_lost);
-}
-
-void Daemon::log_link(log::Level level, const LineText& line) {
-    if (log_limit_.admit(Clock::now()))
-        log::write(level, line);
-    else
-        left_out_ = line;
-}
-
-void Daemon::mind_log(Clock::time_point now) {
-    if (const auto summary = log_limit_.due(now))
-        log::warning(LineText::of("{}: {} about its link in the last {} s, of which the last is: {}",
-                                  device_.name(), counted(summary->lines, "more line"),
-                                  summary->during.count(), left_out_));
 }
 
 void Daemon::cut_link() {
@@ -278,7 +265,7 @@ void Daemon::cut_link() {
     device_.live.link_changed_at = since_boot(now);
     device_.live.link_up = false;
     wanted_size_ = 0;
-    told_.clear();
+    log_.forget_errors();
     end_probe(now);
     files_.save();
 }
@@ -319,13 +306,15 @@ std::optional<LinkEvent> Daemon::advance_attempt() {
         case LinkAttempt::State::running: {
             const std::uint32_t events = attempt_->events() == POLLOUT ? EPOLLOUT : EPOLLIN;
             if (auto watched = loop_.watch(attempt_->descriptor(), events, tag_attempt); !watched) {
-                note_failure(watched.error().text());
+                log_.note_failure(watched.error().text(), kernel_.now());
                 return LinkEvent::failed;
             }
             if (!attempt_->connecting()) return LinkEvent::connected;
             return std::nullopt;
         }
-        case LinkAttempt::State::failed: note_failure(attempt_->error().text); return LinkEvent::failed;
+        case LinkAttempt::State::failed:
+            log_.note_failure(attempt_->error().text, kernel_.now());
+            return LinkEvent::failed;
         case LinkAttempt::State::done: return judge_attempt();
     }
     return std::nullopt;
@@ -338,13 +327,14 @@ std::optional<LinkEvent> Daemon::judge_attempt() {
     const OfferVerdict verdict =
         judge(link.offer, link.session, device_.record, device_.live, kernel_.writes() > 0);
     if (!verdict.refusal.empty()) {
-        note_failure(verdict.refusal);
+        log_.note_failure(verdict.refusal, kernel_.now());
         return LinkEvent::failed;
     }
     if (is_too_early(link.session, device_.record, device_.live, since_boot(Clock::now()))) {
-        note_failure(
+        log_.note_failure(
             "another server machine, or the same after a restart; it is used once the one before has been "
-            "silent for as long as dead-after says");
+            "silent for as long as dead-after says",
+            kernel_.now());
         return LinkEvent::failed;
     }
     if (!kernel_.has_our_device()) return LinkEvent::leave;  // the handshake took time
@@ -357,18 +347,6 @@ std::optional<LinkEvent> Daemon::judge_attempt() {
     candidate_lost_cache_ = verdict.cache_lost;
     candidate_ = std::move(link);
     return LinkEvent::agreed;
-}
-
-void Daemon::remember(const LineText& error) {
-    device_.live.last_error = LineText::of("{}: {}", device_.target().uri, error);
-    device_.live.last_error_at = since_boot(Clock::now());
-}
-
-void Daemon::note_failure(const LineText& reason) {
-    remember(reason);
-    if (told_.is_new(device_.live.target, reason))
-        log_link(log::Level::warning,
-                 LineText::of("{}: {}; trying again", device_.name(), device_.live.last_error));
 }
 
 std::optional<LinkEvent> Daemon::offer_link() {
@@ -385,7 +363,7 @@ std::optional<LinkEvent> Daemon::offer_link() {
         files_.save();
     }
     if (auto done = kernel_.reconfigure(change); !done) {
-        note_failure(done.error().text());
+        log_.note_failure(done.error().text(), kernel_.now());
         // A device that was disconnected while open keeps its name, but never accepts a link again.
         const bool refused = done.error().code == EINVAL;
         if (refused && ++refusals_ >= most_refusals) return LinkEvent::leave;
@@ -416,16 +394,19 @@ void Daemon::welcome_link() {
     device_.live.link_up = true;
     device_.live.linked_target = device_.live.target;
     ++device_.live.reconnects;
-    log_link(log::Level::notice, LineText::of("{}: the link to {} is up again after {}", device_.name(),
-                                              device_.target().uri, in_tenths(device_.live.last_outage)));
+    log_.write(log::Level::notice,
+               LineText::of("{}: the link to {} is up again after {}", device_.name(), device_.target().uri,
+                            in_tenths(device_.live.last_outage)),
+               kernel_.now());
     if (candidate_lost_cache_) {
         ++device_.live.cache_lost;
-        log_link(
+        log_.write(
             log::Level::error,
             LineText::of(
                 "{}: the server lost its cache: its machine has restarted, or is another one, while writes "
                 "may have been unflushed; what was not flushed may be gone",
-                device_.name()));
+                device_.name()),
+            kernel_.now());
     }
     device_.live.session_known = candidate_->session.has_value();
     device_.live.writes_stable =
@@ -465,10 +446,11 @@ std::optional<LinkEvent> Daemon::look_at_link() {
     if (!health) return std::nullopt;
     received_ = health->received;
     if (is_too_long(unanswered)) {
-        remember(LineText::of("no acknowledgement for {}", in_tenths(unanswered)));
-        log_link(log::Level::warning,
-                 LineText::of("{}: the link to {} is given up: no acknowledgement for {}", device_.name(),
-                              device_.target().uri, in_tenths(unanswered)));
+        log_.remember(LineText::of("no acknowledgement for {}", in_tenths(unanswered)), kernel_.now());
+        log_.write(log::Level::warning,
+                   LineText::of("{}: the link to {} is given up: no acknowledgement for {}", device_.name(),
+                                device_.target().uri, in_tenths(unanswered)),
+                   kernel_.now());
         return LinkEvent::link_lost;
     }
     return std::nullopt;
@@ -517,8 +499,7 @@ bool Daemon::is_too_long(milliseconds unanswered) const noexcept {
 bool Daemon::give_device_up(std::string_view reason) {
     if (const LineText problem = end_links(); !problem.empty()) {
         // Tried again with each attempt to link.
-        if (told_.is_new(device_.live.target, problem))
-            log::error(LineText::of("{}: not given up: {}", device_.name(), problem));
+        if (log_.is_new(problem)) log::error(LineText::of("{}: not given up: {}", device_.name(), problem));
         return false;
     }
     log::error(LineText::of("{}: given up, and its file system gets errors: {}", device_.name(), reason));
@@ -573,7 +554,7 @@ void Daemon::on_timer() {
     }
     if (successor_) return;
     mind_domain(now);
-    mind_log(now);
+    log_.write_summary(now);
     mind_shutdown(now);
     if (leaving_) return;
     mind_lease(now);
@@ -590,7 +571,7 @@ void Daemon::on_timer() {
     if (now < supervisor_->deadline()) return;
     if (supervisor_->attempt_in_flight()) {
         attempt_->expire();
-        note_failure(attempt_->error().text);
+        log_.note_failure(attempt_->error().text, kernel_.now());
     }
     if (supervisor_->state() == LinkState::proving) {
         // The first request may be a large one. Requests that wait for a link do not count as in flight.

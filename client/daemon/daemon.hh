@@ -18,10 +18,9 @@
 #include "client/daemon/event_loop.hh"
 #include "client/daemon/growth.hh"
 #include "client/daemon/kept_device.hh"
+#include "client/daemon/link_log.hh"
 #include "client/daemon/linux_kernel.hh"
-#include "client/daemon/log_limit.hh"
 #include "client/daemon/older_links.hh"
-#include "client/daemon/repeated_errors.hh"
 #include "client/daemon/request_timer.hh"
 #include "client/daemon/shutdown_detection.hh"
 #include "client/daemon/shutdown_limit.hh"
@@ -32,7 +31,6 @@
 #include "client/link/link_health.hh"
 #include "client/process/hardening.hh"
 #include "client/process/selinux_domain.hh"
-#include "common/linux/log.hh"
 
 namespace holdfast::client {
 
@@ -84,12 +82,7 @@ private:
     void take_older_links();
     void forget_older_links() noexcept;
     [[nodiscard]] LineText end_links() noexcept;
-    void remember(const LineText& error);
-    void note_failure(const LineText& reason);
     void lose_link(const LineText& reason);
-    // Rate-limited log line about a link that may flap many times a minute.
-    void log_link(log::Level level, const LineText& line);
-    void mind_log(Clock::time_point now);
 
     // Probe of the export on a separate connection.
     void start_probe(Clock::time_point now);
@@ -125,6 +118,7 @@ private:
     LinuxKernel kernel_;
     KeptDevice device_;
     DeviceFiles files_;
+    LinkLog log_;
     nbd::Uuid session_{};
     std::optional<Supervisor> supervisor_;  // set once in charge
 
@@ -166,9 +160,6 @@ private:
     DiskProof proof_;
     SelinuxDomain domain_;
 
-    RepeatedErrors told_;
-    LogLimit log_limit_;  // for lines about the link
-    LineText left_out_;   // last line that log_limit_ suppressed
     bool leaving_ = false;
 };
 

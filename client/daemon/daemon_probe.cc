@@ -72,8 +72,9 @@ void Daemon::judge_probe(Clock::time_point now, bool expired) {
     LineText answer = LineText::of("ok {}\n", device_.live.size);
     if (!done) answer = LineText::of("error {}\n", probe_->error().text);
     if (shrunk) {
-        note_failure(
-            LineText::of("the export has {} bytes now, the device needs {}", size, device_.live.size));
+        log_.note_failure(
+            LineText::of("the export has {} bytes now, the device needs {}", size, device_.live.size),
+            kernel_.now());
         answer =
             LineText::of("error the export has {} bytes now, the device needs {}\n", size, device_.live.size);
     }
