@@ -6,7 +6,6 @@
 #include "client/daemon/daemon.hh"
 
 #include <errno.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
 
@@ -29,8 +28,7 @@ using std::chrono::seconds;
 // Time without an acknowledgement of retransmitted data after which the machine, or the route to it, counts
 // as unreachable. With a server that fences, a false alarm costs only a reconnect.
 constexpr milliseconds suspect_after{2000};
-// Intervals between checks of a busy link and of an idle link.
-constexpr milliseconds busy_look{1000};
+// Interval between checks of an idle link.
 constexpr milliseconds idle_look{3000};
 // After this many consecutive EINVALs the device is gone.
 constexpr std::uint32_t most_refusals = 3;
@@ -56,6 +54,7 @@ Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const Li
       device_{std::move(record), live},
       files_(kernel_, device_, *this),
       log_(device_),
+      limits_(kernel_, device_),
       session_(device_.record.session),
       shutdown_(device_.record.policy.shutdown_timeout) {}
 
@@ -69,13 +68,11 @@ Result<void> Daemon::prepare() {
     signs_ = ShutdownDetection::open();
     proof_ = DiskProof::open(device_.record.index);
     older_links_.prepare(device_.live.link_socket);
-    ::signal(SIGCHLD, SIG_IGN);  // RequestTimer's child is never waited for
-    request_timer_ =
-        RequestTimer::start(device_.record.index, device_.record.policy.request_timeout.count() == 0);
+    limits_.open();
     domain_ = SelinuxDomain::open({{files_.directory(), run_directory, "holdfast_client_runtime_t"},
                                    {files_.omit_directory(), "/run/sendsigs.omit.d", {}},
                                    {kernel_.attributes_directory(), "/sys/block", {}},
-                                   {request_timer_.descriptor(), "a pipe", {}}});
+                                   {limits_.descriptor(), "a pipe", {}}});
 
     if (auto opened = loop_.open(); !opened) return opened;
     for (const auto& [descriptor, tag] :
@@ -92,7 +89,7 @@ void Daemon::abandon() noexcept {
 void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
     const Clock::time_point now = Clock::now();
     device_.live = live;
-    totals_ = kernel_.totals();
+    limits_.start();
     const LinkTiming timing;
     const auto servers = static_cast<std::uint32_t>(device_.record.targets.size());
     link_ = std::move(link);
@@ -115,7 +112,7 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
     } else {
         supervisor_ = Supervisor::without_link(timing, servers, device_.live.target, seed(), now);
     }
-    mind_request_size(false);
+    limits_.check_size(false);
     end_probe(now);
     take_lease(seed(), now);
 }
@@ -417,7 +414,7 @@ void Daemon::welcome_link() {
     }
     device_.live.request_limit =
         whole_requests(candidate_->offer.block_sizes.maximum, device_.record.block_size);
-    mind_request_size(false);
+    limits_.check_size(false);
     device_.live.host_fenced = candidate_->session && candidate_->session->host_fenced;
     const std::uint64_t size = whole_blocks(candidate_->offer.size, device_.record.block_size);
     candidate_.reset();
@@ -438,11 +435,11 @@ std::optional<LinkEvent> Daemon::look_at_link() {
     supervisor_->look_every(idle ? idle_look : busy_look);
     constexpr std::uint32_t thorough_every = 8;
     if (looks_++ % thorough_every == 0 && !kernel_.has_our_device()) return LinkEvent::leave;
-    mind_request_size(in_flight == 0);
+    limits_.check_size(in_flight == 0);
     stall_.see(in_flight, answered, now);
     device_.live.longest_stall = std::max(device_.live.longest_stall, stall_.longest(now));
     const milliseconds unanswered = health ? silence_.see(*health, now) : milliseconds{0};
-    if (!idle && unanswered.count() == 0) mind_request_timer(now);
+    if (!idle && unanswered.count() == 0) limits_.check_timer(stall_.age(now), now);
     if (!health) return std::nullopt;
     received_ = health->received;
     if (is_too_long(unanswered)) {
@@ -454,36 +451,6 @@ std::optional<LinkEvent> Daemon::look_at_link() {
         return LinkEvent::link_lost;
     }
     return std::nullopt;
-}
-
-// Lowers queue/max_sectors_kb, which any program may raise; udev and tuned do. `empty`: no request larger
-// than the kernel's present limit is still in flight.
-void Daemon::mind_request_size(bool empty) {
-    const std::uint64_t now = kernel_.largest_request();
-    if (now == 0) return;
-    device_.live.largest_request = empty ? now : std::max(device_.live.largest_request, now);
-    const bool too_large = device_.live.request_limit != 0 && now > device_.live.request_limit;
-    if (too_large) request_timer_.set_largest_request(device_.live.request_limit / 1024);
-    if (too_large && !std::exchange(told_of_size_, too_large))
-        log::warning(LineText::of(
-            "{}: queue/max_sectors_kb is {}, and the server takes requests of at most {} KiB; lowering it",
-            device_.name(), now / 1024, device_.live.request_limit / 1024));
-    told_of_size_ = too_large;
-}
-
-// Lengthens the timer for a slow or silent server, which should not fill the kernel's log.
-void Daemon::mind_request_timer(Clock::time_point now) {
-    const SysfsDevice::Totals before = std::exchange(totals_, kernel_.totals());
-    const std::uint64_t done = totals_.requests - before.requests;
-    // Requests delayed by an outage do not measure the server, and an age below two link checks is
-    // meaningless.
-    const bool after_outage =
-        device_.live.reconnects > 0 && since_boot(now) - device_.live.link_changed_at < longest_request_timer;
-    milliseconds latency = stall_.age(now) >= 2 * busy_look ? stall_.age(now) : milliseconds{0};
-    if (before.requests > 0 && done > 0)
-        latency = std::max(latency, (totals_.time - before.time) / static_cast<std::int64_t>(done));
-    const milliseconds wanted = after_outage ? shortest_request_timer : request_timer_for(latency);
-    if (wanted != request_timer_.current()) request_timer_.set(wanted);
 }
 
 // A server that does not fence may still apply the data that the link has carried, so its death must be
@@ -531,7 +498,7 @@ void Daemon::mind_domain(Clock::time_point now) {
         case SelinuxDomain::Step::none:
         case SelinuxDomain::Step::ready: return;
         case SelinuxDomain::Step::moved:
-            request_timer_.look();
+            limits_.follow_domain();
             return log::notice(
                 LineText::of("{}: in its SELinux domain: {}", device_.name(), domain_.context().view()));
         case SelinuxDomain::Step::forbidden:
@@ -575,7 +542,7 @@ void Daemon::on_timer() {
     }
     if (supervisor_->state() == LinkState::proving) {
         // The first request may be a large one. Requests that wait for a link do not count as in flight.
-        mind_request_size(false);
+        limits_.check_size(false);
         const auto health = health_of(link_.get());
         if (is_dead(link_.get()))
             return lose_link(cause_of_death(link_.get(), device_.record.policy.dead_after));

@@ -21,7 +21,7 @@
 #include "client/daemon/link_log.hh"
 #include "client/daemon/linux_kernel.hh"
 #include "client/daemon/older_links.hh"
-#include "client/daemon/request_timer.hh"
+#include "client/daemon/queue_limits.hh"
 #include "client/daemon/shutdown_detection.hh"
 #include "client/daemon/shutdown_limit.hh"
 #include "client/daemon/stall_watch.hh"
@@ -72,8 +72,6 @@ private:
     [[nodiscard]] std::optional<LinkEvent> offer_link();
     void welcome_link();
     [[nodiscard]] std::optional<LinkEvent> look_at_link();
-    void mind_request_timer(Clock::time_point now);
-    void mind_request_size(bool empty);
     void mind_growth(Clock::time_point now);
     [[nodiscard]] GrowthFacts growth_facts(Clock::time_point now) const noexcept;
     [[nodiscard]] bool is_too_long(std::chrono::milliseconds unanswered) const noexcept;
@@ -119,6 +117,7 @@ private:
     KeptDevice device_;
     DeviceFiles files_;
     LinkLog log_;
+    QueueLimits limits_;
     nbd::Uuid session_{};
     std::optional<Supervisor> supervisor_;  // set once in charge
 
@@ -131,11 +130,8 @@ private:
     bool candidate_lost_cache_ = false;
     StallWatch stall_;
     SilenceWatch silence_;  // watches link_
-    RequestTimer request_timer_;
-    SysfsDevice::Totals totals_;  // at the last link check
     std::uint32_t looks_ = 0;
-    bool told_of_size_ = false;   // queue/max_sectors_kb exceeded the server's maximum at the last link check
-    std::uint32_t refusals_ = 0;  // consecutive links that the kernel refused
+    std::uint32_t refusals_ = 0;      // consecutive links that the kernel refused
     std::uint64_t wanted_size_ = 0;   // new size of the export, to which the device should grow; 0: none
     std::uint64_t growth_tried_ = 0;  // size for which the last new link was made
 

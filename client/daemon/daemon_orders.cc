@@ -158,8 +158,7 @@ bool Daemon::detach(bool forced, LineText& failure) {
     link_.reset();
     if (forced) leave_record_behind();
     log::notice(LineText::of("{}: detached", device_.name()));
-    // Restores the limit for the next user of the device.
-    if (device_.live.sectors_before != 0) request_timer_.set_largest_request(device_.live.sectors_before);
+    limits_.restore();
     return true;
 }
 
