@@ -55,6 +55,7 @@ Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const Li
       files_(kernel_, device_, *this),
       log_(device_),
       limits_(kernel_, device_),
+      lease_(device_, loop_),
       session_(device_.record.session),
       shutdown_(device_.record.policy.shutdown_timeout) {}
 
@@ -78,7 +79,7 @@ Result<void> Daemon::prepare() {
     for (const auto& [descriptor, tag] :
          {std::pair{kernel_.events_descriptor(), tag_kernel}, std::pair{control_->descriptor(), tag_listen}})
         if (auto watched = loop_.watch(descriptor, EPOLLIN, tag); !watched) return watched;
-    prepare_lease();
+    lease_.open(run_directory);
     return {};
 }
 
@@ -114,7 +115,7 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
     }
     limits_.check_size(false);
     end_probe(now);
-    take_lease(seed(), now);
+    lease_.start(seed(), now);
 }
 
 // The kernel uses the link that was handed over, or an older link that the previous daemon was not certain of
@@ -184,7 +185,7 @@ void Daemon::dispatch(std::uint64_t tag) {
         case tag_timer: return on_timer();
         case tag_signals: return loop_.take_signals(device_.name());
         case tag_listen: return on_caller();
-        case tag_lease: return mind_lease(Clock::now());
+        case tag_lease: return successor_ ? lease_.drain() : renew_lease(Clock::now());
         default: return on_control(tag - tag_first_caller);
     }
 }
@@ -482,8 +483,7 @@ Clock::time_point Daemon::deadline() const noexcept {
     if (successor_) return successor_due_;
     Clock::time_point next = supervisor_->deadline();
     if (supervisor_->has_link()) next = std::min(next, probe_due_);
-    if (lease_) next = std::min(next, lease_->deadline());
-    return next;
+    return std::min(next, lease_.deadline());
 }
 
 void Daemon::mind_domain(Clock::time_point now) {
@@ -512,6 +512,10 @@ void Daemon::mind_domain(Clock::time_point now) {
     }
 }
 
+void Daemon::renew_lease(Clock::time_point now) {
+    if (lease_.advance(now)) files_.save();
+}
+
 void Daemon::on_timer() {
     loop_.take_timer();
     const Clock::time_point now = Clock::now();
@@ -524,7 +528,7 @@ void Daemon::on_timer() {
     log_.write_summary(now);
     mind_shutdown(now);
     if (leaving_) return;
-    mind_lease(now);
+    renew_lease(now);
     if (supervisor_->has_link() && now >= probe_due_) {
         if (!probe_) {
             start_probe(now);

@@ -18,6 +18,7 @@
 #include "client/daemon/event_loop.hh"
 #include "client/daemon/growth.hh"
 #include "client/daemon/kept_device.hh"
+#include "client/daemon/lease_renewal.hh"
 #include "client/daemon/link_log.hh"
 #include "client/daemon/linux_kernel.hh"
 #include "client/daemon/older_links.hh"
@@ -26,7 +27,6 @@
 #include "client/daemon/shutdown_limit.hh"
 #include "client/daemon/stall_watch.hh"
 #include "client/daemon/supervisor.hh"
-#include "client/lease/lease_socket.hh"
 #include "client/link/link.hh"
 #include "client/link/link_health.hh"
 #include "client/process/hardening.hh"
@@ -35,7 +35,7 @@
 namespace holdfast::client {
 
 // Main loop and link handling are in daemon.cc, the probe of the export in daemon_probe.cc, the commands of
-// callers in daemon_orders.cc, the DHCP lease in daemon_lease.cc, the machine's shutdown in
+// callers in daemon_orders.cc, the machine's shutdown in
 // daemon_shutdown.cc.
 class Daemon final : private StatusSource {
 public:
@@ -92,15 +92,10 @@ private:
     [[nodiscard]] nbd::SessionClaim next_claim() noexcept;
     [[nodiscard]] bool give_device_up(std::string_view reason);
     void mind_domain(Clock::time_point now);
+    void renew_lease(Clock::time_point now);
     void mind_shutdown(Clock::time_point now);
     [[nodiscard]] DiskEvidence evidence(Clock::time_point now) noexcept;
     void end_with_the_machine();
-
-    // DHCP lease, in daemon_lease.cc.
-    void prepare_lease();
-    void take_lease(std::uint64_t seed, Clock::time_point now);
-    void mind_lease(Clock::time_point now);
-    void tell_lease(DeviceStatus& status, Clock::time_point now) const;
 
     // Commands of callers.
     void obey(Order order, std::size_t slot);
@@ -113,11 +108,13 @@ private:
 
     [[nodiscard]] Clock::time_point deadline() const noexcept;
 
+    EventLoop loop_;
     LinuxKernel kernel_;
     KeptDevice device_;
     DeviceFiles files_;
     LinkLog log_;
     QueueLimits limits_;
+    LeaseRenewal lease_;
     nbd::Uuid session_{};
     std::optional<Supervisor> supervisor_;  // set once in charge
 
@@ -143,10 +140,8 @@ private:
     std::optional<std::size_t> growth_caller_;  // caller that waits for a new link with the new size
     Clock::time_point growth_caller_due_{};     // valid only if growth_caller_ is set: latest answer
 
-    EventLoop loop_;
     std::optional<ControlServer> control_;
     MemoryUse memory_;
-    std::optional<LeaseSocket> lease_;  // set if the record names a lease
     std::array<ControlConnection, 4> callers_;
     std::optional<std::size_t> successor_;  // caller to which the device is being handed over
     Clock::time_point successor_due_{};     // valid only if successor_ is set: latest takeover

@@ -108,7 +108,7 @@ void Daemon::stand_back(std::size_t slot) {
     if (successor_) return caller.answer("error another daemon is about to take it over\n");
     successor_ = slot;
     successor_due_ = Clock::now() + successor_patience;
-    if (lease_) lease_->stand_back();
+    lease_.stand_back();
     if (attempt_) loop_.forget(attempt_->descriptor());
     attempt_.reset();
     candidate_.reset();
@@ -212,7 +212,7 @@ DeviceStatus Daemon::status() const {
     status.in_flight = kernel_.in_flight();
     status.in_flight_age_ms = number_of(stall_.age(now));
     status.cache_lost = device_.live.cache_lost;
-    tell_lease(status, now);
+    lease_.add_to(status, now);
     status.domain = domain_.context().view();
     status.locked_kib = memory.locked;
     status.resident_kib = memory.resident;

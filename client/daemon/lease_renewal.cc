@@ -1,0 +1,67 @@
+// Connects the lease's socket with the device's live state, the log and the status.
+
+#include "client/daemon/lease_renewal.hh"
+
+#include "common/linux/log.hh"
+
+namespace holdfast::client {
+namespace {
+
+log::Level level_of(Lease::News::Weight weight) noexcept {
+    switch (weight) {
+        case Lease::News::Weight::good: return log::Level::notice;
+        case Lease::News::Weight::worrying: return log::Level::warning;
+        case Lease::News::Weight::grave: return log::Level::error;
+    }
+    return log::Level::error;
+}
+
+}  // namespace
+
+void LeaseRenewal::open(std::string_view folder) {
+    if (!device_.record.lease) return;
+    lease_.emplace(*device_.record.lease, folder);
+    if (lease_->descriptor() < 0) return;  // LeaseSocket reports the error itself
+    if (auto watched = loop_.watch(lease_->descriptor(), EPOLLIN, tag_lease); !watched)
+        log::warning(LineText::of("{}: {}", device_.name(), watched.error().text()));
+}
+
+void LeaseRenewal::start(std::uint64_t seed, Time now) noexcept {
+    if (lease_) lease_->start(device_.live.lease, seed, now);
+}
+
+bool LeaseRenewal::advance(Time now) noexcept {
+    if (!lease_) return false;
+    const bool changed = lease_->advance(now);
+    device_.live.lease = lease_->state();
+    if (const auto news = lease_->take_news())
+        log::write(level_of(news->weight), LineText::of("{}: {}", device_.name(), news->text));
+    return changed;
+}
+
+void LeaseRenewal::drain() noexcept {
+    if (lease_) lease_->drain();
+}
+
+void LeaseRenewal::stand_back() noexcept {
+    if (lease_) lease_->stand_back();
+}
+
+void LeaseRenewal::add_to(DeviceStatus& status, Time now) const {
+    if (!lease_) return;
+    const LeaseRecord& record = *device_.record.lease;
+    if (!lease_->has_turn()) {
+        status.lease_problem = LineText::of("the DHCP lease of {} ({}) is renewed by another device's daemon",
+                                            record.interface, text_of(record.address));
+        return;
+    }
+    const LeaseState& state = device_.live.lease;
+    status.interface = record.interface.view();
+    status.address = text_of(record.address).view();
+    status.lease_problem = state.problem;
+    status.lease_seconds = state.seconds;
+    status.lease_left_seconds = seconds_left(state, since_boot(now));
+    status.lease_renewals = state.renewals;
+}
+
+}  // namespace holdfast::client

@@ -1,0 +1,44 @@
+// DHCP lease of the address through which the disk is reached: renewed whether the link is up or down, but
+// not while another daemon is about to take the device over.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "client/control/device_status.hh"
+#include "client/daemon/event_loop.hh"
+#include "client/daemon/kept_device.hh"
+#include "client/lease/lease_socket.hh"
+
+namespace holdfast::client {
+
+class LeaseRenewal {
+public:
+    using Time = std::chrono::steady_clock::time_point;
+
+    // The arguments must outlive the object.
+    LeaseRenewal(KeptDevice& device, EventLoop& loop) noexcept : device_(device), loop_(loop) {}
+
+    // Opens the socket if the record names a lease; without a lease all functions below do nothing. Before
+    // the seal; all functions below may be called after the seal. `folder`: holds the lock of the lease.
+    void open(std::string_view folder);
+    // Takes responsibility for the lease.
+    void start(std::uint64_t seed, Time now) noexcept;
+    // Time::max(): none.
+    [[nodiscard]] Time deadline() const noexcept { return lease_ ? lease_->deadline() : Time::max(); }
+    // Processes received messages and sends due requests. Returns true if the live state has changed and must
+    // be saved.
+    [[nodiscard]] bool advance(Time now) noexcept;
+    // Discards received messages, while another daemon is about to take the device over.
+    void drain() noexcept;
+    // Passes the turn to another daemon, until start().
+    void stand_back() noexcept;
+    void add_to(DeviceStatus& status, Time now) const;
+
+private:
+    KeptDevice& device_;
+    EventLoop& loop_;
+    std::optional<LeaseSocket> lease_;
+};
+
+}  // namespace holdfast::client
