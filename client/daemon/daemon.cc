@@ -56,6 +56,7 @@ Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const Li
       log_(device_),
       limits_(kernel_, device_),
       lease_(device_, loop_),
+      domain_(device_, files_, limits_),
       session_(device_.record.session),
       shutdown_(device_.record.policy.shutdown_timeout) {}
 
@@ -70,10 +71,10 @@ Result<void> Daemon::prepare() {
     proof_ = DiskProof::open(device_.record.index);
     older_links_.prepare(device_.live.link_socket);
     limits_.open();
-    domain_ = SelinuxDomain::open({{files_.directory(), run_directory, "holdfast_client_runtime_t"},
-                                   {files_.omit_directory(), "/run/sendsigs.omit.d", {}},
-                                   {kernel_.attributes_directory(), "/sys/block", {}},
-                                   {limits_.descriptor(), "a pipe", {}}});
+    domain_.open({{files_.directory(), run_directory, "holdfast_client_runtime_t"},
+                  {files_.omit_directory(), "/run/sendsigs.omit.d", {}},
+                  {kernel_.attributes_directory(), "/sys/block", {}},
+                  {limits_.descriptor(), "a pipe", {}}});
 
     if (auto opened = loop_.open(); !opened) return opened;
     for (const auto& [descriptor, tag] :
@@ -486,32 +487,6 @@ Clock::time_point Daemon::deadline() const noexcept {
     return std::min(next, lease_.deadline());
 }
 
-void Daemon::mind_domain(Clock::time_point now) {
-    SelinuxDomain::Step step = domain_.look(now);
-    if (step == SelinuxDomain::Step::ready) {
-        // The labelling may have missed a record that was replaced meanwhile; a new file inherits the
-        // folder's label.
-        files_.save();
-        step = domain_.move();
-    }
-    switch (step) {
-        case SelinuxDomain::Step::none:
-        case SelinuxDomain::Step::ready: return;
-        case SelinuxDomain::Step::moved:
-            limits_.follow_domain();
-            return log::notice(
-                LineText::of("{}: in its SELinux domain: {}", device_.name(), domain_.context().view()));
-        case SelinuxDomain::Step::forbidden:
-            return log::warning(LineText::of("{}: SELinux does not let it into its domain; it stays {}",
-                                             device_.name(), domain_.context().view()));
-        case SelinuxDomain::Step::unlabelled:
-            return log::warning(
-                LineText::of("{}: stays in the SELinux domain kernel_t, because the label of {} is not set; "
-                             "install the policy modules of Holdfast and run restorecon -RF /run",
-                             device_.name(), domain_.unlabelled()));
-    }
-}
-
 void Daemon::renew_lease(Clock::time_point now) {
     if (lease_.advance(now)) files_.save();
 }
@@ -524,7 +499,7 @@ void Daemon::on_timer() {
         return resume_charge();
     }
     if (successor_) return;
-    mind_domain(now);
+    domain_.advance(now);
     log_.write_summary(now);
     mind_shutdown(now);
     if (leaving_) return;

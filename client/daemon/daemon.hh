@@ -15,6 +15,7 @@
 #include "client/control/device_record.hh"
 #include "client/daemon/device_files.hh"
 #include "client/daemon/disk_proof.hh"
+#include "client/daemon/domain_move.hh"
 #include "client/daemon/event_loop.hh"
 #include "client/daemon/growth.hh"
 #include "client/daemon/kept_device.hh"
@@ -30,7 +31,6 @@
 #include "client/link/link.hh"
 #include "client/link/link_health.hh"
 #include "client/process/hardening.hh"
-#include "client/process/selinux_domain.hh"
 
 namespace holdfast::client {
 
@@ -91,7 +91,6 @@ private:
     [[nodiscard]] Result<void> grow_to(std::uint64_t size);
     [[nodiscard]] nbd::SessionClaim next_claim() noexcept;
     [[nodiscard]] bool give_device_up(std::string_view reason);
-    void mind_domain(Clock::time_point now);
     void renew_lease(Clock::time_point now);
     void mind_shutdown(Clock::time_point now);
     [[nodiscard]] DiskEvidence evidence(Clock::time_point now) noexcept;
@@ -115,6 +114,7 @@ private:
     LinkLog log_;
     QueueLimits limits_;
     LeaseRenewal lease_;
+    DomainMove domain_;
     nbd::Uuid session_{};
     std::optional<Supervisor> supervisor_;  // set once in charge
 
@@ -149,7 +149,6 @@ private:
     ShutdownLimit shutdown_;
     ShutdownDetection signs_;
     DiskProof proof_;
-    SelinuxDomain domain_;
 
     bool leaving_ = false;
 };

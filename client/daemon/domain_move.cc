@@ -1,0 +1,35 @@
+// Saves the record before the move, and takes the helper process along.
+
+#include "client/daemon/domain_move.hh"
+
+#include "common/linux/log.hh"
+
+namespace holdfast::client {
+
+void DomainMove::advance(SelinuxDomain::Clock::time_point now) {
+    SelinuxDomain::Step step = domain_.look(now);
+    if (step == SelinuxDomain::Step::ready) {
+        // The labelling may have missed a record that was replaced meanwhile; a new file inherits the
+        // folder's label.
+        store_.save();
+        step = domain_.move();
+    }
+    switch (step) {
+        case SelinuxDomain::Step::none:
+        case SelinuxDomain::Step::ready: return;
+        case SelinuxDomain::Step::moved:
+            limits_.follow_domain();
+            return log::notice(
+                LineText::of("{}: in its SELinux domain: {}", device_.name(), domain_.context().view()));
+        case SelinuxDomain::Step::forbidden:
+            return log::warning(LineText::of("{}: SELinux does not let it into its domain; it stays {}",
+                                             device_.name(), domain_.context().view()));
+        case SelinuxDomain::Step::unlabelled:
+            return log::warning(
+                LineText::of("{}: stays in the SELinux domain kernel_t, because the label of {} is not set; "
+                             "install the policy modules of Holdfast and run restorecon -RF /run",
+                             device_.name(), domain_.unlabelled()));
+    }
+}
+
+}  // namespace holdfast::client
