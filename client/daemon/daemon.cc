@@ -54,6 +54,7 @@ Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const Li
       device_{std::move(record), live},
       files_(kernel_, device_, *this),
       log_(device_),
+      links_(kernel_, device_, loop_, files_),
       limits_(kernel_, device_),
       lease_(device_, loop_),
       domain_(device_, files_, limits_),
@@ -69,7 +70,7 @@ Result<void> Daemon::prepare() {
     memory_ = MemoryUse::open();
     signs_ = ShutdownDetection::open();
     proof_ = DiskProof::open(device_.record.index);
-    older_links_.prepare(device_.live.link_socket);
+    links_.prepare();
     limits_.open();
     domain_.open({{files_.directory(), run_directory, "holdfast_client_runtime_t"},
                   {files_.omit_directory(), "/run/sendsigs.omit.d", {}},
@@ -94,65 +95,26 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
     limits_.start();
     const LinkTiming timing;
     const auto servers = static_cast<std::uint32_t>(device_.record.targets.size());
-    link_ = std::move(link);
-    if (link_) expect_answers(link_.get(), device_.record.policy.dead_after);
-    take_older_links();
-    if (!link_ && device_.live.link_up) {
+    links_.take(std::move(link));
+    if (!links_.has_socket() && device_.live.link_up) {
         device_.live.link_changed_at = since_boot(now);
         // The server machine that has the link is unknown.
         device_.live.elsewhere_after = since_boot(now) + device_.record.policy.dead_after;
     }
-    device_.live.link_up = static_cast<bool>(link_);
-    if (link_) {
+    device_.live.link_up = links_.has_socket();
+    if (links_.has_socket()) {
         supervisor_ = Supervisor(timing, servers, device_.live.target, seed(), now);
-        const LinkHealth health = health_of(link_.get()).value_or(LinkHealth{});
+        const LinkHealth health = health_of(links_.descriptor()).value_or(LinkHealth{});
         received_ = health.received;
         silence_.restart();
         acknowledged_before_ = health.acknowledged;
-        if (auto watched = loop_.watch(link_.get(), EPOLLRDHUP, tag_link); !watched)
-            log::warning(LineText::of("{}: {}", device_.name(), watched.error().text()));
+        links_.watch();
     } else {
         supervisor_ = Supervisor::without_link(timing, servers, device_.live.target, seed(), now);
     }
     limits_.check_size(false);
     end_probe(now);
     lease_.start(seed(), now);
-}
-
-// The kernel uses the link that was handed over, or an older link that the previous daemon was not certain of
-// either; after a daemon that died, any link that its record names.
-void Daemon::take_older_links() {
-    const SocketName own = link_ ? name_of_socket(link_.get()) : SocketName{};
-    if (!link_ && !device_.live.link_up && device_.live.link_socket.empty())
-        device_.live.link_socket = no_socket;
-    // Record of an older version: says only that a link exists.
-    if (!link_ && device_.live.link_socket.empty()) device_.live.link_socket = "unknown";
-    older_links_.set(link_ ? without(device_.live.link_socket, own) : device_.live.link_socket);
-    device_.live.link_socket = older_links_.names_with(own);
-    if (!older_links_.any()) return give_up_socket_rights();
-    if (const auto problem = older_links_.problem())
-        log::warning(LineText::of(
-            "{}: the connection of the daemon before could not be ended, if that were "
-            "needed: {}{}",
-            device_.name(), problem->text(), problem->code == EINVAL ? "" : "; run `modprobe tcp_diag`"));
-}
-
-void Daemon::forget_older_links() noexcept {
-    if (!older_links_.any()) return;
-    older_links_.forget();
-    device_.live.link_socket =
-        older_links_.names_with(supervisor_->has_link() ? name_of_socket(link_.get()) : SocketName{});
-    give_up_socket_rights();
-    files_.save();
-}
-
-// Ends all links before DISCONNECT, which would wait for a stuck sender, holding a lock that every nbd device
-// needs. A non-empty result is the reason why a stuck sender cannot be excluded; then the link continues.
-LineText Daemon::end_links() noexcept {
-    if (const auto ended = older_links_.end(); !ended && kernel_.in_flight() > 0)
-        return reason_not_to_disconnect(ended.error(), device_.record.index);
-    let_link_go();
-    return {};
 }
 
 void Daemon::announce() noexcept {
@@ -178,8 +140,8 @@ void Daemon::dispatch(std::uint64_t tag) {
         case tag_kernel: return on_kernel_event();
         case tag_link:
             // The batch may still hold an event of a previous link.
-            if (supervisor_->has_link() && !successor_ && is_dead(link_.get()))
-                lose_link(cause_of_death(link_.get(), device_.record.policy.dead_after));
+            if (supervisor_->has_link() && !successor_ && is_dead(links_.descriptor()))
+                lose_link(cause_of_death(links_.descriptor(), device_.record.policy.dead_after));
             return;
         case tag_attempt: return on_attempt_event();
         case tag_probe: return on_probe_event();
@@ -210,11 +172,11 @@ std::optional<LinkEvent> Daemon::carry_out(LinkAction action) {
             // The kernel may have taken the socket anyway, if only its answer was lost.
             if (candidate_) end_link(candidate_->socket);
             candidate_.reset();
-            device_.live.link_socket = older_links_.names_with({});
+            links_.name_none();
             return std::nullopt;
         case LinkAction::leave:
             leave_files();
-            let_link_go();
+            links_.let_go();
             leaving_ = true;
             return std::nullopt;
     }
@@ -225,13 +187,13 @@ void Daemon::on_kernel_event() {
     const Netlink::LinkDead dead = kernel_.take_link_dead();
     if (dead == Netlink::LinkDead::no || successor_) return;
     // The event may be for the link in use, or late for the previous link.
-    if (supervisor_->has_link() && link_ && is_dead(link_.get()))
-        lose_link(cause_of_death(link_.get(), device_.record.policy.dead_after));
+    if (supervisor_->has_link() && links_.has_socket() && is_dead(links_.descriptor()))
+        lose_link(cause_of_death(links_.descriptor(), device_.record.policy.dead_after));
     if (leaving_) return;
     // The kernel no longer receives on the socket.
-    if (!supervisor_->has_link() && link_) (void)purge(link_.get());
+    if (!supervisor_->has_link()) links_.purge();
     // LINK_DEAD: the kernel has shut its socket down, so no earlier socket is in use.
-    if (dead == Netlink::LinkDead::yes) forget_older_links();
+    if (dead == Netlink::LinkDead::yes) links_.forget_older(supervisor_->has_link());
     tell(LinkEvent::slot_free);
 }
 
@@ -246,20 +208,21 @@ void Daemon::lose_link(const LineText& reason) {
 
 void Daemon::cut_link() {
     const Clock::time_point now = Clock::now();
-    if (link_) {
-        loop_.forget(link_.get());
-        if (const auto health = health_of(link_.get())) supervisor_->learn_round_trip(health->round_trip);
+    if (links_.has_socket()) {
+        links_.ignore();
+        if (const auto health = health_of(links_.descriptor()))
+            supervisor_->learn_round_trip(health->round_trip);
         // A machine that has merely fallen silent may still apply the writes that it holds, and no other
         // machine can fence them. The administrator's dead-after says when the machine counts as dead.
         device_.live.elsewhere_after = Monotonic{0};
-        if (const auto health = health_of(link_.get()); !is_ended_by_peer(link_.get()))
+        if (const auto health = health_of(links_.descriptor()); !is_ended_by_peer(links_.descriptor()))
             device_.live.elsewhere_after = since_boot(now) + device_.record.policy.dead_after -
                                            (health ? health->last_acknowledgement : milliseconds{0});
         // Wakes a sender of the kernel that is stuck in the old socket. Then the kernel releases the socket,
         // and the daemon purges it.
-        cut(link_.get());
+        links_.cut();
     }
-    device_.live.link_socket = older_links_.names_with({});
+    links_.name_none();
     stall_.link_lost(now);
     device_.live.link_changed_at = since_boot(now);
     device_.live.link_up = false;
@@ -267,13 +230,6 @@ void Daemon::cut_link() {
     log_.forget_errors();
     end_probe(now);
     files_.save();
-}
-
-// Ends the link for good: data still queued in the socket is never sent.
-void Daemon::let_link_go() noexcept {
-    if (link_) loop_.forget(link_.get());
-    end_link(link_);
-    device_.live.link_socket = older_links_.names_with({});
 }
 
 nbd::SessionClaim Daemon::next_claim() noexcept {
@@ -353,12 +309,12 @@ std::optional<LinkEvent> Daemon::offer_link() {
     if (!kernel_.has_our_device()) return LinkEvent::leave;
     const bool is_new = candidate_.has_value();
     DeviceChange change;
-    change.socket = is_new ? candidate_->socket.get() : link_.get();
+    change.socket = is_new ? candidate_->socket.get() : links_.descriptor();
     // Record the socket's name before the kernel can send the first request on it, while this daemon still
     // runs.
     if (is_new) {
         acknowledged_before_ = health_of(*change.socket).value_or(LinkHealth{}).acknowledged;
-        device_.live.link_socket = older_links_.names_with(name_of_socket(*change.socket));
+        links_.name_new(*change.socket);
         files_.save();
     }
     if (auto done = kernel_.reconfigure(change); !done) {
@@ -378,15 +334,10 @@ std::optional<LinkEvent> Daemon::offer_link() {
 
 void Daemon::welcome_link() {
     const Clock::time_point now = Clock::now();
-    end_link(link_);  // released by the kernel
-    link_ = std::move(candidate_->socket);
+    links_.replace(std::move(candidate_->socket));
     silence_.restart();
-    // The kernel may have dropped the new socket silently and kept the previous socket; use of the link will
-    // tell.
-    device_.live.link_socket = older_links_.names_with(name_of_socket(link_.get()));
-    received_ = health_of(link_.get()).value_or(LinkHealth{}).received;
-    if (auto watched = loop_.watch(link_.get(), EPOLLRDHUP, tag_link); !watched)
-        log::warning(LineText::of("{}: {}", device_.name(), watched.error().text()));
+    received_ = health_of(links_.descriptor()).value_or(LinkHealth{}).received;
+    links_.watch();
     device_.live.last_outage = since_boot(now) - device_.live.link_changed_at;
     device_.live.longest_outage = std::max(device_.live.longest_outage, device_.live.last_outage);
     device_.live.link_changed_at = since_boot(now);
@@ -429,8 +380,8 @@ void Daemon::welcome_link() {
 
 std::optional<LinkEvent> Daemon::look_at_link() {
     const Clock::time_point now = Clock::now();
-    if (is_dead(link_.get())) return LinkEvent::link_lost;
-    const auto health = health_of(link_.get());
+    if (is_dead(links_.descriptor())) return LinkEvent::link_lost;
+    const auto health = health_of(links_.descriptor());
     const bool answered = !health || health->received > received_;
     const std::uint64_t in_flight = kernel_.in_flight();
     const bool idle = !answered && in_flight == 0;
@@ -466,7 +417,7 @@ bool Daemon::is_too_long(milliseconds unanswered) const noexcept {
 }
 
 bool Daemon::give_device_up(std::string_view reason) {
-    if (const LineText problem = end_links(); !problem.empty()) {
+    if (const LineText problem = links_.end_all(); !problem.empty()) {
         // Tried again with each attempt to link.
         if (log_.is_new(problem)) log::error(LineText::of("{}: not given up: {}", device_.name(), problem));
         return false;
@@ -522,11 +473,11 @@ void Daemon::on_timer() {
     if (supervisor_->state() == LinkState::proving) {
         // The first request may be a large one. Requests that wait for a link do not count as in flight.
         limits_.check_size(false);
-        const auto health = health_of(link_.get());
-        if (is_dead(link_.get()))
-            return lose_link(cause_of_death(link_.get(), device_.record.policy.dead_after));
+        const auto health = health_of(links_.descriptor());
+        if (is_dead(links_.descriptor()))
+            return lose_link(cause_of_death(links_.descriptor(), device_.record.policy.dead_after));
         // A UNIX socket has no such counters; waiting for LINK_DEAD would loop back here.
-        if (health && health->received > received_) forget_older_links();
+        if (health && health->received > received_) links_.forget_older(supervisor_->has_link());
         if (!health || health->received > received_) return tell(LinkEvent::used);
         if (is_too_long(silence_.see(*health, now)))
             return lose_link("its machine does not acknowledge any more");

@@ -21,8 +21,8 @@
 #include "client/daemon/kept_device.hh"
 #include "client/daemon/lease_renewal.hh"
 #include "client/daemon/link_log.hh"
+#include "client/daemon/links_in_use.hh"
 #include "client/daemon/linux_kernel.hh"
-#include "client/daemon/older_links.hh"
 #include "client/daemon/queue_limits.hh"
 #include "client/daemon/shutdown_detection.hh"
 #include "client/daemon/shutdown_limit.hh"
@@ -76,10 +76,6 @@ private:
     [[nodiscard]] GrowthFacts growth_facts(Clock::time_point now) const noexcept;
     [[nodiscard]] bool is_too_long(std::chrono::milliseconds unanswered) const noexcept;
     void cut_link();
-    void let_link_go() noexcept;
-    void take_older_links();
-    void forget_older_links() noexcept;
-    [[nodiscard]] LineText end_links() noexcept;
     void lose_link(const LineText& reason);
 
     // Probe of the export on a separate connection.
@@ -112,21 +108,20 @@ private:
     KeptDevice device_;
     DeviceFiles files_;
     LinkLog log_;
+    LinksInUse links_;
     QueueLimits limits_;
     LeaseRenewal lease_;
     DomainMove domain_;
     nbd::Uuid session_{};
     std::optional<Supervisor> supervisor_;  // set once in charge
 
-    OlderLinks older_links_;
-    Fd link_;                                // socket given to the kernel; shut down while waiting
-    std::uint64_t received_ = 0;             // bytes received on link_ at the last link check
-    std::uint64_t acknowledged_before_ = 0;  // bytes acknowledged on link_ when the kernel got the socket
+    std::uint64_t received_ = 0;             // bytes received on the link at the last link check
+    std::uint64_t acknowledged_before_ = 0;  // bytes acknowledged on the link when the kernel got the socket
     std::optional<LinkAttempt> attempt_;
     std::optional<Link> candidate_;  // while attaching
     bool candidate_lost_cache_ = false;
     StallWatch stall_;
-    SilenceWatch silence_;  // watches link_
+    SilenceWatch silence_;  // watches the link
     std::uint32_t looks_ = 0;
     std::uint32_t refusals_ = 0;      // consecutive links that the kernel refused
     std::uint64_t wanted_size_ = 0;   // new size of the export, to which the device should grow; 0: none

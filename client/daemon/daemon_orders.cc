@@ -117,9 +117,9 @@ void Daemon::stand_back(std::size_t slot) {
     LiveLines lines;
     add_lines(lines, device_.live);
     lines.append("\n");
-    const bool handing = supervisor_->has_link() && link_;
-    if (link_) loop_.forget(link_.get());  // no further action on the link, even if the link dies
-    caller.reply("yours\n", lines, handing ? link_.get() : -1);
+    const bool handing = supervisor_->has_link() && links_.has_socket();
+    links_.ignore();  // no further action on the link, even if the link dies
+    caller.reply("yours\n", lines, handing ? links_.descriptor() : -1);
     if (!caller.socket) resume_charge();
 }
 
@@ -128,14 +128,14 @@ void Daemon::resume_charge() {
     log::warning(
         LineText::of("{}: the daemon that was to take over has gone; this one stays", device_.name()));
     if (!kernel_.has_our_device()) return tell(LinkEvent::leave);
-    const bool up = supervisor_->has_link() && link_ && !is_dead(link_.get());
-    if (!up) let_link_go();
-    take_charge(up ? std::move(link_) : Fd{}, device_.live);
+    const bool up = supervisor_->has_link() && links_.is_alive();
+    if (!up) links_.let_go();
+    take_charge(up ? links_.release() : Fd{}, device_.live);
     files_.save();
 }
 
 bool Daemon::detach(bool forced, LineText& failure) {
-    const bool up = supervisor_->has_link() && link_ && !is_dead(link_.get());
+    const bool up = supervisor_->has_link() && links_.is_alive();
     if (successor_) failure = "another daemon is about to take it over";
     if (!up && !forced) failure = "the link is down, so what was written may not have arrived";
     if (!failure.empty()) return false;
@@ -143,8 +143,9 @@ bool Daemon::detach(bool forced, LineText& failure) {
     // If all data is sent and the device is unused, the kernel can notify the server of the end. Otherwise a
     // sender may be stuck in the socket, and the kernel would wait for that sender, holding a lock that every
     // nbd device needs.
-    const bool clear = !forced && all_sent(link_.get()) && (!older_links_.any() || kernel_.in_flight() == 0);
-    if (!clear) failure = end_links();
+    const bool clear =
+        !forced && all_sent(links_.descriptor()) && (!links_.any_older() || kernel_.in_flight() == 0);
+    if (!clear) failure = links_.end_all();
     if (!failure.empty()) return false;
     const auto done = clear ? kernel_.disconnect() : kernel_.release_stuck();
     if (!done) {
@@ -154,8 +155,7 @@ bool Daemon::detach(bool forced, LineText& failure) {
         return false;
     }
     // The server has been notified; a reset would overtake the notification.
-    if (link_) loop_.forget(link_.get());
-    link_.reset();
+    links_.close();
     if (forced) leave_record_behind();
     log::notice(LineText::of("{}: detached", device_.name()));
     limits_.restore();

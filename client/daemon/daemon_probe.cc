@@ -39,7 +39,7 @@ void Daemon::answer_resize(std::optional<std::size_t>& caller, const LineText& a
 }
 
 void Daemon::start_probe(Clock::time_point now) {
-    probe_received_ = health_of(link_.get()).value_or(LinkHealth{}).received;
+    probe_received_ = health_of(links_.descriptor()).value_or(LinkHealth{}).received;
     probe_due_ = now + attempt_patience;
     probe_.emplace(device_.target().endpoint,
                    nbd::ClientHandshake(nbd::ClientHandshake::Goal::info, device_.target().export_name),
@@ -94,7 +94,7 @@ void Daemon::judge_probe(Clock::time_point now, bool expired) {
     } else {
         answer_resize(probe_caller_, answer);
     }
-    const auto health = health_of(link_.get()).value_or(LinkHealth{});
+    const auto health = health_of(links_.descriptor()).value_or(LinkHealth{});
     const bool nothing_came = health.received == probe_received_ &&
                               health.last_acknowledgement >=
                                   std::max<milliseconds>(attempt_patience, device_.record.policy.dead_after);
@@ -112,10 +112,10 @@ void Daemon::judge_probe(Clock::time_point now, bool expired) {
 }
 
 GrowthFacts Daemon::growth_facts(Clock::time_point now) const noexcept {
-    const auto health = health_of(link_.get());
+    const auto health = health_of(links_.descriptor());
     GrowthFacts facts;
     facts.proved =
-        supervisor_->state() == LinkState::attached && !older_links_.any() && !is_dead(link_.get());
+        supervisor_->state() == LinkState::attached && !links_.any_older() && !is_dead(links_.descriptor());
     facts.answered = health && health->last_acknowledgement < fresh_answer && health->retransmits == 0;
     facts.in_flight = kernel_.in_flight();
     facts.link_age = since_boot(now) - device_.live.link_changed_at;

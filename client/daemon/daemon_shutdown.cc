@@ -50,7 +50,7 @@ DiskEvidence Daemon::evidence(Clock::time_point now) noexcept {
             return supervisor_->has_link() ? DiskEvidence::works : DiskEvidence::away;
     }
     // A merely slow server has received requests on this link. A UNIX socket does not count sent bytes.
-    const auto health = health_of(link_.get());
+    const auto health = health_of(links_.descriptor());
     const bool has_requests = health ? health->acknowledged > acknowledged_before_ : kernel_.in_flight() > 0;
     return supervisor_->has_link() && has_requests ? DiskEvidence::works : DiskEvidence::away;
 }
