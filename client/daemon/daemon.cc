@@ -56,6 +56,7 @@ Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const Li
       log_(device_),
       links_(kernel_, device_, loop_, files_),
       limits_(kernel_, device_),
+      release_(kernel_, device_, files_, links_, log_, limits_),
       lease_(device_, loop_),
       domain_(device_, files_, limits_),
       session_(device_.record.session),
@@ -294,7 +295,7 @@ std::optional<LinkEvent> Daemon::judge_attempt() {
     }
     if (!kernel_.has_our_device()) return LinkEvent::leave;  // the handshake took time
     if (verdict.cache_lost && device_.record.policy.lost_cache == LostCache::fail) {
-        const bool given_up = give_device_up(
+        const bool given_up = release_.give_up(
             "the server lost its cache: its machine has restarted, or is another one, while writes may have "
             "been unflushed (lost-cache=fail)");
         return given_up ? LinkEvent::leave : LinkEvent::failed;
@@ -414,19 +415,6 @@ bool Daemon::is_too_long(milliseconds unanswered) const noexcept {
             ? suspect_after
             : std::max<milliseconds>(device_.record.policy.dead_after - seconds{1}, suspect_after);
     return unanswered >= limit;
-}
-
-bool Daemon::give_device_up(std::string_view reason) {
-    if (const LineText problem = links_.end_all(); !problem.empty()) {
-        // Tried again with each attempt to link.
-        if (log_.is_new(problem)) log::error(LineText::of("{}: not given up: {}", device_.name(), problem));
-        return false;
-    }
-    log::error(LineText::of("{}: given up, and its file system gets errors: {}", device_.name(), reason));
-    const auto done = kernel_.release_stuck();
-    if (!done) log::error(LineText::of("{}: {}; trying again", device_.name(), done.error().text()));
-    if (done) leave_record_behind();
-    return done.has_value();
 }
 
 // --- Timer

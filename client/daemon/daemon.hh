@@ -14,6 +14,7 @@
 #include "client/control/control_server.hh"
 #include "client/control/device_record.hh"
 #include "client/daemon/device_files.hh"
+#include "client/daemon/device_release.hh"
 #include "client/daemon/disk_proof.hh"
 #include "client/daemon/domain_move.hh"
 #include "client/daemon/event_loop.hh"
@@ -86,7 +87,6 @@ private:
     void answer_resize(std::optional<std::size_t>& caller, const LineText& answer);
     [[nodiscard]] Result<void> grow_to(std::uint64_t size);
     [[nodiscard]] nbd::SessionClaim next_claim() noexcept;
-    [[nodiscard]] bool give_device_up(std::string_view reason);
     void renew_lease(Clock::time_point now);
     void mind_shutdown(Clock::time_point now);
     [[nodiscard]] DiskEvidence evidence(Clock::time_point now) noexcept;
@@ -97,7 +97,6 @@ private:
     [[nodiscard]] bool detach(bool forced, LineText& failure);
     void stand_back(std::size_t slot);
     void resume_charge();
-    void leave_record_behind();
     void leave_files();
     [[nodiscard]] DeviceStatus status() const override;
 
@@ -110,6 +109,7 @@ private:
     LinkLog log_;
     LinksInUse links_;
     QueueLimits limits_;
+    DeviceRelease release_;
     LeaseRenewal lease_;
     DomainMove domain_;
     nbd::Uuid session_{};

@@ -135,41 +135,12 @@ void Daemon::resume_charge() {
 }
 
 bool Daemon::detach(bool forced, LineText& failure) {
-    const bool up = supervisor_->has_link() && links_.is_alive();
-    if (successor_) failure = "another daemon is about to take it over";
-    if (!up && !forced) failure = "the link is down, so what was written may not have arrived";
-    if (!failure.empty()) return false;
-    if (!kernel_.has_our_device()) return true;
-    // If all data is sent and the device is unused, the kernel can notify the server of the end. Otherwise a
-    // sender may be stuck in the socket, and the kernel would wait for that sender, holding a lock that every
-    // nbd device needs.
-    const bool clear =
-        !forced && all_sent(links_.descriptor()) && (!links_.any_older() || kernel_.in_flight() == 0);
-    if (!clear) failure = links_.end_all();
-    if (!failure.empty()) return false;
-    const auto done = clear ? kernel_.disconnect() : kernel_.release_stuck();
-    if (!done) {
-        failure = done.error().text();
-        // The link has ended anyway; reconnect.
-        if (!clear && supervisor_->has_link()) lose_link("it was to be detached");
-        return false;
-    }
-    // The server has been notified; a reset would overtake the notification.
-    links_.close();
-    if (forced) leave_record_behind();
-    log::notice(LineText::of("{}: detached", device_.name()));
-    limits_.restore();
-    return true;
-}
-
-// Keeps the record for the next attach, which fences the writes of this device that the server still holds.
-void Daemon::leave_record_behind() {
-    if (!may_be_fenced(device_.record, device_.live)) return;
-    if (const auto left = files_.leave_behind(); !left)
-        log::warning(
-            LineText::of("{}: its record was not kept, so a later attachment under another number "
-                         "does not fence it: {}",
-                         device_.name(), left.error().text()));
+    const auto outcome = release_.detach(
+        {.forced = forced, .has_link = supervisor_->has_link(), .standing_by = successor_.has_value()});
+    failure = outcome.failure;
+    // The link has ended anyway; reconnect.
+    if (outcome.link_ended && supervisor_->has_link()) lose_link("it was to be detached");
+    return failure.empty();
 }
 
 void Daemon::leave_files() {

@@ -75,7 +75,7 @@ void Daemon::end_with_the_machine() {
     const LineText reason =
         LineText::of("the machine goes down, and the server has been away for {} s of it (shutdown-timeout)",
                      shutdown_.patience().count());
-    for (int attempt = 1; !give_device_up(reason.view()) && attempt < most_attempts; ++attempt)
+    for (int attempt = 1; !release_.give_up(reason.view()) && attempt < most_attempts; ++attempt)
         pause_for(pause_between_attempts);
     if (!device_.record.carries_root) return tell(LinkEvent::leave);
     // The programs of the shutdown may be on the lost disk, and not in memory.

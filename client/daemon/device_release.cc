@@ -1,0 +1,54 @@
+// Ends every link that may hold a stuck sender before the kernel is asked to disconnect: DISCONNECT would
+// wait for the sender, holding a lock that every nbd device needs.
+
+#include "client/daemon/device_release.hh"
+
+#include "client/control/record_file.hh"
+#include "client/link/link_health.hh"
+#include "common/linux/log.hh"
+
+namespace holdfast::client {
+
+DeviceRelease::Outcome DeviceRelease::detach(const Request& request) {
+    const bool up = request.has_link && links_.is_alive();
+    if (!up && !request.forced) return {"the link is down, so what was written may not have arrived"};
+    if (request.standing_by) return {"another daemon is about to take it over"};
+    if (!kernel_.has_our_device()) return {};
+    // If all data is sent and the device is unused, the kernel can notify the server of the end. Otherwise a
+    // sender may be stuck in the socket.
+    const bool clear =
+        !request.forced && all_sent(links_.descriptor()) && (!links_.any_older() || kernel_.in_flight() == 0);
+    if (!clear)
+        if (const LineText problem = links_.end_all(); !problem.empty()) return {problem};
+    const auto done = clear ? kernel_.disconnect() : kernel_.release_stuck();
+    if (!done) return {done.error().text(), !clear};
+    links_.close();
+    if (request.forced) leave_record_behind();
+    log::notice(LineText::of("{}: detached", device_.name()));
+    limits_.restore();
+    return {};
+}
+
+bool DeviceRelease::give_up(std::string_view reason) {
+    if (const LineText problem = links_.end_all(); !problem.empty()) {
+        // Tried again with each attempt to link.
+        if (log_.is_new(problem)) log::error(LineText::of("{}: not given up: {}", device_.name(), problem));
+        return false;
+    }
+    log::error(LineText::of("{}: given up, and its file system gets errors: {}", device_.name(), reason));
+    const auto done = kernel_.release_stuck();
+    if (!done) log::error(LineText::of("{}: {}; trying again", device_.name(), done.error().text()));
+    if (done) leave_record_behind();
+    return done.has_value();
+}
+
+void DeviceRelease::leave_record_behind() {
+    if (!may_be_fenced(device_.record, device_.live)) return;
+    if (const auto left = store_.leave_behind(); !left)
+        log::warning(
+            LineText::of("{}: its record was not kept, so a later attachment under another number "
+                         "does not fence it: {}",
+                         device_.name(), left.error().text()));
+}
+
+}  // namespace holdfast::client
