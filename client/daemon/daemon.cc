@@ -57,10 +57,10 @@ Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const Li
       links_(kernel_, device_, loop_, files_),
       limits_(kernel_, device_),
       release_(kernel_, device_, files_, links_, log_, limits_),
+      shutdown_(kernel_, device_, release_, proof_, machine_),
       lease_(device_, loop_),
       domain_(device_, files_, limits_),
-      session_(device_.record.session),
-      shutdown_(device_.record.policy.shutdown_timeout) {}
+      session_(device_.record.session) {}
 
 Result<void> Daemon::prepare() {
     auto control = ControlServer::open(device_.record.index);
@@ -69,7 +69,7 @@ Result<void> Daemon::prepare() {
     if (auto opened = files_.open(); !opened) return opened;
     files_.open_exemption();
     memory_ = MemoryUse::open();
-    signs_ = ShutdownDetection::open();
+    shutdown_.open(ShutdownDetection::open());
     proof_ = DiskProof::open(device_.record.index);
     links_.prepare();
     limits_.open();
@@ -419,6 +419,15 @@ bool Daemon::is_too_long(milliseconds unanswered) const noexcept {
 
 // --- Timer
 
+LinkView Daemon::view(Clock::time_point now) const noexcept {
+    return {.has_link = supervisor_->has_link(),
+            .proved = supervisor_->state() == LinkState::attached,
+            .older_links = links_.any_older(),
+            .descriptor = links_.descriptor(),
+            .acknowledged_before = acknowledged_before_,
+            .stalled = stall_.age(now)};
+}
+
 Clock::time_point Daemon::deadline() const noexcept {
     if (successor_) return successor_due_;
     Clock::time_point next = supervisor_->deadline();
@@ -440,7 +449,7 @@ void Daemon::on_timer() {
     if (successor_) return;
     domain_.advance(now);
     log_.write_summary(now);
-    mind_shutdown(now);
+    if (shutdown_.look(view(now), now)) tell(LinkEvent::leave);
     if (leaving_) return;
     renew_lease(now);
     if (supervisor_->has_link() && now >= probe_due_) {

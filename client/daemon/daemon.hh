@@ -24,9 +24,8 @@
 #include "client/daemon/link_log.hh"
 #include "client/daemon/links_in_use.hh"
 #include "client/daemon/linux_kernel.hh"
+#include "client/daemon/machine_shutdown.hh"
 #include "client/daemon/queue_limits.hh"
-#include "client/daemon/shutdown_detection.hh"
-#include "client/daemon/shutdown_limit.hh"
 #include "client/daemon/stall_watch.hh"
 #include "client/daemon/supervisor.hh"
 #include "client/link/link.hh"
@@ -88,9 +87,6 @@ private:
     [[nodiscard]] Result<void> grow_to(std::uint64_t size);
     [[nodiscard]] nbd::SessionClaim next_claim() noexcept;
     void renew_lease(Clock::time_point now);
-    void mind_shutdown(Clock::time_point now);
-    [[nodiscard]] DiskEvidence evidence(Clock::time_point now) noexcept;
-    void end_with_the_machine();
 
     // Commands of callers.
     void obey(Order order, std::size_t slot);
@@ -100,6 +96,7 @@ private:
     void leave_files();
     [[nodiscard]] DeviceStatus status() const override;
 
+    [[nodiscard]] LinkView view(Clock::time_point now) const noexcept;
     [[nodiscard]] Clock::time_point deadline() const noexcept;
 
     EventLoop loop_;
@@ -110,6 +107,9 @@ private:
     LinksInUse links_;
     QueueLimits limits_;
     DeviceRelease release_;
+    DiskProof proof_;
+    ThisMachine machine_;
+    MachineShutdown shutdown_;
     LeaseRenewal lease_;
     DomainMove domain_;
     nbd::Uuid session_{};
@@ -140,10 +140,6 @@ private:
     std::array<ControlConnection, 4> callers_;
     std::optional<std::size_t> successor_;  // caller to which the device is being handed over
     Clock::time_point successor_due_{};     // valid only if successor_ is set: latest takeover
-
-    ShutdownLimit shutdown_;
-    ShutdownDetection signs_;
-    DiskProof proof_;
 
     bool leaving_ = false;
 };
