@@ -58,6 +58,8 @@ Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const Li
       limits_(kernel_, device_),
       release_(kernel_, device_, files_, links_, log_, limits_),
       shutdown_(kernel_, device_, release_, proof_, machine_),
+      growth_(kernel_, device_, files_, proof_, *this),
+      probe_(kernel_, device_, loop_, log_, growth_, *this),
       lease_(device_, loop_),
       domain_(device_, files_, limits_),
       session_(device_.record.session) {}
@@ -114,7 +116,7 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
         supervisor_ = Supervisor::without_link(timing, servers, device_.live.target, seed(), now);
     }
     limits_.check_size(false);
-    end_probe(now);
+    probe_.end(now);
     lease_.start(seed(), now);
 }
 
@@ -145,7 +147,7 @@ void Daemon::dispatch(std::uint64_t tag) {
                 lose_link(cause_of_death(links_.descriptor(), device_.record.policy.dead_after));
             return;
         case tag_attempt: return on_attempt_event();
-        case tag_probe: return on_probe_event();
+        case tag_probe: return successor_ ? void() : react(probe_.advance(view(Clock::now()), Clock::now()));
         case tag_timer: return on_timer();
         case tag_signals: return loop_.take_signals(device_.name());
         case tag_listen: return on_caller();
@@ -227,9 +229,9 @@ void Daemon::cut_link() {
     stall_.link_lost(now);
     device_.live.link_changed_at = since_boot(now);
     device_.live.link_up = false;
-    wanted_size_ = 0;
+    growth_.link_lost();
     log_.forget_errors();
-    end_probe(now);
+    probe_.end(now);
     files_.save();
 }
 
@@ -372,10 +374,8 @@ void Daemon::welcome_link() {
     device_.live.host_fenced = candidate_->session && candidate_->session->host_fenced;
     const std::uint64_t size = whole_blocks(candidate_->offer.size, device_.record.block_size);
     candidate_.reset();
-    end_probe(now);
-    wanted_size_ = size > device_.live.size ? size : 0;
-    // The new link was made for this request.
-    if (wanted_size_ == 0) answer_resize(growth_caller_, growth_answer({}, growth_tried_, device_.live.size));
+    probe_.end(now);
+    growth_.link_established(size);
     files_.save();
 }
 
@@ -431,9 +431,19 @@ LinkView Daemon::view(Clock::time_point now) const noexcept {
 Clock::time_point Daemon::deadline() const noexcept {
     if (successor_) return successor_due_;
     Clock::time_point next = supervisor_->deadline();
-    if (supervisor_->has_link()) next = std::min(next, probe_due_);
+    if (supervisor_->has_link()) next = std::min(next, probe_.deadline());
     return std::min(next, lease_.deadline());
 }
+
+void Daemon::react(ExportProbe::Outcome outcome) {
+    switch (outcome) {
+        case ExportProbe::Outcome::none: return;
+        case ExportProbe::Outcome::grown: return tell(LinkEvent::link_lost);
+        case ExportProbe::Outcome::silent: return lose_link("its machine does not answer any more");
+    }
+}
+
+void Daemon::answer(std::size_t slot, std::string_view text) noexcept { callers_[slot].answer(text); }
 
 void Daemon::renew_lease(Clock::time_point now) {
     if (lease_.advance(now)) files_.save();
@@ -452,16 +462,9 @@ void Daemon::on_timer() {
     if (shutdown_.look(view(now), now)) tell(LinkEvent::leave);
     if (leaving_) return;
     renew_lease(now);
-    if (supervisor_->has_link() && now >= probe_due_) {
-        if (!probe_) {
-            start_probe(now);
-        } else {
-            probe_->expire();
-            judge_probe(now, true);
-        }
-    }
+    react(probe_.on_timer(view(now), now));
     if (leaving_) return;
-    mind_growth(now);
+    growth_.advance(view(now), now);
     if (now < supervisor_->deadline()) return;
     if (supervisor_->attempt_in_flight()) {
         attempt_->expire();

@@ -18,7 +18,7 @@
 #include "client/daemon/disk_proof.hh"
 #include "client/daemon/domain_move.hh"
 #include "client/daemon/event_loop.hh"
-#include "client/daemon/growth.hh"
+#include "client/daemon/export_probe.hh"
 #include "client/daemon/kept_device.hh"
 #include "client/daemon/lease_renewal.hh"
 #include "client/daemon/link_log.hh"
@@ -34,10 +34,10 @@
 
 namespace holdfast::client {
 
-// Main loop and link handling are in daemon.cc, the probe of the export in daemon_probe.cc, the commands of
+// Main loop and link handling are in daemon.cc, the commands of
 // callers in daemon_orders.cc, the machine's shutdown in
 // daemon_shutdown.cc.
-class Daemon final : private StatusSource {
+class Daemon final : private StatusSource, private Answers {
 public:
     // Requires a non-empty `record.targets`.
     Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live);
@@ -57,7 +57,6 @@ private:
     // Event handlers, one for each source.
     void on_kernel_event();
     void on_attempt_event();
-    void on_probe_event();
     void on_timer();
     void on_control(std::size_t slot);
     void on_caller();
@@ -72,19 +71,12 @@ private:
     [[nodiscard]] std::optional<LinkEvent> offer_link();
     void welcome_link();
     [[nodiscard]] std::optional<LinkEvent> look_at_link();
-    void mind_growth(Clock::time_point now);
-    [[nodiscard]] GrowthFacts growth_facts(Clock::time_point now) const noexcept;
     [[nodiscard]] bool is_too_long(std::chrono::milliseconds unanswered) const noexcept;
     void cut_link();
     void lose_link(const LineText& reason);
 
-    // Probe of the export on a separate connection.
-    void start_probe(Clock::time_point now);
-    void end_probe(Clock::time_point now);
-    void judge_probe(Clock::time_point now, bool expired);
-
-    void answer_resize(std::optional<std::size_t>& caller, const LineText& answer);
-    [[nodiscard]] Result<void> grow_to(std::uint64_t size);
+    void react(ExportProbe::Outcome outcome);
+    void answer(std::size_t slot, std::string_view text) noexcept override;
     [[nodiscard]] nbd::SessionClaim next_claim() noexcept;
     void renew_lease(Clock::time_point now);
 
@@ -110,6 +102,8 @@ private:
     DiskProof proof_;
     ThisMachine machine_;
     MachineShutdown shutdown_;
+    DeviceGrowth growth_;
+    ExportProbe probe_;
     LeaseRenewal lease_;
     DomainMove domain_;
     nbd::Uuid session_{};
@@ -123,17 +117,7 @@ private:
     StallWatch stall_;
     SilenceWatch silence_;  // watches the link
     std::uint32_t looks_ = 0;
-    std::uint32_t refusals_ = 0;      // consecutive links that the kernel refused
-    std::uint64_t wanted_size_ = 0;   // new size of the export, to which the device should grow; 0: none
-    std::uint64_t growth_tried_ = 0;  // size for which the last new link was made
-
-    std::optional<LinkAttempt> probe_;
-    Clock::time_point probe_due_ = Clock::time_point::max();  // start of the next, end of the running probe
-    std::uint64_t probe_received_ = 0;          // bytes received on the link when the probe began
-    std::uint32_t silent_probes_ = 0;           // consecutive
-    std::optional<std::size_t> probe_caller_;   // caller that waits for the probe's result
-    std::optional<std::size_t> growth_caller_;  // caller that waits for a new link with the new size
-    Clock::time_point growth_caller_due_{};     // valid only if growth_caller_ is set: latest answer
+    std::uint32_t refusals_ = 0;  // consecutive links that the kernel refused
 
     std::optional<ControlServer> control_;
     MemoryUse memory_;

@@ -37,7 +37,7 @@ void Daemon::on_caller() {
     while (slot < callers_.size() && callers_[slot].socket) ++slot;
     // All slots are taken by silent callers: replace one, but not a caller with a command in progress.
     if (slot == callers_.size())
-        for (slot = 0; slot == successor_ || slot == probe_caller_ || slot == growth_caller_;) ++slot;
+        for (slot = 0; slot == successor_ || probe_.caller().is(slot) || growth_.caller().is(slot);) ++slot;
     if (!loop_.watch(caller.get(), EPOLLIN, tag_first_caller + slot)) return;
     callers_[slot] = {};
     callers_[slot].socket = std::move(caller);
@@ -51,8 +51,8 @@ void Daemon::on_control(std::size_t slot) {
         case ControlConnection::Outcome::more: return;
         case ControlConnection::Outcome::closed:
             if (successor_ == slot) resume_charge();
-            if (probe_caller_ == slot) probe_caller_.reset();
-            if (growth_caller_ == slot) growth_caller_.reset();
+            probe_.forget(slot);
+            growth_.forget(slot);
             caller = {};
             return;
         case ControlConnection::Outcome::malformed: caller.answer("error this is no order\n"); break;
@@ -60,8 +60,8 @@ void Daemon::on_control(std::size_t slot) {
     }
     if (callers_[slot].socket || leaving_) return;
     // The caller was answered, so no command waits for it.
-    if (probe_caller_ == slot) probe_caller_.reset();
-    if (growth_caller_ == slot) growth_caller_.reset();
+    probe_.forget(slot);
+    growth_.forget(slot);
     if (successor_ == slot) resume_charge();
 }
 
@@ -78,12 +78,10 @@ void Daemon::obey(Order order, std::size_t slot) {
             if (!supervisor_->has_link())
                 return caller.answer(
                     "error the link is down; the size is looked at when it is up again, or try then\n");
-            if (successor_ || probe_caller_ || growth_caller_)
+            if (successor_ || probe_.caller().exists() || growth_.caller().exists())
                 return caller.answer("error another look at the export is under way; try again\n");
-            if (probe_) end_probe(Clock::now());
             caller.length = 0;
-            probe_caller_ = slot;
-            return start_probe(Clock::now());
+            return react(probe_.start_for(slot, view(Clock::now()), Clock::now()));
         case Order::take_over: {
             LiveLines lines;
             add_lines(lines, device_.live);
@@ -112,7 +110,7 @@ void Daemon::stand_back(std::size_t slot) {
     if (attempt_) loop_.forget(attempt_->descriptor());
     attempt_.reset();
     candidate_.reset();
-    end_probe(Clock::now());
+    probe_.end(Clock::now());
     device_.live.longest_stall = std::max(device_.live.longest_stall, stall_.longest(Clock::now()));
     LiveLines lines;
     add_lines(lines, device_.live);
