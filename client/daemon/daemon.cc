@@ -8,10 +8,12 @@
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
 
+#include "client/daemon/device_report.hh"
 #include "client/daemon/offer_verdict.hh"
 #include "client/kernel/block_size.hh"
 #include "client/link/link_health.hh"
@@ -58,16 +60,15 @@ Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const Li
       limits_(kernel_, device_),
       release_(kernel_, device_, files_, links_, log_, limits_),
       shutdown_(kernel_, device_, release_, proof_, machine_),
-      growth_(kernel_, device_, files_, proof_, *this),
-      probe_(kernel_, device_, loop_, log_, growth_, *this),
+      callers_(kernel_, device_, loop_, *this),
+      growth_(kernel_, device_, files_, proof_, callers_),
+      probe_(kernel_, device_, loop_, log_, growth_, callers_),
       lease_(device_, loop_),
       domain_(device_, files_, limits_),
       session_(device_.record.session) {}
 
 Result<void> Daemon::prepare() {
-    auto control = ControlServer::open(device_.record.index);
-    if (!control) return std::unexpected(control.error());
-    control_ = std::move(*control);
+    if (auto opened = callers_.open(); !opened) return opened;
     if (auto opened = files_.open(); !opened) return opened;
     files_.open_exemption();
     memory_ = MemoryUse::open();
@@ -81,16 +82,14 @@ Result<void> Daemon::prepare() {
                   {limits_.descriptor(), "a pipe", {}}});
 
     if (auto opened = loop_.open(); !opened) return opened;
-    for (const auto& [descriptor, tag] :
-         {std::pair{kernel_.events_descriptor(), tag_kernel}, std::pair{control_->descriptor(), tag_listen}})
-        if (auto watched = loop_.watch(descriptor, EPOLLIN, tag); !watched) return watched;
+    if (auto watched = loop_.watch(kernel_.events_descriptor(), EPOLLIN, tag_kernel); !watched)
+        return watched;
+    if (auto watched = callers_.watch(); !watched) return watched;
     lease_.open(run_directory);
     return {};
 }
 
-void Daemon::abandon() noexcept {
-    if (control_) control_->remove();
-}
+void Daemon::abandon() noexcept { callers_.remove(); }
 
 void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
     const Clock::time_point now = Clock::now();
@@ -121,18 +120,17 @@ void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
 }
 
 void Daemon::announce() noexcept {
-    if (auto published = control_->publish(); !published)
-        log::warning(LineText::of("{}: {}", device_.name(), published.error().text()));
+    callers_.publish();
     files_.enter_exemption();
     files_.save();
 }
 
 void Daemon::run() noexcept {
-    while (!leaving_) {
+    while (!is_over()) {
         loop_.arm(deadline());
         files_.beat();
         for (const epoll_event& event : loop_.wait()) {
-            if (leaving_) break;
+            if (is_over()) return;
             dispatch(event.data.u64);
         }
     }
@@ -143,16 +141,18 @@ void Daemon::dispatch(std::uint64_t tag) {
         case tag_kernel: return on_kernel_event();
         case tag_link:
             // The batch may still hold an event of a previous link.
-            if (supervisor_->has_link() && !successor_ && is_dead(links_.descriptor()))
+            if (supervisor_->has_link() && !callers_.has_successor() && is_dead(links_.descriptor()))
                 lose_link(cause_of_death(links_.descriptor(), device_.record.policy.dead_after));
             return;
         case tag_attempt: return on_attempt_event();
-        case tag_probe: return successor_ ? void() : react(probe_.advance(view(Clock::now()), Clock::now()));
+        case tag_probe:
+            return callers_.has_successor() ? void()
+                                            : react(probe_.advance(view(Clock::now()), Clock::now()));
         case tag_timer: return on_timer();
         case tag_signals: return loop_.take_signals(device_.name());
-        case tag_listen: return on_caller();
-        case tag_lease: return successor_ ? lease_.drain() : renew_lease(Clock::now());
-        default: return on_control(tag - tag_first_caller);
+        case tag_listen: return callers_.accept();
+        case tag_lease: return callers_.has_successor() ? lease_.drain() : renew_lease(Clock::now());
+        default: return callers_.receive(tag - tag_first_caller);
     }
 }
 
@@ -188,7 +188,7 @@ std::optional<LinkEvent> Daemon::carry_out(LinkAction action) {
 
 void Daemon::on_kernel_event() {
     const Netlink::LinkDead dead = kernel_.take_link_dead();
-    if (dead == Netlink::LinkDead::no || successor_) return;
+    if (dead == Netlink::LinkDead::no || callers_.has_successor()) return;
     // The event may be for the link in use, or late for the previous link.
     if (supervisor_->has_link() && links_.has_socket() && is_dead(links_.descriptor()))
         lose_link(cause_of_death(links_.descriptor(), device_.record.policy.dead_after));
@@ -254,7 +254,7 @@ std::optional<LinkEvent> Daemon::try_server() {
 }
 
 void Daemon::on_attempt_event() {
-    if (!attempt_ || successor_) return;
+    if (!attempt_ || callers_.has_successor()) return;
     if (const auto event = advance_attempt()) tell(*event);
 }
 
@@ -429,7 +429,7 @@ LinkView Daemon::view(Clock::time_point now) const noexcept {
 }
 
 Clock::time_point Daemon::deadline() const noexcept {
-    if (successor_) return successor_due_;
+    if (callers_.has_successor()) return callers_.successor_due();
     Clock::time_point next = supervisor_->deadline();
     if (supervisor_->has_link()) next = std::min(next, probe_.deadline());
     return std::min(next, lease_.deadline());
@@ -443,8 +443,6 @@ void Daemon::react(ExportProbe::Outcome outcome) {
     }
 }
 
-void Daemon::answer(std::size_t slot, std::string_view text) noexcept { callers_[slot].answer(text); }
-
 void Daemon::renew_lease(Clock::time_point now) {
     if (lease_.advance(now)) files_.save();
 }
@@ -452,11 +450,9 @@ void Daemon::renew_lease(Clock::time_point now) {
 void Daemon::on_timer() {
     loop_.take_timer();
     const Clock::time_point now = Clock::now();
-    if (successor_ && now >= successor_due_) {
-        callers_[*successor_] = {};
-        return resume_charge();
+    if (callers_.has_successor()) {
+        return callers_.expire_successor(now);
     }
-    if (successor_) return;
     domain_.advance(now);
     log_.write_summary(now);
     if (shutdown_.look(view(now), now)) tell(LinkEvent::leave);
@@ -484,6 +480,76 @@ void Daemon::on_timer() {
         if (!kernel_.has_our_device()) return tell(LinkEvent::leave);
     }
     tell(LinkEvent::deadline);
+}
+
+// --- Commands
+
+LineText Daemon::detach(bool forced, bool standing_by) {
+    const auto outcome =
+        release_.detach({.forced = forced, .has_link = has_link(), .standing_by = standing_by});
+    if (outcome.failure.empty()) tell(LinkEvent::leave);
+    // The link has ended anyway; reconnect.
+    else if (outcome.link_ended && has_link())
+        lose_link("it was to be detached");
+    return outcome.failure;
+}
+
+bool Daemon::is_resizing() const { return probe_.caller().exists() || growth_.caller().exists(); }
+
+bool Daemon::is_resizing_for(std::size_t slot) const {
+    return probe_.caller().is(slot) || growth_.caller().is(slot);
+}
+
+void Daemon::resize(std::size_t slot) {
+    const Clock::time_point now = kernel_.now();
+    react(probe_.start_for(slot, view(now), now));
+}
+
+void Daemon::forget(std::size_t slot) {
+    probe_.forget(slot);
+    growth_.forget(slot);
+}
+
+int Daemon::stand_by() {
+    lease_.stand_back();
+    if (attempt_) loop_.forget(attempt_->descriptor());
+    attempt_.reset();
+    candidate_.reset();
+    const Clock::time_point now = kernel_.now();
+    probe_.end(now);
+    device_.live.longest_stall = std::max(device_.live.longest_stall, stall_.longest(now));
+    links_.ignore();
+    return has_link() ? links_.descriptor() : -1;
+}
+
+void Daemon::resume() {
+    if (!kernel_.has_our_device()) return tell(LinkEvent::leave);
+    const bool up = has_link() && links_.is_alive();
+    if (!up) links_.let_go();
+    take_charge(up ? links_.release() : Fd{}, device_.live);
+    files_.save();
+}
+
+void Daemon::leave_files() {
+    if (kernel_.has_our_device()) log::notice(LineText::of("{}: leaving", device_.name()));
+    files_.remove();
+    callers_.remove();
+    files_.end_exemption();
+}
+
+DeviceStatus Daemon::status() const {
+    const Clock::time_point now = kernel_.now();
+    DeviceStatus status = report_of(device_, view(now), now);
+    status.longest_stall_ms =
+        static_cast<std::uint64_t>(std::max(device_.live.longest_stall, stall_.longest(now)).count());
+    status.in_flight = kernel_.in_flight();
+    status.daemon_pid = static_cast<std::uint64_t>(::getpid());
+    lease_.add_to(status, now);
+    status.domain = domain_.context().view();
+    const MemoryUse::Amounts memory = memory_.read();
+    status.locked_kib = memory.locked;
+    status.resident_kib = memory.resident;
+    return status;
 }
 
 }  // namespace holdfast::client

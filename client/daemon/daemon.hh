@@ -6,13 +6,12 @@
 // Everything except the constructor and prepare() may run after the seal.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
-#include "client/control/control_server.hh"
 #include "client/control/device_record.hh"
+#include "client/daemon/callers.hh"
 #include "client/daemon/device_files.hh"
 #include "client/daemon/device_release.hh"
 #include "client/daemon/disk_proof.hh"
@@ -34,10 +33,7 @@
 
 namespace holdfast::client {
 
-// Main loop and link handling are in daemon.cc, the commands of
-// callers in daemon_orders.cc, the machine's shutdown in
-// daemon_shutdown.cc.
-class Daemon final : private StatusSource, private Answers {
+class Daemon final : private Commands, private StatusSource {
 public:
     // Requires a non-empty `record.targets`.
     Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const LiveState& live);
@@ -58,8 +54,6 @@ private:
     void on_kernel_event();
     void on_attempt_event();
     void on_timer();
-    void on_control(std::size_t slot);
-    void on_caller();
     void dispatch(std::uint64_t tag);
 
     // Reports the event to the supervisor and carries out actions until none follows.
@@ -76,17 +70,22 @@ private:
     void lose_link(const LineText& reason);
 
     void react(ExportProbe::Outcome outcome);
-    void answer(std::size_t slot, std::string_view text) noexcept override;
     [[nodiscard]] nbd::SessionClaim next_claim() noexcept;
     void renew_lease(Clock::time_point now);
 
-    // Commands of callers.
-    void obey(Order order, std::size_t slot);
-    [[nodiscard]] bool detach(bool forced, LineText& failure);
-    void stand_back(std::size_t slot);
-    void resume_charge();
-    void leave_files();
+    // Commands of callers; status() also serves the public file.
     [[nodiscard]] DeviceStatus status() const override;
+    [[nodiscard]] std::string_view record_lines() const override { return files_.record_lines(); }
+    [[nodiscard]] LineText detach(bool forced, bool standing_by) override;
+    [[nodiscard]] bool has_link() const override { return supervisor_->has_link(); }
+    [[nodiscard]] bool is_resizing() const override;
+    [[nodiscard]] bool is_resizing_for(std::size_t slot) const override;
+    void resize(std::size_t slot) override;
+    void forget(std::size_t slot) override;
+    [[nodiscard]] int stand_by() override;
+    void resume() override;
+    void leave_files();
+    [[nodiscard]] bool is_over() const noexcept { return leaving_ || callers_.handed_over(); }
 
     [[nodiscard]] LinkView view(Clock::time_point now) const noexcept;
     [[nodiscard]] Clock::time_point deadline() const noexcept;
@@ -102,6 +101,7 @@ private:
     DiskProof proof_;
     ThisMachine machine_;
     MachineShutdown shutdown_;
+    Callers callers_;
     DeviceGrowth growth_;
     ExportProbe probe_;
     LeaseRenewal lease_;
@@ -119,12 +119,7 @@ private:
     std::uint32_t looks_ = 0;
     std::uint32_t refusals_ = 0;  // consecutive links that the kernel refused
 
-    std::optional<ControlServer> control_;
     MemoryUse memory_;
-    std::array<ControlConnection, 4> callers_;
-    std::optional<std::size_t> successor_;  // caller to which the device is being handed over
-    Clock::time_point successor_due_{};     // valid only if successor_ is set: latest takeover
-
     bool leaving_ = false;
 };
 
