@@ -9,15 +9,23 @@
 
 namespace holdfast::client {
 
-DeviceRelease::Outcome DeviceRelease::detach(const Request& request) {
+LineText DeviceRelease::reason_to_stay(const Request& request) const {
     const bool up = request.has_link && links_.is_alive();
-    if (!up && !request.forced) return {"the link is down, so what was written may not have arrived"};
-    if (request.standing_by) return {"another daemon is about to take it over"};
+    if (!up && !request.forced) return "the link is down, so what was written may not have arrived";
+    if (request.standing_by) return "another daemon is about to take it over";
+    return {};
+}
+
+// If all data is sent and the device is unused, the kernel can notify the server of the end. Otherwise a
+// sender may be stuck in the socket.
+bool DeviceRelease::is_idle() const noexcept {
+    return all_sent(links_.descriptor()) && (!links_.any_older() || kernel_.in_flight() == 0);
+}
+
+DeviceRelease::Outcome DeviceRelease::detach(const Request& request) {
+    if (const LineText reason = reason_to_stay(request); !reason.empty()) return {reason};
     if (!kernel_.has_our_device()) return {};
-    // If all data is sent and the device is unused, the kernel can notify the server of the end. Otherwise a
-    // sender may be stuck in the socket.
-    const bool clear =
-        !request.forced && all_sent(links_.descriptor()) && (!links_.any_older() || kernel_.in_flight() == 0);
+    const bool clear = !request.forced && is_idle();
     if (!clear)
         if (const LineText problem = links_.end_all(); !problem.empty()) return {problem};
     const auto done = clear ? kernel_.disconnect() : kernel_.release_stuck();

@@ -34,6 +34,8 @@ public:
     [[nodiscard]] bool give_up(std::string_view reason);
 
 private:
+    [[nodiscard]] LineText reason_to_stay(const Request& request) const;
+    [[nodiscard]] bool is_idle() const noexcept;
     // Keeps the record for the next attach, which fences the writes of this device that the server still
     // holds.
     void leave_record_behind();

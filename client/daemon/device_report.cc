@@ -2,6 +2,8 @@
 
 #include "client/daemon/device_report.hh"
 
+#include <unistd.h>
+
 namespace holdfast::client {
 namespace {
 
@@ -38,7 +40,6 @@ void add_live(DeviceStatus& status, const LiveState& live, Time now) {
     status.reconnects = live.reconnects;
     status.last_outage_ms = number_of(live.last_outage);
     status.longest_outage_ms = number_of(live.longest_outage);
-    status.longest_stall_ms = number_of(live.longest_stall);
     status.cache_lost = live.cache_lost;
 }
 
@@ -53,8 +54,16 @@ DeviceStatus report_of(const KeptDevice& device, const LinkView& link, Time now)
     status.peer = device.target().endpoint.text;
     status.connections = 1;
     status.adopted = link.proved ? 1 : 0;
+    status.longest_stall_ms = number_of(link.longest_stall);
     status.in_flight_age_ms = number_of(link.stalled);
     return status;
+}
+
+void add_process(DeviceStatus& status, const MemoryUse& use) {
+    const MemoryUse::Amounts memory = use.read();
+    status.daemon_pid = static_cast<std::uint64_t>(::getpid());
+    status.locked_kib = memory.locked;
+    status.resident_kib = memory.resident;
 }
 
 }  // namespace holdfast::client

@@ -6,11 +6,15 @@
 #include "client/control/device_status.hh"
 #include "client/daemon/kept_device.hh"
 #include "client/daemon/link_view.hh"
+#include "client/process/hardening.hh"
 
 namespace holdfast::client {
 
-// Leaves the members empty that other parts of the daemon know. No I/O; may be called after the seal.
+// Leaves the members empty that other parts of the daemon know. No I/O. Both functions may be called after
+// the seal.
 [[nodiscard]] DeviceStatus report_of(const KeptDevice& device, const LinkView& link,
                                      std::chrono::steady_clock::time_point now);
+// Adds this process and its memory.
+void add_process(DeviceStatus& status, const MemoryUse& use);
 
 }  // namespace holdfast::client

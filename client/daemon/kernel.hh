@@ -20,6 +20,9 @@ public:
     [[nodiscard]] virtual Result<void> release_stuck() noexcept = 0;
     [[nodiscard]] virtual Netlink::LinkDead take_link_dead() noexcept = 0;
 
+    // Drops this process's right to end connections of which it has no descriptor (CAP_NET_ADMIN), for good.
+    virtual void give_up_socket_rights() noexcept = 0;
+
     // Attributes of the device: client/kernel/sysfs.hh.
     // False only if the device is certainly disconnected, or was connected anew by another attachment.
     [[nodiscard]] virtual bool has_our_device() const noexcept = 0;

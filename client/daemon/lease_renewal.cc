@@ -30,13 +30,13 @@ void LeaseRenewal::start(std::uint64_t seed, Time now) noexcept {
     if (lease_) lease_->start(device_.live.lease, seed, now);
 }
 
-bool LeaseRenewal::advance(Time now) noexcept {
-    if (!lease_) return false;
+void LeaseRenewal::advance(Time now) noexcept {
+    if (!lease_) return;
     const bool changed = lease_->advance(now);
     device_.live.lease = lease_->state();
     if (const auto news = lease_->take_news())
         log::write(level_of(news->weight), LineText::of("{}: {}", device_.name(), news->text));
-    return changed;
+    if (changed) store_.save();
 }
 
 void LeaseRenewal::drain() noexcept {

@@ -17,7 +17,8 @@ public:
     using Time = std::chrono::steady_clock::time_point;
 
     // The arguments must outlive the object.
-    LeaseRenewal(KeptDevice& device, EventLoop& loop) noexcept : device_(device), loop_(loop) {}
+    LeaseRenewal(KeptDevice& device, EventLoop& loop, RecordStore& store) noexcept
+        : device_(device), loop_(loop), store_(store) {}
 
     // Opens the socket if the record names a lease; without a lease all functions below do nothing. Before
     // the seal; all functions below may be called after the seal. `folder`: holds the lock of the lease.
@@ -26,9 +27,8 @@ public:
     void start(std::uint64_t seed, Time now) noexcept;
     // Time::max(): none.
     [[nodiscard]] Time deadline() const noexcept { return lease_ ? lease_->deadline() : Time::max(); }
-    // Processes received messages and sends due requests. Returns true if the live state has changed and must
-    // be saved.
-    [[nodiscard]] bool advance(Time now) noexcept;
+    // Processes received messages and sends due requests. Saves the record if the lease has changed.
+    void advance(Time now) noexcept;
     // Discards received messages, while another daemon is about to take the device over.
     void drain() noexcept;
     // Passes the turn to another daemon, until start().
@@ -38,6 +38,7 @@ public:
 private:
     KeptDevice& device_;
     EventLoop& loop_;
+    RecordStore& store_;
     std::optional<LeaseSocket> lease_;
 };
 

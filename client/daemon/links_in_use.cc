@@ -7,7 +7,6 @@
 #include <errno.h>
 
 #include "client/link/link_health.hh"
-#include "client/process/capabilities.hh"
 #include "common/linux/log.hh"
 
 namespace holdfast::client {
@@ -22,7 +21,7 @@ void LinksInUse::take(Fd link) {
     if (!link_ && live.link_socket.empty()) live.link_socket = "unknown";
     older_.set(link_ ? without(live.link_socket, own) : live.link_socket);
     live.link_socket = older_.names_with(own);
-    if (!older_.any()) return give_up_socket_rights();
+    if (!older_.any()) return kernel_.give_up_socket_rights();
     if (const auto problem = older_.problem())
         log::warning(LineText::of(
             "{}: the connection of the daemon before could not be ended, if that were "
@@ -59,7 +58,7 @@ void LinksInUse::forget_older(bool has_link) noexcept {
     if (!older_.any()) return;
     older_.forget();
     has_link ? name_new(link_.get()) : name_none();
-    give_up_socket_rights();
+    kernel_.give_up_socket_rights();
     store_.save();
 }
 

@@ -14,7 +14,7 @@ namespace holdfast::client {
 class LinksInUse {
 public:
     // The arguments must outlive the object.
-    LinksInUse(const Kernel& kernel, KeptDevice& device, EventLoop& loop, RecordStore& store) noexcept
+    LinksInUse(Kernel& kernel, KeptDevice& device, EventLoop& loop, RecordStore& store) noexcept
         : kernel_(kernel), device_(device), loop_(loop), store_(store) {}
 
     // Opens what is needed to end older links. Before the seal; all functions below may be called after the
@@ -63,7 +63,7 @@ public:
     [[nodiscard]] Fd release() noexcept { return std::move(link_); }
 
 private:
-    const Kernel& kernel_;
+    Kernel& kernel_;
     KeptDevice& device_;
     EventLoop& loop_;
     RecordStore& store_;

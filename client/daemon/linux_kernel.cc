@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "client/kernel/forced_disconnect.hh"
+#include "client/process/capabilities.hh"
 
 namespace holdfast::client {
 
@@ -25,5 +26,7 @@ Result<void> LinuxKernel::release_stuck() noexcept {
 }
 
 Netlink::LinkDead LinuxKernel::take_link_dead() noexcept { return netlink_.take_link_dead(index_); }
+
+void LinuxKernel::give_up_socket_rights() noexcept { client::give_up_socket_rights(); }
 
 }  // namespace holdfast::client

@@ -20,6 +20,7 @@ public:
     [[nodiscard]] Result<void> disconnect() noexcept override;
     [[nodiscard]] Result<void> release_stuck() noexcept override;
     [[nodiscard]] Netlink::LinkDead take_link_dead() noexcept override;
+    void give_up_socket_rights() noexcept override;
     [[nodiscard]] bool has_our_device() const noexcept override { return sysfs_.may_be(identifier_); }
     [[nodiscard]] std::uint64_t in_flight() const noexcept override { return sysfs_.in_flight(); }
     [[nodiscard]] std::uint64_t writes() const noexcept override { return sysfs_.writes(); }

@@ -85,30 +85,30 @@ Supervisor::Time Supervisor::due_at(LinkDeadline due, Time now) noexcept {
     return now;
 }
 
-// Updates the numbers for a transition, before the next deadline is computed from them.
-void Supervisor::enter(const LinkRule& rule, LinkEvent event, Time now) noexcept {
-    const bool had_link = has_link();
-    if (event == LinkEvent::slot_free && !had_link) slot_free_ = true;
-    switch (rule.action) {
+// Updates the numbers for an action, before the next deadline is computed from them.
+void Supervisor::count(LinkAction action, Time now) noexcept {
+    switch (action) {
         case LinkAction::try_server:
             // Try the last used server first.
             if (attempts_ > 0) server_ = (server_ + 1) % servers_;
             ++attempts_;
             attempt_began_ = now;
-            break;
-        case LinkAction::offer: ++offers_; break;
+            return;
+        case LinkAction::offer: ++offers_; return;
         case LinkAction::cut_link:
             // A server that takes the link and drops it at once counts as a failed attempt: without a pause,
             // client and server would loop at full speed.
             if (now - link_began_ >= timing_.lasting) attempts_ = 0;
             slot_free_ = false;
-            break;
-        case LinkAction::none:
-        case LinkAction::drop_attempt:
-        case LinkAction::drop_link:
-        case LinkAction::look:
-        case LinkAction::leave: break;
+            return;
+        default: return;
     }
+}
+
+void Supervisor::enter(const LinkRule& rule, LinkEvent event, Time now) noexcept {
+    const bool had_link = has_link();
+    if (event == LinkEvent::slot_free && !had_link) slot_free_ = true;
+    count(rule.action, now);
     if (rule.next == LinkState::attaching && state_ != LinkState::attaching) offers_ = 0;
     if (rule.next == LinkState::proving && !had_link) link_began_ = now;
     state_ = rule.next;

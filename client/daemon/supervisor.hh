@@ -59,6 +59,7 @@ public:
 
 private:
     [[nodiscard]] Time due_at(LinkDeadline due, Time now) noexcept;
+    void count(LinkAction action, Time now) noexcept;
     void enter(const LinkRule& rule, LinkEvent event, Time now) noexcept;
 
     LinkTiming timing_;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -37,6 +38,7 @@ public:
     Netlink::LinkDead take_link_dead() noexcept override {
         return std::exchange(link_dead, Netlink::LinkDead::no);
     }
+    void give_up_socket_rights() noexcept override { has_socket_rights = false; }
     bool has_our_device() const noexcept override { return ours; }
     std::uint64_t in_flight() const noexcept override { return requests_in_flight; }
     std::uint64_t writes() const noexcept override { return completed_writes; }
@@ -45,9 +47,11 @@ public:
     std::uint64_t size() const noexcept override { return device_size; }
     Clock::time_point now() const noexcept override { return time; }
 
-    std::optional<int> error;  // of the next requests
+    std::optional<int> error;          // of the next requests
+    std::function<void()> on_request;  // called in each request
     Netlink::LinkDead link_dead = Netlink::LinkDead::no;
     bool ours = true;
+    bool has_socket_rights = true;
     std::uint64_t requests_in_flight = 0;
     std::uint64_t completed_writes = 0;
     SysfsDevice::Totals completed;
@@ -57,6 +61,7 @@ public:
 
 private:
     Result<void> answer() const noexcept {
+        if (on_request) on_request();
         if (error) return std::unexpected(SysError{*error, "netlink"});
         return {};
     }
