@@ -1,0 +1,199 @@
+// Probe of the export and growth of the device, with a server on loopback, and a kernel and a clock of the
+// test's own.
+#include "client/daemon/export_probe.hh"
+
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include <map>
+#include <string>
+
+#include "tests/unit/client/daemon/fake_kernel.hh"
+#include "tests/unit/client/daemon/fake_server.hh"
+#include "tests/unit/socket_pair.hh"
+
+using namespace holdfast;
+using namespace holdfast::client;
+using std::chrono::seconds;
+
+namespace {
+
+constexpr std::uint64_t mebibyte = 1 << 20;
+
+struct Bench final : Answers {
+    Bench() {
+        sigset_t before{};
+        ::sigprocmask(SIG_SETMASK, nullptr, &before);
+        REQUIRE(loop.open());
+        ::sigprocmask(SIG_SETMASK, &before, nullptr);
+        device.live.session_known = true;
+        probe.end(kernel.time);
+    }
+    virtual ~Bench() = default;
+    static KeptDevice make_device(const Target& target) {
+        KeptDevice device = fake_device();
+        DeviceRecord record = device.record;
+        record.targets = {target};
+        return {std::move(record), device.live};
+    }
+    void answer(std::size_t slot, std::string_view text) noexcept override { answers[slot] = text; }
+
+    // Lets server and probe talk until the probe has ended.
+    ExportProbe::Outcome finish(ExportProbe::Outcome outcome) {
+        for (int i = 0; i < 100 && outcome == ExportProbe::Outcome::none && probe.deadline() == running();
+             ++i) {
+            server.serve();
+            outcome = probe.advance(link(), kernel.time);
+        }
+        return outcome;
+    }
+    ExportProbe::Outcome probe_for(std::size_t slot) {
+        return finish(probe.start_for(slot, link(), kernel.time));
+    }
+    // Deadline of a probe that has started now.
+    Clock::time_point running() const { return kernel.time + attempt_patience; }
+    LinkView link() const {
+        return {.has_link = true, .proved = true, .descriptor = pair.ours.get(), .stalled = stalled};
+    }
+
+    FakeServer server;
+    Pair pair = connected();
+    Events events;
+    FakeKernel kernel{events};
+    FakeStore store{events};
+    KeptDevice device = make_device(server.target);
+    EventLoop loop;
+    LinkLog log{device};
+    DiskProof proof = DiskProof::open(7, "/nonexistent");
+    std::chrono::milliseconds stalled{0};
+    std::map<std::size_t, std::string> answers;
+    DeviceGrowth growth{kernel, device, store, proof, *this};
+    ExportProbe probe{kernel, device, loop, log, growth, *this};
+};
+
+using Outcome = ExportProbe::Outcome;
+
+}  // namespace
+
+TEST_CASE("the export is probed in the interval of the configuration, and only while there is a link") {
+    Bench bench;
+    CHECK(bench.probe.deadline() == bench.kernel.time + seconds{10});
+    CHECK(bench.probe.on_timer(bench.link(), bench.kernel.time) == Outcome::none);
+    bench.kernel.time += seconds{10};
+    CHECK(bench.probe.on_timer({}, bench.kernel.time) == Outcome::none);
+    bench.server.serve();
+    CHECK(bench.server.peers.empty());
+    CHECK(bench.finish(bench.probe.on_timer(bench.link(), bench.kernel.time)) == Outcome::none);
+    CHECK(bench.server.looks == 1);
+    CHECK(bench.probe.deadline() == bench.kernel.time + seconds{10});
+}
+
+TEST_CASE("a caller learns the size, a smaller export, a refusal, or that the probe was ended") {
+    Bench bench;
+    SUBCASE("same size") {
+        CHECK(bench.probe_for(2) == Outcome::none);
+        CHECK(bench.answers[2] == "ok 1048576\n");
+    }
+    SUBCASE("smaller") {
+        bench.server.offer.size = 4096;
+        CHECK(bench.probe_for(2) == Outcome::none);
+        CHECK(bench.answers[2] == "error the export has 4096 bytes now, the device needs 1048576\n");
+        CHECK_FALSE(bench.device.live.last_error.empty());
+    }
+    SUBCASE("refused") {
+        bench.server.refuses = true;
+        CHECK(bench.probe_for(2) == Outcome::none);
+        CHECK(bench.answers[2].starts_with("error refused:"));
+    }
+    SUBCASE("ended") {
+        CHECK(bench.probe.start_for(2, bench.link(), bench.kernel.time) == Outcome::none);
+        bench.probe.end(bench.kernel.time);
+        CHECK(bench.answers[2] == "error the export could not be looked at\n");
+    }
+    CHECK_FALSE(bench.probe.caller().exists());
+}
+
+TEST_CASE("a larger export is a reason for a new link, once for each size unless a caller asks") {
+    Bench bench;
+    bench.server.offer.size = 2 * mebibyte;
+    CHECK(bench.finish(bench.probe.start(bench.link(), bench.kernel.time)) == Outcome::grown);
+    // The new link names the old size: nothing to grow to.
+    bench.growth.link_established(mebibyte);
+    CHECK(bench.finish(bench.probe.start(bench.link(), bench.kernel.time)) == Outcome::none);
+    CHECK(bench.probe_for(1) == Outcome::grown);
+    CHECK(bench.growth.caller().is(1));
+    CHECK(bench.answers.empty());
+}
+
+TEST_CASE("requests that wait, or that the server would not keep out, prevent the new link") {
+    Bench bench;
+    bench.server.offer.size = 2 * mebibyte;
+    bench.kernel.requests_in_flight = 1;
+    SUBCASE("the server fences") { CHECK(bench.probe_for(1) == Outcome::grown); }
+    SUBCASE("the server does not fence") {
+        bench.device.live.session_known = false;
+        CHECK(bench.probe_for(1) == Outcome::none);
+        CHECK(bench.answers[1] ==
+              "error requests are in flight, which this server would not keep out; try again\n");
+    }
+    SUBCASE("they wait") {
+        bench.stalled = seconds{2};
+        CHECK(bench.probe_for(1) == Outcome::none);
+        CHECK(bench.answers[1] == "error requests wait for the server; try again when it answers them\n");
+    }
+}
+
+TEST_CASE("a server that accepts and says nothing fails the probe, but its machine is not silent") {
+    Bench bench;
+    for (int i = 0; i < 5; ++i) {
+        CHECK(bench.probe.start(bench.link(), bench.kernel.time) == Outcome::none);
+        CHECK(bench.probe.advance(bench.link(), bench.kernel.time) == Outcome::none);
+        bench.kernel.time += seconds{10};
+        CHECK(bench.probe.on_timer(bench.link(), bench.kernel.time) == Outcome::none);
+        CHECK(bench.probe.deadline() == bench.kernel.time + seconds{10});
+    }
+}
+
+TEST_CASE("the device grows on an idle link that is proved, and its caller is answered") {
+    Bench bench;
+    bench.server.offer.size = 2 * mebibyte;
+    REQUIRE(bench.probe_for(1) == Outcome::grown);
+    bench.growth.link_lost();
+    bench.growth.link_established(2 * mebibyte);
+    CHECK(bench.growth.is_due());
+    LinkView link = bench.link();
+    link.proved = false;
+    bench.growth.advance(link, bench.kernel.time);
+    CHECK(bench.events.empty());
+    bench.kernel.device_size = 2 * mebibyte;
+    bench.growth.advance(bench.link(), bench.kernel.time);
+    CHECK(bench.events == Events{"kernel: size 2097152", "record: saved"});
+    CHECK(bench.device.live.size == 2 * mebibyte);
+    CHECK(bench.answers[1] == "ok 2097152\n");
+    CHECK_FALSE(bench.growth.is_due());
+}
+
+TEST_CASE("a size that the kernel does not take is an error, and the device keeps its size") {
+    Bench bench;
+    bench.server.offer.size = 2 * mebibyte;
+    REQUIRE(bench.probe_for(1) == Outcome::grown);
+    bench.growth.link_established(2 * mebibyte);
+    SUBCASE("refused") { bench.kernel.error = EINVAL; }
+    SUBCASE("accepted without effect") { bench.kernel.device_size = mebibyte; }
+    bench.growth.advance(bench.link(), bench.kernel.time);
+    CHECK(bench.events == Events{"kernel: size 2097152"});
+    CHECK(bench.device.live.size == mebibyte);
+    CHECK(bench.answers[1].starts_with("error "));
+}
+
+TEST_CASE("a caller waits forty seconds for the growth, with or without a link") {
+    Bench bench;
+    bench.server.offer.size = 2 * mebibyte;
+    REQUIRE(bench.probe_for(1) == Outcome::grown);
+    bench.growth.link_lost();
+    bench.growth.advance({}, bench.kernel.time + std::chrono::milliseconds{39'999});
+    CHECK(bench.answers.empty());
+    bench.growth.advance({}, bench.kernel.time + seconds{40});
+    CHECK(bench.answers[1] == "error the new link is not there yet; the device grows with it\n");
+    CHECK_FALSE(bench.growth.caller().exists());
+}

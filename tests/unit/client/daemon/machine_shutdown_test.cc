@@ -1,0 +1,147 @@
+// End of a machine whose server is unreachable; the machine, its kernel and its clock are the test's own.
+#include "client/daemon/machine_shutdown.hh"
+
+#include <doctest/doctest.h>
+#include <stdlib.h>
+#include <utmp.h>
+
+#include <filesystem>
+#include <fstream>
+#include <optional>
+
+#include "tests/unit/client/daemon/fake_kernel.hh"
+#include "tests/unit/socket_pair.hh"
+
+using namespace holdfast;
+using namespace holdfast::client;
+using std::chrono::seconds;
+
+namespace {
+
+class FakeMachine final : public Machine {
+public:
+    explicit FakeMachine(Events& events) : events_(events) {}
+    void sync_in_the_background() noexcept override { events_.emplace_back("machine: sync"); }
+    void pause(seconds duration) noexcept override {
+        events_.push_back("machine: pause " + std::to_string(duration.count()));
+    }
+    void end(Ending ending) noexcept override {
+        events_.push_back(std::string("machine: end, ") + word_of(ending));
+    }
+
+private:
+    Events& events_;
+};
+
+// A machine with System V init, whose runlevel says that it shuts down. Its disk cannot be read: the folder
+// of device nodes is empty, so that each read fails.
+struct Bench {
+    explicit Bench(bool carries_root = true) : device(make_device(carries_root)) {
+        std::string pattern = "/tmp/holdfast-shutdown-XXXXXX";
+        REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+        folder = pattern;
+        std::filesystem::create_directories(folder / "proc/1");
+        std::ofstream(folder / "proc/1/comm") << "init\n";
+        shutdown.open(ShutdownDetection::open(folder.c_str(), (folder / "proc").c_str()));
+    }
+    ~Bench() { std::filesystem::remove_all(folder); }
+
+    static KeptDevice make_device(bool carries_root) {
+        KeptDevice device = fake_device();
+        DeviceRecord record = device.record;
+        record.carries_root = carries_root;
+        record.policy.shutdown_timeout = seconds{30};
+        return {std::move(record), device.live};
+    }
+
+    void runlevel(char level) const {
+        utmp entry{};
+        entry.ut_type = RUN_LVL;
+        entry.ut_pid = 'N' * 256 + level;
+        std::ofstream file(folder / "utmp", std::ios::binary);
+        file.write(reinterpret_cast<const char*>(&entry), sizeof entry);
+    }
+    // Looks once a second; returns the second in which the daemon must leave.
+    std::optional<int> leaves_within(int limit) {
+        for (int second = 0; second <= limit; ++second, kernel.time += seconds{1})
+            if (shutdown.look(link, kernel.time)) return second;
+        return std::nullopt;
+    }
+
+    std::filesystem::path folder;
+    Events events;
+    FakeKernel kernel{events};
+    FakeStore store{events};
+    FakeMachine machine{events};
+    KeptDevice device;
+    EventLoop loop;
+    LinkLog log{device};
+    QueueLimits limits{kernel, device};
+    LinksInUse links{kernel, device, loop, store};
+    DeviceRelease release{kernel, device, store, links, log, limits};
+    DiskProof proof = DiskProof::open(7, "/nonexistent");
+    LinkView link;
+    MachineShutdown shutdown{kernel, device, release, proof, machine};
+};
+
+}  // namespace
+
+TEST_CASE("a machine that does not shut down waits for its server without a limit") {
+    Bench bench;
+    bench.runlevel('2');
+    CHECK_FALSE(bench.leaves_within(1000));
+    CHECK(bench.events.empty());
+}
+
+TEST_CASE("a shutdown without the server gives the device up, and then ends the machine") {
+    Bench bench;
+    bench.runlevel('6');
+    // The machine is off after 30 s, 10 s of which are the system's own chance.
+    CHECK(bench.leaves_within(100) == 20);
+    CHECK(bench.events ==
+          Events{"kernel: release", "machine: sync", "machine: pause 10", "machine: end, reboot"});
+}
+
+TEST_CASE("a machine whose root disk is elsewhere ends by itself") {
+    Bench bench(false);
+    bench.runlevel('0');
+    CHECK(bench.leaves_within(100) == 20);
+    CHECK(bench.events == Events{"kernel: release"});
+}
+
+TEST_CASE("a device that the kernel does not release is tried three times, and the machine ends anyway") {
+    Bench bench;
+    bench.runlevel('0');
+    bench.kernel.error = EBUSY;
+    CHECK(bench.leaves_within(100) == 20);
+    CHECK(bench.events == Events{"kernel: release", "machine: pause 1", "kernel: release", "machine: pause 1",
+                                 "kernel: release", "machine: sync", "machine: pause 10",
+                                 "machine: end, poweroff"});
+}
+
+TEST_CASE("the device of another daemon is left alone") {
+    Bench bench;
+    bench.runlevel('0');
+    bench.kernel.ours = false;
+    CHECK(bench.leaves_within(100) == 20);
+    CHECK(bench.events.empty());
+}
+
+TEST_CASE("a working disk is never given up, whatever proves that it works") {
+    Bench bench;
+    bench.runlevel('0');
+    SUBCASE("the kernel is known to use the link") { bench.link = {.has_link = true, .proved = true}; }
+    // A read that fails at once was not silent.
+    SUBCASE("the link is up, and nothing says that the server is away") { bench.link = {.has_link = true}; }
+    CHECK_FALSE(bench.leaves_within(1000));
+    CHECK(bench.events.empty());
+}
+
+TEST_CASE("requests that complete prove the disk without a link") {
+    Bench bench;
+    bench.runlevel('0');
+    for (int second = 0; second < 100; ++second, bench.kernel.time += seconds{1}) {
+        ++bench.kernel.completed.requests;
+        CHECK_FALSE(bench.shutdown.look(bench.link, bench.kernel.time));
+    }
+}
