@@ -43,7 +43,7 @@ GrowthFacts DeviceGrowth::facts(const LinkView& link, Clock::time_point now) con
 bool DeviceGrowth::may_grow(GrowthFacts& facts, Clock::time_point now) noexcept {
     GrowthStep step = growth_step(facts);
     if (step == GrowthStep::prove &&
-        proof_.look(kernel_.totals().requests, now) == DiskProof::OfferVerdict::answers) {
+        proof_.look(kernel_.totals().requests, now) == DiskProof::Verdict::answers) {
         facts.answered = true;
         step = growth_step(facts);
     }

@@ -1,5 +1,5 @@
-// Forks only while the machine shuts down without other proof of the disk (Daemon::mind_shutdown), or while a
-// device that is about to grow is idle (Daemon::mind_growth).
+// Forks only while the machine shuts down without other proof of the disk (MachineShutdown), or while a
+// device that is about to grow is idle (DeviceGrowth).
 
 #include "client/daemon/disk_proof.hh"
 
@@ -74,7 +74,7 @@ void DiskProof::start(Time now) noexcept {
         answer_ = std::move(reading);
 }
 
-DiskProof::OfferVerdict DiskProof::look(std::uint64_t completed, Time now) noexcept {
+DiskProof::Verdict DiskProof::look(std::uint64_t completed, Time now) noexcept {
     if (completed_ && completed > *completed_) answered_ = now;
     completed_ = completed;
     collect(now);
@@ -82,10 +82,10 @@ DiskProof::OfferVerdict DiskProof::look(std::uint64_t completed, Time now) noexc
     if (now - std::exchange(looked_, now) > longest_pause) answered_.reset();
     const bool pending = static_cast<bool>(answer_);
     if (!pending && (began_ == Time{} || now - began_ >= between_reads)) start(now);
-    if (answered_ && now - *answered_ < answer_lasts) return OfferVerdict::answers;
-    if (pending && now - began_ >= read_patience) return OfferVerdict::silent;
+    if (answered_ && now - *answered_ < answer_lasts) return Verdict::answers;
+    if (pending && now - began_ >= read_patience) return Verdict::silent;
     // A read that was just started does not change the last result.
-    return failed_ ? OfferVerdict::failed : OfferVerdict::pending;
+    return failed_ ? Verdict::failed : Verdict::pending;
 }
 
 }  // namespace holdfast::client

@@ -22,7 +22,7 @@ public:
     // Keeps a descriptor of the folder of device nodes. (Tests use another folder.)
     [[nodiscard]] static DiskProof open(std::uint32_t index, const char* folder = "/dev");
 
-    enum class OfferVerdict : std::uint8_t {
+    enum class Verdict : std::uint8_t {
         answers,  // a request completed within the last seconds
         pending,  // the first read, or the first read after a success, is in progress
         silent,   // a read has waited for seconds, and no request completed meanwhile
@@ -31,7 +31,7 @@ public:
     // Judges, and starts the next read when due: at most one child exists at a time. `completed`: number of
     // requests that the kernel has completed on the device so far. Call about once a second; after a long
     // pause earlier proof is discarded. Does not block; may be called after the seal.
-    [[nodiscard]] OfferVerdict look(std::uint64_t completed, Time now) noexcept;
+    [[nodiscard]] Verdict look(std::uint64_t completed, Time now) noexcept;
 
 private:
     void collect(Time now) noexcept;

@@ -50,10 +50,10 @@ void ThisMachine::end(Ending ending) noexcept {
 DiskEvidence MachineShutdown::evidence(const LinkView& link, Clock::time_point now) noexcept {
     if (link.proved) return DiskEvidence::works;
     switch (proof_.look(kernel_.totals().requests, now)) {
-        case DiskProof::OfferVerdict::answers: return DiskEvidence::works;
-        case DiskProof::OfferVerdict::pending: return DiskEvidence::unknown;
-        case DiskProof::OfferVerdict::silent: break;
-        case DiskProof::OfferVerdict::failed: return link.has_link ? DiskEvidence::works : DiskEvidence::away;
+        case DiskProof::Verdict::answers: return DiskEvidence::works;
+        case DiskProof::Verdict::pending: return DiskEvidence::unknown;
+        case DiskProof::Verdict::silent: break;
+        case DiskProof::Verdict::failed: return link.has_link ? DiskEvidence::works : DiskEvidence::away;
     }
     // A merely slow server has received requests on this link. A UNIX socket does not count sent bytes.
     const auto health = health_of(link.descriptor);

@@ -16,7 +16,7 @@
 
 using namespace holdfast::client;
 using namespace std::chrono_literals;
-using OfferVerdict = DiskProof::OfferVerdict;
+using Verdict = DiskProof::Verdict;
 
 namespace {
 
@@ -56,7 +56,7 @@ private:
 };
 
 // The child has its own pace: looks again, at the same time, until the verdict is the wanted one.
-bool comes(OfferVerdict wanted, DiskProof& proof, std::uint64_t completed, DiskProof::Time now) {
+bool comes(Verdict wanted, DiskProof& proof, std::uint64_t completed, DiskProof::Time now) {
     for (int tries = 0; tries < 6000; ++tries) {
         if (proof.look(completed, now) == wanted) return true;
         ::poll(nullptr, 0, 10);
@@ -71,44 +71,44 @@ TEST_CASE("disk proof: a disk that nobody uses answers a read of its own") {
     devices.works();
     DiskProof proof = devices.proof();
     for (int second = 0; second < 20; second += 5)
-        CHECK(comes(OfferVerdict::answers, proof, 0, start + std::chrono::seconds{second}));
+        CHECK(comes(Verdict::answers, proof, 0, start + std::chrono::seconds{second}));
 }
 
 TEST_CASE("disk proof: a read that waits for seconds shows a silent disk, until it is answered") {
     const Devices devices;
     devices.hangs();
     DiskProof proof = devices.proof();
-    CHECK(proof.look(7, start) == OfferVerdict::pending);
-    CHECK(proof.look(7, start + 2s) == OfferVerdict::pending);
-    CHECK(proof.look(7, start + 3s) == OfferVerdict::silent);
-    CHECK(proof.look(7, start + 100s) == OfferVerdict::silent);
-    SUBCASE("or until any other request is") { CHECK(proof.look(8, start + 101s) == OfferVerdict::answers); }
+    CHECK(proof.look(7, start) == Verdict::pending);
+    CHECK(proof.look(7, start + 2s) == Verdict::pending);
+    CHECK(proof.look(7, start + 3s) == Verdict::silent);
+    CHECK(proof.look(7, start + 100s) == Verdict::silent);
+    SUBCASE("or until any other request is") { CHECK(proof.look(8, start + 101s) == Verdict::answers); }
     devices.recovers();
-    CHECK(comes(OfferVerdict::answers, proof, 8, start + 200s));
+    CHECK(comes(Verdict::answers, proof, 8, start + 200s));
 }
 
 TEST_CASE("disk proof: what was answered since a look of long ago proves nothing of now") {
     const Devices devices;
     devices.hangs();
     DiskProof proof = devices.proof();
-    CHECK(proof.look(7, start) == OfferVerdict::pending);
-    CHECK(proof.look(900, start + 3600s) == OfferVerdict::silent);
-    CHECK(proof.look(901, start + 3601s) == OfferVerdict::answers);
+    CHECK(proof.look(7, start) == Verdict::pending);
+    CHECK(proof.look(900, start + 3600s) == Verdict::silent);
+    CHECK(proof.look(901, start + 3601s) == Verdict::answers);
 }
 
 TEST_CASE("disk proof: a read that cannot be made proves nothing") {
     const Devices devices;
     DiskProof proof = devices.proof();
-    CHECK(comes(OfferVerdict::failed, proof, 0, start));
+    CHECK(comes(Verdict::failed, proof, 0, start));
     SUBCASE("also at the look that starts the next one") {
-        CHECK(proof.look(0, start + 1s) == OfferVerdict::failed);
-        CHECK(proof.look(0, start + 2s) == OfferVerdict::failed);
+        CHECK(proof.look(0, start + 1s) == Verdict::failed);
+        CHECK(proof.look(0, start + 2s) == Verdict::failed);
     }
     SUBCASE("and requests that are completed still do") {
-        CHECK(proof.look(1, start + 1s) == OfferVerdict::answers);
+        CHECK(proof.look(1, start + 1s) == Verdict::answers);
     }
     SUBCASE("and the next one may succeed") {
         devices.works();
-        CHECK(comes(OfferVerdict::answers, proof, 0, start + 10s));
+        CHECK(comes(Verdict::answers, proof, 0, start + 10s));
     }
 }
