@@ -13,7 +13,7 @@ struct LinkView {
     int descriptor = -1;                    // socket of the link; -1: none
     std::uint64_t acknowledged_before = 0;  // bytes acknowledged when the kernel got the socket
     std::chrono::milliseconds stalled{0};   // time without an answered request while requests are in flight
-    std::chrono::milliseconds longest_stall{0};  // of the attachment
+    std::chrono::milliseconds longest_stall{0};  // longest such time since the attach
 };
 
 }  // namespace holdfast::client
