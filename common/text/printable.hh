@@ -10,4 +10,8 @@ namespace holdfast {
 // truncated.
 [[nodiscard]] std::string printable(std::string_view word);
 
+// Returns at most `longest` characters of the word, and "..." for the rest; anything but printable ASCII
+// becomes "?".
+[[nodiscard]] std::string printable_ascii(std::string_view word, std::size_t longest);
+
 }  // namespace holdfast

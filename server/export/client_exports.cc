@@ -8,71 +8,14 @@
 
 #include "common/linux/log.hh"
 #include "common/text/plural.hh"
+#include "common/text/printable.hh"
+#include "server/export/offer.hh"
 
 namespace holdfast::server {
 
 using nbd::Offer;
 using nbd::OptionReply;
 using nbd::Refusal;
-
-bool ConnectionCounts::enter(const std::string& name, std::uint32_t limit) {
-    const std::lock_guard lock(mutex_);
-    std::uint32_t& count = counts_[name];
-    if (limit != 0 && count >= limit) return false;
-    ++count;
-    return true;
-}
-
-void ConnectionCounts::leave(const std::string& name) {
-    const std::lock_guard lock(mutex_);
-    const auto found = counts_.find(name);
-    if (--found->second == 0) counts_.erase(found);
-}
-
-std::uint32_t ConnectionCounts::count(std::string_view name) const {
-    const std::lock_guard lock(mutex_);
-    const auto found = counts_.find(name);
-    return found == counts_.end() ? 0 : found->second;
-}
-
-std::string printable(std::string_view name) {
-    constexpr std::size_t longest = 100;
-    std::string text(name.substr(0, longest));
-    std::ranges::replace_if(
-        text, [](char c) { return c < 0x20 || c > 0x7e; }, '?');
-    if (name.size() > longest) text += "...";
-    return text;
-}
-
-std::expected<Offer, std::string> make_offer(const ExportConfig& config, const VolumeTraits& traits) {
-    if (config.filesize > traits.size) {
-        return std::unexpected(fmt::format("{} has {}, fewer than filesize = {}", config.path,
-                                           counted(traits.size, "byte"), config.filesize));
-    }
-    Offer offer;
-    offer.size = config.filesize != 0 ? config.filesize : traits.size;
-    // Drops an incomplete block at the end, which could be neither read nor written.
-    offer.size -= offer.size % traits.minimum_block;
-    offer.block_sizes.minimum = traits.minimum_block;
-    offer.block_sizes.preferred = traits.preferred_block;
-    int flags = nbd::flag_has_flags;
-    if (config.flush) flags |= nbd::flag_send_flush;
-    if (config.rotational) flags |= nbd::flag_rotational;
-    flags |= nbd::flag_send_cache;
-    // All connections share one open volume, so each connection sees and flushes the writes of the others.
-    // Exceptions: a virtual export, whose file depends on the client's address, and an export limited to a
-    // single connection, whose client should not open more.
-    if (!config.is_virtual() && config.maxconnections != 1) flags |= nbd::flag_can_multi_conn;
-    if (config.readonly) {
-        flags |= nbd::flag_read_only;
-    } else {
-        flags |= nbd::flag_send_write_zeroes | nbd::flag_send_fast_zero;
-        if (config.fua) flags |= nbd::flag_send_fua;
-        if (config.trim && traits.can_trim) flags |= nbd::flag_send_trim;
-    }
-    offer.flags = static_cast<std::uint16_t>(flags);
-    return offer;
-}
 
 ClientExports::ClientExports(std::shared_ptr<const Config> config, Shared& shared, ListenScope scope,
                              Peer peer, Verdicts verdicts, ClientLine line)
@@ -155,8 +98,9 @@ std::string_view ClientExports::unknown_text(std::string_view name) {
 // The client-supplied name comes last, so that it cannot pass for server text.
 std::unexpected<Refusal> ClientExports::refuse_unknown(std::string_view name) {
     const std::string_view why = unknown_text(name);
-    log_refusal(name.empty() ? fmt::format("{} refused: {}", peer_.name, why)
-                             : fmt::format("{} refused: {}: \"{}\"", peer_.name, why, printable(name)));
+    log_refusal(name.empty()
+                    ? fmt::format("{} refused: {}", peer_.name, why)
+                    : fmt::format("{} refused: {}: \"{}\"", peer_.name, why, printable_ascii(name, 100)));
     return std::unexpected(Refusal{OptionReply::err_unknown, std::string(why)});
 }
 

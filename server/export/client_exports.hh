@@ -2,117 +2,27 @@
 // keeps the configuration that was in force when the connection began.
 #pragma once
 
-#include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "common/protocol/server_handshake.hh"
-#include "server/access/admission.hh"
-#include "server/access/log_limit.hh"
 #include "server/access/peer.hh"
 #include "server/config/access_table.hh"
 #include "server/config/config.hh"
-#include "server/export/counters.hh"
-#include "server/export/disks_in_use.hh"
+#include "server/export/open_export.hh"
 #include "server/export/sessions.hh"
-#include "server/opener/opener_client.hh"
-#include "server/transport/buffers.hh"
-#include "server/transport/busy_poll.hh"
-#include "server/transport/pipe_pool.hh"
-#include "server/volume/volume_registry.hh"
+#include "server/export/shared.hh"
+#include "server/listen/listen_scope.hh"
 
 namespace holdfast::server {
-
-// Number of connections per export name; preserved across reloads of the configuration.
-class ConnectionCounts {
-public:
-    // Counts a connection, unless `limit` connections exist already (0: no limit).
-    [[nodiscard]] bool enter(const std::string& name, std::uint32_t limit);
-    void leave(const std::string& name);
-    [[nodiscard]] std::uint32_t count(std::string_view name) const;
-    // Use in place of an export's name: all connections of the server that have an export.
-    static constexpr const char* all = "";
-
-private:
-    mutable std::mutex mutex_;
-    std::map<std::string, std::uint32_t, std::less<>> counts_;
-};
-
-// Exports served by a listener.
-struct ListenScope {
-    bool every_export = false;
-    std::string default_export;  // empty: none
-
-    bool operator==(const ListenScope&) const = default;
-};
-
-// State shared by all connections of a server.
-struct Shared {
-    OpenerClient& opener;
-    VolumeRegistry volumes{};
-    ConnectionCounts counts{};
-    DisksInUse disks{};
-    Sessions sessions{};
-    KnownClients known_clients{};
-    Statistics statistics{};
-    LogLimit stranger_log{};  // for events caused by clients without an export
-    Budget buffer_memory{};   // beyond the guaranteed memory of each connection
-    PollSeats poll_seats{};
-    PipePool pipes{};
-    nbd::Uuid boot_identity{};
-};
 
 // Connection of the client.
 struct ClientLine {
     Fenceable& connection;
     int socket;
     Deadline deadline;  // for the handshake
-};
-
-// Use of an export by one connection.
-class OpenExport {
-public:
-    // `disk_use` must have been entered in shared.disks, unless the export is virtual.
-    OpenExport(const ExportConfig& config, Shared& shared, VolumeUse use, ConnectionFacts facts,
-               DisksInUse::Use disk_use)
-        : config_(config),
-          counts_(shared.counts),
-          disks_(shared.disks),
-          disk_use_(std::move(disk_use)),
-          use_(std::move(use)),
-          counted_connection_(shared.statistics, std::move(facts)) {}
-    OpenExport(const OpenExport&) = delete;
-    OpenExport& operator=(const OpenExport&) = delete;
-    ~OpenExport() { leave_count(); }
-
-    // Stops counting this connection, though the volume is still held.
-    void leave_count() {
-        if (!std::exchange(counted_, false)) return;
-        counts_.leave(config_.name);
-        counts_.leave(ConnectionCounts::all);
-        if (!config_.is_virtual()) disks_.leave(config_.name, disk_use_);
-    }
-
-    [[nodiscard]] const ExportConfig& config() const { return config_; }
-    [[nodiscard]] Volume& volume() const { return use_.volume(); }
-    // Writer for Volume::flush(). Set before the first request; until then, a Writer that cannot write.
-    void set_writer(Writer writer) { writer_ = std::move(writer); }
-    [[nodiscard]] const Writer& writer() const { return writer_; }
-    [[nodiscard]] RequestCounters& counters() { return counted_connection_.counters; }
-    [[nodiscard]] JobPool& jobs() const { return use_.jobs(); }
-
-private:
-    const ExportConfig& config_;
-    ConnectionCounts& counts_;
-    DisksInUse& disks_;
-    const DisksInUse::Use disk_use_;
-    bool counted_ = true;
-    VolumeUse use_;
-    Writer writer_;
-    Statistics::Connection counted_connection_;
 };
 
 class ClientExports final : public nbd::ExportDirectory {
@@ -207,12 +117,5 @@ private:
     std::optional<OpenExport> opened_;
     std::optional<Claim> claim_;
 };
-
-// Makes a client-supplied name safe for the log: short, printable ASCII only.
-[[nodiscard]] std::string printable(std::string_view name);
-
-// Builds the offer for a volume with these traits. The error says why the volume cannot be offered.
-[[nodiscard]] std::expected<nbd::Offer, std::string> make_offer(const ExportConfig& config,
-                                                                const VolumeTraits& traits);
 
 }  // namespace holdfast::server

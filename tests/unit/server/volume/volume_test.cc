@@ -1,5 +1,4 @@
-// The parts of volumes and exports that need no device: whole blocks, what is offered, counting, mount
-// tables, files.
+// The parts of volumes that need no device: whole blocks, mount tables, files.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -13,13 +12,12 @@
 #include <thread>
 #include <vector>
 
-#include "common/text/printable.hh"
-#include "server/access/admission.hh"
-#include "server/export/client_exports.hh"
+#include "server/export/offer.hh"
 #include "server/opener/disk_holders.hh"
 #include "server/opener/disk_opening.hh"
 #include "server/volume/block_volume.hh"
 #include "server/volume/file_volume.hh"
+#include "server/volume/volume_registry.hh"
 
 using namespace holdfast;
 using namespace holdfast::server;
@@ -116,68 +114,6 @@ TEST_CASE("a range is cut into whole blocks and what is left over") {
     CHECK(whole_blocks(4096, 4095, 4096) == Aligned{0, 0, 4095});
     CHECK(whole_blocks(100, 0, 4096) == Aligned{0, 0, 0});
     CHECK(whole_blocks((1ULL << 62) + 1, 8192, 4096) == Aligned{4095, 4096, 1});
-}
-
-TEST_CASE("flush, fua, trim and zeroes are offered by default, trim only where the volume can") {
-    const VolumeTraits able{.size = 1 << 20, .can_trim = true};
-    const VolumeTraits unable{.size = 1 << 20, .can_trim = false};
-    const auto offer = make_offer(plain_export(), able);
-    REQUIRE(offer);
-    CHECK(offer->size == 1 << 20);
-    CHECK(offer->flags == (nbd::flag_has_flags | nbd::flag_send_flush | nbd::flag_send_fua |
-                           nbd::flag_send_trim | nbd::flag_send_write_zeroes | nbd::flag_send_fast_zero |
-                           nbd::flag_send_cache | nbd::flag_can_multi_conn));
-    CHECK(offer->block_sizes == nbd::BlockSizes{1, 4096, 32U << 20});
-    CHECK((make_offer(plain_export(), unable)->flags & nbd::flag_send_trim) == 0);
-}
-
-TEST_CASE("what the configuration turns off is not offered") {
-    const VolumeTraits traits{.size = 1 << 20, .can_trim = true};
-    ExportConfig config = plain_export();
-    config.flush = config.fua = config.trim = false;
-    config.rotational = true;
-    CHECK(make_offer(config, traits)->flags ==
-          (nbd::flag_has_flags | nbd::flag_rotational | nbd::flag_send_write_zeroes |
-           nbd::flag_send_fast_zero | nbd::flag_send_cache | nbd::flag_can_multi_conn));
-    config = plain_export();
-    config.readonly = true;
-    CHECK(make_offer(config, traits)->flags ==
-          (nbd::flag_has_flags | nbd::flag_read_only | nbd::flag_send_flush | nbd::flag_send_cache |
-           nbd::flag_can_multi_conn));
-}
-
-TEST_CASE("several connections are offered where they see one volume, and may be had") {
-    const auto multi = [](const ExportConfig& config) {
-        return (make_offer(config, {.size = 1})->flags & nbd::flag_can_multi_conn) != 0;
-    };
-    ExportConfig config = plain_export();
-    CHECK(multi(config));
-    config.maxconnections = 2;
-    CHECK(multi(config));
-    config.maxconnections = 1;
-    CHECK_FALSE(multi(config));
-    config = plain_export();
-    config.path = "/x/%s";  // each may get another file
-    CHECK_FALSE(multi(config));
-}
-
-TEST_CASE("filesize makes an export smaller than its volume, never larger") {
-    ExportConfig config = plain_export();
-    config.filesize = 512;
-    CHECK(make_offer(config, {.size = 1024})->size == 512);
-    CHECK_FALSE(make_offer(config, {.size = 511}).has_value());
-}
-
-TEST_CASE("connections are counted up to the limit, and a place becomes free again") {
-    ConnectionCounts counts;
-    CHECK(counts.enter("a", 2));
-    CHECK(counts.enter("a", 2));
-    CHECK_FALSE(counts.enter("a", 2));
-    CHECK(counts.enter("b", 1));
-    CHECK(counts.enter("a", 0));
-    counts.leave("a");
-    counts.leave("a");
-    CHECK(counts.enter("a", 2));
 }
 
 TEST_CASE("a mount is found by its device number, its name decoded") {
@@ -302,74 +238,6 @@ TEST_CASE("what is written to is open in one way at a time, and readers may have
     direct.writable = false;
     const auto reader = acquire(registry, direct);
     if (reader) CHECK(reader->volume().always_waits());
-}
-
-TEST_CASE("a name that a client made up is short and harmless in the log") {
-    CHECK(holdfast::server::printable("root") == "root");
-    CHECK(holdfast::server::printable("a\nb\x80\x7f\xc3\xa4") == "a?b????");
-    CHECK(holdfast::server::printable(std::string(101, 'n')) == std::string(100, 'n') + "...");
-}
-
-TEST_CASE("exports are listed only where that is allowed, and only those that the client may have") {
-    auto config = std::make_shared<Config>();
-    config->exports = {plain_export(), plain_export()};
-    config->exports[1].name = "private";
-    config->exports[1].authfile = "/tmp/holdfast-no-such-authfile";
-    OpenerClient nobody;  // no line: nothing is asked of it
-    Shared shared{.opener = nobody};
-    const Peer peer{parse_address("10.0.0.1"), "10.0.0.1:1", "10.0.0.1"};
-    const Verdicts no_file_read = AccessTable::make({}, nullptr)->judge(*peer.address);
-    struct Unfenced final : Fenceable {
-        void fence() noexcept override {}
-        PeerState look_for_peer(std::chrono::steady_clock::time_point) noexcept override {
-            return PeerState::answers;
-        }
-        void look_no_more() noexcept override {}
-    } connection;
-    const ClientLine line{connection, -1, {}};
-    const auto refused = ClientExports(config, shared, {true, {}}, peer, no_file_read, line).list();
-    REQUIRE_FALSE(refused.has_value());
-    CHECK(refused.error().reply == nbd::OptionReply::err_policy);
-    config->allowlist = true;
-    config->exports[0].description = "of host 7";
-    CHECK(ClientExports(config, shared, {true, {}}, peer, no_file_read, line).list() ==
-          std::vector<nbd::ListedExport>{{"root", "of host 7"}});
-    CHECK(ClientExports(config, shared, {false, "private"}, peer, no_file_read, line).list().value().empty());
-}
-
-TEST_CASE("an export that a client may not have is to it as one that does not exist") {
-    auto config = std::make_shared<Config>();
-    config->exports = {plain_export()};
-    config->exports[0].name = "private";
-    config->exports[0].authfile = "/tmp/holdfast-no-such-authfile";
-    OpenerClient nobody;  // no line: nothing is asked of it
-    Shared shared{.opener = nobody};
-    const Peer peer{parse_address("10.0.0.1"), "10.0.0.1:1", "10.0.0.1"};
-    const Verdicts no_file_read = AccessTable::make({}, nullptr)->judge(*peer.address);
-    struct Unfenced final : Fenceable {
-        void fence() noexcept override {}
-        PeerState look_for_peer(std::chrono::steady_clock::time_point) noexcept override {
-            return PeerState::answers;
-        }
-        void look_no_more() noexcept override {}
-    } connection;
-    const ClientLine line{connection, -1, {}};
-    const auto told = [&](const ListenScope& scope, std::string_view name) {
-        ClientExports exports(config, shared, scope, peer, no_file_read, line);
-        const auto looked = exports.look(name);
-        const auto opened = exports.open(name);
-        const auto claimed = exports.claim({{}, 0, 1, name}, std::nullopt);
-        REQUIRE_FALSE(looked.has_value());
-        CHECK(looked.error().reply == nbd::OptionReply::err_unknown);
-        for (const nbd::Refusal& one : {opened.error(), claimed.error()}) {
-            CHECK(one.reply == looked.error().reply);
-            CHECK(one.text == looked.error().text);
-        }
-        return looked.error().text;
-    };
-    CHECK(told({true, {}}, "private") == told({true, {}}, "nothere"));
-    CHECK(told({true, "private"}, "") == told({true, {}}, ""));
-    CHECK(told({false, "private"}, "private") == told({false, "private"}, "nothere"));
 }
 
 TEST_CASE("zeroes are made fast or not at all where that is asked for") {
