@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "common/linux/clock.hh"
 #include "server/config/config_file.hh"
 #include "server/opener/opener_client.hh"
 
@@ -17,7 +18,6 @@ namespace holdfast::server {
 
 class Reload {
 public:
-    using Clock = std::chrono::steady_clock;
     // Whether sockets for the endpoint exist already.
     using Has = std::function<bool(const Endpoint&)>;
     static constexpr std::chrono::seconds patience{30};
@@ -37,7 +37,7 @@ public:
     [[nodiscard]] std::expected<void, std::string> begin();
     // Watch for reading; changes with go_on().
     [[nodiscard]] int fd() const noexcept { return question_.fd(); }
-    [[nodiscard]] Clock::time_point deadline() const noexcept { return deadline_; }
+    [[nodiscard]] Deadline deadline() const noexcept { return deadline_; }
     // Reads the available bytes. nullopt: the reload continues; watch fd() anew if `asked` was set. Nothing
     // is in force yet.
     [[nodiscard]] std::optional<std::expected<Result, std::string>> go_on(bool& asked);

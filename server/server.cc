@@ -229,9 +229,7 @@ int Server::milliseconds_to_wait() const {
     // Polls: no event reports the end of an opening for which no client waits any more.
     if (stop_ != Stop::not_yet && connections_.empty())
         next = std::min(next, Clock::now() + std::chrono::milliseconds(20));
-    if (next == Clock::time_point::max()) return -1;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now());
-    return static_cast<int>(std::clamp<long long>(left.count(), 0, 60'000));
+    return poll_timeout(next, Clock::now());
 }
 
 void Server::on_time() {
@@ -241,7 +239,7 @@ void Server::on_time() {
     if (trim_again_ <= now) {
         // Returns the unused memory of sleeping connections, which lies between used memory, to the system.
         (void)::malloc_trim(0);
-        trim_again_ = Clock::time_point::max();
+        trim_again_ = no_deadline;
     }
     status_.on_time(now);
     lobby_.on_time(now);
@@ -273,7 +271,7 @@ void Server::on_time() {
 void Server::hold_accepting(bool hold) {
     if (accepting_ != hold) return;
     accepting_ = !hold;
-    accept_again_ = Clock::time_point::max();
+    accept_again_ = no_deadline;
     for (const Listener& listener : listeners_) {
         for (const Fd& socket : listener.sockets) {
             if (hold) {
@@ -374,7 +372,7 @@ void Server::ask_authfiles() {
 // that a change in an authfile counts from the next connection on.
 void Server::on_authfiles(const OpenerOutcome& answer) {
     authfiles_ = OpenerQuestion();
-    authfiles_by_ = Clock::time_point::max();
+    authfiles_by_ = no_deadline;
     const std::expected<ConfigTexts, std::string> files = texts_of(answer);
     if (!files) shared_.stranger_log.write(log::Level::warning, "the authfiles: " + files.error());
     // Without the files, every authfile rejects all clients.
@@ -386,7 +384,7 @@ void Server::on_authfiles(const OpenerOutcome& answer) {
 // Keeps the connection without a thread until its socket is readable.
 void Server::put_to_sleep(Connection& connection) {
     connection.sleep();
-    if (trim_again_ == Clock::time_point::max()) trim_again_ = Clock::now() + std::chrono::seconds(1);
+    if (trim_again_ == no_deadline) trim_again_ = Clock::now() + std::chrono::seconds(1);
     sleeping_[connection.socket()] = &connection;
     // If the socket cannot be watched, the connection continues with a thread.
     if (!watch(connection.socket())) wake(sleeping_.find(connection.socket()));
@@ -398,7 +396,7 @@ void Server::wake(Sleeping::iterator sleeping) {
     if (const Result<void> started = one.start(); started) {
         sleeping_.erase(sleeping);
     } else {
-        if (wake_again_ == Clock::time_point::max())
+        if (wake_again_ == no_deadline)
             log::warning(fmt::format("{}: {}; waiting a second", one.peer().name, started.error().message()));
         wake_again_ = Clock::now() + std::chrono::seconds(1);
     }
@@ -406,7 +404,7 @@ void Server::wake(Sleeping::iterator sleeping) {
 
 // Wakes all after a shortage of threads. Connections without input fall asleep again.
 void Server::wake_all() {
-    wake_again_ = Clock::time_point::max();
+    wake_again_ = no_deadline;
     for (auto next = sleeping_.begin(); next != sleeping_.end();) wake(next++);
     for (Connection& one : connections_) {
         if (one.waits_for_thread()) one.end();

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "common/linux/clock.hh"
 #include "common/linux/fd.hh"
 #include "common/linux/service_notice.hh"
 #include "server/config/options.hh"
@@ -57,7 +58,6 @@ private:
         bool given = false;      // by the service manager, which owns the path of a UNIX socket
         bool configured = true;  // false: only given; kept whatever the configuration says
     };
-    using Clock = std::chrono::steady_clock;
 
     // Returns the listeners of the configuration, with new sockets only for endpoints missing in
     // `listeners_`; the others have no sockets yet. Binds the new sockets at the start; later they are in
@@ -117,8 +117,8 @@ private:
     PlaceCounts places_;
     std::shared_ptr<const AccessTable> access_;  // as read last; null before the first read
     OpenerQuestion authfiles_;                   // while they are being read
-    Admission::Ticket asked_at_ = 0;  // valid only with `authfiles_`: the answer covers earlier clients
-    Clock::time_point authfiles_by_ = Clock::time_point::max();  // deadline; valid only with `authfiles_`
+    Admission::Ticket asked_at_ = 0;       // valid only with `authfiles_`: the answer covers earlier clients
+    Deadline authfiles_by_ = no_deadline;  // deadline; valid only with `authfiles_`
     Fd epoll_;
     Fd signals_;
     Fd changed_;  // an eventfd by which connections report a change
@@ -129,12 +129,11 @@ private:
     std::vector<Listener> listeners_;
     std::list<Connection> connections_;
     Sleeping sleeping_;
-    Clock::time_point wake_again_ = Clock::time_point::max();  // retry after a shortage of threads
-    Clock::time_point trim_again_ = Clock::time_point::max();  // heap trim after a connection slept
+    Deadline wake_again_ = no_deadline;  // retry after a shortage of threads
+    Deadline trim_again_ = no_deadline;  // heap trim after a connection slept
     bool accepting_ = true;
-    Clock::time_point accept_again_ =
-        Clock::time_point::max();  // retry after a shortage; valid only if !accepting_
-    InheritedSockets given_;       // until prepare()
+    Deadline accept_again_ = no_deadline;  // retry after a shortage; valid only if !accepting_
+    InheritedSockets given_;               // until prepare()
     // Opened once: later the path to the manager's socket may be closed to this process.
     const ServiceManager manager_ = ServiceManager::of_this_process();
     const Clock::duration watchdog_;  // interval of watchdog messages; 0: never
@@ -149,9 +148,9 @@ private:
         cut_off,    // until the next deadline, threads may notice that their clients are gone
     };
     Stop stop_ = Stop::not_yet;
-    bool bereft_ = false;                // the opener has ended
-    Clock::time_point stop_deadline_{};  // time of the next stage; invalid in not_yet
-    Clock::time_point finish_by_{};      // end of `finishing`
+    bool bereft_ = false;       // the opener has ended
+    Deadline stop_deadline_{};  // time of the next stage; invalid in not_yet
+    Deadline finish_by_{};      // end of `finishing`
 };
 
 }  // namespace holdfast::server

@@ -12,13 +12,13 @@
 #include <optional>
 #include <set>
 
+#include "common/linux/clock.hh"
 #include "server/access/access.hh"
 
 namespace holdfast::server {
 
 class Admission {
 public:
-    using Clock = std::chrono::steady_clock;
     using Ticket = std::uint64_t;  // increases with each client
     static constexpr std::size_t most = 1024;
 

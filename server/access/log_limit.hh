@@ -10,13 +10,13 @@
 #include <string_view>
 #include <utility>
 
+#include "common/linux/clock.hh"
 #include "common/linux/log.hh"
 
 namespace holdfast::server {
 
 class LogLimit {
 public:
-    using Clock = std::chrono::steady_clock;
     static constexpr std::uint32_t at_once = 32;
     static constexpr std::uint32_t a_second = 4;
 

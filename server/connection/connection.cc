@@ -115,7 +115,7 @@ void Connection::fence() noexcept {
 // Asks the peer's kernel, which answers even if both processes hang: a machine that has rebooted answers a
 // keepalive probe with a reset, a dead machine does not answer. Acknowledgements of data count, too. The
 // kernel counts time in ticks of up to 10 ms.
-Connection::PeerState Connection::look_for_peer(std::chrono::steady_clock::time_point since) noexcept {
+Connection::PeerState Connection::look_for_peer(Clock::time_point since) noexcept {
     using std::chrono::milliseconds;
     pollfd hang_up{socket_.get(), 0, 0};
     (void)::poll(&hang_up, 1, 0);
@@ -127,7 +127,7 @@ Connection::PeerState Connection::look_for_peer(std::chrono::steady_clock::time_
     if (info.tcpi_state == TCP_CLOSE) return PeerState::gone;
     if (!looked_for_.exchange(true)) set_keepalive(socket_.get(), 1, 1);
     constexpr milliseconds tick{10};
-    const auto asked_for = std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - since);
+    const auto asked_for = std::chrono::duration_cast<milliseconds>(Clock::now() - since);
     if (milliseconds{info.tcpi_last_ack_recv} + 2 * tick > asked_for) return PeerState::silent;
     return milliseconds{info.tcpi_last_data_recv} < idle_bound ? PeerState::answers : PeerState::sleeps;
 }
@@ -149,7 +149,7 @@ void Connection::sleep() noexcept {
 
 bool Connection::begin(Verdicts verdicts) {
     set_tcp_options(socket_.get());
-    deadline_ = std::chrono::steady_clock::now() + context_.config->handshaketimeout;
+    deadline_ = Clock::now() + context_.config->handshaketimeout;
     const bool judged = !verdicts.allows_everything();
     exports_.emplace(context_.config, context_.shared, scope_, peer_, std::move(verdicts),
                      ClientLine{*this, socket_.get(), deadline_});

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "common/linux/clock.hh"
 #include "common/linux/fd.hh"
 #include "common/protocol/server_handshake.hh"
 #include "server/config/access_table.hh"
@@ -94,7 +95,7 @@ public:
 private:
     // Called from the thread of the connection that takes over, or tries to.
     void fence() noexcept override;
-    [[nodiscard]] PeerState look_for_peer(std::chrono::steady_clock::time_point since) noexcept override;
+    [[nodiscard]] PeerState look_for_peer(Clock::time_point since) noexcept override;
     void look_no_more() noexcept override;
 
     static void* thread_main(void* self);

@@ -19,7 +19,7 @@ Result<void> Lobby::open() {
     return {};
 }
 
-void Lobby::enter(Connection& connection, bool known, bool judged, Clock::time_point deadline) {
+void Lobby::enter(Connection& connection, bool known, bool judged, Deadline deadline) {
     const Admission::Ticket ticket = admission_.enter(connection.peer().address, known, Clock::now());
     const auto guest = guests_.emplace(connection.socket(), Guest{&connection, ticket, deadline}).first;
     if (judged) {
@@ -198,8 +198,8 @@ void Lobby::on_time(Clock::time_point now) {
     }
 }
 
-Lobby::Clock::time_point Lobby::deadline() const {
-    Clock::time_point next = Clock::time_point::max();
+Deadline Lobby::deadline() const {
+    Deadline next = no_deadline;
     for (const auto& [socket, guest] : guests_) {
         if (guest.state != State::calling) next = std::min(next, guest.deadline);
     }

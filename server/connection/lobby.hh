@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "common/linux/clock.hh"
 #include "common/linux/fd.hh"
 #include "server/access/admission.hh"
 #include "server/config/access_table.hh"
@@ -20,7 +21,6 @@ namespace holdfast::server {
 
 class Lobby {
 public:
-    using Clock = std::chrono::steady_clock;
     // Maximum number of threads that run handshakes of the same export.
     static constexpr std::size_t most_calls_for_one = 32;
 
@@ -31,14 +31,14 @@ public:
 
     // None of these functions waits. A connection whose handshake failed has ended() or is ending afterwards,
     // and is no longer known here. `connection` must live until then, or until it is served.
-    void enter(Connection& connection, bool known, bool judged, Clock::time_point deadline);
+    void enter(Connection& connection, bool known, bool judged, Deadline deadline);
     // Delivers access verdicts to the unjudged connections with tickets before `ticket`.
     void judge(Admission::Ticket ticket, const std::function<Verdicts(const Address&)>& verdicts);
     void turn();
     // Call after a thread has reported a change.
     void take_back();
     void on_time(Clock::time_point now);
-    [[nodiscard]] Clock::time_point deadline() const;
+    [[nodiscard]] Deadline deadline() const;
     // Makes room for another connection if needed. False: there is no room at the moment.
     [[nodiscard]] bool make_room(Clock::time_point now, bool even_so = false);
     // Ends all handshakes for which no thread works.
@@ -58,7 +58,7 @@ private:
     struct Guest {
         Connection* connection;
         Admission::Ticket ticket;
-        Clock::time_point deadline;
+        Deadline deadline;
         State state = State::talking;
         std::uint32_t events = 0;  // polled events; 0: none
         std::string called{};      // the export; valid only if `queued` or `calling`

@@ -103,7 +103,7 @@ Transmission::~Transmission() { drop_payload(); }
 std::optional<std::string> Transmission::run() {
     const timeval wake{.tv_sec = patience.count(), .tv_usec = 0};
     (void)::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &wake, sizeof wake);
-    if (std::exchange(dormant_, false)) keeping_.made_again(std::chrono::steady_clock::now());
+    if (std::exchange(dormant_, false)) keeping_.made_again(Clock::now());
     while (!dormant_) {
         collect_jobs();
         buffers_.share();
@@ -300,8 +300,7 @@ Transmission::Taken Transmission::write(const Request& request) {
         return Taken::yes;
     }
     take_from_input(request);
-    payload_ = Payload{
-        .request = request, .area = area, .committed = committed, .since = std::chrono::steady_clock::now()};
+    payload_ = Payload{.request = request, .area = area, .committed = committed, .since = Clock::now()};
     return Taken::yes;
 }
 
@@ -309,7 +308,7 @@ Transmission::Taken Transmission::go_on_with_payload() {
     Payload& payload = *payload_;
     payload.filled += input_.move_to(payload.window());
     if (!payload.window().empty()) {
-        const bool slow = buffers_.borrows() && std::chrono::steady_clock::now() - payload.since > patience;
+        const bool slow = buffers_.borrows() && Clock::now() - payload.since > patience;
         if (slow) write_what_came();
         return slow ? Taken::yes : Taken::incomplete;
     }
@@ -351,7 +350,7 @@ void Transmission::write_part(std::size_t length) {
                     : requests_.write_piece(request, payload.done, payload.area.first(length));
     payload.done += length;
     payload.filled -= length;
-    payload.since = std::chrono::steady_clock::now();
+    payload.since = Clock::now();
     if (outcome && payload.done < request.length) {
         if (payload.filled > 0) std::memmove(payload.area.data(), &payload.area[length], payload.filled);
         return;
@@ -523,7 +522,7 @@ void Transmission::wait_for_job() {
 // Releases the memory before waiting for a silent client.
 void Transmission::wait_while_idle() {
     if (payload_ && order_ == Order::serve) write_what_came();
-    const auto deadline = std::chrono::steady_clock::now() + config_.timeout - patience;
+    const auto deadline = Clock::now() + config_.timeout - patience;
     input_.close();
     buffers_.release();
     replies_.release();
@@ -536,8 +535,7 @@ void Transmission::wait_while_idle() {
     for (;;) {
         int milliseconds = -1;
         if (config_.timeout.count() > 0) {
-            const auto left =
-                std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+            const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
             if (left.count() <= 0)
                 return lose_link(fmt::format("idle for {} s (timeout)", config_.timeout.count()));
             milliseconds = static_cast<int>(std::min<long long>(left.count(), 60'000));
@@ -552,7 +550,7 @@ void Transmission::fall_asleep() {
         pollfd next{socket_, POLLIN, 0};
         if (::poll(&next, 1, static_cast<int>(wait.count())) > 0) return;
     }
-    keeping_.ended(std::chrono::steady_clock::now());
+    keeping_.ended(Clock::now());
     dormant_ = true;
 }
 

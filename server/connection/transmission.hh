@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 
+#include "common/linux/clock.hh"
 #include "common/protocol/transmission.hh"
 #include "server/connection/nbd_commands.hh"
 #include "server/connection/thread_keeping.hh"
@@ -54,11 +55,11 @@ private:
     // whole blocks.
     struct Payload {
         nbd::Request request;
-        std::span<std::uint8_t> area;                   // reserved
-        std::size_t committed = 0;                      // committed bytes of the area; may be touched
-        std::size_t filled = 0;                         // received bytes of the committed part
-        std::uint64_t done = 0;                         // bytes written by earlier pieces
-        std::chrono::steady_clock::time_point since{};  // start of this piece
+        std::span<std::uint8_t> area;  // reserved
+        std::size_t committed = 0;     // committed bytes of the area; may be touched
+        std::size_t filled = 0;        // received bytes of the committed part
+        std::uint64_t done = 0;        // bytes written by earlier pieces
+        Clock::time_point since{};     // start of this piece
         // Length of the piece if all memory can be committed.
         [[nodiscard]] std::size_t size() const;
         // Destination of the next bytes; empty if memory must be committed first.

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "common/linux/clock.hh"
 #include "common/linux/log.hh"
 #include "common/text/plural.hh"
 #include "common/text/printable.hh"
@@ -195,9 +196,9 @@ std::optional<HostClaim> ClientExports::host_claim(const ExportConfig& config, c
 
 std::expected<void, Refusal> ClientExports::wait_for_fence(const nbd::SessionRequest& request) {
     using Fence = SessionPlace::Fence;
-    const auto began = std::chrono::steady_clock::now();
+    const auto began = Clock::now();
     const Fence outcome = claim_->place->wait(line_.socket, line_.deadline);
-    const auto waited = std::chrono::steady_clock::now() - began;
+    const auto waited = Clock::now() - began;
     for (const FencedConnection& one : claim_->place->fenced_by_this()) {
         const std::string successor =
             one.other_session ? "is a newer attachment of its machine and has its place"

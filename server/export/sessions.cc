@@ -56,8 +56,8 @@ std::optional<ClaimRefusal> Sessions::flaw_of(const Claimant& claimant) const {
 // Probes connections from another boot: either of this machine before its reset, or of another machine that
 // has the same identity by accident. An idle connection from the claimant's own address may belong to a proxy
 // that acknowledges for an unreachable client.
-Sessions::Rival Sessions::look_for_rival(const Claimant& claimant,
-                                         std::chrono::steady_clock::time_point since, std::string& peer) {
+Sessions::Rival Sessions::look_for_rival(const Claimant& claimant, Clock::time_point since,
+                                         std::string& peer) {
     if (!claimant.host) return Rival::none;
     const auto found = hosts_.find(claimant.host->key);
     if (found == hosts_.end()) return Rival::none;
@@ -70,8 +70,7 @@ Sessions::Rival Sessions::look_for_rival(const Claimant& claimant,
         if (state == PeerState::answers || (state == PeerState::sleeps && !same_address)) {
             peer = one->peer_;
             rival = Rival::alive;
-        } else if (state == PeerState::silent && rival == Rival::none &&
-                   std::chrono::steady_clock::now() - since < silence_) {
+        } else if (state == PeerState::silent && rival == Rival::none && Clock::now() - since < silence_) {
             rival = Rival::unknown;
         }
     }
@@ -140,7 +139,7 @@ bool Sessions::stands(const SessionPlace& place) const {
 Sessions::Claimed Sessions::claim(const Claimant& claimant, int socket, Deadline deadline) {
     using Why = ClaimRefusal::Why;
     constexpr int between_looks_ms = 50;
-    const auto began = std::chrono::steady_clock::now();
+    const auto began = Clock::now();
     for (;;) {
         {
             const std::lock_guard lock(mutex_);
@@ -150,8 +149,7 @@ Sessions::Claimed Sessions::claim(const Claimant& claimant, int socket, Deadline
             if (rival == Rival::none) return take(claimant);
             if (rival == Rival::alive) return std::unexpected(ClaimRefusal{Why::other_alive, 0, peer});
         }
-        if (std::chrono::steady_clock::now() >= deadline)
-            return std::unexpected(ClaimRefusal{Why::late, 0, {}});
+        if (Clock::now() >= deadline) return std::unexpected(ClaimRefusal{Why::late, 0, {}});
         pollfd watched{socket, POLLRDHUP, 0};
         if (::poll(&watched, 1, between_looks_ms) > 0) return std::unexpected(ClaimRefusal{Why::left, 0, {}});
     }
@@ -236,11 +234,10 @@ SessionPlace::Fence SessionPlace::wait(int socket, Deadline deadline) {
             if (!let_go_) let_go_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
             if (!let_go_) return Fence::failed;
         }
-        const auto left =
-            std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-        if (left.count() <= 0) return Fence::late;
+        const Clock::time_point now = Clock::now();
+        if (now >= deadline) return Fence::late;
         pollfd watched[] = {{socket, POLLRDHUP, 0}, {let_go_.get(), POLLIN, 0}};
-        if (::poll(watched, 2, static_cast<int>(std::min<long long>(left.count(), 60'000))) < 0) continue;
+        if (::poll(watched, 2, poll_timeout(deadline, now)) < 0) continue;
         eventfd_t count = 0;
         if (watched[1].revents != 0) {
             (void)::eventfd_read(let_go_.get(), &count);

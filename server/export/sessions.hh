@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/linux/clock.hh"
 #include "common/linux/fd.hh"
 #include "common/protocol/session_option.hh"
 #include "server/transport/socket_io.hh"
@@ -45,7 +46,7 @@ public:
     // After this time without data, acknowledgements may come from a proxy whose client is unreachable.
     static constexpr std::chrono::seconds idle_bound{10};
     // Does not block.
-    [[nodiscard]] virtual PeerState look_for_peer(std::chrono::steady_clock::time_point since) noexcept = 0;
+    [[nodiscard]] virtual PeerState look_for_peer(Clock::time_point since) noexcept = 0;
     // Ends the probing; the connection goes on.
     virtual void look_no_more() noexcept = 0;
 
@@ -214,8 +215,7 @@ private:
 
     // The following functions need the mutex.
     [[nodiscard]] std::optional<ClaimRefusal> flaw_of(const Claimant& claimant) const;
-    [[nodiscard]] Rival look_for_rival(const Claimant& claimant, std::chrono::steady_clock::time_point since,
-                                       std::string& peer);
+    [[nodiscard]] Rival look_for_rival(const Claimant& claimant, Clock::time_point since, std::string& peer);
     [[nodiscard]] bool knows_session(const nbd::Uuid& session) const;
     [[nodiscard]] std::unique_ptr<SessionPlace> take(const Claimant& claimant);
     void enter_host(const HostClaim& claim, SessionPlace& place);

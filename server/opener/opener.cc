@@ -316,11 +316,9 @@ OpenerAnswer Opener::carry_out(const OpenerRequest& request, const HangingPaths&
 }
 
 int Opener::milliseconds_to_wait() const {
-    Clock::time_point next = Clock::time_point::max();
+    Deadline next = no_deadline;
     for (const Task& one : tasks_) next = std::min(next, one.deadline);
-    if (next == Clock::time_point::max()) return -1;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now());
-    return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 60'000));
+    return poll_timeout(next, Clock::now());
 }
 
 void Opener::end_tasks() {

@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "common/linux/clock.hh"
 #include "common/linux/fd.hh"
 #include "server/config/options.hh"
 #include "server/opener/disk_opening.hh"
@@ -55,7 +56,6 @@ public:
     void run();
 
 private:
-    using Clock = std::chrono::steady_clock;
     // A request that a helper carries out, and whose outcome the opener needs.
     struct Task {
         OpenerRequest request;
@@ -63,7 +63,7 @@ private:
         std::string unix_path;  // path of the socket to bind, if any
         Fd reply_to;            // empty: the helper answers by itself
         Helper helper;
-        Clock::time_point deadline;
+        Deadline deadline;
     };
     // A process that has its answer, or sends the answer by itself, and has not ended yet.
     struct Process {

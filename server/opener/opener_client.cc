@@ -16,8 +16,6 @@
 namespace holdfast::server {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr const char* timed_out =
     "it could not be opened in time; its disk, or what its name leads to, hangs";
 
@@ -30,22 +28,16 @@ std::unexpected<VolumeRefusal> no_answer() {
 }
 
 // Waits for input, or for room to write; returns false at the deadline.
-bool wait_for(int socket, short event, Clock::time_point deadline) {
+bool wait_for(int socket, short event, Deadline deadline) {
     for (;;) {
-        const auto now = Clock::now();
-        const auto left = deadline <= now ? std::chrono::milliseconds(0)
-                                          : std::chrono::ceil<std::chrono::milliseconds>(deadline - now);
-        const bool ever = deadline != Clock::time_point::max();
-        constexpr std::int64_t longest = 3'600'000;
-        const auto wait = static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, longest));
         pollfd one{socket, event, 0};
-        const int count = ::poll(&one, 1, ever ? wait : -1);
+        const int count = ::poll(&one, 1, poll_timeout(deadline, Clock::now()));
         if (count > 0) return true;
-        if (count == 0 && left.count() <= longest) return false;
+        if (count == 0 && Clock::now() >= deadline) return false;
     }
 }
 
-bool send_request(int control, const OpenerRequest& request, int reply_to, Clock::time_point deadline) {
+bool send_request(int control, const OpenerRequest& request, int reply_to, Deadline deadline) {
     std::vector<std::uint8_t> bytes = pack(request);
     iovec data{bytes.data(), bytes.size()};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> space{};

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/linux/clock.hh"
 #include "common/linux/fd.hh"
 #include "server/config/config_file.hh"
 #include "server/opener/opener_protocol.hh"
@@ -53,7 +54,6 @@ public:
 
 private:
     using Answer = OpenerReply;
-    using Deadline = std::chrono::steady_clock::time_point;
 
     [[nodiscard]] std::expected<Answer, VolumeRefusal> ask(const OpenerRequest& request, Deadline deadline);
     // Sets `busy` to the reason if the request has to be repeated.

@@ -11,6 +11,7 @@
 #include <optional>
 #include <vector>
 
+#include "common/linux/clock.hh"
 #include "server/process/thread.hh"
 
 namespace holdfast::server {
@@ -54,7 +55,7 @@ std::vector<ApartResult<T>> do_apart(std::vector<std::function<T()>> tasks,
     };
     constexpr std::size_t most_threads = 512;
     constexpr std::chrono::milliseconds slow{100};
-    const auto deadline = std::chrono::steady_clock::now() + patience;
+    const auto deadline = Clock::now() + patience;
     const Handle state = std::make_shared<State>();
     state->results.resize(tasks.size());
     state->tasks = std::move(tasks);
@@ -62,16 +63,14 @@ std::vector<ApartResult<T>> do_apart(std::vector<std::function<T()>> tasks,
     const auto finished = [&] { return state->done == state->tasks.size(); };
     std::size_t threads = 0;
     std::size_t wanted = 1;
-    for (; !finished() && std::chrono::steady_clock::now() < deadline;
-         wanted = std::min(2 * wanted, most_threads)) {
+    for (; !finished() && Clock::now() < deadline; wanted = std::min(2 * wanted, most_threads)) {
         while (threads < wanted && state->next < state->tasks.size()) {
             auto handle = std::make_unique<Handle>(state);
             if (!start_detached_thread(work, handle.get())) break;
             (void)handle.release();
             ++threads;
         }
-        state->changed.wait_until(lock, std::min(deadline, std::chrono::steady_clock::now() + slow),
-                                  finished);
+        state->changed.wait_until(lock, std::min(deadline, Clock::now() + slow), finished);
     }
     return state->results;  // a copy: a thread left behind may still write to the original
 }

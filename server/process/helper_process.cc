@@ -16,10 +16,10 @@
 #include <span>
 #include <utility>
 
+#include "common/linux/clock.hh"
+
 namespace holdfast::server {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // Closes all other descriptors: a child that hangs may live for long, and must not keep this program's
 // listening sockets open.
@@ -89,13 +89,12 @@ Result<Helper> start_helper(const HelperTask& task, std::chrono::seconds patienc
 }
 
 std::expected<OpenerReply, std::string> ask_helper(const HelperTask& task, std::chrono::seconds patience) {
-    const Clock::time_point deadline = Clock::now() + patience;
+    const Deadline deadline = Clock::now() + patience;
     Result<Helper> helper = start_helper(task, patience);
     if (!helper) return std::unexpected(helper.error().message());
     for (;;) {
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
         pollfd more{helper->question.fd(), POLLIN, 0};
-        (void)::poll(&more, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+        (void)::poll(&more, 1, poll_timeout(deadline, Clock::now()));
         std::optional<OpenerOutcome> answer = helper->question.take();
         if (!answer && Clock::now() < deadline) continue;
         if (!answer) (void)::kill(helper->pid, SIGKILL);
@@ -108,7 +107,7 @@ std::expected<OpenerReply, std::string> ask_helper(const HelperTask& task, std::
 }
 
 std::vector<pid_t> reap_soon(std::vector<pid_t> children, std::chrono::milliseconds patience) {
-    const Clock::time_point deadline = Clock::now() + patience;
+    const Deadline deadline = Clock::now() + patience;
     for (;;) {
         std::erase_if(children, [](pid_t one) { return ::waitpid(one, nullptr, WNOHANG) != 0; });
         if (children.empty() || Clock::now() >= deadline) return children;

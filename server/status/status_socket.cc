@@ -122,9 +122,9 @@ StatusSocket::Outcome StatusSocket::send_some(Client& client) {
     return client.answer.empty() ? Outcome::done : Outcome::goes_on;
 }
 
-StatusSocket::Clock::time_point StatusSocket::deadline() const {
+Deadline StatusSocket::deadline() const {
     // Clients are in order of arrival, and so of deadlines.
-    return clients_.empty() ? Clock::time_point::max() : clients_.front().deadline;
+    return clients_.empty() ? no_deadline : clients_.front().deadline;
 }
 
 void StatusSocket::on_time(Clock::time_point now) {

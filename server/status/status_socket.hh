@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "common/linux/clock.hh"
 #include "common/linux/fd.hh"
 #include "server/process/service_user.hh"
 #include "server/status/status_report.hh"
@@ -18,7 +19,6 @@ namespace holdfast::server {
 
 class StatusSocket {
 public:
-    using Clock = std::chrono::steady_clock;
     using Source = std::function<StatusReport()>;
     static constexpr std::size_t most_clients = 8;
     static constexpr std::size_t longest_request = 4096;
@@ -39,14 +39,14 @@ public:
     // Does all work that needs no waiting.
     void turn();
     // Time of the next on_time(); Clock's last moment while there are no clients.
-    [[nodiscard]] Clock::time_point deadline() const;
+    [[nodiscard]] Deadline deadline() const;
     // Drops clients past their deadline.
     void on_time(Clock::time_point now);
 
 private:
     struct Client {
         Fd socket;
-        Clock::time_point deadline;
+        Deadline deadline;
         std::string request;
         std::string answer;  // rest to send; empty until the request is complete
     };

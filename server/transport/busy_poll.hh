@@ -7,6 +7,8 @@
 #include <atomic>
 #include <chrono>
 
+#include "common/linux/clock.hh"
+
 namespace holdfast::server {
 
 // Limits the number of connections that poll at a time: half the number of processors of this process, so
@@ -60,8 +62,6 @@ public:
     void several() noexcept { habit_.several(); }
 
 private:
-    using Clock = std::chrono::steady_clock;
-
     void leave_seat() noexcept;
 
     PollSeats& seats_;

@@ -30,12 +30,12 @@ PipePool::Pipe PipePool::take() {
         free_.pop_back();
         return pipe;
     }
-    if (open_ >= limit_ || std::chrono::steady_clock::now() < again_) return {};
+    if (open_ >= limit_ || Clock::now() < again_) return {};
     Pipe pipe = make_pipe();
     if (pipe.in) {
         ++open_;
     } else {
-        again_ = std::chrono::steady_clock::now() + pause_;
+        again_ = Clock::now() + pause_;
     }
     return pipe;
 }

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <vector>
 
+#include "common/linux/clock.hh"
 #include "common/linux/fd.hh"
 
 namespace holdfast::server {
@@ -45,7 +46,7 @@ private:
     const std::chrono::milliseconds pause_;
     std::size_t open_ = 0;  // includes pipes in use
     std::vector<Pipe> free_;
-    std::chrono::steady_clock::time_point again_{};  // earliest time for a new pipe
+    Clock::time_point again_{};  // earliest time for a new pipe
 };
 
 }  // namespace holdfast::server

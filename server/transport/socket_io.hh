@@ -26,6 +26,4 @@ enum class Received : std::uint8_t {
 [[nodiscard]] Result<void> send_all(int socket, std::span<const std::uint8_t> data,
                                     bool more_follows = false);
 
-using Deadline = std::chrono::steady_clock::time_point;
-
 }  // namespace holdfast::server

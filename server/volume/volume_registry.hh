@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "common/linux/clock.hh"
 #include "server/volume/job_pool.hh"
 #include "server/volume/volume.hh"
 
@@ -70,8 +71,8 @@ struct DiskWanted {
     std::string name;  // export name
     std::string host;  // the client's address, or "unix"
     bool writable = false;
-    std::chrono::steady_clock::time_point deadline;  // latest end of the wait
-    std::string path{};                              // for messages only: the source chooses the disk to open
+    Deadline deadline;   // latest end of the wait
+    std::string path{};  // for messages only: the source chooses the disk to open
 };
 
 // Source of disks, by export name and configuration.

@@ -9,7 +9,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr Admission::Clock::time_point start{};
+constexpr holdfast::Clock::time_point start{};
 
 Address address(const char* text) { return *parse_address(text); }
 

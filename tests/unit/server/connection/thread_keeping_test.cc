@@ -8,7 +8,7 @@ using std::chrono::seconds;
 
 TEST_CASE("a client that asks soon after its thread ended has it longer each time, up to a limit") {
     ThreadKeeping keeping;
-    ThreadKeeping::Time now{};
+    holdfast::Clock::time_point now{};
     CHECK(keeping.wait() == seconds(0));
     for (const int wait : {1, 2, 4, 8, 8}) {
         keeping.ended(now += seconds(1));

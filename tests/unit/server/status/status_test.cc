@@ -139,7 +139,7 @@ TEST_CASE("the status socket answers GET for its three paths and nothing else") 
 
 TEST_CASE("a flood of lines is cut to a few a second, and the next line says how many were left out") {
     LogLimit limit;
-    const LogLimit::Clock::time_point start = LogLimit::Clock::now();
+    const holdfast::Clock::time_point start = holdfast::Clock::now();
     unsigned written = 0;
     for (int i = 0; i < 1000; ++i) written += limit.ask(start).allowed ? 1 : 0;
     CHECK(written == LogLimit::at_once);
