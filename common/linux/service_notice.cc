@@ -5,26 +5,14 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <utility>
 
+#include "common/linux/environment.hh"
+
 namespace holdfast {
-
-namespace {
-
-// Reads a decimal number from the environment; false if there is none.
-bool number_in(const char* variable, std::uint64_t& value) noexcept {
-    const char* const text = ::getenv(variable);
-    if (text == nullptr) return false;
-    const char* const end = text + std::string_view(text).size();
-    const auto [stop, error] = std::from_chars(text, end, value);
-    return error == std::errc() && stop == end;
-}
-
-}  // namespace
 
 ServiceManager::ServiceManager(std::string_view path) noexcept {
     sockaddr_un address{};
@@ -53,13 +41,12 @@ void ServiceManager::tell(std::string_view state) const noexcept {
 
 std::chrono::microseconds watchdog_interval() noexcept {
     constexpr std::uint64_t most = 1ULL << 50;
-    std::uint64_t time = 0;
-    std::uint64_t pid = 0;
-    if (!number_in("WATCHDOG_USEC", time) || time > most) return {};
-    const bool for_somebody = ::getenv("WATCHDOG_PID") != nullptr;
-    if (for_somebody && (!number_in("WATCHDOG_PID", pid) || pid != static_cast<std::uint64_t>(::getpid())))
+    const std::optional<std::uint64_t> time = number_in_environment("WATCHDOG_USEC");
+    if (!time || *time > most) return {};
+    const bool for_one_process = ::getenv("WATCHDOG_PID") != nullptr;
+    if (for_one_process && number_in_environment("WATCHDOG_PID") != static_cast<std::uint64_t>(::getpid()))
         return {};
-    return std::chrono::microseconds(time / 2);
+    return std::chrono::microseconds(*time / 2);
 }
 
 void notify_service_manager(std::string_view state) noexcept {

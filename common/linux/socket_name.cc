@@ -8,6 +8,9 @@
 #include <charconv>
 #include <cstring>
 
+#include "common/text/number.hh"
+#include "common/text/text.hh"
+
 namespace holdfast {
 namespace {
 
@@ -19,20 +22,6 @@ void add_hex(SocketName& name, const SocketAddress& address) noexcept {
 
 bool is_inet(const SocketAddress& address) noexcept {
     return address.bytes.ss_family == AF_INET || address.bytes.ss_family == AF_INET6;
-}
-
-std::string_view take_word(std::string_view& rest, char end) noexcept {
-    const std::size_t at = std::min(rest.find(end), rest.size());
-    const std::string_view word = rest.substr(0, at);
-    rest.remove_prefix(std::min(at + 1, rest.size()));
-    return word;
-}
-
-std::optional<std::uint64_t> read_number(std::string_view digits) noexcept {
-    std::uint64_t number = 0;
-    const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-    if (read.ec != std::errc{} || read.ptr != digits.data() + digits.size()) return std::nullopt;
-    return number;
 }
 
 std::optional<SocketAddress> read_address(std::string_view digits) noexcept {
@@ -88,14 +77,14 @@ SocketName name_of_socket(int socket) noexcept {
 }
 
 std::optional<NamedSocket> read_socket_name(std::string_view name) noexcept {
-    const auto cookie = read_number(take_word(name, ' '));
-    const auto local = read_address(take_word(name, ' '));
-    const auto remote = read_address(take_word(name, ' '));
+    const auto cookie = number_of<std::uint64_t>(take_until(name, ' '));
+    const auto local = read_address(take_until(name, ' '));
+    const auto remote = read_address(take_until(name, ' '));
     if (!cookie || !local || !remote || local->bytes.ss_family != remote->bytes.ss_family)
         return std::nullopt;
     NamedSocket socket{*cookie, *local, *remote, std::nullopt};
     if (name.empty()) return socket;
-    socket.network = read_number(name);
+    socket.network = number_of<std::uint64_t>(name);
     return socket.network ? std::optional(socket) : std::nullopt;
 }
 
@@ -120,6 +109,6 @@ SocketNames without(const SocketNames& names, std::string_view name) noexcept {
     return result.empty() ? SocketNames(no_socket) : result;
 }
 
-std::string_view take_name(std::string_view& names) noexcept { return take_word(names, ';'); }
+std::string_view take_name(std::string_view& names) noexcept { return take_until(names, ';'); }
 
 }  // namespace holdfast

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <utility>
 
+#include "common/text/number.hh"
 #include "server/access/access.hh"
 #include "server/config/config_keys.hh"
 #include "server/config/config_value.hh"
@@ -86,6 +87,32 @@ void replace_all(std::string& text, std::string_view what, std::string_view with
     for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size())) {
         text.replace(at, what.size(), with);
     }
+}
+
+std::expected<Endpoint, std::string_view> parse_unix_endpoint(std::string_view path) {
+    constexpr std::size_t longest = 107;
+    if (!path.starts_with('/') || path.size() > longest)
+        return std::unexpected("a socket's path begins with \"/\" and has at most 107 bytes");
+    return Endpoint{.host = {}, .port = 0, .unix_path = std::string(path)};
+}
+
+// Parses the value of --listen. The error says how to correct the value.
+std::expected<Endpoint, std::string_view> parse_endpoint(std::string_view text) {
+    constexpr std::string_view unix_scheme = "unix:";
+    if (text.starts_with(unix_scheme)) return parse_unix_endpoint(text.substr(unix_scheme.size()));
+    const std::size_t colon = text.rfind(':');
+    const auto port =
+        colon == std::string_view::npos ? std::nullopt : number_of<std::uint16_t>(text.substr(colon + 1));
+    if (port.value_or(0) == 0) return std::unexpected("write ADDRESS:PORT, [IPV6]:PORT, :PORT or unix:PATH");
+    std::string_view host = text.substr(0, colon);
+    if (host.starts_with('[') && host.ends_with(']')) {
+        host = host.substr(1, host.size() - 2);
+    } else if (host.find(':') != std::string_view::npos) {
+        return std::unexpected("an IPv6 address stands in brackets: [2001:db8::1]:10809");
+    }
+    if (host == "*") host = {};
+    if (!host.empty() && !is_host(host)) return std::unexpected("this is not an address");
+    return Endpoint{.host = std::string(host), .port = *port, .unix_path = {}};
 }
 
 }  // namespace
@@ -243,37 +270,13 @@ void ConfigReader::add_export_argument(std::string_view argument) {
 }
 
 void ConfigReader::add_listen_argument(std::string_view argument) {
+    const Place place{std::string(command_line), 0};
+    std::expected<Endpoint, std::string_view> endpoint = parse_endpoint(argument);
+    if (!endpoint) return add_error(place, fmt::format("--listen {}: {}", argument, endpoint.error()));
     Listen listen;
-    listen.place = {std::string(command_line), 0};
+    listen.endpoint = std::move(*endpoint);
+    listen.place = place;
     listen.every_export = true;
-    constexpr std::string_view unix_scheme = "unix:";
-    const auto wrong = [&](std::string_view why) {
-        add_error(listen.place, fmt::format("--listen {}: {}", argument, why));
-    };
-    if (argument.starts_with(unix_scheme)) {
-        listen.endpoint.unix_path = argument.substr(unix_scheme.size());
-        if (!listen.endpoint.unix_path.starts_with('/') || listen.endpoint.unix_path.size() > 107) {
-            return wrong("a socket's path begins with \"/\" and has at most 107 bytes");
-        }
-        listen_arguments_.push_back(std::move(listen));
-        return;
-    }
-    const std::size_t colon = argument.rfind(':');
-    std::uint64_t port = 0;
-    if (colon == std::string_view::npos || !parse_number(argument.substr(colon + 1), port) || port == 0 ||
-        port > 65535) {
-        return wrong("write ADDRESS:PORT, [IPV6]:PORT, :PORT or unix:PATH");
-    }
-    std::string_view host = argument.substr(0, colon);
-    if (host.starts_with('[') && host.ends_with(']')) {
-        host = host.substr(1, host.size() - 2);
-    } else if (host.find(':') != std::string_view::npos) {
-        return wrong("an IPv6 address stands in brackets: [2001:db8::1]:10809");
-    }
-    if (host == "*") host = {};
-    if (!host.empty() && !is_host(host)) return wrong("this is not an address");
-    listen.endpoint.host = host;
-    listen.endpoint.port = static_cast<std::uint16_t>(port);
     listen_arguments_.push_back(std::move(listen));
 }
 

@@ -4,9 +4,11 @@
 #include "server/config/config_keys.hh"
 
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "common/protocol/export_identity.hh"
+#include "common/text/number.hh"
 #include "common/text/utf8.hh"
 
 namespace holdfast::server {
@@ -111,11 +113,10 @@ void take_virtstyle(ExportConfig& e, ConfigValue& v) {
     } else if (text.starts_with("cidrhash")) {
         std::string_view rest = std::string_view(text).substr(8);
         while (rest.starts_with(' ')) rest.remove_prefix(1);
-        std::uint64_t length = 0;
-        if (!parse_number(rest, length) || length > 128)
-            v.error("cidrhash wants a mask from 0 to 128: cidrhash 24");
+        const std::optional<unsigned> length = number_of<unsigned>(rest);
+        if (!length || *length > 128) v.error("cidrhash wants a mask from 0 to 128: cidrhash 24");
         e.virtstyle = VirtStyle::cidr_hash;
-        e.virt_prefix = static_cast<unsigned>(length);
+        e.virt_prefix = length.value_or(0);
     } else {
         v.error("\"" + text + "\" is none of: none, ipliteral, iphash, cidrhash LENGTH");
     }

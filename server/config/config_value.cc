@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "common/protocol/constants.hh"
+#include "common/text/number.hh"
 #include "common/text/text.hh"
 #include "server/access/access.hh"
 
@@ -26,28 +27,13 @@ std::string_view clue(std::string_view value) {
 
 }  // namespace
 
-bool parse_number(std::string_view text, std::uint64_t& value) {
-    constexpr std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
-    if (text.empty()) return false;
-    value = 0;
-    for (const char c : text) {
-        if (c < '0' || c > '9') return false;
-        const auto digit = static_cast<std::uint64_t>(c - '0');
-        if (value > (most - digit) / 10) return false;
-        value = value * 10 + digit;
-    }
-    return true;
-}
-
 bool is_host(std::string_view text) {
+    constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+    constexpr std::size_t longest = 253;
     if (parse_address(text)) return true;
-    const auto fits = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-               c == '.' || c == '_';
-    };
     // Digits and dots that form no address are a mistyped address, not a name.
     const bool numeric = text.find_first_not_of("0123456789.") == std::string_view::npos;
-    return !text.empty() && text.size() < 254 && std::ranges::all_of(text, fits) && !numeric;
+    return !numeric && text.size() <= longest && text.find_first_not_of(letters) == std::string_view::npos;
 }
 
 void ConfigValue::error(std::string_view text) {
@@ -69,8 +55,8 @@ bool ConfigValue::boolean() {
 }
 
 std::uint64_t ConfigValue::number(std::uint64_t least, std::uint64_t most) {
-    std::uint64_t value = 0;
-    if (parse_number(entry_.value, value) && value >= least && value <= most) return value;
+    const std::optional<std::uint64_t> value = number_of<std::uint64_t>(entry_.value);
+    if (value && *value >= least && *value <= most) return *value;
     error(
         fmt::format("\"{}\" is not a number from {} to {}{}", entry_.value, least, most, clue(entry_.value)));
     return least;

@@ -51,7 +51,5 @@ private:
 
 // Whether the text can be a host name or a numeric address. Checks the letters only.
 [[nodiscard]] bool is_host(std::string_view text);
-// Parses decimal digits; returns false if the text has other characters or the number is too large.
-[[nodiscard]] bool parse_number(std::string_view text, std::uint64_t& value);
 
 }  // namespace holdfast::server

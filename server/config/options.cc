@@ -35,6 +35,36 @@ constexpr std::array long_options{
     option{nullptr, 0, nullptr, 0},
 };
 
+// Applies an option that getopt has found, with its argument in optarg. False: unknown.
+bool apply(int code, Options& options) {
+    switch (code) {
+        case config:
+            options.config = optarg;
+            options.config_given = true;
+            return true;
+        case foreground: options.foreground = true; return true;
+        case check: options.check = true; return true;
+        case export_: options.exports.emplace_back(optarg); return true;
+        case listen: options.listens.emplace_back(optarg); return true;
+        case pid_file: options.pid_file = optarg; return true;
+        case verbose: options.verbose = true; return true;
+        case help: options.help = true; return true;
+        case version: options.version = true; return true;
+        default: return false;
+    }
+}
+
+// Checks the options as a whole. Empty: they are valid.
+std::string fault_of(const Options& options) {
+    if (!options.pid_file.empty() && !options.pid_file.starts_with('/'))
+        return fmt::format("--pid-file {}: the path must begin with \"/\"", options.pid_file);
+    // The daemon's working directory is "/", and a reload must find the same file.
+    if (options.config_given && !options.config.starts_with('/') && !options.check && !options.foreground)
+        return fmt::format("--config {}: without --foreground the path must begin with \"/\"",
+                           options.config);
+    return {};
+}
+
 }  // namespace
 
 std::expected<Options, std::string> parse_options(int count, char* const* arguments) {
@@ -45,36 +75,14 @@ std::expected<Options, std::string> parse_options(int count, char* const* argume
         const int at = optind == 0 ? 1 : optind;
         const int code = ::getopt_long(count, arguments, ":C:fe:l:vhV", long_options.data(), nullptr);
         if (code == -1) break;
-        switch (code) {
-            case config:
-                options.config = optarg;
-                options.config_given = true;
-                break;
-            case foreground: options.foreground = true; break;
-            case check: options.check = true; break;
-            case export_: options.exports.emplace_back(optarg); break;
-            case listen: options.listens.emplace_back(optarg); break;
-            case pid_file: options.pid_file = optarg; break;
-            case verbose: options.verbose = true; break;
-            case help: options.help = true; break;
-            case version: options.version = true; break;
-            case ':': return std::unexpected(fmt::format("{}: an argument is missing", arguments[at]));
-            default: return std::unexpected(fmt::format("{}: unknown option", arguments[at]));
-        }
+        if (code == ':') return std::unexpected(fmt::format("{}: an argument is missing", arguments[at]));
+        if (!apply(code, options)) return std::unexpected(fmt::format("{}: unknown option", arguments[at]));
     }
     if (optind < count) {
         return std::unexpected(
             fmt::format("{}: unexpected; an export is given as --export NAME=PATH", arguments[optind]));
     }
-    if (!options.pid_file.empty() && !options.pid_file.starts_with('/')) {
-        return std::unexpected(
-            fmt::format("--pid-file {}: the path must begin with \"/\"", options.pid_file));
-    }
-    // The daemon's working directory is "/", and a reload must find the same file.
-    if (options.config_given && !options.config.starts_with('/') && !options.check && !options.foreground) {
-        return std::unexpected(
-            fmt::format("--config {}: without --foreground the path must begin with \"/\"", options.config));
-    }
+    if (std::string fault = fault_of(options); !fault.empty()) return std::unexpected(std::move(fault));
     return options;
 }
 

@@ -13,18 +13,12 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "server/config/config_value.hh"
+#include "common/linux/environment.hh"
 
 namespace holdfast::server {
 namespace {
 
 constexpr int first_descriptor = 3;  // SD_LISTEN_FDS_START
-
-std::uint64_t number_in(const char* variable) {
-    const char* const text = ::getenv(variable);
-    std::uint64_t value = 0;
-    return text != nullptr && parse_number(text, value) ? value : 0;
-}
 
 int option_of(int socket, int level, int name) {
     int value = 0;
@@ -79,36 +73,52 @@ bool same_address(const sockaddr_storage& one, socklen_t one_size, const sockadd
     return endpoint_of(one, one_size).unix_path == endpoint_of(copy, other_size).unix_path;
 }
 
+// Number of descriptors that the service manager passed to this process. Removes the variables.
+int take_count() {
+    constexpr std::uint64_t most = 1024;
+    const bool ours = number_in_environment("LISTEN_PID") == static_cast<std::uint64_t>(::getpid());
+    const std::uint64_t count = ours ? number_in_environment("LISTEN_FDS").value_or(0) : 0;
+    for (const char* const variable : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) ::unsetenv(variable);
+    return static_cast<int>(std::min(count, most));
+}
+
+bool is_supported(sa_family_t family) { return family == AF_INET || family == AF_INET6 || family == AF_UNIX; }
+
+bool set_flags(int fd) {
+    const int flags = ::fcntl(fd, F_GETFL);
+    return flags >= 0 && ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 &&
+           ::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
+}
+
 }  // namespace
 
 std::expected<InheritedSockets, std::string> InheritedSockets::take() {
     InheritedSockets result;
-    const bool ours = number_in("LISTEN_PID") == static_cast<std::uint64_t>(::getpid());
-    const std::uint64_t count = ours ? number_in("LISTEN_FDS") : 0;
-    for (const char* const variable : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) ::unsetenv(variable);
-    for (int fd = first_descriptor;
-         fd < first_descriptor + static_cast<int>(std::min<std::uint64_t>(count, 1024)); ++fd) {
-        Given given{Fd(fd), {}, sizeof given.address};
-        const bool listens = option_of(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM &&
-                             option_of(fd, SOL_SOCKET, SO_ACCEPTCONN) == 1 &&
-                             ::getsockname(fd, reinterpret_cast<sockaddr*>(&given.address), &given.size) == 0;
-        const auto family = given.address.ss_family;
-        if (!listens || (family != AF_INET && family != AF_INET6 && family != AF_UNIX)) {
-            return std::unexpected(fmt::format(
-                "descriptor {}, of the service manager's (LISTEN_FDS), is no listening stream socket", fd));
-        }
-        const int flags = ::fcntl(fd, F_GETFL);
-        if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
-            ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
-            return std::unexpected(fmt::format("descriptor {}: fcntl failed", fd));
-        if (family == AF_INET6) {
-            const auto v6 = as<sockaddr_in6>(&given.address);
-            if (IN6_IS_ADDR_UNSPECIFIED(&v6.sin6_addr) && option_of(fd, IPPROTO_IPV6, IPV6_V6ONLY) == 0)
-                result.both_families_.push_back(v6.sin6_port);
-        }
-        result.sockets_.push_back(std::move(given));
+    const int end = first_descriptor + take_count();
+    for (int fd = first_descriptor; fd < end; ++fd) {
+        if (auto added = result.add(Fd(fd)); !added) return std::unexpected(std::move(added.error()));
     }
     return result;
+}
+
+std::expected<void, std::string> InheritedSockets::add(Fd fd) {
+    Given given{std::move(fd), {}, sizeof given.address};
+    const int number = given.fd.get();
+    const bool listens = option_of(number, SOL_SOCKET, SO_TYPE) == SOCK_STREAM &&
+                         option_of(number, SOL_SOCKET, SO_ACCEPTCONN) == 1 &&
+                         ::getsockname(number, reinterpret_cast<sockaddr*>(&given.address), &given.size) == 0;
+    if (!listens || !is_supported(given.address.ss_family)) {
+        return std::unexpected(fmt::format(
+            "descriptor {}, of the service manager's (LISTEN_FDS), is no listening stream socket", number));
+    }
+    if (!set_flags(number)) return std::unexpected(fmt::format("descriptor {}: fcntl failed", number));
+    if (given.address.ss_family == AF_INET6) {
+        const auto v6 = as<sockaddr_in6>(&given.address);
+        if (IN6_IS_ADDR_UNSPECIFIED(&v6.sin6_addr) && option_of(number, IPPROTO_IPV6, IPV6_V6ONLY) == 0)
+            both_families_.push_back(v6.sin6_port);
+    }
+    sockets_.push_back(std::move(given));
+    return {};
 }
 
 Fd InheritedSockets::claim(const sockaddr* address, socklen_t size) {

@@ -41,6 +41,9 @@ private:
         sockaddr_storage address{};
         socklen_t size = 0;
     };
+    // Adds a socket of any address family that endpoints can have; the error says why not.
+    [[nodiscard]] std::expected<void, std::string> add(Fd fd);
+
     std::vector<Given> sockets_;
     std::vector<std::uint16_t> both_families_;  // ports on which [::] accepts IPv4 too, in network byte order
 };
