@@ -164,37 +164,49 @@ bool Connection::begin(Verdicts verdicts) {
 }
 
 Connection::Turn Connection::turn() {
-    using State = nbd::ServerHandshake::State;
-    std::array<std::uint8_t, 4096> bytes;
     // Limits the work per turn, so that a client that sends without end does not block other clients.
     for (int pieces = 0; pieces < 16; ++pieces) {
         // A fence discards the options that the client has sent.
         if (order_ == Order::fence) return Turn::over;
         const Sent sent = send_output();
         if (sent == Sent::in_part) return order_ == Order::serve ? Turn::writes : Turn::over;
-        if (sent == Sent::link_lost) {
-            // After ABORT a client may close before the reply arrives.
-            if (handshake_->state() == State::ended) return leave_quietly();
-            log_handshake_end("the link is lost");
-            return Turn::over;
-        }
-        if (handshake_->state() == State::transmission) return Turn::serves;
-        if (handshake_->state() == State::failed) log_handshake_end(handshake_->reason());
-        if (handshake_->state() != State::running) return Turn::leaves;
-        if (handshake_->waits_for()) return Turn::calls;
-        const std::size_t wanted = std::min(handshake_->wanted(), bytes.size());
-        const ssize_t count = ::recv(socket_.get(), bytes.data(), wanted, MSG_DONTWAIT);
-        if (count < 0 && (errno == EINTR || errno == EAGAIN)) return Turn::reads;
-        if (count <= 0) {
-            // A refused client, or a probe of the port, leaves silently: not worth a log line. The socket is
-            // reset if the client has not read every reply.
-            if (count == 0 || errno == ECONNRESET) return leave_quietly();
-            log_handshake_end("the link is lost");
-            return Turn::over;
-        }
-        handshake_->receive(std::span(bytes).first(static_cast<std::size_t>(count)));
+        if (sent == Sent::link_lost) return leave_lost_link();
+        if (const std::optional<Turn> next = turn_of_state()) return *next;
+        if (const std::optional<Turn> next = receive_options()) return *next;
     }
     return handshake_->output().empty() && !handshake_->waits_for() ? Turn::reads : Turn::writes;
+}
+
+Connection::Turn Connection::leave_lost_link() const {
+    // After ABORT a client may close before the reply arrives.
+    if (handshake_->state() == nbd::ServerHandshake::State::ended) return leave_quietly();
+    log_handshake_end("the link is lost");
+    return Turn::over;
+}
+
+std::optional<Connection::Turn> Connection::turn_of_state() const {
+    using State = nbd::ServerHandshake::State;
+    if (handshake_->state() == State::transmission) return Turn::serves;
+    if (handshake_->state() == State::failed) log_handshake_end(handshake_->reason());
+    if (handshake_->state() != State::running) return Turn::leaves;
+    if (handshake_->waits_for()) return Turn::calls;
+    return std::nullopt;
+}
+
+std::optional<Connection::Turn> Connection::receive_options() {
+    std::array<std::uint8_t, 4096> bytes;
+    const std::size_t wanted = std::min(handshake_->wanted(), bytes.size());
+    const ssize_t count = ::recv(socket_.get(), bytes.data(), wanted, MSG_DONTWAIT);
+    if (count < 0 && (errno == EINTR || errno == EAGAIN)) return Turn::reads;
+    // A refused client, or a probe of the port, leaves silently: not worth a log line. The socket is reset if
+    // the client has not read every reply.
+    if (count == 0 || (count < 0 && errno == ECONNRESET)) return leave_quietly();
+    if (count < 0) {
+        log_handshake_end("the link is lost");
+        return Turn::over;
+    }
+    handshake_->receive(std::span(bytes).first(static_cast<std::size_t>(count)));
+    return std::nullopt;
 }
 
 Connection::Turn Connection::leave_quietly() const {

@@ -105,6 +105,10 @@ private:
     // Sends as much of the handshake's output as the socket accepts without blocking.
     enum class Sent : std::uint8_t { everything, in_part, link_lost };
     [[nodiscard]] Sent send_output();
+    // Parts of turn(). nullopt: the turn continues.
+    [[nodiscard]] std::optional<Turn> turn_of_state() const;
+    [[nodiscard]] std::optional<Turn> receive_options();
+    [[nodiscard]] Turn leave_lost_link() const;
     [[nodiscard]] Turn leave_quietly() const;
     [[nodiscard]] bool start_thread_for(Phase phase);
     void begin_transmission();

@@ -164,8 +164,18 @@ std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::Session
     std::optional<HostClaim> of_host = host_claim(config, use->volume(), host);
     const bool stable = config.durable_writes() || use->volume().writes_are_stable();
     const std::uint32_t host_flags = (of_host ? nbd::host_fenced : 0) | (stable ? nbd::writes_stable : 0);
-    std::string identity = config.identity.empty() ? use->volume().identity() : config.identity;
-    claim_.emplace(&config, std::move(identity), nullptr, std::move(*use),
+    if (const auto placed = take_place(config, request, std::move(*use), std::move(of_host)); !placed)
+        return std::unexpected(placed.error());
+    if (const auto stands = wait_for_fence(request); !stands) return std::unexpected(stands.error());
+    if (peer_.address) shared_.known_clients.add(*peer_.address);
+    return nbd::ClaimAnswer{shared_.boot_identity, claim_->identity, host_flags};
+}
+
+std::expected<void, Refusal> ClientExports::take_place(const ExportConfig& config,
+                                                       const nbd::SessionRequest& request, VolumeUse use,
+                                                       std::optional<HostClaim> of_host) {
+    std::string identity = config.identity.empty() ? use.volume().identity() : config.identity;
+    claim_.emplace(&config, std::move(identity), nullptr, std::move(use),
                    ConnectionFacts::Session{request.session, request.slot, request.generation}, false);
     auto place = shared_.sessions.claim({{request.session, request.slot, config.name},
                                          request.generation,
@@ -183,9 +193,7 @@ std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::Session
     // generation.
     const bool first = request.generation == 1 && request.slot == 0 && claim_->place->is_first();
     if (!config.readonly) (void)claim_->use.volume().losses().begin(request.session, first);
-    if (const auto stands = wait_for_fence(request); !stands) return std::unexpected(stands.error());
-    if (peer_.address) shared_.known_clients.add(*peer_.address);
-    return nbd::ClaimAnswer{shared_.boot_identity, claim_->identity, host_flags};
+    return {};
 }
 
 std::optional<HostClaim> ClientExports::host_claim(const ExportConfig& config, const Volume& volume,
@@ -241,7 +249,7 @@ std::expected<void, VolumeRefusal> ClientExports::check_identity(const ExportCon
 }
 
 ConnectionFacts ClientExports::facts_of(const ExportConfig& config, const Volume& volume) const {
-    const bool claimed = claim_ && claim_->config == &config;
+    const bool claimed = has_claimed(config);
     const CacheMode mode = cache_mode(volume.always_waits(), config.durable_writes());
     return {config.name,
             peer_.name,
@@ -256,9 +264,23 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
     const Found found = find(name);
     if (!found) return std::unexpected(found.error());
     const ExportConfig& config = **found;
-    const bool claimed = claim_ && claim_->config == &config;
-    if (const auto why = claimed ? out_of_session() : std::nullopt)
+    if (const auto why = has_claimed(config) ? out_of_session() : std::nullopt)
         return refuse(config, OptionReply::err_policy, *why, *why);
+    if (const auto counted = enter_counts(config); !counted) return std::unexpected(counted.error());
+    std::expected<VolumeUse, VolumeRefusal> use =
+        has_claimed(config) && claim_->use ? std::expected<VolumeUse, VolumeRefusal>(std::move(claim_->use))
+                                           : shared_.volumes.acquire(shared_.opener, wanted(config));
+    const std::expected<Offer, Refusal> offer = use ? open(config, *use) : refuse(config, use.error());
+    if (!offer) {
+        // Before `use` ends, since closing its disk may take long.
+        shared_.counts.leave(config.name);
+        shared_.counts.leave(ConnectionCounts::all);
+        return std::unexpected(offer.error());
+    }
+    return nbd::OfferedExport{*offer, {config.name, config.description}};
+}
+
+std::expected<void, Refusal> ClientExports::enter_counts(const ExportConfig& config) {
     if (!shared_.counts.enter(ConnectionCounts::all, config_->maxconnections)) {
         shared_.statistics.turned_away(TurnedAway::max_connections);
         const std::string why =
@@ -272,38 +294,25 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
             fmt::format("all its connections are taken (maxconnections = {})", config.maxconnections);
         return refuse(config, OptionReply::err_policy, why, why);
     }
-    std::expected<VolumeUse, VolumeRefusal> use =
-        claimed && claim_->use ? std::expected<VolumeUse, VolumeRefusal>(std::move(claim_->use))
-                               : shared_.volumes.acquire(shared_.opener, wanted(config));
-    const auto leave_counts = [&] {
-        shared_.counts.leave(config.name);
-        shared_.counts.leave(ConnectionCounts::all);
-    };
-    if (!use) {
-        leave_counts();
-        return refuse(config, use.error());
-    }
-    const Result<VolumeTraits> traits = use->traits();
+    return {};
+}
+
+std::expected<Offer, Refusal> ClientExports::open(const ExportConfig& config, VolumeUse& use) {
+    const bool claimed = has_claimed(config);
+    const Result<VolumeTraits> traits = use.traits();
     const std::expected<Offer, std::string> offer =
         traits ? make_offer(config, *traits) : std::unexpected(traits.error().message());
-    if (!offer) {
-        leave_counts();
-        return refuse(config, {false, offer.error()});
-    }
+    if (!offer) return refuse(config, {false, offer.error()});
     if (const auto same =
-            claimed ? check_identity(config, use->volume()) : std::expected<void, VolumeRefusal>();
-        !same) {
-        leave_counts();
+            claimed ? check_identity(config, use.volume()) : std::expected<void, VolumeRefusal>();
+        !same)
         return refuse(config, same.error());
-    }
-    DisksInUse::Use disk = disk_use(config, *use, claimed ? &claim_->session.id : nullptr);
-    if (const auto why = config.is_virtual() ? std::nullopt : shared_.disks.enter(config.name, disk)) {
-        leave_counts();
+    DisksInUse::Use disk = disk_use(config, use, claimed ? &claim_->session.id : nullptr);
+    if (const auto why = config.is_virtual() ? std::nullopt : shared_.disks.enter(config.name, disk))
         return refuse(config, OptionReply::err_policy, *why, *why);
-    }
-    const ConnectionFacts facts = facts_of(config, use->volume());
+    const ConnectionFacts facts = facts_of(config, use.volume());
     // The status counts the connection from here on; a refused client is not counted.
-    opened_.emplace(config, shared_, std::move(*use), facts, std::move(disk));
+    opened_.emplace(config, shared_, std::move(use), facts, std::move(disk));
     if (!claimed && claim_) {
         // A successor waits for this place, and closing the claimed disk may take long.
         claim_->place.reset();
@@ -311,7 +320,7 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
     }
     // Last: a refused client cannot have written.
     opened_->set_writer(begin(config, opened_->volume(), claimed));
-    return nbd::OfferedExport{*offer, {config.name, config.description}};
+    return *offer;
 }
 
 void ClientExports::let_go(std::uint64_t unread) {

@@ -76,6 +76,19 @@ private:
     // gets the same reply as a missing export, so that clients cannot discover exports of others.
     [[nodiscard]] Found find(std::string_view name);
     [[nodiscard]] bool offers(const ExportConfig& config) const;
+    // Whether this connection's claim is for the export.
+    [[nodiscard]] bool has_claimed(const ExportConfig& config) const {
+        return claim_ && claim_->config == &config;
+    }
+    // Counts the connection, as one of the export and one of the server.
+    [[nodiscard]] std::expected<void, nbd::Refusal> enter_counts(const ExportConfig& config);
+    // Opens the export on its disk for a counted connection. Takes `use` only if it succeeds.
+    [[nodiscard]] std::expected<nbd::Offer, nbd::Refusal> open(const ExportConfig& config, VolumeUse& use);
+    // Makes the claim, and fences the older connections without waiting for them.
+    [[nodiscard]] std::expected<void, nbd::Refusal> take_place(const ExportConfig& config,
+                                                               const nbd::SessionRequest& request,
+                                                               VolumeUse use,
+                                                               std::optional<HostClaim> of_host);
     // nullptr: the client may use no export of this name. Takes the same time whether or not such an export
     // exists.
     [[nodiscard]] const ExportConfig* visible(std::string_view name) const;

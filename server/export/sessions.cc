@@ -53,6 +53,15 @@ std::optional<ClaimRefusal> Sessions::flaw_of(const Claimant& claimant) const {
     return std::nullopt;
 }
 
+Sessions::Rival Sessions::probe(const SessionPlace& place, const Claimant& claimant,
+                                Clock::time_point since) const {
+    using PeerState = Fenceable::PeerState;
+    const PeerState state = place.connection_.look_for_peer(since);
+    const bool same_address = place.host_->address == claimant.host->address;
+    if (state == PeerState::answers || (state == PeerState::sleeps && !same_address)) return Rival::alive;
+    return state == PeerState::silent && Clock::now() - since < silence_ ? Rival::unknown : Rival::none;
+}
+
 // Probes connections from another boot: either of this machine before its reset, or of another machine that
 // has the same identity by accident. An idle connection from the claimant's own address may belong to a proxy
 // that acknowledges for an unreachable client.
@@ -64,15 +73,9 @@ Sessions::Rival Sessions::look_for_rival(const Claimant& claimant, Clock::time_p
     Rival rival = Rival::none;
     for (SessionPlace* const one : found->second.places) {
         if (one->fenced_ || one->host_->boot == claimant.host->boot) continue;
-        using PeerState = Fenceable::PeerState;
-        const PeerState state = one->connection_.look_for_peer(since);
-        const bool same_address = one->host_->address == claimant.host->address;
-        if (state == PeerState::answers || (state == PeerState::sleeps && !same_address)) {
-            peer = one->peer_;
-            rival = Rival::alive;
-        } else if (state == PeerState::silent && rival == Rival::none && Clock::now() - since < silence_) {
-            rival = Rival::unknown;
-        }
+        const Rival probed = probe(*one, claimant, since);
+        if (probed == Rival::alive) peer = one->peer_;
+        if (probed == Rival::alive || rival == Rival::none) rival = probed;
     }
     if (rival != Rival::alive) return rival;
     for (SessionPlace* const one : found->second.places) one->connection_.look_no_more();

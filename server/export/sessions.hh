@@ -216,6 +216,9 @@ private:
     // The following functions need the mutex.
     [[nodiscard]] std::optional<ClaimRefusal> flaw_of(const Claimant& claimant) const;
     [[nodiscard]] Rival look_for_rival(const Claimant& claimant, Clock::time_point since, std::string& peer);
+    // Probes the peer of one connection of the host.
+    [[nodiscard]] Rival probe(const SessionPlace& place, const Claimant& claimant,
+                              Clock::time_point since) const;
     [[nodiscard]] bool knows_session(const nbd::Uuid& session) const;
     [[nodiscard]] std::unique_ptr<SessionPlace> take(const Claimant& claimant);
     void enter_host(const HostClaim& claim, SessionPlace& place);

@@ -51,6 +51,37 @@ std::chrono::seconds patience_for(OpenerCall call) {
     }
 }
 
+OpenerAnswer answer_find(const VolumeRequest& disk) {
+    if (const auto created = create_missing_file(disk); !created) return refusal(created.error());
+    return answer_with(find_disk(disk));
+}
+
+OpenerAnswer answer_open(const VolumeRequest& disk) {
+    std::expected<OpenedDisk, VolumeRefusal> opened = open_disk(disk);
+    if (!opened) return refusal(opened.error());
+    OpenerAnswer answer;
+    pack(answer.packed, opened->facts);
+    answer.files.push_back(std::move(opened->files.file));
+    answer.files.push_back(std::move(opened->files.for_flushes));
+    return answer;
+}
+
+// The alignment of a control message leaves room for two descriptors.
+using MessageFiles = std::array<Fd, CMSG_SPACE(sizeof(int)) / sizeof(int)>;
+
+// Takes the descriptors that came with a message.
+MessageFiles files_of(const msghdr& message) {
+    MessageFiles files;
+    const cmsghdr* const head = CMSG_FIRSTHDR(&message);
+    if (head == nullptr || head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) return files;
+    for (std::size_t i = 0; i < files.size() && CMSG_LEN((i + 1) * sizeof(int)) <= head->cmsg_len; ++i) {
+        int file = -1;
+        std::memcpy(&file, CMSG_DATA(head) + i * sizeof file, sizeof file);
+        files[i].reset(file);
+    }
+    return files;
+}
+
 }  // namespace
 
 Opener::Opener(Fd control, Context context, pid_t server)
@@ -95,8 +126,6 @@ void Opener::reap() {
 
 bool Opener::take_message() {
     std::array<std::uint8_t, longest_opener_request + 1> bytes;
-    // The alignment leaves room for two descriptors.
-    constexpr std::size_t most_files = CMSG_SPACE(sizeof(int)) / sizeof(int);
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
     iovec data{bytes.data(), bytes.size()};
     msghdr message{};
@@ -106,15 +135,7 @@ bool Opener::take_message() {
     message.msg_controllen = control.size();
     const ssize_t count = ::recvmsg(control_.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (count < 0) return errno == EINTR || errno == EAGAIN;
-    std::array<Fd, most_files> files;
-    const cmsghdr* const head = CMSG_FIRSTHDR(&message);
-    if (head != nullptr && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS) {
-        for (std::size_t i = 0; i < most_files && CMSG_LEN((i + 1) * sizeof(int)) <= head->cmsg_len; ++i) {
-            int file = -1;
-            std::memcpy(&file, CMSG_DATA(head) + i * sizeof file, sizeof file);
-            files[i].reset(file);
-        }
-    }
+    MessageFiles files = files_of(message);
     Fd& reply_to = files[0];
     if (count == 0 && !reply_to) return false;
     if ((message.msg_flags & MSG_TRUNC) != 0 || files[1]) return true;
@@ -131,12 +152,7 @@ void Opener::handle(const OpenerRequest& request, Fd reply_to) {
     switch (request.call) {
         case OpenerCall::find:
         case OpenerCall::open:
-        case OpenerCall::look:
-            // Starts no process for a name that the server made up.
-            if (config_.find(request.name) == nullptr)
-                return send(refusal(OpenerStatus::absent, no_such_export), reply_to.get(), MSG_DONTWAIT);
-            if (has_place(request, reply_to)) answer_apart(request, std::move(reply_to), nullptr);
-            return;
+        case OpenerCall::look: return handle_for_export(request, std::move(reply_to));
         case OpenerCall::authfiles:
         case OpenerCall::look_around:
         case OpenerCall::reload:
@@ -144,14 +160,24 @@ void Opener::handle(const OpenerRequest& request, Fd reply_to) {
             if (has_place(request, reply_to)) begin_task(request, std::move(reply_to));
             return;
         case OpenerCall::commit: commit(); return send(OpenerAnswer(), reply_to.get(), MSG_DONTWAIT);
-        case OpenerCall::unlisten: {
-            constexpr std::chrono::milliseconds moment{500};
-            std::set<std::string> paths;
-            for (const Listen& one : config_.listens) paths.insert(one.endpoint.unix_path);
-            remove_sockets(request.number == 0 ? paths : bound_, moment);
+        case OpenerCall::unlisten:
+            unlisten(request.number != 0);
             return send(OpenerAnswer(), reply_to.get(), MSG_DONTWAIT);
-        }
     }
+}
+
+// Starts no process for a name that the server made up.
+void Opener::handle_for_export(const OpenerRequest& request, Fd reply_to) {
+    if (config_.find(request.name) == nullptr)
+        return send(refusal(OpenerStatus::absent, no_such_export), reply_to.get(), MSG_DONTWAIT);
+    if (has_place(request, reply_to)) answer_apart(request, std::move(reply_to), nullptr);
+}
+
+void Opener::unlisten(bool all) {
+    constexpr std::chrono::milliseconds moment{500};
+    std::set<std::string> paths;
+    for (const Listen& one : config_.listens) paths.insert(one.endpoint.unix_path);
+    remove_sockets(all ? bound_ : paths, moment);
 }
 
 const Listen* Opener::listener(std::uint32_t number) const {
@@ -225,19 +251,8 @@ OpenerAnswer Opener::answer(const OpenerRequest& request) const {
     if (request.host.empty()) return refusal(OpenerStatus::refused, "the client has no address");
     const VolumeRequest disk = request_for(*config, request.host);
     switch (request.call) {
-        case OpenerCall::find: {
-            if (const auto created = create_missing_file(disk); !created) return refusal(created.error());
-            return answer_with(find_disk(disk));
-        }
-        case OpenerCall::open: {
-            std::expected<OpenedDisk, VolumeRefusal> opened = open_disk(disk);
-            if (!opened) return refusal(opened.error());
-            OpenerAnswer answer;
-            pack(answer.packed, opened->facts);
-            answer.files.push_back(std::move(opened->files.file));
-            answer.files.push_back(std::move(opened->files.for_flushes));
-            return answer;
-        }
+        case OpenerCall::find: return answer_find(disk);
+        case OpenerCall::open: return answer_open(disk);
         case OpenerCall::look: return answer_with(look_at_volume(disk));
         case OpenerCall::reload:
         case OpenerCall::listen:

@@ -74,6 +74,9 @@ private:
     // Returns false at the end.
     [[nodiscard]] bool take_message();
     void handle(const OpenerRequest& request, Fd reply_to);
+    void handle_for_export(const OpenerRequest& request, Fd reply_to);
+    // Removes the sockets of the configuration's listeners; with `all`, every socket that the server created.
+    void unlisten(bool all);
     // Starts a helper for the request.
     void begin_task(const OpenerRequest& request, Fd reply_to);
     [[nodiscard]] OpenerAnswer carry_out(const OpenerRequest& request, const HangingPaths& left_out,

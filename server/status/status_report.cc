@@ -106,6 +106,25 @@ Text json_tally(const Tally& tally) {
     return text + "}";
 }
 
+void add_turned_away(Text& text, const StatusReport& report) {
+    Text away;
+    for (std::size_t i = 0; i < turned_away_reasons; ++i) {
+        if (report.turned_away[i] != 0)
+            add(away, " {} by {},", report.turned_away[i], name_of(static_cast<TurnedAway>(i)));
+    }
+    if (!away.empty()) add(text, "turned away:{}\n", away.substr(0, away.size() - 1));
+}
+
+void add_client(Text& text, const Statistics::ConnectionStatus& client) {
+    add(text, "    {}{}, cache {}, since {}: {}\n", plain(client.facts.peer),
+        client.facts.read_only ? ", read-only" : "", client.facts.cache, time(client.facts.since, true),
+        figures(client.tally));
+    if (!client.facts.session) return;
+    const auto& session = *client.facts.session;
+    add(text, "        session {}, slot {}, generation {}\n", short_id(session.id), session.slot,
+        session.generation);
+}
+
 }  // namespace
 
 std::string to_text(const StatusReport& report) {
@@ -114,12 +133,7 @@ std::string to_text(const StatusReport& report) {
         report.stopping ? "stopping, started" : "serving", time(report.started, true));
     add(text, "{} of {} connections, {} of them in the handshake\n", report.connections,
         report.max_connections, report.handshakes);
-    Text away;
-    for (std::size_t i = 0; i < turned_away_reasons; ++i) {
-        if (report.turned_away[i] != 0)
-            add(away, " {} by {},", report.turned_away[i], name_of(static_cast<TurnedAway>(i)));
-    }
-    if (!away.empty()) add(text, "turned away:{}\n", away.substr(0, away.size() - 1));
+    add_turned_away(text, report);
     for (const StatusReport::Export& one : report.exports) {
         add(text, "\nexport {} ({}): {}, {} since the start; {}\n", plain(one.name),
             one.path.empty() ? "removed" : plain(one.path), counted(one.connections, "connection"),
@@ -128,14 +142,7 @@ std::string to_text(const StatusReport& report) {
             add(text, "    waits for {} that still {} {}\n", counted(one.old_connections, "connection"),
                 one.old_connections == 1 ? "uses" : "use", plain(one.old_path));
         for (const auto& client : report.clients) {
-            if (client.facts.export_name != one.name) continue;
-            add(text, "    {}{}, cache {}, since {}: {}\n", plain(client.facts.peer),
-                client.facts.read_only ? ", read-only" : "", client.facts.cache,
-                time(client.facts.since, true), figures(client.tally));
-            if (!client.facts.session) continue;
-            const auto& session = *client.facts.session;
-            add(text, "        session {}, slot {}, generation {}\n", short_id(session.id), session.slot,
-                session.generation);
+            if (client.facts.export_name == one.name) add_client(text, client);
         }
     }
     return text;

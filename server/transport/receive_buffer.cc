@@ -18,17 +18,21 @@ std::size_t ReceiveBuffer::move_to(std::span<std::uint8_t> to) {
     return count;
 }
 
-Received ReceiveBuffer::receive(std::span<std::uint8_t> ahead, std::size_t most, bool wait,
-                                std::size_t& into_ahead) {
+bool ReceiveBuffer::make_room() {
     if (area_.empty()) area_ = buffers_.take(size);
-    if (area_.empty()) {
-        errno = ENOMEM;
-        return Received::failed;
-    }
     // The rest is shorter than a request header.
     if (begin_ > 0) std::memmove(area_.data(), area_.data() + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
+    return !area_.empty();
+}
+
+Received ReceiveBuffer::receive(std::span<std::uint8_t> ahead, std::size_t most, bool wait,
+                                std::size_t& into_ahead) {
+    if (!make_room()) {
+        errno = ENOMEM;
+        return Received::failed;
+    }
     const std::span<std::uint8_t> room = area_.subspan(end_, std::min(most, size - end_));
     iovec places[2] = {{ahead.data(), ahead.size()}, {room.data(), room.size()}};
     msghdr message{};

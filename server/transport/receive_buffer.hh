@@ -38,6 +38,9 @@ public:
     void close();
 
 private:
+    // Moves the buffered bytes to the beginning of the area. Returns false if there is no memory for an area.
+    [[nodiscard]] bool make_room();
+
     int socket_;
     Buffers& buffers_;
     std::span<std::uint8_t> area_;  // `size` bytes, or empty
