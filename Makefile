@@ -57,7 +57,7 @@ endif
 COMMON := $(wildcard common/*/*.cc)
 CLIENT := $(wildcard client/*.cc client/*/*.cc)
 SERVER := $(wildcard server/*.cc server/*/*.cc)
-UNIT := $(wildcard tests/unit/*.cc tests/unit/*/*/*.cc)
+UNIT := $(wildcard tests/unit/*.cc tests/unit/*/*.cc tests/unit/*/*/*.cc)
 WITHOUT_MAIN := $(filter-out client/main.cc server/main.cc,$(COMMON) $(CLIENT) $(SERVER))
 
 SANITIZERS := address,undefined thread
