@@ -1,4 +1,4 @@
-// One question at a time; the answer covers every client that came before the question.
+// Asks one question at a time; the answer covers every client that came before the question.
 
 #include "server/authfile_reading.hh"
 

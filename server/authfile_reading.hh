@@ -37,7 +37,7 @@ private:
     std::shared_ptr<const AccessTable> access_;  // as read last; null before the first read
     OpenerQuestion question_;                    // while the authfiles are being read
     Admission::Ticket asked_at_ = 0;   // valid only with `question_`: the answer covers earlier clients
-    Deadline deadline_ = no_deadline;  // of the question
+    Deadline deadline_ = no_deadline;  // for the answer
 };
 
 }  // namespace holdfast::server

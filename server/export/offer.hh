@@ -1,4 +1,4 @@
-// Offer to a client: size, flags and block sizes of an export. Pure.
+// Offer to a client: size, flags and block sizes of an export.
 #pragma once
 
 #include <expected>
