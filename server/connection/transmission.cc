@@ -3,9 +3,7 @@
 #include "server/connection/transmission.hh"
 
 #include <fmt/core.h>
-#include <linux/sockios.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -27,49 +25,12 @@ namespace {
 // Maximum number of jobs per connection. Exceeds the number of threads, so that no thread waits for this
 // connection.
 constexpr std::size_t most_jobs = 64;
-// After a write with a longer payload, the next payload is received directly into its buffer, not together
-// with its request. Waiting for several such requests does not pay off either.
-constexpr std::size_t small_payload = 16U << 10;
 // Maximum amount of memory for a request at a time.
 constexpr std::size_t largest_area = 4U << 20;
-constexpr std::size_t long_request_piece = 1U << 20;
 // Memory is released after this time without a request.
 constexpr std::chrono::seconds patience{1};
 
-// Whether the peer's kernel has acknowledged everything; never true after the link is lost.
-bool all_received(int socket) {
-    int left = 0;
-    return ::ioctl(socket, SIOCOUTQ, &left) == 0 && left == 0;
-}
-
 }  // namespace
-
-// A request queued to or running in the volume's threads.
-class Transmission::Work final : public Job {
-public:
-    Work(const NbdCommands& requests, const std::atomic<Order>& order, const Request& to_do,
-         std::span<std::uint8_t> memory)
-        : request(to_do), area(memory), requests_(requests), order_(order) {}
-
-    void work() noexcept override {
-        // After a fence, the client may have sent the request again on another connection.
-        if (order_ == Order::fence) return;
-        if (request.command == static_cast<std::uint16_t>(Command::block_status)) {
-            status = requests_.block_status(request);
-        } else {
-            outcome = requests_.carry_out(request, area);
-        }
-    }
-
-    const Request request;
-    const std::span<std::uint8_t> area;
-    Result<void> outcome;
-    Result<std::vector<nbd::StatusExtent>> status;  // valid only for a block status
-
-private:
-    const NbdCommands& requests_;
-    const std::atomic<Order>& order_;
-};
 
 std::size_t Transmission::Payload::size() const {
     return std::min<std::uint64_t>(area.size(), request.length - done);
@@ -87,16 +48,16 @@ Transmission::Transmission(int socket, const nbd::Offer& offer, OpenExport& open
       config_(opened.config()),
       counters_(opened.counters()),
       order_(order),
-      sending_(sending),
       requests_(offer, opened, order, std::move(label)),
       unit_(std::max<std::size_t>(Buffers::page, offer.block_sizes.minimum)),
       buffers_(std::move(memory)),
-      input_(socket, buffers_),
+      receiver_(socket, buffers_, seats, config_),
       replies_(buffers_),
+      sender_(socket, sending, config_.stalltimeout),
+      long_reads_(offer, requests_, counters_, buffers_, replies_, sender_, order, unit_),
       pages_(pipes),
       jobs_(opened.jobs()),
-      busy_poll_(seats, opened.config().busypoll),
-      coalescing_(socket, opened.config().coalesce) {}
+      losses_(socket, requests_.writer()) {}
 
 Transmission::~Transmission() { drop_payload(); }
 
@@ -138,8 +99,9 @@ Transmission::Taken Transmission::take_up_next() {
     if (payload_) return go_on_with_payload();
     if (skip_) return go_on_skipping();
     if (jobs_.outstanding() >= most_jobs) return Taken::no_room;
-    if (input_.bytes().size() < sizeof(WireRequest)) return Taken::incomplete;
-    const std::optional<Request> request = nbd::decode_request(input_.bytes().first<sizeof(WireRequest)>());
+    if (receiver_.bytes().size() < sizeof(WireRequest)) return Taken::incomplete;
+    const std::optional<Request> request =
+        nbd::decode_request(receiver_.bytes().first<sizeof(WireRequest)>());
     if (request) return serve(*request);
     end("the client sent something that is no request");
     return Taken::yes;
@@ -147,7 +109,7 @@ Transmission::Taken Transmission::take_up_next() {
 
 // Takes the request from the input, or leaves the request there until there is room.
 Transmission::Taken Transmission::serve(const Request& request) {
-    settle_losses(request);
+    losses_.on_request(request);
     const nbd::Judgement judgement = nbd::judge(request, offer_);
     switch (judgement.verdict) {
         case nbd::Verdict::serve: break;
@@ -176,12 +138,8 @@ Transmission::Taken Transmission::serve(const Request& request) {
 
 // Consumes the request header; from here on the request counts as started.
 void Transmission::take_from_input(const Request& request) {
-    input_.consume(sizeof(WireRequest));
+    receiver_.take(request);
     counters_.taken_up();
-    ++just_taken_;
-    const auto command = static_cast<Command>(request.command);
-    small_ = request.length <= small_payload;
-    large_writes_ = command == Command::write && !small_;
 }
 
 Transmission::Taken Transmission::read(const Request& request) {
@@ -197,7 +155,7 @@ Transmission::Taken Transmission::read(const Request& request) {
     if (area.empty() && (jobs_.outstanding() > 0 || !replies_.empty())) return Taken::no_room;
     take_from_input(request);
     if (area.empty()) {
-        read_long(request);
+        if (auto done = long_reads_.read(request); !done) lose_link(std::move(done.error()));
     } else if (requests_.is_hole(request, all)) {
         counters_.finished(request.command, request.length, true);
         replies_.add(nbd::hole_chunk(request, all).bytes());
@@ -215,78 +173,22 @@ Transmission::Taken Transmission::read(const Request& request) {
 // Replies to a read whose data are in the pipe.
 void Transmission::send_pages(const Request& request) {
     if (!replies_.empty()) send_replies();
-    if (link_lost_ || !send(requests_.reply(request, {}).bytes(), true)) return pages_.drop();
-    sending_ = true;
-    const Result<void> sent = pages_.send(socket_, request.length);
-    sending_ = false;
-    if (!sent) return fail_to_send(sent.error());
+    if (link_lost_) return pages_.drop();
+    if (const Result<void> sent = sender_.send(requests_.reply(request, {}).bytes(), true); !sent) {
+        lose_link(sender_.failure_text(sent.error()));
+        return pages_.drop();
+    }
+    if (const Result<void> sent = sender_.send(pages_, request.length); !sent)
+        return lose_link(sender_.failure_text(sent.error()));
     counters_.finished(request.command, request.length, true);
-}
-
-// Carries out a read that exceeds the available memory. No other request runs meanwhile.
-void Transmission::read_long(const Request& request) {
-    const std::span<std::uint8_t> area = buffers_.take_most(long_request_piece, unit_);
-    if (area.empty()) return lose_link("there is no memory left for it");
-    if (nbd::may_fragment(request, offer_)) {
-        read_in_chunks(request, area);
-    } else {
-        read_in_pieces(request, area);
-    }
-    buffers_.give(area);
-}
-
-// A structured reply reports success only at its end, so each piece is read and sent. If a piece fails, the
-// reply contains its offset.
-void Transmission::read_in_chunks(const Request& request, std::span<std::uint8_t> area) {
-    for (std::uint64_t done = 0; done < request.length;) {
-        const auto length =
-            static_cast<std::uint32_t>(std::min<std::uint64_t>(area.size(), request.length - done));
-        const nbd::Part part{request.offset + done, length, done + length == request.length};
-        if (order_ == Order::fence) return;
-        done += length;
-        if (requests_.is_hole(request, part)) {
-            if (!send(nbd::hole_chunk(request, part).bytes(), !part.last)) return;
-            continue;
-        }
-        if (const Result<void> got = requests_.read_piece(request, done - length, area.first(length)); !got) {
-            counters_.finished(request.command, 0, false);
-            return replies_.add(requests_.reply_failed_at(request, got.error(), part.offset).bytes());
-        }
-        if (!send(nbd::data_chunk(request, part).bytes(), true) || !send(area.first(length), !part.last))
-            return;
-    }
-    counters_.finished(request.command, request.length, true);
-}
-
-// A simple reply reports success before its data. So the whole range is read once as a check, which also
-// brings the data into the page cache, and then again piece by piece for sending.
-void Transmission::read_in_pieces(const Request& request, std::span<std::uint8_t> area) {
-    const auto piece_at = [&](std::uint64_t done) {
-        return area.first(std::min<std::uint64_t>(area.size(), request.length - done));
-    };
-    for (std::uint64_t done = 0; done < request.length; done += area.size()) {
-        if (order_ == Order::fence) return;
-        if (const Result<void> got = requests_.read_piece(request, done, piece_at(done)); !got)
-            return reply(request, got);
-    }
-    bool goes_on = send(requests_.reply(request, {}).bytes(), true);
-    for (std::uint64_t done = 0; goes_on && done < request.length; done += area.size()) {
-        const std::span<std::uint8_t> piece = piece_at(done);
-        if (const Result<void> got = requests_.read_piece(request, done, piece); !got) {
-            requests_.log_failure(request, got.error());
-            return lose_link("the volume failed within a reply that had promised success");
-        }
-        goes_on = send(piece, done + piece.size() < request.length);
-    }
-    if (goes_on) counters_.finished(request.command, request.length, true);
 }
 
 Transmission::Taken Transmission::write(const Request& request) {
-    const std::span<std::uint8_t> here = input_.bytes().subspan(sizeof(WireRequest));
+    const std::span<std::uint8_t> here = receiver_.bytes().subspan(sizeof(WireRequest));
     if (!requests_.waits_for_disk(request) && here.size() >= request.length) {
         take_from_input(request);
         const Result<void> outcome = requests_.carry_out(request, here.first(request.length));
-        input_.consume(request.length);
+        receiver_.consume(request.length);
         reply(request, outcome);
         return Taken::yes;
     }
@@ -306,7 +208,7 @@ Transmission::Taken Transmission::write(const Request& request) {
 
 Transmission::Taken Transmission::go_on_with_payload() {
     Payload& payload = *payload_;
-    payload.filled += input_.move_to(payload.window());
+    payload.filled += receiver_.move_to(payload.window());
     if (!payload.window().empty()) {
         const bool slow = buffers_.borrows() && Clock::now() - payload.since > patience;
         if (slow) write_what_came();
@@ -367,8 +269,8 @@ void Transmission::write_what_came() {
 }
 
 Transmission::Taken Transmission::go_on_skipping() {
-    const std::size_t count = std::min<std::uint64_t>(skip_->left, input_.bytes().size());
-    input_.consume(count);
+    const std::size_t count = std::min<std::uint64_t>(skip_->left, receiver_.bytes().size());
+    receiver_.consume(count);
     skip_->left -= count;
     if (skip_->left > 0) return Taken::incomplete;
     replies_.add(skip_->reply.bytes());
@@ -384,7 +286,7 @@ void Transmission::drop_payload() {
 // --- jobs and replies ---
 
 void Transmission::start_job(const Request& request, std::span<std::uint8_t> area) {
-    auto work = std::make_unique<Work>(requests_, order_, request, area);
+    auto work = std::make_unique<DiskJob>(requests_, order_, request, area);
     if (jobs_.add(*work)) {
         (void)work.release();  // collect_jobs() takes ownership again
         return;
@@ -393,7 +295,7 @@ void Transmission::start_job(const Request& request, std::span<std::uint8_t> are
     finish(*work);
 }
 
-void Transmission::finish(Work& work) {
+void Transmission::finish(DiskJob& work) {
     if (NbdCommands::was_given_up(work.outcome)) {
         counters_.finished(work.request.command, 0, false);
         return buffers_.give(work.area);
@@ -408,7 +310,7 @@ void Transmission::finish(Work& work) {
 
 void Transmission::collect_jobs() {
     for (Job* job : jobs_.take_done()) {
-        const std::unique_ptr<Work> work(static_cast<Work*>(job));
+        const std::unique_ptr<DiskJob> work(static_cast<DiskJob*>(job));
         if (order_ == Order::fence) {
             buffers_.give(work->area);
         } else {
@@ -420,7 +322,7 @@ void Transmission::collect_jobs() {
 // `area` is the request's buffer.
 void Transmission::reply(const Request& request, const Result<void>& outcome, std::span<std::uint8_t> area) {
     counters_.finished(request.command, request.length, outcome.has_value());
-    if (!outcome && request.command == static_cast<std::uint16_t>(Command::flush)) heard_out_ = false;
+    if (!outcome && request.command == static_cast<std::uint16_t>(Command::flush)) losses_.on_failed_flush();
     const ReplyHead head = requests_.reply(request, outcome);
     const bool has_data = outcome && request.command == static_cast<std::uint16_t>(Command::read);
     replies_.add(head.bytes(), has_data ? area : std::span<std::uint8_t>());
@@ -430,24 +332,8 @@ void Transmission::reply(const Request& request, const Result<void>& outcome, st
 void Transmission::send_replies() {
     if (link_lost_) return replies_.clear();
     note_telling();
-    sending_ = true;
-    const Result<void> sent = replies_.send(socket_);
-    sending_ = false;
-    if (!sent) fail_to_send(sent.error());
-}
-
-bool Transmission::send(std::span<const std::uint8_t> data, bool more_follows) {
-    sending_ = true;
-    const Result<void> sent = send_all(socket_, data, more_follows);
-    sending_ = false;
-    if (!sent) fail_to_send(sent.error());
-    return sent.has_value();
-}
-
-void Transmission::fail_to_send(const SysError& error) {
-    lose_link(error.code == EAGAIN ? fmt::format("its client took nothing of a reply for {} s (stalltimeout)",
-                                                 config_.stalltimeout.count())
-                                   : "the link is lost: " + error.message());
+    if (const Result<void> sent = sender_.send(replies_); !sent)
+        lose_link(sender_.failure_text(sent.error()));
 }
 
 // --- waiting ---
@@ -460,47 +346,32 @@ void Transmission::wait() {
 
 void Transmission::receive(bool may_wait) {
     const std::span<std::uint8_t> ahead = payload_ ? payload_->window() : std::span<std::uint8_t>();
-    // After a large write, receives only the header of the next request, so that its payload need not be
-    // copied.
-    const std::size_t most = large_writes_ && !skip_ ? sizeof(WireRequest) : ReceiveBuffer::size;
-    std::size_t into_ahead = 0;
-    if (just_taken_ > 1) busy_poll_.several();
-    // Before the busy poll: a low-water mark that is still set would hide received data from the poll.
-    const bool several = may_wait && wait_for_several();
-    const bool next_of_one =
-        may_wait && !several && just_taken_ == 1 && !payload_ && !skip_ && input_.bytes().empty();
-    Received got = Received::timed_out;
-    if (next_of_one) busy_poll_.begin();
-    while (next_of_one && got == Received::timed_out && busy_poll_.looks())
-        got = input_.receive({}, most, false, into_ahead);
-    if (got == Received::timed_out) got = input_.receive(ahead, most, may_wait && !several, into_ahead);
-    const int error = errno;
-    if (next_of_one) busy_poll_.end();
-    just_taken_ = 0;
-    if (got == Received::complete) {
-        if (payload_) payload_->filled += into_ahead;
-        return;
+    const Receiver::Reception got = receiver_.receive(next(), ahead, may_wait);
+    switch (got.outcome) {
+        case Receiver::Outcome::data:
+            if (payload_) payload_->filled += got.into_ahead;
+            return;
+        case Receiver::Outcome::nothing: return;
+        case Receiver::Outcome::silent: return wait_while_idle();
+        case Receiver::Outcome::closed:
+        case Receiver::Outcome::failed: break;
     }
-    if (got == Received::timed_out) return may_wait && !several ? wait_while_idle() : void();
     if (order_ != Order::serve) return end_by_order();
-    if (got == Received::failed)
-        return lose_link("the link is lost: " + SysError{error, "recvmsg"}.message());
-    const bool within_request = payload_ || skip_ || !input_.bytes().empty();
+    if (got.outcome == Receiver::Outcome::failed)
+        return lose_link("the link is lost: " + SysError{got.error, "recvmsg"}.message());
+    const bool within_request = next() != Receiver::Next::request || !receiver_.bytes().empty();
     end(within_request ? "the link was closed within a request" : "the link was closed");
 }
 
-// Returns whether there is data to receive.
-bool Transmission::wait_for_several() {
-    coalescing_.took(just_taken_);
-    if (small_ && !payload_ && !skip_) return coalescing_.wait(sizeof(WireRequest));
-    coalescing_.off();
-    return false;
+Receiver::Next Transmission::next() const {
+    if (payload_) return Receiver::Next::payload;
+    return skip_ ? Receiver::Next::discarded : Receiver::Next::request;
 }
 
 // Also receives from the client meanwhile, if there is room.
 void Transmission::wait_for_job() {
     if (!jobs_.begin_wait()) return;
-    coalescing_.off();
+    receiver_.expect_any_byte();
     const bool receives = !ending_ && !held_back_;
     pollfd watched[] = {{ending_ ? -1 : socket_, static_cast<short>(receives ? POLLIN : 0), 0},
                         {jobs_.event(), POLLIN, 0}};
@@ -523,11 +394,11 @@ void Transmission::wait_for_job() {
 void Transmission::wait_while_idle() {
     if (payload_ && order_ == Order::serve) write_what_came();
     const auto deadline = Clock::now() + config_.timeout - patience;
-    input_.close();
+    receiver_.close();
     buffers_.release();
     replies_.release();
     // An idle timeout needs a thread that watches the clock.
-    if (config_.timeout.count() == 0 && !buffers_.in_use() && !skip_ && input_.bytes().empty())
+    if (config_.timeout.count() == 0 && !buffers_.in_use() && !skip_ && receiver_.bytes().empty())
         return fall_asleep();
     // The handshake used more stack than requests do.
     release_unused_stack();
@@ -556,23 +427,8 @@ void Transmission::fall_asleep() {
 
 // --- ending ---
 
-// An acknowledgement comes from the client's kernel, even for a reply that the client never reads because it
-// drops the connection. A client that sends another flush or a disconnect has read the result of the previous
-// flush, unless the request was sent before the reply arrived. Such an early request is recognized only if it
-// arrived before the reply was acknowledged: a client with a single flush in flight always gets the report.
-void Transmission::settle_losses(const Request& request) {
-    const auto command = static_cast<Command>(request.command);
-    if (command != Command::flush && command != Command::disconnect) return;
-    const Writer& writer = requests_.writer();
-    if (!writer.awaits_delivery() || !heard_out_ || link_lost_ || !all_received(socket_)) return;
-    writer.delivered();
-}
-
-// Called before the reply is sent, or later, before any wait: if no received data are left, a request that
-// arrives from now on counts as sent after the reply.
 void Transmission::note_telling() {
-    if (heard_out_ || !requests_.writer().awaits_delivery()) return;
-    heard_out_ = !payload_ && !skip_ && input_.unread() == 0;
+    if (losses_.wants_note()) losses_.note(!payload_ && !skip_ && receiver_.unread() == 0);
 }
 
 // Pending jobs are still awaited and answered.

@@ -18,13 +18,15 @@
 
 #include "common/linux/clock.hh"
 #include "common/protocol/transmission.hh"
+#include "server/connection/disk_job.hh"
+#include "server/connection/long_reads.hh"
+#include "server/connection/loss_delivery.hh"
 #include "server/connection/nbd_commands.hh"
+#include "server/connection/receiver.hh"
+#include "server/connection/sender.hh"
 #include "server/connection/thread_keeping.hh"
 #include "server/export/client_exports.hh"
 #include "server/transport/buffers.hh"
-#include "server/transport/busy_poll.hh"
-#include "server/transport/coalescing.hh"
-#include "server/transport/receive_buffer.hh"
 #include "server/transport/reply_queue.hh"
 #include "server/volume/job_pool.hh"
 
@@ -45,11 +47,9 @@ public:
     // connection. Call run() again, in any thread, when the socket is readable.
     [[nodiscard]] std::optional<std::string> run();
     // Number of received bytes that were not processed.
-    [[nodiscard]] std::uint64_t unread() const { return input_.unread(); }
+    [[nodiscard]] std::uint64_t unread() const { return receiver_.unread(); }
 
 private:
-    class Work;
-
     // A write whose payload is received directly into the buffer that is written from: as a whole, or piece
     // by piece if the payload exceeds the available memory or arrives slowly. A piece always consists of
     // whole blocks.
@@ -81,9 +81,6 @@ private:
     [[nodiscard]] Taken serve(const nbd::Request& request);
     [[nodiscard]] Taken read(const nbd::Request& request);
     void send_pages(const nbd::Request& request);
-    void read_long(const nbd::Request& request);
-    void read_in_pieces(const nbd::Request& request, std::span<std::uint8_t> area);
-    void read_in_chunks(const nbd::Request& request, std::span<std::uint8_t> area);
     [[nodiscard]] Taken write(const nbd::Request& request);
     [[nodiscard]] Taken go_on_with_payload();
     [[nodiscard]] Taken find_room_for_payload();
@@ -93,21 +90,16 @@ private:
     void drop_payload();
     void take_from_input(const nbd::Request& request);
     void start_job(const nbd::Request& request, std::span<std::uint8_t> area);
-    void finish(Work& work);
+    void finish(DiskJob& work);
     void collect_jobs();
     void reply(const nbd::Request& request, const Result<void>& outcome, std::span<std::uint8_t> area = {});
     void send_replies();
-    [[nodiscard]] bool send(std::span<const std::uint8_t> data, bool more_follows);
     void wait();
     void receive(bool may_wait);
-    [[nodiscard]] bool wait_for_several();
+    [[nodiscard]] Receiver::Next next() const;
     void wait_for_job();
     void wait_while_idle();
     void fall_asleep();
-    void fail_to_send(const SysError& error);
-    // Marks lost writes as reported, if the request proves that the client has read the error. They are then
-    // not reported again, also not on the client's next connection.
-    void settle_losses(const nbd::Request& request);
     void note_telling();
     void end(std::string why);
     void lose_link(std::string why);
@@ -118,24 +110,20 @@ private:
     const ExportConfig& config_;
     RequestCounters& counters_;
     const std::atomic<Order>& order_;
-    std::atomic<bool>& sending_;
     NbdCommands requests_;
     const std::size_t unit_;  // bytes; the length of each piece is a multiple, except for the last
     Buffers buffers_;
-    ReceiveBuffer input_;
+    Receiver receiver_;
     ReplyQueue replies_;
+    Sender sender_;
+    LongReads long_reads_;
     PagePipe pages_;
     JobLane jobs_;
-    BusyPoll busy_poll_;
-    Coalescing coalescing_;
+    LossDelivery losses_;
     std::optional<Payload> payload_;
     std::optional<Skip> skip_;
-    std::uint32_t just_taken_ = 0;  // requests started since the last receive
-    bool small_ = true;             // the last request is no longer than small_payload
-    bool large_writes_ = false;     // the last request was a write with a large payload; the next may be, too
-    bool heard_out_ = false;        // every request sent before a flush reported lost writes has been started
-    bool held_back_ = false;        // receive nothing until there is memory for the pending request
-    bool dormant_ = false;          // run() returns, to be called again
+    bool held_back_ = false;  // receive nothing until there is memory for the pending request
+    bool dormant_ = false;    // run() returns, to be called again
     ThreadKeeping keeping_;
     bool ending_ = false;     // start no new request
     bool link_lost_ = false;  // send nothing more
