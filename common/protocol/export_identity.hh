@@ -6,14 +6,15 @@
 #include <cstddef>
 #include <string_view>
 
+#include "common/text/printable.hh"
+
 namespace holdfast {
 
 inline constexpr std::size_t longest_identity = 255;
 
 // Printable ASCII, 1 to longest_identity bytes.
 [[nodiscard]] inline bool is_identity(std::string_view text) {
-    const auto is_printable = [](char c) { return c >= 0x20 && c <= 0x7e; };
-    return !text.empty() && text.size() <= longest_identity && std::ranges::all_of(text, is_printable);
+    return !text.empty() && text.size() <= longest_identity && std::ranges::all_of(text, is_printable_ascii);
 }
 
 }  // namespace holdfast

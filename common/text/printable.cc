@@ -30,7 +30,7 @@ std::string printable(std::string_view word) {
 std::string printable_ascii(std::string_view word, std::size_t longest) {
     std::string text(word.substr(0, longest));
     for (char& c : text) {
-        if (c < 0x20 || c > 0x7e) c = '?';
+        if (!is_printable_ascii(c)) c = '?';
     }
     if (word.size() > longest) text += "...";
     return text;

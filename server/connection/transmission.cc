@@ -393,25 +393,21 @@ void Transmission::wait_for_job() {
 // Releases the memory before waiting for a silent client.
 void Transmission::wait_while_idle() {
     if (payload_ && order_ == Order::serve) write_what_came();
-    const auto deadline = Clock::now() + config_.timeout - patience;
+    const bool has_timeout = config_.timeout.count() > 0;
+    const Deadline deadline = has_timeout ? Clock::now() + config_.timeout - patience : no_deadline;
     receiver_.close();
     buffers_.release();
     replies_.release();
     // An idle timeout needs a thread that watches the clock.
-    if (config_.timeout.count() == 0 && !buffers_.in_use() && !skip_ && receiver_.bytes().empty())
-        return fall_asleep();
+    if (!has_timeout && !buffers_.in_use() && !skip_ && receiver_.bytes().empty()) return fall_asleep();
     // The handshake used more stack than requests do.
     release_unused_stack();
     pollfd next{socket_, POLLIN, 0};
     for (;;) {
-        int milliseconds = -1;
-        if (config_.timeout.count() > 0) {
-            const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
-            if (left.count() <= 0)
-                return lose_link(fmt::format("idle for {} s (timeout)", config_.timeout.count()));
-            milliseconds = static_cast<int>(std::min<long long>(left.count(), 60'000));
-        }
-        if (::poll(&next, 1, milliseconds) > 0) return;
+        const Clock::time_point now = Clock::now();
+        if (now >= deadline)
+            return lose_link(fmt::format("idle for {} s (timeout)", config_.timeout.count()));
+        if (::poll(&next, 1, poll_timeout(deadline, now)) > 0) return;
     }
 }
 

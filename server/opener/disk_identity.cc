@@ -16,32 +16,26 @@
 
 #include "common/linux/fd.hh"
 #include "common/linux/text_file.hh"
+#include "common/text/fnv1a.hh"
+#include "common/text/printable.hh"
 #include "common/text/text.hh"
 
 namespace holdfast::server {
 namespace {
 
-bool is_printable(char c) { return c >= 0x20 && c <= 0x7e; }
-
-// FNV-1a: distinguishes texts that are cut at the same place.
-std::uint64_t digest(std::string_view text) {
-    std::uint64_t value = 0xcbf29ce484222325;
-    for (const char c : text) value = (value ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
-    return value;
-}
-
 // Converts the text so that it passes is_identity(); different texts stay different.
 std::string made_sound(std::string_view text) {
     std::string sound;
     for (const char c : text) {
-        if (is_printable(c)) {
+        if (is_printable_ascii(c)) {
             sound += c;
         } else {
             sound += fmt::format("%{:02x}", static_cast<unsigned>(static_cast<std::uint8_t>(c)));
         }
     }
     if (sound.size() <= longest_identity) return sound;
-    const std::string end = fmt::format("#{:016x}", digest(sound));
+    // Distinguishes texts that are cut at the same place.
+    const std::string end = fmt::format("#{:016x}", fnv1a(sound));
     return sound.substr(0, longest_identity - end.size()) + end;
 }
 

@@ -13,6 +13,7 @@
 
 #include "common/linux/log.hh"
 #include "common/linux/text_file.hh"
+#include "common/text/fnv1a.hh"
 #include "common/text/number.hh"
 #include "common/text/text.hh"
 
@@ -32,17 +33,9 @@ struct Head {
 };
 static_assert(sizeof(Head) == 48);
 
-// FNV-1a.
 std::uint64_t checksum(Head head, std::string_view states) {
     head.checksum = 0;
-    std::uint64_t value = 0xcbf29ce484222325;
-    const auto add = [&](const char* from, std::size_t size) {
-        for (std::size_t i = 0; i < size; ++i)
-            value = (value ^ static_cast<std::uint8_t>(from[i])) * 0x100000001b3;
-    };
-    add(reinterpret_cast<const char*>(&head), sizeof head);
-    add(states.data(), states.size());
-    return value;
+    return fnv1a(states, fnv1a({reinterpret_cast<const char*>(&head), sizeof head}));
 }
 
 // Formats a state with the disk's identity, each preceded by its length.
