@@ -2,7 +2,7 @@
 
 #include "server/check.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <chrono>

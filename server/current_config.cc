@@ -2,7 +2,7 @@
 
 #include "server/current_config.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <ctime>
 #include <utility>

@@ -2,7 +2,7 @@
 
 #include "server/connection/connection_list.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <malloc.h>
 #include <sys/eventfd.h>
 

@@ -1,7 +1,7 @@
 // Sends to the client, and shows meanwhile that replies are being sent.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <atomic>
 #include <chrono>

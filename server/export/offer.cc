@@ -2,7 +2,7 @@
 
 #include "server/export/offer.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "common/text/plural.hh"
 

@@ -2,7 +2,7 @@
 
 #include "server/listen/listener_set.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <utility>
