@@ -11,6 +11,7 @@
 #include <cctype>
 #include <optional>
 
+#include "client/address/uri.hh"
 #include "common/protocol/constants.hh"
 
 namespace holdfast::client {

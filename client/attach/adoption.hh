@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "client/address/export_address.hh"
+#include "client/address/server_address.hh"
 #include "client/config/choices.hh"
 #include "client/control/device_record.hh"
 

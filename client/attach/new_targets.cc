@@ -11,6 +11,7 @@
 #include <optional>
 #include <utility>
 
+#include "client/address/uri.hh"
 #include "client/attach/targets.hh"
 #include "client/daemon/offer_verdict.hh"
 #include "client/kernel/block_size.hh"

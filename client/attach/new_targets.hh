@@ -6,7 +6,7 @@
 #include <expected>
 #include <vector>
 
-#include "client/address/export_address.hh"
+#include "client/address/server_address.hh"
 #include "client/attach/child_process.hh"
 #include "client/attach/child_report.hh"
 #include "client/control/device_record.hh"

@@ -8,6 +8,7 @@
 
 #include <utility>
 
+#include "client/address/uri.hh"
 #include "client/attach/targets.hh"
 #include "client/kernel/block_size.hh"
 #include "common/linux/pause.hh"

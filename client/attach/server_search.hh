@@ -7,7 +7,7 @@
 #include <optional>
 #include <vector>
 
-#include "client/address/export_address.hh"
+#include "client/address/server_address.hh"
 #include "client/attach/child_report.hh"
 #include "client/link/link.hh"
 

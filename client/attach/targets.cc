@@ -2,7 +2,9 @@
 
 #include "client/attach/targets.hh"
 
-#include <fmt/core.h>
+#include "client/address/uri.hh"
+
+#include <fmt/format.h>
 
 #include <utility>
 

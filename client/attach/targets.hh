@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "client/address/export_address.hh"
+#include "client/address/server_address.hh"
 #include "client/link/link.hh"
 
 namespace holdfast::client {

@@ -8,6 +8,8 @@
 
 #include <fmt/core.h>
 
+#include "client/address/export_address.hh"
+#include "client/address/uri.hh"
 #include "common/text/printable.hh"
 
 namespace holdfast::client {

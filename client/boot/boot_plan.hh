@@ -16,7 +16,7 @@
 // Use only before the daemon's seal: it allocates.
 #pragma once
 
-#include "client/address/export_address.hh"
+#include "client/address/named_export.hh"
 #include "client/config/choices.hh"
 #include "client/config/config.hh"
 

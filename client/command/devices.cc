@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "client/address/uri.hh"
 #include "client/command/commands.hh"
 #include "client/config/devices_file.hh"
 #include "common/text/json.hh"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "client/address/uri.hh"
 #include "client/command/commands.hh"
 #include "client/control/device_status.hh"
 #include "client/link/link.hh"

@@ -9,6 +9,8 @@
 #include <charconv>
 #include <optional>
 
+#include "client/address/export_address.hh"
+#include "client/address/nbd_device.hh"
 #include "common/text/printable.hh"
 
 namespace holdfast::client {

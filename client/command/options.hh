@@ -9,7 +9,7 @@
 #include <variant>
 #include <vector>
 
-#include "client/address/export_address.hh"
+#include "client/address/server_address.hh"
 #include "client/config/choices.hh"
 
 namespace holdfast::client {

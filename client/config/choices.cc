@@ -8,7 +8,6 @@
 #include <array>
 #include <charconv>
 
-#include "client/address/export_address.hh"
 #include "common/text/printable.hh"
 
 namespace holdfast::client {

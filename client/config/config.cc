@@ -7,6 +7,9 @@
 
 #include <algorithm>
 
+#include "client/address/export_address.hh"
+#include "client/address/nbd_device.hh"
+#include "client/address/uri.hh"
 #include "common/text/ini.hh"
 #include "common/text/printable.hh"
 

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "client/address/export_address.hh"
+#include "client/address/server_address.hh"
 #include "client/config/choices.hh"
 #include "client/config/network_choices.hh"
 

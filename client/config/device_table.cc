@@ -12,6 +12,9 @@
 #include <span>
 #include <string>
 
+#include "client/address/export_address.hh"
+#include "client/address/nbd_device.hh"
+#include "client/address/uri.hh"
 #include "common/text/printable.hh"
 #include "common/text/words.hh"
 

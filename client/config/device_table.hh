@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "client/address/export_address.hh"
+#include "client/address/server_address.hh"
 #include "client/config/choices.hh"
 #include "common/text/ini.hh"
 

@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "client/address/export_address.hh"
+#include "client/address/server_address.hh"
 #include "client/link/endpoint.hh"
 #include "common/linux/fd.hh"
 #include "common/protocol/client_handshake.hh"

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "client/address/uri.hh"
 #include "client/boot/boot_files.hh"
 #include "client/boot/boot_plan.hh"
 #include "tests/fuzz/input.hh"

@@ -1,4 +1,5 @@
 // The client's configuration file: a configuration, or lines that name every mistake.
+#include "client/address/uri.hh"
 #include "client/config/config.hh"
 
 #include <set>

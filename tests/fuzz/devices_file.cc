@@ -1,4 +1,5 @@
 // The table of further devices: a mistake is its line's alone, and a line that is not refused can be used.
+#include "client/address/uri.hh"
 #include "client/config/device_table.hh"
 
 #include "tests/fuzz/input.hh"

@@ -1,6 +1,8 @@
 // A word that names an export, from a person, the kernel command line or DHCP: the address is bounded and is
 // read again from its URI, and what is said about a wrong word can be shown.
 #include "client/address/export_address.hh"
+#include "client/address/nbd_device.hh"
+#include "client/address/uri.hh"
 
 #include "common/text/printable.hh"
 #include "tests/fuzz/input.hh"

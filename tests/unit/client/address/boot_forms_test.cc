@@ -10,6 +10,9 @@
 #include <string_view>
 #include <vector>
 
+#include "client/address/export_address.hh"
+#include "client/address/nbd_device.hh"
+#include "client/address/uri.hh"
 #include "client/boot/boot_plan.hh"
 
 using namespace holdfast::client;

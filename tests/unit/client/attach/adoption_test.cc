@@ -2,6 +2,7 @@
 // be.
 
 #include "client/attach/adoption.hh"
+#include "client/address/uri.hh"
 
 #include <doctest/doctest.h>
 

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "client/address/uri.hh"
 #include "client/attach/child_process.hh"
 #include "client/attach/given_up.hh"
 #include "client/attach/new_targets.hh"

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string>
 
+#include "client/address/uri.hh"
 #include "client/boot/boot_files.hh"
 #include "client/boot/boot_plan.hh"
 #include "common/text/printable.hh"

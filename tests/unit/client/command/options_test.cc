@@ -1,6 +1,7 @@
 // The command line, word by word.
 #include <doctest/doctest.h>
 
+#include "client/address/uri.hh"
 #include "client/command/options.hh"
 
 using namespace holdfast::client;

@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "client/address/uri.hh"
 #include "client/config/config.hh"
 #include "client/config/config_file.hh"
 #include "common/linux/text_file.hh"

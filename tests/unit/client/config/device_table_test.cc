@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "client/address/uri.hh"
 #include "client/config/device_table.hh"
 
 using namespace holdfast::client;

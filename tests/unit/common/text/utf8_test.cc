@@ -3,7 +3,6 @@
 
 #include <string>
 
-#include "client/address/export_address.hh"
 #include "common/text/json.hh"
 #include "common/text/printable.hh"
 #include "common/text/utf8.hh"
