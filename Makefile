@@ -41,6 +41,8 @@ ALL_CXXFLAGS = -std=c++23 $(WARNINGS) $(CXXFLAGS) -ffunction-sections -fdata-sec
 # initramfs.
 FORMAT_CXXFLAGS := -Os
 CLIENT_CXXFLAGS := -falign-functions=1 -falign-jumps=1 -falign-loops=1 -falign-labels=1
+# Code that runs once, before the daemon stays, is compiled for size.
+RUNS_ONCE := client/address/% client/boot/% client/config/% client/command/%
 ALL_LDFLAGS = $(LDFLAGS) -Wl,--gc-sections -Wl,-z,relro,-z,now -pthread
 NL_CFLAGS := -I/usr/include/libnl3
 NL_LIBS := -lnl-genl-3 -lnl-3
@@ -94,7 +96,7 @@ tested_in = $(if $(filter thread,$(1)),$(filter-out client/% $(TESTS_OF_CLIENT),
 define FLAVOUR_RULES
 $(call dir_of,$(1))obj/%.o: %.cc Makefile
 	@mkdir -p $$(@D)
-	$$(call SAY,CXX,$$@)$$(CXX) $$(CPPFLAGS) $$(NL_CFLAGS) $$(if $$(filter tests/%,$$<),-DHOLDFAST_SOURCE_DIR='"$$(CURDIR)"') $$(ALL_CXXFLAGS) $$(if $$(filter client/%,$$<),$$(CLIENT_CXXFLAGS)) $$(if $$(filter common/text/format.cc,$$<),$$(FORMAT_CXXFLAGS)) $(call cxxflags_of,$(1)) $$(if $$(filter tests/%,$$<),-O0 -g1) -c -o $$@ $$<
+	$$(call SAY,CXX,$$@)$$(CXX) $$(CPPFLAGS) $$(NL_CFLAGS) $$(if $$(filter tests/%,$$<),-DHOLDFAST_SOURCE_DIR='"$$(CURDIR)"') $$(ALL_CXXFLAGS) $$(if $$(filter client/%,$$<),$$(CLIENT_CXXFLAGS) $$(if $$(filter $$(RUNS_ONCE),$$<),-Os)) $(call cxxflags_of,$(1)) $$(if $$(filter tests/%,$$<),-O0 -g1) -c -o $$@ $$<
 
 $(call dir_of,$(1))holdfast-client: $(call objects_of,$(1),$(COMMON) $(CLIENT))
 	$$(call SAY,LINK,$$@)$$(CXX) $(call ldflags_of,$(1)) $(if $(1),,-static-libstdc++ -static-libgcc) $$(ALL_LDFLAGS) -o $$@ $$^ $$(CLIENT_LIBS)

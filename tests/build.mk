@@ -31,9 +31,9 @@ FUZZED := $(wildcard common/protocol/*.cc) $(wildcard common/text/*.cc) $(addpre
     server/volume/lost_writes.cc server/opener/opener_client.cc server/opener/opener_protocol.cc server/transport/reply_queue.cc server/process/packing.cc server/connection/page_pipe.cc \
     server/access/peer.cc server/transport/pipe_pool.cc server/process/question.cc server/connection/nbd_commands.cc server/export/sessions.cc server/transport/socket_io.cc \
     server/status/status_report.cc server/status/status_socket.cc server/process/thread.cc server/connection/transmission.cc server/volume/volume.cc \
-    server/volume/volume_registry.cc client/boot/boot_files.cc client/boot/boot_plan.cc client/config/choices.cc client/config/config.cc \
+    server/volume/volume_registry.cc $(filter-out client/boot/network_handover.cc,$(wildcard client/boot/*.cc)) client/config/choices.cc client/config/config.cc client/config/option_table.cc \
     client/control/control_server.cc client/config/device_table.cc client/lease/dhcp_message.cc $(wildcard client/address/*.cc) client/command/help.cc client/lease/lease.cc \
-    client/boot/network_managers.cc client/command/options.cc client/control/device_record.cc client/daemon/retry.cc client/control/record_file.cc client/control/device_status.cc \
+    client/command/options.cc client/control/device_record.cc client/daemon/retry.cc client/control/record_file.cc client/control/device_status.cc \
     client/kernel/device_users.cc
 FUZZ_FLAGS := -std=c++23 -O1 -g1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined -Wall -Wextra $(if $(WERROR),-Werror)
 build/fuzz/obj/%.o: %.cc Makefile

@@ -10,6 +10,7 @@ namespace holdfast::client {
 inline constexpr std::uint16_t default_nbd_port = 10809;
 inline constexpr std::size_t longest_export_name = 4096;  // "Values", NBD protocol
 inline constexpr std::size_t longest_socket_path = 107;   // sun_path without its NUL
+inline constexpr std::size_t most_servers = 16;           // a longer list of a disk's servers is an error
 
 struct ServerAddress {
     enum class Kind { tcp, unix_socket };

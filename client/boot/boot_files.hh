@@ -1,12 +1,13 @@
 // Reads and writes the initramfs's files for `boot`: the command line, ipconfig's answers, resolv.conf,
 // param.conf.
 //
-// A thin I/O layer around boot_plan.hh: each file's text is parsed by a separate pure function with its own
-// tests. Use only before the daemon's seal; blocks no longer than a read of a small file.
+// A thin I/O layer around boot_plan.hh and ipconfig.hh, whose pure functions parse and make each file's text.
+// Use only before the daemon's seal; blocks no longer than a read of a small file.
 #pragma once
 
 #include "client/boot/boot_plan.hh"
-#include "client/lease/lease.hh"
+#include "client/boot/boot_request.hh"
+#include "client/boot/ipconfig.hh"
 
 #include <expected>
 #include <string>
@@ -40,27 +41,11 @@ BootVariables read_boot_variables();
 // address are left out.
 std::vector<NetworkAnswer> read_network_answers(const BootFiles& files);
 
-// Parses the text of a net-IFACE.conf without executing it; skips unneeded keys, and lines that are not
-// KEY=value in the shell's plain quoting.
-NetworkAnswer parse_network_answer(std::string_view text);
-
 // Returns the value of ip= on the kernel command line; empty if absent or unreadable.
 std::string ip_word(const BootFiles& files);
 
-// Returns the DHCP leases with an end, for the daemon to renew. Hardware addresses are not filled in.
-// `ip_word`: ip= of the command line, from which ipconfig takes the host name that it sends.
-std::vector<GrantedLease> leases_in(const std::vector<NetworkAnswer>& answers, std::string_view ip_word);
-
 // Returns the network interfaces except lo, sorted.
 std::vector<std::string> network_interfaces(const BootFiles& files);
-
-// Explains why there is no network and how to fix it; empty if there is an address. An IPv6-only network also
-// has no answer from ipconfig, so use the text to explain a failure, not to detect one.
-std::string network_problem(const std::vector<NetworkAnswer>& answers,
-                            const std::vector<std::string>& interfaces, std::string_view ip_word);
-
-// Returns the text of a resolv.conf for the answers; empty if they contain no name server.
-std::string resolver_configuration(const std::vector<NetworkAnswer>& answers);
 
 // Writes resolv.conf unless it already names a server (Debian 13's initramfs writes the file itself, Debian
 // 12's does not). Call it before the first getaddrinfo(): glibc reads the file once.

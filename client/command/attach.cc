@@ -46,26 +46,46 @@ std::expected<std::optional<DeviceLine>, std::string> line_for(const AttachOptio
     return std::unexpected(error == table->errors.end() ? "" : to_string(*error));
 }
 
-// Merges the command line with the files; the command line has priority. Fails if neither names a server.
-std::expected<AttachRequest, std::string> request_for(const AttachOptions& options,
-                                                      const std::optional<DeviceLine>& line,
-                                                      const Config& config) {
-    const Choices chosen = line ? over(options.choices, line->choices) : options.choices;
-    const Choices choices = over(chosen, config.choices_for(options.index));
-    AttachRequest request;
-    request.index = options.index;
-    request.home = options.service ? Home::service : Home::system;
-    if (options.service || line) request.search.patience = table_patience;
-    request.search.servers = line ? line->servers : options.servers;
-    if (request.search.servers.empty() && options.index)
-        request.search.servers = config.servers_of(*options.index);
+// Returns the servers of the command line or of the files. Fails if neither names a server.
+std::expected<std::vector<ServerAddress>, std::string> servers_for(const AttachOptions& options,
+                                                                   const std::optional<DeviceLine>& line,
+                                                                   const Config& config) {
+    std::vector<ServerAddress> servers = line ? line->servers : options.servers;
+    if (servers.empty() && options.index) servers = config.servers_of(*options.index);
     // A device whose daemon died has its servers in its record.
-    if (request.search.servers.empty() && !(options.index && is_orphan(*options.index)))
+    if (servers.empty() && !(options.index && is_orphan(*options.index)))
         return std::unexpected{fmt::format(
             "attach: name the export, for example nbd://server/name, or give nbd{} a line in {}, or a "
             "server in {}",
             options.index.value_or(0), default_device_table,
             options.config_file.value_or(default_config_file))};
+    return servers;
+}
+
+// Decides whether the daemon renews DHCP leases: outside the initramfs another program maintains the
+// addresses; lease= in the files applies only to boot.
+void choose_lease_care(AttachRequest& request, const std::optional<LeaseCare>& chosen,
+                       const BootFiles& files) {
+    const LeaseCare usual = request.carries_root ? LeaseCare::renew : LeaseCare::leave;
+    request.chosen.lease = chosen;
+    request.policy.lease = chosen.value_or(usual);
+    if (request.policy.lease == LeaseCare::renew)
+        request.leases = leases_in(read_network_answers(files), ip_word(files));
+}
+
+// Merges the command line with the files; the command line has priority. Fails if neither names a server.
+std::expected<AttachRequest, std::string> request_for(const AttachOptions& options,
+                                                      const std::optional<DeviceLine>& line,
+                                                      const Config& config) {
+    const Choices chosen = line ? merged(options.choices, line->choices) : options.choices;
+    const Choices choices = merged(chosen, config.choices_for(options.index));
+    AttachRequest request;
+    request.index = options.index;
+    request.home = options.service ? Home::service : Home::system;
+    if (options.service || line) request.search.patience = table_patience;
+    auto servers = servers_for(options, line, config);
+    if (!servers) return std::unexpected{std::move(servers.error())};
+    request.search.servers = *std::move(servers);
     request.search.block_size = choices.block_size;
     request.search.patience = choices.wait.value_or(request.search.patience);
     request.policy = policy_of(choices);
@@ -73,15 +93,26 @@ std::expected<AttachRequest, std::string> request_for(const AttachOptions& optio
     const BootFiles files;
     // Called in the initramfs, from its shell or a script.
     request.carries_root = !options.service && in_initramfs(files);
-    // Outside the initramfs another program maintains the addresses; lease= in the files applies only to
-    // boot.
-    const LeaseCare usual = request.carries_root ? LeaseCare::renew : LeaseCare::leave;
-    request.chosen.lease = options.choices.lease;
-    request.policy.lease = options.choices.lease.value_or(usual);
-    if (request.policy.lease == LeaseCare::renew)
-        request.leases = leases_in(read_network_answers(files), ip_word(files));
+    choose_lease_care(request, options.choices.lease, files);
     request.read_only = choices.read_only.value_or(false);
     return request;
+}
+
+ExitCode usage_error(std::string_view error) {
+    complain(error);
+    return ExitCode::usage;
+}
+
+// Reports the end of attaching to the person, the script or the service manager that waits.
+void report(const AttachOptions& options, const AttachOutcome& outcome) {
+    if (outcome.code == ExitCode::unreachable && !options.index)
+        if (const auto index = read_device(options.servers[0].host))
+            complain(fmt::format("nbd{}: taken for a host; write /dev/nbd{} for the device", *index, *index));
+    if (outcome.code != ExitCode::ok) return;
+    if (options.service)
+        notify_service_manager(fmt::format("MAINPID={}\nREADY=1", outcome.daemon));
+    else if (!options.quiet)  // the device's name, for scripts
+        say(fmt::format("/dev/nbd{}\n", outcome.index));
 }
 
 }  // namespace
@@ -94,10 +125,7 @@ ExitCode run_attach(const AttachOptions& options, ProcessTitle& title) {
         return ExitCode::usage;
     }
     const auto line = line_for(options);
-    if (!line) {
-        complain(line.error());
-        return ExitCode::usage;
-    }
+    if (!line) return usage_error(line.error());
     if (options.service && carries_root(*options.index)) {
         complain(
             fmt::format("/dev/nbd{}: attached in the initramfs, for the root file system; no service is "
@@ -106,21 +134,11 @@ ExitCode run_attach(const AttachOptions& options, ProcessTitle& title) {
         return ExitCode::busy;
     }
     const auto request = request_for(options, *line, *config);
-    if (!request) {
-        complain(request.error());
-        return ExitCode::usage;
-    }
+    if (!request) return usage_error(request.error());
     const AttachOutcome outcome = attach(*request, title, [&](std::string_view note, bool is_error) {
         if (is_error || !options.quiet) complain(note);
     });
-    if (outcome.code == ExitCode::unreachable && !options.index)
-        if (const auto index = read_device(options.servers[0].host))
-            complain(fmt::format("nbd{}: taken for a host; write /dev/nbd{} for the device", *index, *index));
-    if (outcome.code == ExitCode::ok && options.service)
-        notify_service_manager(fmt::format("MAINPID={}\nREADY=1", outcome.daemon));
-    // Print the device's name for scripts.
-    else if (outcome.code == ExitCode::ok && !options.quiet)
-        say(fmt::format("/dev/nbd{}\n", outcome.index));
+    report(options, outcome);
     return outcome.code;
 }
 

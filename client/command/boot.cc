@@ -83,6 +83,34 @@ ExitCode carry_out(const BootPlan& plan, const BootFiles& files, const std::stri
     return ExitCode::ok;
 }
 
+using LoadedConfig = std::expected<Config, std::vector<std::string>>;
+
+ExitCode plan_and_attach(const BootRequest& request, const BootFiles& files, LoadedConfig config,
+                         bool print_only, ProcessTitle& title) {
+    const auto answers = read_network_answers(files);
+    auto plan = make_boot_plan(request, answers, config_or_none(std::move(config)));
+    const std::string network = network_problem(answers, network_interfaces(files), request.ip);
+    if (!plan) {
+        tell(plan.error().message, true);
+        if (!network.empty() && plan.error().word.empty()) tell(network, true);
+        return plan.error().word.empty() ? ExitCode::failure : ExitCode::usage;
+    }
+    if (print_only) return print_plan(*plan);
+    // A missing resolver affects only host names, whose errors report it.
+    if (auto written = write_resolver_configuration(files, answers); !written) tell(written.error(), true);
+    return carry_out(*plan, files, network, leases_in(answers, request.ip), title);
+}
+
+ExitCode usage_error(const std::vector<std::string>& errors) {
+    for (const std::string& error : errors) tell(error, true);
+    return ExitCode::usage;
+}
+
+ExitCode no_request(bool only_asked) {
+    if (!only_asked) tell("the kernel command line names no disk for holdfast-client (nbdroot=)", true);
+    return ExitCode::not_attached;
+}
+
 }  // namespace
 
 ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title) {
@@ -94,39 +122,17 @@ ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title) {
         log::open("holdfast-client", log::Sink::kernel, log::Level::debug);
     }
 
-    auto config = load_config(options.config_file);
-    if (!config && options.config_file) {
-        for (const std::string& error : config.error()) tell(error, true);
-        return ExitCode::usage;
-    }
-    auto request = read_request(files);
-    if (!request) {
-        tell(request.error(), true);
-        return ExitCode::usage;
-    }
+    LoadedConfig config = load_config(options.config_file);
+    if (!config && options.config_file) return usage_error(config.error());
+    const auto request = read_request(files);
+    if (!request) return usage_error({request.error()});
     if (options.check_only && options.config_file) {
         say(*options.config_file + ": good\n");
         return ExitCode::ok;
     }
-    if (!*request) {
-        if (!options.check_only)
-            tell("the kernel command line names no disk for holdfast-client (nbdroot=)", true);
-        return ExitCode::not_attached;
-    }
+    if (!*request) return no_request(options.check_only);
     if (options.check_only) return ExitCode::ok;
-
-    const auto answers = read_network_answers(files);
-    auto plan = make_boot_plan(**request, answers, config_or_none(std::move(config)));
-    const std::string network = network_problem(answers, network_interfaces(files), (*request)->ip);
-    if (!plan) {
-        tell(plan.error().message, true);
-        if (!network.empty() && plan.error().word.empty()) tell(network, true);
-        return plan.error().word.empty() ? ExitCode::failure : ExitCode::usage;
-    }
-    if (options.print_only) return print_plan(*plan);
-    // A missing resolver affects only host names, whose errors report it.
-    if (auto written = write_resolver_configuration(files, answers); !written) tell(written.error(), true);
-    return carry_out(*plan, files, network, leases_in(answers, (*request)->ip), title);
+    return plan_and_attach(**request, files, std::move(config), options.print_only, title);
 }
 
 }  // namespace holdfast::client

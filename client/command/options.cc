@@ -6,11 +6,12 @@
 #include <fmt/core.h>
 #include <getopt.h>
 
-#include <charconv>
+#include <algorithm>
 #include <optional>
 
 #include "client/address/export_address.hh"
 #include "client/address/nbd_device.hh"
+#include "client/config/option_table.hh"
 #include "common/text/printable.hh"
 
 namespace holdfast::client {
@@ -73,29 +74,77 @@ std::string too_many(const Words& rest, std::size_t from) {
     return fmt::format("{}: this word is one too many", printable(rest[from]));
 }
 
-// Reads an option that sets the choice of the same name.
-Read<void> take_choice(Choices& choices, std::string_view name, std::string_view value) {
-    const auto chosen = choose(choices, name, value);
-    if (!chosen) return unexpected(fmt::format("--{} {}", name, chosen.error()));
+// Value of getopt for the first row of choice_options(); the other rows follow.
+constexpr int first_choice = 1024;
+
+// A command's own options, the choices that the command accepts, and --help, in getopt's form.
+class OptionTable {
+public:
+    // `letters`: getopt's, of the own options.
+    OptionTable(std::string letters, std::vector<option> own, OptionPlace place)
+        : letters_(std::move(letters)), rows_(std::move(own)) {
+        int value = first_choice;
+        for (const ChoiceOption& choice : choice_options()) {
+            if ((choice.places & place) != 0) {
+                rows_.push_back({choice.name.data(), required_argument, nullptr, value});
+                if (choice.letter != 0) letters_.append({choice.letter, ':'});
+            }
+            ++value;
+        }
+        rows_.push_back({"help", no_argument, nullptr, 'h'});
+        rows_.push_back({});
+    }
+
+    [[nodiscard]] const char* letters() const { return letters_.c_str(); }
+    [[nodiscard]] const option* rows() const { return rows_.data(); }
+
+private:
+    std::string letters_;
+    std::vector<option> rows_;
+};
+
+// Returns the choice that getopt found, by its name or its letter; nullptr for another option.
+const ChoiceOption* choice_found(int letter) {
+    const auto options = choice_options();
+    if (letter >= first_choice) return &options[static_cast<std::size_t>(letter - first_choice)];
+    const auto found = std::ranges::find_if(options, [letter](const ChoiceOption& choice) {
+        return choice.letter != 0 && choice.letter == letter;
+    });
+    return found == options.end() ? nullptr : &*found;
+}
+
+Read<void> take_choice(Choices& choices, const ChoiceOption& choice, std::string_view value) {
+    const auto chosen = choose(choices, choice.name, value);
+    if (!chosen) return unexpected(fmt::format("--{} {}", choice.name, chosen.error()));
     return {};
 }
 
-Read<void> take_servers(AttachOptions& options, Words rest) {
-    // Accepts nbd-client's order, SERVER DEVICE, out of habit. A single device is distinguished from a host
-    // by its path.
-    if (!rest.empty() && !options.index && (rest.size() > 1 || rest[0].starts_with("/dev/")))
-        if (const auto device = parse_nbd_device(rest.back()); device && device->partition == 0) {
-            options.index = device->index;
-            rest.pop_back();
-        }
-    if (rest.empty() && !options.index)
+// True if the last of several words is meant as a device, not as a server: only a bare number can be a device
+// but not a server.
+bool is_misplaced_device(const AttachOptions& options, const Words& words, const std::string& word) {
+    return !options.index && words.size() > 1 && &word == &words.back() && read_device(word);
+}
+
+// Accepts nbd-client's order, SERVER DEVICE, out of habit. A single device is distinguished from a host by
+// its path.
+void take_last_as_device(AttachOptions& options, Words& words) {
+    if (words.empty() || options.index) return;
+    if (words.size() == 1 && !words[0].starts_with("/dev/")) return;
+    const auto device = parse_nbd_device(words.back());
+    if (!device || device->partition != 0) return;
+    options.index = device->index;
+    words.pop_back();
+}
+
+Read<void> take_servers(AttachOptions& options, Words words) {
+    take_last_as_device(options, words);
+    if (words.empty() && !options.index)
         return unexpected(
             "attach: name the export, for example nbd://server/name, or with --device a device whose "
             "servers a file names; see `holdfast-client help attach`");
-    for (const std::string& word : rest) {
+    for (const std::string& word : words) {
         auto server = parse_server_address(word);
-        // Only a bare number can be a device but not a server.
-        if (!server && !options.index && rest.size() > 1 && &word == &rest.back() && read_device(word))
+        if (!server && is_misplaced_device(options, words, word))
             return unexpected(
                 fmt::format("{}: not a server; for the device, write nbd{} or -d {}", word, word, word));
         if (!server) return unexpected(server.error());
@@ -104,68 +153,43 @@ Read<void> take_servers(AttachOptions& options, Words rest) {
     return {};
 }
 
-// Long options without a letter.
-enum LongOnly : int {
-    dead_after = 256,
-    probe,
-    lost_cache,
-    shutdown_timeout,
-    lease,
-    read_write,
-    config,
-    root,
-    init,
-    service
-};
+// Long options without a letter, but for the choices.
+enum LongOnly : int { read_write = 256, config, root, init, service };
+
+Read<void> take_attach_option(AttachOptions& options, const Found& found) {
+    if (const ChoiceOption* const choice = choice_found(found.letter))
+        return take_choice(options.choices, *choice, found.value);
+    switch (found.letter) {
+        case 'd': {
+            const auto index = read_device(found.value);
+            if (!index) return unexpected(index.error());
+            options.index = *index;
+            break;
+        }
+        case 'r': options.choices.read_only = true; break;
+        case read_write: options.choices.read_only = false; break;
+        case config: options.config_file = found.value; break;
+        case service: options.service = true; break;
+        case 'q': options.quiet = true; break;
+        default: return unexpected(found.error);
+    }
+    return {};
+}
 
 Read<Command> read_attach(const Words& words) {
-    static constexpr option table[] = {{"device", required_argument, nullptr, 'd'},
-                                       {"wait", required_argument, nullptr, 'w'},
-                                       {"timeout", required_argument, nullptr, 't'},
-                                       {"dead-after", required_argument, nullptr, dead_after},
-                                       {"probe", required_argument, nullptr, probe},
-                                       {"connections", required_argument, nullptr, 'C'},
-                                       {"lost-cache", required_argument, nullptr, lost_cache},
-                                       {"shutdown-timeout", required_argument, nullptr, shutdown_timeout},
-                                       {"lease", required_argument, nullptr, lease},
-                                       {"block-size", required_argument, nullptr, 'b'},
-                                       {"read-only", no_argument, nullptr, 'r'},
-                                       {"read-write", no_argument, nullptr, read_write},
-                                       {"config", required_argument, nullptr, config},
-                                       {"service", no_argument, nullptr, service},
-                                       {"quiet", no_argument, nullptr, 'q'},
-                                       {"help", no_argument, nullptr, 'h'},
-                                       {}};
+    const OptionTable table(":d:rqh",
+                            {{"device", required_argument, nullptr, 'd'},
+                             {"read-only", no_argument, nullptr, 'r'},
+                             {"read-write", no_argument, nullptr, read_write},
+                             {"config", required_argument, nullptr, config},
+                             {"service", no_argument, nullptr, service},
+                             {"quiet", no_argument, nullptr, 'q'}},
+                            in_attach);
     AttachOptions options;
-    Choices& choices = options.choices;
-    Scanner scanner(words, ":d:w:t:C:b:rqh", table);
+    Scanner scanner(words, table.letters(), table.rows());
     for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
-        Read<void> taken;
-        switch (found.letter) {
-            case 'd':
-                if (const auto index = read_device(found.value); index)
-                    options.index = *index;
-                else
-                    taken = unexpected(index.error());
-                break;
-            case 'w': taken = take_choice(choices, "wait", found.value); break;
-            case 't': taken = take_choice(choices, "timeout", found.value); break;
-            case dead_after: taken = take_choice(choices, "dead-after", found.value); break;
-            case probe: taken = take_choice(choices, "probe", found.value); break;
-            case 'C': taken = take_choice(choices, "connections", found.value); break;
-            case lost_cache: taken = take_choice(choices, "lost-cache", found.value); break;
-            case shutdown_timeout: taken = take_choice(choices, "shutdown-timeout", found.value); break;
-            case lease: taken = take_choice(choices, "lease", found.value); break;
-            case 'b': taken = take_choice(choices, "block-size", found.value); break;
-            case 'r': choices.read_only = true; break;
-            case read_write: choices.read_only = false; break;
-            case config: options.config_file = found.value; break;
-            case service: options.service = true; break;
-            case 'q': options.quiet = true; break;
-            case 'h': return HelpOptions{"attach"};
-            default: return unexpected(found.error);
-        }
-        if (!taken) return unexpected(taken.error());
+        if (found.letter == 'h') return HelpOptions{"attach"};
+        if (const auto taken = take_attach_option(options, found); !taken) return unexpected(taken.error());
     }
     if (auto taken = take_servers(options, scanner.rest()); !taken) return unexpected(taken.error());
     if (options.service && !options.index)
@@ -227,35 +251,27 @@ Read<std::optional<Words>> read_plain(const Words& words) {
     return scanner.rest();
 }
 
-// Options of a takeover that change the device.
+// Takes an option that changes the device.
 Read<void> take_change(TakeoverOptions& options, const Found& found) {
-    switch (found.letter) {
-        case 's': {
-            auto server = parse_server_address(found.value);
-            if (!server) return unexpected(server.error());
-            options.servers.push_back(std::move(*server));
-            return {};
-        }
-        case dead_after: return take_choice(options.choices, "dead-after", found.value);
-        case probe: return take_choice(options.choices, "probe", found.value);
-        case lost_cache: return take_choice(options.choices, "lost-cache", found.value);
-        case shutdown_timeout: return take_choice(options.choices, "shutdown-timeout", found.value);
-        case 'n': options.only_check = true; return {};
-        default: return unexpected(found.error);
+    if (const ChoiceOption* const choice = choice_found(found.letter))
+        return take_choice(options.choices, *choice, found.value);
+    if (found.letter == 's') {
+        auto server = parse_server_address(found.value);
+        if (!server) return unexpected(server.error());
+        options.servers.push_back(std::move(*server));
+        return {};
     }
+    if (found.letter != 'n') return unexpected(found.error);
+    options.only_check = true;
+    return {};
 }
 
 Read<Command> read_takeover(const Words& words) {
-    static constexpr option table[] = {{"server", required_argument, nullptr, 's'},
-                                       {"dead-after", required_argument, nullptr, dead_after},
-                                       {"probe", required_argument, nullptr, probe},
-                                       {"lost-cache", required_argument, nullptr, lost_cache},
-                                       {"shutdown-timeout", required_argument, nullptr, shutdown_timeout},
-                                       {"dry-run", no_argument, nullptr, 'n'},
-                                       {"help", no_argument, nullptr, 'h'},
-                                       {}};
+    const OptionTable table(
+        ":s:nh", {{"server", required_argument, nullptr, 's'}, {"dry-run", no_argument, nullptr, 'n'}},
+        in_takeover);
     TakeoverOptions options;
-    Scanner scanner(words, ":s:nh", table);
+    Scanner scanner(words, table.letters(), table.rows());
     bool changes = false;
     for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
         if (found.letter == 'h') return HelpOptions{"takeover"};

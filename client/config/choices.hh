@@ -1,6 +1,6 @@
-// The administrator's choices for a device from a single source: the command line, an nbdroot= word, or a
-// section of the configuration file. All three sources are parsed here, so that they agree on each choice's
-// name, limits and error text. Pure; use only before the daemon's seal.
+// The administrator's choices for a device from a single source: the command line, an nbdroot= word, a line
+// of the table of devices, or a section of the configuration file. All sources are parsed here, so that they
+// agree on each choice's name, limits and error text. Pure; use only before the daemon's seal.
 #pragma once
 
 #include <chrono>
@@ -30,14 +30,13 @@ struct Choices {
     bool operator==(const Choices&) const = default;
 };
 
-// Sets the choice `name` (timeout, dead-after, probe, wait, connections, lost-cache, shutdown-timeout, lease,
-// block-size, read-only) to `value`. Returns false for an unknown name. The error states the valid values as
-// the end of a sentence: "takes a whole number of seconds from 3 to 3600, not 2".
+// Sets the choice `name` (option_table.hh) to `value`. Returns false for an unknown name. The error states
+// the valid values as the end of a sentence: "takes a whole number of seconds from 3 to 3600, not 2".
 [[nodiscard]] std::expected<bool, std::string> choose(Choices& choices, std::string_view name,
                                                       std::string_view value);
 
-// Merges two sets: values of `above`, and those of `below` where `above` is empty.
-[[nodiscard]] Choices over(const Choices& above, const Choices& below);
+// Returns the values of `preferred`, and those of `fallback` where `preferred` is empty.
+[[nodiscard]] Choices merged(const Choices& preferred, const Choices& fallback);
 
 // Returns the policy, with Policy's defaults for empty choices.
 [[nodiscard]] Policy policy_of(const Choices& choices);

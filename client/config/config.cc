@@ -10,17 +10,22 @@
 #include "client/address/export_address.hh"
 #include "client/address/nbd_device.hh"
 #include "client/address/uri.hh"
+#include "client/config/option_table.hh"
 #include "common/text/ini.hh"
 #include "common/text/printable.hh"
 
 namespace holdfast::client {
 namespace {
 
-constexpr std::size_t most_servers = 16;  // a longer list is an error
-
 const DeviceSection* section_of(const std::vector<DeviceSection>& devices, std::uint32_t index) {
     const auto found = std::ranges::find(devices, index, &DeviceSection::index);
     return found == devices.end() ? nullptr : &*found;
+}
+
+// Returns the keys that are choices: "timeout, ... and read-only".
+std::string names_of_keys() {
+    std::string names = names_of_choices(in_config, "");
+    return names.replace(names.rfind(", "), 2, " and ");
 }
 
 class Reader {
@@ -130,10 +135,7 @@ private:
         if (!chosen) return wrong(entry.place, fmt::format("{}: it {}", key, chosen.error()));
         if (!*chosen)
             wrong(entry.place,
-                  fmt::format(
-                      "{}: there is no such key; the keys are server, timeout, dead-after, probe, wait, "
-                      "connections, lost-cache, shutdown-timeout, lease, block-size and read-only",
-                      key));
+                  fmt::format("{}: there is no such key; the keys are server, {}", key, names_of_keys()));
     }
 
     std::vector<Seen> sections_;
@@ -143,7 +145,7 @@ private:
 
 Choices Config::choices_for(std::optional<std::uint32_t> index) const {
     const DeviceSection* section = index ? section_of(devices, *index) : nullptr;
-    return section == nullptr ? defaults : over(section->choices, defaults);
+    return section == nullptr ? defaults : merged(section->choices, defaults);
 }
 
 std::vector<ServerAddress> Config::servers_of(std::uint32_t index) const {

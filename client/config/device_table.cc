@@ -5,8 +5,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <expected>
 #include <optional>
 #include <span>
@@ -15,7 +13,10 @@
 #include "client/address/export_address.hh"
 #include "client/address/nbd_device.hh"
 #include "client/address/uri.hh"
+#include "client/config/option_table.hh"
+#include "common/text/number.hh"
 #include "common/text/printable.hh"
+#include "common/text/text.hh"
 #include "common/text/words.hh"
 
 namespace holdfast::client {
@@ -24,8 +25,6 @@ namespace {
 using Problem = std::unexpected<std::string>;
 using Outcome = std::expected<void, std::string>;
 
-constexpr std::size_t most_servers = 16;  // a longer list is an error
-
 // Returns the words of a line before the first that begins with '#'.
 std::vector<std::string_view> words_before_comment(std::string_view line) {
     std::vector<std::string_view> words = words_of(line);
@@ -33,60 +32,6 @@ std::vector<std::string_view> words_before_comment(std::string_view line) {
                 words.end());
     return words;
 }
-
-// Treatment of an option of nbdtab(5) or of Holdfast.
-enum class Meaning : std::uint8_t {
-    choice,     // `note` is the option's name in choices.hh
-    read_only,  // with or without a value
-    read_write,
-    port,
-    unix_socket,
-    server,
-    no_auto,
-    always_so,
-    no_effect,  // `note` is the reason
-    refused,    // `note` is the reason
-};
-
-struct OptionRow {
-    std::string_view name;
-    Meaning meaning;
-    std::string_view note;
-};
-
-constexpr std::string_view tls_is_not = "TLS is not supported yet, and without it the data would go in clear";
-
-constexpr std::array option_table{
-    OptionRow{"port", Meaning::port, ""},
-    OptionRow{"unix", Meaning::unix_socket, ""},
-    OptionRow{"server", Meaning::server, ""},
-    OptionRow{"noauto", Meaning::no_auto, ""},
-    OptionRow{"auto", Meaning::always_so, ""},
-    OptionRow{"bs", Meaning::choice, "block-size"},
-    OptionRow{"block-size", Meaning::choice, "block-size"},
-    OptionRow{"timeout", Meaning::choice, "timeout"},
-    OptionRow{"conns", Meaning::choice, "connections"},
-    OptionRow{"connections", Meaning::choice, "connections"},
-    OptionRow{"dead-after", Meaning::choice, "dead-after"},
-    OptionRow{"probe", Meaning::choice, "probe"},
-    OptionRow{"wait", Meaning::choice, "wait"},
-    OptionRow{"lost-cache", Meaning::choice, "lost-cache"},
-    OptionRow{"shutdown-timeout", Meaning::choice, "shutdown-timeout"},
-    OptionRow{"read-only", Meaning::read_only, ""},
-    OptionRow{"ro", Meaning::read_only, ""},
-    OptionRow{"rw", Meaning::read_write, ""},
-    OptionRow{"persist", Meaning::always_so, ""},
-    OptionRow{"swap", Meaning::always_so, ""},
-    OptionRow{"no_optgo", Meaning::no_effect, "NBD_OPT_GO is always tried first"},
-    OptionRow{"nonetlink", Meaning::no_effect, "the device is attached by netlink only"},
-    OptionRow{"certfile", Meaning::refused, tls_is_not},
-    OptionRow{"keyfile", Meaning::refused, tls_is_not},
-    OptionRow{"cacertfile", Meaning::refused, tls_is_not},
-    OptionRow{"tlshostname", Meaning::refused, tls_is_not},
-    OptionRow{"priority", Meaning::refused, tls_is_not},
-    OptionRow{"preinit", Meaning::refused, "the server must negotiate; leave the word out"},
-    OptionRow{"sdp", Meaning::refused, "the Socket Direct Protocol is not supported; leave the word out"},
-};
 
 // Fields three and two, kept until the options are parsed.
 struct Where {
@@ -161,55 +106,54 @@ public:
 
 private:
     Outcome take_options(std::string_view options) {
-        while (true) {
-            const std::size_t comma = options.find(',');
-            const std::string_view option = options.substr(0, comma);
-            if (!option.empty())
-                if (auto taken = take_option(option); !taken) return taken;
-            if (comma == std::string_view::npos) return {};
-            options.remove_prefix(comma + 1);
-        }
+        while (!options.empty())
+            if (auto taken = take_option(take_until(options, ',')); !taken) return taken;
+        return {};
     }
 
     Outcome take_option(std::string_view option) {
-        if (option.starts_with('_')) return {};  // nbdtab(5): reserved for local use
-        const std::size_t equals = option.find('=');
-        const std::string_view name = option.substr(0, equals);
-        const bool has_value = equals != std::string_view::npos;
-        const std::string_view value = has_value ? option.substr(equals + 1) : "";
-        const auto row = std::ranges::find(option_table, name, &OptionRow::name);
-        if (row == option_table.end()) {
+        const bool for_local_use = option.starts_with('_');  // nbdtab(5)
+        if (option.empty() || for_local_use) return {};
+        const std::string_view name = option.substr(0, option.find('='));
+        const auto known = find_option(name, in_devices);
+        if (!known) {
             warn(fmt::format("the option '{}' is not known and is passed over", printable(option)));
             return {};
         }
-        if (row->meaning != Meaning::server && is_second(*row))
+        if (known->treatment != Treatment::server && is_second(*known))
             return Problem{fmt::format("'{}' stands there twice; leave one out", printable(name))};
-        switch (row->meaning) {
-            case Meaning::choice: return take_choice(row->note, option, value);
-            case Meaning::read_only:
-                if (has_value) return take_choice("read-only", option, value);
+        std::optional<std::string_view> value;
+        if (name.size() < option.size()) value = option.substr(name.size() + 1);
+        return apply(*known, option, value);
+    }
+
+    Outcome apply(const OptionWord& known, std::string_view option, std::optional<std::string_view> value) {
+        switch (known.treatment) {
+            case Treatment::choice: return take_choice(known.note, option, value.value_or(""));
+            case Treatment::read_only:
+                if (value) return take_choice("read-only", option, *value);
                 line_.choices.read_only = true;
-                return {};
-            case Meaning::read_write: line_.choices.read_only = false; return {};
-            case Meaning::port: return take_port(value);
-            case Meaning::unix_socket: where_.unix_socket = true; return {};
-            case Meaning::server: return take_server(value);
-            case Meaning::no_auto: line_.at_boot = false; return {};
-            case Meaning::always_so: return {};
-            case Meaning::no_effect:
-                warn(fmt::format("the option '{}' has no effect: {}", printable(option), row->note));
-                return {};
-            case Meaning::refused:
-                return Problem{fmt::format("the option '{}': {}", printable(option), row->note)};
+                break;
+            case Treatment::read_write: line_.choices.read_only = false; break;
+            case Treatment::port: return take_port(value.value_or(""));
+            case Treatment::unix_socket: where_.unix_socket = true; break;
+            case Treatment::server: return take_server(value.value_or(""));
+            case Treatment::no_auto: line_.at_boot = false; break;
+            case Treatment::always_so: break;
+            case Treatment::no_effect:
+                warn(fmt::format("the option '{}' has no effect: {}", printable(option), known.note));
+                break;
+            case Treatment::refused:
+                return Problem{fmt::format("the option '{}': {}", printable(option), known.note)};
         }
         return {};
     }
 
     // Detects repeated options; bs= and block-size= are the same option.
-    bool is_second(const OptionRow& row) {
-        const std::string_view what = row.meaning == Meaning::choice ? row.note : row.name;
-        if (std::ranges::find(seen_, what) != seen_.end()) return true;
-        seen_.push_back(what);
+    bool is_second(const OptionWord& known) {
+        const std::string_view option = known.treatment == Treatment::choice ? known.note : known.word;
+        if (std::ranges::find(seen_, option) != seen_.end()) return true;
+        seen_.push_back(option);
         return false;
     }
 
@@ -220,9 +164,8 @@ private:
     }
 
     Outcome take_port(std::string_view value) {
-        std::uint16_t port = 0;
-        const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), port);
-        if (error != std::errc{} || end != value.data() + value.size() || port == 0)
+        const auto port = number_of<std::uint16_t>(value);
+        if (!port || *port == 0)
             return Problem{fmt::format("port= takes a port (1-65535), not '{}'", printable(value))};
         where_.port = port;
         return {};
@@ -253,7 +196,7 @@ private:
     std::vector<std::string_view> seen_;
 };
 
-void take_line(DeviceTable& table, const Place& place, std::span<const std::string_view> words) {
+void take_device_line(DeviceTable& table, const Place& place, std::span<const std::string_view> words) {
     const auto wrong = [&](std::string text) { table.errors.push_back({place, std::move(text)}); };
     const auto device = parse_nbd_device(words[0]);
     if (!device || device->partition != 0)
@@ -285,12 +228,9 @@ const DeviceLine* DeviceTable::find(std::uint32_t index) const {
 
 DeviceTable read_device_table(std::string_view file, std::string_view text) {
     DeviceTable table;
-    for (Place place{std::string(file), 1}; !text.empty(); ++place.line) {
-        const std::size_t end = text.find('\n');
-        if (const auto words = words_before_comment(text.substr(0, end)); !words.empty())
-            take_line(table, place, words);
-        text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    }
+    for (Place place{std::string(file), 1}; !text.empty(); ++place.line)
+        if (const auto words = words_before_comment(take_line(text)); !words.empty())
+            take_device_line(table, place, words);
     return table;
 }
 

@@ -6,11 +6,17 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
 namespace holdfast {
+
+// Formats into `room`, truncating; returns the number of bytes used. A single function for all capacities and
+// arguments: the templates of fmt behind it are large.
+[[nodiscard]] std::size_t format_into(std::span<char> room, fmt::string_view format,
+                                      fmt::format_args arguments);
 
 template <std::size_t Capacity>
 class FixedText {
@@ -30,9 +36,8 @@ public:
     }
     template <class... Arguments>
     void add(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-        const auto done = fmt::format_to_n(data_.data() + length_, Capacity - length_, format,
-                                           std::forward<Arguments>(arguments)...);
-        length_ += std::min(done.size, Capacity - length_);
+        length_ += format_into({data_.data() + length_, Capacity - length_}, format,
+                               fmt::make_format_args(arguments...));
     }
     void append(std::string_view text) noexcept {
         const std::size_t count = std::min(text.size(), Capacity - length_);

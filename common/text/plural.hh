@@ -23,9 +23,6 @@ struct Counted {
 template <>
 struct fmt::formatter<holdfast::Counted> {
     constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
-    template <class Context>
-    auto format(const holdfast::Counted& counted, Context& context) const {
-        return fmt::format_to(context.out(), "{} {}{}", counted.count, counted.noun,
-                              counted.count == 1 ? "" : "s");
-    }
+    // Not a template: the code of fmt behind it is large.
+    static fmt::appender format(const holdfast::Counted& counted, fmt::format_context& context);
 };

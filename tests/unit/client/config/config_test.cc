@@ -117,9 +117,9 @@ TEST_CASE("an empty configuration file chooses nothing, and the policy is the bu
 TEST_CASE("what is chosen above comes before what is chosen below, each on its own") {
     const Choices above{.timeout = seconds{1}, .read_only = false};
     const Choices below{.timeout = seconds{2}, .probe = seconds{4}, .read_only = true};
-    CHECK(over(above, below) == Choices{.timeout = seconds{1}, .probe = seconds{4}, .read_only = false});
-    CHECK(over({}, below) == below);
-    CHECK(over(below, {}) == below);
+    CHECK(merged(above, below) == Choices{.timeout = seconds{1}, .probe = seconds{4}, .read_only = false});
+    CHECK(merged({}, below) == below);
+    CHECK(merged(below, {}) == below);
 }
 
 TEST_CASE("a mistake in the configuration file is told with its line and the mend") {

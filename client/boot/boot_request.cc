@@ -1,0 +1,137 @@
+// Collects the words of the command line, then parses each.
+
+#include "client/boot/boot_request.hh"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "client/address/export_address.hh"
+#include "client/boot/boot_options.hh"
+#include "client/boot/kernel_command_line.hh"
+#include "common/text/number.hh"
+#include "common/text/printable.hh"
+
+namespace holdfast::client {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr seconds most_patience{365 * 86400};
+
+// Last occurrence of each word, as in the kernel and the initramfs; all occurrences of nbdroot=.
+struct BootWords {
+    std::vector<std::string> nbdroot;
+    std::optional<std::string> netroot, nbddev, root, rootdelay, ip;
+};
+
+// Words of which the last occurrence counts.
+struct LastWord {
+    std::string_view key;
+    std::optional<std::string> BootWords::*value;
+};
+constexpr LastWord last_words[] = {{"nbddev", &BootWords::nbddev},
+                                   {"root", &BootWords::root},
+                                   {"rootdelay", &BootWords::rootdelay},
+                                   {"ip", &BootWords::ip}};
+
+BootWords collect_words(std::string_view command_line) {
+    BootWords words;
+    for (KernelWord& word : split_command_line(command_line)) {
+        if (word.key == "nbdroot")
+            words.nbdroot.push_back(std::move(word.value));
+        else if (word.key == "netroot" && word.value.starts_with("nbd:"))
+            words.netroot = std::move(word.value);
+        else if (const auto* const last = std::ranges::find(last_words, word.key, &LastWord::key);
+                 last != std::end(last_words))
+            words.*last->value = std::move(word.value);
+    }
+    return words;
+}
+
+bool asks_for_nbd(const BootWords& words, const BootVariables& variables) {
+    return !words.nbdroot.empty() || words.netroot || words.nbddev || !variables.nbdroot.empty() ||
+           (words.root && (words.root->starts_with("/dev/nbd") || words.root->starts_with("nbd:")));
+}
+
+// Returns the words that name servers, with their keys. No word counts as an empty word.
+std::vector<std::pair<std::string, std::string>> server_words(const BootWords& words,
+                                                              const BootVariables& variables) {
+    std::vector<std::pair<std::string, std::string>> found;
+    if (!variables.nbdroot.empty()) {
+        found.emplace_back("NBDROOT", variables.nbdroot);
+        return found;
+    }
+    for (const std::string& value : words.nbdroot) found.emplace_back("nbdroot", value);
+    if (words.netroot) found.emplace_back("netroot", *words.netroot);
+    if (words.root && words.root->starts_with("nbd:")) found.emplace_back("root", *words.root);
+    if (found.empty()) found.emplace_back("nbdroot", "");
+    return found;
+}
+
+std::expected<BootWord, BootError> read_server_word(std::string_view key, std::string_view value) {
+    const std::string text = fmt::format("{}={}", key, value);
+    auto named = parse_named_export(value);
+    if (!named) return wrong_word(text, named.error());
+    if (const auto options = read_boot_options(named->options); !options)
+        return wrong_word(text, options.error());
+    return BootWord{.text = text, .named = *std::move(named), .says_nothing = value.empty()};
+}
+
+// Ignores an invalid rootdelay=, as the initramfs does: a bad value must not stop the boot.
+std::optional<seconds> read_patience(const std::optional<std::string>& rootdelay,
+                                     std::vector<std::string>& warnings) {
+    if (!rootdelay || rootdelay->empty()) return {};
+    const bool digits_and_dots = rootdelay->find_first_not_of("0123456789.") == std::string::npos;
+    const std::string_view whole = std::string_view{*rootdelay}.substr(0, rootdelay->find('.'));
+    if (!digits_and_dots || whole.empty()) {
+        warnings.push_back(
+            fmt::format("rootdelay={}: not a number of seconds; it has no effect", printable(*rootdelay)));
+        return {};
+    }
+    const auto value = number_of<std::uint32_t>(whole);
+    return std::clamp(value ? seconds{*value} : most_patience, least_patience, most_patience);
+}
+
+// Checks that root=/dev/nbd... is a device; root=nbd0 lacks its /dev/, and the initramfs would not find it.
+std::expected<void, BootError> check_root(const std::string& root) {
+    if (root.starts_with("/dev/nbd") && !parse_nbd_device(root))
+        return wrong_word("root=" + root,
+                          "this is not an NBD device; write root=/dev/nbd0 or, for its first "
+                          "partition, root=/dev/nbd0p1");
+    return {};
+}
+
+}  // namespace
+
+std::unexpected<BootError> wrong_word(std::string_view word, std::string_view message) {
+    return std::unexpected{
+        BootError{.word = std::string{word}, .message = fmt::format("{}: {}", printable(word), message)}};
+}
+
+std::expected<std::optional<BootRequest>, BootError> read_boot_request(std::string_view command_line,
+                                                                       const BootVariables& variables) {
+    const BootWords words = collect_words(command_line);
+    if (!asks_for_nbd(words, variables)) return std::optional<BootRequest>{};
+
+    BootRequest request;
+    for (const auto& [key, value] : server_words(words, variables)) {
+        auto word = read_server_word(key, value);
+        if (!word) return std::unexpected{word.error()};
+        if (request.servers.size() == most_servers)
+            return wrong_word(word->text, fmt::format("more than {} servers; leave some out", most_servers));
+        request.servers.push_back(*std::move(word));
+    }
+    if (words.nbddev && !words.nbddev->empty()) {
+        request.nbddev = parse_nbd_device(*words.nbddev);
+        if (!request.nbddev)
+            return wrong_word("nbddev=" + *words.nbddev, "this is not an NBD device; write nbddev=nbd0");
+    }
+    request.root = words.root ? *words.root : variables.root;
+    if (const auto checked = check_root(request.root); !checked) return std::unexpected{checked.error()};
+    request.ip = words.ip.value_or("");
+    request.patience = read_patience(words.rootdelay, request.warnings);
+    return request;
+}
+
+}  // namespace holdfast::client

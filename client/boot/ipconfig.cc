@@ -1,0 +1,211 @@
+// Reads shell assignments without a shell: ipconfig quotes the values that DHCP sent.
+
+#include "client/boot/ipconfig.hh"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "common/text/number.hh"
+#include "common/text/printable.hh"
+#include "common/text/text.hh"
+
+namespace holdfast::client {
+namespace {
+
+// Decodes the value of a shell assignment written by a program: '...', "...", \c and plain characters,
+// concatenated. Fails if the shell would expand or run anything, or if a quote is unclosed.
+class Unquoting {
+public:
+    explicit Unquoting(std::string_view text) : rest_(text) {}
+
+    // Returns nullopt on failure.
+    std::optional<std::string> value() {
+        while (!rest_.empty())
+            if (!take_piece()) return {};
+        return std::move(value_);
+    }
+
+private:
+    bool take_piece() {
+        const char c = take_character();
+        if (c == '\'') return take_single_quoted();
+        if (c == '"') return take_double_quoted();
+        if (c == '\\') return take_escaped();
+        if (std::string_view{" \t$`;&|<>()#*?"}.find(c) != std::string_view::npos) return false;
+        value_ += c;
+        return true;
+    }
+
+    bool take_single_quoted() {
+        const std::size_t end = rest_.find('\'');
+        if (end == std::string_view::npos) return false;
+        value_ += rest_.substr(0, end);
+        rest_.remove_prefix(end + 1);
+        return true;
+    }
+
+    bool take_double_quoted() {
+        while (!rest_.empty()) {
+            const char c = take_character();
+            if (c == '"') return true;
+            if (c == '$' || c == '`') return false;
+            if (c != '\\')
+                value_ += c;
+            else if (!take_escaped())
+                return false;
+        }
+        return false;
+    }
+
+    bool take_escaped() {
+        if (rest_.empty()) return false;
+        value_ += take_character();
+        return true;
+    }
+
+    char take_character() {
+        const char c = rest_.front();
+        rest_.remove_prefix(1);
+        return c;
+    }
+
+    std::string_view rest_;
+    std::string value_;
+};
+
+bool is_plain_name(std::string_view text) {
+    constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:%";
+    return !text.empty() && text.size() <= 253 && text.find_first_not_of(plain) == std::string_view::npos;
+}
+
+// Parses an address such as "10.77.0.1".
+std::optional<Ipv4> ipv4_in(const std::string& text) {
+    in_addr address{};
+    if (::inet_pton(AF_INET, text.c_str(), &address) != 1) return {};
+    return ntohl(address.s_addr);
+}
+
+// Returns the host name that ipconfig sent: ip=CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:...
+std::string_view hostname_in(std::string_view ip_word) {
+    for (int field = 0; field < 4; ++field) {
+        const std::size_t end = ip_word.find(':');
+        if (end == std::string_view::npos) return {};
+        ip_word.remove_prefix(end + 1);
+    }
+    return ip_word.substr(0, ip_word.find(':'));
+}
+
+// Keys that ipconfig writes and that are needed here.
+struct Key {
+    std::string_view name;
+    void (*take)(const std::string& value, NetworkAnswer& answer);
+};
+constexpr Key keys[] = {
+    {"DEVICE", [](const std::string& value, NetworkAnswer& answer) { answer.interface = value; }},
+    {"IPV4ADDR", [](const std::string& value, NetworkAnswer& answer) { answer.address = value; }},
+    {"ROOTSERVER", [](const std::string& value, NetworkAnswer& answer) { answer.root_server = value; }},
+    {"ROOTPATH", [](const std::string& value, NetworkAnswer& answer) { answer.root_path = value; }},
+    {"PROTO", [](const std::string& value, NetworkAnswer& answer) { answer.from_dhcp = value == "dhcp"; }},
+    {"DHCPLEASETIME",
+     [](const std::string& value, NetworkAnswer& answer) {
+         answer.lease_seconds = number_of<std::uint32_t>(value).value_or(0);
+     }},
+    {"UPTIME", [](const std::string& value,
+                  NetworkAnswer& answer) { answer.leased_at = number_of<std::uint64_t>(value); }},
+    {"DNSDOMAIN",
+     [](const std::string& value, NetworkAnswer& answer) {
+         if (is_plain_name(value)) answer.domain = value;
+     }},
+    {"DOMAINSEARCH",
+     [](const std::string& value, NetworkAnswer& answer) {
+         for (std::string_view rest = value; !rest.empty();)
+             if (const std::string_view name = take_until(rest, ' '); is_plain_name(name))
+                 answer.search.emplace_back(name);
+     }},
+};
+
+void take_value(std::string_view key, const std::string& value, NetworkAnswer& answer) {
+    const bool unset = value.empty() || value == "0.0.0.0";
+    if (unset) return;
+    if (key.starts_with("IPV4DNS")) {  // IPV4DNS0, IPV4DNS1
+        if (is_plain_name(value)) answer.name_servers.push_back(value);
+        return;
+    }
+    for (const Key& known : keys)
+        if (known.name == key) return known.take(value, answer);
+}
+
+}  // namespace
+
+NetworkAnswer parse_network_answer(std::string_view text) {
+    NetworkAnswer answer;
+    while (!text.empty()) {
+        const std::string_view line = take_line(text);
+        const std::size_t equals = line.find('=');
+        if (equals == std::string_view::npos) continue;
+        if (const auto value = Unquoting(line.substr(equals + 1)).value())
+            take_value(line.substr(0, equals), *value, answer);
+    }
+    return answer;
+}
+
+std::vector<GrantedLease> leases_in(const std::vector<NetworkAnswer>& answers, std::string_view ip_word) {
+    constexpr std::uint64_t longest = 1'000'000'000;  // 30 years, longer than any uptime
+    std::vector<GrantedLease> leases;
+    for (const NetworkAnswer& answer : answers) {
+        const auto address = ipv4_in(answer.address);
+        const bool ends = answer.lease_seconds != 0 && answer.lease_seconds != infinite_lease;
+        if (!answer.from_dhcp || !ends || !address) continue;
+        GrantedLease lease;
+        lease.record.interface = answer.interface;
+        lease.record.address = *address;
+        lease.record.client.hostname = hostname_in(ip_word);
+        lease.state.seconds = answer.lease_seconds;
+        lease.state.obtained_at = std::chrono::seconds{std::min(answer.leased_at.value_or(0), longest)};
+        leases.push_back(lease);
+    }
+    return leases;
+}
+
+std::string network_problem(const std::vector<NetworkAnswer>& answers,
+                            const std::vector<std::string>& interfaces, std::string_view ip_word) {
+    if (!answers.empty()) return {};
+    if (interfaces.empty())
+        return "no network: this machine has no network interface; the driver may be missing in the "
+               "initramfs "
+               "(MODULES=most or its name in /etc/initramfs-tools/modules)";
+    std::string names;
+    for (const std::string& name : interfaces) names += (names.empty() ? "" : ", ") + printable(name);
+    if (ip_word.empty() || ip_word == "dhcp" || ip_word == "on" || ip_word == "any" ||
+        ip_word.ends_with(":dhcp"))
+        return fmt::format(
+            "no network: {} got no address from DHCP; see to the cable, the switch and the DHCP server, "
+            "or give an address: ip=ADDRESS::GATEWAY:NETMASK::INTERFACE:off",
+            names);
+    return fmt::format(
+        "no network: {} got no address with ip={}; correct it (ip=dhcp, or "
+        "ip=ADDRESS::GATEWAY:NETMASK::INTERFACE:off)",
+        names, printable(ip_word));
+}
+
+std::string resolver_configuration(const std::vector<NetworkAnswer>& answers) {
+    std::string servers;
+    std::string domain;
+    std::string search;
+    for (const NetworkAnswer& answer : answers) {
+        for (const std::string& server : answer.name_servers)
+            if (const std::string line = "nameserver " + server + "\n";
+                servers.find(line) == std::string::npos)
+                servers += line;
+        if (domain.empty() && !answer.domain.empty()) domain = "domain " + answer.domain + "\n";
+        for (const std::string& name : answer.search)
+            if ((search + " ").find(" " + name + " ") == std::string::npos) search += " " + name;
+    }
+    if (servers.empty()) return {};
+    return domain + (search.empty() ? "" : "search" + search + "\n") + servers;
+}
+
+}  // namespace holdfast::client

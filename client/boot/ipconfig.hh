@@ -1,0 +1,47 @@
+// The answers of ipconfig, the initramfs's DHCP client: its net-IFACE.conf files, and the network settings
+// that follow from them. Pure; use only before the daemon's seal.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "client/lease/lease.hh"
+
+namespace holdfast::client {
+
+// ipconfig's result for an interface. Fields not supplied are empty; 0.0.0.0 is converted to empty.
+struct NetworkAnswer {
+    std::string interface;
+    std::string address;
+    std::string root_server;  // DHCP's next-server, or the DHCP server itself
+    std::string root_path;    // DHCP option 17
+    std::string domain;
+    std::vector<std::string> search;
+    std::vector<std::string> name_servers;
+    bool from_dhcp = false;
+    std::uint32_t lease_seconds = 0;  // 0: not in DHCP's answer; infinite_lease (dhcp_message.hh): unlimited
+    std::optional<std::uint64_t> leased_at = {};  // in seconds since the machine's start, rounded down
+
+    bool operator==(const NetworkAnswer&) const = default;
+};
+
+// Parses the text of a net-IFACE.conf without executing it; skips unneeded keys, and lines that are not
+// KEY=value in the shell's plain quoting.
+NetworkAnswer parse_network_answer(std::string_view text);
+
+// Returns the DHCP leases with an end, for the daemon to renew. Hardware addresses are not filled in.
+// `ip_word`: ip= of the command line, from which ipconfig takes the host name that it sends.
+std::vector<GrantedLease> leases_in(const std::vector<NetworkAnswer>& answers, std::string_view ip_word);
+
+// Explains why there is no network and how to fix it; empty if there is an address. An IPv6-only network also
+// has no answer from ipconfig, so use the text to explain a failure, not to detect one.
+std::string network_problem(const std::vector<NetworkAnswer>& answers,
+                            const std::vector<std::string>& interfaces, std::string_view ip_word);
+
+// Returns the text of a resolv.conf for the answers; empty if they contain no name server.
+std::string resolver_configuration(const std::vector<NetworkAnswer>& answers);
+
+}  // namespace holdfast::client

@@ -1,0 +1,85 @@
+// Answers of ipconfig, and the settings that follow from them.
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "client/boot/ipconfig.hh"
+
+using namespace holdfast::client;
+using std::chrono::seconds;
+
+TEST_CASE("ipconfig's answers are read as the shell would, and nothing is run") {
+    const NetworkAnswer answer = parse_network_answer(
+        "DEVICE='ens3'\nPROTO='dhcp'\nIPV4ADDR='10.0.2.15'\nIPV4DNS0='10.0.2.3'\nIPV4DNS1='0.0.0.0'\n"
+        "HOSTNAME=''\nDNSDOMAIN='example.org'\nROOTSERVER='10.0.2.2'\nROOTPATH='nbd://h/it'\\''s'\n"
+        "filename=''\nDOMAINSEARCH='a.example b.example'\nUPTIME='5'\n");
+    CHECK(answer.interface == "ens3");
+    CHECK(answer.address == "10.0.2.15");
+    CHECK(answer.root_server == "10.0.2.2");
+    CHECK(answer.root_path == "nbd://h/it's");
+    CHECK(answer.name_servers == std::vector<std::string>{"10.0.2.3"});
+    CHECK(resolver_configuration({answer, answer}) ==
+          "domain example.org\nsearch a.example b.example\nnameserver 10.0.2.3\n");
+    const NetworkAnswer odd = parse_network_answer(
+        "ROOTPATH=$(reboot)\nROOTSERVER=\"`reboot`\"\nDEVICE='open\nIPV4ADDR=\"1.2.3.4\"\nIPV4DNS0='a\\nb'"
+        "\nrubbish\n=x\n"
+        "DNSDOMAIN='a b'\nDNSDOMAIN='x\noptions'");
+    CHECK(odd == NetworkAnswer{.interface = {},
+                               .address = "1.2.3.4",
+                               .root_server = {},
+                               .root_path = {},
+                               .domain = {},
+                               .search = {},
+                               .name_servers = {}});
+    CHECK(parse_network_answer("ROOTSERVER='0.0.0.0'\nIPV4ADDR=0.0.0.0").address.empty());
+    CHECK(parse_network_answer("ROOTPATH=a\\ b\"c \\\" d\"'e'").root_path == "a bc \" de");
+    CHECK(resolver_configuration({}).empty());
+}
+
+TEST_CASE("a DHCP lease that has an end is left to the daemon, and nothing else is") {
+    const std::string text =
+        "DEVICE='ens3'\nPROTO='dhcp'\nIPV4ADDR='10.77.0.100'\nUPTIME='5'\nDHCPLEASETIME='3600'\nHOSTNAME='"
+        "given'\n";
+    const auto leases_of = [](const std::string& answer, std::string_view ip = "dhcp") {
+        return leases_in({parse_network_answer(answer)}, ip);
+    };
+    const auto leases = leases_of(text);
+    REQUIRE(leases.size() == 1);
+    CHECK(leases[0].record.interface == "ens3");
+    CHECK(leases[0].record.address == 0x0a4d0064);
+    CHECK(leases[0].record.client.hostname.empty());
+    CHECK(leases[0].state.seconds == 3600);
+    CHECK(leases[0].state.obtained_at == seconds{5});
+    // ipconfig sends the name that it was told, not the one that it was given.
+    CHECK(leases_of(text, "::::kelp::dhcp").at(0).record.client.hostname == "kelp");
+    CHECK(leases_of(text, ":::::ens3:dhcp").at(0).record.client.hostname.empty());
+    CHECK(leases_of(text, ":::").at(0).record.client.hostname.empty());
+    const auto with = [&](std::string_view from, std::string_view to) {
+        std::string changed = text;
+        changed.replace(changed.find(from), from.size(), to);
+        return leases_of(changed);
+    };
+    CHECK(with("'dhcp'", "'none'").empty());
+    CHECK(with("'dhcp'", "'bootp'").empty());
+    CHECK(with("'3600'", "'0'").empty());
+    CHECK(with("'3600'", "'4294967295'").empty());
+    CHECK(with("'3600'", "'4294967296'").empty());
+    CHECK(with("'3600'", "'-1'").empty());
+    CHECK(with("DHCPLEASETIME", "OTHER").empty());
+    CHECK(with("10.77.0.100", "10.77.0.300").empty());
+    // It is at most as old as the machine is up.
+    CHECK(with("UPTIME", "OTHER").at(0).state.obtained_at == seconds{0});
+    CHECK(with("'5'", "'18446744073709551615'").at(0).state.obtained_at == seconds{1'000'000'000});
+}
+
+TEST_CASE("a machine without a network is told which interface and what to do") {
+    NetworkAnswer answer;
+    answer.interface = "eth0";
+    CHECK(network_problem({answer}, {"eth0"}, "dhcp").empty());
+    CHECK(network_problem({}, {}, "").find("no network interface") != std::string::npos);
+    const std::string by_dhcp = network_problem({}, {"eth0", "eth1"}, "dhcp");
+    CHECK(by_dhcp.starts_with("no network: eth0, eth1 got no address from DHCP"));
+    const std::string by_hand = network_problem({}, {"eth0"}, "off");
+    CHECK(by_hand.find("ip=off") != std::string::npos);
+}
