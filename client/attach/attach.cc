@@ -302,6 +302,15 @@ struct Connected {
     std::optional<LimitedDevice> limited;
 };
 
+// Takes the turn among writers of the same disk, and makes the server fence links that were given up.
+std::expected<Fd, Failure> prepare_writing(Found& found, seconds dead_after) {
+    auto turn = take_writers_turn(found);
+    if (!turn) return turn;
+    if (const auto fenced = fence_given_up(found, dead_after); !fenced)
+        return std::unexpected(fenced.error());
+    return turn;
+}
+
 std::expected<Connected, Failure> connect_to_server(const AttachRequest& request, Netlink& netlink,
                                                     Report& report) {
     SearchRequest searched = request.search;
@@ -314,13 +323,10 @@ std::expected<Connected, Failure> connect_to_server(const AttachRequest& request
         const bool writes = !request.read_only && (found->link.offer.flags & nbd::flag_read_only) == 0;
         Fd writers_turn;
         if (writes) {
-            auto turn = take_writers_turn(*found);
+            auto turn = prepare_writing(*found, searched.dead_after);
             if (!turn) return std::unexpected(turn.error());
             writers_turn = std::move(*turn);
         }
-        if (writes)
-            if (const auto fenced = fence_given_up(*found, searched.dead_after); !fenced)
-                return std::unexpected(fenced.error());
         DeviceConfiguration configuration = configuration_for(request, reservation.index(), *found);
         hold_signals();
         if (report.abandoned()) return std::unexpected(Failure{ExitCode::failure, "nobody waits any more"});
@@ -336,26 +342,37 @@ std::expected<Connected, Failure> connect_to_server(const AttachRequest& request
     }
 }
 
+// Reports choices that cannot be kept.
+void note_connections(const AttachRequest& request, Report& report) {
+    if (request.policy.connections > 1)
+        report.note(
+            fmt::format("connections={}: one connection is used; see CONNECTIONS in holdfast-client(8)",
+                        request.policy.connections));
+}
+
+// Reports the end of the export that is cut off.
+void note_size(const DeviceConfiguration& configuration, std::uint64_t offered, std::string_view uri,
+               Report& report) {
+    if (offered == configuration.size) return;
+    report.note(
+        fmt::format("{}: its size, {}, is not a multiple of the block size {}; the last {} cannot be "
+                    "reached",
+                    uri, counted(offered, "byte"), configuration.block_size,
+                    counted(offered - configuration.size, "byte")));
+}
+
 // Runs in the child. Returns only on failure; a daemon ends here.
 std::expected<void, Failure> attach_and_stay(const AttachRequest& request, ProcessTitle& title,
                                              Report& report) {
     auto netlink = open_netlink();
     if (!netlink) return std::unexpected(Failure{ExitCode::failure, netlink.error()});
-    if (request.policy.connections > 1)
-        report.note(
-            fmt::format("connections={}: one connection is used; see CONNECTIONS in holdfast-client(8)",
-                        request.policy.connections));
+    note_connections(request, report);
     auto connected = connect_to_server(request, *netlink, report);
     if (!connected) return std::unexpected(connected.error());
     auto& [device, writers_turn, found, configuration, limited] = *connected;
     const std::uint32_t index = device.index;
     const std::string uri = found.targets[found.target].uri;
-    if (found.link.offer.size != configuration.size)
-        report.note(
-            fmt::format("{}: its size, {}, is not a multiple of the block size {}; the last {} cannot be "
-                        "reached",
-                        uri, counted(found.link.offer.size, "byte"), configuration.block_size,
-                        counted(found.link.offer.size - configuration.size, "byte")));
+    note_size(configuration, found.link.offer.size, uri, report);
     Fd link = std::move(found.link.socket);
     const auto failed = [&](Netlink& kernel, const SysError& error) {
         end_link(link);

@@ -48,35 +48,55 @@ std::string limit_requests(std::uint32_t index, std::uint64_t bytes) {
         index, bytes, limited.error().message());
 }
 
+// Sets the block layer's request timer for a daemon with a timer of its own. If this fails, the only cost is
+// a slower resend of requests in flight after a reconnect.
+void shorten_request_timer(std::uint32_t index) {
+    if (const auto sysfs = SysfsDevice::open(index)) [[maybe_unused]]
+        const auto written =
+            sysfs->write("queue/io_timeout", fmt::format("{}", shortest_request_timer.count()));
+}
+
 // Opens the device: the kernel scans for partitions only on the first open after the size was set.
-std::string settle_device(std::uint32_t index, const Settings& settings) {
-    const std::string path = fmt::format("/dev/nbd{}", index);
-    const std::uint64_t size = settings.size;
-    // Before the device is opened. A device that existed before its connection has the limit already.
-    if (std::string problem = limit_requests(index, settings.request_limit); !problem.empty()) return problem;
-    // If this fails, the only cost is a slower resend of requests in flight after a reconnect.
-    if (settings.own_timer)
-        if (const auto sysfs = SysfsDevice::open(index)) [[maybe_unused]]
-            const auto written =
-                sysfs->write("queue/io_timeout", fmt::format("{}", shortest_request_timer.count()));
-    const auto end = Clock::now() + node_patience;
+Result<Fd> open_in_time(const std::string& path, Clock::time_point end) {
     Fd device(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     while (!device && (errno == ENOENT || errno == EINTR) && Clock::now() < end) {
         pause_for(milliseconds{20});
         device.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     }
-    if (!device) return fmt::format("{}: {}", path, SysError{errno, "open"}.message());
+    if (!device) return sys_error("open");
+    return device;
+}
+
+// Waits until the kernel gives the device its size; returns the size seen last.
+std::uint64_t await_size(const Fd& device, std::uint64_t size, Clock::time_point end) {
     std::uint64_t seen = 0;
     while ((::ioctl(device.get(), BLKGETSIZE64, &seen) != 0 || seen < size) && Clock::now() < end)
         pause_for(milliseconds{20});
-    if (seen < size) return fmt::format("{}: the kernel gives it {} bytes, not {}", path, seen, size);
+    return seen;
+}
+
+void await_nodes(const std::vector<std::string>& partitions, Clock::time_point end) {
+    for (const std::string& partition : partitions) {
+        struct stat node {};
+        const std::string path = "/dev/" + partition;
+        while (::stat(path.c_str(), &node) != 0 && Clock::now() < end) pause_for(milliseconds{20});
+    }
+}
+
+// Returns the fault; empty if the device is ready.
+std::string settle_device(std::uint32_t index, const Settings& settings) {
+    const std::string path = fmt::format("/dev/nbd{}", index);
+    // Before the device is opened. A device that existed before its connection has the limit already.
+    if (std::string problem = limit_requests(index, settings.request_limit); !problem.empty()) return problem;
+    if (settings.own_timer) shorten_request_timer(index);
+    const auto end = Clock::now() + node_patience;
+    const auto device = open_in_time(path, end);
+    if (!device) return fmt::format("{}: {}", path, device.error().message());
+    if (const std::uint64_t seen = await_size(*device, settings.size, end); seen < settings.size)
+        return fmt::format("{}: the kernel gives it {} bytes, not {}", path, seen, settings.size);
     const auto sysfs = SysfsDevice::open(index);
     if (!sysfs) return fmt::format("{}: {}", path, sysfs.error().message());
-    for (const std::string& partition : sysfs->partitions()) {
-        struct stat node {};
-        const std::string node_path = "/dev/" + partition;
-        while (::stat(node_path.c_str(), &node) != 0 && Clock::now() < end) pause_for(milliseconds{20});
-    }
+    await_nodes(sysfs->partitions(), end);
     return {};
 }
 

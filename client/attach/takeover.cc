@@ -179,6 +179,39 @@ std::uint64_t known_request_limit(const KnownDevice& known) {
     return ask_request_limit(known.record.targets[known.live.target], known.record);
 }
 
+// Completes a record of an older version, which lacks the host.
+void add_host(DeviceRecord& record) {
+    const bool writable = (record.server_flags & nbd::flag_read_only) == 0;
+    if (!record.host && writable) record.host = new_attachment(record.index);
+}
+
+// Joins the service of the old daemon, if it belongs to one.
+bool join_service(Home home, const std::optional<TakeoverCall>& call) {
+    return home == Home::system && call && call->daemon() > 0 && join_service_of(call->daemon());
+}
+
+// Receives the link and its state from the old daemon, which leaves. May be used after the seal.
+Result<Fd> receive_link(TakeoverCall& call, const ServiceManager* manager, LiveState& live) {
+    auto handed = take_from(call, manager);
+    if (!handed) return std::unexpected(handed.error());
+    const std::uint64_t limit = live.request_limit;
+    take_lines(live, handed->lines);
+    if (live.request_limit == 0) live.request_limit = limit;
+    return std::move(handed->link);
+}
+
+// Returns the line for the log about a changed device; empty if nothing changes.
+LineText news_of(const TakeoverChanges& changes, const DeviceRecord& record) {
+    return changes.servers.empty() && changes.choices == Choices{} ? LineText() : LineText(describe(record));
+}
+
+void log_takeover(std::uint32_t index, bool from_daemon, const LineText& news) {
+    log::notice(
+        LineText::of("nbd{}: {}", index,
+                     from_daemon ? "taken over from the daemon before" : "adopted: its daemon had died"));
+    if (!news.empty()) log::notice(news);
+}
+
 // Runs in the child. A successor joins the service's control group.
 std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, const TakeoverChanges& changes,
                                           ProcessTitle& title, Report& report) {
@@ -191,47 +224,37 @@ std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, const 
     const auto notes = [&](std::string_view line, bool is_error) {
         is_error ? report.error(line) : report.note(line);
     };
-    const std::uint64_t limit = known_request_limit(device->known);
-    device->known.live.request_limit = limit;
+    device->known.live.request_limit = known_request_limit(device->known);
     const auto change = apply(changes, *device, notes);
     if (!change) return std::unexpected(change.error());
 
-    // Records of an older version lack the host.
-    DeviceRecord& known = device->known.record;
-    const bool writable = (known.server_flags & nbd::flag_read_only) == 0;
-    if (!known.host && writable) known.host = new_attachment(index);
+    add_host(device->known.record);
     std::optional<TakeoverCall> call = std::move(device->call);
     LiveState live = device->known.live;
     const DeviceRecord record = device->known.record;
-    const LineText news =
-        changes.servers.empty() && changes.choices == Choices{} ? LineText() : LineText(describe(record));
-    const bool joined = home == Home::system && call && call->daemon() > 0 && join_service_of(call->daemon());
+    const LineText news = news_of(changes, record);
+    const bool joined = join_service(home, call);
     const ServiceManager manager = ServiceManager::of_the_system();
-    DaemonSetup resident(std::move(*netlink), std::move(device->sysfs), std::move(device->known.record),
-                         live);
-    if (auto prepared = resident.prepare(title, joined ? Home::service : home); !prepared)
+    DaemonSetup setup(std::move(*netlink), std::move(device->sysfs), std::move(device->known.record), live);
+    if (auto prepared = setup.prepare(title, joined ? Home::service : home); !prepared)
         return std::unexpected(failure(index, prepared.error().message()));
-    Daemon& daemon = resident.seal();
+    Daemon& daemon = setup.seal();
     Fd link;
     if (call) {
-        auto handed = take_from(*call, joined ? &manager : nullptr);
-        if (!handed) {
+        auto received = receive_link(*call, joined ? &manager : nullptr, live);
+        if (!received) {
             daemon.abandon();
-            report.error(LineText::of("/dev/nbd{}: its daemon stays: {}", index, handed.error().text()));
+            report.error(LineText::of("/dev/nbd{}: its daemon stays: {}", index, received.error().text()));
             report.failed(ExitCode::failure);
             return {};
         }
-        take_lines(live, handed->lines);
-        if (live.request_limit == 0) live.request_limit = limit;
-        link = std::move(handed->link);
+        link = std::move(*received);
     }
     if (*change) leave_server(**change, record, live, link);
     daemon.take_charge(std::move(link), live);
     daemon.announce();
     turn->reset();
-    log::notice(LineText::of("nbd{}: {}", index,
-                             call ? "taken over from the daemon before" : "adopted: its daemon had died"));
-    if (!news.empty()) log::notice(news);
+    log_takeover(index, call.has_value(), news);
     report.ready(index, live.size, 0);
     report.close();
     daemon.run();

@@ -284,24 +284,29 @@ void await_users(std::uint32_t index) {
     while (!users_of(index).empty() && Clock::now() < end) pause_for(std::chrono::milliseconds{100});
 }
 
+ExitCode detach_and_wait(const DetachOptions& options, const SysfsDevice& sysfs) {
+    const ExitCode code =
+        options.force ? disconnect(options.index, true, sysfs) : detach_carefully(options.index, sysfs);
+    if (code != ExitCode::ok) return code;
+    if (gone(sysfs, options.force ? forced_end_patience : end_patience)) return ExitCode::ok;
+    complain(fmt::format("{}: disconnected, but some program still has it open; it is free when that ends",
+                         path_of(options.index)));
+    return options.force ? ExitCode::ok : ExitCode::busy;
+}
+
 }  // namespace
 
 ExitCode run_detach(const DetachOptions& options) {
     if (options.service && is_not_to_stop()) return ExitCode::ok;
     const auto sysfs = SysfsDevice::open(options.index);
-    if (options.service && (!sysfs || !sysfs->connected())) return ExitCode::ok;
+    const bool attached = sysfs && sysfs->connected();
+    if (options.service && !attached) return ExitCode::ok;
     if (options.service) await_users(options.index);
-    if (!sysfs || !sysfs->connected()) {
+    if (!attached || !sysfs->connected()) {
         complain(fmt::format("{}: not attached", path_of(options.index)));
         return ExitCode::not_attached;
     }
-    const ExitCode code =
-        options.force ? disconnect(options.index, true, *sysfs) : detach_carefully(options.index, *sysfs);
-    if (code != ExitCode::ok) return code;
-    if (gone(*sysfs, options.force ? forced_end_patience : end_patience)) return ExitCode::ok;
-    complain(fmt::format("{}: disconnected, but some program still has it open; it is free when that ends",
-                         path_of(options.index)));
-    return options.force ? ExitCode::ok : ExitCode::busy;
+    return detach_and_wait(options, *sysfs);
 }
 
 }  // namespace holdfast::client

@@ -36,34 +36,39 @@ void take_public_file(DeviceStatus& status, std::string_view backend) {
     status.last_error = "only root may ask its daemon";
 }
 
+// Returns the status of a device whose daemon did not give it. `error`: the reason; no error if the answer
+// was not understood.
+DeviceStatus status_without_daemon(std::uint32_t index, const SysfsDevice& sysfs,
+                                   const std::optional<SysError>& error) {
+    DeviceStatus status;
+    status.index = index;
+    const std::string backend = sysfs.attribute("backend");
+    const int code = error ? error->code : 0;
+    const bool ours = is_identifier(backend);
+    status.state =
+        !ours || code == ENOENT || code == ECONNREFUSED ? DeviceState::unattended : DeviceState::unknown;
+    if (ours && code == EACCES) take_public_file(status, backend);
+    status.size = sysfs.size();
+    status.block_size = sysfs.number("queue/logical_block_size").value_or(0);
+    status.read_only = sysfs.number("ro").value_or(0) != 0;
+    status.identifier = shortened(backend);
+    if (status.state == DeviceState::unknown && code != EACCES)
+        status.last_error = error ? LineText(describe_failure(index, *error))
+                                  : "its daemon's answer is not understood; is it of another version?";
+    return status;
+}
+
 DeviceStatus status_of(std::uint32_t index) {
     DeviceStatus status;
     status.index = index;
     const auto sysfs = SysfsDevice::open(index);
     if (!sysfs || !sysfs->connected()) return status;
     const auto answer = ask(index, Order::status, patience);
-    if (answer) {
-        status = from_lines(*answer);
-        status.network = describe_handover(index);
-        // Truncated answer, or another version's: the device is attached, or the kernel would report
-        // otherwise.
-        if (status.state != DeviceState::detached) return status;
-        status = {};
-        status.index = index;
-    }
-    const std::string backend = sysfs->attribute("backend");
-    const int code = answer ? 0 : answer.error().code;
-    const bool ours = is_identifier(backend);
-    status.state =
-        !ours || code == ENOENT || code == ECONNREFUSED ? DeviceState::unattended : DeviceState::unknown;
-    if (ours && code == EACCES) take_public_file(status, backend);
-    status.size = sysfs->size();
-    status.block_size = sysfs->number("queue/logical_block_size").value_or(0);
-    status.read_only = sysfs->number("ro").value_or(0) != 0;
-    status.identifier = shortened(backend);
-    if (status.state == DeviceState::unknown && code != EACCES)
-        status.last_error = answer ? "its daemon's answer is not understood; is it of another version?"
-                                   : LineText(describe_failure(index, answer.error()));
+    if (!answer) return status_without_daemon(index, *sysfs, answer.error());
+    status = from_lines(*answer);
+    status.network = describe_handover(index);
+    // Truncated answer, or another version's: the device is attached, or the kernel would report otherwise.
+    if (status.state == DeviceState::detached) return status_without_daemon(index, *sysfs, std::nullopt);
     return status;
 }
 

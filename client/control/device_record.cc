@@ -7,14 +7,17 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
+#include <concepts>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "common/protocol/uuid.hh"
 #include "common/text/hex.hh"
+#include "common/text/number.hh"
 #include "common/text/printable.hh"
 #include "common/text/sha256.hh"
+#include "common/text/text.hh"
 
 namespace holdfast::client {
 namespace {
@@ -27,26 +30,11 @@ constexpr std::string_view digest_prefix = "holdfast-device:";
 constexpr std::string_view session_prefix = "holdfast:";
 constexpr std::string_view version_line = "holdfast-record 1";
 
-template <class Number>
-std::optional<Number> number_in(std::string_view text) noexcept {
-    Number value{};
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size() || text.empty()) return std::nullopt;
-    return value;
-}
-
 bool read_hex_text(std::string_view digits, std::string& text) {
     std::vector<std::uint8_t> letters(digits.size() / 2);
     if (!read_hex(digits, letters)) return false;
     text.assign(letters.begin(), letters.end());
     return true;
-}
-
-std::string_view take_word(std::string_view& rest, char end) noexcept {
-    const std::size_t at = rest.find(end);
-    const std::string_view head = rest.substr(0, at);
-    rest = at == std::string_view::npos ? std::string_view{} : rest.substr(at + 1);
-    return head;
 }
 
 // A member of LiveState or LeaseState, and its key in the lines.
@@ -100,10 +88,10 @@ std::string lease_line(const LeaseRecord& lease) {
 
 std::optional<LeaseRecord> read_lease(std::string_view rest) {
     LeaseRecord lease;
-    lease.interface = take_word(rest, ' ');
-    const auto address = number_in<Ipv4>(take_word(rest, ' '));
-    const auto type = number_in<std::uint8_t>(take_word(rest, ' '));
-    const std::string_view hardware = take_word(rest, ' ');
+    lease.interface = take_until(rest, ' ');
+    const auto address = number_of<Ipv4>(take_until(rest, ' '));
+    const auto type = number_of<std::uint8_t>(take_until(rest, ' '));
+    const std::string_view hardware = take_until(rest, ' ');
     std::string hostname;
     if (rest != "-" && !read_hex_text(rest, hostname)) return std::nullopt;
     if (lease.interface.empty() || !address || !type || hardware.size() / 2 > lease.client.hardware.size())
@@ -124,9 +112,9 @@ std::string host_line(const nbd::HostRequest& host) {
 }
 
 std::optional<nbd::HostRequest> read_host(std::string_view rest) {
-    const auto host = nbd::read_uuid(take_word(rest, ' '));
-    const auto boot = nbd::read_uuid(take_word(rest, ' '));
-    const auto attachment = number_in<std::uint64_t>(rest);
+    const auto host = nbd::read_uuid(take_until(rest, ' '));
+    const auto boot = nbd::read_uuid(take_until(rest, ' '));
+    const auto attachment = number_of<std::uint64_t>(rest);
     if (!host || !boot || !attachment) return std::nullopt;
     return nbd::HostRequest{*host, *boot, *attachment, 0};
 }
@@ -140,10 +128,10 @@ std::string target_line(const Target& target) {
 }
 
 std::optional<Target> read_target(std::string_view rest) {
-    const std::string_view address = take_word(rest, ' ');
-    const std::string_view name = take_word(rest, ' ');
+    const std::string_view address = take_until(rest, ' ');
+    const std::string_view name = take_until(rest, ' ');
     Target target;
-    const std::string_view text = take_word(rest, ' ');
+    const std::string_view text = take_until(rest, ' ');
     if (!read_hex_text(text, target.endpoint.text)) return std::nullopt;
     target.uri = rest;
     if (address.empty() || address.size() / 2 > sizeof target.endpoint.address) return std::nullopt;
@@ -159,66 +147,169 @@ std::optional<nbd::Uuid> uuid_after(std::string_view prefix, std::string_view te
     return nbd::read_uuid(text.substr(prefix.size()));
 }
 
+// Readers of values in a record: false for an invalid value.
+template <class Number>
+bool take_number(std::string_view text, Number& value) {
+    const auto number = number_of<Number>(text);
+    if (number) value = *number;
+    return number.has_value();
+}
+
+template <class Duration>
+bool take_duration(std::string_view text, Duration& value) {
+    const auto number = number_of<std::int64_t>(text);
+    if (number) value = Duration{*number};
+    return number.has_value();
+}
+
+// Takes one of two words: true for `yes`.
+bool take_word_of(std::string_view text, std::string_view yes, std::string_view no, bool& value) {
+    value = text == yes;
+    return value || text == no;
+}
+
+bool take_session(std::string_view text, nbd::Uuid& value) {
+    const auto session = nbd::read_uuid(text);
+    value = session.value_or(nbd::Uuid{});
+    return session.has_value();
+}
+
+bool take_lost_cache(std::string_view text, Policy& policy) {
+    bool fail = false;
+    const bool valid = take_word_of(text, "fail", "continue", fail);
+    policy.lost_cache = fail ? LostCache::fail : LostCache::go_on;
+    return valid;
+}
+
+bool take_lease_care(std::string_view text, Policy& policy) {
+    bool leave = false;
+    const bool valid = take_word_of(text, "leave", "renew", leave);
+    policy.lease = leave ? LeaseCare::leave : LeaseCare::renew;
+    return valid;
+}
+
+bool take_target(std::string_view text, std::vector<Target>& targets) {
+    auto target = read_target(text);
+    if (target) targets.push_back(std::move(*target));
+    return target.has_value();
+}
+
+struct RecordLine {
+    std::string_view key;
+    bool (*take)(DeviceRecord& record, std::string_view value);
+};
+constexpr RecordLine record_lines[] = {
+    {"index", [](DeviceRecord& to, std::string_view value) { return take_number(value, to.index); }},
+    {"identifier",
+     [](DeviceRecord& to, std::string_view value) {
+         to.identifier = value;
+         return is_identifier(value);
+     }},
+    {"session", [](DeviceRecord& to, std::string_view value) { return take_session(value, to.session); }},
+    {"block_size",
+     [](DeviceRecord& to, std::string_view value) { return take_number(value, to.block_size); }},
+    {"server_flags",
+     [](DeviceRecord& to, std::string_view value) { return take_number(value, to.server_flags); }},
+    {"connections",
+     [](DeviceRecord& to, std::string_view value) { return take_number(value, to.policy.connections); }},
+    {"request_timeout",
+     [](DeviceRecord& to, std::string_view value) {
+         return take_duration(value, to.policy.request_timeout);
+     }},
+    {"dead_after",
+     [](DeviceRecord& to, std::string_view value) { return take_duration(value, to.policy.dead_after); }},
+    {"probe_interval",
+     [](DeviceRecord& to, std::string_view value) { return take_duration(value, to.policy.probe_interval); }},
+    {"lost_cache",
+     [](DeviceRecord& to, std::string_view value) { return take_lost_cache(value, to.policy); }},
+    {"shutdown_timeout",
+     [](DeviceRecord& to, std::string_view value) {
+         return take_duration(value, to.policy.shutdown_timeout);
+     }},
+    {"lease_care",
+     [](DeviceRecord& to, std::string_view value) { return take_lease_care(value, to.policy); }},
+    {"carries_root",
+     [](DeviceRecord& to, std::string_view value) { return take_word_of(value, "1", "0", to.carries_root); }},
+    {"attached_at",
+     [](DeviceRecord& to, std::string_view value) { return take_duration(value, to.attached_at); }},
+    {"lease",
+     [](DeviceRecord& to, std::string_view value) {
+         to.lease = read_lease(value);
+         return to.lease.has_value();
+     }},
+    {"host",
+     [](DeviceRecord& to, std::string_view value) {
+         to.host = read_host(value);
+         return to.host.has_value();
+     }},
+    {"target", [](DeviceRecord& to, std::string_view value) { return take_target(value, to.targets); }},
+};
+
 // Returns false for a line with an invalid value; unknown lines are skipped.
 bool take_record_line(DeviceRecord& record, std::string_view key, std::string_view value) {
-    const auto seconds_into = [value](std::chrono::seconds& field) {
-        const auto number = number_in<std::int64_t>(value);
-        if (number) field = std::chrono::seconds{*number};
-        return number.has_value();
-    };
-    const auto into = [value]<class Number>(Number& field) {
-        const auto number = number_in<Number>(value);
-        if (number) field = *number;
-        return number.has_value();
-    };
-    if (key == "index") return into(record.index);
-    if (key == "block_size") return into(record.block_size);
-    if (key == "server_flags") return into(record.server_flags);
-    if (key == "connections") return into(record.policy.connections);
-    if (key == "request_timeout") return seconds_into(record.policy.request_timeout);
-    if (key == "dead_after") return seconds_into(record.policy.dead_after);
-    if (key == "probe_interval") return seconds_into(record.policy.probe_interval);
-    if (key == "shutdown_timeout") return seconds_into(record.policy.shutdown_timeout);
-    if (key == "carries_root") {
-        record.carries_root = value == "1";
-        return value == "1" || value == "0";
+    const auto* const line = std::ranges::find(record_lines, key, &RecordLine::key);
+    return line == std::end(record_lines) || line->take(record, value);
+}
+
+// Readers of values that change; an invalid value counts as 0 or empty.
+template <std::integral Number>
+void read_value(std::string_view text, Number& value) noexcept {
+    value = number_of<Number>(text).value_or(0);
+}
+void read_value(std::string_view text, milliseconds& value) noexcept {
+    value = milliseconds{number_of<std::int64_t>(text).value_or(0)};
+}
+void read_value(std::string_view text, bool& value) noexcept { value = text == "1"; }
+
+// Reads the value of a line into the member of its key. Returns false if the table has no such key.
+template <class Table, class State>
+bool take_member(const Table& table, State& state, std::string_view key, std::string_view text) noexcept {
+    for (const auto& [name, field] : table) {
+        if (key != name) continue;
+        read_value(text, state.*field);
+        return true;
     }
-    if (key == "identifier") {
-        record.identifier = value;
-        return is_identifier(value);
-    }
-    if (key == "session") {
-        const auto session = nbd::read_uuid(value);
-        record.session = session.value_or(nbd::Uuid{});
-        return session.has_value();
-    }
-    if (key == "lost_cache") {
-        record.policy.lost_cache = value == "fail" ? LostCache::fail : LostCache::go_on;
-        return value == "fail" || value == "continue";
-    }
-    if (key == "attached_at") {
-        const auto number = number_in<std::int64_t>(value);
-        record.attached_at = Monotonic{number.value_or(0)};
-        return number.has_value();
-    }
-    if (key == "lease_care") {
-        record.policy.lease = value == "leave" ? LeaseCare::leave : LeaseCare::renew;
-        return value == "leave" || value == "renew";
-    }
-    if (key == "lease") {
-        record.lease = read_lease(value);
-        return record.lease.has_value();
-    }
-    if (key == "host") {
-        record.host = read_host(value);
-        return record.host.has_value();
-    }
-    if (key == "target") {
-        auto target = read_target(value);
-        if (!target) return false;
-        record.targets.push_back(std::move(*target));
-    }
+    return false;
+}
+
+bool take_live_text(LiveState& live, std::string_view key, std::string_view text) noexcept {
+    if (key == "link_socket")
+        live.link_socket = text;
+    else if (key == "boot_identity")
+        live.boot_identity = nbd::read_uuid(text);
+    else if (key == "export_identity")
+        live.export_identity = text;
+    else if (key == "last_error")
+        live.last_error = text;
+    else
+        return false;
     return true;
+}
+
+bool take_lease_line(LeaseState& lease, std::string_view key, std::string_view text) noexcept {
+    if (take_member(lease_numbers, lease, key, text)) return true;
+    if (key == "lease_obtained_at")
+        read_value(text, lease.obtained_at);
+    else if (key == "lease_renewals")
+        read_value(text, lease.renewals);
+    else if (key == "lease_problem")
+        lease.problem = text;
+    else
+        return false;
+    return true;
+}
+
+// Completes the session from an identifier of an older version. Returns the missing or invalid part; nullptr
+// if the device is complete.
+const char* check(KnownDevice& known) {
+    if (known.record.identifier.empty()) return "it names no identifier";
+    if (const auto session = session_in(known.record.identifier))
+        known.record.session = *session;
+    else if (known.record.identifier != identifier_of(known.record.session))
+        return "it names another session than its identifier";
+    if (known.record.targets.empty()) return "it names no server";
+    if (known.live.size == 0) return "it names no size";
+    return nullptr;
 }
 
 }  // namespace
@@ -260,31 +351,14 @@ void add_lines(LiveLines& lines, const LiveState& live) {
 }
 
 bool take_line(LiveState& live, std::string_view line) noexcept {
-    const std::string_view key = take_word(line, ' ');
-    for (const auto& [name, field] : live_numbers)
-        if (key == name) return live.*field = number_in<std::uint64_t>(line).value_or(0), true;
-    for (const auto& [name, field] : live_small_numbers)
-        if (key == name) return live.*field = number_in<std::uint32_t>(line).value_or(0), true;
-    for (const auto& [name, field] : live_durations)
-        if (key == name) return live.*field = milliseconds{number_in<std::int64_t>(line).value_or(0)}, true;
-    for (const auto& [name, field] : live_flags)
-        if (key == name) return live.*field = line == "1", true;
-    if (key == "link_socket") return live.link_socket = line, true;
-    if (key == "boot_identity") return live.boot_identity = nbd::read_uuid(line), true;
-    if (key == "export_identity") return live.export_identity = line, true;
-    if (key == "last_error") return live.last_error = line, true;
-    for (const auto& [name, field] : lease_numbers)
-        if (key == name) return live.lease.*field = number_in<std::uint32_t>(line).value_or(0), true;
-    if (key == "lease_obtained_at")
-        return live.lease.obtained_at = milliseconds{number_in<std::int64_t>(line).value_or(0)}, true;
-    if (key == "lease_renewals")
-        return live.lease.renewals = number_in<std::uint64_t>(line).value_or(0), true;
-    if (key == "lease_problem") return live.lease.problem = line, true;
-    return false;
+    const std::string_view key = take_until(line, ' ');
+    return take_member(live_numbers, live, key, line) || take_member(live_small_numbers, live, key, line) ||
+           take_member(live_durations, live, key, line) || take_member(live_flags, live, key, line) ||
+           take_live_text(live, key, line) || take_lease_line(live.lease, key, line);
 }
 
 void take_lines(LiveState& live, std::string_view lines) noexcept {
-    while (!lines.empty()) take_line(live, take_word(lines, '\n'));
+    while (!lines.empty()) take_line(live, take_until(lines, '\n'));
 }
 
 std::string to_lines(const DeviceRecord& record) {
@@ -307,23 +381,17 @@ std::string to_lines(const DeviceRecord& record) {
 
 std::expected<KnownDevice, std::string> read_known_device(std::string_view lines) {
     KnownDevice known;
-    if (take_word(lines, '\n') != version_line)
+    if (take_until(lines, '\n') != version_line)
         return std::unexpected("it was written by another version of holdfast-client");
     while (!lines.empty()) {
-        std::string_view line = take_word(lines, '\n');
+        std::string_view line = take_until(lines, '\n');
         if (take_line(known.live, line)) continue;
         const std::string_view whole = line;
-        const std::string_view key = take_word(line, ' ');
+        const std::string_view key = take_until(line, ' ');
         if (!take_record_line(known.record, key, line))
             return std::unexpected(fmt::format("a line of it makes no sense: {}", printable(whole)));
     }
-    if (known.record.identifier.empty()) return std::unexpected("it names no identifier");
-    if (const auto session = session_in(known.record.identifier))
-        known.record.session = *session;
-    else if (known.record.identifier != identifier_of(known.record.session))
-        return std::unexpected("it names another session than its identifier");
-    if (known.record.targets.empty()) return std::unexpected("it names no server");
-    if (known.live.size == 0) return std::unexpected("it names no size");
+    if (const char* const wrong = check(known)) return std::unexpected(wrong);
     if (known.live.target >= known.record.targets.size()) known.live.target = 0;
     return known;
 }

@@ -7,12 +7,13 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <utility>
 
 #include "common/protocol/constants.hh"
 #include "common/text/json.hh"
+#include "common/text/number.hh"
 #include "common/text/plural.hh"
+#include "common/text/text.hh"
 
 namespace holdfast::client {
 namespace {
@@ -72,11 +73,7 @@ constexpr std::array number_fields{
     NumberField{"resident_kib", &DeviceStatus::resident_kib},
 };
 
-std::uint64_t number_in(std::string_view text) {
-    std::uint64_t value = 0;
-    std::from_chars(text.data(), text.data() + text.size(), value);
-    return value;
-}
+std::uint64_t number_in(std::string_view text) { return number_of<std::uint64_t>(text).value_or(0); }
 
 void add_one_line(StatusLines& lines, std::string_view text) {
     for (const char c : text)
@@ -160,9 +157,7 @@ StatusLines to_lines(const DeviceStatus& status) {
 DeviceStatus from_lines(std::string_view lines) {
     DeviceStatus status;
     while (!lines.empty()) {
-        const std::size_t end = lines.find('\n');
-        const std::string_view line = lines.substr(0, end);
-        lines = end == std::string_view::npos ? std::string_view{} : lines.substr(end + 1);
+        const std::string_view line = take_line(lines);
         const std::size_t blank = line.find(' ');
         if (blank != std::string_view::npos)
             take_field(status, line.substr(0, blank), line.substr(blank + 1));
@@ -182,72 +177,110 @@ bool is_public(std::string_view key) {
            key == "size" || key == "block_size" || key == "last_error";
 }
 
+// Lines of the text for a person.
+class Rows {
+public:
+    explicit Rows(std::string headline) : text_(std::move(headline)) {}
+
+    // `key` is empty in a row that continues the row before.
+    void add(const char* key, std::string_view value) { text_ += fmt::format("\n  {:<11} {}", key, value); }
+    void add_if_set(const char* key, const LineText& value) {
+        if (!value.empty()) add(key, value);
+    }
+    // Continues the last line.
+    void append(std::string_view text) { text_ += text; }
+    [[nodiscard]] std::string text() && { return std::move(text_) + "\n"; }
+
+private:
+    std::string text_;
+};
+
+std::string headline(const DeviceStatus& status) {
+    const std::string begin = fmt::format("/dev/nbd{}: {}", status.index, word_of(status.state));
+    switch (status.state) {
+        case DeviceState::detached: return begin;
+        case DeviceState::attached:
+            // The public file has the time of the link, not of the attachment.
+            return begin + (status.partial
+                                ? fmt::format(", link up for {}", duration_words(status.link_seconds))
+                                : fmt::format(" for {}", duration_words(status.attached_seconds)));
+        case DeviceState::reconnecting:
+            return begin + fmt::format(", link down for {}", duration_words(status.link_seconds));
+        case DeviceState::unattended: return begin + " (connected, but no holdfast-client watches it)";
+        case DeviceState::unknown:
+            return begin + " (connected, but its daemon does not say whether the link is up)";
+    }
+    return begin;
+}
+
+void add_export(Rows& rows, const DeviceStatus& status) {
+    if (!status.server.empty())
+        rows.add("server", status.peer.empty() ? std::string(status.server.view())
+                                               : fmt::format("{} ({})", status.server, status.peer));
+    if (status.servers > 1) rows.append(fmt::format(" and {} more", status.servers - 1));
+    rows.add("size", fmt::format("{} ({} bytes), blocks of {}{}", size_words(status.size), status.size,
+                                 status.block_size, status.read_only ? ", read-only" : ""));
+}
+
+void add_session(Rows& rows, const DeviceStatus& status) {
+    rows.add("flags", flag_words(status.flags));
+    rows.add("disk", status.export_identity.empty()
+                         ? "known by its size and flags only: the server does not say which disk it is"
+                         : status.export_identity.view());
+    rows.add("session", fencing_words(status));
+    if (status.servers > 1 && !status.read_only && status.session != std::string_view("unknown"))
+        rows.add("",
+                 "servers on other machines cannot stop late writes of this one; the client waits for "
+                 "dead-after before it uses them, then the disk's replication must keep such writes out");
+}
+
+void add_outages(Rows& rows, const DeviceStatus& status) {
+    rows.add("reconnects", reconnect_words(status));
+    if (status.longest_stall_ms > 0)
+        rows.add("stall", fmt::format("longest {}", short_duration_words(status.longest_stall_ms)));
+    if (status.in_flight > 0)
+        rows.add("in flight",
+                 fmt::format("{}{}", counted(status.in_flight, "request"),
+                             status.in_flight_age_ms == 0
+                                 ? ""
+                                 : ", no answer for " + short_duration_words(status.in_flight_age_ms)));
+    if (status.cache_lost > 0)
+        rows.add("lost cache", fmt::format("{} a server's machine restarted while writes may have been "
+                                           "unflushed",
+                                           counted(status.cache_lost, "time")));
+}
+
+void add_daemon(Rows& rows, const DeviceStatus& status) {
+    if (!status.interface.empty()) rows.add("DHCP lease", lease_words(status));
+    rows.add_if_set("", status.lease_problem);
+    rows.add("daemon", fmt::format("pid {}, {} KiB locked, {} KiB resident", status.daemon_pid,
+                                   status.locked_kib, status.resident_kib));
+    rows.add_if_set("SELinux", status.domain);
+}
+
+// Adds the facts of the public file.
+void add_public(Rows& rows, const DeviceStatus& status) {
+    rows.add("reconnects", std::to_string(status.reconnects));
+    rows.add("daemon", fmt::format("pid {}", status.daemon_pid));
+}
+
 }  // namespace
 
 std::string to_text(const DeviceStatus& status) {
-    std::string text = fmt::format("/dev/nbd{}: {}", status.index, word_of(status.state));
-    const auto row = [&text](const char* key, const std::string& value) {
-        text += fmt::format("\n  {:<11} {}", key, value);
-    };
-    switch (status.state) {
-        case DeviceState::detached: return text + "\n";
-        case DeviceState::attached:
-            // The public file has the time of the link, not of the attachment.
-            text += status.partial ? fmt::format(", link up for {}", duration_words(status.link_seconds))
-                                   : fmt::format(" for {}", duration_words(status.attached_seconds));
-            break;
-        case DeviceState::reconnecting:
-            text += fmt::format(", link down for {}", duration_words(status.link_seconds));
-            break;
-        case DeviceState::unattended: text += " (connected, but no holdfast-client watches it)"; break;
-        case DeviceState::unknown:
-            text += " (connected, but its daemon does not say whether the link is up)";
-            break;
-    }
-    if (!status.server.empty())
-        row("server", status.peer.empty() ? std::string(status.server.view())
-                                          : fmt::format("{} ({})", status.server, status.peer));
-    if (status.servers > 1) text += fmt::format(" and {} more", status.servers - 1);
-    row("size", fmt::format("{} ({} bytes), blocks of {}{}", size_words(status.size), status.size,
-                            status.block_size, status.read_only ? ", read-only" : ""));
-    if (status.partial && status.daemon_pid != 0) {
-        row("reconnects", std::to_string(status.reconnects));
-        row("daemon", fmt::format("pid {}", status.daemon_pid));
-    }
+    Rows rows(headline(status));
+    if (status.state == DeviceState::detached) return std::move(rows).text();
+    add_export(rows, status);
+    if (status.partial && status.daemon_pid != 0) add_public(rows, status);
     if (!status.partial && has_daemon(status.state)) {
-        row("flags", flag_words(status.flags));
-        row("disk", status.export_identity.empty()
-                        ? "known by its size and flags only: the server does not say which disk it is"
-                        : std::string(status.export_identity.view()));
-        row("session", fencing_words(status));
-        if (status.servers > 1 && !status.read_only && status.session != std::string_view("unknown"))
-            row("",
-                "servers on other machines cannot stop late writes of this one; the client waits for "
-                "dead-after before it uses them, then the disk's replication must keep such writes out");
-        row("reconnects", reconnect_words(status));
-        if (status.longest_stall_ms > 0)
-            row("stall", fmt::format("longest {}", short_duration_words(status.longest_stall_ms)));
-        if (status.in_flight > 0)
-            row("in flight",
-                fmt::format("{}{}", counted(status.in_flight, "request"),
-                            status.in_flight_age_ms == 0
-                                ? ""
-                                : ", no answer for " + short_duration_words(status.in_flight_age_ms)));
-        if (status.cache_lost > 0)
-            row("lost cache", fmt::format("{} a server's machine restarted while writes may have been "
-                                          "unflushed",
-                                          counted(status.cache_lost, "time")));
-        if (!status.interface.empty()) row("DHCP lease", lease_words(status));
-        if (!status.lease_problem.empty()) row("", std::string(status.lease_problem.view()));
-        row("daemon", fmt::format("pid {}, {} KiB locked, {} KiB resident", status.daemon_pid,
-                                  status.locked_kib, status.resident_kib));
-        if (!status.domain.empty()) row("SELinux", std::string(status.domain.view()));
+        add_session(rows, status);
+        add_outages(rows, status);
+        add_daemon(rows, status);
     }
-    if (!status.network.empty()) row("network", std::string(status.network.view()));
-    if (!status.last_error.empty()) row("last error", std::string(status.last_error.view()));
+    rows.add_if_set("network", status.network);
+    rows.add_if_set("last error", status.last_error);
     if (status.last_error_seconds > 0)
-        text += fmt::format(" ({} ago)", duration_words(status.last_error_seconds));
-    return text + "\n";
+        rows.append(fmt::format(" ({} ago)", duration_words(status.last_error_seconds)));
+    return std::move(rows).text();
 }
 
 HeartbeatLine heartbeat_line(std::chrono::milliseconds now) {
@@ -273,11 +306,8 @@ void take_public_lines(DeviceStatus& status, std::string_view lines, bool alive,
     status.partial = true;
     status.state = DeviceState::unknown;
     while (!lines.empty()) {
-        const std::string_view line = lines.substr(0, lines.find('\n'));
-        lines.remove_prefix(std::min(line.size() + 1, lines.size()));
-        const std::size_t blank = std::min(line.find(' '), line.size());
-        const std::string_view key = line.substr(0, blank);
-        const std::string_view value = line.substr(std::min(blank + 1, line.size()));
+        std::string_view value = take_line(lines);
+        const std::string_view key = take_until(value, ' ');
         if (key == "heartbeat") heartbeat = number_in(value);
         if (key == "link_changed") status.link_seconds = (time - std::min(time, number_in(value))) / 1000;
         if (key == "state" || key == "reconnects" || key == "daemon_pid" || key == "server")

@@ -150,20 +150,26 @@ Result<Answer> Netlink::State::ask(const char* call) noexcept {
     }
 }
 
+namespace {
+
+bool put_device(nl_msg* message, const DeviceConfiguration& configuration) noexcept {
+    if (configuration.index && ::nla_put_u32(message, NBD_ATTR_INDEX, *configuration.index) != 0)
+        return false;
+    return put_u64(message, NBD_ATTR_SIZE_BYTES, configuration.size) &&
+           put_u64(message, NBD_ATTR_BLOCK_SIZE_BYTES, configuration.block_size) &&
+           put_u64(message, NBD_ATTR_SERVER_FLAGS, configuration.server_flags) &&
+           put_u64(message, NBD_ATTR_TIMEOUT, seconds_of(configuration.request_timeout)) &&
+           put_u64(message, NBD_ATTR_DEAD_CONN_TIMEOUT, seconds_of(practically_for_ever)) &&
+           ::nla_put_string(message, NBD_ATTR_BACKEND_IDENTIFIER, configuration.identifier.c_str()) == 0;
+}
+
+}  // namespace
+
 Result<std::uint32_t> Netlink::connect(const DeviceConfiguration& configuration,
                                        std::span<const int> sockets) noexcept {
     nl_msg* const message = state_->begin(NBD_CMD_CONNECT);
-    const bool complete =
-        message != nullptr &&
-        (!configuration.index || ::nla_put_u32(message, NBD_ATTR_INDEX, *configuration.index) == 0) &&
-        put_u64(message, NBD_ATTR_SIZE_BYTES, configuration.size) &&
-        put_u64(message, NBD_ATTR_BLOCK_SIZE_BYTES, configuration.block_size) &&
-        put_u64(message, NBD_ATTR_SERVER_FLAGS, configuration.server_flags) &&
-        put_u64(message, NBD_ATTR_TIMEOUT, seconds_of(configuration.request_timeout)) &&
-        put_u64(message, NBD_ATTR_DEAD_CONN_TIMEOUT, seconds_of(practically_for_ever)) &&
-        ::nla_put_string(message, NBD_ATTR_BACKEND_IDENTIFIER, configuration.identifier.c_str()) == 0 &&
-        put_sockets(message, sockets);
-    if (!complete) return std::unexpected(SysError{EMSGSIZE, "NBD_CMD_CONNECT"});
+    if (message == nullptr || !put_device(message, configuration) || !put_sockets(message, sockets))
+        return std::unexpected(SysError{EMSGSIZE, "NBD_CMD_CONNECT"});
     auto answer = state_->ask("NBD_CMD_CONNECT");
     if (!answer) return std::unexpected(answer.error());
     if (answer->index) return *answer->index;

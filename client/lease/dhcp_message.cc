@@ -128,6 +128,15 @@ bool is_host(Ipv4 address) noexcept {
     return first != 0 && first != 127 && first < 224;
 }
 
+// True if the packet is a reply to this client's request.
+bool is_for(const WireDhcp& head, const DhcpClient& client, std::uint32_t transaction) noexcept {
+    if (head.op != boot_reply || head.cookie != magic_cookie || head.xid != transaction) return false;
+    if (head.htype != client.hardware_type || head.hlen != client.hardware_length) return false;
+    const std::size_t length = std::min<std::size_t>(client.hardware_length, client.hardware.size());
+    return std::equal(head.chaddr.begin(), head.chaddr.begin() + static_cast<std::ptrdiff_t>(length),
+                      client.hardware.begin());
+}
+
 }  // namespace
 
 FixedText<15> text_of(Ipv4 address) {
@@ -162,12 +171,7 @@ std::optional<DhcpReply> read_reply(const DhcpClient& client, std::uint32_t tran
                                     Bytes packet) noexcept {
     if (packet.size() < sizeof(WireDhcp)) return std::nullopt;
     const auto head = nbd::load<WireDhcp>(packet);
-    if (head.op != boot_reply || head.cookie != magic_cookie || head.xid != transaction) return std::nullopt;
-    if (head.htype != client.hardware_type || head.hlen != client.hardware_length) return std::nullopt;
-    const std::size_t length = std::min<std::size_t>(client.hardware_length, client.hardware.size());
-    if (!std::equal(head.chaddr.begin(), head.chaddr.begin() + static_cast<std::ptrdiff_t>(length),
-                    client.hardware.begin()))
-        return std::nullopt;
+    if (!is_for(head, client, transaction)) return std::nullopt;
     Options options;
     if (!read_options(options, head, packet.subspan(sizeof(WireDhcp)))) return std::nullopt;
     const bool acknowledged = options.message == message_ack;

@@ -118,46 +118,66 @@ Sink default_sink() {
     return device == own.st_dev && inode == own.st_ino ? Sink::journal : Sink::terminal;
 }
 
-void write(Level level, std::string_view text) noexcept {
-    const State& log = state();
-    if (level > log.least) return;
-    std::array<char, longest_line + 64> line;
+namespace {
+
+using Line = std::array<char, longest_line + 64>;
+
+// Writes the text before a line, for the sink; returns its length. The logger's is only for a taker.
+std::size_t put_head(Line& line, const State& log, Level level) noexcept {
+    constexpr std::size_t room = 64;
     const auto number = static_cast<int>(level);
     int head = 0;
     switch (log.sink) {
         case Sink::terminal:
-            head = std::snprintf(line.data(), 64, "%.40s: %s", log.program, level_word(level));
+            head = std::snprintf(line.data(), room, "%.40s: %s", log.program, level_word(level));
             break;
-        case Sink::journal: head = std::snprintf(line.data(), 64, "<%d>", number); break;
+        case Sink::journal: head = std::snprintf(line.data(), room, "<%d>", number); break;
         case Sink::resident:
-        case Sink::kernel: head = std::snprintf(line.data(), 64, "<%d>%.40s: ", number, log.program); break;
+        case Sink::kernel: head = std::snprintf(line.data(), room, "<%d>%.40s: ", number, log.program); break;
         case Sink::syslog:
             if (log.taker)
-                head = std::snprintf(line.data(), 64, "<%d>%.40s[%d]: ", LOG_DAEMON | number, log.program,
+                head = std::snprintf(line.data(), room, "<%d>%.40s[%d]: ", LOG_DAEMON | number, log.program,
                                      ::getpid());
             break;
     }
-    const auto start = static_cast<std::size_t>(head);
+    return static_cast<std::size_t>(head);
+}
+
+// Writes the text without control characters, and a newline; returns the length without the newline.
+std::size_t put_body(char* body, std::string_view text) noexcept {
     const std::size_t length = std::min(text.size(), longest_line - 1);
-    char* const body = line.data() + start;
     std::transform(text.data(), text.data() + length, body,
                    [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c; });
     body[length] = '\n';
-    if (log.taker) {
-        const std::size_t end = log.sink == Sink::syslog ? 0 : 1;
-        try {
-            log.taker->add(std::string(line.data(), start + length + end));
-        } catch (...) {
-            // Out of memory: the line is lost.
-        }
-        return;
+    return length;
+}
+
+void give_to_taker(const State& log, std::string_view line) noexcept {
+    try {
+        log.taker->add(std::string(line));
+    } catch (...) {
+        // Out of memory: the line is lost.
     }
-    if (log.sink == Sink::syslog) return send_to_logger(log, "/dev/log", number, {body, length});
-    if (log.sink == Sink::resident) send_to_logger_here(log, number, {body, length});
+}
+
+}  // namespace
+
+void write(Level level, std::string_view text) noexcept {
+    const State& log = state();
+    if (level > log.least) return;
+    Line line;
+    const std::size_t start = put_head(line, log, level);
+    const std::string_view body{line.data() + start, put_body(line.data() + start, text)};
+    const std::string_view whole{line.data(), start + body.size() + 1};
+    if (log.taker)
+        return give_to_taker(log, log.sink == Sink::syslog ? whole.substr(0, whole.size() - 1) : whole);
+    const auto number = static_cast<int>(level);
+    if (log.sink == Sink::syslog) return send_to_logger(log, "/dev/log", number, body);
+    if (log.sink == Sink::resident) send_to_logger_here(log, number, body);
     const bool to_kernel = log.sink == Sink::kernel || log.sink == Sink::resident;
     const int target = to_kernel && log.kmsg ? log.kmsg.get() : STDERR_FILENO;
     // Ignores a failure: a failing log has no remedy.
-    [[maybe_unused]] const ssize_t written = ::write(target, line.data(), start + length + 1);
+    [[maybe_unused]] const ssize_t written = ::write(target, whole.data(), whole.size());
 }
 
 }  // namespace holdfast::log

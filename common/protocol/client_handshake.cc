@@ -138,14 +138,7 @@ void ClientHandshake::understand() noexcept {
         case Step::session_answer: return on_session_answer();
         case Step::host_answer: return on_host_answer();
         case Step::info_type: return on_info_type();
-        case Step::info_export: {
-            // The type is already read; the rest of the struct equals the answer to EXPORT_NAME.
-            const auto info = load<WireExportReply>(element_);
-            export_given_ = true;
-            take_export(info.size, info.flags);
-            if (state_ == State::running) proceed(Then::next_reply);
-            return;
-        }
+        case Step::info_export: return on_info_export();
         case Step::info_block_size: return on_info_block_size();
         case Step::error_text: text_length_ = need_; return discard(reply_left_, Then::refuse);
         case Step::list_name_length: return on_list_name_length();
@@ -177,11 +170,18 @@ void ClientHandshake::on_export_reply() noexcept {
     if (state_ == State::running) discard(no_zeroes_ ? 0 : export_reply_zeroes, Then::enter);
 }
 
+// The type is already read; the rest of the struct equals the answer to EXPORT_NAME.
+void ClientHandshake::on_info_export() noexcept {
+    const auto info = load<WireExportReply>(element_);
+    export_given_ = true;
+    take_export(info.size, info.flags);
+    if (state_ == State::running) proceed(Then::next_reply);
+}
+
 void ClientHandshake::on_reply_head() noexcept {
     const auto head = load<WireOptionReply>(element_);
     const auto type = static_cast<OptionReply>(std::uint32_t{head.type});
     const std::uint32_t length = head.length;
-    const bool listing = asked_ == Option::list;
     if (head.magic != option_reply_magic) return fail("the server's reply has a wrong magic number");
     if (head.option != static_cast<std::uint32_t>(asked_))
         return fail("the server replied to an option that was not sent");
@@ -189,6 +189,12 @@ void ClientHandshake::on_reply_head() noexcept {
     if (head.type & option_reply_error_bit) return on_error_reply(type, length);
     if (type == OptionReply::ack)
         return length == 0 ? on_acknowledged() : fail("the server's NBD_REP_ACK carries data");
+    on_data_reply(type, length);
+}
+
+// Takes the head of a reply that is neither an error nor the end of the answer.
+void ClientHandshake::on_data_reply(OptionReply type, std::uint32_t length) noexcept {
+    const bool listing = asked_ == Option::list;
     if (++replies_ > (listing ? most_listed_exports : most_info_replies))
         return fail("the server's answer does not end: too many replies");
     if (asked_ == Option::session) return on_claim_reply(type, length);
@@ -378,27 +384,36 @@ void ClientHandshake::ask_by_export_name() noexcept {
     expect(Step::export_reply, sizeof(WireExportReply));
 }
 
+namespace {
+
+struct ReplyText {
+    OptionReply reply;
+    const char* text;
+};
+constexpr ReplyText reply_texts[] = {
+    {OptionReply::ack, "NBD_REP_ACK: no refusal"},
+    {OptionReply::server, "NBD_REP_SERVER: no refusal"},
+    {OptionReply::info, "NBD_REP_INFO: no refusal"},
+    {OptionReply::meta_context, "NBD_REP_META_CONTEXT: no refusal"},
+    {OptionReply::session, "session reply: no refusal"},
+    {OptionReply::host, "host reply: no refusal"},
+    {OptionReply::err_unsup, "NBD_REP_ERR_UNSUP: the server does not know this option"},
+    {OptionReply::err_policy, "NBD_REP_ERR_POLICY: the server does not allow it"},
+    {OptionReply::err_invalid, "NBD_REP_ERR_INVALID: the server finds the request malformed"},
+    {OptionReply::err_platform, "NBD_REP_ERR_PLATFORM: the server's platform cannot do it"},
+    {OptionReply::err_tls_reqd, "NBD_REP_ERR_TLS_REQD: the server requires TLS"},
+    {OptionReply::err_unknown, "NBD_REP_ERR_UNKNOWN: the server has no such export, or not for this client"},
+    {OptionReply::err_shutdown, "NBD_REP_ERR_SHUTDOWN: the server is shutting down"},
+    {OptionReply::err_block_size_reqd,
+     "NBD_REP_ERR_BLOCK_SIZE_REQD: the server requires that its block sizes are asked for"},
+    {OptionReply::err_too_big, "NBD_REP_ERR_TOO_BIG: the request or its answer is too large for the server"},
+};
+
+}  // namespace
+
 const char* describe(OptionReply refusal) noexcept {
-    switch (refusal) {
-        case OptionReply::ack: return "NBD_REP_ACK: no refusal";
-        case OptionReply::server: return "NBD_REP_SERVER: no refusal";
-        case OptionReply::info: return "NBD_REP_INFO: no refusal";
-        case OptionReply::meta_context: return "NBD_REP_META_CONTEXT: no refusal";
-        case OptionReply::session: return "session reply: no refusal";
-        case OptionReply::host: return "host reply: no refusal";
-        case OptionReply::err_unsup: return "NBD_REP_ERR_UNSUP: the server does not know this option";
-        case OptionReply::err_policy: return "NBD_REP_ERR_POLICY: the server does not allow it";
-        case OptionReply::err_invalid: return "NBD_REP_ERR_INVALID: the server finds the request malformed";
-        case OptionReply::err_platform: return "NBD_REP_ERR_PLATFORM: the server's platform cannot do it";
-        case OptionReply::err_tls_reqd: return "NBD_REP_ERR_TLS_REQD: the server requires TLS";
-        case OptionReply::err_unknown:
-            return "NBD_REP_ERR_UNKNOWN: the server has no such export, or not for this client";
-        case OptionReply::err_shutdown: return "NBD_REP_ERR_SHUTDOWN: the server is shutting down";
-        case OptionReply::err_block_size_reqd:
-            return "NBD_REP_ERR_BLOCK_SIZE_REQD: the server requires that its block sizes are asked for";
-        case OptionReply::err_too_big:
-            return "NBD_REP_ERR_TOO_BIG: the request or its answer is too large for the server";
-    }
+    for (const auto& [reply, text] : reply_texts)
+        if (reply == refusal) return text;
     return "an error that the NBD protocol does not name";
 }
 

@@ -113,7 +113,9 @@ private:
     void understand() noexcept;
     void on_greeting() noexcept;
     void on_export_reply() noexcept;
+    void on_info_export() noexcept;
     void on_reply_head() noexcept;
+    void on_data_reply(OptionReply type, std::uint32_t length) noexcept;
     void on_error_reply(OptionReply type, std::uint32_t length) noexcept;
     void on_acknowledged() noexcept;
     void on_claim_reply(OptionReply type, std::uint32_t length) noexcept;

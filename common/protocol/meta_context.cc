@@ -39,6 +39,13 @@ bool finds(std::string_view query, MetaOption option) noexcept {
     return query == base_allocation || (option == MetaOption::list && query == "base:");
 }
 
+// Returns the error for a query; `ack` if the query is valid.
+OptionReply check_query(const std::optional<std::string_view>& query) noexcept {
+    if (!query) return OptionReply::err_invalid;
+    if (query->size() > longest_string) return OptionReply::err_too_big;
+    return query->find(':') == std::string_view::npos ? OptionReply::err_invalid : OptionReply::ack;
+}
+
 }  // namespace
 
 std::expected<MetaContextRequest, OptionReply> decode_meta_context_request(std::span<const std::uint8_t> data,
@@ -53,9 +60,8 @@ std::expected<MetaContextRequest, OptionReply> decode_meta_context_request(std::
     MetaContextRequest request{*name, option == MetaOption::list && *count == 0};
     for (std::uint32_t i = 0; i < *count; ++i) {
         const std::optional<std::string_view> query = rest.text();
-        if (!query) return invalid;
-        if (query->size() > longest_string) return too_big;
-        if (query->find(':') == std::string_view::npos) return invalid;
+        if (const OptionReply error = check_query(query); error != OptionReply::ack)
+            return std::unexpected(error);
         if (finds(*query, option)) request.base_allocation = true;
     }
     if (!rest.empty()) return invalid;

@@ -143,6 +143,10 @@ void ServerHandshake::on_option_head() {
     if (++options_ > most_options) return fail("too many options");
     if (length_ > longest_option)
         return fail("option " + std::to_string(option_) + " of " + std::to_string(length_) + " bytes");
+    expect_option_data();
+}
+
+void ServerHandshake::expect_option_data() {
     switch (static_cast<Option>(option_)) {
         case Option::export_name:
             // EXPORT_NAME can be refused only by closing, so the name need not be read either.

@@ -115,6 +115,7 @@ private:
     void understand();
     void on_client_flags();
     void on_option_head();
+    void expect_option_data();
     void on_option_data();
     [[nodiscard]] std::optional<std::string> name_in_option() const;
     void carry_out();

@@ -3,26 +3,45 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 namespace holdfast {
 
+// Well-formed sequences of several bytes (Unicode, table 3-7): the first byte, the length, and the bounds of
+// the second byte, which exclude overlong sequences, surrogates and values above the last code point. All
+// later bytes are 80 to BF.
+struct Utf8Lead {
+    unsigned char first, last;
+    std::uint8_t length;
+    unsigned char second_from, second_to;
+};
+inline constexpr Utf8Lead utf8_leads[] = {
+    {0xc2, 0xdf, 2, 0x80, 0xbf}, {0xe0, 0xe0, 3, 0xa0, 0xbf}, {0xe1, 0xec, 3, 0x80, 0xbf},
+    {0xed, 0xed, 3, 0x80, 0x9f}, {0xee, 0xef, 3, 0x80, 0xbf}, {0xf0, 0xf0, 4, 0x90, 0xbf},
+    {0xf1, 0xf3, 4, 0x80, 0xbf}, {0xf4, 0xf4, 4, 0x80, 0x8f},
+};
+
+// True if the text begins with a sequence of this kind.
+[[nodiscard]] constexpr bool begins_with(std::string_view text, const Utf8Lead& lead) noexcept {
+    const auto is_between = [&](std::size_t at, unsigned char from, unsigned char to) {
+        return static_cast<unsigned char>(text[at]) >= from && static_cast<unsigned char>(text[at]) <= to;
+    };
+    if (text.size() < lead.length || !is_between(0, lead.first, lead.last) ||
+        !is_between(1, lead.second_from, lead.second_to))
+        return false;
+    for (std::size_t at = 2; at < lead.length; ++at)
+        if (!is_between(at, 0x80, 0xbf)) return false;
+    return true;
+}
+
 // Returns the length of the UTF-8 sequence at the start of `text`, or 0 if the sequence is invalid: overlong,
 // a surrogate, or above the last code point (RFC 3629). `text` is not empty.
 [[nodiscard]] constexpr std::size_t utf8_length(std::string_view text) noexcept {
-    const auto byte = [&](std::size_t at) {
-        return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U;
-    };
-    const auto follows = [&](std::size_t at) { return (byte(at) & 0xc0) == 0x80; };
-    const unsigned first = byte(0);
-    const unsigned second = byte(1);
-    if (first < 0x80) return 1;
-    if (first < 0xc2 || first > 0xf4 || !follows(1)) return 0;
-    if (first < 0xe0) return 2;
-    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) || !follows(2)) return 0;
-    if (first < 0xf0) return 3;
-    if ((first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f) || !follows(3)) return 0;
-    return 4;
+    if (static_cast<unsigned char>(text[0]) < 0x80) return 1;
+    for (const Utf8Lead& lead : utf8_leads)
+        if (begins_with(text, lead)) return lead.length;
+    return 0;
 }
 
 // Returns the code point of the valid sequence of `length` bytes at the start of `text`.
