@@ -21,7 +21,7 @@ $(BENCH_LOAD): tests/bench/load.cc $(call objects_of,,$(wildcard common/*/*.cc))
 # compile libstdc++'s <expected>.
 FUZZ_CXX ?= $(if $(shell command -v ccache),ccache clang++-19,clang++-19)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.cc,%,$(wildcard tests/fuzz/*.cc))
-FUZZED := $(wildcard common/protocol/*.cc) $(wildcard common/text/*.cc) $(addprefix common/linux/,log.cc log_backlog.cc socket_name.cc text_file.cc) \
+FUZZED := $(wildcard common/protocol/*.cc) $(wildcard common/text/*.cc) $(addprefix common/linux/,log.cc folder.cc log_backlog.cc socket_name.cc text_file.cc) \
     server/access/access.cc server/access/access_file.cc server/config/access_table.cc server/access/address.cc server/access/admission.cc \
     server/connection/block_status.cc server/volume/block_volume.cc server/transport/budget.cc server/transport/buffers.cc server/transport/busy_poll.cc \
     server/transport/coalescing.cc server/config/config.cc server/config/config_file.cc server/config/config_keys.cc server/config/config_packing.cc \
@@ -32,8 +32,8 @@ FUZZED := $(wildcard common/protocol/*.cc) $(wildcard common/text/*.cc) $(addpre
     server/access/peer.cc server/transport/pipe_pool.cc server/process/question.cc server/connection/nbd_commands.cc server/export/sessions.cc server/transport/socket_io.cc \
     server/status/status_report.cc server/status/status_socket.cc server/process/thread.cc server/connection/transmission.cc server/volume/volume.cc \
     server/volume/volume_registry.cc $(filter-out client/boot/network_handover.cc,$(wildcard client/boot/*.cc)) client/config/choices.cc client/config/config.cc client/config/option_table.cc \
-    client/control/control_server.cc client/config/device_table.cc client/lease/dhcp_message.cc $(wildcard client/address/*.cc) client/command/help.cc client/lease/lease.cc \
-    client/command/options.cc client/control/device_record.cc client/daemon/retry.cc client/control/record_file.cc client/control/device_status.cc \
+    $(wildcard client/control/*.cc) client/config/device_table.cc client/lease/dhcp_message.cc $(wildcard client/address/*.cc) client/command/help.cc client/lease/lease.cc \
+    client/command/options.cc client/daemon/retry.cc \
     client/kernel/device_users.cc
 FUZZ_FLAGS := -std=c++23 -O1 -g1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined -Wall -Wextra $(if $(WERROR),-Werror)
 build/fuzz/obj/%.o: %.cc Makefile

@@ -28,7 +28,8 @@
 #include "client/attach/given_up.hh"
 #include "client/attach/second_writer.hh"
 #include "client/attach/takeover.hh"
-#include "client/control/control_server.hh"
+#include "client/control/control_client.hh"
+#include "client/control/orders.hh"
 #include "client/daemon/daemon_setup.hh"
 #include "client/kernel/block_size.hh"
 #include "client/kernel/kernel_module.hh"
@@ -37,6 +38,7 @@
 #include "client/lease/lease_socket.hh"
 #include "client/link/host_identity.hh"
 #include "client/link/link_health.hh"
+#include "client/process/hardening.hh"
 #include "common/linux/log.hh"
 #include "common/linux/pause.hh"
 #include "common/text/plural.hh"
@@ -390,13 +392,13 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
     if (lease) live.lease = lease->state;
     DeviceRecord record = record_for(request, configuration, index, found);
     if (lease) record.lease = lease->record;
-    DaemonSetup resident(std::move(*netlink), std::move(*sysfs), std::move(record), live);
-    if (auto prepared = resident.prepare(title, request.home); !prepared) {
+    DaemonSetup setup(std::move(*netlink), std::move(*sysfs), std::move(record), live);
+    if (auto prepared = setup.prepare(title, request.home); !prepared) {
         // The device is not in use yet.
         if (auto again = open_netlink()) return failed(*again, prepared.error());
         return std::unexpected(Failure{ExitCode::failure, prepared.error().message()});
     }
-    Daemon& daemon = resident.seal();
+    Daemon& daemon = setup.seal();
     daemon.take_charge(std::move(link), live);
     daemon.announce();
     device.turn.reset();

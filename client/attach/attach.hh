@@ -14,8 +14,9 @@
 #include "client/config/choices.hh"
 #include "client/config/policy.hh"
 #include "client/lease/lease.hh"
+#include "client/process/control_group.hh"
 #include "client/process/exit_code.hh"
-#include "client/process/hardening.hh"
+#include "client/process/process_title.hh"
 
 namespace holdfast::client {
 

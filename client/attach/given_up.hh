@@ -10,8 +10,8 @@
 
 #include "client/attach/child_report.hh"
 #include "client/attach/server_search.hh"
-#include "client/control/control_server.hh"
 #include "client/control/device_record.hh"
+#include "client/control/run_directory.hh"
 
 namespace holdfast::client {
 

@@ -8,7 +8,7 @@
 
 #include "client/attach/child_report.hh"
 #include "client/attach/server_search.hh"
-#include "client/control/control_server.hh"
+#include "client/control/run_directory.hh"
 #include "common/linux/fd.hh"
 
 namespace holdfast::client {

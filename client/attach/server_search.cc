@@ -44,7 +44,7 @@ private:
     Claimant& claimant_;
     const Report& report_;
     std::vector<std::string> failures_;
-    std::vector<std::string> told_;
+    std::vector<std::string> reported_;
     ExitCode code_ = ExitCode::unreachable;
     // The last claim that a server may have received; generation 0 before the first claim.
     nbd::SessionClaim last_;
@@ -122,9 +122,9 @@ std::expected<Found, Failure> Search::round() {
 // Reports failures only if they differ from the previous round: a repetition every second would hide
 // important lines.
 void Search::tell_failures() {
-    if (failures_ != told_)
+    if (failures_ != reported_)
         for (const std::string& failure : failures_) report_.error(failure);
-    told_ = failures_;
+    reported_ = failures_;
 }
 
 std::expected<Found, Failure> Search::all_servers() {

@@ -16,9 +16,11 @@
 
 #include "client/attach/adoption.hh"
 #include "client/attach/new_targets.hh"
-#include "client/control/control_server.hh"
+#include "client/control/control_client.hh"
 #include "client/control/device_record.hh"
+#include "client/control/orders.hh"
 #include "client/control/record_file.hh"
+#include "client/control/run_directory.hh"
 #include "client/daemon/daemon_setup.hh"
 #include "client/kernel/kernel_module.hh"
 #include "client/kernel/sysfs.hh"

@@ -10,8 +10,9 @@
 #include "client/attach/child_process.hh"
 #include "client/attach/child_report.hh"
 #include "client/config/choices.hh"
+#include "client/process/control_group.hh"
 #include "client/process/exit_code.hh"
-#include "client/process/hardening.hh"
+#include "client/process/process_title.hh"
 #include "common/linux/fd.hh"
 
 namespace holdfast::client {

@@ -4,18 +4,16 @@
 
 #include "client/boot/kernel_command_line.hh"
 #include "common/linux/fd.hh"
+#include "common/linux/folder.hh"
 #include "common/linux/result.hh"
+#include "common/linux/text_file.hh"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
 #include <cstdlib>
-#include <memory>
 
 #include <fmt/core.h>
 
@@ -32,15 +30,9 @@ std::unexpected<std::string> failed(const std::string& path, const SysError& err
 std::expected<std::string, std::string> read_small_file(const std::string& path) {
     const Fd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
     if (!file) return failed(path, sys_error("open").error());
-    std::string text;
-    std::array<char, 4096> piece{};
-    while (text.size() <= largest_file) {
-        const ssize_t got = ::read(file.get(), piece.data(), piece.size());
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return failed(path, sys_error("read").error());
-        if (got == 0) return text;
-        text.append(piece.data(), static_cast<std::size_t>(got));
-    }
+    auto text = read_to_end(file.get(), largest_file);
+    if (text) return *std::move(text);
+    if (text.error().code != EFBIG) return failed(path, text.error());
     return std::unexpected{
         fmt::format("{}: larger than {} bytes, which it never should be", path, largest_file)};
 }
@@ -55,20 +47,6 @@ std::expected<void, std::string> write_small_file(const std::string& path, int f
         text.remove_prefix(static_cast<std::size_t>(put));
     }
     return {};
-}
-
-// Returns the names in a directory, sorted; empty if it is unreadable.
-std::vector<std::string> names_in(const std::string& path) {
-    std::vector<std::string> names;
-    struct Close {
-        void operator()(DIR* directory) const { ::closedir(directory); }
-    };
-    const std::unique_ptr<DIR, Close> directory{::opendir(path.c_str())};
-    if (!directory) return names;
-    while (const dirent* entry = ::readdir(directory.get()))
-        if (entry->d_name[0] != '.') names.emplace_back(static_cast<const char*>(entry->d_name));
-    std::ranges::sort(names);
-    return names;
 }
 
 }  // namespace

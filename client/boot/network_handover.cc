@@ -4,7 +4,6 @@
 #include "client/boot/network_handover.hh"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/core.h>
@@ -21,27 +20,18 @@
 #include <memory>
 #include <optional>
 
-#include "client/control/control_server.hh"
 #include "client/control/device_record.hh"
 #include "client/control/record_file.hh"
+#include "client/control/run_directory.hh"
 #include "client/kernel/sysfs.hh"
 #include "common/linux/fd.hh"
+#include "common/linux/folder.hh"
 #include "common/linux/text_file.hh"
 
 namespace holdfast::client {
 namespace {
 
 constexpr std::size_t largest_file = 1U << 20;
-
-std::vector<std::string> names_in(const std::string& folder) {
-    std::vector<std::string> names;
-    const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(folder.c_str()), ::closedir);
-    if (!directory) return names;
-    while (const dirent* entry = ::readdir(directory.get()))
-        if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
-    std::ranges::sort(names);
-    return names;
-}
 
 std::string text_of(const std::string& path) { return read_text_file(path, largest_file).value_or(""); }
 

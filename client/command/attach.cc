@@ -9,11 +9,10 @@
 #include "client/attach/takeover.hh"
 #include "client/boot/boot_files.hh"
 #include "client/command/commands.hh"
-#include "client/config/config_file.hh"
-#include "client/config/devices_file.hh"
-#include "client/control/control_server.hh"
+#include "client/config/config_files.hh"
 #include "client/control/device_record.hh"
 #include "client/control/record_file.hh"
+#include "client/process/hardening.hh"
 #include "common/linux/service_notice.hh"
 
 namespace holdfast::client {

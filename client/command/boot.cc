@@ -9,7 +9,8 @@
 #include "client/boot/boot_files.hh"
 #include "client/boot/boot_plan.hh"
 #include "client/command/commands.hh"
-#include "client/config/config_file.hh"
+#include "client/config/config_files.hh"
+#include "client/process/hardening.hh"
 #include "common/linux/log.hh"
 
 namespace holdfast::client {

@@ -6,7 +6,7 @@
 
 #include "client/command/options.hh"
 #include "client/process/exit_code.hh"
-#include "client/process/hardening.hh"
+#include "client/process/process_title.hh"
 
 namespace holdfast::client {
 

@@ -19,10 +19,12 @@
 #include <utility>
 
 #include "client/command/commands.hh"
-#include "client/control/control_server.hh"
+#include "client/control/control_client.hh"
 #include "client/control/device_record.hh"
 #include "client/control/device_status.hh"
+#include "client/control/orders.hh"
 #include "client/control/record_file.hh"
+#include "client/control/run_directory.hh"
 #include "client/kernel/device_users.hh"
 #include "client/kernel/forced_disconnect.hh"
 #include "client/kernel/kernel_module.hh"

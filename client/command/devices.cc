@@ -4,7 +4,7 @@
 
 #include "client/address/uri.hh"
 #include "client/command/commands.hh"
-#include "client/config/devices_file.hh"
+#include "client/config/config_files.hh"
 #include "common/text/json.hh"
 
 namespace holdfast::client {

@@ -5,7 +5,7 @@
 
 #include "client/boot/network_handover.hh"
 #include "client/command/commands.hh"
-#include "client/config/config_file.hh"
+#include "client/config/config_files.hh"
 #include "common/linux/log.hh"
 
 namespace holdfast::client {

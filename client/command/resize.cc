@@ -6,7 +6,8 @@
 #include <chrono>
 
 #include "client/command/commands.hh"
-#include "client/control/control_server.hh"
+#include "client/control/control_client.hh"
+#include "client/control/orders.hh"
 #include "client/kernel/sysfs.hh"
 
 namespace holdfast::client {

@@ -7,9 +7,10 @@
 
 #include "client/boot/network_handover.hh"
 #include "client/command/commands.hh"
-#include "client/control/control_server.hh"
+#include "client/control/control_client.hh"
 #include "client/control/device_record.hh"
 #include "client/control/device_status.hh"
+#include "client/control/orders.hh"
 #include "client/control/record_file.hh"
 #include "client/kernel/sysfs.hh"
 #include "client/link/link.hh"

@@ -5,6 +5,7 @@
 #include "client/attach/takeover.hh"
 #include "client/command/commands.hh"
 #include "client/kernel/sysfs.hh"
+#include "client/process/hardening.hh"
 
 namespace holdfast::client {
 namespace {

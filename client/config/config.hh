@@ -1,6 +1,6 @@
 // The client's configuration file, /etc/holdfast/client.conf: values for everything that the command line
 // leaves open. Described in holdfast-client.conf(5). Pure: text in, a Config or its errors out;
-// config_file.hh reads the file. Use only before the daemon's seal.
+// config_files.hh reads the file. Use only before the daemon's seal.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // The table of further devices, /etc/holdfast/devices: a line per device, with the fields of nbdtab(5).
-// Described in holdfast-devices(5). Pure: text in, lines and remarks out; devices_file.hh reads the file. Use
+// Described in holdfast-devices(5). Pure: text in, lines and remarks out; config_files.hh reads the file. Use
 // only before the daemon's seal.
 #pragma once
 

@@ -11,23 +11,9 @@
 #include <array>
 #include <utility>
 
-#include "client/control/control_server.hh"
+#include "common/linux/text_file.hh"
 
 namespace holdfast::client {
-namespace {
-
-Result<std::string> read_whole(const Fd& file) {
-    std::string text;
-    std::array<char, 4096> buffer;
-    for (;;) {
-        const ssize_t count = ::read(file.get(), buffer.data(), buffer.size());
-        if (count < 0) return sys_error("read");
-        if (count == 0) return text;
-        text.append(buffer.data(), static_cast<std::size_t>(count));
-    }
-}
-
-}  // namespace
 
 bool may_be_fenced(const DeviceRecord& record, const LiveState& live) noexcept {
     return (record.server_flags & nbd::flag_read_only) == 0 && live.session_known;
@@ -125,7 +111,7 @@ Result<PublicReading> read_public_file(std::uint32_t index, const char* folder) 
     whole.l_type = F_RDLCK;
     whole.l_whence = SEEK_SET;
     if (::fcntl(file.get(), F_OFD_GETLK, &whole) != 0) return sys_error("look at its lock");
-    auto text = read_whole(file);
+    auto text = read_to_end(file.get(), std::string::npos);
     if (!text) return std::unexpected(text.error());
     return PublicReading{std::move(*text), whole.l_type == F_WRLCK};
 }
@@ -134,7 +120,7 @@ Result<std::string> read_state_file(std::uint32_t index, const char* folder) {
     const std::string path = fmt::format("{}/nbd{}.state", folder, index);
     const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file) return sys_error("open");
-    return read_whole(file);
+    return read_to_end(file.get(), std::string::npos);
 }
 
 }  // namespace holdfast::client

@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "client/control/control_server.hh"
 #include "client/control/device_record.hh"
+#include "client/control/run_directory.hh"
 #include "common/linux/fd.hh"
 #include "common/linux/result.hh"
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "client/process/hardening.hh"
 #include "client/process/seal.hh"
 #include "common/linux/log.hh"
 

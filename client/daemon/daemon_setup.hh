@@ -2,7 +2,9 @@
 #pragma once
 
 #include "client/daemon/daemon.hh"
-#include "client/process/hardening.hh"
+#include "client/process/capabilities.hh"
+#include "client/process/control_group.hh"
+#include "client/process/process_title.hh"
 
 namespace holdfast::client {
 

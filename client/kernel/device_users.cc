@@ -14,28 +14,16 @@
 
 #include "client/kernel/sysfs.hh"
 #include "common/linux/fd.hh"
+#include "common/linux/text_file.hh"
+#include "common/text/text.hh"
 
 namespace holdfast::client {
 namespace {
 
+// Returns an empty text for an unreadable file.
 std::string whole_file(const char* path) {
     const Fd file(::open(path, O_RDONLY | O_CLOEXEC));
-    std::string text;
-    std::array<char, 4096> buffer;
-    while (file) {
-        const ssize_t count = ::read(file.get(), buffer.data(), buffer.size());
-        if (count <= 0) break;
-        text.append(buffer.data(), static_cast<std::size_t>(count));
-    }
-    return text;
-}
-
-// Removes the first line or word from `rest` and returns it.
-std::string_view take_until(std::string_view& rest, char end) {
-    const std::size_t at = rest.find(end);
-    const std::string_view head = rest.substr(0, at);
-    rest = at == std::string_view::npos ? std::string_view{} : rest.substr(at + 1);
-    return head;
+    return read_to_end(file.get(), std::string::npos).value_or("");
 }
 
 // Decodes the octal escapes of mountinfo and swaps, such as \040 for a blank.

@@ -2,7 +2,6 @@
 
 #include "client/kernel/sysfs.hh"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include <charconv>
 #include <memory>
 
+#include "common/linux/folder.hh"
 #include "common/text/fixed_text.hh"
 
 namespace holdfast::client {
@@ -37,21 +37,6 @@ std::uint64_t column(std::string_view line, std::size_t number) {
         if (at >= end) break;
     }
     return 0;
-}
-
-std::vector<std::string> names_in(int directory, const char* path) {
-    std::vector<std::string> names;
-    const int raw = ::openat(directory, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (raw < 0) return names;
-    const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(raw), &::closedir);
-    if (!stream) {
-        ::close(raw);
-        return names;
-    }
-    while (const dirent* entry = ::readdir(stream.get()))
-        if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
-    std::sort(names.begin(), names.end());
-    return names;
 }
 
 // Returns the M of nbdNpM; empty if the name is not a partition of this disk.
@@ -149,7 +134,7 @@ SysfsDevice::Totals SysfsDevice::totals() const noexcept {
 
 std::vector<std::string> SysfsDevice::partitions() const {
     std::vector<std::string> found;
-    for (std::string& name : names_in(directory_.get(), "."))
+    for (std::string& name : names_in(".", directory_.get()))
         if (partition_number(name, name_)) found.push_back(std::move(name));
     std::sort(found.begin(), found.end(), [this](const std::string& a, const std::string& b) {
         return partition_number(a, name_) < partition_number(b, name_);
@@ -159,12 +144,12 @@ std::vector<std::string> SysfsDevice::partitions() const {
 
 std::vector<std::string> SysfsDevice::holders(const std::string& partition) const {
     const std::string path = partition.empty() || partition == name_ ? "holders" : partition + "/holders";
-    return names_in(directory_.get(), path.c_str());
+    return names_in(path, directory_.get());
 }
 
 std::vector<std::uint32_t> nbd_devices(const char* block) {
     std::vector<std::uint32_t> found;
-    for (const std::string& name : names_in(AT_FDCWD, block)) {
+    for (const std::string& name : names_in(block)) {
         if (!name.starts_with("nbd")) continue;
         if (const auto index = whole_number(std::string_view(name).substr(3)))
             found.push_back(static_cast<std::uint32_t>(*index));

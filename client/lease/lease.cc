@@ -140,14 +140,14 @@ void Lease::go_on_asking(Time now) noexcept {
 
 void Lease::renew(const DhcpReply& reply) noexcept {
     const bool first = state_.renewals == 0;
-    const bool mended = told_ != 0 || !state_.problem.empty();
+    const bool mended = reported_ != 0 || !state_.problem.empty();
     state_.server = reply.server;
     state_.obtained_at = duration_cast<milliseconds>(asked_at_.time_since_epoch());
     set_times(state_, reply.lease, reply.renewal, reply.rebinding);
     ++state_.renewals;
     state_.problem.clear();
     asking_ = contested_ = false;
-    told_ = 0;
+    reported_ = 0;
     // Starts early by at most a sixteenth: see pause().
     const auto early = jitter_.below(std::uint64_t{state_.renew_after} * 1000 / 16 + 1);
     deadline_ = state_.seconds == infinite_lease ? Time::max() : at(state_.renew_after) - milliseconds{early};
@@ -160,8 +160,8 @@ void Lease::renew(const DhcpReply& reply) noexcept {
 void Lease::note(Problem problem, const LineText& text) noexcept {
     state_.problem = text;
     const auto bit = static_cast<std::uint8_t>(problem);
-    if ((told_ & bit) != 0) return;
-    told_ |= bit;
+    if ((reported_ & bit) != 0) return;
+    reported_ |= bit;
     const bool grave = problem != Problem::unsendable && problem != Problem::unanswered;
     news_ = News{grave ? News::Weight::grave : News::Weight::worrying, text};
 }

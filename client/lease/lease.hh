@@ -14,6 +14,7 @@
 #include <span>
 
 #include "client/lease/dhcp_message.hh"
+#include "common/linux/clock.hh"
 #include "common/linux/jitter.hh"
 #include "common/text/fixed_text.hh"
 
@@ -54,7 +55,7 @@ struct GrantedLease {
 
 class Lease {
 public:
-    using Time = std::chrono::steady_clock::time_point;
+    using Time = Clock::time_point;
 
     Lease(const LeaseRecord& record, const LeaseState& state, std::uint64_t seed, Time now) noexcept;
 
@@ -106,9 +107,9 @@ private:
     bool asking_ = false;
     std::uint32_t transaction_ = 0;  // ID of the last request; only its answer is accepted
     Time asking_since_{};
-    Time asked_at_{};         // time of the last request
-    bool contested_ = false;  // a server has refused the renewal, or offered another address
-    std::uint8_t told_ = 0;   // problems reported since the last renewal
+    Time asked_at_{};            // time of the last request
+    bool contested_ = false;     // a server has refused the renewal, or offered another address
+    std::uint8_t reported_ = 0;  // problems reported since the last renewal
     std::optional<News> news_;
 };
 

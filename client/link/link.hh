@@ -20,13 +20,12 @@
 
 #include "client/address/server_address.hh"
 #include "client/link/endpoint.hh"
+#include "common/linux/clock.hh"
 #include "common/linux/fd.hh"
 #include "common/protocol/client_handshake.hh"
 #include "common/text/fixed_text.hh"
 
 namespace holdfast::client {
-
-using Clock = std::chrono::steady_clock;
 
 // Time limit for a whole attempt, and for a server's first reply to the connection attempt.
 inline constexpr std::chrono::seconds attempt_patience{10};

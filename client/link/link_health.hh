@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "common/linux/clock.hh"
 #include "common/linux/fd.hh"
 #include "common/text/fixed_text.hh"
 
@@ -34,7 +35,7 @@ struct LinkHealth {
 // on.
 class SilenceWatch {
 public:
-    using Time = std::chrono::steady_clock::time_point;
+    using Time = Clock::time_point;
 
     // Returns the length of the silence; 0 if nothing was retransmitted in vain. Never longer than the real
     // silence.

@@ -3,33 +3,13 @@
 #pragma once
 
 #include <signal.h>
-#include <sys/types.h>
 
-#include <cstddef>
-#include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "client/process/capabilities.hh"
-#include "common/linux/fd.hh"
-#include "common/linux/result.hh"
 
 namespace holdfast::client {
-
-// The title shown by ps, and checked by systemd for its mark: the memory of argv and of the environment
-// behind it.
-class ProcessTitle {
-public:
-    ProcessTitle(int argc, char** argv) noexcept;
-    // Overwrites argv and environment, and empties the environment of this process. Cut to the available
-    // room.
-    void set(std::string_view title) noexcept;
-
-private:
-    char* start_ = nullptr;
-    std::size_t room_ = 0;
-};
 
 // Closes inherited descriptors except the standard streams; call it before opening anything. Otherwise the
 // daemon would hold a shell's pipe or a file on a disk open for its whole life.
@@ -49,53 +29,9 @@ void hold_signals() noexcept;
 // /dev/null as standard streams. EventLoop::open() handles the signals.
 void leave_terminal() noexcept;
 
-// Control group in which a device's daemon lives.
-enum class Home : std::uint8_t {
-    system,   // outside every service that may end
-    service,  // in holdfast@.service, as its main process
-};
-
-// Moves this process from the control group of the service or login that started it, whose end would kill
-// this process, to that of pid 1, where the initramfs's daemon is. Does nothing without systemd.
-void leave_control_group() noexcept;
-
-// Moves to the control group of another process if that is an instance of holdfast@.service; otherwise
-// returns false.
-[[nodiscard]] bool join_service_of(pid_t other);
-
 // Locks all current and future memory; prevents the kernel from reclaiming memory through the disk on behalf
 // of this process, and from killing it when memory runs out; drops capabilities. Returns a line for each
 // failure: the daemon continues anyway.
 [[nodiscard]] std::vector<std::string> settle_down(const FurtherNeeds& needs);
-
-// The entry in /run/sendsigs.omit.d that makes sysvinit's shutdown spare the daemon.
-class OmitFile {
-public:
-    [[nodiscard]] static Result<OmitFile> open(std::uint32_t index);
-    // Enters this process, replacing another. May be called after the seal, like remove().
-    [[nodiscard]] Result<void> enter() noexcept;
-    // Removes the entry unless it belongs to another process by now.
-    void remove() noexcept;
-    // Descriptor of the folder; owned by the OmitFile.
-    [[nodiscard]] int directory() const noexcept { return directory_.get(); }
-
-private:
-    Fd directory_;
-    std::string name_;
-};
-
-// Reads this process's memory use, in KiB. May be read after the seal.
-class MemoryUse {
-public:
-    [[nodiscard]] static MemoryUse open();
-    struct Amounts {
-        std::uint64_t locked = 0;    // VmLck
-        std::uint64_t resident = 0;  // VmRSS
-    };
-    [[nodiscard]] Amounts read() const noexcept;
-
-private:
-    Fd status_;
-};
 
 }  // namespace holdfast::client

@@ -20,6 +20,7 @@
 #include <initializer_list>
 #include <string_view>
 
+#include "common/linux/clock.hh"
 #include "common/linux/fd.hh"
 #include "common/text/fixed_text.hh"
 
@@ -33,7 +34,7 @@ using SecurityContext = FixedText<256>;
 
 class SelinuxDomain {
 public:
-    using Clock = std::chrono::steady_clock;
+    using Clock = holdfast::Clock;
     static constexpr std::chrono::minutes patience{5};
     static constexpr std::size_t most_kept = 4;
 

@@ -18,10 +18,14 @@ Result<std::string> read_text_file(const std::string& path, std::size_t most) {
     if (::fstat(file.get(), &status) != 0) return sys_error("fstat");
     if (S_ISDIR(status.st_mode)) return std::unexpected(SysError{EISDIR, "open"});
     if (!S_ISREG(status.st_mode)) return std::unexpected(SysError{EINVAL, "open"});
+    return read_to_end(file.get(), most);
+}
+
+Result<std::string> read_to_end(int file, std::size_t most) {
     std::string text;
     char chunk[16384];
     for (;;) {
-        const ssize_t count = ::read(file.get(), chunk, sizeof chunk);
+        const ssize_t count = ::read(file, chunk, sizeof chunk);
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) return sys_error("read");
         if (count == 0) return text;

@@ -1,5 +1,6 @@
 // The daemon's end of its control socket, with bytes that come in any pieces.
 #include "client/control/control_server.hh"
+#include "client/control/orders.hh"
 
 #include <sys/socket.h>
 #include <unistd.h>

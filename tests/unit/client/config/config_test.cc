@@ -8,7 +8,7 @@
 
 #include "client/address/uri.hh"
 #include "client/config/config.hh"
-#include "client/config/config_file.hh"
+#include "client/config/config_files.hh"
 #include "common/linux/text_file.hh"
 
 using namespace holdfast::client;
