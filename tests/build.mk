@@ -21,20 +21,7 @@ $(BENCH_LOAD): tests/bench/load.cc $(call objects_of,,$(wildcard common/*/*.cc))
 # compile libstdc++'s <expected>.
 FUZZ_CXX ?= $(if $(shell command -v ccache),ccache clang++-19,clang++-19)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.cc,%,$(wildcard tests/fuzz/*.cc))
-FUZZED := $(wildcard common/protocol/*.cc) $(wildcard common/text/*.cc) $(addprefix common/linux/,log.cc folder.cc log_backlog.cc socket_name.cc text_file.cc) \
-    server/access/access.cc server/access/access_file.cc server/config/access_table.cc server/access/address.cc server/access/admission.cc \
-    server/connection/block_status.cc server/volume/block_volume.cc server/transport/budget.cc server/transport/buffers.cc server/transport/busy_poll.cc \
-    server/transport/coalescing.cc server/config/config.cc server/config/config_file.cc server/config/config_keys.cc server/config/config_packing.cc \
-    server/config/config_value.cc server/export/counters.cc server/opener/disk_identity.cc server/opener/disk_opening.cc server/export/disks_in_use.cc \
-    server/export/client_exports.cc server/volume/file_volume.cc server/volume/flusher.cc server/process/helper_process.cc server/opener/disk_holders.cc \
-    server/listen/inherited_sockets.cc server/transport/receive_buffer.cc server/volume/job_pool.cc server/listen/listener.cc server/access/log_limit.cc server/volume/loss_record.cc \
-    server/volume/lost_writes.cc server/opener/opener_client.cc server/opener/opener_protocol.cc server/transport/reply_queue.cc server/process/packing.cc server/connection/page_pipe.cc \
-    server/access/peer.cc server/transport/pipe_pool.cc server/process/question.cc server/connection/nbd_commands.cc server/export/sessions.cc server/transport/socket_io.cc \
-    server/status/status_report.cc server/status/status_socket.cc server/process/thread.cc server/connection/transmission.cc server/volume/volume.cc \
-    server/volume/volume_registry.cc $(filter-out client/boot/network_handover.cc,$(wildcard client/boot/*.cc)) client/config/choices.cc client/config/config.cc client/config/option_table.cc \
-    $(wildcard client/control/*.cc) client/config/device_table.cc client/lease/dhcp_message.cc $(wildcard client/address/*.cc) client/command/help.cc client/lease/lease.cc \
-    client/command/options.cc client/daemon/retry.cc \
-    client/kernel/device_users.cc
+FUZZED := $(shell tests/fuzz/sources)
 FUZZ_FLAGS := -std=c++23 -O1 -g1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined -Wall -Wextra $(if $(WERROR),-Werror)
 build/fuzz/obj/%.o: %.cc Makefile
 	@mkdir -p $(@D)

@@ -2,7 +2,7 @@
 
 #include "client/address/nbd_device.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "client/address/word_checks.hh"
 

@@ -2,7 +2,7 @@
 
 #include "client/address/uri.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "client/address/word_checks.hh"
 #include "common/text/printable.hh"

@@ -4,7 +4,7 @@
 
 #include "client/address/uri.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <utility>
 

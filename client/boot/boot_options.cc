@@ -3,7 +3,7 @@
 
 #include "client/boot/boot_options.hh"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "client/config/option_table.hh"
 #include "common/text/number.hh"

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "client/address/export_address.hh"
 #include "client/boot/boot_options.hh"

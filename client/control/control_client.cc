@@ -3,7 +3,7 @@
 #include "client/control/control_client.hh"
 
 #include <errno.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <poll.h>
 #include <sys/time.h>
 #include <unistd.h>

@@ -3,7 +3,7 @@
 #include "client/process/control_group.hh"
 
 #include <fcntl.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <array>

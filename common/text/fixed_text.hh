@@ -70,7 +70,8 @@ using LineText = FixedText<512>;
 }  // namespace holdfast
 
 // Compiled once, in format.cc.
-extern template auto fmt::formatter<fmt::string_view>::format(const fmt::string_view&, fmt::format_context&) const
+extern template auto fmt::formatter<fmt::string_view>::format(const fmt::string_view&,
+                                                              fmt::format_context&) const
     -> fmt::format_context::iterator;
 
 template <std::size_t Capacity>

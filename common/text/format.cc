@@ -24,6 +24,7 @@ template FMT_API void vformat_to(buffer<char>&, string_view, basic_format_args<F
 
 }  // namespace detail
 
-template auto formatter<string_view>::format(const string_view&, format_context&) const -> format_context::iterator;
+template auto formatter<string_view>::format(const string_view&, format_context&) const
+    -> format_context::iterator;
 
 FMT_END_NAMESPACE
