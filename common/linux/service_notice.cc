@@ -10,22 +10,9 @@
 #include <cstdlib>
 #include <utility>
 
-#include "common/text/number.hh"
+#include "common/linux/environment.hh"
 
 namespace holdfast {
-
-namespace {
-
-// Reads a decimal number from the environment; false if there is none.
-bool number_from_environment(const char* variable, std::uint64_t& value) noexcept {
-    const char* const text = ::getenv(variable);
-    if (text == nullptr) return false;
-    const auto number = number_of<std::uint64_t>(text);
-    value = number.value_or(value);
-    return number.has_value();
-}
-
-}  // namespace
 
 ServiceManager::ServiceManager(std::string_view path) noexcept {
     sockaddr_un address{};
@@ -54,12 +41,10 @@ void ServiceManager::tell(std::string_view state) const noexcept {
 
 std::chrono::microseconds watchdog_interval() noexcept {
     constexpr std::uint64_t most = 1ULL << 50;
-    std::uint64_t time = 0;
-    std::uint64_t pid = 0;
-    if (!number_from_environment("WATCHDOG_USEC", time) || time > most) return {};
-    const bool for_somebody = ::getenv("WATCHDOG_PID") != nullptr;
-    if (for_somebody &&
-        (!number_from_environment("WATCHDOG_PID", pid) || pid != static_cast<std::uint64_t>(::getpid())))
+    const std::optional<std::uint64_t> time = number_in_environment("WATCHDOG_USEC");
+    if (!time || *time > most) return {};
+    const bool for_one_process = ::getenv("WATCHDOG_PID") != nullptr;
+    if (for_one_process && number_in_environment("WATCHDOG_PID") != static_cast<std::uint64_t>(::getpid()))
         return {};
     return std::chrono::microseconds(*time / 2);
 }
