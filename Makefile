@@ -37,11 +37,9 @@ WARNINGS += -Werror
 endif
 # Drops unused sections at link time, because the client is part of every initramfs.
 ALL_CXXFLAGS = -std=c++23 $(WARNINGS) $(CXXFLAGS) -ffunction-sections -fdata-sections -fstack-protector-strong -pthread -MMD -MP
-# No alignment for the client, which mostly waits for events, and size before speed for libfmt: saves kilobytes in every
-# initramfs.
-FORMAT_CXXFLAGS := -Os
+# No alignment for the client, which mostly waits for events, and for libfmt: saves kilobytes in every initramfs.
 CLIENT_CXXFLAGS := -falign-functions=1 -falign-jumps=1 -falign-loops=1 -falign-labels=1
-# Code that runs once, before the daemon stays, is compiled for size.
+# Code that runs once, before the daemon stays, is compiled for size; for the rest, -Os would make the client need libm.
 RUNS_ONCE := client/address/% client/boot/% client/config/% client/command/%
 ALL_LDFLAGS = $(LDFLAGS) -Wl,--gc-sections -Wl,-z,relro,-z,now -pthread
 NL_CFLAGS := -I/usr/include/libnl3
@@ -96,7 +94,7 @@ tested_in = $(if $(filter thread,$(1)),$(filter-out client/% $(TESTS_OF_CLIENT),
 define FLAVOUR_RULES
 $(call dir_of,$(1))obj/%.o: %.cc Makefile
 	@mkdir -p $$(@D)
-	$$(call SAY,CXX,$$@)$$(CXX) $$(CPPFLAGS) $$(NL_CFLAGS) $$(if $$(filter tests/%,$$<),-DHOLDFAST_SOURCE_DIR='"$$(CURDIR)"') $$(ALL_CXXFLAGS) $$(if $$(filter client/%,$$<),$$(CLIENT_CXXFLAGS) $$(if $$(filter $$(RUNS_ONCE),$$<),-Os)) $(call cxxflags_of,$(1)) $$(if $$(filter tests/%,$$<),-O0 -g1) -c -o $$@ $$<
+	$$(call SAY,CXX,$$@)$$(CXX) $$(CPPFLAGS) $$(NL_CFLAGS) $$(if $$(filter tests/%,$$<),-DHOLDFAST_SOURCE_DIR='"$$(CURDIR)"') $$(ALL_CXXFLAGS) $$(if $$(filter client/% common/text/format.cc,$$<),$$(CLIENT_CXXFLAGS)) $$(if $$(filter $$(RUNS_ONCE),$$<),-Os) $(call cxxflags_of,$(1)) $$(if $$(filter tests/%,$$<),-O0 -g1) -c -o $$@ $$<
 
 $(call dir_of,$(1))holdfast-client: $(call objects_of,$(1),$(COMMON) $(CLIENT))
 	$$(call SAY,LINK,$$@)$$(CXX) $(call ldflags_of,$(1)) $(if $(1),,-static-libstdc++ -static-libgcc) $$(ALL_LDFLAGS) -o $$@ $$^ $$(CLIENT_LIBS)

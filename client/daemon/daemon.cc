@@ -5,12 +5,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "client/daemon/offer_verdict.hh"
-#include "client/kernel/block_size.hh"
-#include "client/kernel/forced_disconnect.hh"
-#include "client/link/link_health.hh"
-#include "client/process/capabilities.hh"
-#include "client/process/hardening.hh"
+#include "client/daemon/device_report.hh"
+#include "client/daemon/random_seed.hh"
 #include "common/linux/log.hh"
 
 namespace holdfast::client {

@@ -6,35 +6,25 @@
 // except the constructor and prepare() may run after the seal.
 #pragma once
 
-#include <array>
-#include <cstdint>
-#include <optional>
-#include <string_view>
-
-#include "client/control/control_server.hh"
-#include "client/control/device_record.hh"
-#include "client/control/device_status.hh"
-#include "client/control/orders.hh"
-#include "client/control/record_file.hh"
+#include "client/daemon/callers.hh"
+#include "client/daemon/device_files.hh"
+#include "client/daemon/device_growth.hh"
+#include "client/daemon/device_release.hh"
 #include "client/daemon/disk_proof.hh"
-#include "client/daemon/growth.hh"
-#include "client/daemon/log_limit.hh"
-#include "client/daemon/older_links.hh"
-#include "client/daemon/repeated_errors.hh"
-#include "client/daemon/request_timer.hh"
-#include "client/daemon/shutdown_detection.hh"
-#include "client/daemon/shutdown_limit.hh"
-#include "client/daemon/stall_watch.hh"
-#include "client/daemon/supervisor.hh"
-#include "client/kernel/netlink.hh"
-#include "client/kernel/sysfs.hh"
-#include "client/lease/lease_socket.hh"
-#include "client/link/link.hh"
-#include "client/link/link_health.hh"
+#include "client/daemon/domain_move.hh"
+#include "client/daemon/event_loop.hh"
+#include "client/daemon/export_probe.hh"
+#include "client/daemon/kept_device.hh"
+#include "client/daemon/lease_renewal.hh"
+#include "client/daemon/link_keeper.hh"
+#include "client/daemon/link_log.hh"
+#include "client/daemon/link_watch.hh"
+#include "client/daemon/links_in_use.hh"
+#include "client/daemon/linux_kernel.hh"
+#include "client/daemon/machine_shutdown.hh"
+#include "client/daemon/new_link.hh"
+#include "client/daemon/queue_limits.hh"
 #include "client/process/memory_use.hh"
-#include "client/process/selinux_domain.hh"
-#include "client/process/sendsigs_omit.hh"
-#include "common/linux/log.hh"
 
 namespace holdfast::client {
 

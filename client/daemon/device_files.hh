@@ -9,7 +9,7 @@
 #include "client/control/record_file.hh"
 #include "client/daemon/kept_device.hh"
 #include "client/daemon/kernel.hh"
-#include "client/process/hardening.hh"
+#include "client/process/sendsigs_omit.hh"
 
 namespace holdfast::client {
 

@@ -6,7 +6,7 @@
 #include "client/control/device_status.hh"
 #include "client/daemon/kept_device.hh"
 #include "client/daemon/link_view.hh"
-#include "client/process/hardening.hh"
+#include "client/process/memory_use.hh"
 
 namespace holdfast::client {
 
