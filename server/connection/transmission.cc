@@ -331,7 +331,7 @@ void Transmission::reply(const Request& request, const Result<void>& outcome, st
 
 void Transmission::send_replies() {
     if (link_lost_) return replies_.clear();
-    note_telling();
+    note_delivery();
     if (const Result<void> sent = sender_.send(replies_); !sent)
         lose_link(sender_.failure_text(sent.error()));
 }
@@ -339,7 +339,7 @@ void Transmission::send_replies() {
 // --- waiting ---
 
 void Transmission::wait() {
-    note_telling();
+    note_delivery();
     if (jobs_.outstanding() > 0) return wait_for_job();
     receive(true);
 }
@@ -423,7 +423,7 @@ void Transmission::fall_asleep() {
 
 // --- ending ---
 
-void Transmission::note_telling() {
+void Transmission::note_delivery() {
     if (losses_.wants_note()) losses_.note(!payload_ && !skip_ && receiver_.unread() == 0);
 }
 

@@ -100,7 +100,7 @@ private:
     void wait_for_job();
     void wait_while_idle();
     void fall_asleep();
-    void note_telling();
+    void note_delivery();
     void end(std::string why);
     void lose_link(std::string why);
     void end_by_order();
