@@ -7,6 +7,8 @@
 #include "client/address/uri.hh"
 #include "client/boot/boot_files.hh"
 #include "client/boot/boot_plan.hh"
+#include "client/boot/ipconfig.hh"
+#include "client/boot/kernel_command_line.hh"
 #include "tests/fuzz/input.hh"
 
 using namespace holdfast::client;
