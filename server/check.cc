@@ -92,7 +92,7 @@ Findings find_apart(const Config& config, bool sound) {
         findings.disks = from.text();
         if (from.complete()) return findings;
     }
-    const std::string why = reply ? "the answer was not whole" : reply.error();
+    const std::string why = reply ? "incomplete answer" : reply.error();
     return {"the disks and authfiles were not checked: " + why, 0, {}, {}};
 }
 
@@ -110,10 +110,11 @@ int check(const Options& options) {
     std::fputs(found.remarks.c_str(), stdout);
     const std::size_t mistakes = loaded.errors.size() + found.mistakes;
     if (mistakes != 0) {
-        print_line(fmt::format("{}; holdfast-server would {}", counted(mistakes, "mistake"),
-                               loaded.errors.empty() ? "let nobody in where it needs these files"
-                               : starts && identity  ? "start without these files of the includedir"
-                                                     : "not start"));
+        print_line(fmt::format("{}; holdfast-server would {}", counted(mistakes, "error"),
+                               loaded.errors.empty()
+                                   ? "refuse all clients of the exports that need these files"
+                               : starts && identity ? "start without these files of the includedir"
+                                                    : "not start"));
         return exit_of(loaded.errors);
     }
     if (!found.fault.empty()) {

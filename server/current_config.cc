@@ -54,7 +54,7 @@ void CurrentConfig::end_reload(std::expected<Reload::Result, std::string> outcom
 }
 
 std::string_view CurrentConfig::apply(std::expected<Reload::Result, std::string> outcome) {
-    constexpr std::string_view failed = "the reload failed; the old configuration stays in force";
+    constexpr std::string_view failed = "the reload failed; the old configuration stays in effect";
     if (!outcome) {
         log::error(outcome.error());
         return failed;
@@ -62,8 +62,8 @@ std::string_view CurrentConfig::apply(std::expected<Reload::Result, std::string>
     for (const Remark& one : outcome->loaded.warnings) log::warning(to_string(one));
     for (const Remark& one : outcome->loaded.errors) log::error(to_string(one));
     if (!outcome->loaded.errors.empty()) {
-        return outcome->loaded.unread ? "the new configuration could not be read; the old one stays in force"
-                                      : "the new configuration has mistakes; the old one stays in force";
+        return outcome->loaded.unread ? "the new configuration could not be read; the old one stays in effect"
+                                      : "the new configuration has errors; the old one stays in effect";
     }
     if (const auto replaced = replace(std::move(*outcome)); !replaced) {
         log::error(replaced.error());
@@ -86,7 +86,7 @@ std::expected<void, std::string> CurrentConfig::replace(Reload::Result result) {
     warn_of_old_disks();
     context_.shared.buffer_memory.set_limit(config_->buffermemory);
     const Counted exports = counted(config_->exports.size(), "export");
-    log::notice(fmt::format("configuration read again: {}", exports));
+    log::notice(fmt::format("configuration reloaded: {}", exports));
     context_.manager.tell(fmt::format("READY=1\nSTATUS=Serving {}.", exports));
     context_.changed();
     return {};
@@ -94,9 +94,9 @@ std::expected<void, std::string> CurrentConfig::replace(Reload::Result result) {
 
 void CurrentConfig::warn_of_fixed_keys(const Config& loaded) const {
     if (loaded.user != config_->user || loaded.group != config_->group)
-        log::warning("user and group change only with a restart");
+        log::warning("user, group: changes take effect after a restart only");
     if (loaded.statussocket != config_->statussocket)
-        log::warning("statussocket changes only with a restart");
+        log::warning("statussocket: changes take effect after a restart only");
 }
 
 void CurrentConfig::warn_of_old_disks() const {

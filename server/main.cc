@@ -66,13 +66,13 @@ Result<void> give_up_privileges(const std::optional<ServiceUser>& identity) {
 std::expected<void, std::string> give_up_domain() {
     const std::expected<ServingDomain, std::string> domain = enter_serving_domain();
     if (!domain) {
-        return std::unexpected("SELinux does not let the server give up its domain (" + domain.error() +
-                               "); is the policy module holdfast_server as new as this server?");
+        return std::unexpected("SELinux denied the transition to the serving domain (" + domain.error() +
+                               "); install the policy module holdfast_server of this version");
     }
     if (*domain == ServingDomain::unknown) {
         log::warning(
-            "the policy module holdfast_server is older than this server, and has no domain of its own for "
-            "the process that speaks to clients; it stays in that of the other");
+            "the policy module holdfast_server is older than this server and has no separate domain for the "
+            "process that serves clients; that process stays in the domain of the opener process");
     }
     return {};
 }
@@ -82,14 +82,14 @@ std::expected<std::optional<ServiceUser>, ServiceUserFault> whom_to_become(const
     auto identity = find_identity(config.user, config.group);
     if (!identity) return identity;
     if (*identity && ::geteuid() != 0 && (*identity)->uid != ::geteuid()) {
-        log::warning(fmt::format("user = {}: only root can become another user; the server stays user {}",
+        log::warning(fmt::format("user = {}: only root can change the user; staying user {}",
                                  (*identity)->user, ::geteuid()));
         identity->reset();
     }
     if (!*identity && ::geteuid() == 0) {
         log::warning(
-            fmt::format("there is no user {}, and the configuration names none: the server stays root, "
-                        "though without root's privileges",
+            fmt::format("no user {} exists, and none is configured; the server keeps uid 0, with all "
+                        "capabilities dropped",
                         default_user));
     }
     return identity;
@@ -99,7 +99,7 @@ std::expected<std::optional<ServiceUser>, ServiceUserFault> whom_to_become(const
 // stayed.
 std::expected<void, std::string> give_up(const std::optional<ServiceUser>& identity) {
     if (const Result<void> given_up = give_up_privileges(identity); !given_up)
-        return std::unexpected("cannot give up the privileges: " + given_up.error().message());
+        return std::unexpected("cannot drop the privileges: " + given_up.error().message());
     return give_up_domain();
 }
 
@@ -123,7 +123,7 @@ void confine(Server& server) {
     if (std::expected<Fd, std::string> refused_calls = confine_system_calls(); refused_calls) {
         server.tell_of_calls(std::move(*refused_calls));
     } else {
-        log::warning("the kernel takes no filter for system calls (" + refused_calls.error() +
+        log::warning("the kernel rejected the system call filter (" + refused_calls.error() +
                      "); serving without one");
     }
 }
@@ -146,7 +146,7 @@ int serve(const Options& options, Config config, InheritedSockets given, Daemoni
     manager.tell(fmt::format("READY=1\nSTATUS=Serving {}.", exports));
     switch (server.run()) {
         case Server::Outcome::clean: log::notice("stopped"); return good;
-        case Server::Outcome::bereft: return fail("stopped, without the process that opens the disks");
+        case Server::Outcome::bereft: return fail("stopped, because the opener process ended");
         case Server::Outcome::stuck: break;
     }
     // Threads blocked in the disk cannot be joined, so nothing may be destroyed.
@@ -161,11 +161,11 @@ int start(const Options& options) {
     for (const Remark& one : loaded.errors) log::error(to_string(one));
     for (const Remark& one : loaded.skipped) log::error(to_string(one));
     for (const std::string& one : loaded.left_out)
-        log::error(fmt::format("{}: skipped; its exports are not served until it is mended", one));
+        log::error(fmt::format("{}: skipped; its exports are not served until it is fixed", one));
     for (const Remark& one : loaded.warnings) log::warning(to_string(one));
     if (!loaded.errors.empty()) {
         const int code = exit_of(loaded.errors);
-        log::error(fmt::format("{}{}; not started", counted(loaded.errors.size(), "mistake"),
+        log::error(fmt::format("{}{}; not started", counted(loaded.errors.size(), "error"),
                                code == bad_usage ? "" : " in the configuration"));
         return code;
     }

@@ -19,7 +19,7 @@ bool PathWarnings::on_input(int fd) {
     const std::optional<OpenerOutcome> answer = question_.take();
     if (!answer) return true;
     question_ = OpenerQuestion();
-    if (!*answer) log::warning("the exports' paths were not looked at: " + answer->error().text);
+    if (!*answer) log::warning("the exports' paths were not checked: " + answer->error().text);
     for (const Remark& one : remarks_of(*answer)) log::warning(to_string(one));
     return true;
 }

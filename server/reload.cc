@@ -53,12 +53,11 @@ std::expected<bool, std::string> Reload::ask_next() {
 
 std::string Reload::lateness() const {
     if (!read_) {
-        return to_string(Remark{
-            {options_.config, 0},
-            fmt::format("the process that opens the disks has not read it for {} s", patience.count())});
+        return to_string(Remark{{options_.config, 0},
+                                fmt::format("not read by the opener process within {} s", patience.count())});
     }
     const Listen& listen = result_.loaded.config.listens[number_];
-    return to_string(Remark{listen.place, fmt::format("cannot listen on {}: not done within {} s",
+    return to_string(Remark{listen.place, fmt::format("cannot listen on {}: timed out after {} s",
                                                       to_string(listen.endpoint), patience.count())});
 }
 

@@ -67,7 +67,7 @@ std::expected<void, std::string> Server::start_opener(bool keep_stderr) {
     if (status_.descriptor() >= 0) bound.insert(config_->statussocket);
     const Result<void> started =
         Opener::start(opener_, {options_, *config_, identity_, std::move(bound), keep_stderr});
-    if (!started) return std::unexpected("the process that opens the disks: " + started.error().message());
+    if (!started) return std::unexpected("the opener process: " + started.error().message());
     if (!epoll_.watch(opener_.fd())) return epoll_error("opener");
     return {};
 }
@@ -88,7 +88,7 @@ std::expected<void, std::string> Server::open_status() {
         return std::unexpected(
             to_string(Remark{config_->statussocket_place, "statussocket: " + opened.error()}));
     // Expected for a second server on this machine, or a server that is not root.
-    log::info(opened.error() + "; `holdfast-server status` will not reach this server");
+    log::info(opened.error() + "; `holdfast-server status` cannot reach this server");
     return {};
 }
 
@@ -97,7 +97,7 @@ void Server::keep_losses() {
     const std::string path = config_->statussocket + ".losses";
     const Result<void> kept = shared_.volumes.losses().keep_in(path, shared_.boot_identity);
     if (kept) return;
-    log::warning(fmt::format("{}: {}; lost writes are forgotten when the server is restarted", path,
+    log::warning(fmt::format("{}: {}; lost writes will be forgotten when the server restarts", path,
                              kept.error().message()));
 }
 
@@ -184,7 +184,7 @@ void Server::accept_from(const ListenerSet::Listener& listener, int socket) {
             const SysError error{errno, "accept4"};
             // A client in the handshake holds a descriptor that another client may need more.
             if (connections_.lobby().make_room(Clock::now(), true)) return;
-            log::warning("accept: " + error.message() + "; waiting a second");
+            log::warning("accept: " + error.message() + "; retrying in a second");
             return listeners_.hold(Clock::now() + std::chrono::seconds(1));
         }
         // All other errors concern only this client, or mean that there is none.
@@ -214,8 +214,8 @@ void Server::on_signal() {
 void Server::on_refused_calls() {
     int number = 0;
     while (::read(refused_calls_.get(), &number, sizeof number) == static_cast<ssize_t>(sizeof number)) {
-        log::error(fmt::format("the system call {} is not one that the server may use, and was refused",
-                               name_of_call(number)));
+        log::error(
+            fmt::format("system call {} is not allowed by the filter and was refused", name_of_call(number)));
     }
 }
 
@@ -223,8 +223,8 @@ void Server::on_refused_calls() {
 // requests in progress are finished as in every stop.
 void Server::on_opener_gone() {
     epoll_.unwatch(opener_.fd());
-    log::error("the process that opens the disks has ended; the server cannot go on without it");
-    begin_stop(StopEvent::opener_lost, "without it");
+    log::error("the opener process has ended; the server cannot continue without it");
+    begin_stop(StopEvent::opener_lost, "without the opener process");
 }
 
 void Server::begin_stop(StopEvent event, std::string_view why) {
@@ -252,11 +252,12 @@ bool Server::is_idle() const { return connections_.empty() && shared_.volumes.ha
 
 void Server::log_stuck() const {
     for (const std::string& one : connections_.peers()) {
-        log::error(fmt::format("{}: still has a request in the disk after {} s; leaving without it", one,
-                               config_->stoptimeout.count()));
+        log::error(
+            fmt::format("{}: still has a disk request pending after {} s; exiting without waiting for it",
+                        one, config_->stoptimeout.count()));
     }
     for (const std::string& one : shared_.volumes.hanging())
-        log::error(fmt::format("{}: the disk does not answer; leaving without it", one));
+        log::error(fmt::format("{}: the disk does not answer; exiting without waiting for it", one));
 }
 
 }  // namespace holdfast::server

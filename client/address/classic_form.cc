@@ -26,8 +26,7 @@ std::expected<ServerPart, std::string> parse_after_host(std::string_view host, s
         .host = std::string{host}, .port = {}, .from_dhcp = host.empty() || host == "dhcp", .rest = after};
     if (part.from_dhcp) part.host.clear();
     if (after.empty() || after.front() == '/') return part;
-    if (after.front() != ':')
-        return problem("a ':' or a '/' was expected after ']'; write [ADDRESS]:PORT/NAME");
+    if (after.front() != ':') return problem("expected ':' or '/' after ']'; write [ADDRESS]:PORT/NAME");
     after.remove_prefix(1);
     const std::size_t slash = after.find('/');
     const std::string_view port = after.substr(0, slash);
@@ -35,8 +34,8 @@ std::expected<ServerPart, std::string> parse_after_host(std::string_view host, s
     if (port.empty()) return part;
     part.port = port_number(port);
     if (!part.port && !all_digits(port))
-        return problem("{}; an export is named after a slash: write {}/{}", port_problem(port),
-                       printable(host), printable(port));
+        return problem("{}; to name an export, write {}/{}", port_problem(port), printable(host),
+                       printable(port));
     if (!part.port) return problem("{}", port_problem(port));
     return part;
 }
@@ -44,18 +43,15 @@ std::expected<ServerPart, std::string> parse_after_host(std::string_view host, s
 std::expected<ServerPart, std::string> parse_server_part(std::string_view text) {
     if (text.starts_with('[')) {
         const std::size_t bracket = text.find(']');
-        if (bracket == std::string_view::npos)
-            return problem("the '[' is not closed; write [ADDRESS]:PORT/NAME");
+        if (bracket == std::string_view::npos) return problem("missing ']'; write [ADDRESS]:PORT/NAME");
         const std::string_view address = text.substr(1, bracket - 1);
-        if (!is_ipv6(address)) return problem("'{}' in brackets is not an IPv6 address", printable(address));
+        if (!is_ipv6(address)) return problem("invalid IPv6 address '{}' in brackets", printable(address));
         return parse_after_host(address, text.substr(bracket + 1));
     }
     const std::string_view before_slash = text.substr(0, text.find('/'));
     const std::size_t colon = before_slash.find(':');
     if (colon != std::string_view::npos && before_slash.find(':', colon + 1) != std::string_view::npos)
-        return problem(
-            "an IPv6 address is written in brackets here, because of its colons: "
-            "[ADDRESS]:PORT/NAME or [ADDRESS],NAME");
+        return problem("enclose an IPv6 address in brackets: [ADDRESS]:PORT/NAME or [ADDRESS],NAME");
     const std::size_t end = text.find_first_of(":/");
     const std::string_view host = text.substr(0, end);
     if (!host.empty() && host != "dhcp")
@@ -75,7 +71,7 @@ NamedExport named_by(const ServerPart& part) {
 std::expected<NamedExport, std::string> parse_first_of_commas(std::string_view server) {
     if (server.find('/') != std::string_view::npos)
         return problem(
-            "a '/' in the server, before the comma; write SERVER,PORT,NAME[,nbdN], or as a URI "
+            "'/' in the server, before the comma; write SERVER,PORT,NAME[,nbdN], or a URI "
             "nbd://SERVER:PORT/NAME with %2C for a comma in the name and nbddev= for the device");
     // Needs no brackets around colons, since the comma ends the address.
     if (is_ipv6(server)) {
@@ -108,7 +104,7 @@ public:
         if (named_.device || word.empty())
             ++next_;
         else if (after_name && all_digits(word))
-            return problem("the port comes before the name; write SERVER,{},{}", word, printable(words_[1]));
+            return problem("port after the name; write SERVER,{},{}", word, printable(words_[1]));
         return {};
     }
 
@@ -169,14 +165,13 @@ std::expected<bool, std::string> take_port_or_name(std::string_view word, NamedE
     }
     if (named.address.port_given)
         return problem(
-            "two ports, {} and {}; an export whose name is only digits is written SERVER,PORT,NAME "
-            "or nbd://SERVER:PORT/NAME",
+            "two ports, {} and {}; for an export name of digits only, write SERVER,PORT,NAME or "
+            "nbd://SERVER:PORT/NAME",
             named.address.port, printable(word));
     const auto port = port_number(word);
     if (!port)
-        return problem(
-            "{}; an export whose name is only digits is written SERVER,PORT,NAME or nbd://SERVER/NAME",
-            port_problem(word));
+        return problem("{}; for an export name of digits only, write SERVER,PORT,NAME or nbd://SERVER/NAME",
+                       port_problem(word));
     named.address.port = *port;
     named.address.port_given = true;
     return true;

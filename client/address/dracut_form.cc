@@ -43,12 +43,11 @@ std::expected<void, std::string> take_mount_options(const Fields& fields, NamedE
     named.fstype = fields.fstype == "auto" ? "" : fields.fstype;
     if (!has_only_letters_digits_or("_.-", named.fstype))
         return problem(
-            "'{}' is not a type of file system; the form is "
-            "nbd:SERVER:PORT[:FSTYPE[:ROOTFLAGS[:OPTIONS]]]",
+            "invalid file system type '{}'; the form is nbd:SERVER:PORT[:FSTYPE[:ROOTFLAGS[:OPTIONS]]]",
             printable(fields.fstype));
     named.rootflags = fields.rootflags;
     if (has_control_character(named.rootflags) || named.rootflags.find(' ') != std::string::npos)
-        return problem("the mount options have a blank or a control character");
+        return problem("blank or control character in the mount options");
     return {};
 }
 
@@ -65,10 +64,10 @@ bool is_dracut_form(std::string_view word) {
 std::expected<NamedExport, std::string> parse_dracut_form(std::string_view word) {
     const std::string_view rest = word.substr(4);
     if (rest.starts_with("unix:"))
-        return problem("this is qemu's way to name a socket; write nbd+unix:///NAME?socket=PATH");
+        return problem("unsupported QEMU socket syntax; write nbd+unix:///NAME?socket=PATH");
     const std::size_t server_end = end_of_server(rest);
     if (server_end == std::string_view::npos)
-        return problem("a port or a name is missing; write nbd:SERVER:PORT or nbd:SERVER:NAME");
+        return problem("missing port or name; write nbd:SERVER:PORT or nbd:SERVER:NAME");
     auto named = parse_server_alone(rest.substr(0, server_end));
     if (!named) return named;
 

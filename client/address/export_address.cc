@@ -15,11 +15,11 @@ std::expected<ServerAddress, std::string> read_server_address(std::string_view w
     auto named = parse_named_export(word);
     if (!named) return Problem{named.error()};
     if (named->all_from_dhcp || named->server_from_dhcp)
-        return problem("the server is missing; only `boot` can ask DHCP for it");
+        return problem("missing server; only `boot` can get it from DHCP");
     if (named->device || !named->options.empty() || !named->fstype.empty() || !named->rootflags.empty())
         return problem(
-            "only the kernel command line takes a device and options in this word; name the export "
-            "alone here, and give each of them by itself");
+            "a device or options inside the export are valid on the kernel command line only; name the "
+            "export alone, and give each option separately");
     return named->address;
 }
 
@@ -31,7 +31,7 @@ std::expected<NamedExport, std::string> parse_named_export(std::string_view word
         named.all_from_dhcp = true;
         return named;
     }
-    if (has_control_character(word)) return problem("it has a control character");
+    if (has_control_character(word)) return problem("control character");
     if (looks_like_uri(word)) {
         auto address = read_uri(word);
         if (!address) return Problem{address.error()};
@@ -45,7 +45,7 @@ std::expected<NamedExport, std::string> parse_named_export(std::string_view word
 
 std::expected<ServerAddress, std::string> parse_server_address(std::string_view word) {
     if (word.empty())
-        return problem("no export is named; write nbd://HOST[:PORT]/NAME, or HOST,PORT or HOST,NAME");
+        return problem("missing export; write nbd://HOST[:PORT]/NAME, or HOST,PORT or HOST,NAME");
     auto address = read_server_address(word);
     if (!address) return problem("'{}': {}", printable(word), address.error());
     return address;

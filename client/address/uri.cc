@@ -27,8 +27,7 @@ std::expected<std::string, std::string> percent_decode(std::string_view text) {
         const int high = i + 2 < text.size() ? hex_value(text[i + 1]) : -1;
         const int low = high < 0 ? -1 : hex_value(text[i + 2]);
         if (low < 0)
-            return problem(
-                "a '%' without two hexadecimal digits after it; a percent sign itself is written %25");
+            return problem("'%' without two hexadecimal digits after it; write %25 for a percent sign");
         decoded += static_cast<char>(high * 16 + low);
         i += 2;
     }
@@ -57,11 +56,11 @@ UriParts split_uri(std::string_view uri) {
 std::string scheme_problem(std::string_view scheme) {
     if (scheme == "nbd" || scheme == "nbd+unix") return {};
     if (scheme == "nbds" || scheme == "nbds+unix")
-        return "TLS is not supported yet; use nbd:// on a network that you trust";
+        return "TLS is not supported yet; use nbd:// on a trusted network";
     if (scheme == "nbd+vsock" || scheme == "nbds+vsock")
         return "vsock is not supported; use nbd:// or nbd+unix://";
     return fmt::format(
-        "'{}' is not a scheme of NBD; write nbd://HOST[:PORT]/NAME or nbd+unix:///NAME?socket=PATH",
+        "unknown URI scheme '{}'; write nbd://HOST[:PORT]/NAME or nbd+unix:///NAME?socket=PATH",
         printable(scheme));
 }
 
@@ -72,9 +71,9 @@ std::expected<void, std::string> take_query(std::string_view query, ServerAddres
         const std::string_view key = parameter.substr(0, parameter.find('='));
         if (key.starts_with("tls-")) return problem("'{}': TLS is not supported yet", printable(key));
         if (key != "socket")
-            return problem("the parameter '{}' is not known; only socket= is", printable(key));
+            return problem("unknown parameter '{}'; only socket= is supported", printable(key));
         if (address.kind != ServerAddress::Kind::unix_socket)
-            return problem("socket= goes with nbd+unix://, not with nbd://");
+            return problem("socket= is valid with nbd+unix:// only");
         if (!address.socket_path.empty()) return problem("socket= is given twice");
         auto path =
             percent_decode(parameter.substr(key.size() < parameter.size() ? key.size() + 1 : key.size()));
@@ -85,12 +84,12 @@ std::expected<void, std::string> take_query(std::string_view query, ServerAddres
 }
 
 std::string socket_problem(const std::string& path) {
-    if (path.empty()) return "the socket is missing; write nbd+unix:///NAME?socket=PATH";
-    if (path.front() != '/') return "the socket's path must begin with '/'";
+    if (path.empty()) return "missing socket; write nbd+unix:///NAME?socket=PATH";
+    if (path.front() != '/') return "the socket path must begin with '/'";
     if (path.size() > longest_socket_path)
-        return fmt::format("the socket's path is longer than {} bytes, which no UNIX socket's is",
+        return fmt::format("socket path longer than {} bytes, the limit of UNIX sockets",
                            longest_socket_path);
-    if (has_control_character(path)) return "the socket's path has a control character";
+    if (has_control_character(path)) return "control character in the socket path";
     return {};
 }
 
@@ -103,14 +102,13 @@ struct Authority {
 
 std::expected<Authority, std::string> split_authority(std::string_view text) {
     if (text.find('@') != std::string_view::npos)
-        return problem("NBD has no user names; leave out what is before the '@'");
+        return problem("NBD has no user names; remove the part before the '@'");
     if (!text.starts_with('[')) {
         const std::string_view host = text.substr(0, text.find(':'));
         return Authority{.host = host, .in_brackets = false, .port = text.substr(host.size())};
     }
     const std::size_t bracket = text.find(']');
-    if (bracket == std::string_view::npos)
-        return problem("the '[' is not closed; write nbd://[ADDRESS]:PORT/NAME");
+    if (bracket == std::string_view::npos) return problem("missing ']'; write nbd://[ADDRESS]:PORT/NAME");
     return Authority{
         .host = text.substr(1, bracket - 1), .in_brackets = true, .port = text.substr(bracket + 1)};
 }
@@ -119,9 +117,9 @@ std::expected<void, std::string> take_host(const Authority& authority, ServerAdd
     auto host = percent_decode(authority.host);
     if (!host) return Problem{host.error()};
     if (!authority.in_brackets && authority.port.find(':', 1) != std::string_view::npos)
-        return problem("an IPv6 address is written in brackets: nbd://[ADDRESS]:PORT/NAME");
+        return problem("enclose an IPv6 address in brackets: nbd://[ADDRESS]:PORT/NAME");
     if (authority.in_brackets && !is_ipv6(*host))
-        return problem("'{}' in brackets is not an IPv6 address", printable(*host));
+        return problem("invalid IPv6 address '{}' in brackets", printable(*host));
     if (const std::string wrong = authority.in_brackets ? "" : host_problem(*host); !wrong.empty())
         return problem("{}", wrong);
     address.host = *std::move(host);
@@ -172,11 +170,11 @@ bool looks_like_uri(std::string_view word) {
 
 std::expected<ServerAddress, std::string> read_uri(std::string_view uri) {
     if (!looks_like_uri(uri))
-        return problem("this is not a URI; write nbd://HOST[:PORT]/NAME or nbd+unix:///NAME?socket=PATH");
+        return problem("not a URI; write nbd://HOST[:PORT]/NAME or nbd+unix:///NAME?socket=PATH");
     const UriParts parts = split_uri(uri);
     if (const std::string wrong = scheme_problem(parts.scheme); !wrong.empty()) return problem("{}", wrong);
     if (uri.find('#') != std::string_view::npos)
-        return problem("a URI's '#' part has no meaning here; a '#' in a name is written %23");
+        return problem("URI fragments ('#') are not supported; write %23 for a '#' in a name");
 
     ServerAddress address;
     const bool tcp = parts.scheme == "nbd";

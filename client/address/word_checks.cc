@@ -98,34 +98,34 @@ bool is_ipv6(std::string_view text) {
 }
 
 std::string host_problem(std::string_view host) {
-    if (host.empty()) return "the server is missing; write a host name or an address before the rest";
-    if (host.size() > 253) return "the server's name is longer than 253 characters, which no host name is";
+    if (host.empty()) return "missing server; begin with a host name or an address";
+    if (host.size() > 253) return "host name longer than 253 characters";
     if (!has_only_letters_digits_or("-._", host))
         return fmt::format(
-            "the server '{}' has a character that no host name has; an IPv6 address is written in "
-            "brackets, and an export name with such a character goes into a URI, nbd://HOST/NAME",
+            "invalid character in host name '{}'; enclose an IPv6 address in brackets, and write an export "
+            "name with such a character in a URI, nbd://HOST/NAME",
             printable(host));
     // A host of only digits and dots must be an IPv4 address: the C library would read 10.1 and 12345 as
     // unintended addresses.
     const bool digits_and_dots = host.find_first_not_of("0123456789.") == std::string_view::npos;
     if (digits_and_dots && !is_ipv4(host))
-        return fmt::format(
-            "the server '{}' is not an IPv4 address (four numbers of 0-255 with dots) nor a host name", host);
+        return fmt::format("'{}' is neither an IPv4 address (four numbers 0-255 with dots) nor a host name",
+                           host);
     if (host.front() == '-' || host.front() == '.')
-        return fmt::format("the server '{}' does not begin like a host name", host);
+        return fmt::format("host name '{}' begins with a hyphen or a dot", host);
     return {};
 }
 
 std::string name_problem(std::string_view name) {
     if (name.size() > longest_export_name)
-        return fmt::format("the export name has {} bytes, and NBD allows {}", name.size(),
+        return fmt::format("export name too long: {} bytes, at most {} allowed", name.size(),
                            longest_export_name);
-    if (has_control_character(name)) return "the export name has a control character";
+    if (has_control_character(name)) return "control character in the export name";
     return {};
 }
 
 std::string port_problem(std::string_view port) {
-    return fmt::format("'{}' is not a port (1-65535)", printable(port));
+    return fmt::format("invalid port '{}' (1-65535)", printable(port));
 }
 
 }  // namespace holdfast::client

@@ -63,8 +63,8 @@ std::vector<std::string> ignored_by_adoption(const std::vector<ServerAddress>& s
                                      ? fmt::format("change it with `holdfast-client takeover nbd{} --{} {}`",
                                                    record.index, name, word(*wanted))
                                      : "to change it, detach the device and attach it again";
-        lines.push_back(
-            fmt::format("{}={} is ignored: it keeps {}={}; {}", name, word(*wanted), name, word(has), mend));
+        lines.push_back(fmt::format("ignoring {}={}: the device keeps {}={}; {}", name, word(*wanted), name,
+                                    word(has), mend));
     };
     const auto seconds = [](std::chrono::seconds value) { return value.count(); };
     const auto cache = [](LostCache value) { return value == LostCache::fail ? "fail" : "continue"; };
@@ -76,8 +76,8 @@ std::vector<std::string> ignored_by_adoption(const std::vector<ServerAddress>& s
     for (const ServerAddress& server : servers)
         if (!is_known(server, record.targets))
             lines.push_back(
-                fmt::format("{} is ignored: the device was attached without this server; change its "
-                            "servers with `holdfast-client takeover nbd{} --server ...`",
+                fmt::format("ignoring {}: the device was attached without this server; change its servers "
+                            "with `holdfast-client takeover nbd{} --server ...`",
                             to_uri(server), record.index));
     compare("timeout", chosen.timeout, policy.request_timeout, seconds);
     compare("dead-after", chosen.dead_after, policy.dead_after, seconds, true);

@@ -67,9 +67,8 @@ nbd::Uuid random_session() {
 }
 
 Failure attached_already(std::uint32_t index, const SysfsDevice& sysfs) {
-    return {ExitCode::busy, fmt::format("/dev/nbd{}: attached already (by process {}); detach it first with "
-                                        "`holdfast-client detach nbd{}`, or "
-                                        "take another device",
+    return {ExitCode::busy, fmt::format("/dev/nbd{}: already attached (by process {}); detach it first with "
+                                        "`holdfast-client detach nbd{}`, or use another device",
                                         index, sysfs.attribute("pid"), index)};
 }
 
@@ -77,20 +76,18 @@ Failure connect_failure(const SysError& error, const DeviceConfiguration& config
     const std::string device =
         configuration.index ? fmt::format("/dev/nbd{}", *configuration.index) : "an nbd device";
     if (error.code == EPERM)
-        return {ExitCode::failure,
-                fmt::format("{}: the kernel does not permit it; run this as root", device)};
+        return {ExitCode::failure, fmt::format("{}: the kernel denied permission; run as root", device)};
     if (error.code == EINVAL && configuration.index)
-        return {ExitCode::failure,
-                fmt::format("{}: the kernel refuses the device (its number may be too large for the "
-                            "nbd module's max_part, or it is going away)",
-                            device)};
+        return {ExitCode::failure, fmt::format("{}: the kernel rejected the device (its number may be too "
+                                               "large for the nbd module's max_part, or it is being removed)",
+                                               device)};
     if (error.code != EBUSY || !configuration.index)
         return {ExitCode::failure, fmt::format("{}: {}", device, error.message())};
     const auto sysfs = SysfsDevice::open(*configuration.index);
     if (!sysfs || !sysfs->connected())
         return {
             ExitCode::busy,
-            fmt::format("{}: another program has it open; close it there, or take another device", device)};
+            fmt::format("{}: held open by another program; close it there, or use another device", device)};
     return attached_already(*configuration.index, *sysfs);
 }
 
@@ -254,7 +251,7 @@ std::optional<GrantedLease> lease_of(const std::vector<GrantedLease>& leases, in
     if (found == leases.end()) return std::nullopt;
     GrantedLease lease = *found;
     if (auto read = read_hardware_address(lease.record); !read) {
-        report.note(fmt::format("the DHCP lease of {} is not going to be renewed: {}", lease.record.interface,
+        report.note(fmt::format("the DHCP lease of {} will not be renewed: {}", lease.record.interface,
                                 read.error().message()));
         return std::nullopt;
     }
@@ -331,7 +328,8 @@ std::expected<Connected, Failure> connect_to_server(const AttachRequest& request
         }
         DeviceConfiguration configuration = configuration_for(request, reservation.index(), *found);
         hold_signals();
-        if (report.abandoned()) return std::unexpected(Failure{ExitCode::failure, "nobody waits any more"});
+        if (report.abandoned())
+            return std::unexpected(Failure{ExitCode::failure, "canceled: the calling process has ended"});
         const auto limited = limit_before_connection(configuration.index, found->request_limit);
         auto index = connect_device(netlink, configuration, found->link.socket.get());
         if (index)
@@ -348,7 +346,7 @@ std::expected<Connected, Failure> connect_to_server(const AttachRequest& request
 void note_connections(const AttachRequest& request, Report& report) {
     if (request.policy.connections > 1)
         report.note(
-            fmt::format("connections={}: one connection is used; see CONNECTIONS in holdfast-client(8)",
+            fmt::format("connections={}: only one connection is used; see CONNECTIONS in holdfast-client(8)",
                         request.policy.connections));
 }
 
@@ -356,11 +354,10 @@ void note_connections(const AttachRequest& request, Report& report) {
 void note_size(const DeviceConfiguration& configuration, std::uint64_t offered, std::string_view uri,
                Report& report) {
     if (offered == configuration.size) return;
-    report.note(
-        fmt::format("{}: its size, {}, is not a multiple of the block size {}; the last {} cannot be "
-                    "reached",
-                    uri, counted(offered, "byte"), configuration.block_size,
-                    counted(offered - configuration.size, "byte")));
+    report.note(fmt::format(
+        "{}: the export's size, {}, is not a multiple of the block size {}; the last {} cannot be accessed",
+        uri, counted(offered, "byte"), configuration.block_size,
+        counted(offered - configuration.size, "byte")));
 }
 
 // Runs in the child. Returns only on failure; a daemon ends here.
@@ -419,8 +416,9 @@ AttachOutcome when_attached(const AttachRequest& request, const Ready& ready, co
     if (problem.empty()) return {ExitCode::ok, index, ready.daemon};
     notes(problem, true);
     if (const auto answer = ask(index, Order::detach_forced, detach_patience); !answer || *answer != "ok\n")
-        notes(fmt::format("/dev/nbd{}: still attached; `holdfast-client detach --force nbd{}` gives it up",
-                          index, index),
+        notes(fmt::format(
+                  "/dev/nbd{}: still attached; run `holdfast-client detach --force nbd{}` to give it up",
+                  index, index),
               true);
     return {ExitCode::failure, index, 0};
 }

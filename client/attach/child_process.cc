@@ -69,7 +69,7 @@ std::expected<Ready, ExitCode> hear_child(int pipe, const Notes& notes) {
         if (std::sscanf(line.c_str(), "ready %u %llu %llu %d", &index, &size, &limit, &daemon) == 4)
             return Ready{index, size, limit, daemon};
     }
-    notes("the process that was to become the daemon has died", true);
+    notes("the new daemon process has died", true);
     return std::unexpected(ExitCode::failure);
 }
 

@@ -43,8 +43,8 @@ std::string limit_requests(std::uint32_t index, std::uint64_t bytes) {
     const auto limited = sysfs->limit_requests(bytes);
     if (limited) return {};
     return fmt::format(
-        "/dev/nbd{}: the server takes requests of at most {} bytes, and queue/max_sectors_kb cannot be set: "
-        "{}",
+        "/dev/nbd{}: the server accepts requests of at most {} bytes, but queue/max_sectors_kb cannot be "
+        "set: {}",
         index, bytes, limited.error().message());
 }
 
@@ -93,7 +93,7 @@ std::string settle_device(std::uint32_t index, const Settings& settings) {
     const auto device = open_in_time(path, end);
     if (!device) return fmt::format("{}: {}", path, device.error().message());
     if (const std::uint64_t seen = await_size(*device, settings.size, end); seen < settings.size)
-        return fmt::format("{}: the kernel gives it {} bytes, not {}", path, seen, settings.size);
+        return fmt::format("{}: the kernel reports {} bytes instead of {}", path, seen, settings.size);
     const auto sysfs = SysfsDevice::open(index);
     if (!sysfs) return fmt::format("{}: {}", path, sysfs.error().message());
     await_nodes(sysfs->partitions(), end);
@@ -127,12 +127,12 @@ std::string settle_in_time(std::uint32_t index, const Settings& settings, const 
     if (!done)
         notes(fmt::format("/dev/nbd{}: waiting for the server to answer the first read", index), false);
     if (!done && !answered(read_patience))
-        return fmt::format("/dev/nbd{}: the server has not answered the first read for {} s", index,
+        return fmt::format("/dev/nbd{}: the server did not answer the first read within {} s", index,
                            (read_notice + read_patience).count());
     std::array<char, 512> text;
     const ssize_t count = ::read(reading.get(), text.data(), text.size());
     ::waitpid(child, nullptr, 0);
-    if (count <= 0) return fmt::format("/dev/nbd{}: the process that looked at it has died", index);
+    if (count <= 0) return fmt::format("/dev/nbd{}: the process that read it first has died", index);
     return {text.data(), static_cast<std::size_t>(count - 1)};
 }
 

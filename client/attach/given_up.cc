@@ -57,7 +57,7 @@ LineText claim_session(const KnownDevice& known, const Endpoint& endpoint, std::
         nbd::ClientHandshake(nbd::ClientHandshake::Goal::info, linked_target(known).export_name, claim),
         dead_after);
     if (!link) return link.error().text;
-    return link->session ? LineText() : LineText("it does not fence any more");
+    return link->session ? LineText() : LineText("it no longer fences");
 }
 
 }  // namespace
@@ -68,10 +68,9 @@ std::expected<void, Failure> fence_given_up(const Found& found, std::chrono::sec
     const Target& target = found.targets[found.target];
     for (const std::string& path : records_in(folder)) {
         const auto text = read_text_file(path, longest_record);
-        const auto known =
-            text ? read_known_device(*text) : std::unexpected(std::string("it cannot be read"));
+        const auto known = text ? read_known_device(*text) : std::unexpected(std::string("cannot be read"));
         if (!known) {
-            log::warning(LineText::of("{}: {}; it is passed over", path, known.error()));
+            log::warning(LineText::of("{}: {}; skipped", path, known.error()));
             continue;
         }
         if (!is_same_disk(*known, *found.link.session)) continue;
@@ -80,9 +79,9 @@ std::expected<void, Failure> fence_given_up(const Found& found, std::chrono::sec
         if (!problem.empty())
             return std::unexpected(
                 Failure{ExitCode::refused,
-                        fmt::format("{} ({}): may still hold writes of /dev/nbd{}, which was detached by "
-                                    "force, and did not confirm that it discards them: {}; try again, or, if "
-                                    "that is impossible, delete {}",
+                        fmt::format("{} ({}): may still hold writes of /dev/nbd{}, which was detached with "
+                                    "--force, and did not confirm that they are discarded: {}; try again, "
+                                    "or, if that is impossible, delete {}",
                                     target.uri, target.endpoint.text, known->record.index, problem, path)});
         ::unlink(path.c_str());
     }

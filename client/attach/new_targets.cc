@@ -56,7 +56,8 @@ Answer Questions::ask(const Target& target) const {
     if (!verdict.refusal.empty()) return {verdict.refusal, {}};
     if (verdict.cache_lost && known_.record.policy.lost_cache == LostCache::fail)
         return {
-            "its machine is another one, or has restarted: with lost-cache=fail the device would be given up",
+            "the server's machine is a different one or has restarted; with lost-cache=fail the device would "
+            "be given up",
             {}};
     return {};
 }
@@ -67,7 +68,7 @@ std::vector<Target> targets_of(const std::vector<ServerAddress>& servers, const 
     for (const ServerAddress& server : servers) {
         auto endpoints = resolve(server);
         if (!endpoints) {
-            notes(fmt::format("{}: {}; it is left out", to_uri(server), endpoints.error().text), true);
+            notes(fmt::format("{}: {}; skipped", to_uri(server), endpoints.error().text), true);
             continue;
         }
         for (Endpoint& endpoint : *endpoints) targets.add(std::move(endpoint), server);
@@ -100,15 +101,14 @@ std::expected<NewTargets, Failure> find_new_targets(const std::vector<ServerAddr
         if (!answer.refusal.empty())
             return std::unexpected(Failure{ExitCode::refused, fmt::format("{}: {}", where, answer.refusal)});
         if (!answer.unreachable.empty())
-            notes(fmt::format("{}: {}; it is tried later if another server has the disk", where,
+            notes(fmt::format("{}: {}; retried later if another server has the disk", where,
                               answer.unreachable),
                   true);
         else if (!first)
             first = i;
     }
     if (!first)
-        return std::unexpected(
-            Failure{ExitCode::unreachable, "no server of the new list could be asked for the disk"});
+        return std::unexpected(Failure{ExitCode::unreachable, "none of the new servers could be reached"});
     found.first = *first;
     return found;
 }

@@ -48,8 +48,8 @@ std::expected<Fd, Failure> lock_writers(const WriterPlaces& places) {
     while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK || Clock::now() >= end)
             return std::unexpected(Failure{
-                ExitCode::busy, fmt::format("{}: another holdfast-client has been attaching a disk for {} s; "
-                                            "try again, or look for one that hangs",
+                ExitCode::busy, fmt::format("{}: locked by another holdfast-client, which has been attaching "
+                                            "a disk for {} s; try again, or look for a hung process",
                                             path, places.patience.count() / 1000)});
         pause_for(std::chrono::milliseconds{50});
     }
@@ -70,9 +70,9 @@ std::expected<Fd, Failure> take_writers_turn(const Found& found, const WriterPla
         const Target& target = found.targets[found.target];
         return std::unexpected(
             Failure{ExitCode::busy,
-                    fmt::format("{}: /dev/nbd{} has this disk already and may write to it; a second device "
-                                "for writing would destroy data: detach the first one, or use --read-only "
-                                "(if it is another disk, give its export an identity= of its own)",
+                    fmt::format("{}: already attached for writing as /dev/nbd{}; a second writable device of "
+                                "the same disk would destroy data: detach the first, or use --read-only (if "
+                                "it is a different disk, give its export its own identity=)",
                                 target.uri, index)});
     }
     return turn;

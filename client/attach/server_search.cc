@@ -101,7 +101,7 @@ bool Search::use_target(Found& found, const Target& target) {
         return false;
     }
     if (whole_blocks(link->offer.size, *block_size) == 0) {
-        note_failure(ExitCode::refused, fmt::format("{}: the export has {} bytes, not one whole block of {}",
+        note_failure(ExitCode::refused, fmt::format("{}: the export has {} bytes, less than one block of {}",
                                                     where, link->offer.size, *block_size));
         return false;
     }
@@ -149,7 +149,7 @@ std::expected<Found, Failure> Search::all_servers() {
     if (std::string warning = list.warning(); !warning.empty()) failures_.push_back(std::move(warning));
     found.targets = list.take();
     if (usable) return found;
-    return std::unexpected(Failure{code_, "no server could be used"});
+    return std::unexpected(Failure{code_, "no usable server"});
 }
 
 }  // namespace
@@ -159,7 +159,8 @@ std::expected<Found, Failure> search(const SearchRequest& request, Claimant& cla
     Search search(request, claimant, report);
     for (;;) {
         auto found = search.round();
-        if (report.abandoned()) return std::unexpected(Failure{ExitCode::failure, "nobody waits any more"});
+        if (report.abandoned())
+            return std::unexpected(Failure{ExitCode::failure, "canceled: the calling process has ended"});
         if (found || search.over() || Clock::now() + pause_between_rounds > end) return found;
         pause_for(pause_between_rounds);
     }

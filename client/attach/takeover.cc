@@ -47,14 +47,14 @@ std::expected<KnownDevice, Failure> known_from_file(std::uint32_t index,
                                                     const std::string* answer = nullptr) {
     if (answer != nullptr) {
         auto known = read_known_device(*answer);
-        if (!known) return std::unexpected(failure(index, "its daemon's record: " + known.error()));
+        if (!known) return std::unexpected(failure(index, "the daemon's record: " + known.error()));
         return std::move(*known);
     }
     const auto text = read_state_file(index);
     if (!text)
         return std::unexpected(
-            failure(index, fmt::format("its daemon has died and left no record ({}); detach it with "
-                                       "--force, or go on without a daemon",
+            failure(index, fmt::format("the daemon has died and left no record ({}); detach the device with "
+                                       "--force, or continue without a daemon",
                                        text.error().message())));
     auto known = read_known_device(*text);
     if (!known)
@@ -69,7 +69,7 @@ std::expected<SysfsDevice, Failure> device_of(const KnownDevice& known, std::uin
     if (!sysfs) return std::unexpected(failure(index, sysfs.error().message()));
     if (known.record.index != index || !sysfs->may_be(known.record.identifier) ||
         sysfs->attribute("backend") != known.record.identifier)
-        return std::unexpected(failure(index, "it was attached anew since its record was written"));
+        return std::unexpected(failure(index, "reattached since the record was written"));
     return std::move(*sysfs);
 }
 
@@ -108,15 +108,16 @@ std::expected<std::optional<ServerChange>, Failure> apply(const TakeoverChanges&
     known.record.policy = changed(known.record.policy, changes.choices);
     if (changes.servers.empty()) return std::nullopt;
     if (!device.call)
-        return std::unexpected(
-            failure(known.record.index, fmt::format("its daemon has died; run `holdfast-client takeover "
-                                                    "nbd{}` first, and then give it other servers",
-                                                    known.record.index)));
+        return std::unexpected(failure(
+            known.record.index,
+            fmt::format(
+                "the daemon has died; run `holdfast-client takeover nbd{}` first, then change the servers",
+                known.record.index)));
     auto found = find_new_targets(changes.servers, known, device.sysfs.writes() > 0, notes);
     if (!found)
         return std::unexpected(Failure{
             found.error().code,
-            fmt::format("/dev/nbd{}: {}; nothing is changed", known.record.index, found.error().text)});
+            fmt::format("/dev/nbd{}: {}; nothing was changed", known.record.index, found.error().text)});
     ServerChange change{known.record.targets[known.live.target], known.live.target, found->first,
                         found->keeps_link};
     known.record.targets = std::move(found->targets);
@@ -154,9 +155,9 @@ void leave_server(const ServerChange& change, const DeviceRecord& record, LiveSt
         live.elsewhere_after = Monotonic{0};
         return;
     }
-    log::warning(LineText::of("nbd{}: {} was not made to give up what it still holds of the old link: {}",
+    log::warning(LineText::of("nbd{}: {} did not discard the pending requests of the old link: {}",
                               record.index, change.before.uri,
-                              fenced ? LineText("it does not fence") : fenced.error().text));
+                              fenced ? LineText("it does not support fencing") : fenced.error().text));
 }
 
 // Runs the dialogue with the old daemon, which leaves at its end. The error is the reason why the old daemon
@@ -208,9 +209,9 @@ LineText news_of(const TakeoverChanges& changes, const DeviceRecord& record) {
 }
 
 void log_takeover(std::uint32_t index, bool from_daemon, const LineText& news) {
-    log::notice(
-        LineText::of("nbd{}: {}", index,
-                     from_daemon ? "taken over from the daemon before" : "adopted: its daemon had died"));
+    log::notice(LineText::of(
+        "nbd{}: {}", index,
+        from_daemon ? "taken over from the previous daemon" : "adopted: the previous daemon had died"));
     if (!news.empty()) log::notice(news);
 }
 
@@ -246,7 +247,8 @@ std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, const 
         auto received = receive_link(*call, joined ? &manager : nullptr, live);
         if (!received) {
             daemon.abandon();
-            report.error(LineText::of("/dev/nbd{}: its daemon stays: {}", index, received.error().text()));
+            report.error(
+                LineText::of("/dev/nbd{}: the old daemon stays: {}", index, received.error().text()));
             report.failed(ExitCode::failure);
             return {};
         }
@@ -289,15 +291,14 @@ std::expected<Fd, Failure> take_turn(std::uint32_t index) {
     const std::string path = fmt::format("{}/nbd{}.lock", run_directory, index);
     Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (!file) {
-        const SysError error{errno, "open its lock"};
+        const SysError error{errno, "open the lock file"};
         return std::unexpected(failure(index, error.message() + root_hint(error.code)));
     }
     if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK)
-            return std::unexpected(failure(index, sys_error("lock it").error().message()));
-        Failure busy = failure(index,
-                               "another holdfast-client is about to attach it, or to take its daemon's "
-                               "place; try again");
+            return std::unexpected(failure(index, sys_error("lock the lock file").error().message()));
+        Failure busy =
+            failure(index, "another holdfast-client is attaching it or taking over its daemon; try again");
         busy.code = ExitCode::busy;
         return std::unexpected(std::move(busy));
     }
@@ -323,7 +324,7 @@ ExitCode take_over(std::uint32_t index, const TakeoverChanges& changes, ProcessT
         return ExitCode::not_attached;
     }
     if (!is_identifier(sysfs->attribute("backend"))) {
-        notes(fmt::format("/dev/nbd{}: another program has attached it", index), true);
+        notes(fmt::format("/dev/nbd{}: attached by another program", index), true);
         return ExitCode::failure;
     }
     if (changes.only_check) return check_changes(index, changes, notes);
@@ -343,18 +344,18 @@ std::expected<Ready, ExitCode> adopt(std::uint32_t index, const std::vector<Serv
         return is_known(server, known->record.targets);
     };
     if (!servers.empty() && !std::ranges::any_of(servers, names_it)) {
-        notes(fmt::format("/dev/nbd{}: attached already, to {}", index,
+        notes(fmt::format("/dev/nbd{}: already attached, to {}", index,
                           known->record.targets[known->live.target].uri),
               true);
         return std::unexpected(ExitCode::busy);
     }
     for (const std::string& ignored : ignored_by_adoption(servers, chosen, known->record))
         notes(fmt::format("/dev/nbd{}: {}", index, ignored), false);
-    notes(is_orphan(index)
-              ? fmt::format(
-                    "/dev/nbd{}: attached already, and its daemon has died; a new one takes its place", index)
-              : fmt::format("/dev/nbd{}: attached already; its daemon becomes this service's", index),
-          false);
+    notes(
+        is_orphan(index)
+            ? fmt::format("/dev/nbd{}: already attached, but its daemon has died; starting a new one", index)
+            : fmt::format("/dev/nbd{}: already attached; its daemon now belongs to this service", index),
+        false);
     return run(index, home, {}, title, notes);
 }
 

@@ -22,8 +22,8 @@ bool TargetList::add(Endpoint endpoint, const ServerAddress& server) {
 std::string TargetList::warning() const {
     if (left_out_ == 0) return {};
     return fmt::format(
-        "servers: they have {} addresses, and the first {} are used; name fewer servers, or fewer addresses "
-        "of them in the name service (the first that is left out is {})",
+        "servers: {} addresses in all, of which the first {} are used; name fewer servers, or give them "
+        "fewer addresses in the name service (first unused: {})",
         targets_.size() + left_out_, targets_.size(), first_left_out_);
 }
 

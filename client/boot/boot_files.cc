@@ -34,7 +34,7 @@ std::expected<std::string, std::string> read_small_file(const std::string& path)
     if (text) return *std::move(text);
     if (text.error().code != EFBIG) return failed(path, text.error());
     return std::unexpected{
-        fmt::format("{}: larger than {} bytes, which it never should be", path, largest_file)};
+        fmt::format("{}: larger than {} bytes, which is not expected", path, largest_file)};
 }
 
 std::expected<void, std::string> write_small_file(const std::string& path, int flags, std::string_view text) {

@@ -38,12 +38,12 @@ Outcome take_choice(const Option& option, std::string_view choice, BootOptions& 
     if (choice == "connections" && number && *number > most_connections) {
         read.choices.connections = 1;
         read.warnings.push_back(
-            fmt::format("the option '{}': one connection is used; see CONNECTIONS in holdfast-client(8)",
+            fmt::format("option '{}': only one connection is used; see CONNECTIONS in holdfast-client(8)",
                         printable(option.text)));
         return {};
     }
     if (const auto chosen = choose(read.choices, choice, option.value); !chosen)
-        return std::unexpected{fmt::format("the option '{}': {}= {}", printable(option.text),
+        return std::unexpected{fmt::format("option '{}': {}= {}", printable(option.text),
                                            printable(option.name), chosen.error())};
     return {};
 }
@@ -60,10 +60,10 @@ Outcome take_option(std::string_view text, BootOptions& read) {
         case Treatment::read_write: read.choices.read_only = false; break;
         case Treatment::no_effect:
             read.warnings.push_back(
-                fmt::format("the option '{}' has no effect: {}", printable(text), known->note));
+                fmt::format("option '{}' has no effect: {}", printable(text), known->note));
             break;
         case Treatment::refused:
-            return std::unexpected{fmt::format("the option '{}': {}", printable(text), known->note)};
+            return std::unexpected{fmt::format("option '{}': {}", printable(text), known->note)};
         case Treatment::always_so:
         case Treatment::port:  // this and the next: only in the table of devices
         case Treatment::unix_socket:

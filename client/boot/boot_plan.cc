@@ -20,12 +20,12 @@ using std::chrono::seconds;
 
 // Reports a missing network, with no invalid word.
 std::unexpected<BootError> no_network(std::string_view word) {
-    return std::unexpected{
-        BootError{.word = {},
-                  .message = fmt::format(
-                      "{}: no network: it leaves the server to DHCP, and no interface has an address; see to "
-                      "the cable, the DHCP server and ip=, or name the server: nbdroot=SERVER,PORT",
-                      printable(word))}};
+    return std::unexpected{BootError{
+        .word = {},
+        .message =
+            fmt::format("{}: no network: the server comes from DHCP, and no interface has an address; check "
+                        "the cable, the DHCP server and ip=, or name the server: nbdroot=SERVER,PORT",
+                        printable(word))}};
 }
 
 const NetworkAnswer* answer_with(const std::vector<NetworkAnswer>& answers,
@@ -56,11 +56,12 @@ std::expected<std::string, BootError> root_server(const BootWord& word,
     const NetworkAnswer* answer = answer_with(answers, &NetworkAnswer::root_server);
     if (!answer)
         return wrong_word(
-            word.text, fmt::format("DHCP on {} named no server (next-server); name it: nbdroot=SERVER,PORT",
-                                   interfaces_of(answers)));
+            word.text,
+            fmt::format("DHCP on {} supplied no server (next-server); name it: nbdroot=SERVER,PORT",
+                        interfaces_of(answers)));
     const auto address = parse_server_address(answer->root_server);
     if (!address)
-        return wrong_word(word.text, fmt::format("the server that DHCP names on {}: {}",
+        return wrong_word(word.text, fmt::format("the server from DHCP on {}: {}",
                                                  printable(answer->interface), address.error()));
     return address->host;
 }
@@ -71,10 +72,10 @@ std::expected<BootWord, BootError> read_root_path(const BootWord& word,
     const NetworkAnswer* answer = answer_with(answers, &NetworkAnswer::root_path);
     const std::string path = answer ? without_blanks(answer->root_path) : std::string{};
     if (path.empty() || path == "dhcp")
-        return wrong_word(word.text,
-                          fmt::format("DHCP on {} gave no root-path (option 17) that names an export; set "
-                                      "it to \"SERVER,PORT\" there, or write nbdroot=SERVER,PORT here",
-                                      interfaces_of(answers)));
+        return wrong_word(
+            word.text, fmt::format("DHCP on {} supplied no root-path (option 17) with an export; set it to "
+                                   "\"SERVER,PORT\" on the DHCP server, or write nbdroot=SERVER,PORT here",
+                                   interfaces_of(answers)));
     auto named = parse_named_export(path);
     const std::string where = fmt::format("the root-path from DHCP on {}", printable(answer->interface));
     if (!named)
@@ -124,7 +125,7 @@ void merge_options(const NamedExport& named, bool first, BootPlan& plan) {
         plan.root_fstype = named.fstype;
         plan.root_flags = named.rootflags;
     } else if (!named.options.empty() && read->choices != plan.options) {
-        plan.warnings.push_back("the options of the first nbdroot= are used for every server");
+        plan.warnings.push_back("the options of the first nbdroot= apply to all servers");
     }
 }
 
@@ -138,9 +139,10 @@ NbdDevice choose_device(const std::vector<DeviceClaim>& claims, std::vector<std:
     if (claims.empty()) return {};
     for (const DeviceClaim& claim : claims)
         if (claim.device.index != claims.front().device.index)
-            warnings.push_back(fmt::format(
-                "{} names nbd{}, but {} comes first: the disk is attached as nbd{}", printable(claim.who),
-                claim.device.index, printable(claims.front().who), claims.front().device.index));
+            warnings.push_back(
+                fmt::format("{} names nbd{}, but {} takes precedence: the disk is attached as nbd{}",
+                            printable(claim.who), claim.device.index, printable(claims.front().who),
+                            claims.front().device.index));
     return claims.front().device;
 }
 
@@ -213,7 +215,8 @@ std::expected<BootPlan, BootError> make_boot_plan(const BootRequest& request,
     if (plan.servers.size() > most_servers)
         return wrong_word(
             request.servers.front().text,
-            fmt::format("with the configuration file's, more than {} servers; leave some out", most_servers));
+            fmt::format("more than {} servers, including those of the configuration file; remove some",
+                        most_servers));
     const NbdDevice device = choose_device(claims, plan.warnings);
     plan.device_index = device.index;
     choose_root(request, device, plan);

@@ -86,7 +86,7 @@ std::optional<seconds> read_patience(const std::optional<std::string>& rootdelay
     const std::string_view whole = std::string_view{*rootdelay}.substr(0, rootdelay->find('.'));
     if (!digits_and_dots || whole.empty()) {
         warnings.push_back(
-            fmt::format("rootdelay={}: not a number of seconds; it has no effect", printable(*rootdelay)));
+            fmt::format("rootdelay={}: not a number of seconds; ignored", printable(*rootdelay)));
         return {};
     }
     const auto value = number_of<std::uint32_t>(whole);
@@ -96,9 +96,9 @@ std::optional<seconds> read_patience(const std::optional<std::string>& rootdelay
 // Checks that root=/dev/nbd... is a device; root=nbd0 lacks its /dev/, and the initramfs would not find it.
 std::expected<void, BootError> check_root(const std::string& root) {
     if (root.starts_with("/dev/nbd") && !parse_nbd_device(root))
-        return wrong_word("root=" + root,
-                          "this is not an NBD device; write root=/dev/nbd0 or, for its first "
-                          "partition, root=/dev/nbd0p1");
+        return wrong_word(
+            "root=" + root,
+            "not an NBD device; write root=/dev/nbd0 or, for its first partition, root=/dev/nbd0p1");
     return {};
 }
 
@@ -119,13 +119,13 @@ std::expected<std::optional<BootRequest>, BootError> read_boot_request(std::stri
         auto word = read_server_word(key, value);
         if (!word) return std::unexpected{word.error()};
         if (request.servers.size() == most_servers)
-            return wrong_word(word->text, fmt::format("more than {} servers; leave some out", most_servers));
+            return wrong_word(word->text, fmt::format("more than {} servers; remove some", most_servers));
         request.servers.push_back(*std::move(word));
     }
     if (words.nbddev && !words.nbddev->empty()) {
         request.nbddev = parse_nbd_device(*words.nbddev);
         if (!request.nbddev)
-            return wrong_word("nbddev=" + *words.nbddev, "this is not an NBD device; write nbddev=nbd0");
+            return wrong_word("nbddev=" + *words.nbddev, "not an NBD device; write nbddev=nbd0");
     }
     request.root = words.root ? *words.root : variables.root;
     if (const auto checked = check_root(request.root); !checked) return std::unexpected{checked.error()};

@@ -174,20 +174,19 @@ std::string network_problem(const std::vector<NetworkAnswer>& answers,
                             const std::vector<std::string>& interfaces, std::string_view ip_word) {
     if (!answers.empty()) return {};
     if (interfaces.empty())
-        return "no network: this machine has no network interface; the driver may be missing in the "
-               "initramfs "
-               "(MODULES=most or its name in /etc/initramfs-tools/modules)";
+        return "no network: no network interface found; the driver may be missing in the initramfs (set "
+               "MODULES=most, or add the driver to /etc/initramfs-tools/modules)";
     std::string names;
     for (const std::string& name : interfaces) names += (names.empty() ? "" : ", ") + printable(name);
     if (ip_word.empty() || ip_word == "dhcp" || ip_word == "on" || ip_word == "any" ||
         ip_word.ends_with(":dhcp"))
         return fmt::format(
-            "no network: {} got no address from DHCP; see to the cable, the switch and the DHCP server, "
-            "or give an address: ip=ADDRESS::GATEWAY:NETMASK::INTERFACE:off",
+            "no network: {} got no address from DHCP; check the cable, the switch and the DHCP server, or "
+            "set an address: ip=ADDRESS::GATEWAY:NETMASK::INTERFACE:off",
             names);
     return fmt::format(
-        "no network: {} got no address with ip={}; correct it (ip=dhcp, or "
-        "ip=ADDRESS::GATEWAY:NETMASK::INTERFACE:off)",
+        "no network: {} got no address with ip={}; use ip=dhcp, or "
+        "ip=ADDRESS::GATEWAY:NETMASK::INTERFACE:off",
         names, printable(ip_word));
 }
 

@@ -168,8 +168,8 @@ void keep_from(NetworkOwner owner, const HandoverFolders& folders, const std::ve
     if (!wanted) {
         if (place)
             warn(
-                fmt::format("{} configures {}, which the root disk uses, and client.conf "
-                            "leaves it to {}: the root disk may be lost",
+                fmt::format("{} configures {}, which the root disk uses, and client.conf leaves it to {}; "
+                            "the root disk may become unreachable",
                             *place, names, word_of(owner)));
         return;
     }
@@ -177,17 +177,17 @@ void keep_from(NetworkOwner owner, const HandoverFolders& folders, const std::ve
     for (const RunFile& file : files)
         if (failure.empty()) failure = write_run_file(folders, file);
     if (!failure.empty())
-        return warn(fmt::format("{} is not kept from {}: {}", word_of(owner), names, failure));
+        return warn(fmt::format("{} will not leave {} alone: {}", word_of(owner), names, failure));
     handover.kept_from.emplace_back(word_of(owner));
     if (place && comes_before_ours(owner, *place))
-        warn(fmt::format(
-            "{} configures {}, which the root disk uses, and is read before {}: rename it, or the "
-            "root disk may be lost",
-            *place, names, network_file_name));
+        warn(
+            fmt::format("{} configures {}, which the root disk uses, and is read before {}; rename it, or "
+                        "the root disk may become unreachable",
+                        *place, names, network_file_name));
     else if (place)
         warn(fmt::format(
-            "{} configures {}, which the root disk uses: it is left as the initramfs configured it", *place,
-            names));
+            "{} configures {}, which the root disk uses; the interface stays as the initramfs configured it",
+            *place, names));
 }
 
 }  // namespace

@@ -53,11 +53,11 @@ std::expected<std::vector<ServerAddress>, std::string> servers_for(const AttachO
     if (servers.empty() && options.index) servers = config.servers_of(*options.index);
     // A device whose daemon died has its servers in its record.
     if (servers.empty() && !(options.index && is_orphan(*options.index)))
-        return std::unexpected{fmt::format(
-            "attach: name the export, for example nbd://server/name, or give nbd{} a line in {}, or a "
-            "server in {}",
-            options.index.value_or(0), default_device_table,
-            options.config_file.value_or(default_config_file))};
+        return std::unexpected{
+            fmt::format("attach: missing export; name one, for example nbd://server/name, or add a line for "
+                        "nbd{} to {}, or its server to {}",
+                        options.index.value_or(0), default_device_table,
+                        options.config_file.value_or(default_config_file))};
     return servers;
 }
 
@@ -106,7 +106,8 @@ ExitCode usage_error(std::string_view error) {
 void report(const AttachOptions& options, const AttachOutcome& outcome) {
     if (outcome.code == ExitCode::unreachable && !options.index)
         if (const auto index = read_device(options.servers[0].host))
-            complain(fmt::format("nbd{}: taken for a host; write /dev/nbd{} for the device", *index, *index));
+            complain(
+                fmt::format("nbd{}: interpreted as a host; write /dev/nbd{} for the device", *index, *index));
     if (outcome.code != ExitCode::ok) return;
     if (options.service)
         notify_service_manager(fmt::format("MAINPID={}\nREADY=1", outcome.daemon));
@@ -126,10 +127,9 @@ ExitCode run_attach(const AttachOptions& options, ProcessTitle& title) {
     const auto line = line_for(options);
     if (!line) return usage_error(line.error());
     if (options.service && carries_root(*options.index)) {
-        complain(
-            fmt::format("/dev/nbd{}: attached in the initramfs, for the root file system; no service is "
-                        "to stop it",
-                        *options.index));
+        complain(fmt::format(
+            "/dev/nbd{}: attached by the initramfs for the root file system; no service may stop it",
+            *options.index));
         return ExitCode::busy;
     }
     const auto request = request_for(options, *line, *config);

@@ -40,7 +40,7 @@ std::expected<std::optional<BootRequest>, std::string> read_request(const BootFi
 Config config_or_none(std::expected<Config, std::vector<std::string>> config) {
     if (config) return *std::move(config);
     tell_warnings(config.error());
-    tell_warnings({fmt::format("{} is not used, since it has mistakes", default_config_file)});
+    tell_warnings({fmt::format("{}: ignored because of its errors", default_config_file)});
     return {};
 }
 
@@ -72,7 +72,7 @@ ExitCode carry_out(const BootPlan& plan, const BootFiles& files, const std::stri
     const AttachOutcome outcome = attach(request_for(plan, std::move(leases)), title, tell);
     if (outcome.code == ExitCode::unreachable && !network.empty()) tell(network, true);
     if (outcome.code == ExitCode::unreachable || outcome.code == ExitCode::refused)
-        tell(fmt::format("tried for {} s; rootdelay= on the kernel command line makes it longer",
+        tell(fmt::format("gave up after {} s; set a longer time with rootdelay= on the kernel command line",
                          plan.patience.count()),
              true);
     if (outcome.code != ExitCode::ok) return outcome.code;
@@ -108,7 +108,7 @@ ExitCode usage_error(const std::vector<std::string>& errors) {
 }
 
 ExitCode no_request(bool only_asked) {
-    if (!only_asked) tell("the kernel command line names no disk for holdfast-client (nbdroot=)", true);
+    if (!only_asked) tell("no disk for holdfast-client on the kernel command line (nbdroot=)", true);
     return ExitCode::not_attached;
 }
 

@@ -14,7 +14,7 @@ void complain(std::string_view text) {
 }
 
 void say_waiting(std::uint32_t index) {
-    complain("/dev/nbd" + std::to_string(index) + ": waiting for its daemon");
+    complain("/dev/nbd" + std::to_string(index) + ": waiting for the daemon");
 }
 
 void say(std::string_view text) { ::fwrite(text.data(), 1, text.size(), stdout); }

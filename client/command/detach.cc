@@ -108,8 +108,7 @@ private:
 ExitCode refuse_use(std::uint32_t index, const std::vector<std::string>& users) {
     for (const std::string& user : users) complain(fmt::format("{}: {}", path_of(index), user));
     complain(fmt::format(
-        "{}: in use, not detached; unmount it first (--force detaches it all the same, and what is not "
-        "written yet is lost)",
+        "{}: in use, not detached; unmount it first (--force detaches anyway and loses unwritten data)",
         path_of(index)));
     return ExitCode::busy;
 }
@@ -120,23 +119,23 @@ std::string claim_problem(Claim& claim, ExitCode& code) {
     if (error == 0) return {};
     if (error == EBUSY) {
         code = ExitCode::busy;
-        return "another program has it open; close it there first, or use --force";
+        return "held open by another program; close it there first, or use --force";
     }
     if (error == ETIMEDOUT)
-        return fmt::format("what is still to be written did not go out within {} s; --force gives it up",
+        return fmt::format("unwritten data could not be flushed within {} s; use --force to discard it",
                            flush_patience.count());
     const bool forbidden = error == EACCES || error == EPERM;
     if (forbidden) return SysError{error, "open"}.message() + root_hint(error);
-    return SysError{error, "flush"}.message() + "; --force detaches it anyway";
+    return SysError{error, "flush"}.message() + "; use --force to detach anyway";
 }
 
 // Ends the socket named in the dead daemon's record, the only place where it is known.
 Result<void> end_recorded_link(std::uint32_t index, const SysfsDevice& sysfs) {
     const auto text = read_state_file(index);
-    if (!text) return std::unexpected(SysError{text.error().code, "no record of its socket"});
+    if (!text) return std::unexpected(SysError{text.error().code, "no record of the socket"});
     const auto known = read_known_device(*text);
     if (!known || known->record.identifier != sysfs.attribute("backend"))
-        return std::unexpected(SysError{ESTALE, "no record of its socket"});
+        return std::unexpected(SysError{ESTALE, "no record of the socket"});
     if (known->live.link_socket == no_socket) return {};
     const auto diagnostics = SocketDiagnostics::open();
     return diagnostics ? diagnostics->destroy_all(known->live.link_socket)
@@ -162,8 +161,8 @@ void leave_record_behind(std::uint32_t index, const std::string& backend) {
     const std::string kept = fmt::format("{}/{}", run_directory, given_up_name(known->record));
     if (::rename(state.c_str(), kept.c_str()) != 0)
         complain(
-            fmt::format("{}: its record was not kept, so a later attachment under another number does "
-                        "not fence it: {}",
+            fmt::format("{}: the record was not kept, so a later attachment under another number cannot "
+                        "fence this one: {}",
                         path_of(index), SysError{errno, "rename"}.message()));
 }
 
@@ -179,8 +178,9 @@ ExitCode disconnect_without_daemon(std::uint32_t index, bool force, const SysfsD
             return ExitCode::failure;
         }
     if (!force && sysfs.in_flight() > 0) {
-        complain(fmt::format("{}: requests are in flight, and it has no daemon; try again, or use --force",
-                             path_of(index)));
+        complain(
+            fmt::format("{}: requests are in flight, and no daemon is running; try again, or use --force",
+                        path_of(index)));
         return ExitCode::busy;
     }
     const std::string backend = sysfs.attribute("backend");
@@ -209,8 +209,7 @@ ExitCode disconnect(std::uint32_t index, bool force, const SysfsDevice& sysfs) {
     std::string_view reason = *answer;
     if (reason.starts_with("error ")) reason.remove_prefix(6);
     if (reason.ends_with('\n')) reason.remove_suffix(1);
-    complain(
-        fmt::format("{}: {}{}", path_of(index), reason, force ? "" : "; --force detaches it all the same"));
+    complain(fmt::format("{}: {}{}", path_of(index), reason, force ? "" : "; use --force to detach anyway"));
     return ExitCode::failure;
 }
 
@@ -250,10 +249,10 @@ ExitCode detach_carefully(std::uint32_t index, const SysfsDevice& sysfs) {
     if (!answer && (answer.error().code == EACCES || answer.error().code == ETIMEDOUT))
         return cannot_ask(index, answer.error());
     if (answer && from_lines(*answer).state == DeviceState::reconnecting) {
-        complain(fmt::format(
-            "{}: its link is down, so what is still to be written cannot go out; wait for its server, or "
-            "use --force to give it up",
-            path_of(index)));
+        complain(
+            fmt::format("{}: the link is down, so unwritten data cannot be flushed; wait for the server, or "
+                        "use --force to discard it",
+                        path_of(index)));
         return ExitCode::link_down;
     }
     Claim claim(index);
@@ -291,8 +290,9 @@ ExitCode detach_and_wait(const DetachOptions& options, const SysfsDevice& sysfs)
         options.force ? disconnect(options.index, true, sysfs) : detach_carefully(options.index, sysfs);
     if (code != ExitCode::ok) return code;
     if (gone(sysfs, options.force ? forced_end_patience : end_patience)) return ExitCode::ok;
-    complain(fmt::format("{}: disconnected, but some program still has it open; it is free when that ends",
-                         path_of(options.index)));
+    complain(
+        fmt::format("{}: disconnected, but still held open by a program; free once that program closes it",
+                    path_of(options.index)));
     return options.force ? ExitCode::ok : ExitCode::busy;
 }
 

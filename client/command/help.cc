@@ -8,133 +8,132 @@
 namespace holdfast::client {
 namespace {
 
-constexpr std::string_view overview = R"(holdfast-client: block devices over the network, kept attached
+constexpr std::string_view overview = R"(holdfast-client: attach NBD exports as persistent block devices
 
   holdfast-client attach EXPORT... [OPTION]...   attach an export as /dev/nbdN
-  holdfast-client attach --device DEVICE ...     the same, with the servers that the files name
-  holdfast-client detach DEVICE [--force]        let go of it
-  holdfast-client status [DEVICE] [--json]       what is attached, and how it is
-  holdfast-client takeover [DEVICE]              replace its daemon by this program
-  holdfast-client takeover DEVICE --server ...   ... and give it other servers, or another policy
-  holdfast-client resize DEVICE                  look whether the export has grown, and grow it
-  holdfast-client devices [FILE] [--check]       the table of further devices
-  holdfast-client list SERVER [--long] [--json]  the exports of a server
-  holdfast-client boot                           attach what the kernel command line names
-  holdfast-client keep-network                   keep others from the root disk's network interface
-  holdfast-client help COMMAND
-  holdfast-client --version
+  holdfast-client attach --device DEVICE ...     attach a configured device
+  holdfast-client detach DEVICE [--force]        flush and disconnect a device
+  holdfast-client status [DEVICE] [--json]       show the attached devices
+  holdfast-client takeover [DEVICE]              replace the daemon by this program
+  holdfast-client takeover DEVICE --server ...   also change the servers or the policy
+  holdfast-client resize DEVICE                  grow the device if the export has grown
+  holdfast-client devices [FILE] [--check]       list or check the table of devices
+  holdfast-client list SERVER [--long] [--json]  list the exports of a server
+  holdfast-client boot                           attach the disk of the kernel command line
+  holdfast-client keep-network                   protect the root disk's network interface
+  holdfast-client help COMMAND                   show the options of a command
+  holdfast-client --version                      show the version
 
 EXPORT is nbd://HOST[:PORT]/NAME, nbd+unix:///NAME?socket=PATH, or a classic form
-(HOST,PORT or HOST,NAME or HOST,PORT,NAME). More in holdfast-client(8); what is not said on the
-command line is taken from /etc/holdfast/devices, holdfast-devices(5), and from
-/etc/holdfast/client.conf, holdfast-client.conf(5).
+(HOST,PORT or HOST,NAME or HOST,PORT,NAME). Settings not given on the command line come from
+/etc/holdfast/devices and /etc/holdfast/client.conf. See holdfast-client(8), holdfast-devices(5)
+and holdfast-client.conf(5).
 )";
 
 constexpr std::string_view attach = R"(holdfast-client attach EXPORT... [OPTION]...
 holdfast-client attach --device DEVICE [OPTION]...
 
-Attaches an export as /dev/nbdN and returns when the device is ready. A daemon stays, which
-restores the link for as long as the device is attached. Several EXPORTs are servers of the same
-disk, in order of preference; without any, they are those of DEVICE's line in /etc/holdfast/devices,
-or else those of its section in the configuration file.
+Attach an export as /dev/nbdN and return when the device is ready. A daemon keeps running and
+reconnects for as long as the device is attached. Several EXPORTs name servers of the same disk, in
+order of preference. Without EXPORT, take the servers from DEVICE's line in /etc/holdfast/devices,
+or else from its section in the configuration file.
 
-  -d, --device DEVICE      /dev/nbdN, nbdN or N; otherwise the first that is free
-  -w, --wait SECONDS       go on trying for so long when no server can be used (0: try each once)
-  -t, --timeout SECONDS    the kernel gives up a link on which a request takes longer (0: never)
-      --dead-after SECONDS a server that is silent for so long is dead (3 to 3600; otherwise 15)
-      --probe SECONDS      look at the export so often (0: never; otherwise 10)
-  -C, --connections N      to one server at once; so far one is used (see the manual)
-      --lost-cache WHAT    when the server's machine restarted and writes may be lost:
+  -d, --device DEVICE      use /dev/nbdN, nbdN or N (default: the first free device)
+  -w, --wait SECONDS       keep trying for SECONDS if no server is usable (0: try each once)
+  -t, --timeout SECONDS    let the kernel drop a link after a request of SECONDS (0: never)
+      --dead-after SECONDS consider a server dead after SECONDS of silence (3 to 3600; default 15)
+      --probe SECONDS      check the export every SECONDS (0: never; default 10)
+  -C, --connections N      connections to one server; only one is used so far (see manual)
+      --lost-cache ACTION  if the server's machine restarted and writes may be lost:
                            continue, or fail, which ends the device
       --shutdown-timeout SECONDS
-                           a machine that goes down while the server is away is off after so long
-                           (10 or more; 0: it waits for the server; otherwise 90)
-      --lease WHAT         the DHCP lease that the initramfs left: renew (otherwise, in the initramfs),
-                           or leave (otherwise, elsewhere)
-  -b, --block-size BYTES   512, 1024, 2048 or 4096; otherwise the smallest that the server takes
-  -r, --read-only          the device cannot be written to
-      --read-write         it can, whatever the configuration file says
-      --config FILE        instead of /etc/holdfast/client.conf
-      --service            for holdfast@.service: the daemon is the service's main process
-  -q, --quiet              print nothing but errors
+                           at shutdown, wait at most SECONDS for an unreachable server
+                           (10 or more; 0: no limit; default 90)
+      --lease ACTION       renew the DHCP lease of the initramfs (renew; default in the initramfs)
+                           or not (leave; default elsewhere)
+  -b, --block-size BYTES   512, 1024, 2048 or 4096 (default: the smallest that the server accepts)
+  -r, --read-only          make the device read-only
+      --read-write         make it writable, overriding the configuration file
+      --config FILE        read FILE instead of /etc/holdfast/client.conf
+      --service            for holdfast@.service: make the daemon the service's main process
+  -q, --quiet              print errors only
 )";
 
 constexpr std::string_view detach = R"(holdfast-client detach DEVICE [--force]
 
-Writes back what is still to be written, disconnects the device and ends its daemon. Refuses
-when the device is in use.
+Flush and disconnect the device, and end its daemon. Refuse if the device is in use.
 
-  -f, --force   detach it all the same: what is not written yet is lost
-      --service for holdfast@.service: nothing, where its daemon has died
+  -f, --force   detach anyway; unwritten data is lost
+      --service for holdfast@.service: do nothing if the daemon has died
 )";
 
 constexpr std::string_view status = R"(holdfast-client status [DEVICE] [--json]
 
-Says how a device, or every attached one, is. Exit status: 0 attached, 3 not attached, 7 attached
-and its link is down, 8 without a daemon or not known.
+Show the state of DEVICE, or of all attached devices. Exit status: 0 attached, 3 not attached,
+7 attached but the link is down, 8 no daemon, or state unknown.
 
-  -j, --json   one object for DEVICE, an array without
+  -j, --json   print one object for DEVICE, an array without
 )";
 
 constexpr std::string_view takeover = R"(holdfast-client takeover [DEVICE] [OPTION]...
 
-Replaces the daemon of a device, or of every attached one, by this program, without a pause for
-those who use the device. The old daemon leaves when the new one is in charge; where that fails,
-it stays. With an option, the new daemon keeps DEVICE in another way from then on, until it is
-detached. New servers are asked first; one that has another disk is refused, and nothing changes.
+Replace the daemon of DEVICE, or of all attached devices, by this program, without interrupting I/O.
+The old daemon exits once the new one is in charge; if the takeover fails, it stays. Options change
+the settings of DEVICE until it is detached. New servers are checked first; if one has a different
+disk, it is refused, and nothing changes.
 
-  -s, --server EXPORT      the server of the disk from now on; several times, in order of preference
-      --dead-after SECONDS, --probe SECONDS, --lost-cache WHAT, --shutdown-timeout SECONDS
+  -s, --server EXPORT      use this server from now on; may be repeated, in order of preference
+      --dead-after SECONDS, --probe SECONDS, --lost-cache ACTION, --shutdown-timeout SECONDS
                            as for attach
-  -n, --dry-run            only ask the servers, and say what would be done
+  -n, --dry-run            only query the servers, and print what would be done
 )";
 
 constexpr std::string_view resize = R"(holdfast-client resize DEVICE
 
-Looks at the size of the export now rather than with the next probe, and makes the device grow
-when it is larger.
+Check the size of the export now instead of at the next probe, and grow the device if the export is
+larger.
 )";
 
 constexpr std::string_view devices = R"(holdfast-client devices [FILE] [--check] [--json]
 
-Prints the devices of /etc/holdfast/devices, or of FILE: name, auto or noauto, and the servers, - where
-the line has a mistake. Mistakes and what is passed over are told with file and line; with a mistake the
-exit status is 2.
+Print the devices of /etc/holdfast/devices, or of FILE: name, auto or noauto, and the servers, or - if
+the line has an error. Report errors and ignored options with file and line. Exit with status 2 on
+errors.
 
-      --check  only that
-  -j, --json   an array of objects
+      --check  only report errors
+  -j, --json   print an array of objects
 )";
 
 constexpr std::string_view list = R"(holdfast-client list SERVER [--long] [--json]
 
-Prints the names of a server's exports.
+Print the names of a server's exports.
 
-  -l, --long   with size, flags and description
-  -j, --json   an array of objects
+  -l, --long   add size, flags and description
+  -j, --json   print an array of objects
 )";
 
 constexpr std::string_view boot = R"(holdfast-client boot [OPTION]...
 
-Attaches the disk that the kernel command line names (nbdroot=), as the initramfs does. Goes on
-trying for 30 s, or rootdelay= where that is longer.
+Attach the disk named on the kernel command line (nbdroot=), as the initramfs does. Keep trying for
+30 s, or for rootdelay= if that is longer.
 
-      --check          only check the command line: 0 it names a disk, 2 a word is wrong, 3 it names none;
-                       with --config also that file: 0 both are good, 2 one has a mistake
+      --check          only check the command line: 0 it names a disk, 2 invalid option, 3 no disk;
+                       with --config also check that file: 0 both are valid, 2 one has an error
       --print          print what would be attached, and attach nothing
       --cmdline FILE   read FILE instead of /proc/cmdline
-      --config FILE    read FILE instead of /etc/holdfast/client.conf; a mistake in it is an error
+      --config FILE    read FILE instead of /etc/holdfast/client.conf, and fail if it has an error
 )";
 
 constexpr std::string_view keep_network =
     R"(holdfast-client keep-network [--root FOLDER] [--init FILE] [--config FILE]
 
-What the initramfs runs before the system starts. Finds the network interface that the root disk
-uses, and writes files below /run that make ifupdown, systemd-networkd and NetworkManager leave it
-as it is. Tells of what the system's own configuration wants of that interface.
+Run by the initramfs before the system starts. Find the network interface that the root disk uses,
+and write files below /run that make ifupdown, systemd-networkd and NetworkManager leave it alone.
+Warn if the system's own configuration includes that interface.
 
-      --root FOLDER    where the root file system is mounted
-      --init FILE      the program of it that is going to be process 1, if it is not /sbin/init
-      --config FILE    instead of /etc/holdfast/client.conf there
+      --root FOLDER    mount point of the root file system
+      --init FILE      its program that becomes process 1 (default /sbin/init)
+      --config FILE    read FILE there instead of /etc/holdfast/client.conf
 )";
 
 constexpr std::array texts{

@@ -40,15 +40,15 @@ ExitCode run_keep_network(const KeepNetworkOptions& options) {
     if (networks.empty()) return ExitCode::not_attached;
     for (const RootNetwork& network : networks)
         if (network.interfaces.empty())
-            tell(fmt::format("nbd{}: its network interface is not known, so nothing is done to keep it",
+            tell(fmt::format("nbd{}: network interface unknown; nothing was done to protect it",
                              network.device));
     const Handover handover = hand_over(folders, networks, choices);
     for (const std::string& warning : handover.warnings) tell("warning: " + warning);
     if (handover.kept_from.empty()) return ExitCode::ok;
     for (const RootNetwork& network : networks)
         if (!network.interfaces.empty())
-            log::info(fmt::format("nbd{}: {} is kept from {}", network.device, joined(network.interfaces),
-                                  joined(handover.kept_from)));
+            log::info(fmt::format("nbd{0}: {2} will leave {1} alone", network.device,
+                                  joined(network.interfaces), joined(handover.kept_from)));
     return ExitCode::ok;
 }
 

@@ -48,7 +48,7 @@ struct Listing {
 std::expected<Listing, LinkError> exports_of(const ServerAddress& server, Endpoint& used) {
     auto endpoints = resolve(server);
     if (!endpoints) return std::unexpected(endpoints.error());
-    LinkError last{LinkFault::unreachable, "the name has no address"};
+    LinkError last{LinkFault::unreachable, "the host name has no address"};
     for (const Endpoint& endpoint : *endpoints) {
         Listing listing;
         const auto sink = [&listing](std::string_view name, std::string_view description) {
@@ -74,7 +74,7 @@ void look_at_export(const Endpoint& endpoint, Export& entry) {
 
 void give_up_export(Export& entry) {
     entry.looked_at = true;
-    entry.problem = fmt::format("not asked for: the server took more than {} s for those before it",
+    entry.problem = fmt::format("not queried: the server took more than {} s for the exports before it",
                                 details_patience.count());
 }
 
@@ -139,8 +139,8 @@ ExitCode run_list(const ListOptions& options) {
     if (options.with_details) look_at_exports(endpoint, listing->exports);
     say(options.json ? as_json(listing->exports) : as_text(listing->exports));
     if (listing->left_out == 0) return ExitCode::ok;
-    complain(fmt::format("{}: {} left out: there is room for {} MiB of names and descriptions",
-                         to_uri(options.server), counted(listing->left_out, "export"), most_text >> 20));
+    complain(fmt::format("{}: {} left out: the names and descriptions exceed {} MiB", to_uri(options.server),
+                         counted(listing->left_out, "export"), most_text >> 20));
     return ExitCode::failure;
 }
 

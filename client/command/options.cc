@@ -51,7 +51,7 @@ public:
                 last.starts_with("--") ? std::string(last) : fmt::format("-{:c}", ::optopt);
             return {'?', "",
                     fmt::format("{}: {}; see `holdfast-client help {}`", printable(word),
-                                letter == ':' ? "needs a value" : "there is no such option", words_[0])};
+                                letter == ':' ? "needs a value" : "unknown option", words_[0])};
         }
         return {letter, ::optarg != nullptr ? ::optarg : "", ""};
     }
@@ -71,7 +71,7 @@ private:
 };
 
 std::string too_many(const Words& rest, std::size_t from) {
-    return fmt::format("{}: this word is one too many", printable(rest[from]));
+    return fmt::format("{}: unexpected argument", printable(rest[from]));
 }
 
 // Value of getopt for the first row of choice_options(); the other rows follow.
@@ -140,8 +140,8 @@ Read<void> take_servers(AttachOptions& options, Words words) {
     take_last_as_device(options, words);
     if (words.empty() && !options.index)
         return unexpected(
-            "attach: name the export, for example nbd://server/name, or with --device a device whose "
-            "servers a file names; see `holdfast-client help attach`");
+            "attach: missing export; name one, for example nbd://server/name, or use --device with a "
+            "configured device; see `holdfast-client help attach`");
     for (const std::string& word : words) {
         auto server = parse_server_address(word);
         if (!server && is_misplaced_device(options, words, word))
@@ -192,8 +192,7 @@ Read<Command> read_attach(const Words& words) {
         if (const auto taken = take_attach_option(options, found); !taken) return unexpected(taken.error());
     }
     if (auto taken = take_servers(options, scanner.rest()); !taken) return unexpected(taken.error());
-    if (options.service && !options.index)
-        return unexpected("attach: --service needs --device: a service is a device's");
+    if (options.service && !options.index) return unexpected("attach: --service requires --device");
     return options;
 }
 
@@ -213,7 +212,7 @@ Read<Command> read_detach(const Words& words) {
         }
     }
     const Words rest = scanner.rest();
-    if (rest.empty()) return unexpected("detach: name the device, for example /dev/nbd0");
+    if (rest.empty()) return unexpected("detach: missing device; name one, for example /dev/nbd0");
     if (rest.size() > 1) return unexpected(too_many(rest, 1));
     auto index = read_device(rest[0]);
     if (!index) return unexpected(index.error());
@@ -281,7 +280,7 @@ Read<Command> read_takeover(const Words& words) {
     const Words rest = scanner.rest();
     if (rest.size() > 1) return unexpected(too_many(rest, 1));
     if (rest.empty() && changes)
-        return unexpected("takeover: these options are for one device: name it, for example /dev/nbd0");
+        return unexpected("takeover: these options apply to one device; name it, for example /dev/nbd0");
     if (rest.empty()) return options;
     const auto index = read_device(rest[0]);
     if (!index) return unexpected(index.error());
@@ -293,7 +292,7 @@ Read<Command> read_resize(const Words& words) {
     const auto rest = read_plain(words);
     if (!rest) return unexpected(rest.error());
     if (!*rest) return HelpOptions{"resize"};
-    if ((*rest)->empty()) return unexpected("resize: name the device, for example /dev/nbd0");
+    if ((*rest)->empty()) return unexpected("resize: missing device; name one, for example /dev/nbd0");
     if ((*rest)->size() > 1) return unexpected(too_many(**rest, 1));
     const auto index = read_device((*rest)->front());
     if (!index) return unexpected(index.error());
@@ -337,7 +336,7 @@ Read<Command> read_list(const Words& words) {
         }
     }
     const Words rest = scanner.rest();
-    if (rest.empty()) return unexpected("list: name the server, for example nbd://server");
+    if (rest.empty()) return unexpected("list: missing server; name one, for example nbd://server");
     if (rest.size() > 1) return unexpected(too_many(rest, 1));
     auto server = parse_server_address(rest[0]);
     if (!server) return unexpected(server.error());
@@ -392,7 +391,7 @@ Read<Command> read_keep_network(const Words& words) {
 Read<Command> read_help(const Words& words) {
     if (words.size() > 2) return unexpected(too_many(words, 2));
     const std::string command = words.size() == 2 ? words[1] : "";
-    if (help_text(command).empty()) return unexpected(printable(command) + ": there is no such command");
+    if (help_text(command).empty()) return unexpected(printable(command) + ": unknown command");
     return HelpOptions{command};
 }
 
@@ -416,23 +415,22 @@ Read<std::uint32_t> read_device(std::string_view word) {
     const bool number = !word.empty() && word.find_first_not_of("0123456789") == std::string_view::npos;
     const auto device = parse_nbd_device(number ? fmt::format("nbd{}", word) : std::string(word));
     if (!device)
-        return unexpected(fmt::format("{}: this is no nbd device; say /dev/nbd0, nbd0 or 0, up to {}",
+        return unexpected(fmt::format("{}: not an nbd device; write /dev/nbd0, nbd0 or 0, up to {}",
                                       printable(word), most_devices - 1));
     if (device->partition != 0)
         return unexpected(
-            fmt::format("{}: this is a partition; name the disk, nbd{}", printable(word), device->index));
+            fmt::format("{}: a partition; name the disk, nbd{}", printable(word), device->index));
     return device->index;
 }
 
 Read<Command> read_command(const Words& words) {
     if (words.empty())
         return unexpected(
-            "say what to do: attach, detach, status, takeover, resize, devices, list, boot or keep-network; "
+            "missing command: attach, detach, status, takeover, resize, devices, list, boot or keep-network; "
             "see `holdfast-client help`");
     for (const CommandReader& reader : readers)
         if (reader.name == words[0]) return reader.read(words);
-    return unexpected(
-        fmt::format("{}: there is no such command; see `holdfast-client help`", printable(words[0])));
+    return unexpected(fmt::format("{}: unknown command; see `holdfast-client help`", printable(words[0])));
 }
 
 }  // namespace holdfast::client

@@ -34,7 +34,7 @@ void take_public_file(DeviceStatus& status, std::string_view backend) {
     }
     if (status.state == DeviceState::unattended) return;
     status.partial = true;
-    status.last_error = "only root may ask its daemon";
+    status.last_error = "only root may query the daemon";
 }
 
 // Returns the status of a device whose daemon did not give it. `error`: the reason; no error if the answer
@@ -55,7 +55,7 @@ DeviceStatus status_without_daemon(std::uint32_t index, const SysfsDevice& sysfs
     status.identifier = shortened(backend);
     if (status.state == DeviceState::unknown && code != EACCES)
         status.last_error = error ? LineText(describe_failure(index, *error))
-                                  : "its daemon's answer is not understood; is it of another version?";
+                                  : "invalid answer from the daemon; it may be of another version";
     return status;
 }
 
@@ -110,7 +110,7 @@ ExitCode print_all(bool json) {
     if (json)
         say("[" + text + "]\n");
     else
-        say(text.empty() ? "no nbd device is attached\n" : text);
+        say(text.empty() ? "no nbd device attached\n" : text);
     return code;
 }
 

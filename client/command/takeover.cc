@@ -19,7 +19,7 @@ ExitCode take_over_all(ProcessTitle& title) {
         const ExitCode one = take_over(index, {}, title, notes);
         if (code == ExitCode::not_attached || code == ExitCode::ok) code = one;
     }
-    if (code == ExitCode::not_attached) complain("takeover: holdfast-client has attached no device");
+    if (code == ExitCode::not_attached) complain("takeover: no device attached by holdfast-client");
     return code;
 }
 

@@ -16,7 +16,7 @@ std::expected<bool, std::string> choose(Choices& choices, std::string_view name,
     const auto option = std::ranges::find(options, name, &ChoiceOption::name);
     if (option == options.end()) return false;
     if (option->read(value, choices)) return true;
-    if (value.empty()) return std::unexpected{fmt::format("takes {}; nothing is given", option->values)};
+    if (value.empty()) return std::unexpected{fmt::format("takes {}; missing value", option->values)};
     return std::unexpected{fmt::format("takes {}, not {}", option->values, printable(value))};
 }
 

@@ -36,7 +36,7 @@ public:
     void take(const IniSection& section) {
         const auto earlier = std::ranges::find(sections_, section.name, &Seen::name);
         if (earlier != sections_.end())
-            return wrong(section.place, fmt::format("[{}] stands at line {} already; make them one section",
+            return wrong(section.place, fmt::format("[{}]: duplicate section, first at line {}; merge them",
                                                     printable(section.name), earlier->line));
         sections_.push_back({section.name, section.place.line});
         if (section.name == "defaults") return take_defaults(section);
@@ -45,10 +45,10 @@ public:
         if (!device) {
             wrong(section.place,
                   fmt::format(
-                      "[{}] is no section; write [defaults], [network], or a device: [nbd0], [nbd1], ...",
+                      "[{}]: unknown section; write [defaults], [network], or a device: [nbd0], [nbd1], ...",
                       printable(section.name)));
         } else if (device->partition != 0 || section.name != fmt::format("nbd{}", device->index)) {
-            wrong(section.place, fmt::format("[{}] is no section; the device is written [nbd{}]",
+            wrong(section.place, fmt::format("[{}]: unknown section; write the device as [nbd{}]",
                                              printable(section.name), device->index));
         } else {
             take_device(section, device->index);
@@ -67,7 +67,7 @@ private:
         std::vector<Seen> keys;
         for (const IniEntry& entry : section.entries) {
             if (entry.key == "server")
-                wrong(entry.place, "server: this key belongs to a device; write it below [nbd0] or the like");
+                wrong(entry.place, "server: valid for a device only; move it to a section such as [nbd0]");
             else
                 take_choice(entry, keys, config.defaults);
         }
@@ -83,12 +83,11 @@ private:
                                                            : nullptr;
             if (choice == nullptr)
                 wrong(entry.place,
-                      fmt::format("{}: there is no such key; the keys are ifupdown, networkd and "
-                                  "networkmanager",
+                      fmt::format("{}: unknown key; the keys are ifupdown, networkd and networkmanager",
                                   printable(entry.key)));
             else if (entry.value != "keep" && entry.value != "leave")
                 wrong(entry.place,
-                      fmt::format("{}: it takes keep or leave, not {}", entry.key, printable(entry.value)));
+                      fmt::format("{}: takes keep or leave, not {}", entry.key, printable(entry.value)));
             else
                 *choice = entry.value == "keep";
         }
@@ -111,16 +110,15 @@ private:
         auto server = parse_server_address(entry.value);
         if (!server) return wrong(entry.place, "server: " + server.error());
         if (std::ranges::find(device.servers, *server) != device.servers.end())
-            return wrong(entry.place,
-                         fmt::format("server: {} is named twice; leave one out", to_uri(*server)));
+            return wrong(entry.place, fmt::format("server: {} is named twice; remove one", to_uri(*server)));
         if (device.servers.size() == most_servers)
-            return wrong(entry.place, fmt::format("server: more than {}; leave some out", most_servers));
+            return wrong(entry.place, fmt::format("server: more than {}; remove some", most_servers));
         device.servers.push_back(*std::move(server));
     }
 
     bool is_new(const IniEntry& entry, std::vector<Seen>& keys) {
         if (const auto earlier = std::ranges::find(keys, entry.key, &Seen::name); earlier != keys.end()) {
-            wrong(entry.place, fmt::format("{}: stands at line {} already; leave one out",
+            wrong(entry.place, fmt::format("{}: duplicate key, first at line {}; remove one",
                                            printable(entry.key), earlier->line));
             return false;
         }
@@ -132,10 +130,10 @@ private:
         const std::string key = printable(entry.key);
         if (!is_new(entry, keys)) return;
         const auto chosen = choose(choices, entry.key, entry.value);
-        if (!chosen) return wrong(entry.place, fmt::format("{}: it {}", key, chosen.error()));
+        if (!chosen) return wrong(entry.place, fmt::format("{}: {}", key, chosen.error()));
         if (!*chosen)
             wrong(entry.place,
-                  fmt::format("{}: there is no such key; the keys are server, {}", key, names_of_keys()));
+                  fmt::format("{}: unknown key; the keys are server, {}", key, names_of_keys()));
     }
 
     std::vector<Seen> sections_;

@@ -47,25 +47,25 @@ struct Where {
 // through a URI.
 std::expected<ServerAddress, std::string> checked(const ServerAddress& address) {
     auto read = parse_uri(to_uri(address));
-    if (read && *read != address) return Problem{fmt::format("'{}' names no server", to_uri(address))};
+    if (read && *read != address) return Problem{fmt::format("'{}' is not a server", to_uri(address))};
     return read;
 }
 
 std::expected<ServerAddress, std::string> address_of(const Where& where) {
     if (where.is_uri()) {
-        if (where.port) return Problem{"port= and a URI; write the port into the URI"};
+        if (where.port) return Problem{"port= and a URI; put the port into the URI"};
         if (where.unix_socket) return Problem{"unix and a URI; write nbd+unix:///NAME?socket=PATH alone"};
         if (where.name != "-")
-            return Problem{fmt::format("the export '{}' and a URI; write the name into the URI, and - here",
+            return Problem{fmt::format("export '{}' and a URI; put the name into the URI, and write - here",
                                        printable(where.name))};
         return parse_uri(where.host);
     }
     ServerAddress address;
     address.export_name = where.name;
     if (where.unix_socket) {
-        if (where.port) return Problem{"port= and unix; a UNIX socket has no port, leave one out"};
+        if (where.port) return Problem{"port= and unix; a UNIX socket has no port, remove one of them"};
         if (!where.host.starts_with('/'))
-            return Problem{fmt::format("'{}' is not the path of a UNIX socket, which begins with /",
+            return Problem{fmt::format("'{}' is not the path of a UNIX socket; it must begin with /",
                                        printable(where.host))};
         address.kind = ServerAddress::Kind::unix_socket;
         address.socket_path = where.host;
@@ -73,8 +73,8 @@ std::expected<ServerAddress, std::string> address_of(const Where& where) {
     }
     std::string_view host = where.host;
     if (host.starts_with('/'))
-        return Problem{
-            fmt::format("'{}' is no host; the path of a UNIX socket needs the option unix", printable(host))};
+        return Problem{fmt::format("'{}' is not a host; for the path of a UNIX socket, add the option unix",
+                                   printable(host))};
     if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
     address.host = host;
     address.port = where.port.value_or(default_nbd_port);
@@ -90,10 +90,10 @@ public:
     // Parses the fields after the device.
     Outcome read(std::span<const std::string_view> fields) {
         if (fields.empty() || (fields.size() == 1 && fields[0].find("://") == std::string_view::npos))
-            return Problem{"a line is DEVICE HOST EXPORT [OPTION,...]; see holdfast-devices(5)"};
+            return Problem{"incomplete line; write DEVICE HOST EXPORT [OPTION,...], see holdfast-devices(5)"};
         if (fields.size() > 3)
-            return Problem{fmt::format("'{}' is one word too many; options are separated by commas alone",
-                                       printable(fields[3]))};
+            return Problem{
+                fmt::format("unexpected word '{}'; separate options by commas only", printable(fields[3]))};
         where_.host = fields[0];
         where_.name = fields.size() > 1 ? fields[1] : "-";
         if (fields.size() > 2)
@@ -117,11 +117,11 @@ private:
         const std::string_view name = option.substr(0, option.find('='));
         const auto known = find_option(name, in_devices);
         if (!known) {
-            warn(fmt::format("the option '{}' is not known and is passed over", printable(option)));
+            warn(fmt::format("unknown option '{}'; ignored", printable(option)));
             return {};
         }
         if (known->treatment != Treatment::server && is_second(*known))
-            return Problem{fmt::format("'{}' stands there twice; leave one out", printable(name))};
+            return Problem{fmt::format("duplicate option '{}'; remove one", printable(name))};
         std::optional<std::string_view> value;
         if (name.size() < option.size()) value = option.substr(name.size() + 1);
         return apply(*known, option, value);
@@ -141,10 +141,10 @@ private:
             case Treatment::no_auto: line_.at_boot = false; break;
             case Treatment::always_so: break;
             case Treatment::no_effect:
-                warn(fmt::format("the option '{}' has no effect: {}", printable(option), known.note));
+                warn(fmt::format("option '{}' has no effect: {}", printable(option), known.note));
                 break;
             case Treatment::refused:
-                return Problem{fmt::format("the option '{}': {}", printable(option), known.note)};
+                return Problem{fmt::format("option '{}': {}", printable(option), known.note)};
         }
         return {};
     }
@@ -159,7 +159,7 @@ private:
 
     Outcome take_choice(std::string_view choice, std::string_view option, std::string_view value) {
         if (const auto chosen = choose(line_.choices, choice, value); !chosen)
-            return Problem{fmt::format("the option '{}': it {}", printable(option), chosen.error())};
+            return Problem{fmt::format("option '{}': {}", printable(option), chosen.error())};
         return {};
     }
 
@@ -180,10 +180,10 @@ private:
 
     Outcome check_servers() {
         if (line_.servers.size() > most_servers)
-            return Problem{fmt::format("more than {} servers; leave some out", most_servers)};
+            return Problem{fmt::format("more than {} servers; remove some", most_servers)};
         for (auto server = line_.servers.begin(); server != line_.servers.end(); ++server)
             if (std::find(line_.servers.begin(), server, *server) != server)
-                return Problem{fmt::format("{} is named twice; leave one out", to_uri(*server))};
+                return Problem{fmt::format("{} is named twice; remove one", to_uri(*server))};
         return {};
     }
 
@@ -200,12 +200,12 @@ void take_device_line(DeviceTable& table, const Place& place, std::span<const st
     const auto wrong = [&](std::string text) { table.errors.push_back({place, std::move(text)}); };
     const auto device = parse_nbd_device(words[0]);
     if (!device || device->partition != 0)
-        return wrong(fmt::format("'{}' is no device; write nbd1, nbd2, ...{}", printable(words[0]),
-                                 device ? " (partitions come with the whole)" : ""));
+        return wrong(fmt::format("'{}' is not a device; write nbd1, nbd2, ...{}", printable(words[0]),
+                                 device ? " (partitions come with their disk)" : ""));
     if (const DeviceLine* const earlier = table.find(device->index))
         return wrong(
-            fmt::format("nbd{} stands at line {} already; a further server of the same disk is an "
-                        "option there, server=",
+            fmt::format("nbd{}: duplicate device, first at line {}; add a further server of the same disk "
+                        "there, with server=",
                         device->index, earlier->line));
     DeviceLine line;
     line.index = device->index;

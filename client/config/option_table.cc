@@ -93,15 +93,15 @@ constexpr std::array choices_table{
     ChoiceOption{"read-only", in_config, 0, read_read_only, "true or false"},
 };
 
-constexpr std::string_view netlink_only = "the device is attached by netlink only; leave the word out";
+constexpr std::string_view netlink_only = "devices are attached through netlink only; remove the option";
 constexpr std::string_view optgo_first = "NBD_OPT_GO is always tried first";
-constexpr std::string_view must_stay = "the daemon has to stay";
-constexpr std::string_view must_negotiate = "the server must negotiate; leave the word out";
-constexpr std::string_view server_says_size = "the size is the server's to say; leave the word out";
-constexpr std::string_view no_sdp = "the Socket Direct Protocol is not supported; leave the word out";
+constexpr std::string_view must_stay = "the daemon must keep running";
+constexpr std::string_view must_negotiate = "the server must negotiate; remove the option";
+constexpr std::string_view server_says_size = "the server determines the size; remove the option";
+constexpr std::string_view no_sdp = "the Socket Direct Protocol is not supported; remove the option";
 constexpr std::string_view no_tls = "TLS is not supported yet";
 constexpr std::string_view no_tls_for_device =
-    "TLS is not supported yet, and without it the data would go in clear";
+    "TLS is not supported yet, and the data would be sent unencrypted";
 
 // Other spellings of the choices, and options of nbd-client(8), of dracut's module and of nbdtab(5).
 constexpr std::array words_table{
@@ -133,7 +133,7 @@ constexpr std::array words_table{
     OptionWord{"nofork", Treatment::no_effect, must_stay, in_nbdroot},
     OptionWord{"n", Treatment::no_effect, must_stay, in_nbdroot},
     OptionWord{"nonetlink", Treatment::refused, netlink_only, in_nbdroot},
-    OptionWord{"nonetlink", Treatment::no_effect, "the device is attached by netlink only", in_devices},
+    OptionWord{"nonetlink", Treatment::no_effect, "devices are attached through netlink only", in_devices},
     OptionWord{"L", Treatment::refused, netlink_only, in_nbdroot},
     OptionWord{"preinit", Treatment::refused, must_negotiate, in_nbdroot | in_devices},
     OptionWord{"P", Treatment::refused, must_negotiate, in_nbdroot},

@@ -103,25 +103,23 @@ Result<std::string> ask(std::uint32_t index, Order order, std::chrono::milliseco
 }
 
 const char* root_hint(int code) noexcept {
-    return (code == EACCES || code == EPERM) && ::geteuid() != 0 ? "; run it as root" : "";
+    return (code == EACCES || code == EPERM) && ::geteuid() != 0 ? "; run as root" : "";
 }
 
 std::string describe_failure(std::uint32_t index, const SysError& error) {
-    if (error.code != ETIMEDOUT) return "its daemon: " + error.message() + root_hint(error.code);
+    if (error.code != ETIMEDOUT) return "the daemon: " + error.message() + root_hint(error.code);
     // Uses the process named in the public file, available even when earlier callers fill the daemon's queue.
     DeviceStatus status;
     const auto file = read_public_file(index);
     if (file && file->alive) take_public_lines(status, file->text, true, std::chrono::milliseconds{0});
     if (status.daemon_pid == 0)
         return fmt::format(
-            "its daemon does not answer; end it (its name is holdfast-nbd{}), and give the device another "
-            "one "
-            "with `holdfast-client takeover nbd{}`",
+            "the daemon does not answer; kill it (its name is holdfast-nbd{}), then start another one with "
+            "`holdfast-client takeover nbd{}`",
             index, index);
     return fmt::format(
-        "its daemon, process {}, does not answer; end it with `kill -KILL {}`, and give the device another "
-        "one "
-        "with `holdfast-client takeover nbd{}`",
+        "the daemon, process {}, does not answer; kill it with `kill -KILL {}`, then start another one with "
+        "`holdfast-client takeover nbd{}`",
         status.daemon_pid, status.daemon_pid, index);
 }
 

@@ -302,13 +302,13 @@ bool take_lease_line(LeaseState& lease, std::string_view key, std::string_view t
 // Completes the session from an identifier of an older version. Returns the missing or invalid part; nullptr
 // if the device is complete.
 const char* check(KnownDevice& known) {
-    if (known.record.identifier.empty()) return "it names no identifier";
+    if (known.record.identifier.empty()) return "no identifier";
     if (const auto session = session_in(known.record.identifier))
         known.record.session = *session;
     else if (known.record.identifier != identifier_of(known.record.session))
-        return "it names another session than its identifier";
-    if (known.record.targets.empty()) return "it names no server";
-    if (known.live.size == 0) return "it names no size";
+        return "the session does not match the identifier";
+    if (known.record.targets.empty()) return "no server";
+    if (known.live.size == 0) return "no size";
     return nullptr;
 }
 
@@ -382,14 +382,14 @@ std::string to_lines(const DeviceRecord& record) {
 std::expected<KnownDevice, std::string> read_known_device(std::string_view lines) {
     KnownDevice known;
     if (take_until(lines, '\n') != version_line)
-        return std::unexpected("it was written by another version of holdfast-client");
+        return std::unexpected("written by another version of holdfast-client");
     while (!lines.empty()) {
         std::string_view line = take_until(lines, '\n');
         if (take_line(known.live, line)) continue;
         const std::string_view whole = line;
         const std::string_view key = take_until(line, ' ');
         if (!take_record_line(known.record, key, line))
-            return std::unexpected(fmt::format("a line of it makes no sense: {}", printable(whole)));
+            return std::unexpected(fmt::format("invalid line: {}", printable(whole)));
     }
     if (const char* const wrong = check(known)) return std::unexpected(wrong);
     if (known.live.target >= known.record.targets.size()) known.live.target = 0;

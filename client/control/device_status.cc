@@ -108,20 +108,21 @@ std::string reconnect_words(const DeviceStatus& status) {
 
 std::string fencing_words(const DeviceStatus& status) {
     if (status.session == std::string_view("fenced"))
-        return fmt::format("fenced, generation {}: the server keeps older connections' writes out",
+        return fmt::format("fenced, generation {}: the server rejects the writes of older connections",
                            status.generation);
     if (status.session == std::string_view("reconnects"))
         return fmt::format(
             "reconnects, generation {}: only reconnects are fenced; after a forced detach or a reset of this "
             "machine an old write may still reach the disk",
             status.generation);
-    return "unknown: the server does not fence; a write on an old connection may still reach the disk";
+    return "unknown: the server does not support fencing; a write on an old connection may still reach the "
+           "disk";
 }
 
 std::string lease_words(const DeviceStatus& status) {
-    std::string words = fmt::format("{} of {}, ", status.address, status.interface);
+    std::string words = fmt::format("{} on {}, ", status.address, status.interface);
     if (status.lease_seconds == 0xffffffff)
-        words += "for ever";
+        words += "without expiry";
     else
         words += fmt::format("for {}, {} left", duration_words(status.lease_seconds),
                              duration_words(status.lease_left_seconds));
@@ -206,9 +207,9 @@ std::string headline(const DeviceStatus& status) {
                                 : fmt::format(" for {}", duration_words(status.attached_seconds)));
         case DeviceState::reconnecting:
             return begin + fmt::format(", link down for {}", duration_words(status.link_seconds));
-        case DeviceState::unattended: return begin + " (connected, but no holdfast-client watches it)";
+        case DeviceState::unattended: return begin + " (connected, but no holdfast-client daemon is running)";
         case DeviceState::unknown:
-            return begin + " (connected, but its daemon does not say whether the link is up)";
+            return begin + " (connected, but the daemon does not report whether the link is up)";
     }
     return begin;
 }
@@ -225,13 +226,13 @@ void add_export(Rows& rows, const DeviceStatus& status) {
 void add_session(Rows& rows, const DeviceStatus& status) {
     rows.add("flags", flag_words(status.flags));
     rows.add("disk", status.export_identity.empty()
-                         ? "known by its size and flags only: the server does not say which disk it is"
+                         ? "known by size and flags only: the server does not report a disk identity"
                          : status.export_identity.view());
     rows.add("session", fencing_words(status));
     if (status.servers > 1 && !status.read_only && status.session != std::string_view("unknown"))
         rows.add("",
-                 "servers on other machines cannot stop late writes of this one; the client waits for "
-                 "dead-after before it uses them, then the disk's replication must keep such writes out");
+                 "servers on other machines cannot fence late writes of this one; the client waits for "
+                 "dead-after before it uses them, then the disk's replication must reject such writes");
 }
 
 void add_outages(Rows& rows, const DeviceStatus& status) {
@@ -245,9 +246,9 @@ void add_outages(Rows& rows, const DeviceStatus& status) {
                                  ? ""
                                  : ", no answer for " + short_duration_words(status.in_flight_age_ms)));
     if (status.cache_lost > 0)
-        rows.add("lost cache", fmt::format("{} a server's machine restarted while writes may have been "
-                                           "unflushed",
-                                           counted(status.cache_lost, "time")));
+        rows.add("lost cache",
+                 fmt::format("{}: a server's machine restarted while writes may have been unflushed",
+                             counted(status.cache_lost, "time")));
 }
 
 void add_daemon(Rows& rows, const DeviceStatus& status) {
@@ -321,7 +322,7 @@ void take_public_lines(DeviceStatus& status, std::string_view lines, bool alive,
     const std::uint64_t age = time - std::min(time, heartbeat);
     if (std::chrono::milliseconds{age} < heartbeat_lasts) return;
     status.state = DeviceState::unknown;
-    status.last_error = LineText::of("its daemon has given no sign of life for {} s", age / 1000);
+    status.last_error = LineText::of("no heartbeat from the daemon for {} s", age / 1000);
 }
 
 std::string to_json(const DeviceStatus& status) {

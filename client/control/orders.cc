@@ -34,12 +34,11 @@ std::optional<Order> read_order(std::string_view line) noexcept {
 
 LineText growth_answer(const Result<void>& done, std::uint64_t wanted, std::uint64_t present) {
     if (!done)
-        return LineText::of("error the kernel refused {} bytes: {}; the device still has {}\n", wanted,
-                            done.error().text(), present);
+        return LineText::of("error the kernel rejected a size of {} bytes: {}; the device still has {}\n",
+                            wanted, done.error().text(), present);
     if (present < wanted)
-        return LineText::of(
-            "error the export was seen to have {} bytes, and the new link offers no more than {}\n", wanted,
-            present);
+        return LineText::of("error the export had {} bytes, but the new link offers only {}\n", wanted,
+                            present);
     return LineText::of("ok {}\n", present);
 }
 

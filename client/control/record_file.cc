@@ -110,7 +110,7 @@ Result<PublicReading> read_public_file(std::uint32_t index, const char* folder) 
     struct flock whole {};
     whole.l_type = F_RDLCK;
     whole.l_whence = SEEK_SET;
-    if (::fcntl(file.get(), F_OFD_GETLK, &whole) != 0) return sys_error("look at its lock");
+    if (::fcntl(file.get(), F_OFD_GETLK, &whole) != 0) return sys_error("check the lock");
     auto text = read_to_end(file.get(), std::string::npos);
     if (!text) return std::unexpected(text.error());
     return PublicReading{std::move(*text), whole.l_type == F_WRLCK};

@@ -64,7 +64,7 @@ void Callers::receive(std::size_t slot) {
     switch (caller.receive(order)) {
         case ControlConnection::Outcome::more: return;
         case ControlConnection::Outcome::closed: caller = {}; break;
-        case ControlConnection::Outcome::malformed: caller.answer("error this is no order\n"); break;
+        case ControlConnection::Outcome::malformed: caller.answer("error unknown command\n"); break;
         case ControlConnection::Outcome::order: obey(*order, slot); break;
     }
     if (!caller.socket) end(slot);
@@ -97,10 +97,9 @@ void Callers::detach(bool forced, ControlConnection& caller) {
 void Callers::resize(std::size_t slot) {
     ControlConnection& caller = callers_[slot];
     if (!commands_.has_link())
-        return caller.answer(
-            "error the link is down; the size is looked at when it is up again, or try then\n");
+        return caller.answer("error the link is down; the size is checked once it is up again\n");
     if (successor_ || commands_.is_resizing())
-        return caller.answer("error another look at the export is under way; try again\n");
+        return caller.answer("error another probe of the export is in progress; try again\n");
     caller.length = 0;
     commands_.resize(slot);
 }
@@ -113,7 +112,7 @@ void Callers::begin_takeover(ControlConnection& caller) {
 // disconnects.
 void Callers::hand_over(std::size_t slot) {
     ControlConnection& caller = callers_[slot];
-    if (successor_) return caller.answer("error another daemon is about to take it over\n");
+    if (successor_) return caller.answer("error another takeover is in progress\n");
     successor_ = slot;
     successor_due_ = kernel_.now() + successor_patience;
     const int link = commands_.stand_by();
@@ -123,7 +122,7 @@ void Callers::hand_over(std::size_t slot) {
 
 void Callers::confirm_takeover(std::size_t slot) {
     ControlConnection& caller = callers_[slot];
-    if (successor_ != slot) return caller.answer("error nobody was handed this device\n");
+    if (successor_ != slot) return caller.answer("error no takeover of this device is in progress\n");
     caller.reply("go\n", {}, -1);
     if (!caller.socket) return resume();
     log::notice(LineText::of("{}: taken over by another daemon", device_.name()));
@@ -139,7 +138,7 @@ void Callers::expire_successor(Clock::time_point now) {
 void Callers::resume() {
     successor_.reset();
     log::warning(
-        LineText::of("{}: the daemon that was to take over has gone; this one stays", device_.name()));
+        LineText::of("{}: the daemon that was taking over has ended; this one stays", device_.name()));
     commands_.resume();
 }
 

@@ -133,7 +133,7 @@ void Daemon::react(ExportProbe::Outcome outcome) {
     switch (outcome) {
         case ExportProbe::Outcome::none: return;
         case ExportProbe::Outcome::grown: return keeper_.report(LinkEvent::link_lost);
-        case ExportProbe::Outcome::silent: return keeper_.lose("its machine does not answer any more");
+        case ExportProbe::Outcome::silent: return keeper_.lose("the server's machine stopped answering");
     }
 }
 
@@ -145,7 +145,7 @@ LineText Daemon::detach(bool forced, bool standing_by) {
     if (outcome.failure.empty()) keeper_.report(LinkEvent::leave);
     // The link has ended anyway; reconnect.
     else if (outcome.link_ended && has_link())
-        keeper_.lose("it was to be detached");
+        keeper_.lose("a detach failed");
     return outcome.failure;
 }
 
@@ -189,7 +189,7 @@ void Daemon::link_lost() noexcept {
 }
 
 void Daemon::leaving() noexcept {
-    if (kernel_.has_our_device()) log::notice(LineText::of("{}: leaving", device_.name()));
+    if (kernel_.has_our_device()) log::notice(LineText::of("{}: exiting", device_.name()));
     files_.remove();
     callers_.remove();
     files_.end_exemption();

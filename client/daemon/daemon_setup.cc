@@ -50,7 +50,7 @@ Result<void> DaemonSetup::prepare(ProcessTitle& title, Home home) {
         return prepared;
     }
     for (const std::string& shortcoming : settle_down(needs_))
-        log::warning(fmt::format("nbd{}: {}; going on without", index_, shortcoming));
+        log::warning(fmt::format("nbd{}: {}; continuing without", index_, shortcoming));
     title.set(fmt::format("@holdfast-client: nbd{}", index_));
     ::prctl(PR_SET_NAME, fmt::format("holdfast-nbd{}", index_).c_str(), 0, 0, 0);
     return {};

@@ -28,7 +28,7 @@ void DeviceFiles::open_exemption() {
     if (omit)
         omit_ = std::move(*omit);
     else
-        log::warning(LineText::of("{}: sysvinit's shutdown will not spare this daemon: {}", device_.name(),
+        log::warning(LineText::of("{}: sysvinit's shutdown will kill this daemon early: {}", device_.name(),
                                   omit.error().text()));
 }
 
@@ -44,7 +44,7 @@ void DeviceFiles::end_exemption() noexcept {
 
 void DeviceFiles::save() noexcept {
     if (auto saved = record_file_->save(device_.live); !saved)
-        log::warning(LineText::of("{}: its record: {}", device_.name(), saved.error().text()));
+        log::warning(LineText::of("{}: cannot save the record: {}", device_.name(), saved.error().text()));
     publish();
 }
 
@@ -58,7 +58,7 @@ void DeviceFiles::publish() noexcept {
     const auto lines = public_lines(known, since_boot(now), device_.live.link_changed_at);
     const auto done = public_file_->publish(lines);
     if (!done && std::exchange(publishes_, false))
-        log::warning(LineText::of("{}: its public state: {}", device_.name(), done.error().text()));
+        log::warning(LineText::of("{}: cannot publish the status: {}", device_.name(), done.error().text()));
     publishes_ = done.has_value();
     heartbeat_ = now;
 }

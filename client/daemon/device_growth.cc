@@ -59,9 +59,10 @@ void DeviceGrowth::advance(const LinkView& link, Clock::time_point now) {
         return caller_.answer(growth_answer(grown, size, device_.live.size));
     }
     if (!caller_.exists() || now < caller_due_) return;
-    caller_.answer(LineText::of("error {}\n", link.has_link ? reason_to_wait(known)
-                                                            : LineText("the new link is not there yet; "
-                                                                       "the device grows with it")));
+    caller_.answer(LineText::of(
+        "error {}\n", link.has_link
+                          ? reason_to_wait(known)
+                          : LineText("the new link is not established yet; the device grows once it is")));
 }
 
 Result<void> DeviceGrowth::grow_to(std::uint64_t size) {
@@ -74,7 +75,7 @@ Result<void> DeviceGrowth::grow_to(std::uint64_t size) {
     }
     // The kernel acknowledges a reconfiguration before it has checked all attributes.
     if (const std::uint64_t now = kernel_.size(); now != 0 && now < size) {
-        log::warning(LineText::of("{}: could not be enlarged: the kernel gives it {} bytes, not {}",
+        log::warning(LineText::of("{}: could not be enlarged: the kernel reports {} bytes instead of {}",
                                   device_.name(), now, size));
         return std::unexpected(SysError{EINVAL, "set the size"});
     }

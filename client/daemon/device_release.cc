@@ -11,8 +11,8 @@ namespace holdfast::client {
 
 LineText DeviceRelease::reason_to_stay(const Request& request) const {
     const bool up = request.has_link && links_.is_alive();
-    if (!up && !request.forced) return "the link is down, so what was written may not have arrived";
-    if (request.standing_by) return "another daemon is about to take it over";
+    if (!up && !request.forced) return "the link is down, so written data may not have reached the server";
+    if (request.standing_by) return "another takeover is in progress";
     return {};
 }
 
@@ -43,9 +43,9 @@ bool DeviceRelease::give_up(std::string_view reason) {
         if (log_.is_new(problem)) log::error(LineText::of("{}: not given up: {}", device_.name(), problem));
         return false;
     }
-    log::error(LineText::of("{}: given up, and its file system gets errors: {}", device_.name(), reason));
+    log::error(LineText::of("{}: given up, so its file system gets errors: {}", device_.name(), reason));
     const auto done = kernel_.release_stuck();
-    if (!done) log::error(LineText::of("{}: {}; trying again", device_.name(), done.error().text()));
+    if (!done) log::error(LineText::of("{}: {}; retrying", device_.name(), done.error().text()));
     if (done) leave_record_behind();
     return done.has_value();
 }
@@ -54,8 +54,8 @@ void DeviceRelease::leave_record_behind() {
     if (!may_be_fenced(device_.record, device_.live)) return;
     if (const auto left = store_.leave_behind(); !left)
         log::warning(
-            LineText::of("{}: its record was not kept, so a later attachment under another number "
-                         "does not fence it: {}",
+            LineText::of("{}: the record was not kept, so a later attachment under another number cannot "
+                         "fence this one: {}",
                          device_.name(), left.error().text()));
 }
 

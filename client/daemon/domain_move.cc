@@ -20,13 +20,14 @@ void DomainMove::advance(SelinuxDomain::Clock::time_point now) {
         case SelinuxDomain::Step::moved:
             limits_.follow_domain();
             return log::notice(
-                LineText::of("{}: in its SELinux domain: {}", device_.name(), domain_.context().view()));
+                LineText::of("{}: entered its SELinux domain: {}", device_.name(), domain_.context().view()));
         case SelinuxDomain::Step::forbidden:
-            return log::warning(LineText::of("{}: SELinux does not let it into its domain; it stays {}",
-                                             device_.name(), domain_.context().view()));
+            return log::warning(
+                LineText::of("{}: SELinux denied the transition to the daemon's domain; staying in {}",
+                             device_.name(), domain_.context().view()));
         case SelinuxDomain::Step::unlabelled:
             return log::warning(
-                LineText::of("{}: stays in the SELinux domain kernel_t, because the label of {} is not set; "
+                LineText::of("{}: staying in the SELinux domain kernel_t, because {} is not labelled; "
                              "install the policy modules of Holdfast and run restorecon -RF /run",
                              device_.name(), domain_.unlabelled()));
     }

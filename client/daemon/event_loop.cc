@@ -72,7 +72,8 @@ void EventLoop::take_signals(std::string_view name) noexcept {
         const auto number = static_cast<int>(info.ssi_signo);
         if (number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT)
             log::notice(
-                LineText::of("{}: signal {} of process {} is not obeyed; `holdfast-client detach {}` is",
+                LineText::of("{}: ignoring signal {} from process {}; to stop this daemon, run "
+                             "`holdfast-client detach {}`",
                              name, number, info.ssi_pid, name));
     }
 }

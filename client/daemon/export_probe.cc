@@ -25,7 +25,7 @@ constexpr seconds longest_look{2};
 void ExportProbe::end(Clock::time_point now) noexcept {
     if (attempt_) loop_.forget(attempt_->descriptor());
     attempt_.reset();
-    caller_.answer("error the export could not be looked at\n");
+    caller_.answer("error the export could not be probed\n");
     const auto interval = device_.record.policy.probe_interval;
     due_ = interval.count() == 0 ? Clock::time_point::max() : now + interval;
 }
@@ -78,11 +78,11 @@ ExportProbe::Finding ExportProbe::find(const LinkView& link, bool expired) {
 LineText ExportProbe::answer_to(const Finding& finding, const LinkView& link) const {
     if (!finding.done) return LineText::of("error {}\n", attempt_->error().text);
     if (finding.in_the_way && link.stalled >= longest_look)
-        return "error requests wait for the server; try again when it answers them\n";
+        return "error requests are waiting for the server; try again once they are answered\n";
     if (finding.in_the_way)
-        return "error requests are in flight, which this server would not keep out; try again\n";
+        return "error requests are in flight, which this server cannot fence; try again\n";
     if (finding.size < device_.live.size)
-        return LineText::of("error the export has {} bytes now, the device needs {}\n", finding.size,
+        return LineText::of("error the export now has {} bytes, the device needs {}\n", finding.size,
                             device_.live.size);
     return LineText::of("ok {}\n", device_.live.size);
 }
@@ -100,7 +100,7 @@ ExportProbe::Outcome ExportProbe::judge(const LinkView& link, bool expired, Cloc
     const Finding finding = find(link, expired);
     if (finding.done && finding.size < device_.live.size)
         log_.note_failure(
-            LineText::of("the export has {} bytes now, the device needs {}", finding.size, device_.live.size),
+            LineText::of("the export now has {} bytes, the device needs {}", finding.size, device_.live.size),
             now);
     const bool new_link = finding.grown && !finding.in_the_way;
     // If the device is already about to grow, a new caller waits for that, too.
@@ -113,8 +113,8 @@ ExportProbe::Outcome ExportProbe::judge(const LinkView& link, bool expired, Cloc
     if (!link.has_link) return Outcome::none;
     if (new_link) {
         growth_.begin(finding.size);
-        log::notice(LineText::of("{}: the export has {} bytes now; a new link is made for them",
-                                 device_.name(), finding.size));
+        log::notice(LineText::of("{}: the export now has {} bytes; reconnecting to use them", device_.name(),
+                                 finding.size));
         return Outcome::grown;
     }
     if (!silent) return Outcome::none;

@@ -16,10 +16,10 @@ GrowthStep growth_step(const GrowthFacts& facts) noexcept {
 
 LineText reason_to_wait(const GrowthFacts& facts) {
     if (facts.in_flight == 0)
-        return "the new link has not answered yet; the device grows by itself when it has";
+        return "the new link has not answered yet; the device grows by itself once it has";
     return LineText::of(
-        "the device has {} in flight, and a change of size would hold every nbd device until the server has "
-        "answered; the device grows by itself when that is certain",
+        "the device has {} in flight, and a resize would block every nbd device until the server answers; "
+        "the device grows by itself once an answer is certain",
         counted(facts.in_flight, "request"));
 }
 

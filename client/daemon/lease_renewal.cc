@@ -51,8 +51,9 @@ void LeaseRenewal::add_to(DeviceStatus& status, Time now) const {
     if (!lease_) return;
     const LeaseRecord& record = *device_.record.lease;
     if (!lease_->has_turn()) {
-        status.lease_problem = LineText::of("the DHCP lease of {} ({}) is renewed by another device's daemon",
-                                            record.interface, text_of(record.address));
+        status.lease_problem =
+            LineText::of("the DHCP lease of {} ({}) is renewed by the daemon of another device",
+                         record.interface, text_of(record.address));
         return;
     }
     const LeaseState& state = device_.live.lease;

@@ -109,7 +109,7 @@ void LinkKeeper::prove(Clock::time_point now) {
         case LinkWatch::Proof::unprovable: return report(LinkEvent::used);
         case LinkWatch::Proof::dead:
             return lose(cause_of_death(links_.descriptor(), device_.record.policy.dead_after));
-        case LinkWatch::Proof::silent: return lose("its machine does not acknowledge any more");
+        case LinkWatch::Proof::silent: return lose("the server's machine stopped acknowledging");
     }
     report(kernel_.has_our_device() ? LinkEvent::deadline : LinkEvent::leave);
 }
@@ -187,13 +187,11 @@ void LinkKeeper::welcome() {
     record_outage(now);
     if (candidate.cache_lost) {
         ++device_.live.cache_lost;
-        log_.write(
-            log::Level::error,
-            LineText::of(
-                "{}: the server lost its cache: its machine has restarted, or is another one, while writes "
-                "may have been unflushed; what was not flushed may be gone",
-                device_.name()),
-            kernel_.now());
+        log_.write(log::Level::error,
+                   LineText::of("{}: the server lost its cache: its machine restarted, or is a different "
+                                "one, while writes may have been unflushed; unflushed data may be lost",
+                                device_.name()),
+                   kernel_.now());
     }
     record_session(candidate);
     listener_.link_established(whole_blocks(candidate.link.offer.size, device_.record.block_size));

@@ -15,9 +15,8 @@ void LinkLog::write(log::Level level, const LineText& line, Time now) noexcept {
 
 void LinkLog::write_summary(Time now) noexcept {
     if (const auto summary = limit_.due(now))
-        log::warning(LineText::of("{}: {} about its link in the last {} s, of which the last is: {}",
-                                  device_.name(), counted(summary->lines, "more line"),
-                                  summary->during.count(), left_out_));
+        log::warning(LineText::of("{}: {} about the link in the last {} s; the last one: {}", device_.name(),
+                                  counted(summary->lines, "more line"), summary->during.count(), left_out_));
 }
 
 void LinkLog::remember(const LineText& error, Time now) noexcept {
@@ -28,8 +27,8 @@ void LinkLog::remember(const LineText& error, Time now) noexcept {
 void LinkLog::note_failure(const LineText& reason, Time now) noexcept {
     remember(reason, now);
     if (is_new(reason))
-        write(log::Level::warning,
-              LineText::of("{}: {}; trying again", device_.name(), device_.live.last_error), now);
+        write(log::Level::warning, LineText::of("{}: {}; retrying", device_.name(), device_.live.last_error),
+              now);
 }
 
 }  // namespace holdfast::client

@@ -63,7 +63,7 @@ LinkWatch::Look LinkWatch::look(int link, Clock::time_point now) {
     if (!is_too_long(unanswered)) return result;
     log_.remember(LineText::of("no acknowledgement for {}", in_tenths(unanswered)), now);
     log_.write(log::Level::warning,
-               LineText::of("{}: the link to {} is given up: no acknowledgement for {}", device_.name(),
+               LineText::of("{}: the link to {} is dropped: no acknowledgement for {}", device_.name(),
                             device_.target().uri, in_tenths(unanswered)),
                now);
     result.event = LinkEvent::link_lost;

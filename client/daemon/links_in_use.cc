@@ -24,8 +24,7 @@ void LinksInUse::take(Fd link) {
     if (!older_.any()) return kernel_.give_up_socket_rights();
     if (const auto problem = older_.problem())
         log::warning(LineText::of(
-            "{}: the connection of the daemon before could not be ended, if that were "
-            "needed: {}{}",
+            "{}: connections of the previous daemon cannot be destroyed if that becomes necessary: {}{}",
             device_.name(), problem->text(), problem->code == EINVAL ? "" : "; run `modprobe tcp_diag`"));
 }
 

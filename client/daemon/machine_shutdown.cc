@@ -69,9 +69,9 @@ bool MachineShutdown::look(const LinkView& link, Clock::time_point now) {
     switch (limit_.look(known, going_down, now)) {
         case ShutdownLimit::Step::none: return false;
         case ShutdownLimit::Step::began:
-            log::warning(
-                LineText::of("{}: the machine goes down and its server is away: waiting for it, {} s at most",
-                             device_.name(), limit_.patience().count()));
+            log::warning(LineText::of(
+                "{}: shutting down while the server is unreachable; waiting for it, {} s at most",
+                device_.name(), limit_.patience().count()));
             return false;
         case ShutdownLimit::Step::give_up: give_device_up(); return true;
     }
@@ -81,7 +81,7 @@ bool MachineShutdown::look(const LinkView& link, Clock::time_point now) {
 void MachineShutdown::give_device_up() {
     if (!kernel_.has_our_device()) return;
     const LineText reason =
-        LineText::of("the machine goes down, and the server has been away for {} s of it (shutdown-timeout)",
+        LineText::of("shutting down, and the server has been unreachable for {} s of it (shutdown-timeout)",
                      limit_.patience().count());
     for (int attempt = 1; !release_.give_up(reason.view()) && attempt < most_attempts; ++attempt)
         machine_.pause(pause_between_attempts);
@@ -90,8 +90,8 @@ void MachineShutdown::give_device_up() {
     machine_.sync_in_the_background();
     machine_.pause(limit_.grace());
     const Ending ending = detection_.look_closely();
-    log::error(LineText::of("{}: the shutdown has not come to its end by itself: {}", device_.name(),
-                            word_of(ending)));
+    log::error(
+        LineText::of("{}: the shutdown did not finish by itself: {}", device_.name(), word_of(ending)));
     machine_.end(ending);
 }
 

@@ -60,12 +60,12 @@ std::optional<LinkEvent> NewLink::judge() {
     if (!verdict.refusal.empty()) return fail(verdict.refusal);
     if (is_too_early(link.session, record, device_.live, since_boot(kernel_.now())))
         return fail(
-            "another server machine, or the same after a restart; it is used once the one before has been "
-            "silent for as long as dead-after says");
+            "a different server machine, or a restarted one; used once the previous one has been silent for "
+            "the dead-after time");
     if (!kernel_.has_our_device()) return LinkEvent::leave;
     if (verdict.cache_lost && record.policy.lost_cache == LostCache::fail) {
         const bool given_up = release_.give_up(
-            "the server lost its cache: its machine has restarted, or is another one, while writes may have "
+            "the server lost its cache: its machine restarted, or is a different one, while writes may have "
             "been unflushed (lost-cache=fail)");
         return given_up ? LinkEvent::leave : LinkEvent::failed;
     }

@@ -29,17 +29,17 @@ std::uint64_t largest_to_come(const LiveState& live) {
 
 LineText flaw_of_offer(const nbd::Offer& offer, const DeviceRecord& record, const LiveState& live) {
     if (offer.size < live.size)
-        return LineText::of("the export has {} bytes now, the device needs {}", offer.size, live.size);
+        return LineText::of("the export now has {} bytes, the device needs {}", offer.size, live.size);
     if ((offer.flags & nbd::flag_read_only) != 0 && (record.server_flags & nbd::flag_read_only) == 0)
-        return "the export is read-only now, the device is writable";
+        return "the export is now read-only, the device is writable";
     if (offer.block_sizes.minimum > record.block_size)
-        return LineText::of("the server takes no requests under {} bytes now, the device's blocks have {}",
-                            offer.block_sizes.minimum, record.block_size);
+        return LineText::of(
+            "the server now accepts no requests under {} bytes, the device's block size is {}",
+            offer.block_sizes.minimum, record.block_size);
     if (whole_requests(offer.block_sizes.maximum, record.block_size) < largest_to_come(live))
         return LineText::of(
-            "the server takes no requests over {} bytes now, the device may have some of {} on their way; "
-            "raise "
-            "the server's maximum block size",
+            "the server now accepts no requests over {} bytes, the device may have some of {} in flight; "
+            "raise the server's maximum block size",
             offer.block_sizes.maximum, largest_to_come(live));
     for (const auto& [flag, word] : needed_flags)
         if ((record.server_flags & flag) != 0 && (offer.flags & flag) == 0)
@@ -50,10 +50,10 @@ LineText flaw_of_offer(const nbd::Offer& offer, const DeviceRecord& record, cons
 LineText flaw_of_identity(const std::optional<SessionFacts>& session, const LiveState& live) {
     if (live.export_identity.empty()) return {};  // the disk's identity is not known yet
     if (!session)
-        return LineText::of("this server does not say which disk the export is; the device is {}",
+        return LineText::of("this server does not identify the export's disk; the device has {}",
                             live.export_identity);
     if (session->export_identity == live.export_identity) return {};
-    return LineText::of("another disk: the export is {} now, the device is {}", session->export_identity,
+    return LineText::of("another disk: the export is now {}, the device is {}", session->export_identity,
                         live.export_identity);
 }
 

@@ -30,7 +30,7 @@ public:
 
 private:
     SocketNames names_ = no_socket;
-    Result<SocketDiagnostics> diagnostics_ = std::unexpected(SysError{EINVAL, "no record of its socket"});
+    Result<SocketDiagnostics> diagnostics_ = std::unexpected(SysError{EINVAL, "no record of the socket"});
 };
 
 }  // namespace holdfast::client

@@ -27,7 +27,7 @@ void QueueLimits::check_size(bool empty) noexcept {
     if (too_large) timer_.set_largest_request(live.request_limit / 1024);
     if (too_large && !std::exchange(reported_, too_large))
         log::warning(LineText::of(
-            "{}: queue/max_sectors_kb is {}, and the server takes requests of at most {} KiB; lowering it",
+            "{}: queue/max_sectors_kb is {}, but the server accepts requests of at most {} KiB; lowering it",
             device_.name(), now / 1024, live.request_limit / 1024));
     reported_ = too_large;
 }

@@ -20,9 +20,8 @@ std::expected<std::uint32_t, std::string> choose_block_size(const nbd::BlockSize
             fmt::format("the server's minimum block size is {}, not a power of two", least));
     if (least > page_size)
         return std::unexpected(
-            fmt::format("the server takes no requests under {} bytes, and this kernel's block "
-                        "devices have blocks of at most {}; give the export a smaller minimum "
-                        "block size on the server",
+            fmt::format("the server accepts no requests under {} bytes, and this kernel's block devices have "
+                        "blocks of at most {}; give the export a smaller minimum block size on the server",
                         least, page_size));
     if (!wanted) return least;
     if (!std::has_single_bit(*wanted) || *wanted < sector || *wanted > page_size)
@@ -30,7 +29,7 @@ std::expected<std::uint32_t, std::string> choose_block_size(const nbd::BlockSize
                                            sector, page_size));
     if (*wanted < least)
         return std::unexpected(
-            fmt::format("block size {}: the server takes no requests under {} bytes", *wanted, least));
+            fmt::format("block size {}: the server accepts no requests under {} bytes", *wanted, least));
     return *wanted;
 }
 
@@ -45,10 +44,10 @@ std::expected<std::uint32_t, std::string> choose_request_limit(const nbd::BlockS
                                                                std::uint32_t page_size) {
     const std::uint32_t limit = whole_requests(offered.maximum, block_size);
     if (limit >= page_size) return limit;
-    return std::unexpected(fmt::format(
-        "the server takes no requests over {} bytes, and this kernel sends requests of up to {} at "
-        "least; give the export a larger maximum block size on the server",
-        offered.maximum, page_size));
+    return std::unexpected(
+        fmt::format("the server accepts no requests over {} bytes, and this kernel's request limit cannot be "
+                    "set below {}; give the export a larger maximum block size on the server",
+                    offered.maximum, page_size));
 }
 
 }  // namespace holdfast::client

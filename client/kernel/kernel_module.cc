@@ -35,7 +35,7 @@ std::expected<Netlink, std::string> open_netlink() {
         netlink = Netlink::open();
         if (!netlink && netlink.error().code == ENOENT)
             return std::unexpected(
-                "the kernel has no NBD netlink interface, and `modprobe nbd` ended with status " +
+                "the kernel has no NBD netlink interface, and `modprobe nbd` exited with status " +
                 std::to_string(status) +
                 "; install the kernel's nbd module (in an initramfs: update-initramfs -u)");
     }

@@ -142,7 +142,7 @@ Result<void> SocketDiagnostics::destroy(std::string_view name) const noexcept {
 }
 
 Result<void> SocketDiagnostics::destroy_all(const SocketNames& names) const noexcept {
-    if (names.empty()) return std::unexpected(SysError{EINVAL, "no record of its socket"});
+    if (names.empty()) return std::unexpected(SysError{EINVAL, "no record of the socket"});
     Result<void> result;
     for (std::string_view rest = names; !rest.empty();)
         if (const auto done = destroy(take_name(rest)); !done && result) result = done;
@@ -158,16 +158,15 @@ LineText reason_not_to_disconnect(const SysError& error, std::uint32_t index) {
                     "run `modprobe tcp_diag` and `holdfast-client takeover nbd{}`, then try again", index);
             case EAFNOSUPPORT:
                 return LineText::of(
-                    "run `holdfast-client takeover nbd{}`, whose new link lets a server that fences end the "
-                    "old "
-                    "one, or end the server, then try again",
+                    "run `holdfast-client takeover nbd{}`, whose new link lets a fencing server end the old "
+                    "one, or stop the server, then try again",
                     index);
             case EXDEV: return "try again in that namespace";
-            default: return "end the connection with `ss --kill dst SERVER`, then try again";
+            default: return "kill the connection with `ss --kill dst SERVER`, then try again";
         }
     };
     return LineText::of(
-        "its connection cannot be ended ({}), and requests are in flight on it: to disconnect it now could "
+        "its connection cannot be destroyed ({}), and requests are in flight on it; disconnecting now could "
         "block every nbd device of this machine; {}",
         error.text(), mend());
 }

@@ -38,12 +38,12 @@ LineText whose(const LeaseRecord& record) {
 }
 
 LineText server_of(const DhcpReply& reply) {
-    return reply.server == 0 ? LineText("a DHCP server")
+    return reply.server == 0 ? LineText("an unnamed DHCP server")
                              : LineText::of("the DHCP server {}", text_of(reply.server));
 }
 
 LineText duration_of(std::uint32_t granted) {
-    return granted == infinite_lease ? LineText("without an end") : LineText::of("for {} s", granted);
+    return granted == infinite_lease ? LineText("without expiry") : LineText::of("for {} s", granted);
 }
 
 }  // namespace
@@ -85,13 +85,13 @@ std::optional<Lease::Send> Lease::on_deadline(Time now) noexcept {
     if (now < deadline_) return std::nullopt;
     const bool all = contested_ || state_.server == 0 || now >= at(state_.rebind_after);
     if (now >= at(state_.seconds))
-        note(
-            Problem::expired,
-            LineText::of("{} has run out; the address is kept, and another machine may get it too; asking on",
-                         whose(record_)));
+        note(Problem::expired,
+             LineText::of(
+                 "{} has expired; keeping the address, which another machine may get, too; still asking",
+                 whose(record_)));
     else if (asking_ && !contested_ && state_.server != 0 && now >= at(state_.rebind_after))
         note(Problem::unanswered,
-             LineText::of("{} is not renewed by {}, which does not answer; every server is asked",
+             LineText::of("{} was not renewed by {}, which does not answer; asking all servers",
                           whose(record_), text_of(state_.server)));
     if (!asking_) asking_since_ = now;
     asking_ = true;
@@ -106,7 +106,7 @@ std::optional<Lease::Send> Lease::on_deadline(Time now) noexcept {
 
 void Lease::on_send_failure(const LineText& reason) noexcept {
     note(Problem::unsendable,
-         LineText::of("{} could not be asked for: {}; trying again", whose(record_), reason));
+         LineText::of("{} could not be requested: {}; retrying", whose(record_), reason));
 }
 
 bool Lease::on_packet(std::span<const std::uint8_t> packet, Time now) noexcept {
@@ -114,17 +114,17 @@ bool Lease::on_packet(std::span<const std::uint8_t> packet, Time now) noexcept {
     const auto reply = read_reply(record_.client, transaction_, packet);
     if (!reply) return false;
     if (reply->kind == DhcpReply::Kind::refused) {
-        note(Problem::refused,
-             LineText::of("{} is refused by {}; the address is kept, since the disk is reached by "
-                          "it; asking on",
-                          whose(record_), server_of(*reply)));
+        note(
+            Problem::refused,
+            LineText::of("{} was refused by {}; keeping the address, because the disk needs it; still asking",
+                         whose(record_), server_of(*reply)));
         go_on_asking(now);
         return false;
     }
     if (reply->address != record_.address) {
         note(Problem::other_address,
              LineText::of(
-                 "{}: {} wants it to be {}; the address is kept, since the disk is reached by it; asking on",
+                 "{}: {} offers {} instead; keeping the address, because the disk needs it; still asking",
                  whose(record_), server_of(*reply), text_of(reply->address)));
         go_on_asking(now);
         return false;
@@ -153,8 +153,8 @@ void Lease::renew(const DhcpReply& reply) noexcept {
     deadline_ = state_.seconds == infinite_lease ? Time::max() : at(state_.renew_after) - milliseconds{early};
     if (first || mended)
         news_ = News{News::Weight::good,
-                     LineText::of("{} is renewed {} by {}{}", whose(record_), duration_of(state_.seconds),
-                                  server_of(reply), first ? "; later renewals are not told" : "")};
+                     LineText::of("{} was renewed {} by {}{}", whose(record_), duration_of(state_.seconds),
+                                  server_of(reply), first ? "; later renewals are not logged" : "")};
 }
 
 void Lease::note(Problem problem, const LineText& text) noexcept {

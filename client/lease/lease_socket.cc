@@ -43,7 +43,7 @@ Result<Fd> open_socket() {
         return sys_error("setsockopt");
     const sockaddr_in own = socket_address(INADDR_ANY, client_port);
     if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0)
-        return sys_error("bind to DHCP's port");
+        return sys_error("bind to the DHCP port");
     return socket;
 }
 
@@ -92,12 +92,12 @@ Result<void> read_hardware_address(LeaseRecord& record) {
     ifreq request{};
     const std::string_view name = record.interface;
     std::copy_n(name.data(), std::min(name.size(), sizeof request.ifr_name - 1), request.ifr_name);
-    if (::ioctl(socket.get(), SIOCGIFHWADDR, &request) != 0) return sys_error("its hardware address");
+    if (::ioctl(socket.get(), SIOCGIFHWADDR, &request) != 0) return sys_error("the hardware address");
     DhcpClient& client = record.client;
     client.hardware_type = static_cast<std::uint8_t>(request.ifr_hwaddr.sa_family);
     client.hardware_length = request.ifr_hwaddr.sa_family == ARPHRD_EUI64 ? 8 : 6;
     if (request.ifr_hwaddr.sa_family != ARPHRD_ETHER && request.ifr_hwaddr.sa_family != ARPHRD_EUI64)
-        return std::unexpected(SysError{EAFNOSUPPORT, "its hardware address"});
+        return std::unexpected(SysError{EAFNOSUPPORT, "the hardware address"});
     std::memcpy(client.hardware.data(), request.ifr_hwaddr.sa_data, client.hardware_length);
     return {};
 }

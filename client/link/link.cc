@@ -158,8 +158,8 @@ void LinkAttempt::fail(LinkFault fault, const LineText& text) {
 
 void LinkAttempt::expire() {
     if (state_ != State::running) return;
-    fail(LinkFault::unreachable, connecting_ ? "no answer to the connection in time"
-                                             : "connected, but the handshake did not end in time");
+    fail(LinkFault::unreachable,
+         connecting_ ? "the connection attempt timed out" : "connected, but the handshake timed out");
 }
 
 void LinkAttempt::finish_connect() {
@@ -272,12 +272,11 @@ std::expected<std::vector<Endpoint>, LinkError> resolve(const ServerAddress& ser
         code = ::getaddrinfo(server.host.c_str(), port.c_str(), &hints, &found);
     }
     if (code != 0)
-        return std::unexpected(
-            LinkError{LinkFault::unreachable,
-                      LineText::of("the name {} cannot be resolved ({}); name the server by its address, or "
-                                   "configure a resolver",
-                                   printable(server.host),
-                                   code == EAI_SYSTEM ? ::strerror(errno) : ::gai_strerror(code))});
+        return std::unexpected(LinkError{
+            LinkFault::unreachable,
+            LineText::of(
+                "the host name {} cannot be resolved ({}); use the server's address, or configure a resolver",
+                printable(server.host), code == EAI_SYSTEM ? ::strerror(errno) : ::gai_strerror(code))});
     std::vector<Endpoint> endpoints;
     for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
         Endpoint endpoint;

@@ -65,7 +65,7 @@ LineText cause_of_death(int socket, std::chrono::seconds dead_after) {
     int code = 0;
     socklen_t length = sizeof code;
     if (::getsockopt(socket, SOL_SOCKET, SO_ERROR, &code, &length) == 0 && code != 0)
-        return SysError{code, "the connection broke"}.text();
+        return SysError{code, "the connection was lost"}.text();
     // Falls back to TCP_INFO: the kernel's driver may have consumed the error. An idle link that the peer
     // closed or reset was silent only between two keepalives (prepare_tcp), a link that timed out until the
     // last of them.

@@ -201,7 +201,7 @@ void Backlog::add(std::string line) {
     if (lost_ > 0) {
         std::array<char, 128> text;
         const int number = static_cast<int>(Level::warning);
-        constexpr const char* said = "the log took nothing for a while; lines lost: ";
+        constexpr const char* said = "the log was blocked for a while; lines lost: ";
         const auto count = static_cast<unsigned long long>(std::exchange(lost_, 0));
         if (sink_ == Sink::terminal) {
             (void)std::snprintf(text.data(), text.size(), "%.40s: warning: %s%llu\n", program_, said, count);

@@ -13,7 +13,7 @@ namespace holdfast::nbd {
 namespace {
 
 constexpr std::uint32_t longest_reply = 64 << 10;
-constexpr const char* wrong_type = "the server's reply is of a type that does not answer the option";
+constexpr const char* wrong_type = "the type of the server's reply does not match the option";
 constexpr std::uint32_t most_info_replies = 64;
 
 // Checks "Block size constraints" and returns the error, or nullptr. A preferred size below 512 is harmless
@@ -45,7 +45,7 @@ ClientHandshake::ClientHandshake(Goal goal, std::string_view export_name,
                                  std::optional<SessionClaim> claim) noexcept
     : goal_(goal), claim_(goal != Goal::list ? claim : std::nullopt) {
     if (export_name.size() > name_.size()) {
-        fail("the export's name is longer than 4096 bytes");
+        fail("the export name is longer than 4096 bytes");
         return;
     }
     std::ranges::copy(export_name, name_.begin());
@@ -153,12 +153,11 @@ void ClientHandshake::on_greeting() noexcept {
     if (greeting.nbdmagic != nbdmagic)
         return fail("this is not an NBD server: it does not begin with NBDMAGIC");
     if (greeting.ihaveopt == oldstyle_magic)
-        return fail("the server speaks the oldstyle protocol, which is not supported");
-    if (greeting.ihaveopt != ihaveopt)
-        return fail("the server's greeting is not that of the newstyle protocol");
+        return fail("the server uses oldstyle negotiation, which is not supported");
+    if (greeting.ihaveopt != ihaveopt) return fail("the server's greeting is not a newstyle greeting");
     const std::uint16_t flags = greeting.handshake_flags;  // unknown flags must be ignored
     if (!(flags & flag_fixed_newstyle))
-        return fail("the server speaks the first newstyle protocol only, not the fixed one");
+        return fail("the server supports newstyle negotiation, but not fixed newstyle");
     no_zeroes_ = (flags & flag_no_zeroes) != 0;
     put(bytes_of(be32(flag_c_fixed_newstyle | (no_zeroes_ ? flag_c_no_zeroes : 0))));
     ask();
@@ -182,7 +181,7 @@ void ClientHandshake::on_reply_head() noexcept {
     const auto head = load<WireOptionReply>(element_);
     const auto type = static_cast<OptionReply>(std::uint32_t{head.type});
     const std::uint32_t length = head.length;
-    if (head.magic != option_reply_magic) return fail("the server's reply has a wrong magic number");
+    if (head.magic != option_reply_magic) return fail("wrong magic number in the server's reply");
     if (head.option != static_cast<std::uint32_t>(asked_))
         return fail("the server replied to an option that was not sent");
     if (length > longest_reply) return fail("the server's reply is longer than 64 KiB");
@@ -196,7 +195,7 @@ void ClientHandshake::on_reply_head() noexcept {
 void ClientHandshake::on_data_reply(OptionReply type, std::uint32_t length) noexcept {
     const bool listing = asked_ == Option::list;
     if (++replies_ > (listing ? most_listed_exports : most_info_replies))
-        return fail("the server's answer does not end: too many replies");
+        return fail("too many replies from the server");
     if (asked_ == Option::session) return on_claim_reply(type, length);
     if (asked_ == Option::host || type != (listing ? OptionReply::server : OptionReply::info))
         return fail(wrong_type);
@@ -209,12 +208,12 @@ void ClientHandshake::on_data_reply(OptionReply type, std::uint32_t length) noex
 // Expects a reply for the session, then, if the host was named, a reply for the host.
 void ClientHandshake::on_claim_reply(OptionReply type, std::uint32_t length) noexcept {
     if (type == OptionReply::session) {
-        if (boot_identity_) return fail("the server answered the session twice");
+        if (boot_identity_) return fail("two answers from the server to the session");
         if (length > longest_session_answer) return fail("the server's answer to the session is malformed");
         return expect(Step::session_answer, length);
     }
     if (type != OptionReply::host || !host_known_ || !boot_identity_) return fail(wrong_type);
-    if (host_answer_) return fail("the server answered the host twice");
+    if (host_answer_) return fail("two answers from the server to the host");
     if (length > longest_host_answer) return fail("the server's answer to the host is malformed");
     expect(Step::host_answer, length);
 }
@@ -237,7 +236,7 @@ void ClientHandshake::on_acknowledged() noexcept {
         if (host_known_ && !host_answer_) return fail("the server accepted the host without answering it");
         return ask_for_export();
     }
-    if (!export_given_) return fail("the server accepted the export without saying its size");
+    if (!export_given_) return fail("the server accepted the export without sending its size");
     // Checks block sizes only at the end: the replies come in any order, and the check needs the size.
     const char* flaw = block_sizes_given_ ? flaw_of(offer_.block_sizes, offer_.size) : nullptr;
     if (flaw != nullptr) return fail(flaw);
@@ -263,7 +262,7 @@ void ClientHandshake::take_export(std::uint64_t size, std::uint16_t flags) noexc
     // Requires the bit that "MUST always be 1". Without this bit the other flags cannot be trusted.
     if (!(flags & flag_has_flags)) return fail("the server's transmission flags lack NBD_FLAG_HAS_FLAGS");
     if (size > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
-        return fail("the server's export is larger than a device can be");
+        return fail("the export is larger than the largest possible device");
     offer_.size = size;
     offer_.flags = flags;
 }
@@ -352,7 +351,7 @@ void ClientHandshake::ask_for_session() noexcept {
     asked_ = Option::session;
     const SessionRequest request{claim_->session, claim_->slot, claim_->generation, export_name()};
     const auto length = encode(request, std::span(output_).subspan(written_ + sizeof(WireOption)));
-    if (!length) return fail("the export's name has a NUL in it");
+    if (!length) return fail("NUL in the export name");
     put_option(asked_, *length);
     written_ += *length;  // the data is already encoded in place
     proceed(Then::next_reply);
@@ -399,13 +398,13 @@ constexpr ReplyText reply_texts[] = {
     {OptionReply::host, "host reply: no refusal"},
     {OptionReply::err_unsup, "NBD_REP_ERR_UNSUP: the server does not know this option"},
     {OptionReply::err_policy, "NBD_REP_ERR_POLICY: the server does not allow it"},
-    {OptionReply::err_invalid, "NBD_REP_ERR_INVALID: the server finds the request malformed"},
+    {OptionReply::err_invalid, "NBD_REP_ERR_INVALID: the server considers the request malformed"},
     {OptionReply::err_platform, "NBD_REP_ERR_PLATFORM: the server's platform cannot do it"},
     {OptionReply::err_tls_reqd, "NBD_REP_ERR_TLS_REQD: the server requires TLS"},
-    {OptionReply::err_unknown, "NBD_REP_ERR_UNKNOWN: the server has no such export, or not for this client"},
+    {OptionReply::err_unknown, "NBD_REP_ERR_UNKNOWN: the server has no such export, or none for this client"},
     {OptionReply::err_shutdown, "NBD_REP_ERR_SHUTDOWN: the server is shutting down"},
     {OptionReply::err_block_size_reqd,
-     "NBD_REP_ERR_BLOCK_SIZE_REQD: the server requires that its block sizes are asked for"},
+     "NBD_REP_ERR_BLOCK_SIZE_REQD: the server requires a request for its block sizes"},
     {OptionReply::err_too_big, "NBD_REP_ERR_TOO_BIG: the request or its answer is too large for the server"},
 };
 

@@ -227,7 +227,7 @@ void ServerHandshake::on_option_skipped() {
         case Option::list_meta_context: return put_error(OptionReply::err_too_big, over_8_kib);
         case Option::session: claimed_ = true; return put_error(OptionReply::err_invalid, malformed);
         case Option::host: return put_error(OptionReply::err_invalid, malformed);
-        default: return put_error(OptionReply::err_unsup, "this option is not known here");
+        default: return put_error(OptionReply::err_unsup, "unknown option");
     }
 }
 
@@ -239,8 +239,8 @@ void ServerHandshake::on_export_name() {
     // Refuses large blocks: such a client cannot be sent block sizes, and would take request errors for disk
     // errors.
     if (const std::uint32_t minimum = found->offer.block_sizes.minimum; minimum > unspoken_block)
-        return fail("EXPORT_NAME cannot tell the client that the smallest block is " +
-                    std::to_string(minimum) + " bytes; use a client that sends NBD_OPT_GO");
+        return fail("EXPORT_NAME cannot report the minimum block size of " + std::to_string(minimum) +
+                    " bytes; use a client that sends NBD_OPT_GO");
     begin_transmission(name, found->offer);
     put(bytes_of(WireExportReply{offer_.size, offer_.flags}));
     if (!no_zeroes_) output_.resize(output_.size() + export_reply_zeroes);
@@ -272,7 +272,7 @@ void ServerHandshake::on_info_or_go() {
     const auto request = decode_info_request(std::span(element_).first(length_));
     if (!request) return put_error(OptionReply::err_invalid, malformed);
     if (request->name.size() > longest_string)
-        return put_error(OptionReply::err_too_big, "the export's name is longer than 4096 bytes");
+        return put_error(OptionReply::err_too_big, "the export name is longer than 4096 bytes");
     const bool go = static_cast<Option>(option_) == Option::go;
     const auto found = go ? directory_.open(request->name) : directory_.look(request->name);
     if (!found) return put_error(found.error().reply, found.error().text);
@@ -311,7 +311,7 @@ void ServerHandshake::on_meta_context() {
     if (!request)
         return put_error(request.error(),
                          request.error() == OptionReply::err_too_big
-                             ? "a name or query is longer than 4096 bytes, or they are too many"
+                             ? "a name or query is longer than 4096 bytes, or there are too many"
                              : malformed);
     if (const auto found = directory_.look(request->export_name); !found)
         return put_error(found.error().reply, found.error().text);
@@ -323,7 +323,7 @@ void ServerHandshake::on_meta_context() {
 // Accepts the host only before the session; the outcome is part of the session's answer.
 void ServerHandshake::on_host() {
     if (claimed_ || host_)
-        return put_error(OptionReply::err_invalid, "the host is named once, and before the session");
+        return put_error(OptionReply::err_invalid, "the host must be sent once, before the session");
     const auto request = decode_host_request(std::span(element_).first(length_));
     if (!request) return put_error(OptionReply::err_invalid, malformed);
     host_ = *request;
@@ -333,14 +333,14 @@ void ServerHandshake::on_host() {
 // Accepts a single session claim, even if the first failed: a connection has only one slot in one session.
 void ServerHandshake::on_session() {
     if (std::exchange(claimed_, true))
-        return put_error(OptionReply::err_invalid, "the session was named already");
+        return put_error(OptionReply::err_invalid, "the session was already sent");
     const auto request = decode_session_request(std::span(element_).first(length_));
     if (!request) return put_error(OptionReply::err_invalid, malformed);
     const auto answer = directory_.claim(*request, host_);
     if (!answer) return put_error(answer.error().reply, answer.error().text);
     std::vector<std::uint8_t> data(longest_session_answer);
     const auto length = encode(SessionAnswer{answer->boot_identity, answer->export_identity}, data);
-    if (!length) return put_error(OptionReply::err_platform, "the export's identity is too long");
+    if (!length) return put_error(OptionReply::err_platform, "the export identity is too long");
     put_reply(OptionReply::session, std::span(data).first(*length));
     if (host_) {
         std::array<std::uint8_t, host_answer_size> flags;

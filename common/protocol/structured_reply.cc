@@ -99,13 +99,13 @@ bool is_aligned(const Request& request, const Offer& offer) noexcept {
 std::string_view reason_of_refusal(const Request& request, const Offer& offer, ErrorCode error) noexcept {
     if (error == ErrorCode::eperm) return "the export is read-only";
     if (error == ErrorCode::enospc) return "beyond the end of the export";
-    if (static_cast<Command>(request.command) == Command::flush) return "no such flush was offered";
+    if (static_cast<Command>(request.command) == Command::flush) return "this kind of flush was not offered";
     if (!is_aligned(request, offer))
         return "offset or length is not a multiple of the export's minimum block size";
     if (request.length > offer.block_sizes.maximum) return "longer than the export's maximum block size";
     if (request.offset > offer.size || request.length > offer.size - request.offset)
         return "beyond the end of the export";
-    return "the command, or a flag of it, was not offered";
+    return "the command, or one of its flags, was not offered";
 }
 
 }  // namespace holdfast::nbd

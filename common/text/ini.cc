@@ -55,7 +55,7 @@ public:
         ++number_;
         const std::string_view text = trimmed(raw);
         if (text.empty() || text.front() == '#' || text.front() == ';') return;
-        if (text.find('\0') != std::string_view::npos) return wrong("a NUL byte: this is not a text file");
+        if (text.find('\0') != std::string_view::npos) return wrong("NUL byte; not a text file");
         if (text.front() == '[') return section(text);
         entry(text);
     }
@@ -69,11 +69,9 @@ private:
     void section(std::string_view text) {
         const std::size_t close = text.find(']');
         if (close == std::string_view::npos) {
-            wrong("\"]\" is missing after the name of the section");
+            wrong("missing \"]\" after the section name");
         } else if (close + 1 != text.size()) {
-            wrong(
-                "only the section's name in brackets may stand on this line; comments have lines of their "
-                "own");
+            wrong("unexpected text after the section name; put comments on their own lines");
         }
         // Opens a section even after an error, so that its keys are not assigned to the previous section.
         const std::string_view name = text.substr(1, close == std::string_view::npos ? close : close - 1);
@@ -87,16 +85,16 @@ private:
                 fmt::format("\"{}\" is neither a section, nor KEY = VALUE, nor a comment", shown(text)));
         }
         const std::string_view key = trimmed(text.substr(0, equals));
-        if (key.empty()) return wrong("the name of the key is missing before \"=\"");
+        if (key.empty()) return wrong("missing key before \"=\"");
         if (sections_.empty()) {
-            return wrong(fmt::format("\"{}\" stands before the first section; write {} above it", shown(key),
+            return wrong(fmt::format("\"{}\" before the first section; write {} above it", shown(key),
                                      first_section_));
         }
         IniEntry entry{std::string(key), {}, place()};
         if (!unescape(trimmed(text.substr(equals + 1)), entry.value)) {
-            return wrong(
-                fmt::format("{}: a backslash starts one of \\s \\t \\n \\r \\\\; write \\\\ for a plain one",
-                            shown(key)));
+            return wrong(fmt::format(
+                "{}: unknown escape (the escapes are \\s \\t \\n \\r \\\\); write \\\\ for a backslash",
+                shown(key)));
         }
         sections_.back().entries.push_back(std::move(entry));
     }

@@ -46,7 +46,7 @@ std::expected<Network, std::string> parse_network(std::string_view text) {
         const std::optional<unsigned> given = parse_length(text.substr(slash + 1));
         if (!given || *given > longest) {
             return std::unexpected(
-                fmt::format("\"{}\": the mask after \"/\" is a number from 0 to {}", text, longest));
+                fmt::format("\"{}\": the prefix length after \"/\" must be from 0 to {}", text, longest));
         }
         length = *given;
     }

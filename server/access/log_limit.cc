@@ -31,7 +31,7 @@ void LogLimit::write(log::Level level, std::string_view text) {
     const Verdict verdict = ask(Clock::now());
     if (!verdict.allowed) return;
     log::write(level, verdict.left_out == 0 ? std::string(text)
-                                            : fmt::format("{} ({} about other refusals left out before it)",
+                                            : fmt::format("{} ({} about other refusals suppressed before it)",
                                                           text, counted(verdict.left_out, "line")));
 }
 

@@ -13,7 +13,7 @@ std::optional<std::string> Verdicts::forbidden(const std::string& authfile) cons
     if (everything_ || authfile.empty() || std::ranges::find(allowed_, authfile) != allowed_.end())
         return std::nullopt;
     const auto found = refused_.find(authfile);
-    return found == refused_.end() ? fmt::format("authfile {} was not read; connect again", authfile)
+    return found == refused_.end() ? fmt::format("authfile {} has not been read; connect again", authfile)
                                    : found->second;
 }
 
@@ -40,12 +40,12 @@ Verdicts AccessTable::judge(const Address& client) const {
     verdicts.everything_ = false;
     for (const auto& [path, file] : files_) {
         if (!file->list) {
-            verdicts.refused_[path] = file->list.error() + "; nobody is let in";
+            verdicts.refused_[path] = file->list.error() + "; all clients are refused";
         } else if (file->list->allows(client)) {
             verdicts.allowed_.push_back(path);
             verdicts.known_ = true;
         } else {
-            verdicts.refused_[path] = "its address is not in " + path;
+            verdicts.refused_[path] = "the client's address is not in " + path;
         }
     }
     return verdicts;

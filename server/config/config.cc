@@ -39,7 +39,7 @@ bool knows(const Keys& keys, std::string_view name) {
 template <class Keys, class Others>
 std::string unknown_key(std::string_view name, const Keys& keys, const Others& others,
                         std::string_view other_section) {
-    if (knows(others, name)) return fmt::format("{}: this key belongs to {}", name, other_section);
+    if (knows(others, name)) return fmt::format("{}: this key belongs in {}", name, other_section);
     const std::string_view nearest = nearest_word(name, names_of(keys));
     if (nearest.empty()) return fmt::format("{}: unknown key", name);
     return fmt::format("{}: unknown key; did you mean {}?", name, nearest);
@@ -53,7 +53,7 @@ void apply_keys(const IniSection& section, const Keys& keys, Target& target, std
     for (const IniEntry& entry : section.entries) {
         const auto [earlier, first] = last.try_emplace(entry.key, &entry);
         if (first) continue;
-        warnings.push_back({entry.place, fmt::format("{}: replaces the one at {}", entry.key,
+        warnings.push_back({entry.place, fmt::format("{}: overrides the one at {}", entry.key,
                                                      to_string(earlier->second->place))});
         earlier->second = &entry;
     }
@@ -92,7 +92,7 @@ void replace_all(std::string& text, std::string_view what, std::string_view with
 std::expected<Endpoint, std::string_view> parse_unix_endpoint(std::string_view path) {
     constexpr std::size_t longest = 107;
     if (!path.starts_with('/') || path.size() > longest)
-        return std::unexpected("a socket's path begins with \"/\" and has at most 107 bytes");
+        return std::unexpected("a socket path must begin with \"/\" and have at most 107 bytes");
     return Endpoint{.host = {}, .port = 0, .unix_path = std::string(path)};
 }
 
@@ -108,10 +108,10 @@ std::expected<Endpoint, std::string_view> parse_endpoint(std::string_view text) 
     if (host.starts_with('[') && host.ends_with(']')) {
         host = host.substr(1, host.size() - 2);
     } else if (host.find(':') != std::string_view::npos) {
-        return std::unexpected("an IPv6 address stands in brackets: [2001:db8::1]:10809");
+        return std::unexpected("enclose an IPv6 address in brackets: [2001:db8::1]:10809");
     }
     if (host == "*") host = {};
-    if (!host.empty() && !is_host(host)) return std::unexpected("this is not an address");
+    if (!host.empty() && !is_host(host)) return std::unexpected("not an address");
     return Endpoint{.host = std::string(host), .port = *port, .unix_path = {}};
 }
 
@@ -192,7 +192,7 @@ void ConfigReader::add_main(std::string_view file, std::string_view text) {
 void ConfigReader::add_included(std::string_view file, std::string_view text) {
     for (const IniSection& section : scan_ini(file, text, known_sections, errors_)) {
         if (section.name == "generic") {
-            add_error(section.place, "[generic] may stand in the main configuration file only");
+            add_error(section.place, "[generic]: valid in the main configuration file only");
         } else {
             take_export(section);
         }
@@ -201,13 +201,12 @@ void ConfigReader::add_included(std::string_view file, std::string_view text) {
 
 void ConfigReader::take_generic(const IniSection& section) {
     if (generic_place_) {
-        return add_error(section.place,
-                         fmt::format("[generic]: defined again, first {}; merge the two sections",
-                                     whereabouts(*generic_place_)));
+        return add_error(section.place, fmt::format("[generic]: duplicate section, first {}; merge the two",
+                                                    whereabouts(*generic_place_)));
     }
     generic_place_ = section.place;
     apply_keys(section, generic_keys(), generic_, errors_, warnings_, [](std::string_view name) {
-        return unknown_key(name, generic_keys(), export_keys(), "an export's section, not to [generic]");
+        return unknown_key(name, generic_keys(), export_keys(), "an export's section, not in [generic]");
     });
 }
 
@@ -217,31 +216,32 @@ void ConfigReader::take_export(const IniSection& section) {
     made.place = section.place;
     const std::size_t errors_before = errors_.size();
     apply_keys(section, export_keys(), made, errors_, warnings_, [](std::string_view name) {
-        return unknown_key(name, export_keys(), generic_keys(), "[generic], not to an export's section");
+        return unknown_key(name, export_keys(), generic_keys(), "[generic], not in an export's section");
     });
     if (made.path.empty() && errors_.size() == errors_before) {
         add_error(made.place,
-                  fmt::format("[{}]: exportname is missing: which file or device is exported?", made.name));
+                  fmt::format("[{}]: missing exportname; name the file or device to export", made.name));
     }
     if (made.listenaddr && made.port == 0) {
         const auto entry = std::ranges::find(section.entries, "listenaddr", &IniEntry::key);
-        warnings_.push_back({entry->place, "listenaddr: has no effect without a port of the export's own"});
+        warnings_.push_back({entry->place, "listenaddr: has no effect unless the export has its own port"});
     }
     if (!made.identity.empty() && made.is_virtual()) {
         const auto entry = std::ranges::find(section.entries, "identity", &IniEntry::key);
         add_error(entry->place,
-                  "identity: exportname leads each client to a file of its own; they are not all one disk");
+                  "identity: exportname gives each client its own file, and these are not the same disk");
     }
     add_export(std::move(made));
 }
 
 void ConfigReader::add_export(ExportConfig made) {
     if (made.name.empty() || made.name.size() > nbd::longest_string) {
-        return add_error(made.place, fmt::format("an export's name has 1 to {} bytes", nbd::longest_string));
+        return add_error(made.place,
+                         fmt::format("an export name must have 1 to {} bytes", nbd::longest_string));
     }
     const auto [earlier, first] = sections_.try_emplace(made.name, made.place);
     if (!first) {
-        return add_error(made.place, fmt::format("[{}]: defined again, first {}; rename or remove one",
+        return add_error(made.place, fmt::format("[{}]: duplicate section, first {}; rename or remove one",
                                                  made.name, whereabouts(earlier->second)));
     }
     generic_.config.exports.push_back(std::move(made));
@@ -289,7 +289,7 @@ void ConfigReader::add_listen(Listen listen) {
             if (!other.default_export.empty() && !listen.default_export.empty()) {
                 return add_error(
                     listen.place,
-                    fmt::format("[{}]: port {} is [{}]'s own already; give each export another port",
+                    fmt::format("[{}]: port {} already belongs to [{}]; give each export its own port",
                                 listen.default_export, listen.endpoint.port, other.default_export));
             }
             if (other.default_export.empty()) other.default_export = listen.default_export;
@@ -301,8 +301,7 @@ void ConfigReader::add_listen(Listen listen) {
         if (overlap) {
             return add_error(
                 listen.place,
-                fmt::format("port {} is taken on all addresses as well as on {}; use another",
-                            listen.endpoint.port,
+                fmt::format("port {} is used on all addresses and on {}; use another", listen.endpoint.port,
                             other.endpoint.host.empty() ? listen.endpoint.host : other.endpoint.host));
         }
     }
@@ -346,10 +345,9 @@ void ConfigReader::check_cache_modes() {
         if (one.readonly || !one.cache) continue;
         const ExportConfig& other = *writers.try_emplace(one.path, &one).first->second;
         if (one.direct() == other.direct()) continue;
-        add_error(one.place,
-                  fmt::format("[{}] and [{}] export {} both for writing, one with the page cache and one "
-                              "without it (cache); let them agree",
-                              other.name, one.name, one.path));
+        add_error(one.place, fmt::format("[{}] and [{}] both export {} for writing, one with and one without "
+                                         "the page cache; set the same cache for both",
+                                         other.name, one.name, one.path));
     }
     for (ExportConfig& one : generic_.config.exports) {
         const auto other = one.readonly || one.cache ? writers.end() : writers.find(one.path);
@@ -362,7 +360,7 @@ void ConfigReader::check_flush() {
         if (one.flush || one.readonly) continue;
         warnings_.push_back(
             {one.place,
-             fmt::format("[{}]: flush = false: clients take a write for durable when it is answered, so each "
+             fmt::format("[{}]: flush = false: clients consider a write durable once it is answered, so each "
                          "one waits for the disk; flush = true is faster and as safe",
                          one.name)});
     }
@@ -370,8 +368,7 @@ void ConfigReader::check_flush() {
 
 Config ConfigReader::finish() {
     if (generic_.config.exports.empty() && errors_.empty()) {
-        add_error({main_file_, 0},
-                  "there is no export in it; write a section like [root] with an exportname");
+        add_error({main_file_, 0}, "no export defined; add a section such as [root] with an exportname");
     }
     make_listens();
     check_cache_modes();

@@ -73,7 +73,7 @@ std::vector<T> do_for_paths(std::vector<PathTask<T>> tasks, const HangingPaths& 
     auto next = done.begin();
     for (const PathTask<T>& one : tasks) {
         if (left_out.contains(one.path)) {
-            results.push_back(one.otherwise("an earlier attempt at it still hangs"));
+            results.push_back(one.otherwise("an earlier attempt still hangs"));
             continue;
         }
         const ApartResult<T>& result = *next++;
@@ -83,7 +83,7 @@ std::vector<T> do_for_paths(std::vector<PathTask<T>> tasks, const HangingPaths& 
             hanging.push_back(one.path);
             results.push_back(one.otherwise(fmt::format("no answer for {} s", patience.count())));
         } else {
-            results.push_back(one.otherwise("too many other paths hang, or there is no thread to be had"));
+            results.push_back(one.otherwise("too many other paths hang, or no thread is available"));
         }
     }
     return results;
@@ -156,7 +156,7 @@ ConfigTexts read_config_files_apart(const Options& options) {
     }
     if (texts) return std::move(*texts);
     ConfigTexts none;
-    none.files.push_back({options.config, {}, answer ? "it could not be read" : answer.error()});
+    none.files.push_back({options.config, {}, answer ? "could not be read" : answer.error()});
     return none;
 }
 
@@ -236,7 +236,7 @@ namespace {
 std::string comma_clue(const std::string& path) {
     const std::size_t comma = path.rfind(',');
     if (comma == std::string::npos || ::access(path.substr(0, comma).c_str(), F_OK) != 0) return {};
-    return fmt::format("; {} exists: after it, only \",readonly\" is not part of the path",
+    return fmt::format("; {} exists, but everything after it except \",readonly\" is part of the path",
                        path.substr(0, comma));
 }
 
@@ -246,12 +246,12 @@ std::string fault_of_path(const std::string& path, std::uint64_t filesize, bool 
     if (::stat(path.c_str(), &status) == 0) {
         const auto size = static_cast<std::uint64_t>(status.st_size);
         if (!S_ISREG(status.st_mode) || size >= filesize) return {};
-        return fmt::format("{} has {}, fewer than filesize = {}; clients are refused until it is larger",
-                           path, counted(size, "byte"), filesize);
+        return fmt::format("{} has {}, less than filesize = {}; clients are refused until it is larger", path,
+                           counted(size, "byte"), filesize);
     }
     const SysError error{errno, "stat"};
     if (error.code == ENOENT && filesize != 0) return {};  // created for the first client
-    return fmt::format("{}: {}; clients are refused until it is there{}", path, error.message(),
+    return fmt::format("{}: {}; clients are refused until it exists{}", path, error.message(),
                        on_command_line ? comma_clue(path) : "");
 }
 
@@ -265,7 +265,7 @@ Found look_at_authfile(const std::string& path) {
     found.mistakes = mistakes_in_access_file(path);
     if (!found.mistakes.empty()) return found;
     if (const auto list = read_access_file(path); !list)
-        found.fault = list.error() + "; nobody may connect until this is mended";
+        found.fault = list.error() + "; all clients are refused until this is fixed";
     return found;
 }
 
@@ -277,13 +277,11 @@ Surroundings look_around(const Config& config, const HangingPaths& left_out) {
     std::vector<const ExportConfig*> exports;  // the exports of the tasks, in their order
     std::set<std::string_view> authfiles;
     const auto add = [&](const ExportConfig& one, const std::string& path, std::function<Found()> work) {
-        tasks.push_back({path, std::move(work), [path](const std::string& why) {
-                             return Found{
-                                 {},
-                                 fmt::format("{}: {}; clients are refused as long as its file system "
-                                             "does not answer",
-                                             path, why)};
-                         }});
+        tasks.push_back(
+            {path, std::move(work), [path](const std::string& why) {
+                 return Found{
+                     {}, fmt::format("{}: {}; clients are refused until its file system answers", path, why)};
+             }});
         exports.push_back(&one);
     };
     for (const ExportConfig& one : config.exports) {
@@ -301,7 +299,7 @@ Surroundings look_around(const Config& config, const HangingPaths& left_out) {
     for (std::size_t i = 0; i < results.size(); ++i) {
         const ExportConfig& one = *exports[i];
         for (Remark mistake : results[i].mistakes) {
-            mistake.text += fmt::format("; nobody may connect to [{}] until this is mended", one.name);
+            mistake.text += fmt::format("; clients of [{}] are refused until this is fixed", one.name);
             around.mistakes.push_back(std::move(mistake));
         }
         if (!results[i].fault.empty())

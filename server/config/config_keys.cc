@@ -17,11 +17,10 @@ namespace {
 using Generic = ConfigReader::Generic;
 
 constexpr std::string_view no_tls =
-    "it has no TLS yet, and would serve without the encryption that is asked for here; remove the key to "
-    "allow that";
+    "TLS is not implemented yet, and the data would be sent unencrypted; remove the key to allow that";
 constexpr std::string_view no_commands =
-    "it runs no commands, and would serve without what this one prepares or checks; remove the key to allow "
-    "that";
+    "commands are not run, and the export would be served without the preparations or checks of this one; "
+    "remove the key to allow that";
 
 constexpr std::size_t longest_socket_path = 107;
 
@@ -32,7 +31,7 @@ void take_statussocket(Generic& g, ConfigValue& v) {
     if (v.text() == "none") return;
     g.config.statussocket = v.absolute_path();
     if (v.text().size() > longest_socket_path)
-        v.error("the path is longer than the 107 bytes that a UNIX socket may have");
+        v.error("path longer than 107 bytes, the limit of UNIX sockets");
 }
 
 constexpr GenericKey generic_table[] = {
@@ -60,16 +59,16 @@ constexpr GenericKey generic_table[] = {
          g.listenaddr_place = v.place();
      }},
     {"max_threads",
-     [](Generic&, ConfigValue& v) { v.warn_not_needed("every connection has a thread of its own"); }},
+     [](Generic&, ConfigValue& v) { v.warn_not_needed("every connection has its own thread"); }},
     {"oldstyle",
      [](Generic&, ConfigValue& v) {
          v.refuse_if_true(
-             "the oldstyle handshake is gone from every NBD server; give the export a port instead");
+             "the oldstyle handshake is obsolete in every NBD server; give the export a port instead");
      }},
     {"port", [](Generic& g, ConfigValue& v) { g.port = v.port(); }},
     {"strict", [](Generic& g, ConfigValue& v) { g.config.strict = v.boolean(); }},
     {"splice",
-     [](Generic&, ConfigValue& v) { v.warn_not_needed("it changes only how nbd-server copies data"); }},
+     [](Generic&, ConfigValue& v) { v.warn_not_needed("only affects how nbd-server copies data"); }},
     {"tlsonly", [](Generic&, ConfigValue& v) { v.refuse_if_true(no_tls); }},
     {"tlsprio", [](Generic&, ConfigValue& v) { v.refuse_if_set(no_tls); }},
     {"unixsock",
@@ -78,7 +77,7 @@ constexpr GenericKey generic_table[] = {
          g.unixsock = v.absolute_path();
          g.unixsock_place = v.place();
          if (g.unixsock.size() > longest_socket_path)
-             v.error("the path is longer than the 107 bytes that a UNIX socket may have");
+             v.error("path longer than 107 bytes, the limit of UNIX sockets");
      }},
     {"user",
      [](Generic& g, ConfigValue& v) {
@@ -114,7 +113,8 @@ void take_virtstyle(ExportConfig& e, ConfigValue& v) {
         std::string_view rest = std::string_view(text).substr(8);
         while (rest.starts_with(' ')) rest.remove_prefix(1);
         const std::optional<unsigned> length = number_of<unsigned>(rest);
-        if (!length || *length > 128) v.error("cidrhash wants a mask from 0 to 128: cidrhash 24");
+        if (!length || *length > 128)
+            v.error("cidrhash requires a prefix length from 0 to 128, for example cidrhash 24");
         e.virtstyle = VirtStyle::cidr_hash;
         e.virt_prefix = length.value_or(0);
     } else {
@@ -130,19 +130,19 @@ void take_cache(ExportConfig& e, ConfigValue& v) {
         return;
     }
     v.error("\"" + v.text() + "\" is none of: writeback, none, writethrough, directsync" +
-            (v.text() == "unsafe" ? "; a flush is always honoured here" : ""));
+            (v.text() == "unsafe" ? "; flushes are always honoured" : ""));
 }
 
 void take_identity(ExportConfig& e, ConfigValue& v) {
     if (!v.empty() && !is_identity(v.text()))
-        v.error("an identity is at most 255 letters, digits and other characters of printable ASCII");
+        v.error("an identity has at most 255 characters of printable ASCII");
     e.identity = v.text();
 }
 
 void take_description(ExportConfig& e, ConfigValue& v) {
     constexpr std::size_t longest = 255;
     if (v.text().size() > longest || !is_printable(v.text()))
-        v.error("a description is at most 255 bytes of printable UTF-8");
+        v.error("a description has at most 255 bytes of printable UTF-8");
     e.description = v.text();
 }
 
@@ -150,7 +150,7 @@ void take_waitfile(ExportConfig&, ConfigValue& v) {
     // The man page says string, the program reads a boolean.
     if (v.empty() || v.text() == "false" || v.text() == "no" || v.text() == "0") return;
     v.refuse_if_set(
-        "it keeps no differences to be merged later, writes go to the volume at once; remove the key");
+        "changes are not collected for a later merge, writes go to the volume directly; remove the key");
 }
 
 constexpr ExportKey export_table[] = {
@@ -158,15 +158,17 @@ constexpr ExportKey export_table[] = {
     {"authfile",
      [](ExportConfig& e, ConfigValue& v) {
          if (v.empty())
-             return v.warning("no file is named, so every client may connect; name one, or remove the key");
+             return v.warning("empty, so every client may connect; name a file, or remove the key");
          e.authfile = v.absolute_path();
      }},
     {"copyonwrite",
      [](ExportConfig&, ConfigValue& v) {
          v.refuse_if_true("writes would go to the original; export an LVM snapshot, or set readonly = true");
      }},
-    {"cowdir", [](ExportConfig&, ConfigValue& v) { v.warn_not_supported("there is no copy on write"); }},
-    {"datalog", [](ExportConfig&, ConfigValue& v) { v.warn_not_supported("it writes no transaction logs"); }},
+    {"cowdir",
+     [](ExportConfig&, ConfigValue& v) { v.warn_not_supported("copy-on-write is not implemented"); }},
+    {"datalog",
+     [](ExportConfig&, ConfigValue& v) { v.warn_not_supported("transaction logs are not written"); }},
     {"exportname", [](ExportConfig& e, ConfigValue& v) { e.path = v.absolute_path(); }},
     {"filesize",
      [](ExportConfig& e, ConfigValue& v) {
@@ -183,7 +185,8 @@ constexpr ExportKey export_table[] = {
      }},
     {"multifile",
      [](ExportConfig&, ConfigValue& v) {
-         v.refuse_if_true("only single files and devices are exported; join the parts, or put them on LVM");
+         v.refuse_if_true(
+             "only single files and devices can be exported; join the parts, or put them on LVM");
      }},
     {"port", [](ExportConfig& e, ConfigValue& v) { e.port = v.port(); }},
     {"postrun", [](ExportConfig&, ConfigValue& v) { v.refuse_if_set(no_commands); }},
@@ -191,23 +194,23 @@ constexpr ExportKey export_table[] = {
     {"readonly", [](ExportConfig& e, ConfigValue& v) { e.readonly = v.boolean(); }},
     {"rotational", [](ExportConfig& e, ConfigValue& v) { e.rotational = v.boolean(); }},
     {"sdp", [](ExportConfig&,
-               ConfigValue& v) { v.refuse_if_true("the Socket Direct Protocol is gone from Linux"); }},
+               ConfigValue& v) { v.refuse_if_true("Linux no longer has the Socket Direct Protocol"); }},
     {"sparse_cow",
-     [](ExportConfig&, ConfigValue& v) { v.warn_not_supported_if_true("there is no copy on write"); }},
+     [](ExportConfig&, ConfigValue& v) { v.warn_not_supported_if_true("copy-on-write is not implemented"); }},
     {"splice",
-     [](ExportConfig&, ConfigValue& v) { v.warn_not_needed("it changes only how nbd-server copies data"); }},
+     [](ExportConfig&, ConfigValue& v) { v.warn_not_needed("only affects how nbd-server copies data"); }},
     {"sync", [](ExportConfig& e, ConfigValue& v) { e.sync = v.boolean(); }},
     {"temporary",
      [](ExportConfig&, ConfigValue& v) {
-         v.refuse_if_true("it makes no files that vanish; export a file that you make");
+         v.refuse_if_true("temporary files are not implemented; create the file and export it");
      }},
     {"timeout",
      [](ExportConfig& e, ConfigValue& v) { e.timeout = std::chrono::seconds(v.number(0, 1'000'000'000)); }},
     {"tlsonly", [](ExportConfig&, ConfigValue& v) { v.refuse_if_true(no_tls); }},
     {"transactionlog",
-     [](ExportConfig&, ConfigValue& v) { v.warn_not_supported("it writes no transaction logs"); }},
-    {"treefiles",
-     [](ExportConfig&, ConfigValue& v) { v.refuse_if_true("only single files and devices are exported"); }},
+     [](ExportConfig&, ConfigValue& v) { v.warn_not_supported("transaction logs are not written"); }},
+    {"treefiles", [](ExportConfig&,
+                     ConfigValue& v) { v.refuse_if_true("only single files and devices can be exported"); }},
     {"trim", [](ExportConfig& e, ConfigValue& v) { e.trim = v.boolean(); }},
     {"virtstyle", take_virtstyle},
     {"waitfile", take_waitfile},

@@ -19,9 +19,9 @@ namespace {
 // Describes the most common mistakes; empty if the value shows none of them.
 std::string_view clue(std::string_view value) {
     if (value.find(" #") != std::string_view::npos || value.find(" ;") != std::string_view::npos) {
-        return "; comments have lines of their own";
+        return "; put comments on their own lines";
     }
-    if (value.starts_with('"') || value.starts_with('\'')) return "; values are written without quotes";
+    if (value.starts_with('"') || value.starts_with('\'')) return "; write values without quotes";
     return "";
 }
 
@@ -69,7 +69,7 @@ std::uint16_t ConfigValue::port() {
 
 std::string ConfigValue::absolute_path() {
     if (entry_.value.starts_with('/')) return entry_.value;
-    error(fmt::format("\"{}\" is not a path from the root: it must begin with \"/\"{}", entry_.value,
+    error(fmt::format("\"{}\" is not an absolute path; it must begin with \"/\"{}", entry_.value,
                       clue(entry_.value)));
     return {};
 }
@@ -81,10 +81,10 @@ std::vector<std::string> ConfigValue::addresses() {
         std::string_view host = trimmed(take_until(rest, ','));
         if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
         if (!is_host(host)) {
-            error(fmt::format(
-                "\"{}\" is not an address{}; several are separated by commas, a port has its own key, "
-                "nothing at all means all addresses",
-                host, clue(entry_.value)));
+            error(
+                fmt::format("\"{}\" is not an address{}; separate addresses by commas, set the port with its "
+                            "own key, leave the value empty for all addresses",
+                            host, clue(entry_.value)));
         } else if (std::ranges::find(hosts, host) == hosts.end()) {
             hosts.emplace_back(host);
         }

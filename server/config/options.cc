@@ -75,12 +75,12 @@ std::expected<Options, std::string> parse_options(int count, char* const* argume
         const int at = optind == 0 ? 1 : optind;
         const int code = ::getopt_long(count, arguments, ":C:fe:l:vhV", long_options.data(), nullptr);
         if (code == -1) break;
-        if (code == ':') return std::unexpected(fmt::format("{}: an argument is missing", arguments[at]));
+        if (code == ':') return std::unexpected(fmt::format("{}: missing argument", arguments[at]));
         if (!apply(code, options)) return std::unexpected(fmt::format("{}: unknown option", arguments[at]));
     }
     if (optind < count) {
         return std::unexpected(
-            fmt::format("{}: unexpected; an export is given as --export NAME=PATH", arguments[optind]));
+            fmt::format("{}: unexpected argument; write an export as --export NAME=PATH", arguments[optind]));
     }
     if (std::string fault = fault_of(options); !fault.empty()) return std::unexpected(std::move(fault));
     return options;
@@ -91,20 +91,19 @@ const char* usage() {
            "       holdfast-server --export NAME=PATH[,readonly] [--listen ADDR:PORT] [OPTION...]\n"
            "       holdfast-server status [--json | --prometheus] [--socket PATH]\n"
            "\n"
-           "Exports block devices and files over the network (NBD).\n"
+           "Export block devices and files over the network (NBD).\n"
            "\n"
-           "  -C, --config FILE                  the configuration; default /etc/holdfast/server.conf\n"
-           "  -e, --export NAME=PATH[,readonly]  export this device or file; may be repeated; without "
-           "--config,\n"
+           "  -C, --config FILE                  read FILE; default /etc/holdfast/server.conf\n"
+           "  -e, --export NAME=PATH[,readonly]  export PATH as NAME; may be repeated; without --config,\n"
            "                                     no configuration is read\n"
-           "  -l, --listen ADDR:PORT             listen there instead; [IPV6]:PORT, :PORT, unix:PATH; may be "
-           "repeated\n"
+           "  -l, --listen ADDR:PORT             listen on ADDR:PORT instead; also [IPV6]:PORT, :PORT, "
+           "unix:PATH; may be repeated\n"
            "  -f, --foreground                   stay in the foreground and log to stderr\n"
-           "      --pid-file FILE                write the process id there\n"
-           "      --check                        report every mistake in the configuration and exit\n"
+           "      --pid-file FILE                write the process ID to FILE\n"
+           "      --check                        report all errors in the configuration and exit\n"
            "  -v, --verbose                      log more\n"
-           "  -h, --help                         print this\n"
-           "  -V, --version                      print the version\n"
+           "  -h, --help                         show this help\n"
+           "  -V, --version                      show the version\n"
            "\n"
            "See holdfast-server(8) and holdfast-server.conf(5).\n";
 }

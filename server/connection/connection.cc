@@ -180,7 +180,7 @@ Connection::Turn Connection::turn() {
 Connection::Turn Connection::leave_lost_link() const {
     // After ABORT a client may close before the reply arrives.
     if (handshake_->state() == nbd::ServerHandshake::State::ended) return leave_quietly();
-    log_handshake_end("the link is lost");
+    log_handshake_end("the connection was lost");
     return Turn::over;
 }
 
@@ -202,7 +202,7 @@ std::optional<Connection::Turn> Connection::receive_options() {
     // the client has not read every reply.
     if (count == 0 || (count < 0 && errno == ECONNRESET)) return leave_quietly();
     if (count < 0) {
-        log_handshake_end("the link is lost");
+        log_handshake_end("the connection was lost");
         return Turn::over;
     }
     handshake_->receive(std::span(bytes).first(static_cast<std::size_t>(count)));
@@ -210,7 +210,7 @@ std::optional<Connection::Turn> Connection::receive_options() {
 }
 
 Connection::Turn Connection::leave_quietly() const {
-    log::debug(fmt::format("{}: left the handshake", peer_.name));
+    log::debug(fmt::format("{}: disconnected during the handshake", peer_.name));
     return Turn::over;
 }
 
@@ -249,7 +249,7 @@ void Connection::end() {
         const Result<void> started = start();
         if (!started && !again)
             log::warning(
-                fmt::format("{}: {}; its disk is closed later", peer_.name, started.error().message()));
+                fmt::format("{}: {}; its disk will be closed later", peer_.name, started.error().message()));
         return;
     }
     exports_.reset();
@@ -262,7 +262,7 @@ void Connection::log_timeout() const {
 
 void Connection::log_pushed_out() const {
     context_.shared.statistics.turned_away(TurnedAway::handshakes);
-    log_handshake_end("too many clients are in the handshake, and of its network most");
+    log_handshake_end("too many clients are in the handshake, most of them from its network");
 }
 
 void Connection::run() {

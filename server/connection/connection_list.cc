@@ -38,14 +38,15 @@ void ConnectionList::turn_away(TurnedAway reason, std::string_view text) {
 bool ConnectionList::has_place(const Peer& peer, const Config& config) {
     if (shared_.counts.count(ConnectionCounts::all) >= config.maxconnections) {
         turn_away(TurnedAway::max_connections,
-                  fmt::format("{} refused: all connections are taken (maxconnections = {})", peer.name,
+                  fmt::format("{} refused: too many connections (maxconnections = {})", peer.name,
                               config.maxconnections));
         return false;
     }
     const std::uint32_t limit = limit_of(peer.address, config);
     if (places_.enter(peer.address, limit)) return true;
-    turn_away(TurnedAway::max_per_address, fmt::format("{} refused: {} from there already (maxperaddress)",
-                                                       peer.name, counted(limit, "connection")));
+    turn_away(TurnedAway::max_per_address,
+              fmt::format("{} refused: already {} from its address (maxperaddress)", peer.name,
+                          counted(limit, "connection")));
     return false;
 }
 
@@ -105,7 +106,8 @@ void ConnectionList::wake(Sleeping::iterator sleeping) {
         sleeping_.erase(sleeping);
     } else {
         if (wake_again_ == no_deadline)
-            log::warning(fmt::format("{}: {}; waiting a second", one.peer().name, started.error().message()));
+            log::warning(
+                fmt::format("{}: {}; retrying in a second", one.peer().name, started.error().message()));
         wake_again_ = Clock::now() + pause;
     }
 }

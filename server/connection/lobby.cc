@@ -189,7 +189,7 @@ void Lobby::on_time(Clock::time_point now) {
         if (one.deadline > now || one.state == State::calling) continue;
         if (one.state == State::queued) {
             one.connection->log_handshake_end(
-                fmt::format("{} clients before it wait for export {}, whose disk does not answer",
+                fmt::format("{} clients are already waiting for export {}, whose disk does not answer",
                             most_calls_for_one, one.called));
         } else if (one.state != State::leaving) {
             one.connection->log_timeout();

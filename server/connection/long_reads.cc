@@ -16,7 +16,7 @@ std::span<std::uint8_t> piece_at(std::uint64_t done, const nbd::Request& request
 
 std::expected<void, std::string> LongReads::read(const nbd::Request& request) {
     const std::span<std::uint8_t> area = buffers_.take_most(long_request_piece, unit_);
-    if (area.empty()) return std::unexpected("there is no memory left for it");
+    if (area.empty()) return std::unexpected("no memory is left for a request");
     Outcome outcome =
         nbd::may_fragment(request, offer_) ? read_in_chunks(request, area) : read_in_pieces(request, area);
     buffers_.give(area);
@@ -80,7 +80,7 @@ LongReads::Outcome LongReads::send_range(const nbd::Request& request, std::span<
         const std::span<std::uint8_t> piece = piece_at(done, request, area);
         if (const Result<void> got = requests_.read_piece(request, done, piece); !got) {
             requests_.log_failure(request, got.error());
-            return std::unexpected("the volume failed within a reply that had promised success");
+            return std::unexpected("the volume failed after a reply had started to report success");
         }
         if (const Result<void> sent = sender_.send(piece, done + piece.size() < request.length); !sent)
             return lost(sent.error());

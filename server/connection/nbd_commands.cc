@@ -92,14 +92,14 @@ Result<void> NbdCommands::carry_out(const Request& request, std::span<std::uint8
         case Command::disconnect:
         case Command::block_status: break;
     }
-    return std::unexpected(SysError{EINVAL, "a command that is not offered"});
+    return std::unexpected(SysError{EINVAL, "the command was not offered"});
 }
 
 // A single call for a range of up to 4 GiB could take minutes; a fence or a stop must not wait that long.
 Result<void> NbdCommands::change_range(const Request& request) const {
     for (std::uint64_t done = 0; done < request.length;) {
         if (done > 0 && order_ != Order::serve)
-            return std::unexpected(SysError{given_up, "a fence or a stop came in the middle"});
+            return std::unexpected(SysError{given_up, "interrupted by a fence or a stop"});
         const std::uint64_t length = piece_length(request.offset + done, request.length - done);
         if (const Result<void> changed = change_piece(request, done, length); !changed) return changed;
         done += length;

@@ -37,9 +37,9 @@ public:
     // Explains a failed send, as the reason for the end of the connection.
     [[nodiscard]] std::string failure_text(const SysError& error) const {
         return error.code == EAGAIN
-                   ? fmt::format("its client took nothing of a reply for {} s (stalltimeout)",
+                   ? fmt::format("the client received nothing of a reply for {} s (stalltimeout)",
                                  stall_timeout_.count())
-                   : "the link is lost: " + error.message();
+                   : "the connection was lost: " + error.message();
     }
 
 private:

@@ -103,7 +103,7 @@ Transmission::Taken Transmission::take_up_next() {
     const std::optional<Request> request =
         nbd::decode_request(receiver_.bytes().first<sizeof(WireRequest)>());
     if (request) return serve(*request);
-    end("the client sent something that is no request");
+    end("the client sent an invalid request header");
     return Taken::yes;
 }
 
@@ -198,7 +198,7 @@ Transmission::Taken Transmission::write(const Request& request) {
     if (committed == 0) {
         buffers_.give(area);
         if (jobs_.outstanding() > 0 || !replies_.empty()) return Taken::no_room;
-        lose_link("there is no memory left for it");
+        lose_link("no memory is left for a request");
         return Taken::yes;
     }
     take_from_input(request);
@@ -235,7 +235,7 @@ Transmission::Taken Transmission::find_room_for_payload() {
     const std::size_t whole = payload.filled - payload.filled % unit_;
     if (whole == 0 && (jobs_.outstanding() > 0 || !replies_.empty())) return Taken::no_room;
     if (whole == 0) {
-        lose_link("there is no memory left for it");
+        lose_link("no memory is left for a request");
     } else {
         write_part(whole);
     }
@@ -358,9 +358,9 @@ void Transmission::receive(bool may_wait) {
     }
     if (order_ != Order::serve) return end_by_order();
     if (got.outcome == Receiver::Outcome::failed)
-        return lose_link("the link is lost: " + SysError{got.error, "recvmsg"}.message());
+        return lose_link("the connection was lost: " + SysError{got.error, "recvmsg"}.message());
     const bool within_request = next() != Receiver::Next::request || !receiver_.bytes().empty();
-    end(within_request ? "the link was closed within a request" : "the link was closed");
+    end(within_request ? "the client disconnected within a request" : "the client disconnected");
 }
 
 Receiver::Next Transmission::next() const {
@@ -387,7 +387,7 @@ void Transmission::wait_for_job() {
     if (receives) return receive(false);
     // The socket was closed in both directions, by the client or by a fence.
     if (order_ != Order::serve) return end_by_order();
-    lose_link("the link was closed");
+    lose_link("the client disconnected");
 }
 
 // Releases the memory before waiting for a silent client.
@@ -442,7 +442,7 @@ void Transmission::lose_link(std::string why) {
 void Transmission::end_by_order() {
     const bool fenced = order_ == Order::fence;
     if (fenced) link_lost_ = true;
-    end(fenced ? "fenced, for a newer connection of its session" : "the server stops");
+    end(fenced ? "fenced by a newer connection of its session" : "the server is stopping");
 }
 
 }  // namespace holdfast::server

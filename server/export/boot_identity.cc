@@ -44,7 +44,7 @@ nbd::Uuid boot_identity() {
     const Result<std::string> text = read_text_file(path, 4096);
     if (const std::optional<nbd::Uuid> uuid = text ? parse_uuid(*text) : std::nullopt) return *uuid;
     log::warning(std::string(path) + ": " + (text ? "not a UUID" : text.error().message()) +
-                 "; to clients, each start of this server will look like one of its machine");
+                 "; clients will mistake each restart of the server for a restart of its machine");
     nbd::Uuid random{};
     (void)::getrandom(random.data(), random.size(), 0);
     return random;

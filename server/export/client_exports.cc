@@ -51,9 +51,9 @@ std::string ClientExports::why_none() const {
     for (const ExportConfig& one : config_->exports) {
         if (!offers(one)) continue;
         if (const auto why = verdicts_.forbidden(one.authfile))
-            return fmt::format("there is no export for it; export {}: {}", one.name, *why);
+            return fmt::format("no export is available to this client; export {}: {}", one.name, *why);
     }
-    return "there is no export for it";
+    return "no export is available to this client";
 }
 
 DiskWanted ClientExports::wanted(const ExportConfig& config) const {
@@ -64,9 +64,8 @@ Writer ClientExports::begin(const ExportConfig& config, Volume& volume, bool cla
     if (config.readonly) return {};
     const bool direct = volume.always_waits();
     if (config.direct().value_or(direct) != direct) {
-        log::notice(
-            fmt::format("export {}: {} is served {} the page cache, as other connections have it open",
-                        config.name, peer_.name, direct ? "without" : "through"));
+        log::notice(fmt::format("export {}: {} is served {} the page cache, as are the other connections",
+                                config.name, peer_.name, direct ? "without" : "through"));
     }
     DiskLosses& losses = volume.losses();
     // The claim already settled earlier losses for a new session; since then the session's other slots may
@@ -92,8 +91,8 @@ std::unexpected<Refusal> ClientExports::refuse(const ExportConfig& config, Optio
 }
 
 std::string_view ClientExports::unknown_text(std::string_view name) {
-    return name.empty() ? "this port has no default export, an export must be named"
-                        : "there is no export of this name here";
+    return name.empty() ? "this port has no default export; name an export"
+                        : "there is no export of this name";
 }
 
 // The client-supplied name comes last, so that it cannot pass for server text.
@@ -125,7 +124,7 @@ ClientExports::Found ClientExports::find(std::string_view name) {
 // Not logged: listing is a common request and does not indicate an attack.
 std::expected<std::vector<nbd::ListedExport>, Refusal> ClientExports::list() {
     if (!config_->allowlist)
-        return std::unexpected(Refusal{OptionReply::err_policy, "the exports may not be listed here"});
+        return std::unexpected(Refusal{OptionReply::err_policy, "listing the exports is not allowed"});
     std::vector<nbd::ListedExport> exports;
     for (const ExportConfig* one : visible_) exports.push_back({one->name, one->description});
     return exports;
@@ -208,35 +207,35 @@ std::expected<void, Refusal> ClientExports::wait_for_fence(const nbd::SessionReq
     const Fence outcome = claim_->place->wait(line_.socket, line_.deadline);
     const auto waited = Clock::now() - began;
     for (const FencedConnection& one : claim_->place->fenced_by_this()) {
-        const std::string successor =
-            one.other_session ? "is a newer attachment of its machine and has its place"
-                              : fmt::format("took its place in the session, with generation {} after {}",
-                                            request.generation, one.generation);
-        log::notice(fmt::format(
-            "export {}: {} fenced: {} {}; waited {:.3f} s for what it had with the disk, {} of its requests "
-            "thrown away",
-            claim_->config->name, one.peer, peer_.name, successor,
-            std::chrono::duration<double>(waited).count(), counted(one.unread, "byte")));
+        const std::string successor = one.other_session
+                                          ? "replaces it as a newer attachment of its machine"
+                                          : fmt::format("replaces it in its session, generation {} after {}",
+                                                        request.generation, one.generation);
+        log::notice(
+            fmt::format("export {}: {} fenced: {} {}; waited {:.3f} s for its disk requests, discarded {} of "
+                        "unread requests",
+                        claim_->config->name, one.peer, peer_.name, successor,
+                        std::chrono::duration<double>(waited).count(), counted(one.unread, "byte")));
     }
     const char* why = "";
     switch (outcome) {
         case Fence::stands: claim_->stands = true; return {};
         case Fence::overtaken:
-            why = "a newer connection of its session or machine came while it waited for an older one";
+            why = "a newer connection of its session or machine arrived while it waited for an older one";
             break;
         case Fence::late: why = "an older connection of its session is still busy with the disk"; break;
         case Fence::left:
-            why = "its claim was given up while an older connection of its session was busy with the disk";
+            why = "the claim was abandoned while an older connection of its session was busy with the disk";
             break;
-        case Fence::failed: why = "no descriptor is left to wait for an older connection with"; break;
+        case Fence::failed: why = "no file descriptor is left to wait for an older connection"; break;
     }
     return refuse(*claim_->config, OptionReply::err_policy, why, why);
 }
 
 // A failed claim does not entitle its connection to open the export without a claim.
 std::optional<std::string> ClientExports::out_of_session() const {
-    if (!claim_->stands) return "its session was refused";
-    if (claim_->place->fenced()) return "a newer connection of its session or machine has its place";
+    if (!claim_->stands) return "the session was refused";
+    if (claim_->place->fenced()) return "replaced by a newer connection of its session or machine";
     return std::nullopt;
 }
 
@@ -245,7 +244,7 @@ std::expected<void, VolumeRefusal> ClientExports::check_identity(const ExportCon
     if (!claim_->config->identity.empty()) return {};
     if (volume.identity() == claim_->identity) return {};
     return std::unexpected(
-        VolumeRefusal{false, fmt::format("{} was replaced while it was opened", config.path)});
+        VolumeRefusal{false, fmt::format("{} was replaced while being opened", config.path)});
 }
 
 ConnectionFacts ClientExports::facts_of(const ExportConfig& config, const Volume& volume) const {
@@ -284,14 +283,14 @@ std::expected<void, Refusal> ClientExports::enter_counts(const ExportConfig& con
     if (!shared_.counts.enter(ConnectionCounts::all, config_->maxconnections)) {
         shared_.statistics.turned_away(TurnedAway::max_connections);
         const std::string why =
-            fmt::format("all connections are taken (maxconnections = {})", config_->maxconnections);
+            fmt::format("too many connections (maxconnections = {})", config_->maxconnections);
         return refuse(config, OptionReply::err_policy, why, why);
     }
     if (!shared_.counts.enter(config.name, config.maxconnections)) {
         shared_.counts.leave(ConnectionCounts::all);
         shared_.statistics.turned_away(TurnedAway::export_connections);
         const std::string why =
-            fmt::format("all its connections are taken (maxconnections = {})", config.maxconnections);
+            fmt::format("too many connections to this export (maxconnections = {})", config.maxconnections);
         return refuse(config, OptionReply::err_policy, why, why);
     }
     return {};

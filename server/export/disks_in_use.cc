@@ -28,8 +28,8 @@ std::optional<std::string> DisksInUse::find_conflict(const std::string& name, co
     if (count == 0) return std::nullopt;
     const Use& other = *std::ranges::find_if(found->second, in_the_way);
     return fmt::format(
-        "{} is another disk than the one that was exported before; {} still {} that ({}); connect again "
-        "when {} ended",
+        "{} is not the disk that was exported before; {} still {} the old one ({}); connect again when {} "
+        "ended",
         use.path, counted(static_cast<std::uint64_t>(count), "connection"), count == 1 ? "uses" : "use",
         other.path, count == 1 ? "it has" : "they have");
 }

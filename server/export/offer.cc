@@ -12,7 +12,7 @@ using nbd::Offer;
 
 std::expected<Offer, std::string> make_offer(const ExportConfig& config, const VolumeTraits& traits) {
     if (config.filesize > traits.size) {
-        return std::unexpected(fmt::format("{} has {}, fewer than filesize = {}", config.path,
+        return std::unexpected(fmt::format("{} has {}, less than filesize = {}", config.path,
                                            counted(traits.size, "byte"), config.filesize));
     }
     Offer offer;

@@ -14,20 +14,20 @@ namespace holdfast::server {
 std::string ClaimRefusal::text(std::uint32_t claimed) const {
     switch (why) {
         case Why::generation:
-            return fmt::format("its generation is {}, and {} of this session was here already", claimed,
+            return fmt::format("stale generation {}: generation {} is already connected", claimed,
                                generation);
-        case Why::attachment: return "its machine has attached the device anew since; this session is over";
+        case Why::attachment: return "the session is over: its machine has since attached the device again";
         case Why::superseded:
-            return "its session was superseded by a newer attachment with the same host identity; detach it "
-                   "with --force, and if another machine has taken its place, give both a DMI UUID, a "
-                   "hardware address or a machine-id of their own";
+            return "the session was superseded by a newer attachment with the same host identity; detach the "
+                   "device with --force, and if that attachment is another machine's, give each machine its "
+                   "own DMI UUID, hardware address or machine-id";
         case Why::other_alive:
             return fmt::format(
                 "another machine with the same host identity has the disk and answers ({}); detach it there, "
-                "and give both machines a DMI UUID, a hardware address or a machine-id of their own",
+                "and give each machine its own DMI UUID, hardware address or machine-id",
                 peer);
-        case Why::left: return "its claim was given up while its machine's older connection was looked for";
-        case Why::late: return "its machine's older connection was not known to be gone in time";
+        case Why::left: return "the claim was abandoned while its machine's older connection was probed";
+        case Why::late: return "the machine's older connection was not proven dead in time";
     }
     return {};
 }

@@ -109,7 +109,7 @@ std::expected<void, std::string> InheritedSockets::add(Fd fd) {
                          ::getsockname(number, reinterpret_cast<sockaddr*>(&given.address), &given.size) == 0;
     if (!listens || !is_supported(given.address.ss_family)) {
         return std::unexpected(fmt::format(
-            "descriptor {}, of the service manager's (LISTEN_FDS), is no listening stream socket", number));
+            "descriptor {} from the service manager (LISTEN_FDS) is not a listening stream socket", number));
     }
     if (!set_flags(number)) return std::unexpected(fmt::format("descriptor {}: fcntl failed", number));
     if (given.address.ss_family == AF_INET6) {

@@ -150,7 +150,7 @@ std::expected<Fd, std::string> bind_unix(const Endpoint& endpoint, const sockadd
     const std::string& path = endpoint.unix_path;
     struct stat status {};
     if (::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) {
-        if (is_alive(address)) return std::unexpected(std::string("another server listens there"));
+        if (is_alive(address)) return std::unexpected(std::string("another server is listening there"));
         (void)::unlink(path.c_str());
     }
     Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -197,7 +197,7 @@ std::expected<Fd, std::string> bind_unix_apart(const Endpoint& endpoint, const s
         },
         patience);
     if (answer && answer->files.size() == 1) return std::move(answer->files.front());
-    return std::unexpected(answer ? "there was no socket" : std::move(answer.error()));
+    return std::unexpected(answer ? "no socket was created" : std::move(answer.error()));
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ void log_new(const ListenerSet::Listener& one) {
     log::info(
         fmt::format("listening on {}{}{}", to_string(one.endpoint),
                     one.scope.default_export.empty() ? "" : " (export " + one.scope.default_export + ")",
-                    one.given ? ", by a socket of the service manager's" : ""));
+                    one.given ? ", on a socket from the service manager" : ""));
 }
 
 }  // namespace

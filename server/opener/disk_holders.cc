@@ -146,14 +146,14 @@ std::string holder_of_device(dev_t device, pid_t server) {
     text = process_with(server, [&](const struct statx& one) {
         return S_ISBLK(one.stx_mode) && makedev(one.stx_rdev_major, one.stx_rdev_minor) == device;
     });
-    return text.empty() ? "by whom cannot be found (another mount namespace, or the kernel itself)" : text;
+    return text.empty() ? "holder unknown (another mount namespace, or the kernel itself)" : text;
 }
 
 std::string holder_of_file(const struct stat& file, pid_t server) {
     const std::string text = process_with(server, [&](const struct statx& one) {
         return makedev(one.stx_dev_major, one.stx_dev_minor) == file.st_dev && one.stx_ino == file.st_ino;
     });
-    return text.empty() ? "locked by a process that cannot be seen from here" : text;
+    return text.empty() ? "locked by a process that is not visible here" : text;
 }
 
 }  // namespace holdfast::server

@@ -36,9 +36,10 @@ std::unexpected<VolumeRefusal> busy(const std::string& path, const std::string& 
 std::unexpected<VolumeRefusal> open_failure(const VolumeRequest& request, const SysError& error) {
     if (error.code != EINVAL || !request.direct.value_or(false)) return failure(request.path, error);
     return std::unexpected(VolumeRefusal{
-        false, fmt::format("{} cannot be used without the page cache (O_DIRECT); choose cache = writeback or "
-                           "writethrough",
-                           request.path)});
+        false,
+        fmt::format(
+            "{} cannot be opened without the page cache (O_DIRECT); set cache = writeback or writethrough",
+            request.path)});
 }
 
 int open_flags(const VolumeRequest& request) {
@@ -134,7 +135,7 @@ std::expected<void, VolumeRefusal> create_missing_file(const VolumeRequest& requ
     struct stat status {};
     if (request.create_size == 0 || ::stat(request.path.c_str(), &status) == 0 || errno != ENOENT) return {};
     if (request.path.starts_with("/dev/")) {
-        return std::unexpected(VolumeRefusal{true, fmt::format("{}: there is no such device", request.path)});
+        return std::unexpected(VolumeRefusal{true, fmt::format("{}: no such device", request.path)});
     }
     const Fd file(::open(request.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
     if (!file && errno == EEXIST) return {};  // another client was faster
@@ -178,7 +179,7 @@ std::expected<OpenedDisk, VolumeRefusal> open_disk(const VolumeRequest& wanted) 
     if (!again) return failure(request.path, SysError{errno, "open"});
     if (!is_same(again.get(), status)) {
         return std::unexpected(
-            VolumeRefusal{false, fmt::format("{} was replaced while it was opened", request.path)});
+            VolumeRefusal{false, fmt::format("{} was replaced while being opened", request.path)});
     }
     DiskFacts facts = facts_of(status);
     facts.writable = request.writable;

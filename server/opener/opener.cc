@@ -37,7 +37,7 @@ OpenerAnswer answer_with(const std::expected<T, VolumeRefusal>& value) {
     return answer;
 }
 
-constexpr std::string_view no_such_export = "there is no such export any more";
+constexpr std::string_view no_such_export = "the export no longer exists";
 
 std::string file_group(const std::string& path) { return "file " + path; }
 std::string listen_group(const Endpoint& endpoint) { return "listen on " + to_string(endpoint); }
@@ -208,7 +208,7 @@ bool Opener::has_place(const OpenerRequest& request, const Fd& reply_to) const {
         why = limit == 1 ? fmt::format("cannot {}: an earlier attempt still hangs", group)
               : config == nullptr
                   ? std::string("too many requests of this kind are waiting")
-                  : fmt::format("{} requests are waiting for {} already, which does not answer", for_this,
+                  : fmt::format("{} requests are already waiting for {}, which does not answer", for_this,
                                 config->path);
     } else if (processes_.size() + tasks_.size() >= most && for_this > 0) {
         why = "too many requests are waiting for the disks of other exports";
@@ -266,7 +266,7 @@ OpenerAnswer Opener::answer(const OpenerRequest& request) const {
 
 OpenerAnswer Opener::listen(std::uint32_t number) const {
     const Listen* const wanted = listener(number);
-    if (wanted == nullptr) return refusal(OpenerStatus::refused, "there is no such listener");
+    if (wanted == nullptr) return refusal(OpenerStatus::refused, "no such listener");
     InheritedSockets none;  // inherited sockets are used only at the start
     std::expected<std::vector<Fd>, std::string> sockets = listen_on(wanted->endpoint, identity_, none);
     if (!sockets) return refusal(OpenerStatus::refused, sockets.error());
@@ -378,7 +378,7 @@ void Opener::end_task(Task task, OpenerOutcome outcome) {
     if (!task.reply_to) return;
     // Answers from a separate process, because the answer may be long.
     const OpenerAnswer ready = texts     ? take_over(*texts)
-                               : outcome ? refusal(OpenerStatus::refused, "it was not read whole")
+                               : outcome ? refusal(OpenerStatus::refused, "not read completely")
                                          : refusal(OpenerStatus::refused, outcome.error().text);
     answer_apart(task.request, std::move(task.reply_to), &ready);
 }

@@ -16,16 +16,13 @@
 namespace holdfast::server {
 namespace {
 
-constexpr const char* timed_out =
-    "it could not be opened in time; its disk, or what its name leads to, hangs";
+constexpr const char* timed_out = "opening timed out; the disk, or a file system on its path, hangs";
 
 std::unexpected<VolumeRefusal> failure(std::string text) {
     return std::unexpected(VolumeRefusal{false, std::move(text)});
 }
 
-std::unexpected<VolumeRefusal> no_answer() {
-    return failure("the process that opens the disks gave no answer");
-}
+std::unexpected<VolumeRefusal> no_answer() { return failure("no answer from the opener process"); }
 
 // Waits for input, or for room to write; returns false at the deadline.
 bool wait_for(int socket, short event, Deadline deadline) {

@@ -20,9 +20,7 @@ std::unexpected<VolumeRefusal> failure(std::string text) {
     return std::unexpected(VolumeRefusal{false, std::move(text)});
 }
 
-std::unexpected<VolumeRefusal> no_answer() {
-    return failure("the process that opens the disks gave no answer");
-}
+std::unexpected<VolumeRefusal> no_answer() { return failure("no answer from the opener process"); }
 
 void take_files(msghdr& message, std::vector<Fd>& files) {
     for (const cmsghdr* head = CMSG_FIRSTHDR(&message); head != nullptr;
@@ -54,7 +52,7 @@ std::optional<OpenerOutcome> OpenerQuestion::take() {
         if (count < 0 && errno == EAGAIN) return std::nullopt;
         if (count < 0) return no_answer();
         take_files(message, so_far_.files);
-        if ((message.msg_flags & MSG_CTRUNC) != 0) return failure("there are too few descriptors");
+        if ((message.msg_flags & MSG_CTRUNC) != 0) return failure("too few file descriptors");
         // Only at the end of the stream: by then no other process has the opened files.
         if (count == 0) return finish();
         so_far_.bytes.insert(so_far_.bytes.end(), piece.begin(), piece.begin() + count);

@@ -38,16 +38,14 @@ Found look_up(const std::string& user, const std::string& group) {
     if (!user.empty()) {
         const passwd* entry = ::getpwnam(user.c_str());
         if (entry == nullptr)
-            return std::unexpected(
-                ServiceUserFault{false, fmt::format("user = {}: there is no such user", user)});
+            return std::unexpected(ServiceUserFault{false, fmt::format("user = {}: no such user", user)});
         identity.uid = entry->pw_uid;
         identity.gid = entry->pw_gid;
     }
     if (!group.empty()) {
         const ::group* entry = ::getgrnam(group.c_str());
         if (entry == nullptr)
-            return std::unexpected(
-                ServiceUserFault{true, fmt::format("group = {}: there is no such group", group)});
+            return std::unexpected(ServiceUserFault{true, fmt::format("group = {}: no such group", group)});
         identity.gid = entry->gr_gid;
     }
     if (!user.empty()) identity.groups = groups_of(identity);
@@ -103,7 +101,7 @@ Result<void> become(const ServiceUser& identity) {
     if (::setresgid(identity.gid, identity.gid, identity.gid) != 0) return sys_error("setresgid");
     if (::setresuid(identity.uid, identity.uid, identity.uid) != 0) return sys_error("setresuid");
     if (identity.uid != 0 && (::setuid(0) == 0 || ::seteuid(0) == 0)) {
-        return std::unexpected(SysError{EPERM, "root could be had back after setresuid"});
+        return std::unexpected(SysError{EPERM, "root could be regained after setresuid"});
     }
     return {};
 }

@@ -23,12 +23,12 @@ namespace {
 constexpr const char* usage_text =
     "usage: holdfast-server status [--json | --prometheus] [--socket PATH]\n"
     "\n"
-    "Asks the running server for its connections and counters.\n"
+    "Show the connections and counters of the running server.\n"
     "\n"
-    "  -j, --json         as one JSON object\n"
-    "  -p, --prometheus   in Prometheus' text format\n"
-    "  -s, --socket PATH  the server's statussocket; default /run/holdfast-server/status.sock\n"
-    "  -h, --help         print this\n";
+    "  -j, --json         print one JSON object\n"
+    "  -p, --prometheus   print the Prometheus text format\n"
+    "  -s, --socket PATH  connect to this statussocket; default /run/holdfast-server/status.sock\n"
+    "  -h, --help         show this help\n";
 
 enum Exit : int { answered = 0, no_answer = 1, bad_usage = 2 };
 
@@ -54,8 +54,8 @@ std::expected<Fd, std::string> connect_to(const std::string& path) {
     // If the folder's SELinux type or mode denies access, the error is another.
     if (error.code != ENOENT && error.code != ECONNREFUSED) return std::unexpected(error.message());
     return std::unexpected(error.message() +
-                           "; no server runs, or it has another statussocket (give --socket), or none, "
-                           "like a server whose exports all come from --export");
+                           "; no server is running, or its statussocket is another one (set --socket) or "
+                           "none, as for a server with --export only");
 }
 
 std::expected<std::string, std::string> receive_all(int socket) {
@@ -81,8 +81,9 @@ std::expected<std::string, std::string> ask(const std::string& path, std::string
     if (!answer) return answer;
     const std::size_t head = answer->find("\r\n\r\n");
     if (!answer->starts_with("HTTP/1.0 200 ") || head == std::string::npos)
-        return std::unexpected(answer->empty() ? std::string("it has too many askers; try again")
-                                               : "it says " + answer->substr(0, answer->find('\r')));
+        return std::unexpected(answer->empty()
+                                   ? std::string("too many status clients; try again")
+                                   : "the server replied " + answer->substr(0, answer->find('\r')));
     return answer->substr(head + 4);
 }
 
@@ -121,13 +122,13 @@ int status_command(int count, char** words) {
                 break;
             case 's': path = optarg; break;
             case 'h': std::fputs(usage_text, stdout); return answered;
-            case ':': return usage_error(fmt::format("{}: an argument is missing", words[optind - 1]));
+            case ':': return usage_error(fmt::format("{}: missing argument", words[optind - 1]));
             default: return usage_error(fmt::format("{}: unknown option", words[optind - 1]));
         }
     }
-    if (optind < count) return usage_error(fmt::format("{}: unexpected", words[optind]));
+    if (optind < count) return usage_error(fmt::format("{}: unexpected argument", words[optind]));
     if (json && prometheus)
-        return usage_error("--json and --prometheus exclude each other; give one of them");
+        return usage_error("--json and --prometheus are mutually exclusive; use one of them");
     const std::expected<std::string, std::string> answer = ask(path, what);
     if (!answer) {
         std::fputs(

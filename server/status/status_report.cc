@@ -139,7 +139,7 @@ std::string to_text(const StatusReport& report) {
             one.path.empty() ? "removed" : plain(one.path), counted(one.connections, "connection"),
             one.connections_total, figures(one.tally));
         if (!one.old_path.empty())
-            add(text, "    waits for {} that still {} {}\n", counted(one.old_connections, "connection"),
+            add(text, "    waiting for {} that still {} {}\n", counted(one.old_connections, "connection"),
                 one.old_connections == 1 ? "uses" : "use", plain(one.old_path));
         for (const auto& client : report.clients) {
             if (client.facts.export_name == one.name) add_client(text, client);
@@ -204,32 +204,31 @@ std::string to_prometheus(const StatusReport& report) {
             add(text, "{}{{export={}}} {}\n", name, label(one.name), figure(one));
     };
     using Export = StatusReport::Export;
-    by_command("holdfast_requests_total", "Requests that were finished.", &Tally::Command::requests);
-    by_command("holdfast_request_errors_total", "Requests that were answered with an error.",
-               &Tally::Command::errors);
-    by_command("holdfast_request_bytes_total", "Bytes of the ranges of requests that were carried out.",
+    by_command("holdfast_requests_total", "Finished requests.", &Tally::Command::requests);
+    by_command("holdfast_request_errors_total", "Requests answered with an error.", &Tally::Command::errors);
+    by_command("holdfast_request_bytes_total", "Bytes in the ranges of executed requests.",
                &Tally::Command::bytes);
-    by_export("holdfast_requests_in_flight", "gauge", "Requests that were taken up and are not finished.",
+    by_export("holdfast_requests_in_flight", "gauge", "Requests started and not finished.",
               [](const Export& one) { return one.tally.in_flight; });
-    by_export("holdfast_connections", "gauge", "Connections that have the export.",
+    by_export("holdfast_connections", "gauge", "Current connections to the export.",
               [](const Export& one) { return one.connections; });
-    by_export("holdfast_connections_total", "counter", "Connections that had the export.",
+    by_export("holdfast_connections_total", "counter", "Connections to the export since the start.",
               [](const Export& one) { return one.connections_total; });
-    family("holdfast_handshakes", "gauge", "Connections that have no export yet.");
+    family("holdfast_handshakes", "gauge", "Connections in the handshake, without an export yet.");
     add(text, "holdfast_handshakes {}\n", report.handshakes);
     family("holdfast_turned_away_total", "counter",
-           "Clients that were refused, by the limit or file that did.");
+           "Refused clients, by the limit or file that refused them.");
     for (std::size_t i = 0; i < turned_away_reasons; ++i)
         add(text, "holdfast_turned_away_total{{reason=\"{}\"}} {}\n", name_of(static_cast<TurnedAway>(i)),
             report.turned_away[i]);
-    family("holdfast_max_connections", "gauge", "The limit to connections in all.");
+    family("holdfast_max_connections", "gauge", "Limit of all connections together.");
     add(text, "holdfast_max_connections {}\n", report.max_connections);
-    family("holdfast_stopping", "gauge", "1 while the server drains its connections.");
+    family("holdfast_stopping", "gauge", "1 while the server is draining its connections.");
     add(text, "holdfast_stopping {}\n", report.stopping ? 1 : 0);
-    family("holdfast_start_time_seconds", "gauge", "When the server started, since the epoch.");
+    family("holdfast_start_time_seconds", "gauge", "Start time of the server, in seconds since the epoch.");
     add(text, "holdfast_start_time_seconds {}\n",
         std::chrono::duration_cast<std::chrono::seconds>(report.started.time_since_epoch()).count());
-    family("holdfast_build_info", "gauge", "1, with the version as a label.");
+    family("holdfast_build_info", "gauge", "Always 1, with the version as a label.");
     add(text, "holdfast_build_info{{version={}}} 1\n", label(report.version));
     return text;
 }

@@ -105,8 +105,8 @@ void LossRecord::widen(Gap gap) { gap_ = std::max(gap_, gap); }
 void LossRecord::warn_of_gap() const {
     if (gap_ == Gap::none) return;
     log::warning(
-        fmt::format("the record of lost writes {}: a loss is assumed of every disk that it does not name; "
-                    "each client that may have written before is told once, by a FLUSH that fails",
+        fmt::format("the record of lost writes {}: a loss is assumed for every disk that it does not name; "
+                    "each client that may have written before gets one failing FLUSH",
                     gap_ == Gap::full ? "was full" : "is damaged or incomplete"));
 }
 
@@ -118,7 +118,7 @@ Result<void> LossRecord::open(const std::string& path, const nbd::Uuid& boot) {
         take(*left, boot);
     } else if (left.error().code != ENOENT) {
         log::warning(
-            fmt::format("{}: the record of lost writes cannot be read: {}", path, left.error().message()));
+            fmt::format("{}: cannot read the record of lost writes: {}", path, left.error().message()));
         widen(Gap::damaged);
     }
     forgetful_ = gap_ != Gap::none;
@@ -168,7 +168,7 @@ void LossRecord::put(const std::string& identity, std::string state) {
     tear();
     if (std::exchange(failure_logged_, true)) return;
     log::error("the record of lost writes: " + written.error().message() +
-               "; when the server is restarted, a loss is assumed of every disk");
+               "; after a restart of the server, a loss is assumed for every disk");
 }
 
 std::string LossRecord::states() {
@@ -181,8 +181,8 @@ std::string LossRecord::states() {
         }
         if (gap_ == Gap::none) {
             log::warning(
-                "the record of lost writes is full; when the server is restarted, a loss is assumed of every "
-                "disk that it does not name");
+                "the record of lost writes is full; after a restart of the server, a loss is assumed for "
+                "every disk that it does not name");
         }
         widen(Gap::full);
     }

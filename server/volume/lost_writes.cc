@@ -76,14 +76,14 @@ void DiskLosses::add(int error) {
     }
     if (count > 16 && !std::has_single_bit(count)) return;
     log::error(
-        fmt::format("{}: acknowledged writes may be lost: {}; each client that may have written them is told "
-                    "once, by a FLUSH that fails",
+        fmt::format("{}: acknowledged writes may be lost: {}; each client that may have written them gets "
+                    "one failing FLUSH",
                     name_, SysError{error, "write or flush"}.message()));
 }
 
 Result<void> DiskLosses::since(std::uint64_t before) const {
     if (count_ <= before) return {};
-    return std::unexpected(SysError{last_error_, "a write or flush, now or earlier"});
+    return std::unexpected(SysError{last_error_, "write or flush, now or earlier"});
 }
 
 void DiskLosses::concerns_strangers() {
@@ -119,8 +119,8 @@ void DiskLosses::restore(std::string_view state) {
             remember(std::string(line.substr(std::min<std::size_t>(1, line.size()))), *settled);
     }
     log::warning(
-        fmt::format("{}: writes may have been lost before the server was started again: {}; each client that "
-                    "may have written them is told once, by a FLUSH that fails",
+        fmt::format("{}: writes may have been lost before the server restarted: {}; each client that may "
+                    "have written them gets one failing FLUSH",
                     name_, SysError{last_error_, "write or flush"}.message()));
 }
 

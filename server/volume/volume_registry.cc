@@ -18,12 +18,12 @@ using Lock = std::unique_lock<std::mutex>;
 
 std::string_view in_words(Call call) {
     switch (call) {
-        case Call::opening: return "opening it";
-        case Call::closing: return "closing it after its last client";
+        case Call::opening: return "opening";
+        case Call::closing: return "closing after the last client";
         case Call::examining:
         case Call::none: break;
     }
-    return "asking for its size";
+    return "reading the size";
 }
 
 std::unexpected<VolumeRefusal> does_not_answer(const VolumeSlot& slot) {
@@ -208,7 +208,7 @@ std::expected<std::unique_ptr<Volume>, VolumeRefusal> VolumeRegistry::open(DiskS
     std::unique_ptr<Volume> opened = make_volume(std::move(*disk));
     const Result<struct stat> status = opened->status();
     if (!status || key_of(*status, writable, direct) != key)
-        return std::unexpected(VolumeRefusal{false, path + " was replaced while it was opened"});
+        return std::unexpected(VolumeRefusal{false, path + " was replaced while being opened"});
     if (writable) opened->begin_writing(losses_.of(opened->identity(), path));
     return opened;
 }

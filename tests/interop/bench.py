@@ -135,7 +135,7 @@ class Bench:
 
     def check_calls(self) -> None:
         """Fail if the system call filter refused a call: the filter and the SELinux policy must know all calls needed to serve."""
-        lines = [line for server in self.servers for line in server.log().splitlines() if "is not one that the server may use" in line]
+        lines = [line for server in self.servers for line in server.log().splitlines() if "is not allowed by the filter" in line]
         assert not lines, "\n".join(lines)
 
     def check_sanitizers(self) -> None:

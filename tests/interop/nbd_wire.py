@@ -98,7 +98,7 @@ def refused(server: Server, generation: int, **of_claim: bytes | int) -> int:
         link.sendall(CLIENT_FLAGS + claim(generation, **of_claim))  # type: ignore[arg-type]
         kind, _ = reply(link)
         link.sendall(go(b"disk"))
-        assert reply(link)[0] & 0x80000000, "GO was taken although its session was refused"
+        assert reply(link)[0] & 0x80000000, "GO was taken although the session was refused"
         return kind
 
 

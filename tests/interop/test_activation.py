@@ -54,10 +54,10 @@ def same_address(bench: Bench) -> None:
         port = given.getsockname()[1]
         config = write_config(bench, port, "127.0.0.1")
         first = start(bench, port, [given], "--config", config)
-        assert "by a socket of the service manager's" in first.log()
+        assert "on a socket from the service manager" in first.log()
         assert output("nbdinfo", "--size", first.uri("disk")).strip() == str(MIB)
         first.signal(signal.SIGHUP)
-        first.wait_for_log("configuration read again")
+        first.wait_for_log("configuration reloaded")
         assert output("nbdinfo", "--size", first.uri("disk")).strip() == str(MIB)
         assert first.stop() == 0
         with socket.create_connection(("127.0.0.1", port), timeout=60) as early:
@@ -84,7 +84,7 @@ def further(bench: Bench) -> None:
         for again in (False, True):
             if again:
                 server.signal(signal.SIGHUP)
-                server.wait_for_log("configuration read again")
+                server.wait_for_log("configuration reloaded")
             for uri in (f"nbd://127.0.0.1:{port}/disk", f"nbd://127.0.0.1:{own}/disk", f"nbd+unix:///disk?socket={path}"):
                 assert output("nbdinfo", "--size", uri).strip() == str(MIB)
         assert server.stop() == 0

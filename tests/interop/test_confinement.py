@@ -83,7 +83,7 @@ def opener_ends(bench: Bench) -> None:
     handle = connect(server.uri("disk"))
     os.kill(opener_of(server), signal.SIGKILL)
     assert server.process.wait(60) == 1, server.log()
-    assert "the process that opens the disks has ended" in server.log(), server.log()
+    assert "the opener process has ended" in server.log(), server.log()
     try:
         handle.pread(512, 0)
         raise AssertionError("a server without an opener still serves")
@@ -118,7 +118,7 @@ def reload_listeners(bench: Bench) -> None:
                       f"[disk]\nexportname = {disk}\n")
     server.signal(signal.SIGHUP)
     wait_for(lambda: answers(port), "the new port")
-    server.wait_for_log("configuration read again")
+    server.wait_for_log("configuration reloaded")
     wait_for(lambda: not first.exists(), "the old socket to be removed, after the reload was logged")
     assert not answers(server.port)
     assert not refused(f"nbd+unix:///disk?socket={second}")

@@ -414,4 +414,4 @@ def negative_size(bench: Bench) -> None:
         looked = struct.pack(">QIII", REPLY_MAGIC, INFO, 3, len(info)) + info + struct.pack(">QIII", REPLY_MAGIC, INFO, ACK, 0)
         with hostile_server(answers, looked) as port:
             text = output(bench.client_program, "list", "--long", f"127.0.0.1,{port}")
-            assert "larger than a device can be" in text and str(size) not in text, text
+            assert "larger than the largest possible device" in text and str(size) not in text, text

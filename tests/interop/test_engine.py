@@ -401,7 +401,7 @@ def sleeping(bench: Bench) -> None:
             answer(new)
             assert ended(old)
         links.pop().close()
-        wait_for(lambda: server.log().count("the link was closed") == 1, "the end of a sleeping connection")
+        wait_for(lambda: server.log().count("the client disconnected") == 1, "the end of a sleeping connection")
         all_asleep()
         assert server.stop() == 0
         assert all(ended(link) for link in links)

@@ -70,7 +70,7 @@ def closing_flush(bench: Bench) -> None:
         assert answer_to_go(server, b"disk")[0] == ACK
         wait_for(lambda: len(list(threads.iterdir())) <= 4, f"the others to leave: {list(threads.iterdir())}")
         server.signal(signal.SIGTERM)
-        server.wait_for_log("still has a request in the disk after 1 s; leaving without it")
+        server.wait_for_log("still has a disk request pending after 1 s; exiting without waiting for it")
         hang.release()  # the kernel ends no process before
         assert server.process.wait(timeout=60) == 3
 
@@ -95,7 +95,7 @@ def claim_ends(bench: Bench) -> None:
             assert answer_to_go(server, b"disk")[0] == ACK
         assert "export disk" in output(bench.server_program, "status", "--socket", sock)
         server.signal(signal.SIGHUP)
-        server.wait_for_log("configuration read again")
+        server.wait_for_log("configuration reloaded")
         hang.release()
 
 
@@ -118,7 +118,7 @@ def claim_ends_without_thread(bench: Bench) -> None:
             # The server's own user may do that without a privilege.
             limit = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "prlimit", "--pid", str(server.process.pid)]
             output(*limit, "--nproc=1:")
-        server.wait_for_log("its disk is closed later")
+        server.wait_for_log("its disk will be closed later")
         assert "export disk" in output(*status)
         output(*limit, "--nproc=1000:")
         hang.wait_for_hanging(FSYNC)
@@ -258,12 +258,12 @@ def dead_path(bench: Bench) -> None:
         assert answer_to_go(server, b"disk")[0] == ACK
         assert "export disk" in output(bench.server_program, "status", "--socket", sock)
         server.wait_for_log(f"includedir: {hang.folder}/more: no answer for 5 s")
-        server.wait_for_log("the new configuration could not be read; the old one stays in force")
-        assert "has mistakes" not in server.log(), server.log()
+        server.wait_for_log("the new configuration could not be read; the old one stays in effect")
+        assert "has errors" not in server.log(), server.log()
         # And the next one is carried out.
         bench.file("server.conf", content=before.replace("[disk]", "[new]").encode())
         server.signal(signal.SIGHUP)
-        server.wait_for_log("configuration read again")
+        server.wait_for_log("configuration reloaded")
         assert answer_to_go(server, b"new")[0] == ACK
         server.signal(signal.SIGHUP)
         server.signal(signal.SIGTERM)
@@ -325,14 +325,14 @@ def dead_listener(bench: Bench) -> None:
         link.unlink()
         link.symlink_to(hang.folder)
         hang.hang = {LOOKUP}
-        reload(before, "configuration read again")  # and its socket cannot be removed
+        reload(before, "configuration reloaded")  # and its socket cannot be removed
         hang.wait_for_hanging(LOOKUP)
         other = before.replace("[disk]", f"unixsock = {hang.folder}/other\nduallisten = true\n[disk]")
         reload(other, f"cannot listen on unix:{hang.folder}/other: no answer for 10 s")
-        server.wait_for_log("the reload failed; the old configuration stays in force")
-        assert "has mistakes" not in server.log(), server.log()
+        server.wait_for_log("the reload failed; the old configuration stays in effect")
+        assert "has errors" not in server.log(), server.log()
         reload(other, f"cannot listen on unix:{hang.folder}/other: an earlier attempt still hangs")
-        reload(before, "configuration read again")
+        reload(before, "configuration reloaded")
         server.signal(signal.SIGTERM)
         assert server.process.wait(timeout=60) == 0
 
@@ -383,7 +383,7 @@ def dead_includedir(bench: Bench) -> None:
         server = bench.serve(config=config.replace("[disk]", f"includedir = {hang.folder}/more\n[disk]"))
         assert answer_to_go(server, b"disk")[0] == ACK
         server.wait_for_log(f"includedir: {hang.folder}/more: no answer for 5 s")
-        server.wait_for_log(f"{hang.folder}/more: skipped; its exports are not served until it is mended")
+        server.wait_for_log(f"{hang.folder}/more: skipped; its exports are not served until it is fixed")
 
 
 @test("a refusal names the disk that does not answer")

@@ -332,7 +332,7 @@ def errors(bench: Bench) -> None:
     server, _ = served_sparse(bench)
     for structured in (False, True):
         with Raw(server).enter(structured=structured) as raw:
-            beyond, unknown = "beyond the end of the export", "the command, or a flag of it, was not offered"
+            beyond, unknown = "beyond the end of the export", "the command, or one of its flags, was not offered"
             for request, words in (((READ, 8 * MIB, 1), beyond), ((CACHE, 8 * MIB, 1), beyond), ((99, 0, 0), unknown)):
                 (only,) = raw.call(*request)
                 assert only.kind == (ERROR if structured else None) and only.error() == errno.EINVAL, only
@@ -551,4 +551,4 @@ def hidden(bench: Bench) -> None:
     assert all(replies[-1][0] == UNKNOWN for replies in answers(b"hidden")[:-1])
     assert answers(b"hidden")[-1] == [(REP_SERVER, named(b"seen")), (ACK, b"")]
     server.wait_for_log("export hidden: 127.0.0.1:")
-    assert f"refused: its address is not in {allow}" in server.log()
+    assert f"refused: the client's address is not in {allow}" in server.log()

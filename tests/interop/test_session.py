@@ -104,8 +104,8 @@ def unread(bench: Bench) -> None:
         assert ended(old)
         server.wait_for_log("closed: fenced")
         assert read(new, 0, MIB) == NEW * MIB
-    thrown = re.search(r"export disk: 127\.0\.0\.1:\d+ fenced: 127\.0\.0\.1:\d+ took its place .* generation 2 after 1; .*"
-                       r" (\d+) bytes of its requests thrown away", server.log())
+    thrown = re.search(r"export disk: 127\.0\.0\.1:\d+ fenced: 127\.0\.0\.1:\d+ replaces it in its session, generation 2 after 1; .*"
+                       r" discarded (\d+) bytes of unread requests", server.log())
     assert thrown and int(thrown[1]) > 0, server.log()
     assert server.log().count(" fenced: ") == 1
 
@@ -241,7 +241,7 @@ def maxconnections(bench: Bench) -> None:
 def waiting_claim(bench: Bench) -> None:
     disk = bench.file("disk", MIB)
     server = slow(bench, disk, 5)
-    gave_up = "given up while an older connection of its session was busy with the disk"
+    gave_up = "abandoned while an older connection of its session was busy with the disk"
     with enter(server, 1) as old:
         old.sendall(write(1, 0, 4096) + OLD * 4096)
         wait_until_with_disk(server)
@@ -281,7 +281,7 @@ def two_waiting(bench: Bench) -> None:
             third.sendall(CLIENT_FLAGS + claim(3))
             assert ended(second)
             answer(third)
-    in_order(server.log(), "refused: a newer connection of its session or machine came", "closed: fenced")
+    in_order(server.log(), "refused: a newer connection of its session or machine arrived", "closed: fenced")
 
 
 @test("session: who waits longer than the handshake may take is refused, and the disk's answer still counts")
@@ -328,7 +328,7 @@ def turned_away(server: Server, attachment: int, session: bytes, boot: bytes = B
         kind, data = reply(link)
         assert kind == POLICY, f"{kind:#x}: {data!r}"
         link.sendall(go(b"disk"))
-        assert reply(link)[0] & 0x80000000, "GO was taken although its session was refused"
+        assert reply(link)[0] & 0x80000000, "GO was taken although the session was refused"
         return data.decode()
 
 
@@ -358,7 +358,7 @@ def given_up(bench: Bench) -> None:
         assert read(new, 0, MIB) == NEW * MIB
         assert "newer attachment of its machine" in server.log()
         # The given up one comes again, as a handshake that a hung server takes up late.
-        assert "attached the device anew" in turned_away(server, 5, os.urandom(16))
+        assert "attached the device again" in turned_away(server, 5, os.urandom(16))
         assert "superseded" in turned_away(server, 5, FIRST, generation=9)
         assert read(new, 0, MIB) == NEW * MIB
 

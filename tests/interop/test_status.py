@@ -211,7 +211,7 @@ def refused_size(bench: Bench) -> None:
     output("nbdinfo", "--size", server.uri("disk"))
     with dial(server) as link:
         link.sendall(CLIENT_FLAGS + go(b"other"))
-        server.wait_for_log(f"fewer than filesize = {2 * MIB}")
+        server.wait_for_log(f"less than filesize = {2 * MIB}")
         server.wait_for_log("export other: 127.0.0.1")
     assert [one["connections_total"] for one in json_status(bench)["exports"]] == [1, 0]
 
@@ -296,7 +296,7 @@ def socket_mode(bench: Bench) -> None:
     text = output(bench.server_program, "status", "-s", bench.folder / "status", status=1)
     assert str(bench.folder / "status") in text and "--export" in text, text
     assert "--frobnicate" in output(bench.server_program, "status", "--frobnicate", status=2)
-    assert "exclude each other" in output(bench.server_program, "status", "--json", "--prometheus", status=2)
+    assert "are mutually exclusive" in output(bench.server_program, "status", "--json", "--prometheus", status=2)
     assert "--prometheus" in output(bench.server_program, "status", "--help")
     bad = CONFIG.format(socket="/nowhere/at/all", disk=bench.folder / "disk").replace("@PORT@", "1")
     config = bench.file("bad.conf", content=bad.replace("port = 1\n", f"port = {server.port}\n").encode())

@@ -48,7 +48,7 @@ def strict(lab: Lab) -> None:
     # What is on its way may have 64 KiB: this one waits for a server that takes it.
     server.kill()
     server = _serve(lab, network, "32K")
-    machine.wait_until("holdfast-client status nbd0 --json | grep 'no requests over 32768 bytes now'", timeout=outages.PATIENCE)
+    machine.wait_until("holdfast-client status nbd0 --json | grep 'now accepts no requests over 32768 bytes'", timeout=outages.PATIENCE)
     server.kill()
     server = _serve(lab, network, "64K")
     machine.run(copy, timeout=outages.PATIENCE)

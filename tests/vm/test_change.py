@@ -36,7 +36,7 @@ def moved(lab: Lab) -> None:
 
     before = scene.status()
     for words, status, said in ((f"--server {uri(WRONG)}", 4, "another disk"), (f"--server {uri(SECOND)} --server {uri(WRONG)}", 4, "another disk"),
-                                (f"--server {uri(SECOND)} --dry-run", 0, uri(SECOND)), (f"--server {uri(1)}", 5, "could be asked for the disk")):
+                                (f"--server {uri(SECOND)} --dry-run", 0, uri(SECOND)), (f"--server {uri(1)}", 5, "could be reached")):
         code, text = takeover(words)
         lab.require(code == status and said in text, f"takeover {words}: status {code}: {text}")
         now = scene.status()
@@ -49,7 +49,7 @@ def moved(lab: Lab) -> None:
     scene.stop_server()
     scene.server = _serve(scene, SECOND)  # the first port is gone for good
     _has_moved(scene, uri(SECOND), "at the new port alone")
-    lab.require(machine.run("dmesg | grep -c 'was not made to give up'; :").strip() == "0", "the first server was not fenced")
+    lab.require(machine.run("dmesg | grep -c 'did not discard the pending requests'; :").strip() == "0", "the first server was not fenced")
 
     lab.require(takeover("")[0] == 0, "a later takeover")
     _has_moved(scene, uri(SECOND), "after a later takeover")

@@ -31,8 +31,8 @@ def mistakes_of_the_file(lab: Lab) -> None:
     serving.serve(lab, network, f"root={lab.copy(image)}")
     machine = lab.boot("boot", image, disks=[], cards=[network.user_card()],
                        append=f"root=/dev/nbd0 nbdroot={HOST},root {USER_IP} break=bottom")
-    machine.expect(rf"warning: {FILE}:3: timout: there is no such key", timeout=180)
-    machine.expect(rf"{FILE} is not used", timeout=60)
+    machine.expect(rf"warning: {FILE}:3: timout: unknown key", timeout=180)
+    machine.expect(rf"{FILE}: ignored because of", timeout=60)
     machine.expect(r"^\(initramfs\)", timeout=180)
     lab.require("/dev/nbd0 /root ext4" in machine.run("cat /proc/mounts"), "the root file system is not there")
     size = machine.run("cat /sys/block/nbd0/queue/logical_block_size")

@@ -237,7 +237,7 @@ def away_at_the_end(lab: Lab) -> None:
     outages.wait_for_state(machine, "reconnecting", device="nbd1")
     took = machine.poweroff(timeout=outages.PATIENCE)
     print(f"off after {took:.1f} s")
-    lab.require(machine.said("nbd1: given up, and its file system gets errors: the machine goes down"), "the device was not given up")
+    lab.require(machine.said("nbd1: given up, so its file system gets errors: shutting down"), "the device was not given up")
     lab.require(took <= BOUND + ALLOWANCE, f"off after {took:.1f} s, and the bound is {BOUND} s")
 
 

@@ -41,7 +41,7 @@ def refused(lab: Lab) -> None:
     scene.stop_server()
     less = _resize(scene.disk, -SPARE // 2)
     scene.serve()
-    _refused(scene, f"has {less} bytes now")
+    _refused(scene, f"now has {less} bytes")
     scene.stop_server()
     os.truncate(scene.disk, size)
     scene.serve()

@@ -81,7 +81,7 @@ def renewed(lab: Lab) -> None:
                 f"after the boot: {status}")
     status = _wait_for_renewals(scene, 2)
     lab.require(status["lease_problem"] == "" and 0 < status["lease_left_seconds"] <= SECONDS, f"renewed: {status}")
-    scene.log_says(f"the DHCP lease of eth0 ({ADDRESS}) is renewed for {SECONDS} s by the DHCP server {BRIDGE_HOST}")
+    scene.log_says(f"the DHCP lease of eth0 ({ADDRESS}) was renewed for {SECONDS} s by the DHCP server {BRIDGE_HOST}")
     asked = server.lines("rebinding", "renewing")
     lab.require("rebinding" in asked[0] and "renewing" in asked[-1], f"first all servers and then the one that answered: {asked}")
     lab.require(all(f" from {ADDRESS} " in line for line in asked), f"the source of the requests: {asked}")
@@ -110,7 +110,7 @@ def _shared(scene: Scene, server: DhcpServer) -> None:
     machine.run_status(f"echo root=/dev/nbd1 nbdroot={BRIDGE_HOST},data,nbd1 ip=dhcp >/run/words; holdfast-client boot --cmdline /run/words",
                        timeout=PATIENCE)
     second = outages.wait_for_state(machine, "attached", device="nbd1")
-    lab.require("another device's daemon" in second["lease_problem"] and second["interface"] == "", f"the second device: {second}")
+    lab.require("the daemon of another device" in second["lease_problem"] and second["interface"] == "", f"the second device: {second}")
     asked_all = len(server.lines("rebinding"))
     status = _wait_for_renewals(scene, scene.status()["lease_renewals"] + 1)
     lab.require(status["lease_problem"] == "" and len(server.lines("rebinding")) == asked_all,
@@ -118,7 +118,7 @@ def _shared(scene: Scene, server: DhcpServer) -> None:
     machine.run(f"kill -KILL {status['daemon_pid']}")
     machine.wait_until("holdfast-client status nbd1 --json | grep -F '\"interface\":\"eth0\"'", timeout=PATIENCE)
     machine.run("holdfast-client takeover nbd0", timeout=PATIENCE)
-    lab.require("another device's daemon" in scene.status()["lease_problem"], f"the first device afterwards: {scene.status()}")
+    lab.require("the daemon of another device" in scene.status()["lease_problem"], f"the first device afterwards: {scene.status()}")
     machine.run("holdfast-client detach nbd1", timeout=PATIENCE)
     machine.wait_until("holdfast-client status nbd0 --json | grep -F '\"lease_problem\":\"\"'", timeout=PATIENCE)
 
@@ -128,20 +128,20 @@ def _shared(scene: Scene, server: DhcpServer) -> None:
 def kept(lab: Lab) -> None:
     scene, server = _boot(lab, 13, seconds=20)
     _wait_for_renewals(scene, 1)
-    for what, said in (("refuse", "is refused by the DHCP server"), ("other", f"wants it to be {ADDRESS[:-1]}1")):
+    for what, said in (("refuse", "was refused by the DHCP server"), ("other", f"offers {ADDRESS[:-1]}1 instead")):
         server.does(what)
         server.wait_for(3, "renewing", "rebinding", what=what)
         scene.log_says(said)
         lab.require(scene.machine.run(f"dmesg | grep -cF '{said}'") == "1", f"{said!r} is not told once")
         status = scene.status()
-        lab.require("the address is kept" in status["lease_problem"], f"{what}: {status}")
+        lab.require("keeping the address" in status["lease_problem"], f"{what}: {status}")
         _address_is_there(scene)
         _disk_works(scene)
         server.does("grant")
         lab.require(_wait_for_renewals(scene, status["lease_renewals"] + 1)["lease_problem"] == "", f"{what}: the problem stays")
 
     server.does("silent")
-    scene.machine.wait_until("holdfast-client status nbd0 --json | grep -F 'has run out; the address is kept'", timeout=PATIENCE)
+    scene.machine.wait_until("holdfast-client status nbd0 --json | grep -F 'has expired; keeping the address'", timeout=PATIENCE)
     lab.require(scene.status()["lease_left_seconds"] == 0, f"run out: {scene.status()}")
     _address_is_there(scene)
     _disk_works(scene)

@@ -171,7 +171,7 @@ def loses_its_network(lab: Lab, manager: str, key: str, at_boot: bool) -> None:
         machine.login()
         machine.run(f"holdfast-client status nbd0 --json | grep -F network | grep -vF {manager}")
         machine.start_command("poweroff")
-    machine.expect(r"nbd0: the link to \S+ is (down|given up)", timeout=outages.PATIENCE)
+    machine.expect(r"nbd0: the link to \S+ is (down|dropped)", timeout=outages.PATIENCE)
     # It tries for ever, and nothing brings the address back.
     machine.expect(r"nbd0: .*(unreachable|timed out|not stand)", timeout=outages.PATIENCE)
     hangs(lab, machine)

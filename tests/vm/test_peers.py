@@ -65,7 +65,7 @@ def attach_errors(lab: Lab) -> None:
     found, text = machine.run_status(f"holdfast-client attach {HOST},two --device nbd5")
     lab.require(found == 6 and "nbd5" in text, f"a device in use: status {found}:\n{text}")
     found, text = machine.run_status(f"holdfast-client attach {HOST},one --device nbd6")
-    lab.require(found == 6 and "/dev/nbd5 has this disk already" in text, f"a second device for writing: status {found}:\n{text}")
+    lab.require(found == 6 and "already attached for writing as /dev/nbd5" in text, f"a second device for writing: status {found}:\n{text}")
     machine.run(f"holdfast-client attach {HOST},one --read-only --device nbd6 && holdfast-client detach nbd6")
     machine.run("holdfast-client status nbd5 | grep attached && holdfast-client detach nbd5")
     lab.require(machine.run_status("holdfast-client detach nbd5")[0] == 3, "a second detach")

@@ -161,9 +161,9 @@ def _works(lab: Lab, scene: outages.Scene) -> None:
 
 # When the link is cut: what the console says then, in this order.
 STAGES = ("/dev/nbd0 is attached", "Begin: Running /scripts/init-bottom", "SELinux:  policy capability")
-STAGES_SYSTEMD = (*STAGES, "Successfully loaded SELinux policy", "Relabell?ed /|in its SELinux domain", "Queued start job for default target",
+STAGES_SYSTEMD = (*STAGES, "Successfully loaded SELinux policy", "Relabell?ed /|entered its SELinux domain", "Queued start job for default target",
                   r"Reached target local-fs\.target", r"Reached target sysinit\.target")
-STAGES_SYSVINIT = (*STAGES, "INIT: version", "in its SELinux domain", "Activating swap", "Entering runlevel")
+STAGES_SYSVINIT = (*STAGES, "INIT: version", "entered its SELinux domain", "Activating swap", "Entering runlevel")
 BOOTS = int(os.environ.get("HOLDFAST_BOOTS", "3"))
 
 
@@ -290,7 +290,7 @@ def _refuses_to_stay(lab: Lab, machine: Machine) -> None:
     machine.run("semodule -i /root/lab_stay.cil", timeout=outages.PATIENCE)
     status, text = machine.run_status("timeout 20 systemctl start holdfast-server; systemctl is-active holdfast-server")
     lab.require("\nactive" not in f"\n{text}", f"it runs: {status}: {text}")
-    machine.run("journalctl -u holdfast-server | grep 'SELinux does not let the server give up its domain.*holdfast_server_net_t.*Permission denied'")
+    machine.run("journalctl -u holdfast-server | grep 'SELinux denied the transition to the serving domain.*holdfast_server_net_t.*Permission denied'")
     machine.run("systemctl stop holdfast-server; semodule -r lab_stay && systemctl start holdfast-server", timeout=outages.PATIENCE)
     lab.require(domain_of(machine, main_process(machine)) == "holdfast_server_net_t", "it is not in its domain again")
 

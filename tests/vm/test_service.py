@@ -22,7 +22,7 @@ def socket_activation(lab: Lab) -> None:
     machine.run(f"holdfast-client attach 127.0.0.1,disk --device nbd0 && {USE}")
     first = main_process(machine)
     lab.require(first != 0 and machine.run_status(state)[1] == "active", "it serves, and systemd does not know")
-    machine.run("journalctl -u holdfast-server | grep \"by a socket of the service manager's\"")
+    machine.run("journalctl -u holdfast-server | grep \"on a socket from the service manager\"")
     require_confined_unit(lab, machine)
     opener = status_of(machine, opener_of(machine, first))
     lab.require(opener["Name"] == ["holdfast-opener"] and "0" not in opener["Uid"], f"the opener: {opener['Name']} {opener['Uid']}")

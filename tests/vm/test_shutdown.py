@@ -9,8 +9,8 @@ from scenes import outages, serving
 from scenes.shutdown_time import ALLOWANCE, BOUND
 
 
-GOES_DOWN = r"the machine goes down and its server is away"
-GIVEN_UP = r"given up, and its file system gets errors: the machine goes down"
+GOES_DOWN = r"shutting down while the server is unreachable"
+GIVEN_UP = r"given up, so its file system gets errors: shutting down"
 
 
 def start(lab: Lab, release: int, kind: str = "client") -> outages.Scene:
@@ -168,4 +168,4 @@ def idle_disks(lab: Lab) -> None:
     machine.expect("slow-stop: ended", timeout=outages.PATIENCE)
     machine.wait_exit(timeout=outages.PATIENCE)
     for device in ("nbd0", "nbd1"):
-        lab.require(not machine.said(f"{device}: (given up|the machine goes down)"), f"{device} works, and was given up or waited for")
+        lab.require(not machine.said(f"{device}: (given up|shutting down)"), f"{device} works, and was given up or waited for")

@@ -35,7 +35,7 @@ def volume_sysvinit_without_script(lab: Lab) -> None:
     network = lab.network()
     server, machine, _, _ = _boot(lab, image, network, ",shutdown-timeout=0", "")
     machine.start_command("poweroff")
-    machine.expect(r"nbd0: the link to \S+ is (down|given up)", timeout=outages.PATIENCE)
+    machine.expect(r"nbd0: the link to \S+ is (down|dropped)", timeout=outages.PATIENCE)
     hangs(lab, machine)
     machine.kill()
     server.stop()

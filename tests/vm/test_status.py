@@ -42,7 +42,7 @@ def states(lab: Lab) -> None:
     machine.start_command("until holdfast-client status nbd0; do sleep 1; done >/dev/null 2>&1; echo up >/run/up")
     # Its server is not needed to say that it is attached.
     code, text = machine.run_status(f"holdfast-client attach --device nbd0 {HOST},disk", timeout=outages.PATIENCE)
-    lab.require(code == 6 and "attached already" in text, f"attach of an attached device: {code} {text}")
+    lab.require(code == 6 and "already attached" in text, f"attach of an attached device: {code} {text}")
     # A daemon that is stopped does not answer, and one that has died does not, either.
     pid = outages.status(machine)["daemon_pid"]
     machine.run(f"kill -STOP {pid}")
@@ -56,7 +56,7 @@ def states(lab: Lab) -> None:
     machine.run("test ! -e /run/up")
     serving.serve(lab, network, f"disk={disk}", name="again")
     text = machine.run(f"holdfast-client attach --probe 7 --device nbd0 nbd://{HOST}:10809/disk 2>&1")
-    lab.require("probe=7 is ignored: it keeps probe=10" in text and "without this server" not in text, f"adoption: {text}")
+    lab.require("ignoring probe=7: the device keeps probe=10" in text and "without this server" not in text, f"adoption: {text}")
     machine.run("holdfast-client takeover nbd0")
     is_now(machine, 0, "attached")
     machine.wait_until("test -e /run/up")

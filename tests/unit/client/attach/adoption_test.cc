@@ -68,8 +68,8 @@ TEST_CASE("adoption: what is asked for and not had is named, with what the devic
     const auto lines =
         ignored_by_adoption({server("nbd://files/x"), server("nbd://other/x")}, chosen, record);
     REQUIRE(lines.size() == 4);
-    CHECK(lines[0].starts_with("nbd://other/x is ignored: "));
-    CHECK(lines[1].starts_with("dead-after=30 is ignored: it keeps dead-after=15"));
-    CHECK(lines[2].starts_with("lost-cache=fail is ignored: it keeps lost-cache=continue"));
-    CHECK(lines[3].starts_with("read-only=true is ignored: it keeps read-only=false"));
+    CHECK(lines[0].starts_with("ignoring nbd://other/x: "));
+    CHECK(lines[1].starts_with("ignoring dead-after=30: the device keeps dead-after=15"));
+    CHECK(lines[2].starts_with("ignoring lost-cache=fail: the device keeps lost-cache=continue"));
+    CHECK(lines[3].starts_with("ignoring read-only=true: the device keeps read-only=false"));
 }

@@ -213,7 +213,7 @@ TEST_CASE("a server that has the disk is taken, and one that cannot be reached s
     CHECK_FALSE(found->keeps_link);
     REQUIRE(notes.lines.size() == 1);
     CHECK(notes.lines[0].find("gone") != std::string::npos);
-    CHECK(notes.lines[0].ends_with("; it is tried later if another server has the disk"));
+    CHECK(notes.lines[0].ends_with("; retried later if another server has the disk"));
     // With a session of its own: a claim of the device's would fence its link.
     const auto sessions = good.end();
     REQUIRE(sessions.size() == 1);
@@ -304,7 +304,7 @@ TEST_CASE("of more addresses than a device takes the first are used, and the res
         CHECK(notes.lines.size() == 256 + 2);  // with the last word
     }
     const auto is_warning = [](const std::string& line) {
-        return line.find("300 addresses, and the first 256 are used") != std::string::npos;
+        return line.find("300 addresses in all, of which the first 256 are used") != std::string::npos;
     };
     CHECK(std::ranges::count_if(notes.lines, is_warning) == 1);
 }
@@ -395,7 +395,7 @@ TEST_CASE("a device that was given up is fenced by its session before its disk i
         server.end();
         const auto fenced = fence_given_up(found, std::chrono::seconds{3}, folder.path().c_str());
         REQUIRE_FALSE(fenced);
-        CHECK(fenced.error().text.find("/dev/nbd5, which was detached by force") != std::string::npos);
+        CHECK(fenced.error().text.find("/dev/nbd5, which was detached with --force") != std::string::npos);
         CHECK(std::filesystem::exists(record));
     }
 }
@@ -422,7 +422,7 @@ TEST_CASE("a disk that another device of this machine writes to is refused a sec
         const auto free = judge();
         REQUIRE_FALSE(free);
         CHECK(free.error().code == ExitCode::busy);
-        CHECK(free.error().text.find("/dev/nbd5 has this disk already") != std::string::npos);
+        CHECK(free.error().text.find("already attached for writing as /dev/nbd5") != std::string::npos);
     }
     SUBCASE("but not where it is another disk") {
         known.live.export_identity = "disk-b";

@@ -110,7 +110,7 @@ TEST_CASE("a repeated nbdroot= is a list of servers in order of preference") {
 }
 
 TEST_CASE("one wrong word among right ones is told, not passed over") {
-    check_wrong("nbdroot=a,root nbdroot=b,70000 nbdroot=c,root", "nbdroot=b,70000", "not a port");
+    check_wrong("nbdroot=a,root nbdroot=b,70000 nbdroot=c,root", "nbdroot=b,70000", "invalid port");
 }
 
 TEST_CASE("root= names the device before nbddev=, that before nbdroot=, that before nbd0") {
@@ -128,7 +128,8 @@ TEST_CASE("devices that contradict each other are warned about") {
     CHECK(plan.root == "/dev/nbd0p1");
     REQUIRE(plan.warnings.size() == 1);
     CHECK(plan.warnings[0] ==
-          "nbdroot=a,root,nbd1 names nbd1, but root=/dev/nbd0p1 comes first: the disk is attached as nbd0");
+          "nbdroot=a,root,nbd1 names nbd1, but root=/dev/nbd0p1 takes precedence: the disk is attached as "
+          "nbd0");
     CHECK(plan_of("nbdroot=a,root,nbd0 root=/dev/nbd0p1 nbddev=nbd0").warnings.empty());
 }
 
@@ -172,8 +173,9 @@ TEST_CASE("dracut's root= and netroot= carry the server and how to mount it") {
     CHECK(param_conf(plan) == "ROOT='/dev/nbd0'\nROOTFSTYPE='xfs'\nROOTFLAGS='-o noatime,nodiratime'\n");
     CHECK(uris_of(plan_of("netroot=nbd:192.0.2.1:12345 root=/dev/nbd0")) == "nbd://192.0.2.1:12345/");
     CHECK(param_conf(plan_of("nbdroot=nbd:h:root::o'x")) == "ROOT='/dev/nbd0'\nROOTFLAGS='-o o'\\''x'\n");
-    check_wrong("nbdroot=\"nbd:h:root:ext4:a b\"", "nbdroot=nbd:h:root:ext4:a b", "a blank");
-    check_wrong("root=nbd:192.0.2.1:root:/bad", "root=nbd:192.0.2.1:root:/bad", "not a type of file system");
+    check_wrong("nbdroot=\"nbd:h:root:ext4:a b\"", "nbdroot=nbd:h:root:ext4:a b",
+                "blank or control character");
+    check_wrong("root=nbd:192.0.2.1:root:/bad", "root=nbd:192.0.2.1:root:/bad", "invalid file system type");
 }
 
 TEST_CASE("nbd-client's options are taken, warned about or refused") {
@@ -320,13 +322,13 @@ TEST_CASE("a root-path without a server means the machine that answered") {
 }
 
 TEST_CASE("what DHCP did not say is told with the mend") {
-    check_unplannable("nbdroot=dhcp", dhcp(""), "gave no root-path");
-    check_unplannable("nbdroot=dhcp", dhcp("dhcp"), "gave no root-path");
+    check_unplannable("nbdroot=dhcp", dhcp(""), "supplied no root-path");
+    check_unplannable("nbdroot=dhcp", dhcp("dhcp"), "supplied no root-path");
     check_unplannable("root=/dev/nbd0", dhcp("h,70000"), "root-path from DHCP on eth0");
     check_unplannable("nbdroot=dhcp", dhcp("h,root,bad"), "root-path from DHCP on eth0");
-    check_unplannable("nbdroot=dhcp", dhcp("/root", ""), "named no server");
-    check_unplannable("nbdroot=dhcp,root", dhcp("", ""), "named no server");
-    check_unplannable("nbdroot=dhcp,root", dhcp("", "1.2.3.4;reboot"), "the server that DHCP names on eth0");
+    check_unplannable("nbdroot=dhcp", dhcp("/root", ""), "supplied no server");
+    check_unplannable("nbdroot=dhcp,root", dhcp("", ""), "supplied no server");
+    check_unplannable("nbdroot=dhcp,root", dhcp("", "1.2.3.4;reboot"), "the server from DHCP on eth0");
     check_unplannable("nbdroot=dhcp", dhcp("h,\x1b[2J"), "control character");
     check_unplannable("nbdroot=dhcp", {}, "no network");
     check_unplannable("nbdroot=dhcp,root", {}, "no network");

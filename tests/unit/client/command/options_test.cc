@@ -53,7 +53,7 @@ TEST_CASE("keep-network takes the folder of the root file system") {
     const auto options = read_as<KeepNetworkOptions>({"keep-network", "--root", "/root", "--config=/tmp/c"});
     CHECK(options.root == "/root");
     CHECK(options.config_file == "/tmp/c");
-    refuse({"keep-network", "eth0"}, "one too many");
+    refuse({"keep-network", "eth0"}, "unexpected argument");
 }
 
 TEST_CASE("attach takes how the device is to be kept") {
@@ -127,7 +127,7 @@ TEST_CASE("a wrong word is named with its mend") {
            "--lost-cache takes continue or fail, not ignore");
     refuse({"attach", "server,x", "--lease", "keep"}, "--lease takes renew or leave, not keep");
     refuse({"attach", "server,x", "--block-size", "1000"}, "512, 1024, 2048 or 4096");
-    refuse({"attach", "server,x", "--timeout="}, "nothing is given");
+    refuse({"attach", "server,x", "--timeout="}, "missing value");
     refuse({"attach", "server,x", "--config"}, "needs a value");
     refuse({"takeover", "nbd0", "nbd1"}, "nbd1");
     refuse({"takeover", "sda"}, "sda");

@@ -109,29 +109,29 @@ TEST_CASE("options are nbdtab's, or the choices of every device") {
 }
 
 TEST_CASE("what has no meaning here is passed over with a warning") {
-    warn("nbd1 h data no_optgo", "table:1: the option 'no_optgo' has no effect");
-    warn("nbd1 h data colour=blue", "table:1: the option 'colour=blue' is not known");
+    warn("nbd1 h data no_optgo", "table:1: option 'no_optgo' has no effect");
+    warn("nbd1 h data colour=blue", "table:1: unknown option 'colour=blue'");
     CHECK(read("nbd1 h data ,persist,,").warnings.empty());
 }
 
 TEST_CASE("a mistake is told at its line, with the mend") {
-    refuse("nbd1", "a line is DEVICE HOST EXPORT");
-    refuse("nbd1 h", "a line is DEVICE HOST EXPORT");
-    refuse("nbd1 h data bs=512 persist", "separated by commas");
-    refuse("sda h data", "'sda' is no device");
-    refuse("nbd1p2 h data", "partitions come with the whole");
+    refuse("nbd1", "write DEVICE HOST EXPORT");
+    refuse("nbd1 h", "write DEVICE HOST EXPORT");
+    refuse("nbd1 h data bs=512 persist", "separate options by commas");
+    refuse("sda h data", "'sda' is not a device");
+    refuse("nbd1p2 h data", "partitions come with their disk");
     refuse("nbd1 h data bs=513", "512, 1024, 2048 or 4096");
     refuse("nbd1 h data dead-after=1", "3 to 3600");
-    refuse("nbd1 h data timeout", "nothing is given");
+    refuse("nbd1 h data timeout", "missing value");
     refuse("nbd1 h data port=0", "a port (1-65535)");
-    refuse("nbd1 h data bs=512,block-size=512", "twice");
+    refuse("nbd1 h data bs=512,block-size=512", "duplicate option");
     refuse("nbd1 h,i data", "character");
-    refuse("nbd1 10.1 data", "not an IPv4 address");
-    refuse("nbd1 /run/nbd.sock data", "needs the option unix");
-    refuse("nbd1 h data unix", "begins with /");
-    refuse("nbd1 /s data unix,port=7", "leave one out");
-    refuse("nbd1 nbd://h/data data", "write the name into the URI");
-    refuse("nbd1 nbd://h/data - port=7", "write the port into the URI");
+    refuse("nbd1 10.1 data", "neither an IPv4 address");
+    refuse("nbd1 /run/nbd.sock data", "add the option unix");
+    refuse("nbd1 h data unix", "begin with /");
+    refuse("nbd1 /s data unix,port=7", "remove one of them");
+    refuse("nbd1 nbd://h/data data", "put the name into the URI");
+    refuse("nbd1 nbd://h/data - port=7", "put the port into the URI");
     refuse("nbd1 http://h/data -", "nbd://");
     refuse("nbd1 h data certfile=/etc/c", "TLS is not supported yet");
     refuse("nbd1 h \x01", "control character");
@@ -151,6 +151,6 @@ TEST_CASE("a mistake is its line's alone, and the device's wait ends") {
     CHECK_FALSE(table.devices[2].refused);
     CHECK(lines_of(table.errors) ==
           "table:2: nbd2: port= takes a port (1-65535), not 'x'\n"
-          "table:3: nbd1 stands at line 1 already; a further server of the same disk is an option there, "
-          "server=\n");
+          "table:3: nbd1: duplicate device, first at line 1; add a further server of the same disk there, "
+          "with server=\n");
 }

@@ -39,8 +39,8 @@ TEST_CASE("a command without a right that root has says so, and only then") {
         REQUIRE(::seteuid(65534) == 0);
     }
     CHECK(describe_failure(3, {EACCES, "connect to the daemon"}) ==
-          "its daemon: connect to the daemon: Permission denied; run it as root");
-    CHECK(root_hint(EPERM) == std::string_view("; run it as root"));
+          "the daemon: connect to the daemon: Permission denied; run as root");
+    CHECK(root_hint(EPERM) == std::string_view("; run as root"));
     CHECK(root_hint(EBUSY) == std::string_view());
     REQUIRE(::seteuid(user) == 0);
 }

@@ -115,7 +115,7 @@ TEST_CASE("a record and its live state are read back as they were written") {
 TEST_CASE("a record that is cut off, empty, or of another version is refused with a reason") {
     CHECK_FALSE(read_known_device(""));
     CHECK_FALSE(read_known_device("holdfast-record 99\nindex 0\n"));
-    CHECK(read_known_device(to_lines(some_record())).error() == "it names no size");
+    CHECK(read_known_device(to_lines(some_record())).error() == "no size");
     std::string broken = both();
     broken.replace(broken.find("target "), 12, "target zz zz");
     CHECK_FALSE(read_known_device(broken));

@@ -72,14 +72,14 @@ TEST_CASE("a person reads state, server, size and the last error") {
     CHECK(contains(text, "2, the last 1 min 1 s ago"));
     CHECK(contains(text, "Connection refused\n"));
     CHECK(
-        contains(text, "DHCP lease  10.77.0.100 of eth0, for 1 h 0 min, 40 min 5 s left, renewed 4 times\n"));
+        contains(text, "DHCP lease  10.77.0.100 on eth0, for 1 h 0 min, 40 min 5 s left, renewed 4 times\n"));
     CHECK(text.back() == '\n');
     DeviceStatus status = some_status();
     status.lease_seconds = 0xffffffff;
     status.lease_problem = "nobody answers";
     CHECK(contains(
         to_text(status),
-        "DHCP lease  10.77.0.100 of eth0, for ever, renewed 4 times\n              nobody answers\n"));
+        "DHCP lease  10.77.0.100 on eth0, without expiry, renewed 4 times\n              nobody answers\n"));
     status = some_status();
     status.servers = 2;
     status.last_error_seconds = 61;
@@ -95,9 +95,9 @@ TEST_CASE("a device without link, without daemon, or not attached says so in its
     status.state = DeviceState::reconnecting;
     CHECK(contains(to_text(status), "/dev/nbd3: reconnecting, link down for 1 min 1 s\n"));
     status.state = DeviceState::unattended;
-    CHECK(contains(to_text(status), "no holdfast-client watches it"));
+    CHECK(contains(to_text(status), "no holdfast-client daemon is running"));
     status.state = DeviceState::unknown;
-    CHECK(contains(to_text(status), "/dev/nbd3: unknown (connected, but its daemon does not say"));
+    CHECK(contains(to_text(status), "/dev/nbd3: unknown (connected, but the daemon does not report"));
     CHECK_FALSE(contains(to_text(status), "session"));
     status.state = DeviceState::detached;
     CHECK(to_text(status) == "/dev/nbd3: detached\n");
@@ -139,7 +139,7 @@ TEST_CASE("a public file whose daemon is dead, or has not moved for long, says n
         CHECK(read.state == DeviceState::attached);
         take_public_lines(read, lines, true, 1030s);
         CHECK(read.state == DeviceState::unknown);
-        CHECK(read.last_error == "its daemon has given no sign of life for 30 s");
+        CHECK(read.last_error == "no heartbeat from the daemon for 30 s");
         // Awake again.
         const std::string later = std::string(heartbeat_line(1029s)) +
                                   std::string(lines.view().substr(heartbeat_line(0s).view().size()));
@@ -198,18 +198,18 @@ TEST_CASE("what the server fences is said as it is, and whose business another s
     DeviceStatus status = some_status();
     status.generation = 7;
     status.session = "fenced";
-    CHECK(
-        contains(to_text(status), "fenced, generation 7: the server keeps older connections' writes out\n"));
+    CHECK(contains(to_text(status),
+                   "fenced, generation 7: the server rejects the writes of older connections\n"));
     CHECK_FALSE(contains(to_text(status), "servers on other machines"));
     status.session = "reconnects";
     CHECK(contains(to_text(status),
                    "reconnects, generation 7: only reconnects are fenced; after a forced detach"));
     status.servers = 2;
-    CHECK(contains(to_text(status), "servers on other machines cannot stop late writes"));
+    CHECK(contains(to_text(status), "servers on other machines cannot fence late writes"));
     status.read_only = true;
     CHECK_FALSE(contains(to_text(status), "servers on other machines"));
     status.read_only = false;
     status.session = "unknown";
-    CHECK(contains(to_text(status), "unknown: the server does not fence"));
+    CHECK(contains(to_text(status), "unknown: the server does not support fencing"));
     CHECK_FALSE(contains(to_text(status), "servers on other machines"));
 }

@@ -19,7 +19,7 @@ TEST_CASE("resize: ok is said of a device that has grown, and the reason of one 
     CHECK(growth_answer({}, 2048, 4096) == "ok 4096\n");
     const holdfast::LineText refused =
         growth_answer(std::unexpected(holdfast::SysError{EPERM, "RECONFIGURE"}), 2048, 1024);
-    CHECK(refused.view().starts_with("error the kernel refused 2048 bytes: RECONFIGURE: "));
+    CHECK(refused.view().starts_with("error the kernel rejected a size of 2048 bytes: RECONFIGURE: "));
     CHECK(refused.view().ends_with("; the device still has 1024\n"));
     CHECK(growth_answer({}, 2048, 1024).view().starts_with("error "));
 }

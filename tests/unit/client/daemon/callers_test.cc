@@ -137,9 +137,9 @@ TEST_CASE("only the daemon that was handed the device may claim it, and only one
     for (int i = 0; i < 3; ++i) bench.call();
     bench.say(0, "ready\n");
     bench.say(1, "ready\n");
-    CHECK(bench.heard(1) == "error another daemon is about to take it over\n");
+    CHECK(bench.heard(1) == "error another takeover is in progress\n");
     bench.say(2, "mine\n");
-    CHECK(bench.heard(2) == "error nobody was handed this device\n");
+    CHECK(bench.heard(2) == "error no takeover of this device is in progress\n");
     CHECK_FALSE(bench.callers.handed_over());
     CHECK(bench.callers.has_successor());
 }
@@ -149,13 +149,12 @@ TEST_CASE("a look at the export needs a link, and is one at a time") {
     for (int i = 0; i < 3; ++i) bench.call();
     bench.link = false;
     bench.say(0, "resize\n");
-    CHECK(bench.heard(0) ==
-          "error the link is down; the size is looked at when it is up again, or try then\n");
+    CHECK(bench.heard(0) == "error the link is down; the size is checked once it is up again\n");
     bench.link = true;
     bench.say(1, "resize\n");
     CHECK(bench.resizing == 1);
     bench.say(2, "resize\n");
-    CHECK(bench.heard(2) == "error another look at the export is under way; try again\n");
+    CHECK(bench.heard(2) == "error another probe of the export is in progress; try again\n");
     // The caller hangs up, so nobody waits.
     bench.peers[1].reset();
     bench.callers.receive(1);

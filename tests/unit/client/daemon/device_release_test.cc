@@ -80,11 +80,11 @@ TEST_CASE("nothing is asked of the kernel in vain") {
     Bench bench;
     SUBCASE("the link is down") {
         CHECK(bench.release.detach({.has_link = false}).failure ==
-              "the link is down, so what was written may not have arrived");
+              "the link is down, so written data may not have reached the server");
     }
     SUBCASE("another daemon is about to take over") {
         CHECK(bench.release.detach({.forced = true, .has_link = true, .standing_by = true}).failure ==
-              "another daemon is about to take it over");
+              "another takeover is in progress");
     }
     SUBCASE("the device is another daemon's: there is nothing to detach") {
         bench.kernel.ours = false;

@@ -97,7 +97,7 @@ TEST_CASE("a caller learns the size, a smaller export, a refusal, or that the pr
     SUBCASE("smaller") {
         bench.server.offer.size = 4096;
         CHECK(bench.probe_for(2) == Outcome::none);
-        CHECK(bench.answers[2] == "error the export has 4096 bytes now, the device needs 1048576\n");
+        CHECK(bench.answers[2] == "error the export now has 4096 bytes, the device needs 1048576\n");
         CHECK_FALSE(bench.device.live.last_error.empty());
     }
     SUBCASE("refused") {
@@ -108,7 +108,7 @@ TEST_CASE("a caller learns the size, a smaller export, a refusal, or that the pr
     SUBCASE("ended") {
         CHECK(bench.probe.start_for(2, bench.link(), bench.kernel.time) == Outcome::none);
         bench.probe.end(bench.kernel.time);
-        CHECK(bench.answers[2] == "error the export could not be looked at\n");
+        CHECK(bench.answers[2] == "error the export could not be probed\n");
     }
     CHECK_FALSE(bench.probe.caller().exists());
 }
@@ -134,12 +134,13 @@ TEST_CASE("requests that wait, or that the server would not keep out, prevent th
         bench.device.live.session_known = false;
         CHECK(bench.probe_for(1) == Outcome::none);
         CHECK(bench.answers[1] ==
-              "error requests are in flight, which this server would not keep out; try again\n");
+              "error requests are in flight, which this server cannot fence; try again\n");
     }
     SUBCASE("they wait") {
         bench.stalled = seconds{2};
         CHECK(bench.probe_for(1) == Outcome::none);
-        CHECK(bench.answers[1] == "error requests wait for the server; try again when it answers them\n");
+        CHECK(bench.answers[1] ==
+              "error requests are waiting for the server; try again once they are answered\n");
     }
 }
 
@@ -194,6 +195,6 @@ TEST_CASE("a caller waits forty seconds for the growth, with or without a link")
     bench.growth.advance({}, bench.kernel.time + std::chrono::milliseconds{39'999});
     CHECK(bench.answers.empty());
     bench.growth.advance({}, bench.kernel.time + seconds{40});
-    CHECK(bench.answers[1] == "error the new link is not there yet; the device grows with it\n");
+    CHECK(bench.answers[1] == "error the new link is not established yet; the device grows once it is\n");
     CHECK_FALSE(bench.growth.caller().exists());
 }

@@ -54,7 +54,7 @@ TEST_CASE("the same export, a larger one, and one that offers more may carry the
 TEST_CASE("a smaller export is refused, by one byte too") {
     nbd::Offer offer = the_same();
     --offer.size;
-    CHECK(says(judged(offer), "has 1048575 bytes now"));
+    CHECK(says(judged(offer), "now has 1048575 bytes"));
 }
 
 TEST_CASE("a read-only export is refused for a writable device only") {
@@ -92,7 +92,7 @@ TEST_CASE("a server that takes smaller requests than may be on their way is refu
     };
     CHECK(with_maximum(1U << 20).refusal.empty());
     CHECK(with_maximum(128U << 10).refusal.empty());
-    CHECK(says(with_maximum(64U << 10), "no requests over 65536 bytes now"));
+    CHECK(says(with_maximum(64U << 10), "now accepts no requests over 65536 bytes"));
     CHECK(says(with_maximum(64U << 10), "131072"));
     // Somebody had raised the kernel's limit over the server's: the same server is taken again.
     live.request_limit = 64U << 10;
@@ -109,7 +109,8 @@ TEST_CASE(
     SessionFacts other = the_server();
     other.export_identity = "lv B";
     CHECK(says(judge(the_same(), other, a_device(), its_state(), true), "another disk"));
-    CHECK(says(judge(the_same(), std::nullopt, a_device(), its_state(), true), "does not say which disk"));
+    CHECK(says(judge(the_same(), std::nullopt, a_device(), its_state(), true),
+               "does not identify the export's disk"));
     LiveState unknown = its_state();
     unknown.export_identity.clear();
     CHECK(judge(the_same(), std::nullopt, a_device(), unknown, true).refusal.empty());

@@ -67,7 +67,7 @@ TEST_CASE(
         const auto chosen = choose_request_limit({1, 512, too_small}, 512, page);
         REQUIRE(!chosen);
         CHECK(chosen.error().find(fmt::format("over {} bytes", too_small)) != std::string::npos);
-        CHECK(chosen.error().find("up to 4096") != std::string::npos);
+        CHECK(chosen.error().find("below 4096") != std::string::npos);
     }
     CHECK(!choose_request_limit({1, 4096, 32U << 10}, 512, 64U << 10));  // large pages
 }

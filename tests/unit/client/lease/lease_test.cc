@@ -246,7 +246,7 @@ TEST_CASE("after a boot every server is asked at half of the lease; then the one
     CHECK(lease.on_packet(answer(sent.request, {.lease = 3600}), now));
     CHECK(
         contains(told(lease),
-                 "the DHCP lease of eth0 (10.77.0.100) is renewed for 3600 s by the DHCP server 10.77.0.1"));
+                 "the DHCP lease of eth0 (10.77.0.100) was renewed for 3600 s by the DHCP server 10.77.0.1"));
     CHECK(lease.state().server == server);
     for (int i = 2; i < 50; ++i) {
         const Time before = now;
@@ -308,10 +308,10 @@ TEST_CASE(
         } else if (after(obtained, now) < 3600) {
             CHECK(sent.to == Lease::broadcast);
             if (rebinding++ == 0)
-                CHECK(contains(told(lease), "10.77.0.1, which does not answer; every server is asked"));
+                CHECK(contains(told(lease), "10.77.0.1, which does not answer; asking all servers"));
         } else {
             CHECK(sent.to == Lease::broadcast);
-            if (late.empty()) CHECK(contains(told(lease), "has run out; the address is kept"));
+            if (late.empty()) CHECK(contains(told(lease), "has expired; keeping the address"));
             late.push_back(after(before, now));
         }
         CHECK(told(lease).empty());
@@ -328,7 +328,7 @@ TEST_CASE(
     // And then it is back.
     const Lease::Send sent = next(lease, now);
     CHECK(lease.on_packet(answer(sent.request), now));
-    CHECK(contains(told(lease), "is renewed for 60 s by the DHCP server 10.77.0.1"));
+    CHECK(contains(told(lease), "was renewed for 60 s by the DHCP server 10.77.0.1"));
     CHECK(lease.state().problem.empty());
 }
 
@@ -358,7 +358,7 @@ TEST_CASE("a refusal and another address are told once; the address is kept, and
         const auto news = lease.take_news();
         REQUIRE(news);
         CHECK(news->weight == Lease::News::Weight::grave);
-        CHECK(contains(news->text, "the address is kept"));
+        CHECK(contains(news->text, "keeping the address"));
         for (int i = 0; i < 10; ++i) {
             const Time before = now;
             sent = next(lease, now);
@@ -368,11 +368,11 @@ TEST_CASE("a refusal and another address are told once; the address is kept, and
             CHECK(number_at(bytes_of(sent.request), 12) == own);
             CHECK_FALSE(lease.on_packet(answer(sent.request, bad), now));
             CHECK(told(lease).empty());
-            CHECK(contains(lease.state().problem, "the address is kept"));
+            CHECK(contains(lease.state().problem, "keeping the address"));
         }
         sent = next(lease, now);
         CHECK(lease.on_packet(answer(sent.request), now));
-        CHECK(contains(told(lease), "is renewed"));
+        CHECK(contains(told(lease), "was renewed"));
         CHECK(lease.state().problem.empty());
     }
 }
@@ -421,12 +421,12 @@ TEST_CASE("a request that cannot be sent is told once, and sent again in time") 
     Time now = start;
     Lease::Send sent = next(lease, now);
     lease.on_send_failure("sendmsg: Network is unreachable");
-    CHECK(contains(told(lease), "could not be asked for: sendmsg: Network is unreachable"));
+    CHECK(contains(told(lease), "could not be requested: sendmsg: Network is unreachable"));
     sent = next(lease, now);
     lease.on_send_failure("sendmsg: Network is unreachable");
     CHECK(told(lease).empty());
     CHECK(lease.on_packet(answer(sent.request), now));
-    CHECK(contains(told(lease), "is renewed"));
+    CHECK(contains(told(lease), "was renewed"));
 }
 
 TEST_CASE("who takes a lease over goes on where the other was, and a state that makes no sense is made one") {
@@ -440,7 +440,7 @@ TEST_CASE("who takes a lease over goes on where the other was, and a state that 
     Lease overdue(some_record(), state, 5, late);
     CHECK(overdue.deadline() == late);
     REQUIRE(overdue.on_deadline(late));
-    CHECK(contains(told(overdue), "has run out"));
+    CHECK(contains(told(overdue), "has expired"));
     state.obtained_at = milliseconds{INT64_MAX};
     state.seconds = 0;
     Lease odd(some_record(), state, 5, start);

@@ -266,9 +266,9 @@ TEST_CASE("a refusal has a reason, which fits into a reply") {
     CHECK(reason(request_of(Command::read, 0, 66048)) == "longer than the export's maximum block size");
     CHECK(reason(request_of(Command::read, mebibyte, 512)) == "beyond the end of the export");
     CHECK(reason(request_of(Command::write, mebibyte, 512)) == "beyond the end of the export");
-    CHECK(reason(request_of(Command::flush, 0, 512)) == "no such flush was offered");
+    CHECK(reason(request_of(Command::flush, 0, 512)) == "this kind of flush was not offered");
     CHECK(reason(request_of(Command::read, 0, 512, cmd_flag_no_hole)) ==
-          "the command, or a flag of it, was not offered");
+          "the command, or one of its flags, was not offered");
     offer.flags |= flag_read_only;
     CHECK(reason(request_of(Command::write, 0, 512)) == "the export is read-only");
 }

@@ -103,10 +103,10 @@ TEST_CASE("an authfile lets in whom it names; one that was not read, or has a mi
     CHECK(one.is_known());
     CHECK_FALSE(one.forbidden("").has_value());
     CHECK_FALSE(one.forbidden("/a").has_value());
-    CHECK(one.forbidden("/b") == "its address is not in /b");
+    CHECK(one.forbidden("/b") == "the client's address is not in /b");
     CHECK(one.forbidden("/c")->starts_with("authfile /c:1: "));
-    CHECK(one.forbidden("/d") == "authfile /d: open: No such file or directory; nobody is let in");
-    CHECK(one.forbidden("/e") == "authfile /e was not read; connect again");
+    CHECK(one.forbidden("/d") == "authfile /d: open: No such file or directory; all clients are refused");
+    CHECK(one.forbidden("/e") == "authfile /e has not been read; connect again");
     CHECK_FALSE(table->judge(address("203.0.113.1")).is_known());
     CHECK_FALSE(Verdicts::everything().forbidden("/b").has_value());
     // What has not changed is taken over, and what has is read.

@@ -177,7 +177,7 @@ TEST_CASE("a boolean is true, false, yes, no, 1 or 0") {
         CAPTURE(word);
         CHECK(has(with_export_lines(std::string("readonly = ") + word).errors, 4, "neither true nor false"));
     }
-    CHECK(has(with_export_lines("readonly = true # really").errors, 4, "comments have lines of their own"));
+    CHECK(has(with_export_lines("readonly = true # really").errors, 4, "put comments on their own lines"));
     CHECK(has(with_export_lines("readonly = \"true\"").errors, 4, "without quotes"));
 }
 
@@ -279,14 +279,14 @@ TEST_CASE("a port that is both everybody's and one export's own is one listener"
 
 TEST_CASE("two exports cannot have the same port of their own") {
     const Read result = read("[a]\nexportname = /a\nport = 2000\n[b]\nexportname = /b\nport = 2000\n");
-    CHECK(has(result.errors, 4, "port 2000 is [a]'s own already"));
+    CHECK(has(result.errors, 4, "port 2000 already belongs to [a]"));
     CHECK(read("[a]\nexportname = /a\nport = 2000\nlistenaddr = 10.0.0.1\n"
                "[b]\nexportname = /b\nport = 2000\nlistenaddr = 10.0.0.2\n")
               .errors.empty());
     CHECK(has(
         read("[a]\nexportname = /a\nport = 2000\nlistenaddr = 10.0.0.1\n[b]\nexportname = /b\nport = 2000\n")
             .errors,
-        5, "taken on all addresses"));
+        5, "used on all addresses"));
 }
 
 TEST_CASE("listenaddr without a port is named as without effect") {
@@ -301,9 +301,9 @@ TEST_CASE("an unknown key is an error with its place and the nearest key") {
     CHECK(has(with_export_lines("export_name = /x").errors, 4, "did you mean exportname?"));
     CHECK(has(with_export_lines("colour = green").errors, 4, "colour: unknown key"));
     CHECK_FALSE(has(with_export_lines("colour = green").errors, 4, "did you mean"));
-    CHECK(has(with_export_lines("max_threads = 4").errors, 4, "belongs to [generic]"));
+    CHECK(has(with_export_lines("max_threads = 4").errors, 4, "belongs in [generic]"));
     CHECK(has(read("[generic]\nreadonly = true\n[r]\nexportname = /x\n").errors, 2,
-              "belongs to an export's section"));
+              "belongs in an export's section"));
     CHECK(has(read("[generic]\nincludedri = /x\n[r]\nexportname = /x\n").errors, 2,
               "did you mean includedir?"));
 }
@@ -347,16 +347,17 @@ TEST_CASE("what is harmless to leave out is a warning with its place") {
 }
 
 TEST_CASE("a cache mode is one of qemu's words, and the writers of a volume agree on the page cache") {
-    CHECK(has(with_export_lines("flush = false").warnings, 2, "[root]: flush = false: clients take a write"));
+    CHECK(has(with_export_lines("flush = false").warnings, 2,
+              "[root]: flush = false: clients consider a write"));
     CHECK(with_export_lines("flush = false\nreadonly = true").warnings.empty());
     CHECK(export_with("flush = false").durable_writes());
     CHECK_FALSE(export_with("flush = true").durable_writes());
-    CHECK(has(with_export_lines("cache = unsafe").errors, 4, "a flush is always honoured"));
+    CHECK(has(with_export_lines("cache = unsafe").errors, 4, "flushes are always honoured"));
     CHECK(has(with_export_lines("cache =").errors, 4, "none of: writeback, none"));
     const auto two = [](const std::string& first, const std::string& second) {
         return read("[a]\nexportname = /x\n" + first + "\n[b]\nexportname = /x\n" + second + "\n");
     };
-    CHECK(has(two("cache = none", "cache = writeback").errors, 4, "[a] and [b] export /x both for writing"));
+    CHECK(has(two("cache = none", "cache = writeback").errors, 4, "[a] and [b] both export /x for writing"));
     CHECK(two("cache = none", "cache = directsync").errors.empty());
     CHECK(two("cache = none", "readonly = true").errors.empty());
     CHECK(two("cache = writeback", "readonly = true\ncache = none").errors.empty());
@@ -411,17 +412,17 @@ TEST_CASE("all mistakes are found, not only the first") {
     CHECK(has(result.errors, 3, "neither a section"));
     CHECK(has(result.errors, 5, "readonly"));
     CHECK(has(result.errors, 6, "begin with \"/\""));
-    CHECK(has(result.errors, 7, "exportname is missing"));
-    CHECK(has(result.errors, 8, "[a]: defined again, first at conf:4"));
+    CHECK(has(result.errors, 7, "missing exportname"));
+    CHECK(has(result.errors, 8, "[a]: duplicate section, first at conf:4"));
 }
 
 TEST_CASE("an export needs a file, a name, and to be the only one of its name") {
-    CHECK(has(read("[root]\n").errors, 1, "exportname is missing"));
+    CHECK(has(read("[root]\n").errors, 1, "missing exportname"));
     CHECK(has(read("[]\nexportname = /x\n").errors, 1, "name"));
     CHECK(has(read("[" + std::string(4097, 'n') + "]\nexportname = /x\n").errors, 1, "4096"));
     CHECK(read("[" + std::string(4096, 'n') + "]\nexportname = /x\n").errors.empty());
     CHECK(has(read("[a]\nexportname = /x\n", "[a]\nexportname = /y\n").errors, 1,
-              "defined again, first at conf:1"));
+              "duplicate section, first at conf:1"));
 }
 
 TEST_CASE("a configuration without exports is an error") {
@@ -431,7 +432,8 @@ TEST_CASE("a configuration without exports is an error") {
 
 TEST_CASE("[generic] stands once, in the main file, wherever it likes") {
     CHECK(read("[a]\nexportname = /x\n[generic]\nport = 99\n").errors.empty());
-    CHECK(has(read("[generic]\n[a]\nexportname = /x\n[generic]\n").errors, 4, "[generic]: defined again"));
+    CHECK(
+        has(read("[generic]\n[a]\nexportname = /x\n[generic]\n").errors, 4, "[generic]: duplicate section"));
     CHECK(has(read("[a]\nexportname = /x\n", "[generic]\nport = 99\n").errors, 1,
               "main configuration file only"));
 }
@@ -440,7 +442,7 @@ TEST_CASE("the last of equal keys counts, and that is said") {
     const Read result = with_export_lines("readonly = true\nreadonly = false");
     CHECK(result.errors.empty());
     CHECK_FALSE(result.config.exports.at(0).readonly);
-    CHECK(has(result.warnings, 5, "replaces the one at conf:4"));
+    CHECK(has(result.warnings, 5, "overrides the one at conf:4"));
 }
 
 TEST_CASE("lines may be indented, end in CR LF, and be very long") {
@@ -461,9 +463,9 @@ TEST_CASE("GKeyFile's escapes are undone, and a path may contain = and #") {
 
 TEST_CASE("lines that are nothing are errors at their place") {
     CHECK(has(read("port = 1\n[a]\nexportname = /x\n").errors, 1, "before the first section"));
-    CHECK(has(read("[a\nexportname = /x\n").errors, 1, "\"]\" is missing"));
-    CHECK(has(read("[a] # mine\nexportname = /x\n").errors, 1, "comments have lines of their own"));
-    CHECK(has(read("[a]\n= x\nexportname = /x\n").errors, 2, "name of the key is missing"));
+    CHECK(has(read("[a\nexportname = /x\n").errors, 1, "missing \"]\""));
+    CHECK(has(read("[a] # mine\nexportname = /x\n").errors, 1, "put comments on their own lines"));
+    CHECK(has(read("[a]\n= x\nexportname = /x\n").errors, 2, "missing key"));
     using namespace std::string_view_literals;
     CHECK(has(read("[a]\nexport\0name = /x\n"sv).errors, 2, "NUL"));
 }
@@ -500,7 +502,7 @@ TEST_CASE("exports of the command line") {
     }
     const Read twice = read_arguments({"a=/x", "a=/y"});
     REQUIRE(twice.errors.size() == 1);
-    CHECK(twice.errors[0].text == "[a]: defined again, first on the command line; rename or remove one");
+    CHECK(twice.errors[0].text == "[a]: duplicate section, first on the command line; rename or remove one");
 }
 
 TEST_CASE("addresses of the command line") {

@@ -17,7 +17,7 @@ using namespace holdfast::server;
 
 namespace {
 
-constexpr std::string_view no_answer = "the process that opens the disks gave no answer";
+constexpr std::string_view no_answer = "no answer from the opener process";
 
 struct Said {
     std::vector<std::uint8_t> bytes;
@@ -147,7 +147,7 @@ TEST_CASE("a disk comes with two descriptors, a listener with at least one, and 
     const auto without = asked({{0}, 0}, ask_listen);
     REQUIRE_FALSE(without.has_value());
     CHECK(without.error() == no_answer);
-    CHECK(asked({{0}, 65}, ask_listen).error() == "there are too few descriptors");
+    CHECK(asked({{0}, 65}, ask_listen).error() == "too few file descriptors");
 }
 
 TEST_CASE("a refusal is taken with its text, and one that is not sound without") {
@@ -169,7 +169,7 @@ TEST_CASE("an opener that gives no answer in time is not waited for") {
     link.connect(Fd(ends[0]), -1);
     const Fd control(ends[1]);
     const std::string text = link.find(wanted(std::chrono::seconds(0))).error().text;
-    CHECK(text.find("could not be opened in time") != std::string::npos);
+    CHECK(text.find("opening timed out") != std::string::npos);
 }
 
 TEST_CASE("a loop is not held up by an opener that takes no requests") {

@@ -156,7 +156,7 @@ TEST_CASE("a long read to a client that has gone ends the connection, and says w
         (void)::shutdown(bench.pair.ours.get(), SHUT_WR);
         const auto done = bench.reads->read(bench.request);
         REQUIRE_FALSE(done.has_value());
-        CHECK(done.error().starts_with("the link is lost: "));
+        CHECK(done.error().starts_with("the connection was lost: "));
         CHECK_FALSE(bench.buffers.in_use());
     }
 }
@@ -167,6 +167,6 @@ TEST_CASE("a long read needs memory for one piece, or ends the connection") {
     do {
         taken.push_back(bench.buffers.take(Buffers::page));
     } while (!taken.back().empty());
-    CHECK(bench.reads->read(bench.request).error() == "there is no memory left for it");
+    CHECK(bench.reads->read(bench.request).error() == "no memory is left for a request");
     for (const auto& area : taken) bench.buffers.give(area);
 }

@@ -20,8 +20,8 @@ TEST_CASE("a name in use by another disk refuses every client until the last con
     CHECK_FALSE(disks.enter("x", old).has_value());
     CHECK_FALSE(disks.enter("y", use(2, "a")).has_value());
     CHECK(disks.enter("x", use(2, "b")) ==
-          "/disk2 is another disk than the one that was exported before; 2 connections still use that "
-          "(/disk1); connect again when they have ended");
+          "/disk2 is not the disk that was exported before; 2 connections still use the old one (/disk1); "
+          "connect again when they have ended");
     CHECK(disks.conflict("x", use(2, "a")).has_value());
     CHECK(disks.others_than("x", "/disk2").connections == 2);
     CHECK(disks.others_than("x", "/disk2").path == "/disk1");

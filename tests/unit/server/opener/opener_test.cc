@@ -269,7 +269,7 @@ TEST_CASE("the opener opens what the configuration names, as the configuration s
         for (const auto& why : {link.open(wanted(name)).error(), link.find(wanted(name)).error(),
                                 link.look(wanted(name)).error()}) {
             CHECK(why.absent);
-            CHECK(why.text == "there is no such export any more");
+            CHECK(why.text == "the export no longer exists");
         }
     }
     CHECK(link.open(wanted("own", "192.0.2.1")).error().absent);
@@ -282,7 +282,7 @@ TEST_CASE("the opener opens what the configuration names, as the configuration s
     const auto table = AccessTable::make(*authfiles, nullptr);
     CHECK_FALSE(table->judge(*parse_address("192.0.2.77")).forbidden(authfile).has_value());
     CHECK(table->judge(*parse_address("198.51.100.1")).forbidden(authfile) ==
-          "its address is not in " + authfile);
+          "the client's address is not in " + authfile);
 }
 
 TEST_CASE("the opener goes by a new configuration when the server has taken it, and by none with mistakes") {
@@ -368,8 +368,8 @@ TEST_CASE("what is no request gets no answer, and the opener goes on") {
     CHECK_FALSE(answered(link, std::vector<std::uint8_t>(1, 255), 1));
     CHECK_FALSE(answered(link, request(OpenerCall::open, "disk", "../x"), 1));
     // More listeners than there are.
-    CHECK(listen(link, 1).error() == "there is no such listener");
-    CHECK(listen(link, 0xffffffff).error() == "there is no such listener");
+    CHECK(listen(link, 1).error() == "no such listener");
+    CHECK(listen(link, 0xffffffff).error() == "no such listener");
     CHECK(link.find(wanted("disk")).has_value());
 }
 
@@ -428,7 +428,7 @@ TEST_CASE("a refusal for want of a place says which disk does not answer") {
     DiskWanted at_once = wanted("disk");
     at_once.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
     const std::string text = opener.link.find(at_once).error().text;
-    CHECK(text == "8 requests are waiting for " + disk + " already, which does not answer");
+    CHECK(text == "8 requests are already waiting for " + disk + ", which does not answer");
 }
 
 TEST_CASE("the opener's end is seen at once, although a process of it still answers") {
@@ -446,5 +446,5 @@ TEST_CASE("the opener's end is seen at once, although a process of it still answ
     CHECK(::poll(&gone, 1, 0) == 0);
     REQUIRE(::kill(only_child(), SIGKILL) == 0);
     REQUIRE(::poll(&gone, 1, 60'000) == 1);
-    CHECK(link.find(wanted("disk")).error().text == "the process that opens the disks gave no answer");
+    CHECK(link.find(wanted("disk")).error().text == "no answer from the opener process");
 }

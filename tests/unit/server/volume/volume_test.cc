@@ -316,8 +316,7 @@ TEST_CASE(
     for (int i = 0; i < 3; ++i) {
         const auto refused = registry.acquire(disk, wanted(file.request(), 1ms));
         REQUIRE_FALSE(refused.has_value());
-        CHECK(refused.error().text ==
-              file.request().path + ": the disk does not answer (opening it timed out)");
+        CHECK(refused.error().text == file.request().path + ": the disk does not answer (opening timed out)");
     }
     disk.begun.acquire();
     CHECK_MESSAGE(!disk.begun.try_acquire(), "only the first one opens");
