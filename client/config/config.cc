@@ -132,8 +132,7 @@ private:
         const auto chosen = choose(choices, entry.key, entry.value);
         if (!chosen) return wrong(entry.place, fmt::format("{}: {}", key, chosen.error()));
         if (!*chosen)
-            wrong(entry.place,
-                  fmt::format("{}: unknown key; the keys are server, {}", key, names_of_keys()));
+            wrong(entry.place, fmt::format("{}: unknown key; the keys are server, {}", key, names_of_keys()));
     }
 
     std::vector<Seen> sections_;

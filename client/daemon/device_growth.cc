@@ -25,6 +25,8 @@ void DeviceGrowth::link_established(std::uint64_t size) noexcept {
 }
 
 void DeviceGrowth::answer_later(WaitingCaller& caller, Clock::time_point now) noexcept {
+    // A probe without a caller of its own takes the place from no other.
+    if (!caller.exists()) return;
     caller_.take(caller);
     caller_due_ = now + growth_patience;
 }

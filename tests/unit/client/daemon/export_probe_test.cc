@@ -198,3 +198,15 @@ TEST_CASE("a caller waits forty seconds for the growth, with or without a link")
     CHECK(bench.answers[1] == "error the new link is not established yet; the device grows once it is\n");
     CHECK_FALSE(bench.growth.caller().exists());
 }
+
+TEST_CASE("a periodic probe does not drop the caller that waits for the growth") {
+    Bench bench;
+    bench.server.offer.size = 2 * mebibyte;
+    REQUIRE(bench.probe_for(1) == Outcome::grown);
+    bench.growth.link_established(2 * mebibyte);
+    REQUIRE(bench.growth.is_due());
+    bench.kernel.time = bench.probe.deadline();
+    bench.finish(bench.probe.on_timer(bench.link(), bench.kernel.time));
+    CHECK(bench.growth.caller().is(1));
+    CHECK(bench.answers.empty());
+}
