@@ -77,12 +77,12 @@ std::expected<void, Failure> fence_given_up(const Found& found, std::chrono::sec
         const LineText problem =
             is_fenced(*known, found) ? LineText() : claim_session(*known, target.endpoint, dead_after);
         if (!problem.empty())
-            return std::unexpected(
-                Failure{ExitCode::refused,
-                        fmt::format("{} ({}): may still hold writes of /dev/nbd{}, which was detached with "
-                                    "--force, and did not confirm that they are discarded: {}; try again, "
-                                    "or, if that is impossible, delete {}",
-                                    target.uri, target.endpoint.text, known->record.index, problem, path)});
+            return std::unexpected(Failure{
+                ExitCode::refused,
+                fmt::format("{} ({}): may still hold writes of /dev/nbd{}, which was given up or "
+                            "detached by force, and did not confirm that they are discarded: {}; try again, "
+                            "or, if that is impossible, delete {}",
+                            target.uri, target.endpoint.text, known->record.index, problem, path)});
         ::unlink(path.c_str());
     }
     return {};

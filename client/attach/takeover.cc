@@ -354,7 +354,7 @@ std::expected<Ready, ExitCode> adopt(std::uint32_t index, const std::vector<Serv
     notes(
         is_orphan(index)
             ? fmt::format("/dev/nbd{}: already attached, but its daemon has died; starting a new one", index)
-            : fmt::format("/dev/nbd{}: already attached; its daemon now belongs to this service", index),
+            : fmt::format("/dev/nbd{}: already attached; taking over its daemon for this service", index),
         false);
     return run(index, home, {}, title, notes);
 }

@@ -1,4 +1,4 @@
-// New daemon for an attached device: replaces a live daemon by agreement (control_server.hh), or a dead
+// New daemon for an attached device: replaces a live daemon by agreement (orders.hh), or a dead
 // daemon from its record (record_file.hh).
 #pragma once
 

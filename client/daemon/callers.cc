@@ -1,4 +1,4 @@
-// Commands of callers: status, detach, resize, takeover by another daemon (control_server.hh).
+// Commands of callers: status, detach, resize, takeover by another daemon (orders.hh).
 
 #include "client/daemon/callers.hh"
 

@@ -105,6 +105,7 @@ void Daemon::stand_by_for(std::uint64_t tag) {
 }
 
 void Daemon::act_on(std::uint64_t tag) {
+    if (is_over()) return;
     const Clock::time_point now = kernel_.now();
     switch (tag) {
         case tag_kernel: return keeper_.on_driver_event(kernel_.take_link_dead());
@@ -130,6 +131,8 @@ void Daemon::on_timer(Clock::time_point now) {
 }
 
 void Daemon::react(ExportProbe::Outcome outcome) {
+    // After the hand-over, only the successor acts on the device.
+    if (is_over()) return;
     switch (outcome) {
         case ExportProbe::Outcome::none: return;
         case ExportProbe::Outcome::grown: return keeper_.report(LinkEvent::link_lost);

@@ -12,7 +12,7 @@ namespace holdfast::client {
 LineText DeviceRelease::reason_to_stay(const Request& request) const {
     const bool up = request.has_link && links_.is_alive();
     if (!up && !request.forced) return "the link is down, so written data may not have reached the server";
-    if (request.standing_by) return "another takeover is in progress";
+    if (request.standing_by) return "a takeover is in progress; try again";
     return {};
 }
 

@@ -20,10 +20,10 @@
 namespace holdfast::client {
 namespace {
 
-// Returns an empty text for an unreadable file.
-std::string whole_file(const char* path) {
+Result<std::string> whole_file(const char* path) {
     const Fd file(::open(path, O_RDONLY | O_CLOEXEC));
-    return read_to_end(file.get(), std::string::npos).value_or("");
+    if (!file) return sys_error("open");
+    return read_to_end(file.get(), std::string::npos);
 }
 
 // Decodes the octal escapes of mountinfo and swaps, such as \040 for a blank.
@@ -113,12 +113,25 @@ std::vector<std::string> swaps_on(std::string_view swaps, const std::vector<Bloc
     return found;
 }
 
+namespace {
+
+// Reads a table of the kernel. A table that cannot be read counts as a user: the device may be in it.
+std::vector<std::string> users_in(const char* table, decltype(mounts_of)& parse,
+                                  const std::vector<BlockName>& names) {
+    const Result<std::string> text = whole_file(table);
+    if (text) return parse(*text, names);
+    if (text.error().code == ENOENT) return {};
+    return {names.front().name + " may be in use: " + table + ": " + text.error().message()};
+}
+
+}  // namespace
+
 std::vector<std::string> users_of(std::uint32_t index) {
     const auto device = SysfsDevice::open(index);
     if (!device) return {};
     const std::vector<BlockName> names = disk_and_partitions(*device, index);
-    std::vector<std::string> users = mounts_of(whole_file("/proc/self/mountinfo"), names);
-    for (std::string& swap : swaps_on(whole_file("/proc/swaps"), names)) users.push_back(std::move(swap));
+    std::vector<std::string> users = users_in("/proc/self/mountinfo", mounts_of, names);
+    for (std::string& swap : users_in("/proc/swaps", swaps_on, names)) users.push_back(std::move(swap));
     for (const BlockName& name : names)
         for (const std::string& holder : device->holders(name.name))
             users.push_back(name.name + " carries " + holder);
@@ -135,7 +148,7 @@ std::vector<std::string> openers_of(std::uint32_t index) {
         for (const std::string& descriptor : numbers_in(folder + "/fd")) {
             const BlockName* const held = device_behind(folder + "/fd/" + descriptor, names);
             if (held == nullptr) continue;
-            std::string program = whole_file((folder + "/comm").c_str());
+            std::string program = whole_file((folder + "/comm").c_str()).value_or("");
             if (program.ends_with('\n')) program.pop_back();
             openers.push_back(held->name + " is held open by process " + process + " (" + program + ")");
             break;

@@ -41,7 +41,7 @@ public:
     }
     void append(std::string_view text) noexcept {
         const std::size_t count = std::min(text.size(), Capacity - length_);
-        std::copy_n(text.data(), count, data_.data() + length_);
+        text.copy(data_.data() + length_, count);
         length_ += count;
     }
     void clear() noexcept { length_ = 0; }

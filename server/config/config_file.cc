@@ -251,7 +251,7 @@ std::string fault_of_path(const std::string& path, std::uint64_t filesize, bool 
     }
     const SysError error{errno, "stat"};
     if (error.code == ENOENT && filesize != 0) return {};  // created for the first client
-    return fmt::format("{}: {}; clients are refused until it exists{}", path, error.message(),
+    return fmt::format("{}: {}; clients are refused until it can be reached{}", path, error.message(),
                        on_command_line ? comma_clue(path) : "");
 }
 

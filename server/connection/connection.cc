@@ -262,7 +262,7 @@ void Connection::log_timeout() const {
 
 void Connection::log_pushed_out() const {
     context_.shared.statistics.turned_away(TurnedAway::handshakes);
-    log_handshake_end("too many clients are in the handshake, most of them from its network");
+    log_handshake_end("too many clients are in the handshake, and its network has the most");
 }
 
 void Connection::run() {

@@ -45,8 +45,8 @@ bool ConnectionList::has_place(const Peer& peer, const Config& config) {
     const std::uint32_t limit = limit_of(peer.address, config);
     if (places_.enter(peer.address, limit)) return true;
     turn_away(TurnedAway::max_per_address,
-              fmt::format("{} refused: already {} from its address (maxperaddress)", peer.name,
-                          counted(limit, "connection")));
+              fmt::format("{} refused: already {} from its address or IPv6 /64 network (maxperaddress)",
+                          peer.name, counted(limit, "connection")));
     return false;
 }
 

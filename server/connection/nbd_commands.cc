@@ -29,7 +29,7 @@ constexpr std::uint64_t least_hole = 64U << 10;
 // errno of a request that was given up. No disk reports ECANCELED.
 constexpr int given_up = ECANCELED;
 
-// Length from `offset` to a multiple of Requests::piece: one to two pieces, so that no piece is a small
+// Length from `offset` to a multiple of NbdCommands::piece: one to two pieces, so that no piece is a small
 // remainder.
 std::uint64_t piece_length(std::uint64_t offset, std::uint64_t left) {
     const std::uint64_t end = (offset + 2 * NbdCommands::piece - 1) / NbdCommands::piece * NbdCommands::piece;

@@ -387,7 +387,7 @@ void Transmission::wait_for_job() {
     if (receives) return receive(false);
     // The socket was closed in both directions, by the client or by a fence.
     if (order_ != Order::serve) return end_by_order();
-    lose_link("the client disconnected");
+    lose_link("the connection was closed");
 }
 
 // Releases the memory before waiting for a silent client.

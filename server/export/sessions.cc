@@ -14,7 +14,7 @@ namespace holdfast::server {
 std::string ClaimRefusal::text(std::uint32_t claimed) const {
     switch (why) {
         case Why::generation:
-            return fmt::format("stale generation {}: generation {} is already connected", claimed,
+            return fmt::format("stale generation {}: generation {} of this session was here before", claimed,
                                generation);
         case Why::attachment: return "the session is over: its machine has since attached the device again";
         case Why::superseded:

@@ -108,7 +108,7 @@ void Opener::run() {
         end_tasks();
         if (wait[0].revents != 0 && !take_message()) break;
     }
-    constexpr std::chrono::seconds patience{1};  // less than OpenerLink waits for the opener's end
+    constexpr std::chrono::seconds patience{1};  // less than OpenerClient waits for the opener's end
     const pid_t remover = run_apart([this] { remove_pid_file(); });
     if (remover > 0) (void)reap_soon({remover}, patience);
 }

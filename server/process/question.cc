@@ -20,7 +20,7 @@ std::unexpected<VolumeRefusal> failure(std::string text) {
     return std::unexpected(VolumeRefusal{false, std::move(text)});
 }
 
-std::unexpected<VolumeRefusal> no_answer() { return failure("no answer from the opener process"); }
+std::unexpected<VolumeRefusal> no_answer() { return failure("the helper process ended without an answer"); }
 
 void take_files(msghdr& message, std::vector<Fd>& files) {
     for (const cmsghdr* head = CMSG_FIRSTHDR(&message); head != nullptr;

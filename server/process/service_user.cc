@@ -74,10 +74,11 @@ Found find_identity(const std::string& user, const std::string& group) {
             return made;
         },
         patience);
-    if (!answer && answer.error().starts_with("no answer"))
+    if (!answer) {
+        const std::string names = fmt::format("user = {}, group = {}: ", user, group);
         return std::unexpected(
-            ServiceUserFault{false, fmt::format("user = {}, group = {}: {}", user, group, answer.error())});
-    if (!answer) return std::unexpected(ServiceUserFault{false, answer.error()});
+            ServiceUserFault{false, (user.empty() && group.empty() ? "" : names) + answer.error()});
+    }
     Unpacker from(answer->bytes);
     if (!from.flag()) {
         const bool of_group = from.flag();

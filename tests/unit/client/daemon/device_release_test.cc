@@ -84,7 +84,7 @@ TEST_CASE("nothing is asked of the kernel in vain") {
     }
     SUBCASE("another daemon is about to take over") {
         CHECK(bench.release.detach({.forced = true, .has_link = true, .standing_by = true}).failure ==
-              "another takeover is in progress");
+              "a takeover is in progress; try again");
     }
     SUBCASE("the device is another daemon's: there is nothing to detach") {
         bench.kernel.ours = false;

@@ -18,6 +18,7 @@ using namespace holdfast::server;
 namespace {
 
 constexpr std::string_view no_answer = "no answer from the opener process";
+constexpr std::string_view ended = "the helper process ended without an answer";
 
 struct Said {
     std::vector<std::uint8_t> bytes;
@@ -116,14 +117,18 @@ TEST_CASE("a sound answer is taken as it is") {
 
 TEST_CASE("an answer that does not fit is none") {
     const std::vector<std::uint8_t> done{0};
-    for (const auto& bytes : {std::vector<std::uint8_t>(), done, with_more(done_with(DiskKey{}))})
+    for (const auto& bytes : {done, with_more(done_with(DiskKey{}))})
         CHECK(asked({bytes}, ask_find).error().text == no_answer);
-    for (const auto& bytes : {std::vector<std::uint8_t>(), done, with_more(done_with(sound_traits))})
+    for (const auto& bytes : {done, with_more(done_with(sound_traits))})
         CHECK(asked({bytes}, ask_look).error().text == no_answer);
-    for (const auto& bytes : {std::vector<std::uint8_t>(), done, with_more(done_with(sound_facts))})
+    for (const auto& bytes : {done, with_more(done_with(sound_facts))})
         CHECK(asked({bytes, 2}, ask_open).error().text == no_answer);
-    for (const auto& bytes : {std::vector<std::uint8_t>(), with_more(done_with(ConfigTexts{}))})
-        CHECK(asked({bytes}, ask_reload).error() == no_answer);
+    CHECK(asked({with_more(done_with(ConfigTexts{}))}, ask_reload).error() == no_answer);
+    const std::vector<std::uint8_t> nothing;
+    CHECK(asked({nothing}, ask_find).error().text == ended);
+    CHECK(asked({nothing}, ask_look).error().text == ended);
+    CHECK(asked({nothing, 2}, ask_open).error().text == ended);
+    CHECK(asked({nothing}, ask_reload).error() == ended);
     CHECK(asked({with_more(done)}, ask_look_around).empty());
 }
 
