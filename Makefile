@@ -114,7 +114,7 @@ $(eval $(call FLAVOUR_RULES,$(FLAVOUR)))
 endif
 endif
 
-include tests/build.mk selinux/build.mk
+include tests/build.mk selinux/build.mk packaging/build.mk
 
 # install/files lists all installed files, with variables from here; templates are filled here.
 INSTALLED_CLIENT := $(if $(SEAL_CHECK),$(SEALED_CLIENT),$(BUILD)holdfast-client)
