@@ -1,6 +1,11 @@
-# Debian packages.
-.PHONY: deb
+# Debian packages, and an apt repository of them.
+.PHONY: deb apt-repository
 
 deb: ## build the Debian packages, in build/deb; DEB_BUILD_OPTIONS=nocheck omits the unit tests
 	@tests/harness/deps debhelper systemd
 	@packaging/deb
+
+apt-repository: deb ## make an apt repository of the packages, in build/apt-repository; KEY= signs it with a key of gpg
+	@tests/harness/deps apt-utils
+	@packaging/apt-repository $(if $(KEY),--key "$(KEY)")
+
