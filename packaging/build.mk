@@ -1,5 +1,5 @@
 # Debian packages, and an apt repository of them.
-.PHONY: deb apt-repository
+.PHONY: deb apt-repository check-packages
 
 deb: ## build the Debian packages, in build/deb; DEB_BUILD_OPTIONS=nocheck omits the unit tests
 	@tests/harness/deps debhelper systemd
@@ -9,3 +9,5 @@ apt-repository: deb ## make an apt repository of the packages, in build/apt-repo
 	@tests/harness/deps apt-utils
 	@packaging/apt-repository $(if $(KEY),--key "$(KEY)")
 
+check-packages: all selinux ## test the packages: contents, build, and life in a chroot
+	@tests/check packages packages-long

@@ -45,8 +45,8 @@ $(foreach f,$(sort $(COMMON) $(CLIENT) $(SERVER) $(UNIT) tests/bench/load.cc $(w
 build/selinux/.built: | deps
 endif
 
-check: deps all $(BUILD)unit-tests $(SEAL_PROBE) $(SANITIZED) $(FUZZERS) selinux ## run all tests except the long ones: unit, sanitizers, fuzzing, interop, SELinux policy, virtual machines
-	@tests/check unit sanitize fuzz interop selinux vm $(if $(STARTED),rotation --started $(STARTED))
+check: deps all $(BUILD)unit-tests $(SEAL_PROBE) $(SANITIZED) $(FUZZERS) selinux ## run all tests except the long ones: unit, sanitizers, fuzzing, interop, SELinux policy, packages, virtual machines
+	@tests/check unit sanitize fuzz interop selinux packages vm $(if $(STARTED),rotation --started $(STARTED))
 
 check-unit: all $(BUILD)unit-tests $(SEAL_PROBE) ## run the unit tests and the checks of the tree; SANITIZE= selects the flavour
 	@tests/check --build $(BUILD) unit
@@ -66,8 +66,8 @@ check-selinux: selinux ## check the permissions of the SELinux modules, computed
 check-vm: all ## run the tests in virtual machines; T=TEXT selects tests by name
 	@tests/check vm $(if $(T),--only "$(T)")
 
-check-long: deps all ## run the long tests in virtual machines, omitted by `make check`; T=TEXT selects tests
-	@tests/check vm-long $(if $(T),--only "$(T)")
+check-long: deps all selinux ## run the long tests, omitted by `make check`: packages, virtual machines; T=TEXT selects virtual machine tests
+	@tests/check $(if $(T),,packages-long) vm-long $(if $(T),--only "$(T)")
 
 coverage: deps $(addprefix build/coverage/,holdfast-client holdfast-server unit-tests) ## report the lines that unit and interop tests run, by folder
 	@tests/harness/deps gcovr
