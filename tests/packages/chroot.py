@@ -1,5 +1,6 @@
 """A Debian system in a chroot with process, mount and network namespaces of its own; nothing of the host is changed."""
 import contextlib
+import platform
 import subprocess
 import time
 from collections.abc import Iterator
@@ -72,8 +73,9 @@ def wait_until_ready(holder: subprocess.Popen[bytes]) -> int:
 
 @contextlib.contextmanager
 def chroot(folder: Path, kind: str) -> Iterator[Chroot]:
-    """A fresh Debian 12 with this kind of init, not booted."""
-    tree = Base(f"packages-{kind}", 12, (*NEEDED, *KINDS[kind])).tree()
+    """A fresh Debian of the host's release, for which the packages are built, with this kind of init; not booted."""
+    release = int(platform.freedesktop_os_release()["VERSION_ID"])
+    tree = Base(f"packages-{kind}", release, (*NEEDED, *KINDS[kind])).tree()
     own = folder / f"chroot-{kind}-{time.monotonic_ns()}"
     for name in ("upper", "work", "root", "share"):
         (own / name).mkdir(parents=True)

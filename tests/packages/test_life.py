@@ -34,7 +34,8 @@ def give_repository(system: Chroot, source: Path) -> None:
     shutil.rmtree(system.share / "repository", ignore_errors=True)
     shutil.copytree(source, system.share / "repository")
     system.run("rm -rf /etc/apt/sources.list.d/* /var/lib/apt/lists/*")
-    system.write("/etc/apt/sources.list", "deb [trusted=yes] file:/mnt/repository bookworm main\n")
+    suite = next((source / "dists").iterdir()).name
+    system.write("/etc/apt/sources.list", f"deb [trusted=yes] file:/mnt/repository {suite} main\n")
     system.run("apt-get -q update")
 
 
