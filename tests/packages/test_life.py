@@ -146,6 +146,17 @@ def removal_is_refused(folder: Path) -> None:
         assert not (system.root / "run/holdfast/allow-removal").exists(), "the permission is for one removal"
 
 
+@test("under systemd, the installation starts the sockets that announce a shutdown, and no server", long=True)
+def sockets_are_started(folder: Path) -> None:
+    with chroot(folder, "systemd") as system:
+        divert(system, "/bin/systemctl", 'echo "$@" >>/run/calls; case " $* " in *" is-"*) echo disabled; exit 1 ;; esac')
+        system.run("mkdir -p /run/systemd/system")
+        give_repository(system, repository(folder))
+        system.run("apt-get -q install -y holdfast-client holdfast-server")
+        started = [call.split()[-1] for call in system.read("/run/calls").splitlines() if "start" in call.split()]
+        assert sorted(started) == [f"holdfast-until@{target}.socket" for target in ("halt", "kexec", "poweroff", "reboot", "shutdown")], started
+
+
 @test("an upgrade restarts a running server, and a removal stops it", long=True)
 def server_is_restarted(folder: Path) -> None:
     with chroot(folder, "sysvinit") as system:
