@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab.images import Base
 
-# What our packages depend on, so that apt needs no network, and programs that the tests use.
+# Dependencies of our packages, so that apt needs no network, and programs that the tests use.
 NEEDED = ("initramfs-tools", "kmod", "udev", "iproute2", "procps", "libcap-ng0", "libnl-3-200", "libnl-genl-3-200", "libseccomp2",
           "policycoreutils", "selinux-policy-default")
 KINDS = {"systemd": ("systemd-sysv",), "sysvinit": ("sysvinit-core", "systemd-standalone-sysusers")}

@@ -395,7 +395,8 @@ TEST_CASE("a device that was given up is fenced by its session before its disk i
         server.end();
         const auto fenced = fence_given_up(found, std::chrono::seconds{3}, folder.path().c_str());
         REQUIRE_FALSE(fenced);
-        CHECK(fenced.error().text.find("/dev/nbd5, which was given up or detached by force") != std::string::npos);
+        CHECK(fenced.error().text.find("/dev/nbd5, which was given up or detached by force") !=
+              std::string::npos);
         CHECK(std::filesystem::exists(record));
     }
 }

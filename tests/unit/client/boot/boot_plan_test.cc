@@ -1,5 +1,5 @@
-// What several words of the command line and DHCP mean together. What one nbdroot= word means is
-// boot_forms_test.cc's.
+// Plans from several words of the command line and DHCP together. The meaning of one nbdroot= word is
+// tested in boot_forms_test.cc.
 
 #include <doctest/doctest.h>
 

@@ -68,7 +68,7 @@ TEST_CASE("a DHCP lease that has an end is left to the daemon, and nothing else 
     CHECK(with("'3600'", "'-1'").empty());
     CHECK(with("DHCPLEASETIME", "OTHER").empty());
     CHECK(with("10.77.0.100", "10.77.0.300").empty());
-    // It is at most as old as the machine is up.
+    // A lease is at most as old as the time since boot.
     CHECK(with("UPTIME", "OTHER").at(0).state.obtained_at == seconds{0});
     CHECK(with("'5'", "'18446744073709551615'").at(0).state.obtained_at == seconds{1'000'000'000});
 }

@@ -1,4 +1,4 @@
-// One table of options: the help texts, the manual pages and the completion name the same options.
+// Table of options: the help texts, the manual pages and the completion name the same options.
 
 #include <doctest/doctest.h>
 

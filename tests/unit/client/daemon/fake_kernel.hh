@@ -15,7 +15,7 @@
 
 namespace holdfast::client {
 
-// What happened, in order: the parts of a test append to one list.
+// Events in order: all parts of a test append to the same list.
 using Events = std::vector<std::string>;
 
 class FakeKernel final : public Kernel {

@@ -15,6 +15,15 @@ ExportConfig plain_export() {
     return config;
 }
 
+// A connection that no other fences.
+struct Unfenced final : Fenceable {
+    void fence() noexcept override {}
+    PeerState look_for_peer(std::chrono::steady_clock::time_point) noexcept override {
+        return PeerState::answers;
+    }
+    void look_no_more() noexcept override {}
+};
+
 }  // namespace
 
 TEST_CASE("exports are listed only where that is allowed, and only those that the client may have") {
@@ -26,13 +35,7 @@ TEST_CASE("exports are listed only where that is allowed, and only those that th
     Shared shared{.opener = nobody};
     const Peer peer{parse_address("10.0.0.1"), "10.0.0.1:1", "10.0.0.1"};
     const Verdicts no_file_read = AccessTable::make({}, nullptr)->judge(*peer.address);
-    struct Unfenced final : Fenceable {
-        void fence() noexcept override {}
-        PeerState look_for_peer(std::chrono::steady_clock::time_point) noexcept override {
-            return PeerState::answers;
-        }
-        void look_no_more() noexcept override {}
-    } connection;
+    Unfenced connection;
     const ClientLine line{connection, -1, {}};
     const auto refused = ClientExports(config, shared, {true, {}}, peer, no_file_read, line).list();
     REQUIRE_FALSE(refused.has_value());
@@ -53,13 +56,7 @@ TEST_CASE("an export that a client may not have is to it as one that does not ex
     Shared shared{.opener = nobody};
     const Peer peer{parse_address("10.0.0.1"), "10.0.0.1:1", "10.0.0.1"};
     const Verdicts no_file_read = AccessTable::make({}, nullptr)->judge(*peer.address);
-    struct Unfenced final : Fenceable {
-        void fence() noexcept override {}
-        PeerState look_for_peer(std::chrono::steady_clock::time_point) noexcept override {
-            return PeerState::answers;
-        }
-        void look_no_more() noexcept override {}
-    } connection;
+    Unfenced connection;
     const ClientLine line{connection, -1, {}};
     const auto told = [&](const ListenScope& scope, std::string_view name) {
         ClientExports exports(config, shared, scope, peer, no_file_read, line);
