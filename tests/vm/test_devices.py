@@ -40,8 +40,7 @@ def sysvinit(lab: Lab) -> None:
         **FILES, "/etc/fstab": FSTAB.replace("_netdev 0 2", "_netdev,nofail 0 2"),
         "/etc/network/interfaces.d/eth0": f"auto eth0\niface eth0 inet static\n  address {ADDRESS}/24\n",
         "/etc/holdfast/server.conf": "[generic]\nallowlist = true\n[small]\nexportname = /srv/small\n"},
-        commands=["mkdir -p /data /gone", "truncate -s 1M /srv/small",
-                  "update-rc.d holdfast-client defaults", "update-rc.d holdfast-server defaults"])
+        commands=["mkdir -p /data /gone", "truncate -s 1M /srv/small"])
     network, disk = lab.network(), _data_disk(lab)
     server = serving.serve(lab, network, f"data={disk}")
     machine = lab.boot("sysv", image, cards=[network.user_card()]).login()
@@ -107,7 +106,7 @@ VOLUMES = {"data": ("data", 1, 48), "top": ("data", 49, 32), "held": ("held", 1,
 @test("under sysvinit what lies on volumes of a further device is written and taken apart before the network goes, and what is still in "
       "use keeps its network", timeout=900)
 def sysvinit_volumes(lab: Lab) -> None:
-    image = lab.image("sysv", 12, packages=("lvm2",), commands=["mkdir -p /data /top /held", "update-rc.d holdfast-client defaults"], files={
+    image = lab.image("sysv", 12, packages=("lvm2",), commands=["mkdir -p /data /top /held"], files={
         **STACKED_FILES, "/etc/network/interfaces.d/eth0": f"auto eth0\niface eth0 inet static\n  address {ADDRESS}/24\n"})
     network, disks = lab.network(), {"data": lab.blank_disk(112, "data"), "held": lab.blank_disk(64, "held")}
     server = serving.serve(lab, network, *(f"{name}={disk}" for name, disk in disks.items()))

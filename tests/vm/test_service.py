@@ -1,7 +1,7 @@
 """holdfast-server as a service of systemd's, whose socket starts it, and of System V init's: its two processes, and its life."""
 
 from lab import Lab, test
-from scenes.server_unit import USER, main_process, opener_of, require_confined_unit, require_no_privileges, status_of
+from scenes.server_unit import main_process, opener_of, require_confined_unit, require_no_privileges, status_of
 
 CONFIGURATION = "[generic]\nallowlist = true\n[disk]\nexportname = /dev/vdb\n"
 # A file system on the export, and a file that has not only been written to a cache.
@@ -49,8 +49,7 @@ def socket_activation(lab: Lab) -> None:
 @test("the init script starts the server as two processes, the one that speaks to clients without privileges, restarts it under a client, "
       "says how it is, and stops it", timeout=900, long=True)
 def sysvinit(lab: Lab) -> None:
-    image = lab.image("sysv", 12, files={"/etc/holdfast/server.conf": CONFIGURATION},
-                      commands=[f"adduser --quiet --system --group {USER}", "update-rc.d holdfast-server defaults"])
+    image = lab.image("sysv", 12, files={"/etc/holdfast/server.conf": CONFIGURATION})
     machine = lab.boot("sysv", image, disks=[lab.copy(image), lab.blank_disk(64)]).login()
     lab.require(machine.run("cat /proc/1/comm") == "init", "process 1 is not sysvinit's")
     script = "/etc/init.d/holdfast-server"

@@ -25,13 +25,14 @@ def volume_systemd(lab: Lab) -> None:
 def volume_sysvinit(lab: Lab) -> None:
     # The init script is what keeps the network's own from taking it down, where the disk is not seen to be mounted.
     _lives(lab, outages.image(lab, 12, kind="sysv", files=FILES, packages=("lvm2",),
-                              commands=["update-rc.d lab-survivor defaults", "update-rc.d holdfast-client defaults"]))
+                              commands=["update-rc.d lab-survivor defaults"]))
 
 
 @test("without the init script, sysvinit's networking cuts a logical volume's machine off from its disk, and it hangs", timeout=900,
       long=True)
 def volume_sysvinit_without_script(lab: Lab) -> None:
-    image = outages.image(lab, 12, kind="sysv", files=FILES, packages=("lvm2",), commands=["update-rc.d lab-survivor defaults"])
+    image = outages.image(lab, 12, kind="sysv", files=FILES, packages=("lvm2",),
+                          commands=["update-rc.d lab-survivor defaults", "update-rc.d -f holdfast-client remove"])
     network = lab.network()
     server, machine, _, _ = _boot(lab, image, network, ",shutdown-timeout=0", "")
     machine.start_command("poweroff")

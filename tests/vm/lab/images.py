@@ -15,8 +15,9 @@ KEEP = 10  # trees, of some 300 MB each
 
 BASE = ("udev", "kmod", "initramfs-tools", "iproute2", "dbus", "zstd", "procps", "linux-image-cloud-amd64")
 SYSTEMD = ("systemd-sysv",)
-SYSVINIT = ("sysvinit-core", "initscripts", "insserv", "orphan-sysvinit-scripts", "ifupdown", "isc-dhcp-client")
-# What our programs are linked to. A program that misses a library in an image is reported when its layer is made.
+SYSVINIT = ("sysvinit-core", "initscripts", "insserv", "orphan-sysvinit-scripts", "ifupdown", "isc-dhcp-client",
+            "systemd-standalone-sysusers")
+# Dependencies of our packages, which are installed without a network.
 OUR_LIBRARIES = ("libnl-3-200", "libnl-genl-3-200", "libcap-ng0", "libseccomp2")
 KINDS: dict[str, tuple[str, ...]] = {
     "client": SYSTEMD,

@@ -1,4 +1,4 @@
-"""Bootable disk images: a tree from images.py, our programs from `make install`, and the files of a test.
+"""Bootable disk images: a tree from images.py, our Debian packages, and the files of a test.
 
 The initramfs is made by the image's own update-initramfs, so that our hook runs for real. The result is cached by its
 contents: no change costs nothing, a change in our code some seconds.
@@ -7,16 +7,13 @@ contents: no change costs nothing, a change in our code some seconds.
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import shutil
 import subprocess
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 
-from lab import cachedir, images, paths, process, progress
-from lab.failure import Failure
+from lab import cachedir, images, packaging, process, progress
 
 KEEP = 24  # images, of some 350 MB each
 LABEL = "holdfast-root"
@@ -69,25 +66,24 @@ class Image:
 
 def image(base: images.Base, *, programs: bool = True, files: Mapping[str, str] | None = None,
           commands: Sequence[str] = (), size: str = SIZE, modules: Sequence[pathlib.Path] = ()) -> Image:
-    """The image of a base with our programs (unless programs=False), files (path to text; a text that begins with
+    """The image of a base with our packages (unless programs=False), files (path to text; a text that begins with
     "#!" becomes executable) and shell commands, each run inside it. Built when it is not in the cache.
 
     modules: of SELinux, which is to enforce then; they are put into the policy, and every file gets its label."""
     tree = base.tree()
-    stage = staged_programs() if programs else None
-    contents = _contents(stage) if stage else []
-    contents += [[path.name, hashlib.sha256(path.read_bytes()).hexdigest()] for path in modules]
+    ours = packaging.packages() if programs else None
+    contents = [_named_hash(path) for path in sorted(ours.glob("*.deb"))] if ours else []
+    contents += [_named_hash(path) for path in modules]
     filesystem = str(uuid.UUID(cachedir.digest(base.key, contents, dict(files or {}), list(commands), size) * 2))
 
     def build(folder: pathlib.Path) -> None:
-        with progress.step(f"Debian {base.release} {base.kind}: image with {'our programs' if stage else 'Debian alone'}"):
+        with progress.step(f"Debian {base.release} {base.kind}: image with {'our packages' if ours else 'Debian alone'}"):
             root = folder / "root"
             process.output_of(["cp", "-a", "--reflink=auto", tree, root])
-            if stage:
-                _install(stage, root)
+            if ours:
+                _install(ours, root, folder / "build.log")
             _add(root, files or {})
             _make_boot_files(root, commands, folder / "build.log")
-            _check_libraries(stage, root)
             if modules:
                 _label(root, modules, folder / "build.log")
             _make_disk(root, folder, size, filesystem)
@@ -98,61 +94,27 @@ def image(base: images.Base, *, programs: bool = True, files: Mapping[str, str] 
     return Image(cachedir.entry("images", base.name, key, build, KEEP), tree)
 
 
-def staged_programs() -> pathlib.Path:
-    """Folder with the result of `make install`, created once per test run."""
-    stage = paths.BUILD / "vm-stage" / os.environ.get("HOLDFAST_LAB_RUN", str(os.getpid()))
-    with cachedir.locked(paths.BUILD / "vm-stage" / ".lock"):
-        if not stage.exists():
-            _remove_forgotten(stage.parent)
-            new = stage.with_name(stage.name + ".new")
-            cachedir.remove(new)
-            new.mkdir()
-            with progress.step("make install"):
-                # The build that aborts when the client's daemon allocates, or opens a path, after its seal.
-                process.output_of(["make", "-C", paths.REPOSITORY, "-j2", "SEAL_CHECK=1", "install", f"DESTDIR={new}"],
-                                  env={name: value for name, value in os.environ.items()
-                                       if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")})
-            new.rename(stage)
-    return stage
-
-
-def _remove_forgotten(stages: pathlib.Path) -> None:
-    """Remove leftovers of killed runs."""
-    for path in stages.iterdir():
-        if path.is_dir() and time.time() - path.stat().st_mtime > 3600:
-            cachedir.remove(path)
-
-
-def forget_staged_programs() -> None:
-    """Remove the folder of this run."""
-    cachedir.remove(paths.BUILD / "vm-stage" / os.environ.get("HOLDFAST_LAB_RUN", str(os.getpid())))
-
-
 def _own_version() -> str:
     """Hash of this file, which is an input of each image."""
     return hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()
 
 
-def _contents(stage: pathlib.Path) -> list[list[str]]:
-    """Each installed file with its mode and a hash of its contents."""
-    found = []
-    for path in sorted(stage.rglob("*")):
-        if path.is_symlink():
-            what = os.readlink(path)
-        elif path.is_file():
-            what = hashlib.sha256(path.read_bytes()).hexdigest()
-        else:
-            what = "folder"
-        found.append([str(path.relative_to(stage)), oct(path.lstat().st_mode), what])
-    return found
+def _named_hash(path: pathlib.Path) -> list[str]:
+    return [path.name, hashlib.sha256(path.read_bytes()).hexdigest()]
 
 
-def _install(stage: pathlib.Path, root: pathlib.Path) -> None:
-    """Use tar instead of cp, because tar follows the symbolic links of a merged /usr."""
-    with subprocess.Popen(["tar", "-C", stage, "--owner=0", "--group=0", "-cf", "-", "."],
-                          stdout=subprocess.PIPE) as packed:
-        subprocess.run(["tar", "-C", root, "--keep-directory-symlink", "--no-overwrite-dir", "-xf", "-"],
-                       stdin=packed.stdout, check=True)
+def _install(ours: pathlib.Path, root: pathlib.Path, log: pathlib.Path) -> None:
+    """Install the packages with dpkg, which names a missing dependency (OUR_LIBRARIES in images.py). Starts no service."""
+    inside = root / "our-packages"
+    inside.mkdir()
+    for path in ours.glob("*.deb"):
+        shutil.copy(path, inside)
+    policy = root / "usr/sbin/policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    _run_inside(root, ["dpkg --install /our-packages/*.deb"], log)
+    policy.unlink()
+    shutil.rmtree(inside)
 
 
 def _add(root: pathlib.Path, files: Mapping[str, str]) -> None:
@@ -164,17 +126,18 @@ def _add(root: pathlib.Path, files: Mapping[str, str]) -> None:
 
 
 def _make_boot_files(root: pathlib.Path, commands: Sequence[str], log: pathlib.Path) -> None:
-    """Run the commands and update-initramfs inside the tree, with /proc, in a separate mount namespace."""
+    """Run the commands and update-initramfs inside the tree."""
     version = next((root / "lib/modules").iterdir()).name
-    script = "\n".join([
-        "set -eu", "mount -t proc proc \"$0/proc\"", "exec chroot \"$0\" sh -eu <<'LAB_COMMANDS'",
-        # The server's user, as `make install` without DESTDIR makes it.
-        "! command -v systemd-sysusers >/dev/null || systemd-sysusers",
-        *commands, f"update-initramfs -c -k {version}", f"ln -sf boot/initrd.img-{version} /initrd.img",
-        "LAB_COMMANDS"])
-    process.output_of(["unshare", "--mount", "--propagation", "private", "sh", "-c", script, root], log=log)
+    _run_inside(root, [*commands, f"update-initramfs -c -k {version}", f"ln -sf boot/initrd.img-{version} /initrd.img"], log)
     shutil.copy(root / f"boot/vmlinuz-{version}", log.parent / "vmlinuz")
     shutil.copy(root / f"boot/initrd.img-{version}", log.parent / "initrd.img")
+
+
+def _run_inside(root: pathlib.Path, commands: Sequence[str], log: pathlib.Path) -> None:
+    """Run commands inside the tree, with /proc, in a separate mount namespace."""
+    script = "\n".join(["set -eu", "mount -t proc proc \"$0/proc\"", "exec chroot \"$0\" sh -eu <<'LAB_COMMANDS'", *commands,
+                        "LAB_COMMANDS"])
+    process.output_of(["unshare", "--mount", "--propagation", "private", "sh", "-c", script, root], log=log)
 
 
 def _label(root: pathlib.Path, modules: Sequence[pathlib.Path], log: pathlib.Path) -> None:
@@ -187,17 +150,6 @@ def _label(root: pathlib.Path, modules: Sequence[pathlib.Path], log: pathlib.Pat
     process.output_of(["chroot", root, "sh", "-c", "semodule -n -i /root/modules/*"], log=log)
     shutil.rmtree(inside)
     process.output_of(["setfiles", "-F", "-r", root, root / "etc/selinux/default/contexts/files/file_contexts", root], log=log)
-
-
-def _check_libraries(stage: pathlib.Path | None, root: pathlib.Path) -> None:
-    """Check here with a clear message that our programs can start in the guest."""
-    for path in sorted((stage / "usr").glob("*bin/*")) if stage else []:
-        inside = f"/{path.relative_to(stage)}"
-        said = subprocess.run(["chroot", str(root), "ldd", inside], capture_output=True, text=True).stdout
-        missing = [line.split()[0] for line in said.splitlines() if "not found" in line]
-        if missing:
-            raise Failure(f"{inside} needs {', '.join(missing)}, which the image has not: "
-                          "add its package to OUR_LIBRARIES in tests/vm/lab/images.py")
 
 
 def _make_disk(root: pathlib.Path, folder: pathlib.Path, size: str, filesystem: str) -> None:

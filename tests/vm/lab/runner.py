@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from harness.registry import Test, tests
 from harness.results import Results
-from lab import layer, paths, process, requirements, rotation
+from lab import packaging, paths, process, requirements, rotation
 from lab.context import Lab
 
 GRACE = 30  # seconds to clean up after the time limit
@@ -55,7 +55,7 @@ def main() -> int:
         print("interrupted")
         return 130
     finally:
-        layer.forget_staged_programs()
+        packaging.forget()
     return results.end()
 
 
