@@ -21,22 +21,6 @@ def _ready(lab: Lab, release: int) -> Scene:
     return scene
 
 
-def _one_daemon(scene: Scene) -> int:
-    """The process in charge of nbd0, which is the only one."""
-    status = scene.status()
-    pid = status["daemon_pid"]
-    scene.machine.run(f"kill -0 {pid}")
-    scene.machine.run(f"grep -qw {pid} /run/sendsigs.omit.d/*")
-    # argv[0] of a daemon begins with '@'; a command of ours that still runs would too if it had stayed behind.
-    daemons = scene.machine.run("for p in /proc/[0-9]*; do line=; read -r line <$p/cmdline; case $line in @holdfast*) "
-                                "echo ${p#/proc/};; esac; done 2>/dev/null; :").split()
-    scene.lab.require(daemons == [str(pid)], f"status names the daemon {pid}, and there are {daemons}")
-    timers = scene.machine.run("cd /proc; for p in [0-9]*; do read -r name <$p/comm && [ \"$name\" = holdfast-timer ] && "
-                               "grep -E '^(SigBlk|Cap)' $p/status; done 2>/dev/null; :").split()
-    scene.lab.require(timers[1::2] == ["0" * 16] * 6, f"the one holdfast-timer has no capabilities, and ends by any signal: {timers}")
-    return pid
-
-
 def _outage(scene: Scene, seconds: float = 3) -> None:
     scene.kill_server()
     time.sleep(seconds)
@@ -57,7 +41,7 @@ def killed_in_an_outage_13(lab: Lab) -> None:
 def _killed_in_an_outage(lab: Lab, release: int) -> None:
     scene = _ready(lab, release)
     machine = scene.machine
-    old = _one_daemon(scene)
+    old = outages.one_daemon(scene)
     # The server is away when the daemon dies, and still away when it is replaced.
     scene.stop_server()
     outages.wait_for_state(machine, "reconnecting")
@@ -68,7 +52,7 @@ def _killed_in_an_outage(lab: Lab, release: int) -> None:
     scene.serve()
     _adopted(scene, old)
     # And with the server back before anybody looks after the device.
-    old = _one_daemon(scene)
+    old = outages.one_daemon(scene)
     scene.kill_server()
     machine.run(f"kill -KILL {old}")
     outages.wait_for_state(machine, "unattended")
@@ -76,7 +60,7 @@ def _killed_in_an_outage(lab: Lab, release: int) -> None:
     machine.start_command(f"{ATTACH} >/run/adopted 2>&1; echo $? >/run/adopted.status")
     _adopted(scene, old)
     # And with the link alive all the time, on which the load does not stop.
-    old = _one_daemon(scene)
+    old = outages.one_daemon(scene)
     machine.run(f"kill -KILL {old}")
     outages.wait_for_state(machine, "unattended")
     scene.progress()
@@ -92,7 +76,7 @@ def _adopted(scene: Scene, old: int) -> None:
     answer = machine.run("cat /run/adopted.status /run/adopted; rm /run/adopted.status /run/adopted", timeout=PATIENCE)
     scene.lab.require(answer.split()[0] == "0", f"attach on a device whose daemon has died: {answer}")
     outages.wait_for_state(machine, "attached")
-    new = _one_daemon(scene)
+    new = outages.one_daemon(scene)
     scene.lab.require(new != old, f"the daemon {old} was killed, and status names it")
     scene.progress()
 
@@ -115,10 +99,10 @@ def _interrupted(scene: Scene) -> None:
       timeout=700)
 def under_load(lab: Lab) -> None:
     scene = _ready(lab, 13)
-    old = _one_daemon(scene)
+    old = outages.one_daemon(scene)
     for number in range(6):
         scene.machine.run("holdfast-client takeover" + (" nbd0" if number % 2 else ""), timeout=PATIENCE)
-        new = _one_daemon(scene)
+        new = outages.one_daemon(scene)
         lab.require(new != old, f"takeover {number}: the daemon {old} is still in charge")
         old = new
         scene.progress(2)
@@ -129,7 +113,7 @@ def under_load(lab: Lab) -> None:
     scene.stop_server()
     outages.wait_for_state(scene.machine, "reconnecting")
     scene.machine.run("holdfast-client takeover nbd0", timeout=PATIENCE)
-    lab.require(_one_daemon(scene) != old, f"takeover in an outage: the daemon {old} is still in charge")
+    lab.require(outages.one_daemon(scene) != old, f"takeover in an outage: the daemon {old} is still in charge")
     scene.serve()
     scene.progress()
     status = scene.status()
@@ -145,7 +129,7 @@ def under_load(lab: Lab) -> None:
 def broken_program(lab: Lab) -> None:
     scene = _ready(lab, 12)
     machine = scene.machine
-    old = _one_daemon(scene)
+    old = outages.one_daemon(scene)
     machine.run("mv /usr/sbin/holdfast-client /usr/sbin/holdfast-client.good")
     for text in ("#!/bin/sh\nexit 1\n", "#!/bin/sh\nkill -SEGV $$\n", "this is no program\n"):
         machine.write("/usr/sbin/holdfast-client", text)
@@ -155,7 +139,7 @@ def broken_program(lab: Lab) -> None:
             code, _ = machine.run_status(f"{program} takeover nbd0", timeout=PATIENCE)
             lab.require(code != 0 or program.endswith("good"), f"{text!r} has taken over")
     machine.run("mv /usr/sbin/holdfast-client.good /usr/sbin/holdfast-client")
-    now = _one_daemon(scene)
+    now = outages.one_daemon(scene)
     print(f"after the broken programs: daemon {now}, before {old}")
     _outage(scene)
     for moment in MOMENTS:
@@ -174,7 +158,7 @@ def _in_charge_soon(scene: Scene) -> int:
     deadline = time.monotonic() + 60
     while True:
         try:
-            return _one_daemon(scene)
+            return outages.one_daemon(scene)
         except process.Failure:
             if time.monotonic() > deadline:
                 raise

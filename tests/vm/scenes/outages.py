@@ -11,7 +11,7 @@ import json
 import pathlib
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from scenes import serving
 from lab import Lab, process
@@ -180,12 +180,13 @@ class Scene:
 def start(lab: Lab, release: int = 12, *, kind: str = "client", network: Network | None = None, bridge: bool = False, load: bool = True,
           options: str = "", servers: str = "", append: str = "", ip: str = "", grow: int = 0, disk: pathlib.Path | None = None,
           host: Namespace | None = None, address: str = "", memory: int = 512, packages: tuple[str, ...] = (),
-          made: Image | None = None, exit_on_reboot: bool = True) -> Scene:
+          made: Image | None = None, exit_on_reboot: bool = True, further: Sequence[pathlib.Path] = ()) -> Scene:
     """Boots a machine on a root disk that the host serves, and starts its load.
 
     bridge: a card whose cable can be pulled; else QEMU's user network. options: further words of nbdroot=, after its
     device; servers: all of nbdroot=, in its place. ip: in the place of an address from the command line. grow: the disk
-    has so many MiB beyond its file system. host, address: another place for the server. made: an image of the test's own, from image().
+    has so many MiB beyond its file system. host, address: another place for the server. made: an image of the test's own, from image(). further: disks of the
+    machine itself, /dev/vda first.
     """
     made = made or image(lab, release, kind=kind, packages=packages)
     disk = disk or lab.copy(made)
@@ -199,7 +200,7 @@ def start(lab: Lab, release: int = 12, *, kind: str = "client", network: Network
                            name=f"diskless-{len(lab.machines) + 1}-server-1")
     seen_as = address or (BRIDGE_HOST if bridge else HOST)
     words = servers or f"nbdroot={seen_as},root,nbd0{',' + options if options else ''}"
-    machine = lab.boot(f"diskless-{len(lab.machines) + 1}", made, disks=[], cards=[card], memory=memory, exit_on_reboot=exit_on_reboot,
+    machine = lab.boot(f"diskless-{len(lab.machines) + 1}", made, disks=further, cards=[card], memory=memory, exit_on_reboot=exit_on_reboot,
                        append=f"root=/dev/nbd0 {words} {ip or (BRIDGE_IP if bridge else USER_IP)} {append}").login()
     machine.run("findmnt -n -o SOURCE / | grep -x /dev/nbd0")
     scene = Scene(lab, made, network, host or network, listen, serving.PORT, disk, machine, card, server)
@@ -207,3 +208,19 @@ def start(lab: Lab, release: int = 12, *, kind: str = "client", network: Network
         scene.load()
     keep_in_memory(machine)
     return scene
+
+
+def one_daemon(scene: Scene) -> int:
+    """The process in charge of nbd0, which is the only one."""
+    status = scene.status()
+    pid = status["daemon_pid"]
+    scene.machine.run(f"kill -0 {pid}")
+    scene.machine.run(f"grep -qw {pid} /run/sendsigs.omit.d/*")
+    # argv[0] of a daemon begins with '@'; a command of ours that still runs would too if it had stayed behind.
+    daemons = scene.machine.run("for p in /proc/[0-9]*; do line=; read -r line <$p/cmdline; case $line in @holdfast*) "
+                                "echo ${p#/proc/};; esac; done 2>/dev/null; :").split()
+    scene.lab.require(daemons == [str(pid)], f"status names the daemon {pid}, and there are {daemons}")
+    timers = scene.machine.run("cd /proc; for p in [0-9]*; do read -r name <$p/comm && [ \"$name\" = holdfast-timer ] && "
+                               "grep -E '^(SigBlk|Cap)' $p/status; done 2>/dev/null; :").split()
+    scene.lab.require(timers[1::2] == ["0" * 16] * 6, f"the one holdfast-timer has no capabilities, and ends by any signal: {timers}")
+    return pid

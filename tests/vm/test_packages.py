@@ -1,0 +1,220 @@
+"""The life of our Debian packages on a running system: upgrades under load, upgrades that fail, and refused removals."""
+
+import pathlib
+import re
+
+from lab import Lab, images, packaging, process, progress, test
+from lab.machine import Machine
+from scenes import losing_server, outages
+from scenes.outages import PATIENCE, Scene
+
+# Notes every moment in which no daemon has nbd0: the daemon that the record names is gone, and is named still.
+WATCH = r"""#!/bin/sh
+daemon() { while read -r key value; do [ "$key" != daemon_pid ] || echo "$value"; done </run/holdfast/nbd0.status; }
+: >/run/gaps
+while [ ! -e /run/watched-enough ]; do
+    pid=$(daemon)
+    [ -d "/proc/$pid" ] || [ "$(daemon)" != "$pid" ] || echo "the daemon $pid is gone" >>/run/gaps
+    sleep 0.05
+done
+"""
+APT = "apt-get -q -y -o Dir::Etc::sourceparts=/dev/null"
+
+
+def _repository_disk(lab: Lab, repository: pathlib.Path | None = None) -> pathlib.Path:
+    """File system with an apt repository, of a later version of our packages if no other is given."""
+    with progress.off_the_clock():
+        repository = repository or packaging.later_repository()
+    disk = lab.scratch / "repository.raw"
+    size = sum(path.stat().st_size for path in repository.rglob("*.deb")) // 2**20 + 32
+    process.output_of(["mke2fs", "-q", "-t", "ext4", "-d", repository, disk, f"{size}M"])
+    return disk
+
+
+def _use_repository(machine: Machine) -> None:
+    """The disk /dev/vda becomes the only source of apt."""
+    machine.run("mkdir -p /srv/repository && mount -r /dev/vda /srv/repository && "
+                "echo \"deb [trusted=yes] file:/srv/repository $(ls /srv/repository/dists) main\" >/etc/apt/sources.list && "
+                f"{APT} update", timeout=PATIENCE)
+
+
+def _start(lab: Lab, release: int, kind: str, repository: pathlib.Path | None = None, **options: str) -> Scene:
+    made = outages.image(lab, release, kind=kind, files={"/usr/local/sbin/watch-daemon": WATCH}, **options)
+    scene = outages.start(lab, made=made, further=[_repository_disk(lab, repository)], memory=768)
+    # dpkg and mkinitramfs have most of the one processor, and the load goes on beside them.
+    scene.machine.run("renice -n 10 $(pgrep lab-load)")
+    _use_repository(scene.machine)
+    return scene
+
+
+def _daemon(scene: Scene) -> int:
+    """The one daemon of nbd0. Fails if the disk has lost its link since the boot."""
+    status = scene.status()
+    scene.lab.require(status["state"] == "attached" and status["reconnects"] == 0, f"the link was lost: {status}")
+    return outages.one_daemon(scene)
+
+
+def _program(machine: Machine, pid: int) -> tuple[str, str]:
+    """Device and inode of the program of a process, and of the installed program."""
+    text = machine.run(f"stat -L -c %d:%i /proc/{pid}/exe /usr/sbin/holdfast-client", timeout=PATIENCE).split()
+    return text[0], text[1]
+
+
+def _version(machine: Machine) -> str:
+    """Version and state of the package."""
+    return machine.run("dpkg-query -W -f '${Version} ${db:Status-Status}' holdfast-client", timeout=PATIENCE)
+
+
+def _try(machine: Machine, command: str, timeout: float = PATIENCE) -> tuple[int, str]:
+    return machine.run_status(f"DEBIAN_FRONTEND=noninteractive {command}", timeout=timeout)
+
+
+def _full_disk(scene: Scene) -> None:
+    """An upgrade for which the disk has no space."""
+    machine, old = scene.machine, _daemon(scene)
+    # All blocks but a hundred, also those that are reserved for root.
+    machine.run("fallocate -l $((($(stat -f -c %f /) - 100) * $(stat -f -c %S /))) /filler", timeout=PATIENCE)
+    status, text = _try(machine, f"{APT} full-upgrade", PATIENCE * 4)
+    scene.lab.require(status != 0 and "No space left" in text, f"the upgrade had the space that it needs: {status}: {text}")
+    machine.run("rm /filler")
+    scene.lab.require(_daemon(scene) == old, "the failed upgrade has changed the daemon")
+    scene.progress()
+
+
+def _killed(scene: Scene) -> None:
+    """Upgrades that are killed at several moments; the last is completed as dpkg's manual says."""
+    machine = scene.machine
+    for seconds in (1, 2, 4, 6, 8):
+        machine.run_status(f"timeout --signal=KILL {seconds} dpkg --install /srv/repository/pool/holdfast-client_*.deb", timeout=PATIENCE)
+        # A takeover that dpkg began goes on without dpkg.
+        machine.wait_until("! pgrep -f '^holdfast-client takeover'", timeout=PATIENCE)
+        _daemon(scene)
+        machine.run("holdfast-client --version")
+        scene.progress()
+    machine.run(f"dpkg --configure -a && {APT} full-upgrade", timeout=PATIENCE * 4)
+    scene.lab.require(_version(machine).endswith(f"{packaging.LATER} installed"), f"the state at the end is {_version(machine)}")
+
+
+def _upgrade(scene: Scene, timeout: float = PATIENCE * 4) -> None:
+    """An upgrade under load: a new daemon, no moment without one, and one new initramfs."""
+    machine, old = scene.machine, _daemon(scene)
+    before = outages.acknowledged(machine)
+    machine.start_command("/usr/local/sbin/watch-daemon")
+    machine.wait_until("test -e /run/gaps")
+    status, text = _try(machine, f"{APT} full-upgrade", timeout)
+    machine.run("touch /run/watched-enough")
+    scene.lab.require(status == 0, f"the upgrade failed: {text}")
+    generated = re.findall(r"update-initramfs: Generating (\S+)", text)
+    scene.lab.require(len(generated) == len(set(generated)) > 0, f"an initramfs was built twice, or none: {generated}")
+    scene.lab.require(packaging.LATER in _version(machine), f"the version is {_version(machine)}")
+    new = _daemon(scene)
+    running, installed = _program(machine, new)
+    scene.lab.require(new != old and running == installed, f"the daemon is not of the new version: {new}, before {old}: {running} {installed}")
+    gaps = machine.run("cat /run/gaps")
+    scene.lab.require(not gaps, f"there were moments without a daemon: {gaps}")
+    scene.progress()
+    after = outages.acknowledged(machine)
+    print(f"upgrade: the longest stall of the disk was {scene.status()['longest_stall_ms']} ms")
+    print(f"upgrade: {sum(each['rounds'] for each in after) - sum(each['rounds'] for each in before)} rounds of the load; the longest round "
+          f"took {max(each['longest_ms'] for each in before)} ms before, {max(each['longest_ms'] for each in after)} ms with the upgrade")
+
+
+def _removal(scene: Scene) -> None:
+    """A removal of the package that carries the root disk."""
+    machine = scene.machine
+    status, text = _try(machine, f"{APT} remove holdfast-client")
+    scene.lab.require(status != 0 and "nbd0 carries the root file system" in text, f"the removal was not refused: {status}: {text}")
+    scene.lab.require(_version(machine).endswith(" installed"), f"the state after the refusal is {_version(machine)}")
+    _daemon(scene)
+
+
+def _boots_again(scene: Scene, newest: str = "") -> None:
+    """Boot with the kernel and the initramfs of the disk, which the upgrade made. newest: of this version."""
+    lab = scene.lab
+    kernel, initrd = (lab.scratch / name for name in ("vmlinuz", "initrd.img"))
+    names = process.output_of(["debugfs", "-R", "ls -p /boot", scene.disk])
+    for file, prefix in ((kernel, "vmlinuz-"), (initrd, "initrd.img-")):
+        name = next(word for word in names.split("/") if word.startswith(prefix + newest))
+        process.output_of(["debugfs", "-R", f"dump /boot/{name} {file}", scene.disk])
+    lab.require(initrd.read_bytes() != scene.image.initrd.read_bytes(), "the initramfs is the one of before the upgrade")
+    scene.serve()
+    words = f"root=/dev/nbd0 nbdroot={outages.HOST},root,nbd0 {outages.USER_IP}"
+    machine = lab.machine("again", kernel=kernel, initrd=initrd, append=words, disks=[], cards=[scene.network.user_card()]).login()
+    machine.run("findmnt -n -o SOURCE / | grep -x /dev/nbd0 && holdfast-client status")
+    outages.kernel_errors(machine)
+    machine.poweroff(timeout=PATIENCE)
+    scene.server.stop()
+    lab.check_file_system(scene.disk)
+
+
+def _life(lab: Lab, release: int, kind: str) -> None:
+    scene = _start(lab, release, kind)
+    _upgrade(scene)
+    scene.machine.run("umount /srv/repository")
+    _removal(scene)
+    scene.kill_server()
+    scene.serve()
+    scene.progress()
+    scene.finish()
+    _boots_again(scene)
+
+
+@test("under load, a root disk's package is upgraded without a moment without a daemon, a removal is refused, and the new initramfs boots",
+      timeout=1800, long=True)
+def client_12(lab: Lab) -> None:
+    _life(lab, 12, "client")
+
+
+@test("the same life of the package on Debian 13", timeout=1800, long=True)
+def client_13(lab: Lab) -> None:
+    _life(lab, 13, "client")
+
+
+@test("the same life of the package with System V init", timeout=1800, long=True)
+def client_sysvinit(lab: Lab) -> None:
+    _life(lab, 12, "sysv")
+
+
+@test("a diskless host is upgraded from Debian 12 to 13 in place, kernel included, under load, and boots Debian 13", timeout=5400, long=True)
+def release(lab: Lab) -> None:
+    with progress.off_the_clock():
+        repository = packaging.release_repository(images.base("client", 13))
+    scene = _start(lab, 12, "client", repository, size="2G")
+    _upgrade(scene, timeout=4000)
+    scene.machine.run("grep -x VERSION_ID=.13. /etc/os-release && umount /srv/repository")
+    scene.finish()
+    _boots_again(scene, newest="6.12")
+
+
+@test("an upgrade that finds no space, or is killed at any moment, leaves one daemon in charge, and is completed later", timeout=1800,
+      long=True)
+def failed_upgrades(lab: Lab) -> None:
+    scene = _start(lab, 12, "client")
+    _full_disk(scene)
+    _killed(scene)
+    scene.finish()
+
+
+@test("an upgrade of the server is survived by its clients, and the new server tells of the writes that the old one lost", timeout=900)
+def server(lab: Lab) -> None:
+    machine = losing_server.start(lab, lab.network(), _repository_disk(lab))
+    address = losing_server.SERVER
+    machine.run(f"holdfast-client attach {address},thin --device nbd1 && holdfast-client attach {address},flaky --device nbd0 && "
+                "mkfs.ext4 -q /dev/nbd1 && mount /dev/nbd1 /mnt", timeout=PATIENCE)
+    machine.start_command("i=0; while echo $i >/mnt/log && sync /mnt/log; do i=$((i + 1)); echo $i >/run/flushed.new && mv /run/flushed.new /run/flushed; done; "
+                          "touch /run/load-failed")
+    machine.wait_until("test -e /run/flushed", timeout=PATIENCE)
+    machine.run("mkdir /srv/repository && mount -r /dev/vdc /srv/repository && dd if=/dev/urandom of=/dev/nbd0 bs=64k count=4 oflag=direct status=none && "
+                "systemctl show -p MainPID --value holdfast-server >/run/old")
+    losing_server.switch(machine, losing_server.FAILING)
+    machine.run("dpkg --install /srv/repository/pool/holdfast-server_*.deb", timeout=PATIENCE)
+    losing_server.switch(machine, losing_server.SOUND)
+    machine.wait_until("systemctl is-active holdfast-server && ! grep -qx $(systemctl show -p MainPID --value holdfast-server) /run/old", timeout=PATIENCE)
+    flush = "dd if=/dev/zero of=/dev/nbd0 bs=4k count=1 oflag=direct status=none && sync /dev/nbd0"
+    status, text = machine.run_status(flush, timeout=PATIENCE)
+    lab.require(status != 0 and "rror" in text, f"a flush succeeded although the old server had lost writes: {status}: {text}")
+    machine.run(flush, timeout=PATIENCE)
+    before = int(machine.run("cat /run/flushed"))
+    machine.wait_until(f"test $(cat /run/flushed) -ge {before + 3}", timeout=PATIENCE)
+    machine.run("test ! -e /run/load-failed && pid=$(cat /run/old) && test ! -d /proc/$pid")
+    machine.poweroff(timeout=PATIENCE)
