@@ -114,7 +114,7 @@ $(eval $(call FLAVOUR_RULES,$(FLAVOUR)))
 endif
 endif
 
-include tests/build.mk selinux/build.mk packaging/build.mk
+include tests/build.mk selinux/build.mk packaging/build.mk manual/build.mk
 
 # install/files lists all installed files, with variables from here; templates are filled here.
 INSTALLED_CLIENT := $(if $(SEAL_CHECK),$(SEALED_CLIENT),$(BUILD)holdfast-client)
@@ -127,12 +127,13 @@ $(TEMPLATES): build/in/%: %.in
 	@mkdir -p $(@D)
 	@sed 's,@SBINDIR@,$(SBINDIR),g; s,@UNITDIR@,$(UNITDIR),g' $< > $@
 
-install: $(INSTALLED_CLIENT) $(BUILD)holdfast-server $(TEMPLATES) ## install into DESTDIR, below PREFIX (default /usr)
+install: $(INSTALLED_CLIENT) $(BUILD)holdfast-server $(TEMPLATES) install-guide ## install into DESTDIR, below PREFIX (default /usr)
 	$(INSTALLED) install/run install install/files
 	# Creates the user required by the unit of the server. Without systemd-sysusers, the server keeps uid 0 and logs this.
 	$(if $(DESTDIR),,! command -v systemd-sysusers >/dev/null || systemd-sysusers $(SYSUSERSDIR)/holdfast-server.conf)
 
 uninstall: ## remove the installed files
+	$(INSTALLED) install/run uninstall install/guide
 	$(INSTALLED) install/run uninstall install/files
 
 format: ## run clang-format on all sources

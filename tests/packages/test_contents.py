@@ -1,4 +1,5 @@
 """Contents of the packages. Quick: they are made of the programs in build/."""
+import html
 import re
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def versions_agree(folder: Path) -> None:
     assert version() == program, f"debian/changelog has {version()}, the Makefile {program}"
 
 
-@test("there are three packages, and no two have a file in common")
+@test("there are four packages, and no two have a file in common")
 def packages_are_disjoint(folder: Path) -> None:
     found = debs(packaged(folder))
     assert set(found) == set(NAMES), f"packages: {sorted(found)}"
@@ -32,7 +33,7 @@ def packages_are_disjoint(folder: Path) -> None:
 @test("every file that make install puts in place is in a package, under its name")
 def files_are_packaged(folder: Path) -> None:
     packaged_names = {Path(path).name.removesuffix(".gz") for deb in debs(packaged(folder)).values() for path in files_of(deb)}
-    for table in ("files", "selinux", "selinux-protect"):
+    for table in ("files", "guide", "selinux", "selinux-protect"):
         for line in (ROOT / "install" / table).read_text().splitlines():
             if not line or line.startswith("#"):
                 continue
@@ -40,14 +41,32 @@ def files_are_packaged(folder: Path) -> None:
             assert name == "LICENSE" or name in packaged_names, f"{name} is in no package"
 
 
-@test("a manual page names the examples where its package has them")
+@test("a manual page names examples and other documents where a package has them")
 def manuals_name_examples(folder: Path) -> None:
-    for name, deb in debs(packaged(folder)).items():
-        content = folder / f"content-{name}"
+    content = folder / "content"
+    for deb in debs(packaged(folder)).values():
         run("dpkg-deb", "-x", deb, content)
-        for page in content.glob("usr/share/man/man*/*"):
-            for path in re.findall(r"/usr/share/doc/holdfast[\w./-]*", run("zcat", page)):
-                assert (content / path.rstrip(".").lstrip("/")).exists(), f"{name}: {page.name} names {path}, which the package does not have"
+    pages = [*content.glob("usr/share/man/man*/*"), *content.glob("usr/share/doc/holdfast-doc/guide/*.html")]
+    assert len(pages) > 16, f"pages: {pages}"
+    for page in pages:
+        text = run("zcat", page) if page.suffix == ".gz" else page.read_text()
+        for path in re.findall(r"/usr/share/doc/holdfast[\w./-]*", text):
+            assert (content / path.rstrip(".").lstrip("/")).exists(), f"{page.name} names {path}, which no package has"
+
+
+@test("the links of the guide lead to its pages, or to other sites")
+def links_lead_somewhere(folder: Path) -> None:
+    content = folder / "guide"
+    run("dpkg-deb", "-x", debs(packaged(folder))["holdfast-doc"], content)
+    guide = content / "usr/share/doc/holdfast-doc/guide"
+    targets = {f"{page.name}#{name}" for page in guide.glob("*.html") for name in re.findall(r'\bid="([^"]+)"', page.read_text())}
+    for page in guide.glob("*.html"):
+        for link in re.findall(r'\bhref="([^"]+)"', page.read_text()):
+            file, _, anchor = link.partition("#")
+            if file.startswith("https://"):
+                continue
+            assert not file or (guide / file).exists(), f"{page.name} links to {file}"
+            assert not anchor or f"{file or page.name}#{html.unescape(anchor)}" in targets, f"{page.name} links to {link}"
 
 
 @test("lintian reports no error and no warning")
