@@ -57,7 +57,7 @@ std::string cache_modes(const Config& config, const HangingPaths& hanging) {
 std::string lines_of(const std::vector<Remark>& remarks, std::string_view kind) {
     std::string lines;
     for (const Remark& one : remarks)
-        lines += fmt::format("{}: {}: {}\n", to_string(one.place), kind, one.text);
+        lines += fmt::format("{}: {}: {}\n", to_string(one.position), kind, one.text);
     return lines;
 }
 

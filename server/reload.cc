@@ -37,8 +37,8 @@ std::expected<void, std::string> Reload::take(OpenerOutcome answer) {
         return {};
     }
     std::expected<std::vector<Fd>, std::string> sockets = sockets_of(std::move(answer));
-    const Place& place = result_.loaded.config.listens[number_].place;
-    if (!sockets) return std::unexpected(to_string(Remark{place, sockets.error()}));
+    const FilePosition& position = result_.loaded.config.listens[number_].position;
+    if (!sockets) return std::unexpected(to_string(Remark{position, sockets.error()}));
     result_.sockets[number_++] = std::move(*sockets);
     return {};
 }
@@ -57,8 +57,8 @@ std::string Reload::lateness() const {
                                 fmt::format("not read by the opener process within {} s", patience.count())});
     }
     const Listen& listen = result_.loaded.config.listens[number_];
-    return to_string(Remark{listen.place, fmt::format("cannot listen on {}: timed out after {} s",
-                                                      to_string(listen.endpoint), patience.count())});
+    return to_string(Remark{listen.position, fmt::format("cannot listen on {}: timed out after {} s",
+                                                         to_string(listen.endpoint), patience.count())});
 }
 
 }  // namespace holdfast::server

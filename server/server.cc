@@ -86,7 +86,7 @@ std::expected<void, std::string> Server::open_status() {
     }
     if (!config_->statussocket_is_default)
         return std::unexpected(
-            to_string(Remark{config_->statussocket_place, "statussocket: " + opened.error()}));
+            to_string(Remark{config_->statussocket_position, "statussocket: " + opened.error()}));
     // Expected for a second server on this machine, or a server that is not root.
     log::info(opened.error() + "; `holdfast-server status` cannot reach this server");
     return {};

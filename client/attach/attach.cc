@@ -390,13 +390,13 @@ std::expected<void, Failure> attach_and_stay(const AttachRequest& request, Proce
     DeviceRecord record = record_for(request, configuration, index, found);
     if (lease) record.lease = lease->record;
     DaemonSetup setup(std::move(*netlink), std::move(*sysfs), std::move(record), live);
-    if (auto prepared = setup.prepare(title, request.home); !prepared) {
+    if (auto prepared = setup.prepare(title, request.control_group); !prepared) {
         // The device is not in use yet.
         if (auto again = open_netlink()) return failed(*again, prepared.error());
         return std::unexpected(Failure{ExitCode::failure, prepared.error().message()});
     }
     Daemon& daemon = setup.seal();
-    daemon.take_charge(std::move(link), live);
+    daemon.start(std::move(link), live);
     daemon.announce();
     device.turn.reset();
     writers_turn.reset();
@@ -426,10 +426,10 @@ AttachOutcome when_attached(const AttachRequest& request, const Ready& ready, co
 }  // namespace
 
 AttachOutcome attach(const AttachRequest& request, ProcessTitle& title, const Notes& notes) {
-    if (request.index &&
-        (request.home == Home::service ? is_ours(*request.index) : is_orphan(*request.index))) {
-        const auto ready =
-            adopt(*request.index, request.search.servers, request.chosen, request.home, title, notes);
+    if (request.index && (request.control_group == ControlGroup::service ? is_ours(*request.index)
+                                                                         : is_orphan(*request.index))) {
+        const auto ready = adopt(*request.index, request.search.servers, request.chosen,
+                                 request.control_group, title, notes);
         return ready ? AttachOutcome{ExitCode::ok, ready->index, ready->daemon}
                      : AttachOutcome{ready.error(), *request.index, 0};
     }

@@ -67,7 +67,7 @@ std::expected<KnownDevice, Failure> known_from_file(std::uint32_t index,
 std::expected<SysfsDevice, Failure> device_of(const KnownDevice& known, std::uint32_t index) {
     auto sysfs = SysfsDevice::open(index);
     if (!sysfs) return std::unexpected(failure(index, sysfs.error().message()));
-    if (known.record.index != index || !sysfs->may_be(known.record.identifier) ||
+    if (known.record.index != index || !sysfs->possibly_connected_as(known.record.identifier) ||
         sysfs->attribute("backend") != known.record.identifier)
         return std::unexpected(failure(index, "reattached since the record was written"));
     return std::move(*sysfs);
@@ -189,8 +189,8 @@ void add_host(DeviceRecord& record) {
 }
 
 // Joins the service of the old daemon, if it belongs to one.
-bool join_service(Home home, const std::optional<TakeoverCall>& call) {
-    return home == Home::system && call && call->daemon() > 0 && join_service_of(call->daemon());
+bool join_service(ControlGroup group, const std::optional<TakeoverCall>& call) {
+    return group == ControlGroup::system && call && call->daemon() > 0 && join_service_of(call->daemon());
 }
 
 // Receives the link and its state from the old daemon, which leaves. May be used after the seal.
@@ -216,8 +216,9 @@ void log_takeover(std::uint32_t index, bool from_daemon, const LineText& news) {
 }
 
 // Runs in the child. A successor joins the service's control group.
-std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, const TakeoverChanges& changes,
-                                          ProcessTitle& title, Report& report) {
+std::expected<void, Failure> stay_instead(std::uint32_t index, ControlGroup group,
+                                          const TakeoverChanges& changes, ProcessTitle& title,
+                                          Report& report) {
     auto turn = take_turn(index);
     if (!turn) return std::unexpected(turn.error());
     auto netlink = open_netlink();
@@ -236,10 +237,10 @@ std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, const 
     LiveState live = device->known.live;
     const DeviceRecord record = device->known.record;
     const LineText news = news_of(changes, record);
-    const bool joined = join_service(home, call);
+    const bool joined = join_service(group, call);
     const ServiceManager manager = ServiceManager::of_the_system();
     DaemonSetup setup(std::move(*netlink), std::move(device->sysfs), std::move(device->known.record), live);
-    if (auto prepared = setup.prepare(title, joined ? Home::service : home); !prepared)
+    if (auto prepared = setup.prepare(title, joined ? ControlGroup::service : group); !prepared)
         return std::unexpected(failure(index, prepared.error().message()));
     Daemon& daemon = setup.seal();
     Fd link;
@@ -255,7 +256,7 @@ std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, const 
         link = std::move(*received);
     }
     if (*change) leave_server(**change, record, live, link);
-    daemon.take_charge(std::move(link), live);
+    daemon.start(std::move(link), live);
     daemon.announce();
     turn->reset();
     log_takeover(index, call.has_value(), news);
@@ -265,10 +266,10 @@ std::expected<void, Failure> stay_instead(std::uint32_t index, Home home, const 
     return {};
 }
 
-std::expected<Ready, ExitCode> run(std::uint32_t index, Home home, const TakeoverChanges& changes,
+std::expected<Ready, ExitCode> run(std::uint32_t index, ControlGroup group, const TakeoverChanges& changes,
                                    ProcessTitle& title, const Notes& notes) {
     return run_in_background(
-        [&](Report& report) { return stay_instead(index, home, changes, title, report); }, notes);
+        [&](Report& report) { return stay_instead(index, group, changes, title, report); }, notes);
 }
 
 // Queries the servers, and changes nothing.
@@ -328,12 +329,12 @@ ExitCode take_over(std::uint32_t index, const TakeoverChanges& changes, ProcessT
         return ExitCode::failure;
     }
     if (changes.only_check) return check_changes(index, changes, notes);
-    const auto ready = run(index, Home::system, changes, title, notes);
+    const auto ready = run(index, ControlGroup::system, changes, title, notes);
     return ready ? ExitCode::ok : ready.error();
 }
 
 std::expected<Ready, ExitCode> adopt(std::uint32_t index, const std::vector<ServerAddress>& servers,
-                                     const Choices& chosen, Home home, ProcessTitle& title,
+                                     const Choices& chosen, ControlGroup group, ProcessTitle& title,
                                      const Notes& notes) {
     const auto known = known_from_file(index);
     if (!known) {
@@ -356,7 +357,7 @@ std::expected<Ready, ExitCode> adopt(std::uint32_t index, const std::vector<Serv
             ? fmt::format("/dev/nbd{}: already attached, but its daemon has died; starting a new one", index)
             : fmt::format("/dev/nbd{}: already attached; taking over its daemon for this service", index),
         false);
-    return run(index, home, {}, title, notes);
+    return run(index, group, {}, title, notes);
 }
 
 }  // namespace holdfast::client

@@ -45,7 +45,7 @@ struct TakeoverChanges {
 // which other servers and which of `chosen` are ignored.
 [[nodiscard]] std::expected<Ready, ExitCode> adopt(std::uint32_t index,
                                                    const std::vector<ServerAddress>& servers,
-                                                   const Choices& chosen, Home home, ProcessTitle& title,
-                                                   const Notes& notes);
+                                                   const Choices& chosen, ControlGroup group,
+                                                   ProcessTitle& title, const Notes& notes);
 
 }  // namespace holdfast::client

@@ -127,7 +127,7 @@ std::optional<std::string> place_in_network_file(std::string_view file, std::str
             for (const std::string_view pattern : words_of(entry.value))
                 for (const std::string& name : interfaces)
                     if (::fnmatch(std::string(pattern).c_str(), name.c_str(), 0) == 0)
-                        return to_string(entry.place);
+                        return to_string(entry.position);
         }
     }
     return std::nullopt;
@@ -140,7 +140,7 @@ std::optional<std::string> place_in_keyfile(std::string_view file, std::string_v
         for (const IniEntry& entry : section.entries)
             if (section.name == "connection" && entry.key == "interface-name" &&
                 contains(interfaces, entry.value))
-                return to_string(entry.place);
+                return to_string(entry.position);
     return std::nullopt;
 }
 

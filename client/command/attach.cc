@@ -37,7 +37,7 @@ std::expected<std::optional<DeviceLine>, std::string> line_for(const AttachOptio
     if (!table) return std::unexpected(table.error());
     const DeviceLine* const line = table->find(*options.index);
     if (line == nullptr) return std::nullopt;
-    const auto is_its = [line](const Remark& remark) { return remark.place.line == line->line; };
+    const auto is_its = [line](const Remark& remark) { return remark.position.line == line->line; };
     for (const Remark& warning : table->warnings)
         if (is_its(warning)) complain("warning: " + to_string(warning));
     if (!line->refused) return *line;
@@ -80,7 +80,7 @@ std::expected<AttachRequest, std::string> request_for(const AttachOptions& optio
     const Choices choices = merged(chosen, config.choices_for(options.index));
     AttachRequest request;
     request.index = options.index;
-    request.home = options.service ? Home::service : Home::system;
+    request.control_group = options.service ? ControlGroup::service : ControlGroup::system;
     if (options.service || line) request.search.patience = table_patience;
     auto servers = servers_for(options, line, config);
     if (!servers) return std::unexpected{std::move(servers.error())};

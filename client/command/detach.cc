@@ -156,7 +156,8 @@ std::string end_orphaned_link(std::uint32_t index, const SysfsDevice& sysfs) {
 void leave_record_behind(std::uint32_t index, const std::string& backend) {
     const auto text = read_state_file(index);
     const auto known = text ? read_known_device(*text) : std::unexpected(text.error().message());
-    if (!known || known->record.identifier != backend || !may_be_fenced(known->record, known->live)) return;
+    if (!known || known->record.identifier != backend || !server_can_fence(known->record, known->live))
+        return;
     const std::string state = fmt::format("{}/nbd{}.state", run_directory, index);
     const std::string kept = fmt::format("{}/{}", run_directory, given_up_name(known->record));
     if (::rename(state.c_str(), kept.c_str()) != 0)

@@ -36,20 +36,21 @@ public:
     void take(const IniSection& section) {
         const auto earlier = std::ranges::find(sections_, section.name, &Seen::name);
         if (earlier != sections_.end())
-            return wrong(section.place, fmt::format("[{}]: duplicate section, first at line {}; merge them",
-                                                    printable(section.name), earlier->line));
-        sections_.push_back({section.name, section.place.line});
+            return wrong(section.position,
+                         fmt::format("[{}]: duplicate section, first at line {}; merge them",
+                                     printable(section.name), earlier->line));
+        sections_.push_back({section.name, section.position.line});
         if (section.name == "defaults") return take_defaults(section);
         if (section.name == "network") return take_network(section);
         const auto device = parse_nbd_device(section.name);
         if (!device) {
-            wrong(section.place,
+            wrong(section.position,
                   fmt::format(
                       "[{}]: unknown section; write [defaults], [network], or a device: [nbd0], [nbd1], ...",
                       printable(section.name)));
         } else if (device->partition != 0 || section.name != fmt::format("nbd{}", device->index)) {
-            wrong(section.place, fmt::format("[{}]: unknown section; write the device as [nbd{}]",
-                                             printable(section.name), device->index));
+            wrong(section.position, fmt::format("[{}]: unknown section; write the device as [nbd{}]",
+                                                printable(section.name), device->index));
         } else {
             take_device(section, device->index);
         }
@@ -61,13 +62,15 @@ private:
         unsigned line;
     };
 
-    void wrong(const Place& place, std::string text) { errors.push_back({place, std::move(text)}); }
+    void wrong(const FilePosition& position, std::string text) {
+        errors.push_back({position, std::move(text)});
+    }
 
     void take_defaults(const IniSection& section) {
         std::vector<Seen> keys;
         for (const IniEntry& entry : section.entries) {
             if (entry.key == "server")
-                wrong(entry.place, "server: valid for a device only; move it to a section such as [nbd0]");
+                wrong(entry.position, "server: valid for a device only; move it to a section such as [nbd0]");
             else
                 take_choice(entry, keys, config.defaults);
         }
@@ -82,11 +85,11 @@ private:
                            : entry.key == "networkmanager" ? &config.network.network_manager
                                                            : nullptr;
             if (choice == nullptr)
-                wrong(entry.place,
+                wrong(entry.position,
                       fmt::format("{}: unknown key; the keys are ifupdown, networkd and networkmanager",
                                   printable(entry.key)));
             else if (entry.value != "keep" && entry.value != "leave")
-                wrong(entry.place,
+                wrong(entry.position,
                       fmt::format("{}: takes keep or leave, not {}", entry.key, printable(entry.value)));
             else
                 *choice = entry.value == "keep";
@@ -108,21 +111,22 @@ private:
 
     void take_server(const IniEntry& entry, DeviceSection& device) {
         auto server = parse_server_address(entry.value);
-        if (!server) return wrong(entry.place, "server: " + server.error());
+        if (!server) return wrong(entry.position, "server: " + server.error());
         if (std::ranges::find(device.servers, *server) != device.servers.end())
-            return wrong(entry.place, fmt::format("server: {} is named twice; remove one", to_uri(*server)));
+            return wrong(entry.position,
+                         fmt::format("server: {} is named twice; remove one", to_uri(*server)));
         if (device.servers.size() == most_servers)
-            return wrong(entry.place, fmt::format("server: more than {}; remove some", most_servers));
+            return wrong(entry.position, fmt::format("server: more than {}; remove some", most_servers));
         device.servers.push_back(*std::move(server));
     }
 
     bool is_new(const IniEntry& entry, std::vector<Seen>& keys) {
         if (const auto earlier = std::ranges::find(keys, entry.key, &Seen::name); earlier != keys.end()) {
-            wrong(entry.place, fmt::format("{}: duplicate key, first at line {}; remove one",
-                                           printable(entry.key), earlier->line));
+            wrong(entry.position, fmt::format("{}: duplicate key, first at line {}; remove one",
+                                              printable(entry.key), earlier->line));
             return false;
         }
-        keys.push_back({entry.key, entry.place.line});
+        keys.push_back({entry.key, entry.position.line});
         return true;
     }
 
@@ -130,9 +134,10 @@ private:
         const std::string key = printable(entry.key);
         if (!is_new(entry, keys)) return;
         const auto chosen = choose(choices, entry.key, entry.value);
-        if (!chosen) return wrong(entry.place, fmt::format("{}: {}", key, chosen.error()));
+        if (!chosen) return wrong(entry.position, fmt::format("{}: {}", key, chosen.error()));
         if (!*chosen)
-            wrong(entry.place, fmt::format("{}: unknown key; the keys are server, {}", key, names_of_keys()));
+            wrong(entry.position,
+                  fmt::format("{}: unknown key; the keys are server, {}", key, names_of_keys()));
     }
 
     std::vector<Seen> sections_;
@@ -161,7 +166,7 @@ std::expected<Config, std::vector<std::string>> read_config(std::string_view fil
     std::vector<std::string> lines;
     auto scanned = scan_errors.begin();
     for (const Remark& error : reader.errors) {
-        for (; scanned != scan_errors.end() && scanned->place.line <= error.place.line; ++scanned)
+        for (; scanned != scan_errors.end() && scanned->position.line <= error.position.line; ++scanned)
             lines.push_back(to_string(*scanned));
         lines.push_back(to_string(error));
     }

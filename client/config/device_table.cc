@@ -84,8 +84,8 @@ std::expected<ServerAddress, std::string> address_of(const Where& where) {
 
 class LineReader {
 public:
-    LineReader(DeviceTable& table, DeviceLine& line, const Place& place)
-        : table_(table), line_(line), place_(place) {}
+    LineReader(DeviceTable& table, DeviceLine& line, const FilePosition& position)
+        : table_(table), line_(line), position_(position) {}
 
     // Parses the fields after the device.
     Outcome read(std::span<const std::string_view> fields) {
@@ -187,17 +187,18 @@ private:
         return {};
     }
 
-    void warn(std::string text) { table_.warnings.push_back({place_, std::move(text)}); }
+    void warn(std::string text) { table_.warnings.push_back({position_, std::move(text)}); }
 
     DeviceTable& table_;
     DeviceLine& line_;
-    const Place& place_;
+    const FilePosition& position_;
     Where where_;
     std::vector<std::string_view> seen_;
 };
 
-void take_device_line(DeviceTable& table, const Place& place, std::span<const std::string_view> words) {
-    const auto wrong = [&](std::string text) { table.errors.push_back({place, std::move(text)}); };
+void take_device_line(DeviceTable& table, const FilePosition& position,
+                      std::span<const std::string_view> words) {
+    const auto wrong = [&](std::string text) { table.errors.push_back({position, std::move(text)}); };
     const auto device = parse_nbd_device(words[0]);
     if (!device || device->partition != 0)
         return wrong(fmt::format("'{}' is not a device; write nbd1, nbd2, ...{}", printable(words[0]),
@@ -209,8 +210,8 @@ void take_device_line(DeviceTable& table, const Place& place, std::span<const st
                         device->index, earlier->line));
     DeviceLine line;
     line.index = device->index;
-    line.line = place.line;
-    if (const auto read = LineReader(table, line, place).read(words.subspan(1)); !read) {
+    line.line = position.line;
+    if (const auto read = LineReader(table, line, position).read(words.subspan(1)); !read) {
         wrong(fmt::format("nbd{}: {}", line.index, read.error()));
         line.refused = true;
         line.servers.clear();
@@ -228,9 +229,9 @@ const DeviceLine* DeviceTable::find(std::uint32_t index) const {
 
 DeviceTable read_device_table(std::string_view file, std::string_view text) {
     DeviceTable table;
-    for (Place place{std::string(file), 1}; !text.empty(); ++place.line)
+    for (FilePosition position{std::string(file), 1}; !text.empty(); ++position.line)
         if (const auto words = words_before_comment(take_line(text)); !words.empty())
-            take_device_line(table, place, words);
+            take_device_line(table, position, words);
     return table;
 }
 

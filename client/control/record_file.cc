@@ -15,7 +15,7 @@
 
 namespace holdfast::client {
 
-bool may_be_fenced(const DeviceRecord& record, const LiveState& live) noexcept {
+bool server_can_fence(const DeviceRecord& record, const LiveState& live) noexcept {
     return (record.server_flags & nbd::flag_read_only) == 0 && live.session_known;
 }
 

@@ -18,7 +18,7 @@ inline constexpr std::string_view given_up_suffix = ".given-up";
 [[nodiscard]] std::string given_up_name(const DeviceRecord& record);
 
 // True if a record kept for given_up.hh is useful: the device was writable, and its server knows sessions.
-[[nodiscard]] bool may_be_fenced(const DeviceRecord& record, const LiveState& live) noexcept;
+[[nodiscard]] bool server_can_fence(const DeviceRecord& record, const LiveState& live) noexcept;
 
 class RecordFile {
 public:

@@ -50,7 +50,7 @@ Result<void> Daemon::prepare() {
     return {};
 }
 
-void Daemon::take_charge(Fd link, const LiveState& live) noexcept {
+void Daemon::start(Fd link, const LiveState& live) noexcept {
     device_.live = live;
     limits_.start();
     keeper_.take(std::move(link), random_seed());
@@ -155,7 +155,7 @@ LineText Daemon::detach(bool forced, bool standing_by) {
 void Daemon::resize(std::size_t slot) { react(probe_.start_for(slot, link(), kernel_.now())); }
 
 int Daemon::stand_by() {
-    lease_.stand_back();
+    lease_.release_turn();
     probe_.end(kernel_.now());
     return keeper_.stand_by();
 }

@@ -40,7 +40,7 @@ public:
     void abandon() noexcept { callers_.remove(); }
     // Starts to act for the device. `link`: the socket that the kernel uses; empty if unknown, then the
     // daemon first establishes a new link.
-    void take_charge(Fd link, const LiveState& live) noexcept;
+    void start(Fd link, const LiveState& live) noexcept;
     // Publishes the control socket and the files: from now on callers reach this daemon.
     void announce() noexcept;
     // Returns when the device is detached or handed to another daemon.

@@ -41,9 +41,9 @@ DaemonSetup::DaemonSetup(Netlink netlink, SysfsDevice sysfs, DeviceRecord record
       needs_(needs_of(record, live)),
       daemon_(std::move(netlink), std::move(sysfs), with_folders(std::move(record)), live) {}
 
-Result<void> DaemonSetup::prepare(ProcessTitle& title, Home home) {
+Result<void> DaemonSetup::prepare(ProcessTitle& title, ControlGroup group) {
     leave_terminal();
-    if (home == Home::system) leave_control_group();
+    if (group == ControlGroup::system) leave_control_group();
     log::open("holdfast-client", log::Sink::resident, log::Level::debug);
     if (auto prepared = daemon_.prepare(); !prepared) {
         daemon_.abandon();

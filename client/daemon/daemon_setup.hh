@@ -14,7 +14,7 @@ public:
     // Leaves the terminal, opens the daemon's resources, locks memory, gives up capabilities, marks the
     // process. Failures of optional steps are logged. In a service, the caller has chosen the control group
     // already.
-    [[nodiscard]] Result<void> prepare(ProcessTitle& title, Home home);
+    [[nodiscard]] Result<void> prepare(ProcessTitle& title, ControlGroup group);
     // Forbids allocations from now on. The daemon is not in charge yet.
     [[nodiscard]] Daemon& seal() noexcept;
 

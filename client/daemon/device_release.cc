@@ -51,7 +51,7 @@ bool DeviceRelease::give_up(std::string_view reason) {
 }
 
 void DeviceRelease::leave_record_behind() {
-    if (!may_be_fenced(device_.record, device_.live)) return;
+    if (!server_can_fence(device_.record, device_.live)) return;
     if (const auto left = store_.leave_behind(); !left)
         log::warning(
             LineText::of("{}: the record was not kept, so a later attachment under another number cannot "

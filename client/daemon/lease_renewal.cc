@@ -43,8 +43,8 @@ void LeaseRenewal::drain() noexcept {
     if (lease_) lease_->drain();
 }
 
-void LeaseRenewal::stand_back() noexcept {
-    if (lease_) lease_->stand_back();
+void LeaseRenewal::release_turn() noexcept {
+    if (lease_) lease_->release_turn();
 }
 
 void LeaseRenewal::add_to(DeviceStatus& status, Time now) const {

@@ -32,7 +32,7 @@ public:
     // Discards received messages, while another daemon is about to take the device over.
     void drain() noexcept;
     // Passes the turn to another daemon, until start().
-    void stand_back() noexcept;
+    void release_turn() noexcept;
     void add_to(DeviceStatus& status, Time now) const;
 
 private:

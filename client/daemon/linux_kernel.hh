@@ -21,7 +21,9 @@ public:
     [[nodiscard]] Result<void> release_stuck() noexcept override;
     [[nodiscard]] Netlink::LinkDead take_link_dead() noexcept override;
     void give_up_socket_rights() noexcept override;
-    [[nodiscard]] bool has_our_device() const noexcept override { return sysfs_.may_be(identifier_); }
+    [[nodiscard]] bool has_our_device() const noexcept override {
+        return sysfs_.possibly_connected_as(identifier_);
+    }
     [[nodiscard]] std::uint64_t in_flight() const noexcept override { return sysfs_.in_flight(); }
     [[nodiscard]] std::uint64_t writes() const noexcept override { return sysfs_.writes(); }
     [[nodiscard]] SysfsDevice::Totals totals() const noexcept override { return sysfs_.totals(); }

@@ -90,7 +90,7 @@ Result<void> SysfsDevice::limit_requests(std::uint64_t bytes) const noexcept {
     return write("queue/max_sectors_kb", FixedText<24>::of("{}", bytes / 1024));
 }
 
-bool SysfsDevice::may_be(std::string_view identifier) const noexcept {
+bool SysfsDevice::possibly_connected_as(std::string_view identifier) const noexcept {
     const auto is_missing = [](const Result<std::string_view>& value) {
         return !value && (value.error().code == ENOENT || value.error().code == ENODEV);
     };

@@ -45,7 +45,7 @@ public:
     [[nodiscard]] std::uint64_t size() const noexcept { return number("size").value_or(0) * 512; }
     // Returns false only if the device is certainly disconnected, or connected under another identifier. An
     // unreadable attribute (no memory, no permission) proves nothing, and must not make a daemon exit.
-    [[nodiscard]] bool may_be(std::string_view identifier) const noexcept;
+    [[nodiscard]] bool possibly_connected_as(std::string_view identifier) const noexcept;
     // Requests sent, or begun to be sent, and not answered. Requests that find every socket dead sleep before
     // that point and are not counted.
     [[nodiscard]] std::uint64_t in_flight() const noexcept;

@@ -142,7 +142,7 @@ void LeaseSocket::take_turn(Lease::Time now) noexcept {
 // directly needs CAP_NET_RAW, which the daemon has dropped. Done before releasing the lock, so that the next
 // holder of the turn finds no other socket bound to the interface: the kernel would deliver answers to either
 // socket.
-void LeaseSocket::stand_back() noexcept {
+void LeaseSocket::release_turn() noexcept {
     const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
     if (socket_) (void)::connect(socket_->get(), &nobody, sizeof nobody);
     if (has_turn_ && turn_) (void)set_lock(turn_, F_UNLCK);

@@ -7,7 +7,7 @@
 // Several devices reached through the same address have a daemon each, and only one of these daemons renews
 // the lease: if several sockets are at the same port, the kernel delivers an answer to a single socket, and
 // prefers a socket bound to the interface. The turn is a lock on /run/holdfast/lease-INTERFACE, which passes
-// to another daemon when its holder exits or stands back; only the holder's socket is bound.
+// to another daemon when its holder exits or releases it; only the holder's socket is bound.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +44,7 @@ public:
     void drain() noexcept;
     // Passes the turn to another daemon, until start() or advance() gets the turn again. Until then this
     // socket receives no answers meant for another daemon.
-    void stand_back() noexcept;
+    void release_turn() noexcept;
     // True if this daemon has the turn. Renewals by another daemon are unknown here.
     [[nodiscard]] bool has_turn() const noexcept { return has_turn_; }
     [[nodiscard]] std::optional<Lease::News> take_news() noexcept;

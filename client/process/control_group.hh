@@ -8,7 +8,7 @@
 namespace holdfast::client {
 
 // Control group in which a device's daemon lives.
-enum class Home : std::uint8_t {
+enum class ControlGroup : std::uint8_t {
     system,   // outside every service that may end
     service,  // in holdfast@.service, as its main process
 };

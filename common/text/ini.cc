@@ -63,8 +63,8 @@ public:
     std::vector<IniSection> take() { return std::move(sections_); }
 
 private:
-    Place place() const { return {std::string(file_), number_}; }
-    void wrong(std::string text) { errors_.push_back({place(), std::move(text)}); }
+    FilePosition position() const { return {std::string(file_), number_}; }
+    void wrong(std::string text) { errors_.push_back({position(), std::move(text)}); }
 
     void section(std::string_view text) {
         const std::size_t close = text.find(']');
@@ -75,7 +75,7 @@ private:
         }
         // Opens a section even after an error, so that its keys are not assigned to the previous section.
         const std::string_view name = text.substr(1, close == std::string_view::npos ? close : close - 1);
-        sections_.push_back({std::string(name), place(), {}});
+        sections_.push_back({std::string(name), position(), {}});
     }
 
     void entry(std::string_view text) {
@@ -90,7 +90,7 @@ private:
             return wrong(fmt::format("\"{}\" before the first section; write {} above it", shown(key),
                                      first_section_));
         }
-        IniEntry entry{std::string(key), {}, place()};
+        IniEntry entry{std::string(key), {}, position()};
         if (!unescape(trimmed(text.substr(equals + 1)), entry.value)) {
             return wrong(fmt::format(
                 "{}: unknown escape (the escapes are \\s \\t \\n \\r \\\\); write \\\\ for a backslash",
@@ -108,11 +108,11 @@ private:
 
 }  // namespace
 
-std::string to_string(const Place& place) {
-    return place.line == 0 ? place.file : fmt::format("{}:{}", place.file, place.line);
+std::string to_string(const FilePosition& position) {
+    return position.line == 0 ? position.file : fmt::format("{}:{}", position.file, position.line);
 }
 
-std::string to_string(const Remark& remark) { return to_string(remark.place) + ": " + remark.text; }
+std::string to_string(const Remark& remark) { return to_string(remark.position) + ": " + remark.text; }
 
 std::vector<IniSection> scan_ini(std::string_view file, std::string_view text, std::string_view first_section,
                                  std::vector<Remark>& errors) {

@@ -11,19 +11,19 @@
 namespace holdfast {
 
 // A position in the configuration. Line 0 means the whole file or the command line.
-struct Place {
+struct FilePosition {
     std::string file;
     unsigned line = 0;
 
-    bool operator==(const Place&) const = default;
+    bool operator==(const FilePosition&) const = default;
 };
 
 // "FILE:LINE" or "FILE".
-[[nodiscard]] std::string to_string(const Place& place);
+[[nodiscard]] std::string to_string(const FilePosition& position);
 
 // A message for the administrator about a position in the configuration.
 struct Remark {
-    Place place;
+    FilePosition position;
     std::string text;
 
     bool operator==(const Remark&) const = default;
@@ -36,12 +36,12 @@ struct IniEntry {
     std::string key;
     std::string value;  // surrounding white space removed; GKeyFile's escapes (\s \t
                         //  \r \\) decoded
-    Place place;
+    FilePosition position;
 };
 
 struct IniSection {
     std::string name;
-    Place place;
+    FilePosition position;
     std::vector<IniEntry> entries;
 };
 

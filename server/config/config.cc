@@ -19,8 +19,8 @@ namespace {
 constexpr std::string_view command_line = "command line";
 constexpr std::string_view known_sections = "[generic] or [EXPORT]";
 
-std::string whereabouts(const Place& place) {
-    return is_on_command_line(place) ? "on the command line" : "at " + to_string(place);
+std::string whereabouts(const FilePosition& position) {
+    return is_on_command_line(position) ? "on the command line" : "at " + to_string(position);
 }
 
 template <class Keys>
@@ -53,15 +53,15 @@ void apply_keys(const IniSection& section, const Keys& keys, Target& target, std
     for (const IniEntry& entry : section.entries) {
         const auto [earlier, first] = last.try_emplace(entry.key, &entry);
         if (first) continue;
-        warnings.push_back({entry.place, fmt::format("{}: overrides the one at {}", entry.key,
-                                                     to_string(earlier->second->place))});
+        warnings.push_back({entry.position, fmt::format("{}: overrides the one at {}", entry.key,
+                                                        to_string(earlier->second->position))});
         earlier->second = &entry;
     }
     for (const IniEntry& entry : section.entries) {
         if (last[entry.key] != &entry) continue;
         const auto key = std::ranges::find_if(keys, [&](const auto& one) { return one.name == entry.key; });
         if (key == keys.end()) {
-            errors.push_back({entry.place, describe_unknown(entry.key)});
+            errors.push_back({entry.position, describe_unknown(entry.key)});
             continue;
         }
         ConfigValue value(entry, errors, warnings);
@@ -117,7 +117,7 @@ std::expected<Endpoint, std::string_view> parse_endpoint(std::string_view text) 
 
 }  // namespace
 
-bool is_on_command_line(const Place& place) { return place.file == command_line; }
+bool is_on_command_line(const FilePosition& position) { return position.file == command_line; }
 
 std::string to_string(const Endpoint& endpoint) {
     if (!endpoint.unix_path.empty()) return "unix:" + endpoint.unix_path;
@@ -173,8 +173,8 @@ std::string path_for_client(const ExportConfig& config, std::string_view client)
     return path;
 }
 
-void ConfigReader::add_error(Place place, std::string text) {
-    errors_.push_back({std::move(place), std::move(text)});
+void ConfigReader::add_error(FilePosition position, std::string text) {
+    errors_.push_back({std::move(position), std::move(text)});
 }
 
 void ConfigReader::add_main(std::string_view file, std::string_view text) {
@@ -192,7 +192,7 @@ void ConfigReader::add_main(std::string_view file, std::string_view text) {
 void ConfigReader::add_included(std::string_view file, std::string_view text) {
     for (const IniSection& section : scan_ini(file, text, known_sections, errors_)) {
         if (section.name == "generic") {
-            add_error(section.place, "[generic]: valid in the main configuration file only");
+            add_error(section.position, "[generic]: valid in the main configuration file only");
         } else {
             take_export(section);
         }
@@ -200,11 +200,12 @@ void ConfigReader::add_included(std::string_view file, std::string_view text) {
 }
 
 void ConfigReader::take_generic(const IniSection& section) {
-    if (generic_place_) {
-        return add_error(section.place, fmt::format("[generic]: duplicate section, first {}; merge the two",
-                                                    whereabouts(*generic_place_)));
+    if (generic_position_) {
+        return add_error(section.position,
+                         fmt::format("[generic]: duplicate section, first {}; merge the two",
+                                     whereabouts(*generic_position_)));
     }
-    generic_place_ = section.place;
+    generic_position_ = section.position;
     apply_keys(section, generic_keys(), generic_, errors_, warnings_, [](std::string_view name) {
         return unknown_key(name, generic_keys(), export_keys(), "an export's section, not in [generic]");
     });
@@ -213,22 +214,23 @@ void ConfigReader::take_generic(const IniSection& section) {
 void ConfigReader::take_export(const IniSection& section) {
     ExportConfig made;
     made.name = section.name;
-    made.place = section.place;
+    made.position = section.position;
     const std::size_t errors_before = errors_.size();
     apply_keys(section, export_keys(), made, errors_, warnings_, [](std::string_view name) {
         return unknown_key(name, export_keys(), generic_keys(), "[generic], not in an export's section");
     });
     if (made.path.empty() && errors_.size() == errors_before) {
-        add_error(made.place,
+        add_error(made.position,
                   fmt::format("[{}]: missing exportname; name the file or device to export", made.name));
     }
     if (made.listenaddr && made.port == 0) {
         const auto entry = std::ranges::find(section.entries, "listenaddr", &IniEntry::key);
-        warnings_.push_back({entry->place, "listenaddr: has no effect unless the export has its own port"});
+        warnings_.push_back(
+            {entry->position, "listenaddr: has no effect unless the export has its own port"});
     }
     if (!made.identity.empty() && made.is_virtual()) {
         const auto entry = std::ranges::find(section.entries, "identity", &IniEntry::key);
-        add_error(entry->place,
+        add_error(entry->position,
                   "identity: exportname gives each client its own file, and these are not the same disk");
     }
     add_export(std::move(made));
@@ -236,25 +238,26 @@ void ConfigReader::take_export(const IniSection& section) {
 
 void ConfigReader::add_export(ExportConfig made) {
     if (made.name.empty() || made.name.size() > nbd::longest_string) {
-        return add_error(made.place,
+        return add_error(made.position,
                          fmt::format("an export name must have 1 to {} bytes", nbd::longest_string));
     }
-    const auto [earlier, first] = sections_.try_emplace(made.name, made.place);
+    const auto [earlier, first] = sections_.try_emplace(made.name, made.position);
     if (!first) {
-        return add_error(made.place, fmt::format("[{}]: duplicate section, first {}; rename or remove one",
-                                                 made.name, whereabouts(earlier->second)));
+        return add_error(made.position, fmt::format("[{}]: duplicate section, first {}; rename or remove one",
+                                                    made.name, whereabouts(earlier->second)));
     }
     generic_.config.exports.push_back(std::move(made));
 }
 
 void ConfigReader::add_export_argument(std::string_view argument) {
-    const Place place{std::string(command_line), 0};
+    const FilePosition position{std::string(command_line), 0};
     const std::size_t equals = argument.find('=');
     if (equals == std::string_view::npos) {
-        return add_error(place, fmt::format("--export {}: write NAME=PATH or NAME=PATH,readonly", argument));
+        return add_error(position,
+                         fmt::format("--export {}: write NAME=PATH or NAME=PATH,readonly", argument));
     }
     ExportConfig made;
-    made.place = place;
+    made.position = position;
     made.name = argument.substr(0, equals);
     std::string_view path = argument.substr(equals + 1);
     constexpr std::string_view readonly = ",readonly";
@@ -264,18 +267,18 @@ void ConfigReader::add_export_argument(std::string_view argument) {
     }
     made.path = path;
     if (!path.starts_with('/')) {
-        return add_error(place, fmt::format("--export {}: the path must begin with \"/\"", argument));
+        return add_error(position, fmt::format("--export {}: the path must begin with \"/\"", argument));
     }
     add_export(std::move(made));
 }
 
 void ConfigReader::add_listen_argument(std::string_view argument) {
-    const Place place{std::string(command_line), 0};
+    const FilePosition position{std::string(command_line), 0};
     std::expected<Endpoint, std::string_view> endpoint = parse_endpoint(argument);
-    if (!endpoint) return add_error(place, fmt::format("--listen {}: {}", argument, endpoint.error()));
+    if (!endpoint) return add_error(position, fmt::format("--listen {}: {}", argument, endpoint.error()));
     Listen listen;
     listen.endpoint = std::move(*endpoint);
-    listen.place = place;
+    listen.position = position;
     listen.every_export = true;
     listen_arguments_.push_back(std::move(listen));
 }
@@ -288,7 +291,7 @@ void ConfigReader::add_listen(Listen listen) {
         if (other.endpoint == listen.endpoint) {
             if (!other.default_export.empty() && !listen.default_export.empty()) {
                 return add_error(
-                    listen.place,
+                    listen.position,
                     fmt::format("[{}]: port {} already belongs to [{}]; give each export its own port",
                                 listen.default_export, listen.endpoint.port, other.default_export));
             }
@@ -300,7 +303,7 @@ void ConfigReader::add_listen(Listen listen) {
                              (other.endpoint.host.empty() || listen.endpoint.host.empty());
         if (overlap) {
             return add_error(
-                listen.place,
+                listen.position,
                 fmt::format("port {} is used on all addresses and on {}; use another", listen.endpoint.port,
                             other.endpoint.host.empty() ? listen.endpoint.host : other.endpoint.host));
         }
@@ -321,18 +324,20 @@ void ConfigReader::make_listens() {
         for (Listen& listen : listen_arguments_) add_listen(std::move(listen));
     } else {
         if (!generic_.unixsock.empty()) {
-            add_listen(
-                {{.host = {}, .port = 0, .unix_path = generic_.unixsock}, generic_.unixsock_place, true, {}});
+            add_listen({{.host = {}, .port = 0, .unix_path = generic_.unixsock},
+                        generic_.unixsock_position,
+                        true,
+                        {}});
         }
         if (generic_.unixsock.empty() || generic_.duallisten) {
             const Listen pattern{
-                {.host = {}, .port = generic_.port, .unix_path = {}}, generic_.listenaddr_place, true, {}};
+                {.host = {}, .port = generic_.port, .unix_path = {}}, generic_.listenaddr_position, true, {}};
             add_hosts(generic_.listenaddr, pattern);
         }
     }
     for (const ExportConfig& one : generic_.config.exports) {
         if (one.port == 0) continue;
-        const Listen pattern{{.host = {}, .port = one.port, .unix_path = {}}, one.place, false, one.name};
+        const Listen pattern{{.host = {}, .port = one.port, .unix_path = {}}, one.position, false, one.name};
         add_hosts(one.listenaddr.value_or(generic_.listenaddr), pattern);
     }
 }
@@ -345,9 +350,10 @@ void ConfigReader::check_cache_modes() {
         if (one.readonly || !one.cache) continue;
         const ExportConfig& other = *writers.try_emplace(one.path, &one).first->second;
         if (one.direct() == other.direct()) continue;
-        add_error(one.place, fmt::format("[{}] and [{}] both export {} for writing, one with and one without "
-                                         "the page cache; set the same cache for both",
-                                         other.name, one.name, one.path));
+        add_error(one.position,
+                  fmt::format("[{}] and [{}] both export {} for writing, one with and one without "
+                              "the page cache; set the same cache for both",
+                              other.name, one.name, one.path));
     }
     for (ExportConfig& one : generic_.config.exports) {
         const auto other = one.readonly || one.cache ? writers.end() : writers.find(one.path);
@@ -359,7 +365,7 @@ void ConfigReader::check_flush() {
     for (const ExportConfig& one : generic_.config.exports) {
         if (one.flush || one.readonly) continue;
         warnings_.push_back(
-            {one.place,
+            {one.position,
              fmt::format("[{}]: flush = false: clients consider a write durable once it is answered, so each "
                          "one waits for the disk; flush = true is faster and as safe",
                          one.name)});
@@ -375,7 +381,7 @@ Config ConfigReader::finish() {
     check_flush();
     // Exports of the command line are not secret, so clients may list them; a single export needs no name.
     const bool from_arguments = std::ranges::all_of(
-        generic_.config.exports, [](const ExportConfig& one) { return is_on_command_line(one.place); });
+        generic_.config.exports, [](const ExportConfig& one) { return is_on_command_line(one.position); });
     if (from_arguments) generic_.config.allowlist = true;
     // The socket at the default path belongs to the system service.
     if (!from_arguments && generic_.config.statussocket_is_default)

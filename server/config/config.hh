@@ -1,7 +1,7 @@
-// The server's configuration: parses texts into a Config, or into all their mistakes with their places. Pure:
-// reads no file and resolves no name (config_file.hh reads the files), so that every key can be tested. The
-// keys and their meaning are nbd-server's (nbd-server(5), 3.24). A key that asks for an unsupported feature
-// is an error if ignoring the key could lose data or protection; otherwise a warning names the key.
+// The server's configuration: parses texts into a Config, or into all their mistakes with their positions.
+// Pure: reads no file and resolves no name (config_file.hh reads the files), so that every key can be tested.
+// The keys and their meaning are nbd-server's (nbd-server(5), 3.24). A key that asks for an unsupported
+// feature is an error if ignoring the key could lose data or protection; otherwise a warning names the key.
 #pragma once
 
 #include <chrono>
@@ -19,8 +19,8 @@ namespace holdfast::server {
 
 inline constexpr std::string_view default_status_socket = "/run/holdfast-server/status.sock";
 
-// Whether the place is an argument of --export or --listen.
-[[nodiscard]] bool is_on_command_line(const Place& place);
+// Whether the position is an argument of --export or --listen.
+[[nodiscard]] bool is_on_command_line(const FilePosition& position);
 
 // Address to listen on: host and port, or a UNIX socket.
 struct Endpoint {
@@ -37,7 +37,7 @@ struct Endpoint {
 
 struct Listen {
     Endpoint endpoint;
-    Place place;
+    FilePosition position;
     bool every_export = false;   // serves all exports by name; otherwise only `default_export`
     std::string default_export;  // export that the empty name selects here; empty: none
 };
@@ -61,7 +61,7 @@ enum class CacheMode : std::uint8_t {
 
 struct ExportConfig {
     std::string name;
-    Place place;
+    FilePosition position;
     std::string path;
     std::string authfile;     // empty: every client may connect
     std::string identity;     // empty: the result of disk_identity()
@@ -103,9 +103,9 @@ struct ExportConfig {
 
 struct Config {
     std::string user;
-    Place user_place;  // valid only if there is a user
+    FilePosition user_position;  // valid only if there is a user
     std::string group;
-    Place group_place;  // valid only if there is a group
+    FilePosition group_position;  // valid only if there is a group
     bool allowlist = false;
     std::uint32_t maxconnections = 1024;  // over all exports
     // Limit of connections from an IPv4 address or an IPv6 /64 network. Empty: a quarter of maxconnections,
@@ -117,7 +117,7 @@ struct Config {
     std::chrono::seconds stoptimeout{30};
     std::string statussocket;             // empty: none
     bool statussocket_is_default = true;  // true: a failure to open the socket is not an error
-    Place statussocket_place;             // valid only if statussocket is not the default
+    FilePosition statussocket_position;   // valid only if statussocket is not the default
     bool strict = false;  // a mistake in a file of the includedir keeps the server from starting
     std::vector<Listen> listens;
     std::vector<ExportConfig> exports;  // in the order of the files
@@ -130,10 +130,10 @@ class ConfigReader {
 public:
     // Adds the main file, which may have [generic].
     void add_main(std::string_view file, std::string_view text);
-    // The includedir of the main file, and the place of its key; nullopt if there is none.
+    // The includedir of the main file, and the position of its key; nullopt if there is none.
     struct IncludeDir {
         std::string path;
-        Place place;
+        FilePosition position;
     };
     [[nodiscard]] const std::optional<IncludeDir>& includedir() const { return includedir_; }
     // Adds a file of the includedir, which must not have [generic].
@@ -144,7 +144,7 @@ public:
     // addresses of [generic].
     void add_listen_argument(std::string_view argument);
     // Adds an error that the caller found, such as an unreadable file.
-    void add_error(Place place, std::string text);
+    void add_error(FilePosition position, std::string text);
 
     // Call once, last. The Config is invalid unless errors() is empty.
     [[nodiscard]] Config finish();
@@ -155,10 +155,10 @@ public:
     struct Generic {
         Config config;
         std::vector<std::string> listenaddr;
-        Place listenaddr_place;
+        FilePosition listenaddr_position;
         std::uint16_t port = nbd::default_port;
         std::string unixsock;
-        Place unixsock_place;
+        FilePosition unixsock_position;
         bool duallisten = false;
         std::optional<IncludeDir> includedir;
     };
@@ -175,9 +175,9 @@ private:
     Generic generic_;
     std::vector<Listen> listen_arguments_;
     std::string main_file_ = "the configuration";  // until add_main()
-    std::optional<Place> generic_place_;
+    std::optional<FilePosition> generic_position_;
     std::optional<IncludeDir> includedir_;
-    std::map<std::string, Place, std::less<>> sections_;
+    std::map<std::string, FilePosition, std::less<>> sections_;
     std::vector<Remark> errors_;
     std::vector<Remark> warnings_;
 };

@@ -174,7 +174,7 @@ LoadedConfig make_config(const Options& options, const ConfigTexts& texts) {
         }
         if (first && reader.includedir() && !texts.directory_fault.empty()) {
             const ConfigReader::IncludeDir& included = *reader.includedir();
-            reader.add_error(included.place,
+            reader.add_error(included.position,
                              fmt::format("includedir: {}: {}", included.path, texts.directory_fault));
         }
     }
@@ -212,7 +212,7 @@ LoadedConfig make_config_for_start(const Options& options, ConfigTexts texts) {
     // Files that are left out may have hidden mistakes of others, but each turn has fewer files.
     while (!loaded.errors.empty() && !loaded.config.strict) {
         std::set<std::string> faulty;
-        for (const Remark& one : loaded.errors) faulty.insert(one.place.file);
+        for (const Remark& one : loaded.errors) faulty.insert(one.position.file);
         if (!texts.files.empty()) faulty.erase(texts.files.front().path);  // the main file is never left out
         skipped.insert(skipped.end(), loaded.errors.begin(), loaded.errors.end());
         if (std::exchange(texts.directory_hangs, false)) {
@@ -287,7 +287,7 @@ Surroundings look_around(const Config& config, const HangingPaths& left_out) {
     for (const ExportConfig& one : config.exports) {
         if (!one.path.empty() && !one.filesize_is_wrong && !one.is_virtual()) {
             add(one, one.path,
-                [path = one.path, size = one.filesize, argument = is_on_command_line(one.place)] {
+                [path = one.path, size = one.filesize, argument = is_on_command_line(one.position)] {
                     return Found{{}, fault_of_path(path, size, argument)};
                 });
         }
@@ -303,7 +303,7 @@ Surroundings look_around(const Config& config, const HangingPaths& left_out) {
             around.mistakes.push_back(std::move(mistake));
         }
         if (!results[i].fault.empty())
-            around.warnings.push_back({one.place, fmt::format("[{}]: {}", one.name, results[i].fault)});
+            around.warnings.push_back({one.position, fmt::format("[{}]: {}", one.name, results[i].fault)});
     }
     return around;
 }

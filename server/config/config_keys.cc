@@ -26,7 +26,7 @@ constexpr std::size_t longest_socket_path = 107;
 
 void take_statussocket(Generic& g, ConfigValue& v) {
     g.config.statussocket_is_default = false;
-    g.config.statussocket_place = v.place();
+    g.config.statussocket_position = v.position();
     g.config.statussocket.clear();
     if (v.text() == "none") return;
     g.config.statussocket = v.absolute_path();
@@ -44,19 +44,19 @@ constexpr GenericKey generic_table[] = {
     {"group",
      [](Generic& g, ConfigValue& v) {
          g.config.group = v.text();
-         g.config.group_place = v.place();
+         g.config.group_position = v.position();
      }},
     {"includedir",
      [](Generic& g, ConfigValue& v) {
          if (v.empty()) return;
          std::string path = v.absolute_path();
-         if (!v.is_wrong()) g.includedir = {std::move(path), v.place()};
+         if (!v.is_wrong()) g.includedir = {std::move(path), v.position()};
      }},
     {"keyfile", [](Generic&, ConfigValue& v) { v.refuse_if_set(no_tls); }},
     {"listenaddr",
      [](Generic& g, ConfigValue& v) {
          g.listenaddr = v.addresses();
-         g.listenaddr_place = v.place();
+         g.listenaddr_position = v.position();
      }},
     {"max_threads",
      [](Generic&, ConfigValue& v) { v.warn_not_needed("every connection has its own thread"); }},
@@ -75,14 +75,14 @@ constexpr GenericKey generic_table[] = {
      [](Generic& g, ConfigValue& v) {
          if (v.empty()) return;
          g.unixsock = v.absolute_path();
-         g.unixsock_place = v.place();
+         g.unixsock_position = v.position();
          if (g.unixsock.size() > longest_socket_path)
              v.error("path longer than 107 bytes, the limit of UNIX sockets");
      }},
     {"user",
      [](Generic& g, ConfigValue& v) {
          g.config.user = v.text();
-         g.config.user_place = v.place();
+         g.config.user_position = v.position();
      }},
     // our own keys
     {"buffermemory", [](Generic& g, ConfigValue& v) { g.config.buffermemory = v.number(0, 1ULL << 40); }},

@@ -39,8 +39,8 @@ std::optional<ConfigTexts> unpack_texts(Unpacker& from) {
 
 void pack(Packer& to, const std::vector<Remark>& remarks) {
     for (const Remark& one : remarks) {
-        to.text(one.place.file);
-        to.number(std::uint32_t{one.place.line});
+        to.text(one.position.file);
+        to.number(std::uint32_t{one.position.line});
         to.text(one.text);
     }
 }
@@ -49,8 +49,8 @@ std::optional<std::vector<Remark>> unpack_remarks(Unpacker& from) {
     std::vector<Remark> remarks;
     while (from.sound() && !from.complete()) {
         Remark one;
-        one.place.file = from.text();
-        one.place.line = from.number<std::uint32_t>();
+        one.position.file = from.text();
+        one.position.line = from.number<std::uint32_t>();
         one.text = from.text();
         remarks.push_back(std::move(one));
     }

@@ -38,11 +38,11 @@ bool is_host(std::string_view text) {
 
 void ConfigValue::error(std::string_view text) {
     wrong_ = true;
-    errors_.push_back({entry_.place, fmt::format("{}: {}", entry_.key, text)});
+    errors_.push_back({entry_.position, fmt::format("{}: {}", entry_.key, text)});
 }
 
 void ConfigValue::warning(std::string_view text) {
-    warnings_.push_back({entry_.place, fmt::format("{}: {}", entry_.key, text)});
+    warnings_.push_back({entry_.position, fmt::format("{}: {}", entry_.key, text)});
 }
 
 bool ConfigValue::boolean() {

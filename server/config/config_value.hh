@@ -1,5 +1,5 @@
 // Value of a configuration key, converted to the type that the key needs; mistakes are reported with their
-// place.
+// position.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ public:
         : entry_(entry), errors_(errors), warnings_(warnings) {}
 
     [[nodiscard]] const std::string& text() const { return entry_.value; }
-    [[nodiscard]] const Place& place() const { return entry_.place; }
+    [[nodiscard]] const FilePosition& position() const { return entry_.position; }
     [[nodiscard]] bool empty() const { return entry_.value.empty(); }
 
     // Accepts true, false, yes, no, 1, 0. Returns false after a mistake.

@@ -44,7 +44,7 @@ std::expected<ListenerSet::Listeners, std::string> ListenerSet::prepare(const Co
             const std::size_t given = given_.size();
             std::expected<std::vector<Fd>, std::string> sockets =
                 listen_apart(listen.endpoint, owner_, given_);
-            if (!sockets) return std::unexpected(to_string(Remark{listen.place, sockets.error()}));
+            if (!sockets) return std::unexpected(to_string(Remark{listen.position, sockets.error()}));
             one.sockets = std::move(*sockets);
             one.given = given_.size() != given;
         }

@@ -22,7 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check(table.errors.size() >= refused, "a refused line has an error");
     for (const auto* remarks : {&table.errors, &table.warnings})
         for (const Remark& remark : *remarks) {
-            check(remark.place.line > 0, "a remark has its line");
+            check(remark.position.line > 0, "a remark has its line");
             check(fuzz::is_printable_line(remark.text), "a remark can be shown");
         }
     return 0;

@@ -61,7 +61,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Config config = reader.finish();
     for (const Remark& remark : reader.errors()) {
         check(!remark.text.empty(), "an error says something");
-        check(!remark.place.file.empty(), "an error has a place");
+        check(!remark.position.file.empty(), "an error has a place");
     }
     for (const Remark& remark : reader.warnings())
         check(!to_string(remark).empty(), "a warning says something");

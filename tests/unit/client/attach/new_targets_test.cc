@@ -460,10 +460,10 @@ TEST_CASE("a disk that another device of this machine writes to is refused a sec
 
 TEST_CASE("a record of a read-only device, or of a server without sessions, is not kept") {
     KnownDevice known = device_of("/nowhere");
-    CHECK(may_be_fenced(known.record, known.live));
+    CHECK(server_can_fence(known.record, known.live));
     known.live.session_known = false;
-    CHECK_FALSE(may_be_fenced(known.record, known.live));
+    CHECK_FALSE(server_can_fence(known.record, known.live));
     known.live.session_known = true;
     known.record.server_flags |= nbd::flag_read_only;
-    CHECK_FALSE(may_be_fenced(known.record, known.live));
+    CHECK_FALSE(server_can_fence(known.record, known.live));
 }

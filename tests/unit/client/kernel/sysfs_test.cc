@@ -54,13 +54,13 @@ private:
 TEST_CASE("a device is ours while it is connected under our identifier") {
     const Folder folder;
     const SysfsDevice sysfs = folder.open();
-    CHECK(!sysfs.may_be("ours"));
+    CHECK(!sysfs.possibly_connected_as("ours"));
     folder.put("pid", "217\n");
-    CHECK(!sysfs.may_be("ours"));  // connected by a program that gave no identifier
+    CHECK(!sysfs.possibly_connected_as("ours"));  // connected by a program that gave no identifier
     folder.put("backend", "ours\n");
-    CHECK(sysfs.may_be("ours"));
+    CHECK(sysfs.possibly_connected_as("ours"));
     folder.put("backend", "ours, not\n");
-    CHECK(!sysfs.may_be("ours"));
+    CHECK(!sysfs.possibly_connected_as("ours"));
 }
 
 TEST_CASE("a device whose attributes cannot be read just now is not taken for detached") {
@@ -68,7 +68,7 @@ TEST_CASE("a device whose attributes cannot be read just now is not taken for de
     const SysfsDevice sysfs = folder.open();
     folder.put_unreadable("pid");
     folder.put_unreadable("backend");
-    CHECK(sysfs.may_be("ours"));
+    CHECK(sysfs.possibly_connected_as("ours"));
 }
 
 TEST_CASE("the largest request is lowered where it is larger, and never raised") {

@@ -84,7 +84,7 @@ void take_turns() {
         leaving->start(state, 1, now);
         REQUIRE(leaving->has_turn());
         CHECK(interface_of(*leaving) == "lo");
-        leaving->stand_back();
+        leaving->release_turn();
         CHECK_FALSE(leaving->has_turn());
         CHECK(interface_of(*leaving).empty());
         taking.start(state, 1, now);
@@ -93,7 +93,7 @@ void take_turns() {
         CHECK(has_answer(taking, 5000));
         CHECK_FALSE(has_answer(*leaving, 0));
         taking.drain();
-        taking.stand_back();
+        taking.release_turn();
     }
     // In charge again, after a takeover that has failed.
     first.start(state, 1, now);
@@ -104,6 +104,6 @@ void take_turns() {
 
 }  // namespace
 
-TEST_CASE("the daemon that stands back takes no answer from the one that renews the lease instead") {
+TEST_CASE("the daemon that releases its turn takes no answer from the one that renews the lease instead") {
     std::async(std::launch::async, take_turns).get();
 }

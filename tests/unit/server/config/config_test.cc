@@ -8,7 +8,7 @@
 #include "server/config/config_keys.hh"
 
 using namespace holdfast::server;
-using holdfast::Place;
+using holdfast::FilePosition;
 using holdfast::Remark;
 
 namespace {
@@ -69,7 +69,7 @@ std::vector<std::string> endpoints(const Config& config) {
 
 bool has(const std::vector<Remark>& remarks, unsigned line, std::string_view text) {
     return std::ranges::any_of(remarks, [&](const Remark& one) {
-        return one.place.line == line && one.text.find(text) != std::string::npos;
+        return one.position.line == line && one.text.find(text) != std::string::npos;
     });
 }
 
@@ -149,14 +149,14 @@ TEST_CASE(
     CHECK(reader.errors().empty());
     REQUIRE(reader.includedir().has_value());
     CHECK(reader.includedir()->path == "/etc/nbd-server/conf.d");
-    CHECK(reader.includedir()->place == Place{"conf", 6});
+    CHECK(reader.includedir()->position == FilePosition{"conf", 6});
     reader.add_included("conf.d/disk.conf", "[disk]\n  exportname=/srv/disk\n");
     const Config config = reader.finish();
     CHECK(reader.errors().empty());
     CHECK(config.user == "nbd");
     CHECK(config.group == "nbd");
     CHECK(config.exports.at(0).path == "/srv/disk");
-    CHECK(config.exports.at(0).place == Place{"conf.d/disk.conf", 1});
+    CHECK(config.exports.at(0).position == FilePosition{"conf.d/disk.conf", 1});
 }
 
 TEST_CASE("the examples of nbd-server's manual are read") {
@@ -621,9 +621,9 @@ TEST_CASE(
     CHECK(loaded.config.find("one")->path == "/one");
     CHECK(loaded.config.find("two") != nullptr);
     REQUIRE(loaded.skipped.size() == 3);
-    CHECK(loaded.skipped[0].place == Place{"/d/b.conf", 3});
-    CHECK(loaded.skipped[1].place.file == "/d/c.conf");
-    CHECK(loaded.skipped[2].place.file == "/d/d.conf");
+    CHECK(loaded.skipped[0].position == FilePosition{"/d/b.conf", 3});
+    CHECK(loaded.skipped[1].position.file == "/d/c.conf");
+    CHECK(loaded.skipped[2].position.file == "/d/d.conf");
     // As a reload and --check see it.
     CHECK(make_config(options, texts).errors.size() == 3);
 

@@ -172,7 +172,7 @@ TEST_CASE("an address that this machine does not have is reported at its place i
     REQUIRE(epoll.open());
     ListenerSet listeners(epoll, InheritedSockets(), std::nullopt);
     Config config = listening_at({"192.0.2.1"});
-    config.listens[0].place = {"server.conf", 7};
+    config.listens[0].position = {"server.conf", 7};
     const auto opened = listeners.open(config);
     REQUIRE_FALSE(opened.has_value());
     CHECK(opened.error().starts_with("server.conf:7: cannot listen on 192.0.2.1"));
