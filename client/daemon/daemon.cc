@@ -38,10 +38,10 @@ Result<void> Daemon::prepare() {
     proof_ = DiskProof::open(device_.record.index);
     links_.prepare();
     limits_.open();
-    domain_.open({{files_.directory(), run_directory, "holdfast_client_runtime_t"},
-                  {files_.omit_directory(), "/run/sendsigs.omit.d", {}},
-                  {kernel_.attributes_directory(), "/sys/block", {}},
-                  {limits_.descriptor(), "a pipe", {}}});
+    domain_.open(SelinuxDomain::open({{files_.directory(), run_directory, "holdfast_client_runtime_t"},
+                                      {files_.omit_directory(), "/run/sendsigs.omit.d", {}},
+                                      {kernel_.attributes_directory(), "/sys/block", {}},
+                                      {limits_.descriptor(), "a pipe", {}}}));
     if (auto opened = loop_.open(); !opened) return opened;
     if (auto watched = loop_.watch(kernel_.events_descriptor(), EPOLLIN, tag_kernel); !watched)
         return watched;

@@ -1,6 +1,8 @@
 // Move of a running daemon into its SELinux domain.
 #pragma once
 
+#include <utility>
+
 #include "client/daemon/kept_device.hh"
 #include "client/daemon/queue_limits.hh"
 #include "client/process/selinux_domain.hh"
@@ -13,8 +15,9 @@ public:
     DomainMove(const KeptDevice& device, RecordStore& store, QueueLimits& limits) noexcept
         : device_(device), store_(store), limits_(limits) {}
 
-    // Names the files that the daemon continues to use. Before the seal.
-    void open(std::initializer_list<SelinuxDomain::Kept> kept) { domain_ = SelinuxDomain::open(kept); }
+    // Sets the domain of this process, with the files that the daemon continues to use; without it nothing is
+    // moved. Before the seal.
+    void open(SelinuxDomain domain) { domain_ = std::move(domain); }
     // Call regularly: moves once the policy is loaded and the files have their labels. May be called after
     // the seal.
     void advance(SelinuxDomain::Clock::time_point now);
