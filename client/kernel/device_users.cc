@@ -116,9 +116,9 @@ std::vector<std::string> swaps_on(std::string_view swaps, const std::vector<Bloc
 namespace {
 
 // Reads a table of the kernel. A table that cannot be read counts as a user: the device may be in it.
-std::vector<std::string> users_in(const char* table, decltype(mounts_of)& parse,
+std::vector<std::string> users_in(const std::string& table, decltype(mounts_of)& parse,
                                   const std::vector<BlockName>& names) {
-    const Result<std::string> text = whole_file(table);
+    const Result<std::string> text = whole_file(table.c_str());
     if (text) return parse(*text, names);
     if (text.error().code == ENOENT) return {};
     return {names.front().name + " may be in use: " + table + ": " + text.error().message()};
@@ -126,12 +126,12 @@ std::vector<std::string> users_in(const char* table, decltype(mounts_of)& parse,
 
 }  // namespace
 
-std::vector<std::string> users_of(std::uint32_t index) {
-    const auto device = SysfsDevice::open(index);
+std::vector<std::string> users_of(std::uint32_t index, const char* block, const std::string& proc) {
+    const auto device = SysfsDevice::open(index, block);
     if (!device) return {};
     const std::vector<BlockName> names = disk_and_partitions(*device, index);
-    std::vector<std::string> users = users_in("/proc/self/mountinfo", mounts_of, names);
-    for (std::string& swap : users_in("/proc/swaps", swaps_on, names)) users.push_back(std::move(swap));
+    std::vector<std::string> users = users_in(proc + "/self/mountinfo", mounts_of, names);
+    for (std::string& swap : users_in(proc + "/swaps", swaps_on, names)) users.push_back(std::move(swap));
     for (const BlockName& name : names)
         for (const std::string& holder : device->holders(name.name))
             users.push_back(name.name + " carries " + holder);

@@ -23,8 +23,10 @@ struct BlockName {
 [[nodiscard]] std::vector<std::string> swaps_on(std::string_view swaps,
                                                 const std::vector<BlockName>& devices);
 
-// Returns a short text for each known user of the disk or its partitions; may be empty.
-[[nodiscard]] std::vector<std::string> users_of(std::uint32_t index);
+// Returns a short text for each known user of the disk or its partitions; may be empty. A table that exists
+// and cannot be read counts as a user. (Tests use folders in place of /sys/block and /proc.)
+[[nodiscard]] std::vector<std::string> users_of(std::uint32_t index, const char* block = "/sys/block",
+                                                const std::string& proc = "/proc");
 
 // Returns "nbd0 is held open by process 217 (cat)" for openers visible to this process: these are not covered
 // by users_of().
