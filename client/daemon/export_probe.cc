@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include "client/kernel/block_size.hh"
-#include "client/link/link_health.hh"
 #include "common/linux/log.hh"
 
 namespace holdfast::client {
@@ -21,6 +20,17 @@ constexpr std::uint32_t most_silent_probes = 2;
 constexpr seconds longest_look{2};
 
 }  // namespace
+
+bool SilentProbes::see(bool silent, std::uint64_t received, const LinkHealth& health,
+                       seconds dead_after) noexcept {
+    const bool nothing_came =
+        health.received == received &&
+        health.last_acknowledgement >= std::max<milliseconds>(attempt_patience, dead_after);
+    count_ = silent && nothing_came ? count_ + 1 : 0;
+    if (count_ < most_silent_probes) return false;
+    count_ = 0;
+    return true;
+}
 
 void ExportProbe::end(Clock::time_point now) noexcept {
     if (attempt_) loop_.forget(attempt_->descriptor());
@@ -87,15 +97,6 @@ LineText ExportProbe::answer_to(const Finding& finding, const LinkView& link) co
     return LineText::of("ok {}\n", device_.live.size);
 }
 
-bool ExportProbe::is_link_silent(const Finding& finding, const LinkView& link) noexcept {
-    const auto health = health_of(link.descriptor).value_or(LinkHealth{});
-    const bool nothing_came = health.received == received_ &&
-                              health.last_acknowledgement >=
-                                  std::max<milliseconds>(attempt_patience, device_.record.policy.dead_after);
-    silent_probes_ = finding.silent && nothing_came ? silent_probes_ + 1 : 0;
-    return silent_probes_ >= most_silent_probes;
-}
-
 ExportProbe::Outcome ExportProbe::judge(const LinkView& link, bool expired, Clock::time_point now) {
     const Finding finding = find(link, expired);
     if (finding.done && finding.size < device_.live.size)
@@ -108,7 +109,9 @@ ExportProbe::Outcome ExportProbe::judge(const LinkView& link, bool expired, Cloc
         growth_.answer_later(caller_, now);
     else
         caller_.answer(answer_to(finding, link));
-    const bool silent = is_link_silent(finding, link);
+    const bool silent =
+        silent_probes_.see(finding.silent, received_, health_of(link.descriptor).value_or(LinkHealth{}),
+                           device_.record.policy.dead_after);
     end(now);
     if (!link.has_link) return Outcome::none;
     if (new_link) {
@@ -117,9 +120,7 @@ ExportProbe::Outcome ExportProbe::judge(const LinkView& link, bool expired, Cloc
                                  finding.size));
         return Outcome::grown;
     }
-    if (!silent) return Outcome::none;
-    silent_probes_ = 0;
-    return Outcome::silent;
+    return silent ? Outcome::silent : Outcome::none;
 }
 
 }  // namespace holdfast::client

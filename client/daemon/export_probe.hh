@@ -12,8 +12,21 @@
 #include "client/daemon/link_view.hh"
 #include "client/daemon/waiting_caller.hh"
 #include "client/link/link.hh"
+#include "client/link/link_health.hh"
 
 namespace holdfast::client {
+
+// Counts the consecutive probes that got no answer at all while the link received nothing either. Pure.
+class SilentProbes {
+public:
+    // `silent`: the probe got no answer. `received`: bytes received on the link when the probe began;
+    // `health`: of the link now. Returns true if the server's machine counts as unreachable.
+    [[nodiscard]] bool see(bool silent, std::uint64_t received, const LinkHealth& health,
+                           std::chrono::seconds dead_after) noexcept;
+
+private:
+    std::uint32_t count_ = 0;
+};
 
 // May be used after the seal.
 class ExportProbe {
@@ -57,7 +70,6 @@ private:
     [[nodiscard]] Finding find(const LinkView& link, bool expired);
     [[nodiscard]] Outcome judge(const LinkView& link, bool expired, Clock::time_point now);
     [[nodiscard]] LineText answer_to(const Finding& finding, const LinkView& link) const;
-    [[nodiscard]] bool is_link_silent(const Finding& finding, const LinkView& link) noexcept;
 
     const Kernel& kernel_;
     KeptDevice& device_;
@@ -66,9 +78,9 @@ private:
     DeviceGrowth& growth_;
     std::optional<LinkAttempt> attempt_;
     Clock::time_point due_ = Clock::time_point::max();
-    std::uint64_t received_ = 0;       // bytes received on the link when the probe began
-    std::uint32_t silent_probes_ = 0;  // consecutive
-    WaitingCaller caller_;             // waits for the probe's result
+    std::uint64_t received_ = 0;  // bytes received on the link when the probe began
+    SilentProbes silent_probes_;
+    WaitingCaller caller_;  // waits for the probe's result
 };
 
 }  // namespace holdfast::client

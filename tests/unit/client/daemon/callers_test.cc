@@ -132,6 +132,29 @@ TEST_CASE("a successor that hangs up or is late leaves the device to this daemon
     CHECK(bench.events == Events{"stand by", "resume"});
 }
 
+TEST_CASE("a successor that does not get the answer to its command does not get the device") {
+    Bench bench;
+    bench.call();
+    SUBCASE("ready") {}
+    SUBCASE("mine") { bench.say(0, "ready\n"); }
+    const bool has_device = bench.callers.has_successor();
+    REQUIRE(::shutdown(bench.peers[0].get(), SHUT_RD) == 0);
+    bench.say(0, has_device ? "mine\n" : "ready\n");
+    CHECK(bench.events == Events{"stand by", "resume"});
+    CHECK_FALSE(bench.callers.has_successor());
+    CHECK_FALSE(bench.callers.handed_over());
+}
+
+TEST_CASE("the command of a caller that has hung up is not obeyed") {
+    Bench bench;
+    bench.call();
+    REQUIRE(::send(bench.peers[0].get(), "ready\n", 6, 0) == 6);
+    bench.peers[0].reset();
+    bench.callers.receive(0);
+    CHECK(bench.events.empty());
+    CHECK_FALSE(bench.callers.has_successor());
+}
+
 TEST_CASE("only the daemon that was handed the device may claim it, and only one is") {
     Bench bench;
     for (int i = 0; i < 3; ++i) bench.call();

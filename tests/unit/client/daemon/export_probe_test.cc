@@ -21,7 +21,7 @@ namespace {
 constexpr std::uint64_t mebibyte = 1 << 20;
 
 struct Bench final : Answers {
-    Bench() {
+    explicit Bench(seconds interval = seconds{10}) : device(make_device(server.target, interval)) {
         sigset_t before{};
         ::sigprocmask(SIG_SETMASK, nullptr, &before);
         REQUIRE(loop.open());
@@ -30,10 +30,11 @@ struct Bench final : Answers {
         probe.end(kernel.time);
     }
     virtual ~Bench() = default;
-    static KeptDevice make_device(const Target& target) {
+    static KeptDevice make_device(const Target& target, seconds interval) {
         KeptDevice device = fake_device();
         DeviceRecord record = device.record;
         record.targets = {target};
+        record.policy.probe_interval = interval;
         return {std::move(record), device.live};
     }
     void answer(std::size_t slot, std::string_view text) noexcept override { answers[slot] = text; }
@@ -61,7 +62,7 @@ struct Bench final : Answers {
     Events events;
     FakeKernel kernel{events};
     FakeStore store{events};
-    KeptDevice device = make_device(server.target);
+    KeptDevice device;
     EventLoop loop;
     LinkLog log{device};
     DiskProof proof = DiskProof::open(7, "/nonexistent");
@@ -86,6 +87,44 @@ TEST_CASE("the export is probed in the interval of the configuration, and only w
     CHECK(bench.finish(bench.probe.on_timer(bench.link(), bench.kernel.time)) == Outcome::none);
     CHECK(bench.server.looks == 1);
     CHECK(bench.probe.deadline() == bench.kernel.time + seconds{10});
+}
+
+TEST_CASE("without an interval the export is probed for callers only") {
+    Bench bench(seconds{0});
+    CHECK(bench.probe.deadline() == Clock::time_point::max());
+    CHECK(bench.probe_for(1) == Outcome::none);
+    CHECK(bench.answers[1] == "ok 1048576\n");
+    CHECK(bench.probe.deadline() == Clock::time_point::max());
+}
+
+TEST_CASE(
+    "a machine is unreachable after two probes without an answer, if the link received nothing either") {
+    SilentProbes probes;
+    constexpr seconds dead_after{15};
+    LinkHealth health;
+    health.received = 100;
+    health.last_acknowledgement = dead_after;
+    CHECK_FALSE(probes.see(true, 100, health, dead_after));
+    SUBCASE("two in a row, and counted anew") {
+        CHECK(probes.see(true, 100, health, dead_after));
+        CHECK_FALSE(probes.see(true, 100, health, dead_after));
+    }
+    SUBCASE("an answer between them") {
+        CHECK_FALSE(probes.see(false, 100, health, dead_after));
+        CHECK_FALSE(probes.see(true, 100, health, dead_after));
+    }
+    SUBCASE("the link received an answer meanwhile") {
+        CHECK_FALSE(probes.see(true, 99, health, dead_after));
+        CHECK_FALSE(probes.see(true, 100, health, dead_after));
+    }
+    SUBCASE("a keepalive was acknowledged within dead-after") {
+        health.last_acknowledgement = dead_after - std::chrono::milliseconds{1};
+        CHECK_FALSE(probes.see(true, 100, health, dead_after));
+    }
+    SUBCASE("a dead-after below the time of a probe") {
+        health.last_acknowledgement = attempt_patience - std::chrono::milliseconds{1};
+        CHECK_FALSE(probes.see(true, 100, health, seconds{5}));
+    }
 }
 
 TEST_CASE("a caller learns the size, a smaller export, a refusal, or that the probe was ended") {

@@ -13,6 +13,7 @@
 #include "client/link/link_health.hh"
 #include "tests/unit/client/daemon/fake_kernel.hh"
 #include "tests/unit/client/daemon/fake_server.hh"
+#include "tests/unit/own_network.hh"
 #include "tests/unit/socket_pair.hh"
 
 using namespace holdfast;
@@ -51,6 +52,14 @@ struct Bench final : LinkListener {
         device.live.link_up = true;
         keeper.take(std::move(pair.ours), 1);
         REQUIRE(keeper.has_link());
+    }
+    // Lets server and attempt talk until there is a link for the kernel.
+    void negotiate() {
+        for (int i = 0; i < 100 && !next.has_candidate(); ++i) {
+            server.serve();
+            keeper.on_attempt_event();
+        }
+        REQUIRE(next.has_candidate());
     }
     // Moves the clock to the next deadline.
     void tick() {
@@ -204,6 +213,135 @@ TEST_CASE("the daemon leaves a device that is another daemon's, and gives it no 
     CHECK(bench.keeper.is_leaving());
     CHECK(bench.events == Events{"leaving"});
     CHECK_FALSE(bench.links.has_socket());
+    // No server hears of it.
+    CHECK(bench.server.peers.empty());
+}
+
+TEST_CASE("a device that has gone since the last look gets no link, and the daemon leaves") {
+    Bench bench;
+    SUBCASE("during the handshake") {
+        bench.keeper.take({}, 1);
+        bench.tick();
+        bench.kernel.ours = false;
+        for (int i = 0; i < 100 && !bench.keeper.is_leaving(); ++i) {
+            bench.server.serve();
+            bench.keeper.on_attempt_event();
+        }
+        CHECK_FALSE(bench.next.has_candidate());
+    }
+    SUBCASE("before the offer") {
+        bench.keeper.take({}, 1);
+        bench.tick();
+        bench.negotiate();
+        bench.kernel.ours = false;
+        bench.tick();
+    }
+    SUBCASE("before the kernel is known to use the link") {
+        bench.take_link();
+        bench.kernel.ours = false;
+        bench.tick();
+    }
+    CHECK(bench.keeper.is_leaving());
+    CHECK(bench.events == Events{"leaving"});
+}
+
+TEST_CASE("LINK_DEAD on a live link means that the kernel uses no older link") {
+    Bench bench;
+    bench.device.live.link_socket = "unknown";
+    bench.take_link();
+    REQUIRE(bench.links.any_older());
+    bench.keeper.on_driver_event(Netlink::LinkDead::unknown);
+    CHECK(bench.links.any_older());
+    bench.keeper.on_driver_event(Netlink::LinkDead::yes);
+    CHECK_FALSE(bench.links.any_older());
+    CHECK(bench.keeper.has_link());
+}
+
+TEST_CASE("a link that the kernel has survives a failed request to the kernel, but not its refusal") {
+    Bench bench;
+    bench.take_link();
+    bench.kernel.error = ENOBUFS;
+    SUBCASE("a failure of this machine") {
+        bench.tick();
+        CHECK(bench.keeper.has_link());
+    }
+    SUBCASE("a refusal") {
+        bench.kernel.error = EINVAL;
+        bench.tick();
+        CHECK_FALSE(bench.keeper.has_link());
+    }
+    CHECK(bench.events.front() == "kernel: socket");
+}
+
+TEST_CASE("a link that the kernel rejects is reset") {
+    Bench bench;
+    bench.kernel.error = EBUSY;
+    bench.keeper.take({}, 1);
+    bench.attempt();
+    REQUIRE(bench.server.peers.size() == 1);
+    // Reset, not only closed: nothing that is queued there goes out.
+    int error = 0;
+    socklen_t length = sizeof error;
+    REQUIRE(::getsockopt(bench.server.peers[0].get(), SOL_SOCKET, SO_ERROR, &error, &length) == 0);
+    CHECK(error != 0);
+}
+
+TEST_CASE("a server that accepts and says nothing fails the attempt in time, with an error") {
+    Bench bench;
+    bench.keeper.take({}, 1);
+    bench.tick();
+    bench.keeper.on_attempt_event();
+    bench.tick();
+    CHECK_FALSE(bench.device.live.last_error.empty());
+    CHECK_FALSE(bench.keeper.has_link());
+    CHECK(bench.events.empty());
+}
+
+TEST_CASE("a dead link is replaced also before the kernel was known to use the link") {
+    Bench bench;
+    bench.take_link();
+    bench.peer.reset();
+    bench.tick();
+    CHECK_FALSE(bench.keeper.has_link());
+    CHECK(bench.events == Events{"lost", "record: saved"});
+}
+
+TEST_CASE("a UNIX socket, which has no counters, counts as used") {
+    Bench bench;
+    int ends[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    const Fd peer(ends[1]);
+    bench.keeper.take(Fd(ends[0]), 1);
+    bench.tick();
+    CHECK(bench.keeper.view(bench.kernel.time).proved);
+}
+
+TEST_CASE("a server's machine that acknowledges nothing for two seconds loses a fenced link only") {
+    in_own_network([] {
+        Bench bench;
+        bench.take_link();
+        const int link = bench.links.descriptor();
+        set_loopback(false);
+        REQUIRE(::send(link, "request", 7, MSG_NOSIGNAL) == 7);
+        // The kernel's counters tell its own time.
+        const auto silent = [&](bool fences) {
+            bench.device.live.session_known = fences;
+            bench.kernel.time += milliseconds{50};
+            const auto event = bench.watch.look(link, bench.kernel.time).event;
+            return event == LinkEvent::link_lost;
+        };
+        const auto before = Clock::now();
+        bool lost = false;
+        while (!lost && Clock::now() < before + seconds{30}) {
+            ::poll(nullptr, 0, 50);
+            lost = silent(true);
+        }
+        CHECK(lost);
+        CHECK_FALSE(silent(false));
+        // The kernel counts in ticks.
+        CHECK(Clock::now() - before >= milliseconds{1950});
+        CHECK(bench.device.live.last_error.view().find("no acknowledgement for") != std::string_view::npos);
+    });
 }
 
 TEST_CASE("a server that may have lost writes is reported, or the device is given up, as configured") {
@@ -258,6 +396,43 @@ TEST_CASE("a daemon that stands by keeps the link, and takes the link again") {
     }
 }
 
+TEST_CASE("a daemon that stands by drops its attempt, and ignores the link") {
+    Bench bench;
+    SUBCASE("an attempt") {
+        bench.keeper.take({}, 1);
+        bench.tick();
+        bench.server.serve();
+        CHECK(bench.keeper.stand_by() == -1);
+    }
+    SUBCASE("a new link that the kernel has not got yet") {
+        bench.keeper.take({}, 1);
+        bench.tick();
+        bench.negotiate();
+        CHECK(bench.keeper.stand_by() == -1);
+        CHECK_FALSE(bench.next.has_candidate());
+    }
+    SUBCASE("a link") {
+        bench.take_link();
+        CHECK(bench.keeper.stand_by() == bench.links.descriptor());
+        bench.peer.reset();
+    }
+    bench.keeper.on_attempt_event();
+    bench.loop.arm(Clock::now());
+    const auto events = bench.loop.wait();
+    REQUIRE(events.size() == 1);
+    CHECK(events.front().data.u64 == tag_timer);
+    CHECK(bench.events.empty());
+}
+
+TEST_CASE("a generation is above the one before, whatever the clock says") {
+    Bench bench;
+    bench.device.live.generation = 1'000'000'000;
+    bench.server.refuses = true;
+    bench.keeper.take({}, 1);
+    bench.attempt();
+    CHECK(bench.server.generation == 1'000'000'001);
+}
+
 TEST_CASE("each attempt claims the session with a higher generation") {
     Bench bench;
     bench.server.refuses = true;
@@ -290,4 +465,26 @@ TEST_CASE("a look at the link measures for how long requests wait, and sees that
     CHECK(looks < 8);
     shut_down(link);
     CHECK(bench.watch.look(link, bench.kernel.time).event == LinkEvent::link_lost);
+}
+
+TEST_CASE("a look counts new answers only, and adapts the limits of the queue") {
+    Bench bench;
+    bench.take_link();
+    const int link = bench.links.descriptor();
+    bench.limits.start();
+    REQUIRE(::send(bench.peer.get(), "answer", 6, MSG_NOSIGNAL) == 6);
+    bench.kernel.requests_in_flight = 1;
+    // The first request keeps the largest size that may be in flight.
+    bench.device.live.largest_request = 4 << 20;
+    CHECK_FALSE(bench.watch.look(link, bench.kernel.time).event);
+    CHECK(bench.device.live.largest_request == 4 << 20);
+    for (int i = 0; i < 2; ++i) {
+        bench.kernel.time += seconds{4};
+        CHECK_FALSE(bench.watch.look(link, bench.kernel.time).event);
+    }
+    CHECK(bench.watch.stalled(bench.kernel.time) >= seconds{4});
+    CHECK(bench.limits.timer() > shortest_request_timer);
+    bench.kernel.requests_in_flight = 0;
+    CHECK_FALSE(bench.watch.look(link, bench.kernel.time).event);
+    CHECK(bench.device.live.largest_request == 1280 * 1024);
 }

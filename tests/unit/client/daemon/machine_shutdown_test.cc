@@ -2,13 +2,19 @@
 #include "client/daemon/machine_shutdown.hh"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <utmp.h>
 
 #include <filesystem>
 #include <fstream>
 #include <optional>
 
+#include "client/link/link_health.hh"
 #include "tests/unit/client/daemon/fake_kernel.hh"
 #include "tests/unit/socket_pair.hh"
 
@@ -36,7 +42,8 @@ private:
 // A machine with System V init, whose runlevel says that it shuts down. Its disk cannot be read: the folder
 // of device nodes is empty, so that each read fails.
 struct Bench {
-    explicit Bench(bool carries_root = true) : device(make_device(carries_root)) {
+    explicit Bench(bool carries_root = true, seconds timeout = seconds{30})
+        : device(make_device(carries_root, timeout)) {
         std::string pattern = "/tmp/holdfast-shutdown-XXXXXX";
         REQUIRE(::mkdtemp(pattern.data()) != nullptr);
         folder = pattern;
@@ -44,13 +51,25 @@ struct Bench {
         std::ofstream(folder / "proc/1/comm") << "init\n";
         shutdown.open(ShutdownDetection::open(folder.c_str(), (folder / "proc").c_str()));
     }
-    ~Bench() { std::filesystem::remove_all(folder); }
+    ~Bench() {
+        // A child that reads the disk ends once there is a writer.
+        while (::waitpid(-1, nullptr, WNOHANG) >= 0) {
+            const Fd writer(::open((folder / "nbd7").c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+            ::poll(nullptr, 0, 10);
+        }
+        std::filesystem::remove_all(folder);
+    }
+    // Reads of the disk wait: a FIFO in place of the device.
+    void disk_hangs() {
+        REQUIRE(::mkfifo((folder / "nbd7").c_str(), 0600) == 0);
+        proof = DiskProof::open(7, folder.c_str());
+    }
 
-    static KeptDevice make_device(bool carries_root) {
+    static KeptDevice make_device(bool carries_root, seconds timeout) {
         KeptDevice device = fake_device();
         DeviceRecord record = device.record;
         record.carries_root = carries_root;
-        record.policy.shutdown_timeout = seconds{30};
+        record.policy.shutdown_timeout = timeout;
         return {std::move(record), device.live};
     }
 
@@ -130,7 +149,10 @@ TEST_CASE("the device of another daemon is left alone") {
 TEST_CASE("a working disk is never given up, whatever proves that it works") {
     Bench bench;
     bench.runlevel('0');
-    SUBCASE("the kernel is known to use the link") { bench.link = {.has_link = true, .proved = true}; }
+    SUBCASE("the kernel is known to use the link") {
+        bench.disk_hangs();
+        bench.link = {.has_link = true, .proved = true};
+    }
     // A read that fails at once was not silent.
     SUBCASE("the link is up, and nothing says that the server is away") { bench.link = {.has_link = true}; }
     CHECK_FALSE(bench.leaves_within(1000));
@@ -144,4 +166,34 @@ TEST_CASE("requests that complete prove the disk without a link") {
         ++bench.kernel.completed.requests;
         CHECK_FALSE(bench.shutdown.look(bench.link, bench.kernel.time));
     }
+}
+
+TEST_CASE("a disk that is silent works while its server receives requests on the link, and only then") {
+    Bench bench;
+    bench.runlevel('0');
+    bench.disk_hangs();
+    const Pair pair = connected();
+    bench.link = {.has_link = true, .descriptor = pair.ours.get()};
+    SUBCASE("a slow server") {
+        REQUIRE(::send(pair.ours.get(), "request", 7, MSG_NOSIGNAL) == 7);
+        while (health_of(pair.ours.get())->acknowledged < 7) ::poll(nullptr, 0, 1);
+        CHECK_FALSE(bench.leaves_within(1000));
+        CHECK(bench.events.empty());
+    }
+    SUBCASE("nothing was received since the kernel got the link") {
+        bench.link.acknowledged_before = health_of(pair.ours.get())->acknowledged;
+        CHECK(bench.leaves_within(100));
+    }
+    SUBCASE("a link that is down") {
+        bench.link.has_link = false;
+        CHECK(bench.leaves_within(100));
+    }
+}
+
+TEST_CASE("a disk is not given up before its first read has had its time") {
+    Bench bench(false, seconds{3});
+    bench.runlevel('0');
+    bench.disk_hangs();
+    // Given up after two seconds otherwise.
+    CHECK(bench.leaves_within(100) == 4);
 }

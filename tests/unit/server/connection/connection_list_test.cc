@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <utility>
+#include <vector>
 
 #include "server/connection/connection_list.hh"
 #include "tests/unit/socket_pair.hh"
@@ -76,6 +78,43 @@ TEST_CASE("an address has its number of connections, and a place is free when on
     CHECK_FALSE(is_closed(third));
     CHECK(bench.shared.statistics.snapshot()
               .turned_away[static_cast<std::size_t>(TurnedAway::max_per_address)] == 1);
+}
+
+TEST_CASE("an address may have a quarter of the connections, and this machine all, unless configured") {
+    Bench bench;
+    bench.config->maxperaddress.reset();
+    bench.config->maxconnections = 8;
+    std::vector<Fd> clients;
+    for (const auto& [address, most] : {std::pair{"192.0.2.1", 2U}, std::pair{"127.0.0.1", 8U}}) {
+        const std::size_t before = bench.list.size();
+        for (int i = 0; i < 10; ++i) clients.push_back(bench.admit(address));
+        CHECK(bench.list.size() - before == most);
+    }
+}
+
+TEST_CASE("a handshake ends with the time for handshakes") {
+    Bench bench;
+    const auto before = Clock::now();
+    const Fd client = bench.admit("192.0.2.1");
+    const Deadline deadline = bench.list.deadline();
+    CHECK(deadline >= before + bench.config->handshaketimeout);
+    CHECK(deadline <= Clock::now() + bench.config->handshaketimeout);
+    bench.list.on_time(deadline - std::chrono::milliseconds(1));
+    bench.list.sweep();
+    CHECK(bench.list.size() == 1);
+    bench.list.on_time(deadline);
+    bench.list.sweep();
+    CHECK(bench.list.empty());
+}
+
+TEST_CASE("clients are given up all at once, or only those that are receiving a reply") {
+    Bench bench;
+    const Fd client = bench.admit("192.0.2.1");
+    CHECK_FALSE(is_closed(client));  // takes the greeting
+    bench.list.abandon_senders();
+    CHECK_FALSE(is_closed(client));
+    bench.list.abandon();
+    CHECK(is_closed(client));
 }
 
 TEST_CASE("without a place for another export's user nobody is admitted") {

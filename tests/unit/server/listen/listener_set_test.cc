@@ -1,10 +1,16 @@
 // Listeners at the start, over a reload, and while no clients are accepted.
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <array>
+#include <cstring>
+#include <string>
 
 #include "server/listen/listener_set.hh"
 
@@ -72,6 +78,54 @@ Fd bound_socket() {
     REQUIRE(::listen(socket.get(), 8) == 0);
     return socket;
 }
+
+// A socket that the service manager gives to this process: it is descriptor 3, which is free meanwhile.
+class Given {
+public:
+    explicit Given(const Fd& socket) {
+        REQUIRE(::dup2(socket.get(), descriptor) == descriptor);
+        ::setenv("LISTEN_PID", std::to_string(::getpid()).c_str(), 1);
+        ::setenv("LISTEN_FDS", "1", 1);
+        auto taken = InheritedSockets::take();
+        REQUIRE(taken.has_value());
+        sockets = std::move(*taken);
+    }
+    Given(const Given&) = delete;
+    Given& operator=(const Given&) = delete;
+    // Declared first, so that it ends last: the set of listeners owns the descriptor.
+    ~Given() {
+        if (before_) ::dup2(before_.get(), descriptor);
+    }
+
+    static constexpr int descriptor = 3;
+    InheritedSockets sockets;
+
+private:
+    Fd before_{::fcntl(descriptor, F_DUPFD_CLOEXEC, 10)};
+};
+
+// A UNIX socket that listens in a folder of the test's own.
+struct UnixSocket {
+    UnixSocket() {
+        REQUIRE(::mkdtemp(folder.data()) != nullptr);
+        path = folder + "/socket";
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        path.copy(address.sun_path, path.size());
+        REQUIRE(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+        REQUIRE(::listen(fd.get(), 8) == 0);
+    }
+    UnixSocket(const UnixSocket&) = delete;
+    UnixSocket& operator=(const UnixSocket&) = delete;
+    ~UnixSocket() {
+        ::unlink(path.c_str());
+        ::rmdir(folder.c_str());
+    }
+
+    std::string folder = "/tmp/holdfast-listen-XXXXXX";
+    std::string path;
+    Fd fd{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+};
 
 ListenerSet::Bound bound_at(std::size_t number, Fd socket) {
     ListenerSet::Bound bound;
@@ -176,4 +230,46 @@ TEST_CASE("an address that this machine does not have is reported at its place i
     const auto opened = listeners.open(config);
     REQUIRE_FALSE(opened.has_value());
     CHECK(opened.error().starts_with("server.conf:7: cannot listen on 192.0.2.1"));
+}
+
+TEST_CASE("a socket from the service manager serves every export, and stays over each reload") {
+    const Fd socket = bound_socket();
+    Given given(socket);
+    Epoll epoll;
+    REQUIRE(epoll.open());
+    ListenerSet listeners(epoll, std::move(given.sockets), std::nullopt);
+    Config config;
+    REQUIRE(listeners.open(config).has_value());
+    const ListenerSet::Listener* found = listeners.find(Given::descriptor);
+    REQUIRE(found != nullptr);
+    CHECK(found->scope == ListenScope{true, {}});
+    CHECK(found->given);
+    listeners.replace(*listeners.prepare(config));
+    found = listeners.find(Given::descriptor);
+    REQUIRE(found != nullptr);
+    const Fd client = connect_to(Given::descriptor);
+    std::array<epoll_event, 4> events;
+    CHECK(epoll.wait(events, 1000).size() == 1);
+}
+
+TEST_CASE(
+    "the path of a UNIX socket is this process's to remove, unless the service manager gave the socket") {
+    UnixSocket mine;
+    Config config;
+    config.listens.emplace_back();
+    config.listens[0].endpoint = {.host = {}, .port = 0, .unix_path = mine.path};
+    SUBCASE("created by this process") {
+        Set set({});
+        set.listeners->replace(*set.listeners->prepare(config, bound_at(0, std::move(mine.fd))));
+        CHECK(set.listeners->created_paths() == std::set<std::string>{mine.path});
+    }
+    SUBCASE("given") {
+        Given given(mine.fd);
+        Epoll epoll;
+        REQUIRE(epoll.open());
+        ListenerSet listeners(epoll, std::move(given.sockets), std::nullopt);
+        REQUIRE(listeners.open(config).has_value());
+        CHECK(listeners.find(Given::descriptor) != nullptr);
+        CHECK(listeners.created_paths().empty());
+    }
 }
