@@ -4,7 +4,7 @@
 
 #include <fmt/core.h>
 
-#include <ctime>
+#include <chrono>
 #include <utility>
 
 #include "common/linux/log.hh"
@@ -21,11 +21,9 @@ void CurrentConfig::begin_reload() {
     reload_again_ = reload_.has_value();
     if (reload_) return;
     // The time is for Type=notify-reload, which must distinguish this reload from an earlier reload.
-    timespec now{};
-    (void)::clock_gettime(CLOCK_MONOTONIC, &now);
-    context_.manager.tell(fmt::format("RELOADING=1\nMONOTONIC_USEC={}",
-                                      std::uint64_t{1'000'000} * static_cast<std::uint64_t>(now.tv_sec) +
-                                          static_cast<std::uint64_t>(now.tv_nsec) / 1000));
+    const auto since_boot =
+        std::chrono::duration_cast<std::chrono::microseconds>(Clock::now().time_since_epoch());
+    context_.manager.tell(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", since_boot.count()));
     reload_.emplace(context_.options, context_.opener,
                     [this](const Endpoint& one) { return context_.listeners.has(one); });
     if (auto begun = reload_->begin(); !begun) return end_reload(std::unexpected(begun.error()));

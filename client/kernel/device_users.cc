@@ -15,6 +15,7 @@
 #include "client/kernel/sysfs.hh"
 #include "common/linux/fd.hh"
 #include "common/linux/text_file.hh"
+#include "common/text/octal_escapes.hh"
 #include "common/text/text.hh"
 
 namespace holdfast::client {
@@ -24,22 +25,6 @@ Result<std::string> whole_file(const char* path) {
     const Fd file(::open(path, O_RDONLY | O_CLOEXEC));
     if (!file) return sys_error("open");
     return read_to_end(file.get(), std::string::npos);
-}
-
-// Decodes the octal escapes of mountinfo and swaps, such as \040 for a blank.
-std::string unescaped(std::string_view word) {
-    std::string text;
-    const auto octal = [&](std::size_t at) { return at < word.size() && word[at] >= '0' && word[at] <= '7'; };
-    for (std::size_t i = 0; i < word.size(); ++i) {
-        if (word[i] == '\\' && octal(i + 1) && octal(i + 2) && octal(i + 3)) {
-            text +=
-                static_cast<char>((word[i + 1] - '0') * 64 + (word[i + 2] - '0') * 8 + (word[i + 3] - '0'));
-            i += 3;
-        } else {
-            text += word[i];
-        }
-    }
-    return text;
 }
 
 struct MountLine {
@@ -97,7 +82,7 @@ std::vector<std::string> mounts_of(std::string_view mountinfo, const std::vector
         const MountLine mount = read_mount_line(take_until(mountinfo, '\n'));
         for (const BlockName& device : devices)
             if (mount.numbers == device.numbers || mount.source == "/dev/" + device.name)
-                found.push_back(device.name + " is mounted on " + unescaped(mount.point));
+                found.push_back(device.name + " is mounted on " + without_octal_escapes(mount.point));
     }
     return found;
 }
@@ -106,7 +91,7 @@ std::vector<std::string> swaps_on(std::string_view swaps, const std::vector<Bloc
     std::vector<std::string> found;
     while (!swaps.empty()) {
         std::string_view line = take_until(swaps, '\n');
-        const std::string file = unescaped(take_until(line, ' '));
+        const std::string file = without_octal_escapes(take_until(line, ' '));
         for (const BlockName& device : devices)
             if (file == "/dev/" + device.name) found.push_back(device.name + " is in use as swap");
     }

@@ -13,16 +13,10 @@
 
 #include "common/linux/folder.hh"
 #include "common/text/fixed_text.hh"
+#include "common/text/number.hh"
 
 namespace holdfast::client {
 namespace {
-
-std::optional<std::uint64_t> whole_number(std::string_view text) {
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size() || text.empty()) return std::nullopt;
-    return value;
-}
 
 // Returns the number in a column of a line padded with blanks; 0 if there is none.
 std::uint64_t column(std::string_view line, std::size_t number) {
@@ -44,7 +38,7 @@ std::optional<std::uint64_t> partition_number(std::string_view name, std::string
     if (!name.starts_with(disk)) return std::nullopt;
     name.remove_prefix(disk.size());
     if (!name.starts_with('p')) return std::nullopt;
-    return whole_number(name.substr(1));
+    return number_of<std::uint64_t>(name.substr(1));
 }
 
 }  // namespace
@@ -102,7 +96,7 @@ bool SysfsDevice::possibly_connected_as(std::string_view identifier) const noexc
 
 std::optional<std::uint64_t> SysfsDevice::number(const char* name) const noexcept {
     Room room;
-    return whole_number(read(name, room).value_or(std::string_view{}));
+    return number_of<std::uint64_t>(read(name, room).value_or(std::string_view{}));
 }
 
 std::uint64_t SysfsDevice::in_flight() const noexcept {
@@ -151,7 +145,7 @@ std::vector<std::uint32_t> nbd_devices(const char* block) {
     std::vector<std::uint32_t> found;
     for (const std::string& name : names_in(block)) {
         if (!name.starts_with("nbd")) continue;
-        if (const auto index = whole_number(std::string_view(name).substr(3)))
+        if (const auto index = number_of<std::uint64_t>(std::string_view(name).substr(3)))
             found.push_back(static_cast<std::uint32_t>(*index));
     }
     std::sort(found.begin(), found.end());

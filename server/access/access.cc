@@ -6,20 +6,15 @@
 
 #include <algorithm>
 
+#include "common/text/number.hh"
 #include "common/text/text.hh"
 
 namespace holdfast::server {
 namespace {
 
-// Parses one to three decimal digits.
 std::optional<unsigned> parse_length(std::string_view text) {
-    if (text.empty() || text.size() > 3) return std::nullopt;
-    unsigned value = 0;
-    for (const char c : text) {
-        if (c < '0' || c > '9') return std::nullopt;
-        value = value * 10 + static_cast<unsigned>(c - '0');
-    }
-    return value;
+    constexpr std::size_t most_digits = 3;
+    return text.size() > most_digits ? std::nullopt : number_of<unsigned>(text);
 }
 
 }  // namespace

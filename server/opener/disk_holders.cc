@@ -8,12 +8,12 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string_view>
 
 #include "common/linux/text_file.hh"
+#include "common/text/octal_escapes.hh"
 #include "common/text/text.hh"
 
 namespace holdfast::server {
@@ -33,20 +33,6 @@ std::string first_line(const std::string& path) {
     return text.substr(0, text.find('\n'));
 }
 
-// Decodes octal escapes, such as "\040" for a space, in names from /proc.
-std::string without_octal(std::string_view text) {
-    std::string plain;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '\\' && i + 3 < text.size()) {
-            plain += static_cast<char>(std::strtoul(std::string(text.substr(i + 1, 3)).c_str(), nullptr, 8));
-            i += 3;
-        } else {
-            plain += text[i];
-        }
-    }
-    return plain;
-}
-
 bool is_block_device(const std::string& path, dev_t device) {
     struct stat status {};
     return path.starts_with('/') && ::stat(path.c_str(), &status) == 0 && S_ISBLK(status.st_mode) &&
@@ -58,7 +44,7 @@ bool is_swap(dev_t device) {
     std::string_view rest = text;
     while (!rest.empty()) {
         std::string_view line = take_line(rest);
-        if (is_block_device(without_octal(take_word(line)), device)) return true;
+        if (is_block_device(without_octal_escapes(take_word(line)), device)) return true;
     }
     return false;
 }
@@ -69,7 +55,8 @@ std::string mount_point_by_source(dev_t device) {
     std::string_view rest = text;
     while (!rest.empty()) {
         std::string_view line = take_line(rest);
-        if (is_block_device(without_octal(take_word(line)), device)) return without_octal(take_word(line));
+        if (is_block_device(without_octal_escapes(take_word(line)), device))
+            return without_octal_escapes(take_word(line));
     }
     return {};
 }
@@ -130,7 +117,7 @@ std::string mount_point(const std::string& mountinfo, unsigned device_major, uns
         take_word(line);
         const std::string_view device = take_word(line);
         take_word(line);
-        if (device == wanted) return without_octal(take_word(line));
+        if (device == wanted) return without_octal_escapes(take_word(line));
     }
     return {};
 }
