@@ -8,16 +8,25 @@ from lab.machine import Machine
 from scenes import losing_server, outages
 from scenes.outages import PATIENCE, Scene
 
-# Notes every moment in which no daemon has nbd0: the daemon that the record names is gone, and is named still.
-WATCH = r"""#!/bin/sh
-daemon() { while read -r key value; do [ "$key" != daemon_pid ] || echo "$value"; done </run/holdfast/nbd0.status; }
-: >/run/gaps
-while [ ! -e /run/watched-enough ]; do
-    pid=$(daemon)
-    [ -d "/proc/$pid" ] || [ "$(daemon)" != "$pid" ] || echo "the daemon $pid is gone" >>/run/gaps
-    sleep 0.05
-done
+# Looks for a daemon of nbd0 again and again. A look without one is a line in /run/gaps; /run/looks counts the looks.
+WATCH = r"""#!/usr/bin/perl
+use strict;
+use warnings;
+
+sub read_file { open my $file, '<', $_[0] or return ''; local $/; return <$file> // '' }
+sub write_file { open my $file, $_[0], $_[1] or die "$_[1]: $!\n"; print $file $_[2] }
+sub named { return read_file('/run/holdfast/nbd0.status') =~ /^daemon_pid (\d+)$/m ? $1 : 0 }
+
+write_file('>', '/run/gaps', '');
+for (my $looks = 1; !-e '/run/watched-enough'; ++$looks) {
+    my $daemon = named();
+    # The daemon that the file named may have been replaced since.
+    write_file('>>', '/run/gaps', "look $looks: no daemon, the file names $daemon\n") if !($daemon && -d "/proc/$daemon") && named() == $daemon;
+    write_file('>', '/run/looks', "$looks\n");
+    select undef, undef, undef, 0.02;
+}
 """
+PACKAGE = "/srv/repository/pool/holdfast-client_*.deb"
 APT = "apt-get -q -y -o Dir::Etc::sourceparts=/dev/null"
 
 
@@ -40,10 +49,10 @@ def _use_repository(machine: Machine) -> None:
 
 def _start(lab: Lab, release: int, kind: str, repository: pathlib.Path | None = None, **options: str) -> Scene:
     made = outages.image(lab, release, kind=kind, files={"/usr/local/sbin/watch-daemon": WATCH}, **options)
-    scene = outages.start(lab, made=made, further=[_repository_disk(lab, repository)], memory=768)
-    # dpkg and mkinitramfs have most of the one processor, and the load goes on beside them.
-    scene.machine.run("renice -n 10 $(pgrep lab-load)")
+    scene = outages.start(lab, made=made, further=[_repository_disk(lab, repository)], memory=768, load=False)
     _use_repository(scene.machine)
+    # dpkg and mkinitramfs have most of the one processor, and the load goes on beside them.
+    scene.load(pause=0.3)
     return scene
 
 
@@ -71,52 +80,69 @@ def _try(machine: Machine, command: str, timeout: float = PATIENCE) -> tuple[int
 
 def _full_disk(scene: Scene) -> None:
     """An upgrade for which the disk has no space."""
-    machine, old = scene.machine, _daemon(scene)
+    lab, machine, old, before = scene.lab, scene.machine, _daemon(scene), _version(scene.machine)
     # All blocks but a hundred, also those that are reserved for root.
     machine.run("fallocate -l $((($(stat -f -c %f /) - 100) * $(stat -f -c %S /))) /filler", timeout=PATIENCE)
-    status, text = _try(machine, f"{APT} full-upgrade", PATIENCE * 4)
-    scene.lab.require(status != 0 and "No space left" in text, f"the upgrade had the space that it needs: {status}: {text}")
+    status, text = _try(machine, f"dpkg --install {PACKAGE}", PATIENCE * 4)
     machine.run("rm /filler")
-    scene.lab.require(_daemon(scene) == old, "the failed upgrade has changed the daemon")
+    lab.require(status != 0 and "dpkg: error processing" in text and "No space left" in text, f"the upgrade had space: {status}: {text}")
+    lab.require(_version(machine) == before, f"after the failed upgrade the package is {_version(machine)}, before {before}")
+    machine.run("holdfast-client --version")
+    lab.require(_daemon(scene) == old, "the failed upgrade has changed the daemon")
     scene.progress()
 
 
 def _killed(scene: Scene) -> None:
-    """Upgrades that are killed at several moments; the last is completed as dpkg's manual says."""
-    machine = scene.machine
-    for seconds in (1, 2, 4, 6, 8):
-        machine.run_status(f"timeout --signal=KILL {seconds} dpkg --install /srv/repository/pool/holdfast-client_*.deb", timeout=PATIENCE)
-        # A takeover that dpkg began goes on without dpkg.
-        machine.wait_until("! pgrep -f '^holdfast-client takeover'", timeout=PATIENCE)
+    """Upgrades that are killed when dpkg says that a step begins; the last is completed as dpkg's manual says."""
+    lab, machine, old = scene.lab, scene.machine, _daemon(scene)
+    for step in ("Preparing to unpack", "Unpacking holdfast-client", "Setting up holdfast-client", "update-initramfs: Generating"):
+        machine.start_command(f"echo $$ >/run/dpkg.pid && exec dpkg --install {PACKAGE} >/run/dpkg.log 2>&1")
+        machine.wait_until(f"grep '{step}' /run/dpkg.log", timeout=PATIENCE * 2)
+        machine.run("kill -KILL $(cat /run/dpkg.pid)")
+        state = _version(machine)
+        lab.require(not state.endswith(" installed"), f"{step}: dpkg was killed too late, the package is {state}")
+        # Scripts of the package that dpkg has started go on without dpkg.
+        now = outages.one_daemon_soon(scene)
+        print(f"killed at {step!r}: the package is {state}, the daemon {now}, at first {old}")
         _daemon(scene)
         machine.run("holdfast-client --version")
         scene.progress()
     machine.run(f"dpkg --configure -a && {APT} full-upgrade", timeout=PATIENCE * 4)
-    scene.lab.require(_version(machine).endswith(f"{packaging.LATER} installed"), f"the state at the end is {_version(machine)}")
+    _is_new(scene, old)
+
+
+def _is_new(scene: Scene, old: int) -> None:
+    """The package has the later version, and so has the daemon, which is not the old one."""
+    lab, machine = scene.lab, scene.machine
+    lab.require(_version(machine).endswith(f"{packaging.LATER} installed"), f"the package is {_version(machine)}")
+    new = _daemon(scene)
+    running, installed = _program(machine, new)
+    lab.require(new != old and running == installed, f"the daemon {new}, before {old}, runs {running}; installed is {installed}")
 
 
 def _upgrade(scene: Scene, timeout: float = PATIENCE * 4) -> None:
-    """An upgrade under load: a new daemon, no moment without one, and one new initramfs."""
-    machine, old = scene.machine, _daemon(scene)
+    """An upgrade under load: a new daemon, no moment without one, and one new initramfs of each kernel."""
+    lab, machine, old = scene.lab, scene.machine, _daemon(scene)
     before = outages.acknowledged(machine)
     machine.start_command("/usr/local/sbin/watch-daemon")
-    machine.wait_until("test -e /run/gaps")
+    machine.wait_until("test -e /run/looks")
     status, text = _try(machine, f"{APT} full-upgrade", timeout)
+    lab.require(status == 0, f"the upgrade failed: {text}")
+    looks = int(machine.run("cat /run/looks"))
+    machine.wait_until(f"test $(cat /run/looks) -gt {looks}")
     machine.run("touch /run/watched-enough")
-    scene.lab.require(status == 0, f"the upgrade failed: {text}")
     generated = re.findall(r"update-initramfs: Generating (\S+)", text)
-    scene.lab.require(len(generated) == len(set(generated)) > 0, f"an initramfs was built twice, or none: {generated}")
-    scene.lab.require(packaging.LATER in _version(machine), f"the version is {_version(machine)}")
-    new = _daemon(scene)
-    running, installed = _program(machine, new)
-    scene.lab.require(new != old and running == installed, f"the daemon is not of the new version: {new}, before {old}: {running} {installed}")
+    lab.require(len(generated) == len(set(generated)) > 0, f"an initramfs was built twice, or none: {generated}")
+    _is_new(scene, old)
+    log = machine.run("dmesg")
+    lab.require("taken over by another daemon" in log and "had died" not in log, f"the new daemon has not taken over from the old one: {log}")
     gaps = machine.run("cat /run/gaps")
-    scene.lab.require(not gaps, f"there were moments without a daemon: {gaps}")
+    lab.require(not gaps, f"there were moments without a daemon, of {looks} looks: {gaps}")
     scene.progress()
     after = outages.acknowledged(machine)
-    print(f"upgrade: the longest stall of the disk was {scene.status()['longest_stall_ms']} ms")
-    print(f"upgrade: {sum(each['rounds'] for each in after) - sum(each['rounds'] for each in before)} rounds of the load; the longest round "
-          f"took {max(each['longest_ms'] for each in before)} ms before, {max(each['longest_ms'] for each in after)} ms with the upgrade")
+    print(f"upgrade: {sum(each['rounds'] for each in after) - sum(each['rounds'] for each in before)} rounds of the load, {looks} looks; the longest "
+          f"stall of the disk was {scene.status()['longest_stall_ms']} ms; the longest round took {max(each['longest_ms'] for each in before)} ms "
+          f"before, {max(each['longest_ms'] for each in after)} ms with the upgrade")
 
 
 def _removal(scene: Scene) -> None:
@@ -129,18 +155,18 @@ def _removal(scene: Scene) -> None:
 
 
 def _boots_again(scene: Scene, newest: str = "") -> None:
-    """Boot with the kernel and the initramfs of the disk, which the upgrade made. newest: of this version."""
+    """Boot with the kernel and the initramfs of the disk, which the upgrade made. newest: version of the kernel."""
     lab = scene.lab
     kernel, initrd = (lab.scratch / name for name in ("vmlinuz", "initrd.img"))
-    names = process.output_of(["debugfs", "-R", "ls -p /boot", scene.disk])
-    for file, prefix in ((kernel, "vmlinuz-"), (initrd, "initrd.img-")):
-        name = next(word for word in names.split("/") if word.startswith(prefix + newest))
+    names = process.output_of(["debugfs", "-R", "ls -p /boot", scene.disk]).split("/")
+    version = next(name.removeprefix("vmlinuz-") for name in names if name.startswith(f"vmlinuz-{newest}"))
+    for file, name in ((kernel, f"vmlinuz-{version}"), (initrd, f"initrd.img-{version}")):
         process.output_of(["debugfs", "-R", f"dump /boot/{name} {file}", scene.disk])
     lab.require(initrd.read_bytes() != scene.image.initrd.read_bytes(), "the initramfs is the one of before the upgrade")
     scene.serve()
     words = f"root=/dev/nbd0 nbdroot={outages.HOST},root,nbd0 {outages.USER_IP}"
     machine = lab.machine("again", kernel=kernel, initrd=initrd, append=words, disks=[], cards=[scene.network.user_card()]).login()
-    machine.run("findmnt -n -o SOURCE / | grep -x /dev/nbd0 && holdfast-client status")
+    machine.run(f"uname -r | grep -x '{version}' && findmnt -n -o SOURCE / | grep -x /dev/nbd0 && holdfast-client status")
     outages.kernel_errors(machine)
     machine.poweroff(timeout=PATIENCE)
     scene.server.stop()
@@ -159,7 +185,7 @@ def _life(lab: Lab, release: int, kind: str) -> None:
     _boots_again(scene)
 
 
-@test("under load, a root disk's package is upgraded without a moment without a daemon, a removal is refused, and the new initramfs boots",
+@test("under load, the client of a root disk is upgraded with no moment without a daemon, a removal is refused, and the new initramfs boots",
       timeout=1800, long=True)
 def client_12(lab: Lab) -> None:
     _life(lab, 12, "client")
@@ -186,7 +212,7 @@ def release(lab: Lab) -> None:
     _boots_again(scene, newest="6.12")
 
 
-@test("an upgrade that finds no space, or is killed at any moment, leaves one daemon in charge, and is completed later", timeout=1800,
+@test("an upgrade that finds no space, or is killed at a step, leaves one daemon in charge, and is completed later", timeout=1800,
       long=True)
 def failed_upgrades(lab: Lab) -> None:
     scene = _start(lab, 12, "client")
@@ -216,5 +242,6 @@ def server(lab: Lab) -> None:
     machine.run(flush, timeout=PATIENCE)
     before = int(machine.run("cat /run/flushed"))
     machine.wait_until(f"test $(cat /run/flushed) -ge {before + 3}", timeout=PATIENCE)
-    machine.run("test ! -e /run/load-failed && pid=$(cat /run/old) && test ! -d /proc/$pid")
+    machine.run("test ! -e /run/load-failed && pid=$(cat /run/old) && test ! -d /proc/$pid && echo 3 >/proc/sys/vm/drop_caches && cat /mnt/log && "
+                f"dpkg-query -W -f '${{Version}}' holdfast-server | grep -F '{packaging.LATER}'")
     machine.poweroff(timeout=PATIENCE)

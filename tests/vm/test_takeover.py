@@ -3,7 +3,7 @@
 import signal
 import time
 
-from lab import Lab, process, test
+from lab import Lab, test
 from lab.network import HOST
 from scenes import outages, serving
 from scenes.outages import PATIENCE, Scene
@@ -145,24 +145,12 @@ def broken_program(lab: Lab) -> None:
     for moment in MOMENTS:
         # timeout kills the whole process group: the command, and its child while that has not left.
         code, _ = machine.run_status(f"timeout -s KILL {moment} holdfast-client takeover nbd0", timeout=PATIENCE)
-        old, now = now, _in_charge_soon(scene)
+        old, now = now, outages.one_daemon_soon(scene)
         print(f"killed after {moment} s: exit {code}, daemon {now}, before {old}")
         lab.require(code == 0 or code >= 128 or now == old, f"takeover failed with {code}, and {now} is in charge, not {old}")
         scene.progress(1)
     _outage(scene)
     scene.finish()
-
-
-def _in_charge_soon(scene: Scene) -> int:
-    """When both the old and the new one have been there for a moment, one of them leaves."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return outages.one_daemon(scene)
-        except process.Failure:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
 
 
 @test("the name of a new link is in the record before the kernel is given the link")

@@ -14,8 +14,14 @@ PROGRAMS = {
     "unshare": "util-linux",
     "setpriv": "util-linux",
     "sysctl": "procps",
-    "tar": "tar",
+}
+# ... and to build our packages, if they are not given (packaging.py)
+FOR_PACKAGES = {
     "make": "make",
+    "dpkg-buildpackage": "dpkg-dev",
+    "dh": "debhelper",
+    "mandoc": "mandoc",
+    "apt-ftparchive": "apt-utils",
 }
 SPACE = 6  # GiB for images in the cache
 
@@ -26,7 +32,8 @@ def missing(cache: os.PathLike[str]) -> list[str]:
     if os.geteuid() != 0:
         found.append("the tests build root file systems and make network namespaces: run them as root")
     os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
-    packages = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)})
+    programs = PROGRAMS if "HOLDFAST_PACKAGES" in os.environ else PROGRAMS | FOR_PACKAGES
+    packages = sorted({package for program, package in programs.items() if not shutil.which(program)})
     if packages:
         found.append(f"these packages are missing: {' '.join(packages)}; `make deps` installs them")
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):

@@ -16,7 +16,6 @@ from harness.registry import Test
 from lab import paths
 
 SLACK = 1.5  # of another machine's time
-UNKNOWN = 600.0  # seconds of a test that has no entry in long_times.txt
 # Seconds since the start of the whole run: no test starts after the first, each is expected to end before the second.
 LAST_START = 60 * 60
 LAST_END = 72 * 60
@@ -60,7 +59,7 @@ class Rotation:
         if elapsed > LAST_START:
             return None
         for test in self._waiting:
-            if elapsed + SLACK * self._times.get(test.slug, UNKNOWN) < LAST_END:
+            if elapsed + SLACK * self._times.get(test.slug, test.timeout) < LAST_END:
                 self._waiting.remove(test)
                 return test
         return None

@@ -2,7 +2,8 @@
 # A load of reads, writes and fsyncs that knows its own data, for a machine whose disk comes and goes. Nothing but
 # perl-base is needed.
 #
-#   lab-load run FOLDER NOTES     until it is killed, or until something is wrong: then the reason is in NOTES/error
+#   lab-load run FOLDER NOTES [PAUSE]  until it is killed, or until something is wrong: then the reason is in NOTES/error;
+#                                      PAUSE: seconds after each round
 #   lab-load verify FOLDER NOTES  everything that was acknowledged is there (also on another machine, from copies)
 #   lab-load hog NOTES MIB        takes memory until so much is left, notes both, and holds it until NOTES/enough is there
 #
@@ -92,7 +93,7 @@ sub replace {
 }
 
 sub work {
-    my ($worker, $folder, $notes) = @_;
+    my ($worker, $folder, $notes, $pause) = @_;
     srand $worker;
     my $file = open_or_die("$folder/$worker.ring", O_RDWR | O_CREAT);
     my $direct = open_or_die("$folder/$worker.ring", O_RDONLY | O_DIRECT);
@@ -115,15 +116,16 @@ sub work {
         my $took = now() - $began;
         $longest = $took if $took > $longest;
         note($acked, $number, $kept, $longest, $round);
+        select undef, undef, undef, $pause if $pause;
     }
 }
 
 sub run {
-    my ($folder, $notes) = @_;
+    my ($folder, $notes, $pause) = @_;
     mkdir $_ for $folder, $notes;
     for my $worker (0 .. WORKERS - 1) {
         next if fork;
-        eval { work($worker, $folder, $notes) };
+        eval { work($worker, $folder, $notes, $pause) };
         my $file = open_or_die("$notes/error", O_WRONLY | O_CREAT);
         syswrite $file, "worker $worker: $@";
         exit 1;

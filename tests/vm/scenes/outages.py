@@ -11,6 +11,7 @@ import json
 import pathlib
 import re
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 
 from scenes import serving
@@ -51,8 +52,9 @@ def kernel_errors(machine: Machine) -> None:
             print(f"noted: {machine.name}'s kernel says {what!r} {count} times")
 
 
-def start_load(machine: Machine) -> None:
-    machine.start_command(f"exec {LOAD} run {FOLDER} {NOTES}")
+def start_load(machine: Machine, pause: float = 0) -> None:
+    """pause: seconds after each round of a worker, which leave the processor to others."""
+    machine.start_command(f"exec {LOAD} run {FOLDER} {NOTES} {pause}")
     for worker in range(WORKERS):
         machine.wait_until(f"test -s {NOTES}/{worker}.acked", timeout=PATIENCE)
 
@@ -148,8 +150,8 @@ class Scene:
                                     address=self.address, name=f"{self.machine.name}-server-{self.servers}")
         return self.server
 
-    def load(self) -> None:
-        start_load(self.machine)
+    def load(self, pause: float = 0) -> None:
+        start_load(self.machine, pause)
         self.loaded = True
         progress(self.machine)
 
@@ -224,3 +226,15 @@ def one_daemon(scene: Scene) -> int:
                                "grep -E '^(SigBlk|Cap)' $p/status; done 2>/dev/null; :").split()
     scene.lab.require(timers[1::2] == ["0" * 16] * 6, f"the one holdfast-timer has no capabilities, and ends by any signal: {timers}")
     return pid
+
+
+def one_daemon_soon(scene: Scene) -> int:
+    """When both the old and the new one have been there for a moment, one of them leaves."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return one_daemon(scene)
+        except process.Failure:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)

@@ -322,6 +322,7 @@ TEST_CASE("a server's machine that acknowledges nothing for two seconds loses a 
         bench.take_link();
         const int link = bench.links.descriptor();
         set_loopback(false);
+        const auto before = Clock::now();
         REQUIRE(::send(link, "request", 7, MSG_NOSIGNAL) == 7);
         // The kernel's counters tell its own time.
         const auto silent = [&](bool fences) {
@@ -330,7 +331,6 @@ TEST_CASE("a server's machine that acknowledges nothing for two seconds loses a 
             const auto event = bench.watch.look(link, bench.kernel.time).event;
             return event == LinkEvent::link_lost;
         };
-        const auto before = Clock::now();
         bool lost = false;
         while (!lost && Clock::now() < before + seconds{30}) {
             ::poll(nullptr, 0, 50);
