@@ -23,6 +23,7 @@ struct Run {
     ExitCode operator()(const TakeoverOptions& options) const { return run_takeover(options, title); }
     ExitCode operator()(const ResizeOptions& options) const { return run_resize(options); }
     ExitCode operator()(const DevicesOptions& options) const { return run_devices(options); }
+    ExitCode operator()(const ImportConfigOptions& options) const { return run_import_config(options); }
     ExitCode operator()(const ListOptions& options) const { return run_list(options); }
     ExitCode operator()(const BootCommandOptions& options) const { return run_boot(options, title); }
     ExitCode operator()(const KeepNetworkOptions& options) const { return run_keep_network(options); }

@@ -16,6 +16,7 @@ namespace holdfast::client {
 [[nodiscard]] ExitCode run_takeover(const TakeoverOptions& options, ProcessTitle& title);
 [[nodiscard]] ExitCode run_resize(const ResizeOptions& options);
 [[nodiscard]] ExitCode run_devices(const DevicesOptions& options);
+[[nodiscard]] ExitCode run_import_config(const ImportConfigOptions& options);
 [[nodiscard]] ExitCode run_list(const ListOptions& options);
 [[nodiscard]] ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title);
 [[nodiscard]] ExitCode run_keep_network(const KeepNetworkOptions& options);

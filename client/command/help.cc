@@ -18,6 +18,7 @@ constexpr std::string_view overview = R"(holdfast-client: attach NBD exports as 
   holdfast-client takeover DEVICE --server ...   also change the servers or the policy
   holdfast-client resize DEVICE                  grow the device if the export has grown
   holdfast-client devices [FILE] [--check]       list or check the table of devices
+  holdfast-client import-config [--write]        import the devices of nbd-client
   holdfast-client list SERVER [--long] [--json]  list the exports of a server
   holdfast-client boot                           attach the disk of the kernel command line
   holdfast-client keep-network                   protect the root disk's network interface
@@ -104,6 +105,20 @@ errors.
   -j, --json   print an array of objects
 )";
 
+constexpr std::string_view import_config = R"(holdfast-client import-config [OPTION]...
+
+Show the lines of /etc/holdfast/devices that take the place of nbd-client's configuration, and the
+next steps. Report with file and line what has no counterpart. The files of nbd-client are not
+changed, and /etc/nbd-client, a shell script, is not executed. Exit with status 2 on errors.
+
+      --nbd-client FILE  read FILE, in the form of /etc/nbd-client
+      --nbdtab FILE      read FILE, in the form of nbdtab(5); without these two, read
+                         /etc/nbd-client and /etc/nbdtab, as far as they exist
+      --devices FILE     use FILE instead of /etc/holdfast/devices
+      --write            append the lines to /etc/holdfast/devices, all or none
+  -j, --json             print an object
+)";
+
 constexpr std::string_view list = R"(holdfast-client list SERVER [--long] [--json]
 
 Print the names of a server's exports.
@@ -144,6 +159,7 @@ constexpr std::array texts{
     std::pair{std::string_view{"takeover"}, takeover},
     std::pair{std::string_view{"resize"}, resize},
     std::pair{std::string_view{"devices"}, devices},
+    std::pair{std::string_view{"import-config"}, import_config},
     std::pair{std::string_view{"list"}, list},
     std::pair{std::string_view{"boot"}, boot},
     std::pair{std::string_view{"keep-network"}, keep_network},

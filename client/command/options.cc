@@ -154,7 +154,7 @@ Read<void> take_servers(AttachOptions& options, Words words) {
 }
 
 // Long options without a letter, but for the choices.
-enum LongOnly : int { read_write = 256, config, root, init, service };
+enum LongOnly : int { read_write = 256, config, root, init, service, script, nbdtab, devices_file };
 
 Read<void> take_attach_option(AttachOptions& options, const Found& found) {
     if (const ChoiceOption* const choice = choice_found(found.letter))
@@ -320,6 +320,32 @@ Read<Command> read_devices(const Words& words) {
     return options;
 }
 
+Read<Command> read_import_config(const Words& words) {
+    static constexpr option table[] = {{"nbd-client", required_argument, nullptr, script},
+                                       {"nbdtab", required_argument, nullptr, nbdtab},
+                                       {"devices", required_argument, nullptr, devices_file},
+                                       {"write", no_argument, nullptr, 'w'},
+                                       {"json", no_argument, nullptr, 'j'},
+                                       {"help", no_argument, nullptr, 'h'},
+                                       {}};
+    ImportConfigOptions options;
+    Scanner scanner(words, ":jh", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        switch (found.letter) {
+            case script: options.script = found.value; break;
+            case nbdtab: options.nbdtab = found.value; break;
+            case devices_file: options.table = found.value; break;
+            case 'w': options.write = true; break;
+            case 'j': options.json = true; break;
+            case 'h': return HelpOptions{"import-config"};
+            default: return unexpected(found.error);
+        }
+    }
+    const Words rest = scanner.rest();
+    if (!rest.empty()) return unexpected(too_many(rest, 0));
+    return options;
+}
+
 Read<Command> read_list(const Words& words) {
     static constexpr option table[] = {{"long", no_argument, nullptr, 'l'},
                                        {"json", no_argument, nullptr, 'j'},
@@ -402,11 +428,21 @@ struct CommandReader {
     Read<Command> (*read)(const Words&);
 };
 constexpr CommandReader readers[] = {
-    {"attach", read_attach},     {"detach", read_detach}, {"status", read_status},
-    {"takeover", read_takeover}, {"resize", read_resize}, {"devices", read_devices},
-    {"list", read_list},         {"boot", read_boot},     {"keep-network", read_keep_network},
-    {"help", read_help},         {"--help", read_help},   {"-h", read_help},
-    {"--version", read_version}, {"-V", read_version},
+    {"attach", read_attach},
+    {"detach", read_detach},
+    {"status", read_status},
+    {"takeover", read_takeover},
+    {"resize", read_resize},
+    {"devices", read_devices},
+    {"import-config", read_import_config},
+    {"list", read_list},
+    {"boot", read_boot},
+    {"keep-network", read_keep_network},
+    {"help", read_help},
+    {"--help", read_help},
+    {"-h", read_help},
+    {"--version", read_version},
+    {"-V", read_version},
 };
 
 }  // namespace
@@ -426,7 +462,8 @@ Read<std::uint32_t> read_device(std::string_view word) {
 Read<Command> read_command(const Words& words) {
     if (words.empty())
         return unexpected(
-            "missing command: attach, detach, status, takeover, resize, devices, list, boot or keep-network; "
+            "missing command: attach, detach, status, takeover, resize, devices, import-config, list, boot "
+            "or keep-network; "
             "see `holdfast-client help`");
     for (const CommandReader& reader : readers)
         if (reader.name == words[0]) return reader.read(words);

@@ -51,6 +51,15 @@ struct DevicesOptions {
     bool json = false;
 };
 
+struct ImportConfigOptions {
+    // Empty, both: the default files, as far as they exist.
+    std::optional<std::string> script;  // in the form of /etc/nbd-client
+    std::optional<std::string> nbdtab;
+    std::optional<std::string> table;  // empty: the default table of devices
+    bool write = false;
+    bool json = false;
+};
+
 struct ListOptions {
     ServerAddress server;
     bool with_details = false;
@@ -75,9 +84,9 @@ struct HelpOptions {
 };
 struct VersionOptions {};
 
-using Command =
-    std::variant<AttachOptions, DetachOptions, StatusOptions, TakeoverOptions, ResizeOptions, DevicesOptions,
-                 ListOptions, BootCommandOptions, KeepNetworkOptions, HelpOptions, VersionOptions>;
+using Command = std::variant<AttachOptions, DetachOptions, StatusOptions, TakeoverOptions, ResizeOptions,
+                             DevicesOptions, ImportConfigOptions, ListOptions, BootCommandOptions,
+                             KeepNetworkOptions, HelpOptions, VersionOptions>;
 
 // Parses the words after the program's name. The error is a line that names the wrong word and the remedy.
 [[nodiscard]] std::expected<Command, std::string> read_command(const std::vector<std::string>& words);

@@ -79,6 +79,50 @@ def checked_files(bench: Bench) -> None:
     assert "none" in output(bench.client_program, "devices", missing, status=2)
 
 
+@test("import-config shows what it would write, and appends it to the table only on request, all or nothing")
+def import_config(bench: Bench) -> None:
+    nbdtab = bench.file("nbdtab", content=b"# mine\nnbd1 files.example data swap,persist\nnbd2 10.0.0.1 more port=99\n")
+    script = bench.file("nbd-client", content=b"KILLALL=false\nNBD_DEVICE[0]=/dev/nbd3\nNBD_TYPE[0]=f\nNBD_HOST[0]=h\nNBD_PORT[0]=7\n")
+    before = [(file, file.read_bytes(), file.stat().st_mtime_ns) for file in (nbdtab, script)]
+    lines = ["nbd1  files.example  data", "nbd2  10.0.0.1  more  port=99", "nbd3  nbd://h:7/"]
+    table = bench.folder / "etc" / "devices"
+    command = (bench.client_program, "import-config", "--nbdtab", nbdtab, "--nbd-client", script, "--devices", table)
+
+    text = output(*command)
+    assert [line for line in text.splitlines() if line in lines] == lines, text
+    for place in (f"{nbdtab}:2: nbd1: option 'persist': left out", f"{script}:3: /dev/nbd3: NBD_TYPE f", "systemctl disable --now nbd@nbd1.service"):
+        assert place in text, f"{place} in:\n{text}"
+    assert not table.parent.exists(), "a file was written without --write"
+
+    assert f"{table}: 3 lines appended" in output(*command, "--write")
+    assert table.read_text().splitlines() == lines
+    assert output(bench.client_program, "devices", table, "--check") == ""
+    # Once more: nothing new. A line of the administrator's own, with another mode of the file: both are kept.
+    table.write_text("# my own\n" + table.read_text().replace(lines[2] + "\n", ""))
+    table.chmod(0o640)
+    answer = json.loads(output(*command, "--write", "--json").splitlines()[0])  # the other line is on standard error
+    assert answer["written"] and [device["entry"] for device in answer["devices"]] == lines, answer
+    assert table.read_text().splitlines() == ["# my own", *lines] and table.stat().st_mode & 0o777 == 0o640
+    kept = table.stat()
+    assert "is there already" in output(*command, "--write")
+    assert (table.stat().st_ino, table.stat().st_mtime_ns) == (kept.st_ino, kept.st_mtime_ns), "written without need"
+
+    # Another line for the same device, or a line that is not understood: nothing is written.
+    for file, content, message in ((nbdtab, b"nbd2 10.0.0.2 more port=99\nnbd4 h x\n", f"{table}:3: nbd2: differs from {nbdtab}:1"),
+                                   (script, b"NBD_HOST[0]=$(hostname)\n", f"{script}:1: NBD_HOST: expansions")):
+        whole = file.read_bytes()
+        file.write_bytes(content)
+        text = output(*command, "--write", status=2)
+        assert message in text and "nothing was written" in text, text
+        assert table.stat().st_ino == kept.st_ino
+        file.write_bytes(whole)
+    assert [whole for _, whole, _ in before] == [file.read_bytes() for file, _, _ in before]
+    assert sorted(path.name for path in table.parent.iterdir()) == ["devices"], "a draft is left behind"
+
+    assert "no devices to import" in output(bench.client_program, "import-config", "--nbdtab", bench.file("none"))
+    assert "nowhere" in output(bench.client_program, "import-config", "--nbdtab", bench.folder / "nowhere", status=2)
+
+
 @test("of a list that is too long the client keeps what it has room for, and says what it left out")
 def long_list(bench: Bench) -> None:
     count, room = 4000, 8 * MIB

@@ -201,3 +201,19 @@ TEST_CASE("a device is a number, a name or a path of a whole disk") {
          {"", "nbd", "/dev/nbd", "-1", "nbd0p1", "sda", "0x1", "99999999999", "1048576", "nbd 1"})
         CHECK(!read_device(word));
 }
+
+TEST_CASE("import-config takes files of both formats, and writes only on request") {
+    const auto plain = read_as<ImportConfigOptions>({"import-config"});
+    CHECK_FALSE((plain.write || plain.json || plain.script || plain.nbdtab || plain.table));
+    const auto options = read_as<ImportConfigOptions>(
+        {"import-config", "--nbd-client", "a", "--nbdtab=b", "--devices", "c", "--write", "-j"});
+    CHECK(options.script == "a");
+    CHECK(options.nbdtab == "b");
+    CHECK(options.table == "c");
+    CHECK(options.write);
+    CHECK(options.json);
+    refuse({"import-config", "nbd1"}, "unexpected argument");
+    refuse({"import-config", "--nbdtab"}, "needs a value");
+    CHECK(read_as<HelpOptions>({"import-config", "--help"}).command == "import-config");
+    CHECK(!help_text("import-config").empty());
+}
