@@ -54,6 +54,18 @@ std::string cache_modes(const Config& config, const HangingPaths& hanging) {
     return lines;
 }
 
+// Formats a line for each valid key that nbd-server documents, but does not read: here the key has an effect.
+std::string differences(const Config& config) {
+    std::string lines;
+    for (const ExportConfig& one : config.exports)
+        if (one.timeout.count() != 0)
+            lines += fmt::format(
+                "{}: note: [{}]: timeout: clients that are idle for {} s are disconnected; nbd-server "
+                "ignores this key\n",
+                to_string(one.place), one.name, one.timeout.count());
+    return lines;
+}
+
 std::string lines_of(const std::vector<Remark>& remarks, std::string_view kind) {
     std::string lines;
     for (const Remark& one : remarks)
@@ -107,7 +119,7 @@ int check(const Options& options) {
     const Findings found = find_apart(loaded.config, loaded.errors.empty());
     if (!identity) loaded.errors.push_back(remark_of(identity.error(), loaded.config, options.config));
     std::fputs((lines_of(loaded.errors, "error") + lines_of(loaded.warnings, "warning")).c_str(), stdout);
-    std::fputs(found.remarks.c_str(), stdout);
+    std::fputs((found.remarks + differences(loaded.config)).c_str(), stdout);
     const std::size_t mistakes = loaded.errors.size() + found.mistakes;
     if (mistakes != 0) {
         print_line(fmt::format("{}; holdfast-server would {}", counted(mistakes, "error"),

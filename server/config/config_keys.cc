@@ -193,8 +193,10 @@ constexpr ExportKey export_table[] = {
     {"prerun", [](ExportConfig&, ConfigValue& v) { v.refuse_if_set(no_commands); }},
     {"readonly", [](ExportConfig& e, ConfigValue& v) { e.readonly = v.boolean(); }},
     {"rotational", [](ExportConfig& e, ConfigValue& v) { e.rotational = v.boolean(); }},
-    {"sdp", [](ExportConfig&,
-               ConfigValue& v) { v.refuse_if_true("Linux no longer has the Socket Direct Protocol"); }},
+    {"sdp",
+     [](ExportConfig&, ConfigValue& v) {
+         v.refuse_if_true("Linux no longer has the Socket Direct Protocol; remove the key to use TCP");
+     }},
     {"sparse_cow",
      [](ExportConfig&, ConfigValue& v) { v.warn_not_supported_if_true("copy-on-write is not implemented"); }},
     {"splice",
@@ -209,8 +211,11 @@ constexpr ExportKey export_table[] = {
     {"tlsonly", [](ExportConfig&, ConfigValue& v) { v.refuse_if_true(no_tls); }},
     {"transactionlog",
      [](ExportConfig&, ConfigValue& v) { v.warn_not_supported("transaction logs are not written"); }},
-    {"treefiles", [](ExportConfig&,
-                     ConfigValue& v) { v.refuse_if_true("only single files and devices can be exported"); }},
+    {"treefiles",
+     [](ExportConfig&, ConfigValue& v) {
+         v.refuse_if_true(
+             "only single files and devices can be exported; copy the tree's content into one file");
+     }},
     {"trim", [](ExportConfig& e, ConfigValue& v) { e.trim = v.boolean(); }},
     {"virtstyle", take_virtstyle},
     {"waitfile", take_waitfile},
