@@ -19,6 +19,7 @@
 #include "common/text/number.hh"
 #include "common/text/printable.hh"
 #include "common/text/text.hh"
+#include "common/text/utf8.hh"
 #include "common/text/words.hh"
 
 namespace holdfast::client {
@@ -152,7 +153,7 @@ public:
         if (failed_) return;
         const std::string line = as_line();
         const DeviceTable table = read_device_table("", line);
-        if (!is_in(table)) {
+        if (!is_in(table) || !is_printable(line)) {
             import_.errors.push_back(
                 {place_, table.errors.empty()
                              ? fmt::format("'{}' cannot be a line of the table of devices; correct it",

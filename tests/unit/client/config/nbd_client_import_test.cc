@@ -152,6 +152,7 @@ TEST_CASE("lines of nbdtab that cannot be imported are named with the fix") {
     refuse(from_nbdtab("nbd1 h x bs=512,bs=1024\n"), "duplicate option");
     refuse(from_nbdtab("nbd1 /s x\n"), "add the option unix");
     refuse(from_nbdtab("nbd1 h x conns=99\n"), "1 to 8");
+    refuse(from_nbdtab("nbd1 h x _\x1b[2J\n"), "cannot be a line of the table of devices");
     refuse(from_nbdtab("nbd1 h " + std::string(longest_script_line, 'x') + "\n"), "longer than 4096 bytes");
 }
 
