@@ -1,17 +1,20 @@
 """A Debian system in a chroot with process, mount and network namespaces of its own; nothing of the host is changed."""
 import contextlib
 import platform
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lab.images import Base
+from lab.images import Base, base
 
 # Dependencies of our packages, so that apt needs no network, and programs that the tests use.
 NEEDED = ("initramfs-tools", "kmod", "udev", "iproute2", "procps", "libcap-ng0", "libnl-3-200", "libnl-genl-3-200", "libseccomp2",
           "policycoreutils", "selinux-policy-default")
 KINDS = {"systemd": ("systemd-sysv",), "sysvinit": ("sysvinit-core", "systemd-standalone-sysusers")}
+# The file server of the virtual machines: with nbd-client, a kernel and systemd.
+WITH_NBD_CLIENT = "server"
 
 MOUNT = """
 set -eu
@@ -75,7 +78,8 @@ def wait_until_ready(holder: subprocess.Popen[bytes]) -> int:
 def chroot(folder: Path, kind: str) -> Iterator[Chroot]:
     """A fresh Debian of the host's release, for which the packages are built, with this kind of init; not booted."""
     release = int(platform.freedesktop_os_release()["VERSION_ID"])
-    tree = Base(f"packages-{kind}", release, (*NEEDED, *KINDS[kind])).tree()
+    wanted = base(kind, release) if kind == WITH_NBD_CLIENT else Base(f"packages-{kind}", release, (*NEEDED, *KINDS[kind]))
+    tree = wanted.tree()
     own = folder / f"chroot-{kind}-{time.monotonic_ns()}"
     for name in ("upper", "work", "root", "share"):
         (own / name).mkdir(parents=True)
@@ -86,3 +90,13 @@ def chroot(folder: Path, kind: str) -> Iterator[Chroot]:
         holder.kill()  # unshare ignores SIGTERM; --kill-child ends the rest
         holder.wait()
         subprocess.run(["rm", "-rf", "--one-file-system", str(own)], check=True)
+
+
+def give_repository(system: Chroot, source: Path) -> None:
+    """apt's only source from now on."""
+    shutil.rmtree(system.share / "repository", ignore_errors=True)
+    shutil.copytree(source, system.share / "repository")
+    system.run("rm -rf /etc/apt/sources.list.d/* /var/lib/apt/lists/*")
+    suite = next((source / "dists").iterdir()).name
+    system.write("/etc/apt/sources.list", f"deb [trusted=yes] file:/mnt/repository {suite} main\n")
+    system.run("apt-get -q update")

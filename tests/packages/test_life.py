@@ -2,11 +2,10 @@
 daemon's files are put in place, and a script stands for the client."""
 import hashlib
 import re
-import shutil
 from pathlib import Path
 
 from building import NAMES, later_version, repository, version
-from chroot import Chroot, chroot
+from chroot import Chroot, chroot, give_repository
 from harness.registry import test
 
 # State of dpkg and apt, caches and logs; the database of users, since a system user stays after a purge; the folder that
@@ -27,16 +26,6 @@ def state_of(system: Chroot) -> dict[str, str]:
         file = system.root / name.lstrip("/")
         found[name] = hashlib.sha256(file.read_bytes()).hexdigest() if kind == "f" and not REBUILT.search(name) else kind
     return found
-
-
-def give_repository(system: Chroot, source: Path) -> None:
-    """apt's only source from now on."""
-    shutil.rmtree(system.share / "repository", ignore_errors=True)
-    shutil.copytree(source, system.share / "repository")
-    system.run("rm -rf /etc/apt/sources.list.d/* /var/lib/apt/lists/*")
-    suite = next((source / "dists").iterdir()).name
-    system.write("/etc/apt/sources.list", f"deb [trusted=yes] file:/mnt/repository {suite} main\n")
-    system.run("apt-get -q update")
 
 
 def divert(system: Chroot, program: str, script: str) -> None:
