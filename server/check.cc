@@ -62,7 +62,7 @@ std::string differences(const Config& config) {
             lines += fmt::format(
                 "{}: note: [{}]: timeout: clients that are idle for {} s are disconnected; nbd-server "
                 "ignores this key\n",
-                to_string(one.place), one.name, one.timeout.count());
+                to_string(one.position), one.name, one.timeout.count());
     return lines;
 }
 

@@ -46,7 +46,7 @@ void complain_all(const std::vector<Remark>& remarks, std::string_view kind) {
 std::string as_text(const Import& import, const TableAddition& addition) {
     std::string text;
     for (const ImportedDevice& device : addition.added)
-        text += fmt::format("# {}\n{}\n", to_string(device.place), device.line);
+        text += fmt::format("# {}\n{}\n", to_string(device.position), device.line);
     const std::vector<std::string> steps = steps_after(import);
     if (!steps.empty()) text += "#\n# Next steps:\n";
     for (const std::string& step : steps) text += fmt::format("#   {}\n", step);
@@ -56,8 +56,9 @@ std::string as_text(const Import& import, const TableAddition& addition) {
 std::string as_json(const std::vector<Remark>& remarks) {
     std::string text = "[";
     for (const Remark& remark : remarks)
-        text += fmt::format("{}{{\"file\":{},\"line\":{},\"text\":{}}}", text.size() > 1 ? "," : "",
-                            json_string(remark.place.file), remark.place.line, json_string(remark.text));
+        text +=
+            fmt::format("{}{{\"file\":{},\"line\":{},\"text\":{}}}", text.size() > 1 ? "," : "",
+                        json_string(remark.position.file), remark.position.line, json_string(remark.text));
     return text + "]";
 }
 
@@ -65,8 +66,8 @@ std::string as_json(const Import& import, const TableAddition& addition, bool wr
     std::string text = "{\"devices\":[";
     for (const ImportedDevice& device : import.devices)
         text += fmt::format("{}{{\"device\":\"/dev/nbd{}\",\"file\":{},\"line\":{},\"entry\":{}}}",
-                            text.ends_with('[') ? "" : ",", device.index, json_string(device.place.file),
-                            device.place.line, json_string(device.line));
+                            text.ends_with('[') ? "" : ",", device.index, json_string(device.position.file),
+                            device.position.line, json_string(device.line));
     text += fmt::format("],\"present\":{},\"conflicts\":{},\"errors\":{},\"notes\":{},\"steps\":[",
                         as_json(addition.present), as_json(addition.conflicts), as_json(import.errors),
                         as_json(import.notes));

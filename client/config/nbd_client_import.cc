@@ -111,17 +111,17 @@ std::span<const NbdClientOption> nbd_client_options() noexcept { return options_
 // wrong.
 class DeviceImport {
 public:
-    DeviceImport(Import& import, Place place, std::string device)
-        : import_(import), place_(std::move(place)), device_(std::move(device)) {}
+    DeviceImport(Import& import, FilePosition position, std::string device)
+        : import_(import), position_(std::move(position)), device_(std::move(device)) {}
 
     void set_host(std::string_view host) { host_ = host; }
     void set_name(std::string_view name) { name_ = name; }
 
     // `shown`: the option as the file has it.
-    void take_option(const Place& place, const NbdClientOption& option, std::string_view shown,
+    void take_option(const FilePosition& position, const NbdClientOption& option, std::string_view shown,
                      std::optional<std::string_view> value) {
         const auto remark = [&](std::string_view text) {
-            return Remark{place,
+            return Remark{position,
                           fmt::format("{}: option '{}': {}", printable(device_), printable(shown), text)};
         };
         if (option.has_value != value.has_value())
@@ -142,11 +142,11 @@ public:
     }
 
     void keep_word(std::string_view word) { options_.emplace_back(word, ""); }
-    void note(const Place& place, std::string_view text) {
-        import_.notes.push_back({place, fmt::format("{}: {}", printable(device_), text)});
+    void note(const FilePosition& position, std::string_view text) {
+        import_.notes.push_back({position, fmt::format("{}: {}", printable(device_), text)});
     }
-    void error(const Place& place, std::string_view text) {
-        fail({place, fmt::format("{}: {}", printable(device_), text)});
+    void error(const FilePosition& position, std::string_view text) {
+        fail({position, fmt::format("{}: {}", printable(device_), text)});
     }
 
     void finish() {
@@ -155,13 +155,13 @@ public:
         const DeviceTable table = read_device_table("", line);
         if (!is_in(table) || !is_printable(line)) {
             import_.errors.push_back(
-                {place_, table.errors.empty()
-                             ? fmt::format("'{}' cannot be a line of the table of devices; correct it",
-                                           printable(line))
-                             : table.errors.front().text});
+                {position_, table.errors.empty()
+                                ? fmt::format("'{}' cannot be a line of the table of devices; correct it",
+                                              printable(line))
+                                : table.errors.front().text});
             return;
         }
-        add({table.devices.front().index, line, place_});
+        add({table.devices.front().index, line, position_});
     }
 
 private:
@@ -234,15 +234,15 @@ private:
         if (other == import_.devices.end()) {
             import_.devices.push_back(std::move(made));
         } else if (other->line == made.line) {
-            note(made.place, fmt::format("the same as at {}", to_string(other->place)));
+            note(made.position, fmt::format("the same as at {}", to_string(other->position)));
         } else {
-            error(made.place, fmt::format("duplicate device, first at {}; remove one of the two",
-                                          to_string(other->place)));
+            error(made.position, fmt::format("duplicate device, first at {}; remove one of the two",
+                                             to_string(other->position)));
         }
     }
 
     Import& import_;
-    Place place_;
+    FilePosition position_;
     std::string device_;
     std::string host_;
     std::string name_;
@@ -254,7 +254,7 @@ namespace {
 
 // --- nbdtab ---
 
-void take_nbdtab_option(DeviceImport& device, const Place& place, std::string_view option) {
+void take_nbdtab_option(DeviceImport& device, const FilePosition& position, std::string_view option) {
     if (option.empty()) return;
     if (option.starts_with('_')) return device.keep_word(option);  // reserved for other programs by nbdtab(5)
     std::string_view value = option;
@@ -262,30 +262,30 @@ void take_nbdtab_option(DeviceImport& device, const Place& place, std::string_vi
     const NbdClientOption* const known = find_word(word);
     // nbd-client ignores `ro` and `name` in nbdtab.
     if (known == nullptr || word == "ro" || word == "name")
-        return device.note(place,
+        return device.note(position,
                            fmt::format("option '{}': left out: nbd-client does not know it, and ignores "
                                        "it",
                                        printable(option)));
-    device.take_option(place, *known, option,
+    device.take_option(position, *known, option,
                        word.size() < option.size() ? std::optional(value) : std::nullopt);
 }
 
-void import_nbdtab_line(Import& import, const Place& place, std::string_view line) {
+void import_nbdtab_line(Import& import, const FilePosition& position, std::string_view line) {
     std::vector<std::string_view> words = words_of(line);
     words.erase(std::ranges::find_if(words, [](std::string_view word) { return word.starts_with('#'); }),
                 words.end());
     if (words.empty()) return;
-    DeviceImport device(import, place, std::string(words[0]));
+    DeviceImport device(import, position, std::string(words[0]));
     if (words.size() < 3)
-        return device.error(place, "incomplete line; write DEVICE HOST EXPORT [OPTION,...]");
+        return device.error(position, "incomplete line; write DEVICE HOST EXPORT [OPTION,...]");
     if (words.size() > 4)
-        return device.error(
-            place, fmt::format("unexpected word '{}'; separate options by commas only", printable(words[4])));
+        return device.error(position, fmt::format("unexpected word '{}'; separate options by commas only",
+                                                  printable(words[4])));
     device.set_host(words[1]);
     device.set_name(words[2]);
     if (words.size() == 4)
         for (std::string_view rest = words[3]; !rest.empty();)
-            take_nbdtab_option(device, place, take_until(rest, ','));
+            take_nbdtab_option(device, position, take_until(rest, ','));
     device.finish();
 }
 
@@ -334,7 +334,7 @@ private:
         if (known != device_variables.end()) {
             const auto [element, first] = entries_[one.index.value_or(0)].try_emplace(*known, &one);
             if (!first) {
-                note(one, fmt::format("overrides the one at {}", to_string(element->second->place)));
+                note(one, fmt::format("overrides the one at {}", to_string(element->second->position)));
                 element->second = &one;
             }
             return;
@@ -345,7 +345,7 @@ private:
     }
 
     void note(const Assignment& one, std::string_view text) {
-        import_.notes.push_back({one.place, fmt::format("{}: {}", one.name, text)});
+        import_.notes.push_back({one.position, fmt::format("{}: {}", one.name, text)});
     }
 
     [[nodiscard]] bool gap(unsigned index) const { return index != 0 && !entries_.contains(index - 1); }
@@ -353,7 +353,7 @@ private:
     // nbd-client's script stopped at the first index without NBD_TYPE.
     void note_end(unsigned index, const Entry& entry) {
         import_.notes.push_back(
-            {entry.begin()->second->place,
+            {entry.begin()->second->position,
              fmt::format(
                  "left out, like all entries from here on: nbd-client stops at the first index without "
                  "NBD_TYPE, which is {}",
@@ -367,18 +367,18 @@ private:
     void import_entry(const Entry& entry) {
         const Assignment& type = *entry.at("NBD_TYPE");
         const auto named = entry.find("NBD_DEVICE");
-        const Place& place = named == entry.end() ? type.place : named->second->place;
-        DeviceImport device(import_, place, std::string(value_of(entry, "NBD_DEVICE")));
+        const FilePosition& position = named == entry.end() ? type.position : named->second->position;
+        DeviceImport device(import_, position, std::string(value_of(entry, "NBD_DEVICE")));
         for (const std::string_view name : {"NBD_DEVICE", "NBD_HOST"}) {
             const std::string_view value = value_of(entry, name);
             if (value.empty() || words_of(value).size() != 1 || words_of(value)[0].size() != value.size())
-                return device.error(place, fmt::format("{} must be one word; set it", name));
+                return device.error(position, fmt::format("{} must be one word; set it", name));
         }
         device.set_host(value_of(entry, "NBD_HOST"));
         device.set_name(value_of(entry, "NBD_NAME"));
         if (!value_of(entry, "NBD_PORT").empty()) take_port(device, *entry.at("NBD_PORT"));
         if (value_of(entry, "NBD_NAME").empty() && value_of(entry, "NBD_PORT").empty())
-            device.error(place, "NBD_NAME and NBD_PORT are empty; set one");
+            device.error(position, "NBD_NAME and NBD_PORT are empty; set one");
         take_type(device, type);
         if (const auto extra = entry.find("NBD_EXTRA"); extra != entry.end())
             take_extra(device, *extra->second);
@@ -387,24 +387,24 @@ private:
 
     static void take_port(DeviceImport& device, const Assignment& port) {
         if (!number_of<std::uint16_t>(port.value))
-            return device.error(
-                port.place, fmt::format("NBD_PORT '{}' is not a number; write one", printable(port.value)));
-        device.take_option(port.place, *find_word("port"), "NBD_PORT", port.value);
+            return device.error(port.position, fmt::format("NBD_PORT '{}' is not a number; write one",
+                                                           printable(port.value)));
+        device.take_option(port.position, *find_word("port"), "NBD_PORT", port.value);
     }
 
     static void take_type(DeviceImport& device, const Assignment& type) {
         if (type.value == "r") return;
         if (type.value == "s")
             return device.note(
-                type.place,
+                type.position,
                 "NBD_TYPE s: nbd-client runs mkswap and swapon; run mkswap once, and give swap a "
                 "line in /etc/fstab with sw,_netdev,nofail");
         if (type.value == "f")
             return device.note(
-                type.place,
+                type.position,
                 "NBD_TYPE f: nbd-client mounts it; its line in /etc/fstab needs _netdev,nofail in "
                 "place of noauto");
-        device.note(type.place,
+        device.note(type.position,
                     fmt::format("NBD_TYPE '{}' is none of r, s, f; taken for r", printable(type.value)));
     }
 
@@ -413,17 +413,17 @@ private:
         const std::vector<std::string_view> words = words_of(extra.value);
         for (auto word = words.begin(); word != words.end(); ++word) {
             if (!word->starts_with('-') || word->size() < 2)
-                return device.error(
-                    extra.place, fmt::format("NBD_EXTRA: unexpected word '{}'; remove it", printable(*word)));
+                return device.error(extra.position, fmt::format("NBD_EXTRA: unexpected word '{}'; remove it",
+                                                                printable(*word)));
             CommandLineOption read = read_command_line_option(*word);
             if (read.option == nullptr)
-                return device.error(extra.place,
+                return device.error(extra.position,
                                     fmt::format("NBD_EXTRA: unknown option '{}'; write it in full, as "
                                                 "in nbd-client(8), or remove it",
                                                 printable(*word)));
             const std::string_view shown = *word;
             if (read.option->has_value && !read.value && word + 1 != words.end()) read.value = *++word;
-            device.take_option(extra.place, *read.option, shown, read.value);
+            device.take_option(extra.position, *read.option, shown, read.value);
         }
     }
 
@@ -439,13 +439,13 @@ bool is_same(const DeviceLine& one, const DeviceLine& other) {
 }  // namespace
 
 void NbdClientImporter::add_nbdtab(std::string_view file, std::string_view text) {
-    for (Place place{std::string(file), 1}; !text.empty(); ++place.line) {
+    for (FilePosition position{std::string(file), 1}; !text.empty(); ++position.line) {
         const std::string_view line = take_line(text);
         if (line.size() <= longest_script_line) {
-            import_nbdtab_line(import_, place, line);
+            import_nbdtab_line(import_, position, line);
         } else {
             import_.errors.push_back(
-                {place, fmt::format("longer than {} bytes; shorten the line", longest_script_line)});
+                {position, fmt::format("longer than {} bytes; shorten the line", longest_script_line)});
         }
     }
 }
@@ -467,14 +467,14 @@ TableAddition add_to_table(const Import& import, std::string_view table_file, st
             addition.added.push_back(device);
             continue;
         }
-        Place place{std::string(table_file), there->line};
+        FilePosition position{std::string(table_file), there->line};
         if (is_same(*there, one.devices.at(0))) {
             addition.present.push_back(
-                {std::move(place), fmt::format("nbd{}: is there already", device.index)});
+                {std::move(position), fmt::format("nbd{}: is there already", device.index)});
         } else {
             addition.conflicts.push_back(
-                {std::move(place), fmt::format("nbd{}: differs from {}; make this line '{}', or remove it",
-                                               device.index, to_string(device.place), device.line)});
+                {std::move(position), fmt::format("nbd{}: differs from {}; make this line '{}', or remove it",
+                                                  device.index, to_string(device.position), device.line)});
         }
     }
     return addition;

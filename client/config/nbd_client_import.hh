@@ -33,8 +33,8 @@ struct NbdClientOption {
 
 struct ImportedDevice {
     std::uint32_t index = 0;
-    std::string line;  // for the table of devices, without the line end
-    Place place;       // place in nbd-client's file
+    std::string line;       // for the table of devices, without the line end
+    FilePosition position;  // in nbd-client's file
 };
 
 struct Import {

@@ -152,20 +152,20 @@ private:
     std::string_view rest_;
 };
 
-void read_line(Assignments& read, const Place& place, std::string_view line) {
+void read_line(Assignments& read, const FilePosition& position, std::string_view line) {
     if (line.size() > longest_script_line) {
         read.errors.push_back(
-            {place, fmt::format("longer than {} bytes; shorten the line", longest_script_line)});
+            {position, fmt::format("longer than {} bytes; shorten the line", longest_script_line)});
         return;
     }
     LineScanner scanner(line);
     while (scanner.skip_to_word()) {
         auto assignment = scanner.take_assignment();
         if (!assignment) {
-            read.errors.push_back({place, std::move(assignment.error())});
+            read.errors.push_back({position, std::move(assignment.error())});
             return;
         }
-        assignment->place = place;
+        assignment->position = position;
         read.all.push_back(*std::move(assignment));
     }
 }
@@ -174,10 +174,10 @@ void read_line(Assignments& read, const Place& place, std::string_view line) {
 
 Assignments read_assignments(std::string_view file, std::string_view text) {
     Assignments read;
-    for (Place place{std::string(file), 1}; !text.empty(); ++place.line) {
+    for (FilePosition position{std::string(file), 1}; !text.empty(); ++position.line) {
         std::string_view line = take_line(text);
         if (line.ends_with('\r')) line.remove_suffix(1);
-        read_line(read, place, line);
+        read_line(read, position, line);
     }
     return read;
 }

@@ -20,7 +20,7 @@ struct Assignment {
     std::string name;
     std::optional<unsigned> index;  // array element, at most highest_array_index
     std::string value;              // without quotes and backslashes
-    Place place;
+    FilePosition position;
 };
 
 struct Assignments {

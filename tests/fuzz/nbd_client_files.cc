@@ -32,7 +32,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         "each device is new, there, or in conflict");
     for (const auto* remarks : {&import.errors, &import.notes, &addition.present, &addition.conflicts})
         for (const Remark& remark : *remarks) {
-            check(remark.place.line > 0, "a remark has its line");
+            check(remark.position.line > 0, "a remark has its line");
             check(fuzz::is_printable_line(remark.text), "a remark can be shown");
         }
     for (const ImportedDevice& device : import.devices)

@@ -133,7 +133,7 @@ TEST_CASE("the example of nbdtab(5) is imported, and its options are named") {
         "\n"
         "\t/dev/nbd1\tnbdserver.example.com   data # no options\r\n");
     CHECK(lines_of(import) == "nbd0  nbdserver.example.com  swapexport\nnbd1  nbdserver.example.com  data\n");
-    CHECK(import.devices.at(1).place.line == 4);
+    CHECK(import.devices.at(1).position.line == 4);
     CHECK(import.errors.empty());
     has(import.notes, "tab:2: nbd0: option 'swap': left out");
     has(import.notes, "tab:2: nbd0: option 'persist': left out");

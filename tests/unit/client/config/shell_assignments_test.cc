@@ -38,7 +38,7 @@ TEST_CASE("a name, an index and a value are read, and where they stand") {
     CHECK(one.name == "NBD_HOST");
     CHECK(one.index == 12U);
     CHECK(one.value == "server");
-    CHECK(one.place.line == 3);
+    CHECK(one.position.line == 3);
     CHECK(!only("KILLALL=false").index);
     CHECK(read_assignments("script", "").all.empty());
 }
@@ -62,7 +62,7 @@ TEST_CASE("a line may hold several assignments, and end in CR LF") {
     CHECK(read.all[1].value == "2 3");
     CHECK(read.all[2].value == "4");
     CHECK(read.all[3].value == "5");
-    CHECK(read.all[3].place.line == 2);
+    CHECK(read.all[3].position.line == 2);
 }
 
 TEST_CASE("whatever else the shell would do is an error at its line") {
