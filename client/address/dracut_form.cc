@@ -39,11 +39,23 @@ Fields split_fields(std::string_view text) {
     return fields;
 }
 
+// Takes dracut's PORT/NAME apart; other texts are as in the classic forms.
+std::expected<void, std::string> take_port_and_name(std::string_view text, NamedExport& named) {
+    const std::size_t slash = text.find('/');
+    const bool has_both = slash != std::string_view::npos && all_digits(text.substr(0, slash));
+    if (const auto taken = take_port_or_name(has_both ? text.substr(0, slash) : text, named); !taken)
+        return Problem{taken.error()};
+    if (has_both) named.address.export_name = text.substr(slash + 1);
+    if (const std::string wrong = name_problem(named.address.export_name); !wrong.empty())
+        return problem("{}", wrong);
+    return {};
+}
+
 std::expected<void, std::string> take_mount_options(const Fields& fields, NamedExport& named) {
     named.fstype = fields.fstype == "auto" ? "" : fields.fstype;
     if (!has_only_letters_digits_or("_.-", named.fstype))
         return problem(
-            "invalid file system type '{}'; the form is nbd:SERVER:PORT[:FSTYPE[:ROOTFLAGS[:OPTIONS]]]",
+            "invalid file system type '{}'; the form is nbd:SERVER:PORT/NAME[:FSTYPE[:FLAGS[:OPTIONS]]]",
             printable(fields.fstype));
     named.rootflags = fields.rootflags;
     if (has_control_character(named.rootflags) || named.rootflags.find(' ') != std::string::npos)
@@ -67,15 +79,14 @@ std::expected<NamedExport, std::string> parse_dracut_form(std::string_view word)
         return problem("unsupported QEMU socket syntax; write nbd+unix:///NAME?socket=PATH");
     const std::size_t server_end = end_of_server(rest);
     if (server_end == std::string_view::npos)
-        return problem("missing port or name; write nbd:SERVER:PORT or nbd:SERVER:NAME");
+        return problem(
+            "missing port or name; write nbd:SERVER:PORT/NAME, nbd:SERVER:PORT or nbd:SERVER:NAME");
     auto named = parse_server_alone(rest.substr(0, server_end));
     if (!named) return named;
 
     const Fields fields = split_fields(rest.substr(server_end + 1));
-    if (const auto taken = take_port_or_name(fields.port_or_name, *named); !taken)
+    if (const auto taken = take_port_and_name(fields.port_or_name, *named); !taken)
         return Problem{taken.error()};
-    if (const std::string wrong = name_problem(named->address.export_name); !wrong.empty())
-        return problem("{}", wrong);
     if (const auto taken = take_mount_options(fields, *named); !taken) return Problem{taken.error()};
     for (const std::string_view option : split(fields.options, ','))
         if (!option.empty()) named->options.emplace_back(option);

@@ -1,5 +1,5 @@
-// dracut's form of a word that names an export: nbd:SERVER:PORT-or-NAME[:FSTYPE[:ROOTFLAGS[:OPTIONS]]]. Pure;
-// use only before the daemon's seal.
+// dracut's form of a word that names an export: nbd:SERVER:EXPORT[:FSTYPE[:ROOTFLAGS[:OPTIONS]]]; EXPORT is
+// PORT, NAME or PORT/NAME. Pure; use only before the daemon's seal.
 #pragma once
 
 #include <expected>

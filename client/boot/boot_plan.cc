@@ -170,9 +170,15 @@ void add_servers(const std::vector<ServerAddress>& servers, BootPlan& plan) {
         if (std::ranges::find(plan.servers, server) == plan.servers.end()) plan.servers.push_back(server);
 }
 
+// True if root= leaves the device to the other words. dracut's initramfs makes /dev/root a link to the root
+// device.
+bool names_no_device(const std::string& root) {
+    return root.empty() || root == "/dev/root" || root.starts_with("nbd:");
+}
+
 void choose_root(const BootRequest& request, const NbdDevice& device, BootPlan& plan) {
     const auto named = parse_nbd_device(request.root);
-    if (request.root.empty() || request.root.starts_with("nbd:"))
+    if (names_no_device(request.root))
         plan.root = device_path(device);
     else
         plan.root = named ? device_path(*named) : request.root;

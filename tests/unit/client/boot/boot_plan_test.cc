@@ -172,6 +172,11 @@ TEST_CASE("dracut's root= and netroot= carry the server and how to mount it") {
     CHECK(plan.options.read_only == true);
     CHECK(param_conf(plan) == "ROOT='/dev/nbd0'\nROOTFSTYPE='xfs'\nROOTFLAGS='-o noatime,nodiratime'\n");
     CHECK(uris_of(plan_of("netroot=nbd:192.0.2.1:12345 root=/dev/nbd0")) == "nbd://192.0.2.1:12345/");
+    const BootPlan with_both = plan_of("root=/dev/root netroot=nbd:192.0.2.1:10810/vg0/root:ext4");
+    CHECK(uris_of(with_both) == "nbd://192.0.2.1:10810/vg0/root");
+    CHECK(param_conf(with_both) == "ROOT='/dev/nbd0'\nROOTFSTYPE='ext4'\n");
+    CHECK(uris_of(plan_of("root=nbd:192.0.2.1:vg0/root")) == "nbd://192.0.2.1/vg0/root");
+    check_wrong("root=nbd:192.0.2.1:70000/root", "root=nbd:192.0.2.1:70000/root", "invalid port '70000'");
     CHECK(param_conf(plan_of("nbdroot=nbd:h:root::o'x")) == "ROOT='/dev/nbd0'\nROOTFLAGS='-o o'\\''x'\n");
     check_wrong("nbdroot=\"nbd:h:root:ext4:a b\"", "nbdroot=nbd:h:root:ext4:a b",
                 "blank or control character");
