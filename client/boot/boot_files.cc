@@ -8,12 +8,18 @@
 #include "common/linux/result.hh"
 #include "common/linux/text_file.hh"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <linux/magic.h>
+#include <netinet/in.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
+#include <memory>
 
 #include <fmt/core.h>
 
@@ -49,6 +55,51 @@ std::expected<void, std::string> write_small_file(const std::string& path, int f
     return {};
 }
 
+std::string text_of(const std::string& path) { return read_small_file(path).value_or(""); }
+
+std::vector<NetworkAnswer> read_ipconfig_answers(const BootFiles& files) {
+    std::vector<NetworkAnswer> answers;
+    for (const std::string& name : names_in(files.run)) {
+        if (!name.starts_with("net-") || !name.ends_with(".conf")) continue;
+        NetworkAnswer answer = parse_network_answer(text_of(files.run + "/" + name));
+        if (answer.interface.empty()) answer.interface = name.substr(4, name.size() - 9);
+        answers.push_back(std::move(answer));
+    }
+    return answers;
+}
+
+// Reads the facts of an interface, from the lease and, for a name server that is not from DHCP, from the
+// link.
+NetworkAnswer read_networkd_answer(const BootFiles& files, const std::string& interface) {
+    std::string index = text_of(fmt::format("{}/{}/ifindex", files.interfaces, interface));
+    while (index.ends_with('\n')) index.pop_back();
+    const std::string lease = text_of(fmt::format("{}/systemd/netif/leases/{}", files.run, index));
+    NetworkAnswer answer = parse_network_answer(lease, DhcpSoftware::networkd);
+    answer.from_dhcp = !lease.empty();
+    if (answer.name_servers.empty()) {
+        const std::string link = text_of(fmt::format("{}/systemd/netif/links/{}", files.run, index));
+        answer.name_servers = parse_network_answer(link, DhcpSoftware::networkd).name_servers;
+    }
+    answer.interface = interface;
+    return answer;
+}
+
+// Fills in the address of each interface without one: static, or from a client that leaves no file.
+void add_configured_addresses(std::vector<NetworkAnswer>& answers) {
+    ifaddrs* list = nullptr;
+    if (::getifaddrs(&list) != 0) return;
+    const std::unique_ptr<ifaddrs, void (*)(ifaddrs*)> owner(list, ::freeifaddrs);
+    for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
+        const auto answer = std::ranges::find(answers, entry->ifa_name, &NetworkAnswer::interface);
+        if (entry->ifa_addr == nullptr || entry->ifa_addr->sa_family != AF_INET || answer == answers.end() ||
+            !answer->address.empty())
+            continue;
+        std::array<char, INET_ADDRSTRLEN> text{};
+        const void* const bytes = &reinterpret_cast<const sockaddr_in*>(entry->ifa_addr)->sin_addr;
+        if (::inet_ntop(AF_INET, bytes, text.data(), text.size()) != nullptr) answer->address = text.data();
+    }
+}
+
 }  // namespace
 
 bool in_initramfs(const BootFiles& files) {
@@ -75,14 +126,28 @@ BootVariables read_boot_variables() {
 }
 
 std::vector<NetworkAnswer> read_network_answers(const BootFiles& files) {
+    std::vector<NetworkAnswer> answers = read_ipconfig_answers(files);
+    // Outside an initramfs, other users may write to /tmp, and the leases have an owner.
+    if (answers.empty() && in_initramfs(files)) {
+        answers = read_dracut_answers(files);
+        add_configured_addresses(answers);
+    }
+    std::erase_if(answers, [](const NetworkAnswer& answer) { return answer.address.empty(); });
+    return answers;
+}
+
+std::vector<NetworkAnswer> read_dracut_answers(const BootFiles& files) {
     std::vector<NetworkAnswer> answers;
-    for (const std::string& name : names_in(files.run)) {
-        if (!name.starts_with("net-") || !name.ends_with(".conf")) continue;
-        const auto text = read_small_file(files.run + "/" + name);
-        if (!text) continue;
-        NetworkAnswer answer = parse_network_answer(*text);
-        if (answer.interface.empty()) answer.interface = name.substr(4, name.size() - 9);
-        if (!answer.address.empty()) answers.push_back(std::move(answer));
+    for (const std::string& name : network_interfaces(files)) {
+        NetworkAnswer answer = read_networkd_answer(files, name);
+        const std::string text = text_of(fmt::format("{}/dhclient.{}.dhcpopts", files.tmp, name));
+        // With networkd, dracut writes a part of the facts there, without the address.
+        if (NetworkAnswer other = parse_network_answer(text, DhcpSoftware::dhclient);
+            !other.address.empty()) {
+            answer = std::move(other);
+            answer.interface = name;
+        }
+        answers.push_back(std::move(answer));
     }
     return answers;
 }

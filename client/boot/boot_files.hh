@@ -19,7 +19,8 @@ namespace holdfast::client {
 // File paths. The defaults are the initramfs's; tests use their own folder.
 struct BootFiles {
     std::string command_line = "/proc/cmdline";
-    std::string run = "/run";  // folder of ipconfig's net-IFACE.conf
+    std::string run = "/run";  // folder of ipconfig's net-IFACE.conf, and of networkd's files
+    std::string tmp = "/tmp";  // folder of dracut's dhclient.IFACE.dhcpopts
     std::string interfaces = "/sys/class/net";
     std::string resolv_conf = "/etc/resolv.conf";
     std::string param_conf = "/conf/param.conf";  // sourced by the initramfs after each boot script
@@ -38,8 +39,13 @@ std::expected<std::string, std::string> read_command_line(const BootFiles& files
 BootVariables read_boot_variables();
 
 // Reads every /run/net-IFACE.conf that has an address, sorted by name. Unreadable files and files without an
-// address are left out.
+// address are left out. In dracut's initramfs, which has no such files, reads those of its DHCP clients and
+// the addresses of the interfaces.
 std::vector<NetworkAnswer> read_network_answers(const BootFiles& files);
+
+// The same for the clients of dracut, whatever the root file system: an entry for each interface with a file,
+// possibly without an address.
+std::vector<NetworkAnswer> read_dracut_answers(const BootFiles& files);
 
 // Returns the value of ip= on the kernel command line; empty if absent or unreadable.
 std::string ip_word(const BootFiles& files);

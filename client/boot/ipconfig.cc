@@ -1,4 +1,4 @@
-// Reads shell assignments without a shell: ipconfig quotes the values that DHCP sent.
+// Reads shell assignments without a shell: ipconfig and dhclient quote the values that DHCP sent.
 
 #include "client/boot/ipconfig.hh"
 
@@ -11,6 +11,7 @@
 #include "common/text/number.hh"
 #include "common/text/printable.hh"
 #include "common/text/text.hh"
+#include "common/text/words.hh"
 
 namespace holdfast::client {
 namespace {
@@ -98,56 +99,100 @@ std::string_view hostname_in(std::string_view ip_word) {
     return ip_word.substr(0, ip_word.find(':'));
 }
 
-// Keys that ipconfig writes and that are needed here.
-struct Key {
+void take_name_servers(const std::string& value, NetworkAnswer& answer) {
+    for (const std::string_view name : words_of(value))
+        if (is_plain_name(name) && name != "0.0.0.0") answer.name_servers.emplace_back(name);
+}
+
+struct TimeUnit {
     std::string_view name;
+    std::uint32_t seconds;
+};
+constexpr TimeUnit time_units[] = {{"y", 31557600}, {"month", 2629800}, {"w", 604800}, {"d", 86400},
+                                   {"h", 3600},     {"min", 60},        {"s", 1}};
+
+// Returns the seconds of a word such as "30min"; 0 if the word is invalid.
+std::uint64_t seconds_of(std::string_view word) {
+    const std::size_t digits = std::min(word.find_first_not_of("0123456789"), word.size());
+    const auto number = number_of<std::uint32_t>(word.substr(0, digits));
+    const auto* const unit = std::ranges::find(time_units, word.substr(digits), &TimeUnit::name);
+    return number && unit != std::end(time_units) ? std::uint64_t{*number} * unit->seconds : 0;
+}
+
+// Parses the duration of a lease, in seconds or, as networkd writes it, as a time span: "1h 30min",
+// "infinity".
+std::uint32_t duration_in(const std::string& value) {
+    if (const auto number = number_of<std::uint32_t>(value)) return *number;
+    if (value == "infinity") return infinite_lease;
+    std::uint64_t sum = 0;
+    for (const std::string_view word : words_of(value)) sum += seconds_of(word);
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>(sum, infinite_lease));
+}
+
+// A fact, and its key in the file of each client; empty: not in that file.
+struct Key {
+    std::string_view ipconfig, networkd, dhclient;
     void (*take)(const std::string& value, NetworkAnswer& answer);
+
+    [[nodiscard]] std::string_view of(DhcpSoftware software) const {
+        switch (software) {
+            case DhcpSoftware::ipconfig: return ipconfig;
+            case DhcpSoftware::networkd: return networkd;
+            case DhcpSoftware::dhclient: return dhclient;
+        }
+        return {};
+    }
 };
 constexpr Key keys[] = {
-    {"DEVICE", [](const std::string& value, NetworkAnswer& answer) { answer.interface = value; }},
-    {"IPV4ADDR", [](const std::string& value, NetworkAnswer& answer) { answer.address = value; }},
-    {"ROOTSERVER", [](const std::string& value, NetworkAnswer& answer) { answer.root_server = value; }},
-    {"ROOTPATH", [](const std::string& value, NetworkAnswer& answer) { answer.root_path = value; }},
-    {"PROTO", [](const std::string& value, NetworkAnswer& answer) { answer.from_dhcp = value == "dhcp"; }},
-    {"DHCPLEASETIME",
+    {"DEVICE", "", "", [](const std::string& value, NetworkAnswer& answer) { answer.interface = value; }},
+    {"IPV4ADDR", "ADDRESS", "new_ip_address",
+     [](const std::string& value, NetworkAnswer& answer) { answer.address = value; }},
+    {"ROOTSERVER", "NEXT_SERVER", "new_next_server",
+     [](const std::string& value, NetworkAnswer& answer) { answer.root_server = value; }},
+    {"ROOTPATH", "ROOT_PATH", "new_root_path",
+     [](const std::string& value, NetworkAnswer& answer) { answer.root_path = value; }},
+    {"PROTO", "", "",
+     [](const std::string& value, NetworkAnswer& answer) { answer.from_dhcp = value == "dhcp"; }},
+    {"DHCPLEASETIME", "LIFETIME", "new_dhcp_lease_time",
+     [](const std::string& value, NetworkAnswer& answer) { answer.lease_seconds = duration_in(value); }},
+    {"UPTIME", "", "",
      [](const std::string& value, NetworkAnswer& answer) {
-         answer.lease_seconds = number_of<std::uint32_t>(value).value_or(0);
+         answer.leased_at = number_of<std::uint64_t>(value);
      }},
-    {"UPTIME", [](const std::string& value,
-                  NetworkAnswer& answer) { answer.leased_at = number_of<std::uint64_t>(value); }},
-    {"DNSDOMAIN",
+    {"IPV4DNS0", "DNS", "new_domain_name_servers", take_name_servers},
+    {"IPV4DNS1", "", "", take_name_servers},
+    {"DNSDOMAIN", "DOMAINNAME", "new_domain_name",
      [](const std::string& value, NetworkAnswer& answer) {
          if (is_plain_name(value)) answer.domain = value;
      }},
-    {"DOMAINSEARCH",
+    {"DOMAINSEARCH", "DOMAIN_SEARCH_LIST", "new_domain_search",
      [](const std::string& value, NetworkAnswer& answer) {
-         for (std::string_view rest = value; !rest.empty();)
-             if (const std::string_view name = take_until(rest, ' '); is_plain_name(name))
-                 answer.search.emplace_back(name);
+         for (const std::string_view name : words_of(value))
+             if (is_plain_name(name)) answer.search.emplace_back(name);
      }},
 };
 
 void take_value(std::string_view key, const std::string& value, NetworkAnswer& answer) {
-    const bool unset = value.empty() || value == "0.0.0.0";
+    const bool unset = key.empty() || value.empty() || value == "0.0.0.0";
     if (unset) return;
-    if (key.starts_with("IPV4DNS")) {  // IPV4DNS0, IPV4DNS1
-        if (is_plain_name(value)) answer.name_servers.push_back(value);
-        return;
-    }
     for (const Key& known : keys)
-        if (known.name == key) return known.take(value, answer);
+        if (known.of(answer.software) == key) return known.take(value, answer);
 }
 
 }  // namespace
 
-NetworkAnswer parse_network_answer(std::string_view text) {
+NetworkAnswer parse_network_answer(std::string_view text, DhcpSoftware software) {
     NetworkAnswer answer;
+    answer.software = software;
+    answer.from_dhcp = software != DhcpSoftware::ipconfig;
     while (!text.empty()) {
         const std::string_view line = take_line(text);
         const std::size_t equals = line.find('=');
         if (equals == std::string_view::npos) continue;
-        if (const auto value = Unquoting(line.substr(equals + 1)).value())
-            take_value(line.substr(0, equals), *value, answer);
+        // networkd quotes nothing.
+        const auto value = software == DhcpSoftware::networkd ? std::string{line.substr(equals + 1)}
+                                                              : Unquoting(line.substr(equals + 1)).value();
+        if (value) take_value(line.substr(0, equals), *value, answer);
     }
     return answer;
 }
@@ -162,6 +207,7 @@ std::vector<GrantedLease> leases_in(const std::vector<NetworkAnswer>& answers, s
         GrantedLease lease;
         lease.record.interface = answer.interface;
         lease.record.address = *address;
+        lease.record.client.software = answer.software;
         lease.record.client.hostname = hostname_in(ip_word);
         lease.state.seconds = answer.lease_seconds;
         lease.state.obtained_at = std::chrono::seconds{std::min(answer.leased_at.value_or(0), longest)};

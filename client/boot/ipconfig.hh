@@ -1,5 +1,5 @@
-// The answers of ipconfig, the initramfs's DHCP client: its net-IFACE.conf files, and the network settings
-// that follow from them. Pure; use only before the daemon's seal.
+// The answers of the initramfs's DHCP client, ipconfig of klibc or a client of dracut, and the network
+// settings that follow from them. Pure; use only before the daemon's seal.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,8 @@
 
 namespace holdfast::client {
 
-// ipconfig's result for an interface. Fields not supplied are empty; 0.0.0.0 is converted to empty.
+// A DHCP client's result for an interface, or a configured address. Fields not supplied are empty; 0.0.0.0 is
+// converted to empty.
 struct NetworkAnswer {
     std::string interface;
     std::string address;
@@ -22,18 +23,20 @@ struct NetworkAnswer {
     std::vector<std::string> search;
     std::vector<std::string> name_servers;
     bool from_dhcp = false;
+    DhcpSoftware software = DhcpSoftware::ipconfig;  // valid only if from_dhcp
     std::uint32_t lease_seconds = 0;  // 0: not in DHCP's answer; infinite_lease (dhcp_message.hh): unlimited
     std::optional<std::uint64_t> leased_at = {};  // in seconds since the machine's start, rounded down
 
     bool operator==(const NetworkAnswer&) const = default;
 };
 
-// Parses the text of a net-IFACE.conf without executing it; skips unneeded keys, and lines that are not
-// KEY=value in the shell's plain quoting.
-NetworkAnswer parse_network_answer(std::string_view text);
+// Parses the file that a DHCP client has left: ipconfig's net-IFACE.conf, systemd-networkd's file of a lease,
+// or dracut's file of dhclient's variables, without executing them. Skips unneeded keys, and lines that are
+// not KEY=value, for ipconfig and dhclient in the shell's plain quoting. Only ipconfig names the interface.
+NetworkAnswer parse_network_answer(std::string_view text, DhcpSoftware software = DhcpSoftware::ipconfig);
 
 // Returns the DHCP leases with an end, for the daemon to renew. Hardware addresses are not filled in.
-// `ip_word`: ip= of the command line, from which ipconfig takes the host name that it sends.
+// `ip_word`: ip= of the command line, from which the clients take the host name that they send.
 std::vector<GrantedLease> leases_in(const std::vector<NetworkAnswer>& answers, std::string_view ip_word);
 
 // Explains why there is no network and how to fix it; empty if there is an address. An IPv6-only network also

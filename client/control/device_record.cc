@@ -76,14 +76,34 @@ constexpr std::array lease_numbers{
     Field{"lease_rebind_after", &LeaseState::rebind_after},
 };
 
+struct SoftwareWord {
+    DhcpSoftware software;
+    std::string_view word;
+};
+constexpr std::array software_words{SoftwareWord{DhcpSoftware::ipconfig, "ipconfig"},
+                                    SoftwareWord{DhcpSoftware::networkd, "networkd"},
+                                    SoftwareWord{DhcpSoftware::dhclient, "dhclient"}};
+
 // "lease INTERFACE ADDRESS TYPE HARDWARE HOSTNAME": the hardware address and the name in hex, "-" for an
-// empty name.
-std::string lease_line(const LeaseRecord& lease) {
+// empty name. "lease_software WORD" follows unless the word is ipconfig: older versions skip the line.
+std::string lease_lines(const LeaseRecord& lease) {
     const DhcpClient& client = lease.client;
     const std::string_view hostname = client.hostname;
-    return fmt::format("lease {} {} {} {} {}\n", lease.interface, lease.address, client.hardware_type,
+    const std::string_view software =
+        std::ranges::find(software_words, client.software, &SoftwareWord::software)->word;
+    return fmt::format("lease {} {} {} {} {}\n{}", lease.interface, lease.address, client.hardware_type,
                        hex_of(client.hardware.data(), client.hardware_length),
-                       hostname.empty() ? "-" : hex_of(hostname.data(), hostname.size()));
+                       hostname.empty() ? "-" : hex_of(hostname.data(), hostname.size()),
+                       client.software == DhcpSoftware::ipconfig
+                           ? std::string()
+                           : fmt::format("lease_software {}\n", software));
+}
+
+bool take_lease_software(std::string_view word, std::optional<LeaseRecord>& lease) {
+    const auto* const known = std::ranges::find(software_words, word, &SoftwareWord::word);
+    if (!lease || known == software_words.end()) return false;
+    lease->client.software = known->software;
+    return true;
 }
 
 std::optional<LeaseRecord> read_lease(std::string_view rest) {
@@ -237,6 +257,8 @@ constexpr RecordLine record_lines[] = {
          to.lease = read_lease(value);
          return to.lease.has_value();
      }},
+    {"lease_software",
+     [](DeviceRecord& to, std::string_view value) { return take_lease_software(value, to.lease); }},
     {"host",
      [](DeviceRecord& to, std::string_view value) {
          to.host = read_host(value);
@@ -373,7 +395,7 @@ std::string to_lines(const DeviceRecord& record) {
         policy.probe_interval.count(), policy.lost_cache == LostCache::fail ? "fail" : "continue",
         policy.shutdown_timeout.count(), policy.lease == LeaseCare::leave ? "leave" : "renew",
         record.carries_root ? 1 : 0, record.attached_at.count());
-    if (record.lease) lines += lease_line(*record.lease);
+    if (record.lease) lines += lease_lines(*record.lease);
     if (record.host) lines += host_line(*record.host);
     for (const Target& target : record.targets) lines += target_line(target);
     return lines;

@@ -55,6 +55,7 @@ enum Option : std::uint8_t {
     option_renewal = 58,
     option_rebinding = 59,
     option_vendor_class = 60,
+    option_client = 61,
     option_end = 255,
 };
 
@@ -137,6 +138,18 @@ bool is_for(const WireDhcp& head, const DhcpClient& client, std::uint32_t transa
                       client.hardware.begin());
 }
 
+void add_identity(DhcpRequest& request, const DhcpClient& client) noexcept {
+    std::array<std::uint8_t, 1 + sizeof client.hardware> identifier{client.hardware_type};
+    std::ranges::copy(client.hardware, identifier.begin() + 1);
+    const std::size_t length = std::min<std::size_t>(client.hardware_length, client.hardware.size());
+    switch (client.software) {
+        case DhcpSoftware::ipconfig: return add_option(request, option_vendor_class, bytes_of(vendor_class));
+        case DhcpSoftware::networkd:
+            return add_option(request, option_client, Bytes(identifier).first(1 + length));
+        case DhcpSoftware::dhclient: return;
+    }
+}
+
 }  // namespace
 
 FixedText<15> text_of(Ipv4 address) {
@@ -160,7 +173,7 @@ DhcpRequest renewal_request(const DhcpClient& client, Ipv4 address, std::uint32_
     add(request, nbd::bytes_of(head));
     add_option(request, option_message, std::array{message_request});
     add_option(request, option_parameters, parameters);
-    add_option(request, option_vendor_class, bytes_of(vendor_class));
+    add_identity(request, client);
     if (!client.hostname.empty()) add_option(request, option_hostname, bytes_of(client.hostname));
     add(request, std::array{std::uint8_t{option_end}});
     request.length = std::max(request.length, least_length);

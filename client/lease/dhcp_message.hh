@@ -22,10 +22,17 @@ using Ipv4 = std::uint32_t;
 
 inline constexpr std::uint32_t infinite_lease = 0xffffffff;
 
+// DHCP clients of initramfs images. Each identifies itself to a server in its own way.
+enum class DhcpSoftware : std::uint8_t {
+    ipconfig,  // klibc: no client identifier, the vendor class "Linux ipconfig"
+    networkd,  // systemd-networkd with dracut's ClientIdentifier=mac: type and hardware address
+    dhclient,  // ISC: neither
+};
+
 // Identity of a client for a DHCP server. The identity must be equal in every message of a lease, and so
-// repeats klibc's ipconfig, which got the lease: no client identifier, the vendor class "Linux ipconfig", and
-// a host name if requested.
+// repeats that of the software which got the lease, with a host name if requested.
 struct DhcpClient {
+    DhcpSoftware software = DhcpSoftware::ipconfig;
     std::uint8_t hardware_type = 1;    // as in ARP; 1: Ethernet
     std::uint8_t hardware_length = 6;  // at most 16
     std::array<std::uint8_t, 16> hardware{};

@@ -73,6 +73,49 @@ TEST_CASE("a DHCP lease that has an end is left to the daemon, and nothing else 
     CHECK(with("'5'", "'18446744073709551615'").at(0).state.obtained_at == seconds{1'000'000'000});
 }
 
+TEST_CASE("the leases of dracut's DHCP clients are read, and remember their client") {
+    const NetworkAnswer networkd = parse_network_answer(
+        "# This is private data. Do not parse.\nADDRESS=10.77.0.100\nNETMASK=255.255.255.0\n"
+        "NEXT_SERVER=10.77.0.1\nT1=30min\nLIFETIME=1h\nDNS=10.77.0.1 10.77.0.2\nDOMAINNAME=example.test\n"
+        "DOMAIN_SEARCH_LIST=a.test b.test\nROOT_PATH=nbd:10.77.0.1:it's $(here)\nCLIENTID=0152540012\n",
+        DhcpSoftware::networkd);
+    CHECK(networkd == NetworkAnswer{.interface = {},
+                                    .address = "10.77.0.100",
+                                    .root_server = "10.77.0.1",
+                                    .root_path = "nbd:10.77.0.1:it's $(here)",
+                                    .domain = "example.test",
+                                    .search = {"a.test", "b.test"},
+                                    .name_servers = {"10.77.0.1", "10.77.0.2"},
+                                    .from_dhcp = true,
+                                    .software = DhcpSoftware::networkd,
+                                    .lease_seconds = 3600});
+    const auto leases = leases_in({networkd}, "dhcp");
+    REQUIRE(leases.size() == 1);
+    CHECK(leases[0].record.client.software == DhcpSoftware::networkd);
+    CHECK(leases[0].state.obtained_at == seconds{0});  // unknown, so as old as the machine
+
+    for (const auto& [text, duration] : {std::pair{"2min", 120U},
+                                         {"1d 2h 3min 4s", 93784U},
+                                         {"1month 1w", 3234600U},
+                                         {"3600", 3600U},
+                                         {"infinity", infinite_lease},
+                                         {"9999y", infinite_lease},
+                                         {"soon", 0U},
+                                         {"5parsecs", 0U}})
+        CHECK(parse_network_answer(std::string("LIFETIME=") + text, DhcpSoftware::networkd).lease_seconds ==
+              duration);
+
+    const NetworkAnswer dhclient = parse_network_answer(
+        "new_ip_address='10.77.0.101'\nnew_dhcp_lease_time='60'\nnew_root_path='nbd:h:r'\nIPV4ADDR='1.2.3.4'"
+        "\n"
+        "new_domain_name_servers='10.77.0.1 10.77.0.2'\n",
+        DhcpSoftware::dhclient);
+    CHECK(dhclient.address == "10.77.0.101");
+    CHECK(dhclient.root_path == "nbd:h:r");
+    CHECK(dhclient.name_servers.size() == 2);
+    CHECK(leases_in({dhclient}, "dhcp").at(0).record.client.software == DhcpSoftware::dhclient);
+}
+
 TEST_CASE("a machine without a network is told which interface and what to do") {
     NetworkAnswer answer;
     answer.interface = "eth0";

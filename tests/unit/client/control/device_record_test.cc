@@ -147,7 +147,14 @@ TEST_CASE("a lease's line is read back, and a broken one is refused") {
     };
     record.lease->client.hostname.clear();
     CHECK(read(to_lines(record))->record.lease == record.lease);
+    CHECK(to_lines(record).find("lease_software") == std::string::npos);
+    for (const DhcpSoftware software : {DhcpSoftware::networkd, DhcpSoftware::dhclient}) {
+        record.lease->client.software = software;
+        CHECK(read(to_lines(record))->record.lease == record.lease);
+    }
+    CHECK_FALSE(read(to_lines(record) + "lease_software udhcpc\n"));
     record.lease.reset();
+    CHECK_FALSE(read(to_lines(record) + "lease_software networkd\n"));
     CHECK_FALSE(read(to_lines(record))->record.lease);
     for (const char* line :
          {"lease \n", "lease eth0\n", "lease eth0 1 1 zz -\n", "lease eth0 x 1 525400770001 -\n",

@@ -153,6 +153,19 @@ TEST_CASE("a renewal is asked for with the client's address, and by the marks th
     CHECK(some_request(client).length == 240 + 3 + 13 + 16 + 66 + 1);
 }
 
+TEST_CASE("a renewal repeats the identity of the client that got the lease") {
+    DhcpClient client = some_record().client;
+    const auto options_of = [&client](DhcpSoftware software) {
+        client.software = software;
+        const Bytes bytes = bytes_of(some_request(client));
+        return Bytes(bytes.begin() + 240 + 3 + 13, bytes.end());
+    };
+    CHECK(options_of(DhcpSoftware::ipconfig)[0] == 60);
+    const Bytes networkd = options_of(DhcpSoftware::networkd);
+    CHECK(Bytes(networkd.begin(), networkd.begin() + 10) == Bytes{61, 7, 1, 0x52, 0x54, 0, 0x77, 0, 1, 255});
+    CHECK(options_of(DhcpSoftware::dhclient)[0] == 255);
+}
+
 TEST_CASE("an acknowledgement tells server, duration and times; a refusal that it is one") {
     const auto reply = read(answer(some_request(), {.renewal = 20, .rebinding = 40}));
     REQUIRE(reply);
