@@ -7,6 +7,7 @@ DOCDIR ?= $(PREFIX)/share/doc/holdfast
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 # Fixed locations, independent of PREFIX.
 INITRAMFSDIR ?= /usr/share/initramfs-tools
+DRACUTDIR ?= /usr/lib/dracut
 UNITDIR ?= /lib/systemd/system
 SYSUSERSDIR ?= /usr/lib/sysusers.d
 GENERATORDIR ?= /lib/systemd/system-generators
@@ -17,8 +18,8 @@ DESTDIR ?=
 # install/files lists all installed files, with variables from here; templates are filled here.
 INSTALLED_CLIENT := $(if $(SEAL_CHECK),$(SEALED_CLIENT),$(BUILD)holdfast-client)
 INSTALLED := CLIENT='$(INSTALLED_CLIENT)' SERVER='$(BUILD)holdfast-server' \
-    $(foreach v,DESTDIR SBINDIR MANDIR DOCDIR COMPLETIONDIR INITRAMFSDIR UNITDIR SYSUSERSDIR GENERATORDIR INITDIR SELINUXDIR,$(v)='$($(v))')
-TEMPLATES := $(patsubst %.in,build/in/%,$(wildcard systemd/*.in sysvinit/*.in initramfs-hooks/*.in))
+    $(foreach v,DESTDIR SBINDIR MANDIR DOCDIR COMPLETIONDIR INITRAMFSDIR DRACUTDIR UNITDIR SYSUSERSDIR GENERATORDIR INITDIR SELINUXDIR,$(v)='$($(v))')
+TEMPLATES := $(patsubst %.in,build/in/%,$(wildcard systemd/*.in sysvinit/*.in initramfs-hooks/*.in dracut/*/*.in))
 # Rebuilt each time, because the variables may differ.
 .PHONY: $(TEMPLATES)
 $(TEMPLATES): build/in/%: %.in

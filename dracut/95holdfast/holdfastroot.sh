@@ -1,0 +1,72 @@
+#!/bin/sh
+# Attaches the root disk. dracut runs this program as the handler of netroot=holdfast:... each time an interface has been
+# configured, with three arguments: INTERFACE NETROOT NEWROOT.
+#
+# Returns 0 if the disk is attached.
+
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+# shellcheck source=/dev/null
+command -v getarg >/dev/null || . /lib/dracut-lib.sh
+# shellcheck source=/dev/null
+command -v holdfast_boot >/dev/null || . /lib/holdfast-lib.sh
+
+# `boot` writes the root device here, if root= does not name one, and the file system's type and options: ROOT, ROOTFSTYPE,
+# ROOTFLAGS.
+plan=/conf/param.conf
+
+# The root-path of DHCP takes the place of nbdroot=.
+attach_root() {
+	mkdir -p "${plan%/*}"
+	: >"$plan"
+	modprobe nbd || warn "holdfast: the kernel module nbd could not be loaded; it may be missing in this initramfs"
+	[ -z "${1#holdfast:}" ] || export NBDROOT="${1#holdfast:}"
+	holdfast_boot
+}
+
+# Tells systemd, or dracut's mount hook, the type and options in dracut's form of the parameter.
+set_mount_options() {
+	[ -n "$ROOTFSTYPE$ROOTFLAGS" ] || return
+	if [ -z "$DRACUT_SYSTEMD" ]; then
+		# shellcheck disable=SC2016,SC2154  # expanded by the hook; set by dracut
+		echo '. '"$plan"'; fstype=${ROOTFSTYPE:-$fstype} rflags=${ROOTFLAGS#-o }${ROOTFLAGS:+${rflags:+,}}$rflags' \
+			>"$hookdir/mount/01-holdfast.sh"
+		return
+	fi
+	mkdir -p /run/systemd/system/sysroot.mount.d
+	{
+		echo '[Mount]'
+		[ -z "$ROOTFSTYPE" ] || printf 'Type=%s\n' "$ROOTFSTYPE"
+		# shellcheck disable=SC2154  # exported by dracut
+		[ -z "$ROOTFLAGS" ] || printf 'Options=%s\n' "${ROOTFLAGS#-o }${rflags:+,$rflags}" | sed 's/%/%%/g'
+	} >/run/systemd/system/sysroot.mount.d/holdfast.conf
+	systemctl daemon-reload
+}
+
+# Makes /dev/root a link to the root device, for mounts that name it.
+link_root() {
+	[ -n "$ROOT" ] || return
+	mkdir -p /run/udev/rules.d
+	printf 'SUBSYSTEM=="block", KERNEL=="%s", SYMLINK+="root"\n' "${ROOT#/dev/}" >/run/udev/rules.d/99-holdfast-root.rules
+	udevadm control --reload
+}
+
+# The rule of lvm2 handles added disks, but attaching an nbd device is a change event.
+announce_disk() {
+	udevadm trigger --action=add --subsystem-match=block --sysname-match='nbd*'
+	udevadm settle --timeout=10
+}
+
+holdfast_is_attached && exit 0
+until attach_root "$2"; do
+	# Reboots or powers off with rd.emergency=; otherwise starts a shell, and tries once more after the shell exits.
+	emergency_shell -n holdfast "holdfast: the root disk could not be attached; see above. Exit this shell to try again, or attach \
+the disk by hand first: holdfast-client attach --device nbd0 nbd://SERVER:PORT/NAME"
+	holdfast_is_attached && break
+done
+ROOT='' ROOTFSTYPE='' ROOTFLAGS=''
+# shellcheck source=/dev/null
+. "$plan"
+set_mount_options
+link_root
+announce_disk
+exit 0
