@@ -1,47 +1,15 @@
 """The DHCP lease of the address that the root disk is reached by: the daemon renews it, and never gives the address up."""
 
-import pathlib
 import re
-import sys
 import time
 
 from lab import Lab, test
-from lab.network import BRIDGE_HOST, Network
-from lab.process import Service
+from lab.network import BRIDGE_HOST
 from scenes import outages
 from scenes.outages import PATIENCE, Scene
+from scenes.short_leases import ADDRESS, DhcpServer
 
-ADDRESS = "10.77.0.100"
 SECONDS = 60
-
-
-class DhcpServer:
-    """Grants ADDRESS for so many seconds, or does as it is told; see dhcp_server.py."""
-
-    def __init__(self, lab: Lab, network: Network, seconds: int) -> None:
-        self._file = lab.scratch / "dhcp-mode"
-        self.does("grant")
-        self._service: Service = network.spawn(
-            [sys.executable, pathlib.Path(__file__).parent / "scenes" / "dhcp_server.py", "br0", BRIDGE_HOST, ADDRESS, str(seconds),
-             self._file],
-            name="dhcp-server", ready="ready")
-
-    def does(self, what: str) -> None:
-        new = self._file.with_suffix(".new")
-        new.write_text(what)
-        new.rename(self._file)
-
-    def lines(self, *states: str) -> list[str]:
-        """What it was asked in these states of a client."""
-        return [line for line in self._service.text().splitlines() if re.search(rf"\b({'|'.join(states)}) from", line)]
-
-    def wait_for(self, count: int, *states: str, what: str = "", timeout: float = PATIENCE) -> list[str]:
-        deadline = time.monotonic() + timeout
-        while len(lines := [line for line in self.lines(*states) if line.endswith(what)]) < count:
-            if time.monotonic() > deadline:
-                raise outages.process.Failure(f"the DHCP server was asked {len(lines)} times, not {count} ({states}, {what!r})")
-            time.sleep(0.2)
-        return lines
 
 
 def _boot(lab: Lab, release: int, options: str = "", seconds: int = SECONDS) -> tuple[Scene, DhcpServer]:

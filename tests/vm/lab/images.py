@@ -13,30 +13,42 @@ from lab import cachedir, debian, paths, process, progress
 
 KEEP = 10  # trees, of some 300 MB each
 
-BASE = ("udev", "kmod", "initramfs-tools", "iproute2", "dbus", "zstd", "procps", "linux-image-cloud-amd64")
+BASE = ("udev", "kmod", "iproute2", "dbus", "zstd", "procps", "linux-image-cloud-amd64")
+INITRAMFS_TOOLS = ("initramfs-tools",)
+# Without recommended packages, which include stock nbd-client. dracut's network modules need systemd-networkd (Debian 13) or
+# isc-dhcp-client (Debian 12), which come with systemd and dracut-network.
+DRACUT = ("dracut", "dracut-network")
 SYSTEMD = ("systemd-sysv",)
 SYSVINIT = ("sysvinit-core", "initscripts", "insserv", "orphan-sysvinit-scripts", "ifupdown", "isc-dhcp-client",
             "systemd-standalone-sysusers")
 # Dependencies of our packages, which are installed without a network.
 OUR_LIBRARIES = ("libnl-3-200", "libnl-genl-3-200", "libcap-ng0", "libseccomp2")
 KINDS: dict[str, tuple[str, ...]] = {
-    "client": SYSTEMD,
-    "sysv": SYSVINIT,
-    "server": (*SYSTEMD, "lvm2", "thin-provisioning-tools", "e2fsprogs", "fdisk", "dnsmasq-base", "pxelinux",
+    "client": (*INITRAMFS_TOOLS, *SYSTEMD),
+    "dracut": (*DRACUT, *SYSTEMD),
+    "sysv": (*INITRAMFS_TOOLS, *SYSVINIT),
+    "server": (*INITRAMFS_TOOLS, *SYSTEMD, "lvm2", "thin-provisioning-tools", "e2fsprogs", "fdisk", "dnsmasq-base", "pxelinux",
                "syslinux-common", "nbd-client", "psmisc"),
 }
 
-CUSTOMISE = r"""
+# Run inside each tree: BEGIN, the part for the tree's initramfs, and REST.
+BEGIN = r"""
 passwd --quiet --delete root
 printf '127.0.0.1 localhost\n::1 localhost ip6-localhost\n' >/etc/hosts
 echo 'LABEL=holdfast-root / ext4 errors=remount-ro 0 1' >/etc/fstab
 rm -f /etc/resolv.conf && : >/etc/resolv.conf
 
-# The initramfs: quick to make, able to check the root file system.
+"""
+FOR_INITRAMFS_TOOLS = r"""# The initramfs: quick to make, able to check the root file system.
 sed -i -e 's/^COMPRESS=.*/COMPRESS=zstd\nCOMPRESSLEVEL=1/' -e 's/^FSTYPE=.*/FSTYPE=ext4/' \
     /etc/initramfs-tools/initramfs.conf
 
-# A root login on the first serial port, for people and for expect().
+"""
+FOR_DRACUT = r"""# The same for dracut; not only for this host.
+printf 'hostonly=no\ncompress="zstd -1"\n' >/etc/dracut.conf.d/lab.conf
+
+"""
+REST = r"""# A root login on the first serial port, for people and for expect().
 mkdir -p /etc/systemd/system/serial-getty@ttyS0.service.d
 cat >/etc/systemd/system/serial-getty@ttyS0.service.d/autologin.conf <<'EOF'
 [Service]
@@ -101,18 +113,22 @@ class Base:
 
     @property
     def key(self) -> str:
-        return cachedir.digest(self.name, sorted(self.packages), CUSTOMISE + self.customise)
+        return cachedir.digest(self.name, sorted(self.packages), self._script() + self.customise)
 
     def tree(self) -> pathlib.Path:
         """Folder of the root file system. Shared by all tests, and read-only."""
         return cachedir.entry("trees", self.name, self.key, self._build, KEEP) / "root"
+
+    def _script(self) -> str:
+        """Script for all trees of the kind."""
+        return BEGIN + (FOR_DRACUT if self.kind == "dracut" else FOR_INITRAMFS_TOOLS) + REST
 
     def _build(self, folder: pathlib.Path) -> None:
         debian.check_keys(self.release)
         archives = paths.cache() / "archives"
         archives.mkdir(exist_ok=True)
         script = folder / "customise.sh"
-        script.write_text(f"set -eu\necho {self.kind} >/etc/hostname\n{CUSTOMISE}{self.customise}")
+        script.write_text(f"set -eu\necho {self.kind} >/etc/hostname\n{self._script()}{self.customise}")
         with progress.step(f"Debian {self.release} {self.kind}: {len(self.packages)} packages and what they need"):
             process.output_of(self._command(folder / "root", archives, script), log=folder / "build.log",
                               env={**os.environ, "INITRD": "No", "LC_ALL": "C.UTF-8"}, cwd=folder)
@@ -138,5 +154,5 @@ class Base:
 
 
 def base(kind: str, release: int = 12, packages: tuple[str, ...] = (), customise: str = "") -> Base:
-    """Kind of machine ("client", "sysv", "server"), optionally with further packages and a shell script run inside."""
+    """Kind of machine ("client", "dracut", "sysv", "server"), optionally with further packages and a shell script run inside."""
     return Base(kind, release, (*BASE, *OUR_LIBRARIES, *KINDS[kind], *packages), customise)

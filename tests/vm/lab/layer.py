@@ -104,7 +104,8 @@ def _named_hash(path: pathlib.Path) -> list[str]:
 
 
 def _install(ours: pathlib.Path, root: pathlib.Path, log: pathlib.Path) -> None:
-    """Install the packages with dpkg, which names a missing dependency (OUR_LIBRARIES in images.py). Starts no service."""
+    """Install the packages with dpkg, which names a missing dependency (OUR_LIBRARIES in images.py). Starts no service, and makes
+    no initramfs."""
     inside = root / "our-packages"
     inside.mkdir()
     for path in ours.glob("*.deb"):
@@ -112,7 +113,7 @@ def _install(ours: pathlib.Path, root: pathlib.Path, log: pathlib.Path) -> None:
     policy = root / "usr/sbin/policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")
     policy.chmod(0o755)
-    _run_inside(root, ["dpkg --install /our-packages/*.deb"], log)
+    _run_inside(root, ["INITRD=No dpkg --install /our-packages/*.deb"], log)
     policy.unlink()
     shutil.rmtree(inside)
 
@@ -126,9 +127,10 @@ def _add(root: pathlib.Path, files: Mapping[str, str]) -> None:
 
 
 def _make_boot_files(root: pathlib.Path, commands: Sequence[str], log: pathlib.Path) -> None:
-    """Run the commands and update-initramfs inside the tree."""
+    """Run the commands and update-initramfs (or dracut) inside the tree."""
     version = next((root / "lib/modules").iterdir()).name
-    _run_inside(root, [*commands, f"update-initramfs -c -k {version}", f"ln -sf boot/initrd.img-{version} /initrd.img"], log)
+    make = f"if command -v update-initramfs; then update-initramfs -c -k {version}; else /etc/kernel/postinst.d/dracut {version}; fi"
+    _run_inside(root, [*commands, make, f"ln -sf boot/initrd.img-{version} /initrd.img"], log)
     shutil.copy(root / f"boot/vmlinuz-{version}", log.parent / "vmlinuz")
     shutil.copy(root / f"boot/initrd.img-{version}", log.parent / "initrd.img")
 

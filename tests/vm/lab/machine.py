@@ -27,7 +27,7 @@ from lab.qmp import Qmp
 # Not svm=off, although it saves a boot the kvm module: with it, mounts of systemd's have been seen to fail with EBUSY.
 CPU = "max,cx16=off"
 CONSOLE = "console=ttyS0 net.ifnames=0 mitigations=off random.trust_cpu=on"
-_LOST = re.compile(r"Kernel panic - not syncing.*|^\(initramfs\)", re.MULTILINE)
+_LOST = re.compile(r"Kernel panic - not syncing.*|^\(initramfs\)|Entering emergency mode", re.MULTILINE)
 _READY = "lab-shell-ready\n"
 
 
