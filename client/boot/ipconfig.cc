@@ -221,7 +221,8 @@ std::string network_problem(const std::vector<NetworkAnswer>& answers,
     if (!answers.empty()) return {};
     if (interfaces.empty())
         return "no network: no network interface found; the driver may be missing in the initramfs (set "
-               "MODULES=most, or add the driver to /etc/initramfs-tools/modules)";
+               "MODULES=most, or add the driver to /etc/initramfs-tools/modules; with dracut, to "
+               "add_drivers)";
     std::string names;
     for (const std::string& name : interfaces) names += (names.empty() ? "" : ", ") + printable(name);
     if (ip_word.empty() || ip_word == "dhcp" || ip_word == "on" || ip_word == "any" ||

@@ -36,7 +36,7 @@ def is_handed_over(lab: Lab, machine: Machine) -> None:
     lab.require("valid_lft forever" in addresses and "dynamic" not in addresses, f"the address expires: {addresses}")
 
 
-@test("Debian 13 with dracut boots with root=nbd:..., survives an outage, and powers off")
+@test("Debian 13 with dracut boots with root=nbd:..., survives an outage, and powers off", timeout=900)
 def dracuts_words(lab: Lab) -> None:
     made = image(lab)
     disk = lab.copy(made)
