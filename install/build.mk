@@ -15,7 +15,7 @@ INITDIR ?= /etc/init.d
 SELINUXDIR ?= /usr/share/selinux
 DESTDIR ?=
 
-# install/files lists all installed files, with variables from here; templates are filled here.
+# The lists of installed files (install/files, guide, selinux, selinux-protect) have variables from here; templates are filled here.
 INSTALLED_CLIENT := $(if $(SEAL_CHECK),$(SEALED_CLIENT),$(BUILD)holdfast-client)
 INSTALLED := CLIENT='$(INSTALLED_CLIENT)' SERVER='$(BUILD)holdfast-server' \
     $(foreach v,DESTDIR SBINDIR MANDIR DOCDIR COMPLETIONDIR INITRAMFSDIR DRACUTDIR UNITDIR SYSUSERSDIR GENERATORDIR INITDIR SELINUXDIR,$(v)='$($(v))')

@@ -1,7 +1,7 @@
-# The guide in HTML, of the manual pages. Begins with section 7; commands before files.
-GUIDE_PAGES := manual/holdfast.7 manual/holdfast-troubleshooting.7 client/holdfast-client.8 client/holdfast-client.conf.5 \
-    client/holdfast-devices.5 server/holdfast-server.8 server/holdfast-server.conf.5 selinux/holdfast_selinux.8
-build/guide/index.html: $(GUIDE_PAGES) manual/guide manual/guide.css Makefile
+# The guide in HTML, of the manual pages. Begins with the overview and the rest of section 7; commands before files.
+GUIDE_PAGES := manual/holdfast.7 $(filter-out manual/holdfast.7,$(sort $(wildcard manual/*.7))) \
+    $(foreach folder,client server selinux,$(foreach section,8 5,$(sort $(wildcard $(folder)/*.$(section)))))
+build/guide/index.html: $(GUIDE_PAGES) manual/guide manual/guide.css manual/build.mk Makefile
 	@command -v mandoc >/dev/null || { echo "guide: mandoc is missing: apt-get install mandoc" >&2; exit 1; }
 	$(call SAY,GUIDE,$(@D))manual/guide $(@D) $(VERSION) $(GUIDE_PAGES)
 
