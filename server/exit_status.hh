@@ -13,8 +13,8 @@ enum Exit : int { good = 0, not_started = 1, bad_usage = 2, left_stuck = 3 };
 
 // Status for mistakes that keep the server from starting.
 [[nodiscard]] int exit_of(const std::vector<Remark>& errors);
-// Mistake in the configured user or group: at the place of its key, or of the file if the default user or the
-// name service is at fault.
+// Mistake in the configured user or group: at the position of its key, or of the file as a whole if
+// the default user or the name service is at fault.
 [[nodiscard]] Remark remark_of(const ServiceUserFault& fault, const Config& config,
                                const std::string& config_path);
 

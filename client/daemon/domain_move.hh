@@ -15,8 +15,8 @@ public:
     DomainMove(const KeptDevice& device, RecordStore& store, QueueLimits& limits) noexcept
         : device_(device), store_(store), limits_(limits) {}
 
-    // Sets the domain of this process, with the files that the daemon continues to use; without it nothing is
-    // moved. Before the seal.
+    // Sets the domain of this process, with the files that the daemon continues to use; without this call
+    // nothing is moved. Before the seal.
     void open(SelinuxDomain domain) { domain_ = std::move(domain); }
     // Call regularly: moves once the policy is loaded and the files have their labels. May be called after
     // the seal.

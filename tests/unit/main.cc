@@ -1,4 +1,5 @@
-// The unit tests' main program. The tests need no root, no network and no waiting.
+// The unit tests' main program. The tests use no network but loopback, and wait for events, not for times.
+// Some need root, for networks, mounts and the ending of connections; most of these are skipped without it.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 

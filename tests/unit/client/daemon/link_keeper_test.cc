@@ -213,7 +213,7 @@ TEST_CASE("the daemon leaves a device that is another daemon's, and gives it no 
     CHECK(bench.keeper.is_leaving());
     CHECK(bench.events == Events{"leaving"});
     CHECK_FALSE(bench.links.has_socket());
-    // No server hears of it.
+    // No server receives a connection.
     CHECK(bench.server.peers.empty());
 }
 

@@ -92,7 +92,7 @@ public:
     }
     Given(const Given&) = delete;
     Given& operator=(const Given&) = delete;
-    // Declared first, so that it ends last: the set of listeners owns the descriptor.
+    // Tests declare Given before their ListenerSet, which owns the descriptor and must end first.
     ~Given() {
         if (before_) ::dup2(before_.get(), descriptor);
     }
