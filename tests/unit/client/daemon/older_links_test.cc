@@ -64,6 +64,8 @@ TEST_CASE("a daemon that has no descriptor of a connection ends it, and its stuc
 }
 
 TEST_CASE("every connection of the list is ended, and one that cannot be does not save the others") {
+    // The kernel lets root alone end a connection; the error of the UNIX socket would hide the refusal.
+    if (::geteuid() != 0) return;
     Pair first = connected();
     Pair second = connected();
     SocketNames names = with(unix_socket, name_of_socket(first.ours.get()));
