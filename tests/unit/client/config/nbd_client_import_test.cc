@@ -93,7 +93,7 @@ TEST_CASE("every option of nbd-client(8) and nbdtab(5) is known") {
 TEST_CASE("the manual names every option of nbd-client") {
     const auto manual = holdfast::read_text_file(HOLDFAST_SOURCE_DIR "/client/holdfast-client.8", 1U << 20);
     REQUIRE(manual.has_value());
-    const std::string section = manual->substr(manual->find("\n.Sh COMING FROM NBD-CLIENT"));
+    const std::string section = manual->substr(manual->find("\n.Sh MIGRATION"));
     for (const NbdClientOption& option : nbd_client_options()) {
         INFO(option.word);
         const std::string form(option.long_form.empty() ? option.word : option.long_form);
