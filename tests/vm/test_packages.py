@@ -8,20 +8,23 @@ from lab.machine import Machine
 from scenes import losing_server, outages
 from scenes.outages import PATIENCE, Scene
 
-# Looks for a daemon of nbd0 again and again. A look without one is a line in /run/gaps; /run/looks counts the looks.
+# Looks for a daemon of nbd0 again and again. A look without one is a line in /run/gaps; /run/looks counts the looks. The status
+# file names the old daemon for some milliseconds after its successor, whose title begins with '@' like each daemon's, has taken over.
 WATCH = r"""#!/usr/bin/perl
 use strict;
 use warnings;
 
 sub read_file { open my $file, '<', $_[0] or return ''; local $/; return <$file> // '' }
 sub write_file { open my $file, $_[0], $_[1] or die "$_[1]: $!\n"; print $file $_[2] }
+sub successor { return grep { read_file($_) =~ /^\@holdfast/ } glob '/proc/[0-9]*/cmdline' }
 sub named { return read_file('/run/holdfast/nbd0.status') =~ /^daemon_pid (\d+)$/m ? $1 : 0 }
 
 write_file('>', '/run/gaps', '');
 for (my $looks = 1; !-e '/run/watched-enough'; ++$looks) {
     my $daemon = named();
     # The daemon that the file named may have been replaced since.
-    write_file('>>', '/run/gaps', "look $looks: no daemon, the file names $daemon\n") if !($daemon && -d "/proc/$daemon") && named() == $daemon;
+    write_file('>>', '/run/gaps', "look $looks: no daemon, the file names $daemon\n")
+        if !($daemon && -d "/proc/$daemon") && named() == $daemon && !successor();
     write_file('>', '/run/looks', "$looks\n");
     select undef, undef, undef, 0.02;
 }
