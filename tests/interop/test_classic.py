@@ -156,7 +156,7 @@ def served_alike(bench: Bench) -> None:
             server.wait_for_log(" serves ")
         views[who] = view(bench, server, socket)
         assert (bench.folder / f"made-{who}").stat().st_size == 131072
-        # What a client writes is in the file, through either server.
+        # Writes of a client reach the file, through either server.
         whole, block = disk.read_bytes(), os.urandom(4096)
         output("nbdcopy", "--flush", "--connections=1", bench.file("block", content=block), server.uri("writable"))
         assert disk.read_bytes() == block + whole[4096:], f"{who}: a write is not in the file"

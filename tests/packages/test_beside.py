@@ -33,7 +33,7 @@ def beside_nbd_client(folder: Path) -> None:
         runs_theirs = system.try_run(f"grep -rlE '^[^#]*(/sbin/nbd-client|NBDCLIENT)' /{ours.relative_to(system.root)}/scripts").stdout
         assert not runs_theirs, f"these run nbd-client: {runs_theirs}"
 
-        # One device of nbd-client, which stays there, and one that is imported.
+        # Imports two devices; the unit of nbd-client stays enabled for the first.
         system.write("/etc/nbdtab", "nbd1 192.0.2.1 one\nnbd2 192.0.2.1 two persist\n")
         assert json.loads(system.run("holdfast-client import-config --json"))["written"] is False
         assert not (system.root / "etc/holdfast/devices").exists()

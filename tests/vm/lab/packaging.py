@@ -84,7 +84,7 @@ def _build(output: pathlib.Path, options: list[str]) -> None:
     # The build that aborts when the client's daemon allocates, or opens a path, after its seal.
     environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     environment |= {"SEAL_CHECK": "1", "DEB_BUILD_OPTIONS": "nocheck noautodbgsym", "DEB_BUILD_PROFILES": "nocheck"}
-    # One at a time: all builds use the same objects.
+    # Serializes the builds, which use the same objects.
     with cachedir.locked(paths.BUILD / "vm-packages" / ".build.lock"):
         process.output_of(["make", "-C", paths.REPOSITORY, "-j2", "all", "build/sealed/holdfast-client"], env=environment)
         process.output_of([paths.REPOSITORY / "packaging/deb", "--reuse", "--arch-only", "--output", output, *options], env=environment)

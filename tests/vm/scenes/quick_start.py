@@ -22,7 +22,7 @@ PACKAGES = "http://192.0.2.10/holdfast"
 DEBIAN = "http://deb.debian.org/debian"
 SECURITY = "http://deb.debian.org/debian-security"
 ADDRESSES = (SERVER, RANGE, PACKAGES, DEBIAN, SECURITY)
-# What the machine has in the end.
+# Volume and password of the machine that the commands make.
 VOLUME = "/dev/vg0/workstation0"
 PASSWORD = "holdfast"
 
