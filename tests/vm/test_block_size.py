@@ -64,7 +64,7 @@ def strict(lab: Lab) -> None:
     machine.poweroff()
 
 
-@test("the server's maximum holds after a takeover, after the daemon's death, and where its record lacks the maximum")
+@test("the server's maximum holds after a takeover, after the daemon's death, and where its record lacks the maximum", long=True)
 def next_daemon(lab: Lab) -> None:
     network = lab.network()
     _serve(lab, network, "64K")

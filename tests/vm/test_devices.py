@@ -104,7 +104,7 @@ VOLUMES = {"data": ("data", 1, 48), "top": ("data", 49, 32), "held": ("held", 1,
 
 
 @test("under sysvinit what lies on volumes of a further device is written and taken apart before the network goes, and what is still in "
-      "use keeps its network", timeout=900)
+      "use keeps its network", timeout=900, long=True)
 def sysvinit_volumes(lab: Lab) -> None:
     image = lab.image("sysv", 12, packages=("lvm2",), commands=["mkdir -p /data /top /held"], files={
         **STACKED_FILES, "/etc/network/interfaces.d/eth0": f"auto eth0\niface eth0 inet static\n  address {ADDRESS}/24\n"})

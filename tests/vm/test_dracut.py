@@ -36,7 +36,7 @@ def is_handed_over(lab: Lab, machine: Machine) -> None:
     lab.require("valid_lft forever" in addresses and "dynamic" not in addresses, f"the address expires: {addresses}")
 
 
-@test("Debian 13 with dracut boots with root=nbd:..., survives an outage, and powers off", timeout=900)
+@test("Debian 13 with dracut boots with root=nbd:..., survives an outage, and powers off", timeout=900, long=True)
 def dracuts_words(lab: Lab) -> None:
     made = image(lab)
     disk = lab.copy(made)
@@ -61,7 +61,7 @@ def dracuts_words(lab: Lab) -> None:
     lab.check_file_system(disk)
 
 
-@test("a wrong word is named on the console by dracut's initramfs")
+@test("a wrong word is named on the console by dracut's initramfs", long=True)
 def wrong_word(lab: Lab) -> None:
     machine = lab.boot("diskless", image(lab), disks=[], cards=[lab.network().user_card()],
                        append=f"root=/dev/nbd0 nbdroot={HOST},root,sda {USER_IP}")

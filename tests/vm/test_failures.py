@@ -66,7 +66,7 @@ def late_server(lab: Lab) -> None:
     machine.kill()
 
 
-@test("an export that the server does not have, or refuses to this machine, is named with the server's words")
+@test("an export that the server does not have, or refuses to this machine, is named with the server's words", long=True)
 def refused_export(lab: Lab) -> None:
     network = lab.network()
     allow = lab.scratch / "allow"

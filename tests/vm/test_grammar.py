@@ -40,7 +40,7 @@ def ports(lab: Lab) -> None:
     reaches_root(lab, image, network, f"root=/dev/nbd0 nbdroot={HOST},12345,root {USER_IP}")
 
 
-@test("nbdroot=SERVER,NAME and SERVER,NAME,DEVICE reach the root on the device that is named", timeout=400)
+@test("nbdroot=SERVER,NAME and SERVER,NAME,DEVICE reach the root on the device that is named", timeout=400, long=True)
 def names(lab: Lab) -> None:
     image, network, disk = served(lab)
     serving.serve(lab, network, f"vg0/root={disk}")
@@ -63,7 +63,7 @@ def nfs_style(lab: Lab) -> None:
     reaches_root(lab, image, network, f"root=/dev/nbd0 nbdroot={HOST}:/srv/root {USER_IP}")
 
 
-@test("IPv6 servers are reached, in brackets and in a URI", timeout=400)
+@test("IPv6 servers are reached, in brackets and in a URI", timeout=400, long=True)
 def ipv6(lab: Lab) -> None:
     image, network, disk = served(lab, ipv6=True)
     serving.serve(lab, network, f"root={disk}", address="[::1]")
@@ -81,7 +81,7 @@ def root_words(lab: Lab) -> None:
                  device="/dev/nbd3p1")
 
 
-@test("a repeated nbdroot= is a list: the second server is used when the first is not there")
+@test("a repeated nbdroot= is a list: the second server is used when the first is not there", long=True)
 def second_server(lab: Lab) -> None:
     image, network, disk = served(lab)
     serving.serve(lab, network, f"root={disk}")

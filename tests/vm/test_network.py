@@ -93,7 +93,7 @@ def daemon_survives(machine: Machine, systemd: bool) -> None:
     machine.run("sync && holdfast-client status nbd0", timeout=outages.PATIENCE)
 
 
-IN_CHECK = {("Debian 12 sysvinit", "ifupdown"), ("Debian 12 systemd", "ifupdown"), ("Debian 12 systemd", "systemd-networkd")}
+IN_CHECK = {("Debian 12 sysvinit", "ifupdown"), ("Debian 12 systemd", "systemd-networkd")}
 
 
 def declare(system: str, manager: str, body) -> None:

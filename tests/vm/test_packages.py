@@ -229,7 +229,8 @@ def failed_upgrades(lab: Lab) -> None:
     scene.finish()
 
 
-@test("an upgrade of the server is survived by its clients, and the new server tells of the writes that the old one lost", timeout=900)
+@test("an upgrade of the server is survived by its clients, and the new server tells of the writes that the old one lost", timeout=900,
+      long=True)
 def server(lab: Lab) -> None:
     machine = losing_server.start(lab, lab.network(), _repository_disk(lab))
     address = losing_server.SERVER

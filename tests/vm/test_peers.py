@@ -71,7 +71,7 @@ def attach_errors(lab: Lab) -> None:
     lab.require(machine.run_status("holdfast-client detach nbd5")[0] == 3, "a second detach")
 
 
-@test("an attach that names no device keeps none from others while it waits, and passes over one that another program has open")
+@test("an attach that names no device keeps none from others while it waits, and passes over one that another program has open", long=True)
 def unnamed_device(lab: Lab) -> None:
     network = lab.network()
     machine = machine_on(lab, network)
@@ -136,7 +136,7 @@ def two_devices(lab: Lab) -> None:
     machine.run("holdfast-client detach nbd0 && holdfast-client detach nbd1")
 
 
-@test("the stock nbd-client attaches our server's export, writes, reads back and detaches")
+@test("the stock nbd-client attaches our server's export, writes, reads back and detaches", long=True)
 def stock_client(lab: Lab) -> None:
     network = lab.network()
     machine = machine_on(lab, network)

@@ -51,7 +51,7 @@ def _away_before(lab: Lab, release: int) -> None:
     is_off_in_time(lab, scene, press_the_button(scene))
 
 
-@test("Debian 12 with sysvinit is off within the bound when the server went away before the shutdown")
+@test("Debian 12 with sysvinit is off within the bound when the server went away before the shutdown", long=True)
 def away_before_sysvinit(lab: Lab) -> None:
     scene = start(lab, 12, kind="sysv")
     # What this program does while the server is away, it has done before.

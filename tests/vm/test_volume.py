@@ -36,7 +36,7 @@ def mounted(lab: Lab) -> None:
     machine.run("umount /mnt && holdfast-client detach nbd0")
 
 
-@test("a volume that is swap, or under another device, or held by another server, is refused with the reason")
+@test("a volume that is swap, or under another device, or held by another server, is refused with the reason", long=True)
 def held(lab: Lab) -> None:
     machine = file_server(lab)
     machine.run("lvcreate -q -y -L 32M -n swap vg0 && mkswap -q /dev/vg0/swap && swapon /dev/vg0/swap")
@@ -69,7 +69,7 @@ def classic(lab: Lab) -> None:
     machine.run("holdfast-client attach 127.0.0.1,12345 --device nbd0 && holdfast-client detach nbd0")
 
 
-@test("trim and zeroes reach a thin volume, and its grown size is seen at the next attach")
+@test("trim and zeroes reach a thin volume, and its grown size is seen at the next attach", long=True)
 def thin(lab: Lab) -> None:
     machine = file_server(lab)
     machine.run("lvcreate -q -y --type thin-pool -L 128M -n pool vg0 && lvcreate -q -y -V 64M --thinpool pool -n thin vg0")
