@@ -3,6 +3,7 @@
 #include "server/check.hh"
 
 #include <fmt/core.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -12,8 +13,10 @@
 #include "common/text/plural.hh"
 #include "server/config/config_file.hh"
 #include "server/exit_status.hh"
+#include "server/opener/disk_holders.hh"
 #include "server/opener/disk_identity.hh"
 #include "server/opener/disk_opening.hh"
+#include "server/opener/guest_volumes.hh"
 #include "server/process/helper_process.hh"
 #include "server/process/service_user.hh"
 
@@ -54,6 +57,29 @@ std::string cache_modes(const Config& config, const HangingPaths& hanging) {
     return lines;
 }
 
+// Explains why a client cannot, or should not, have a block device now; empty: it can.
+std::string use_of(const ExportConfig& config, dev_t device) {
+    if (const std::string use = lvm_use_of(device); !use.empty())
+        return fmt::format(
+            "{}: this machine's LVM uses the disk: {}; exclude the disk from LVM here, see LVM in "
+            "holdfast-server(8)",
+            config.path, use);
+    const std::string holder = config.readonly ? std::string() : kernel_holder_of(device);
+    if (holder.empty()) return {};
+    return fmt::format("{} is in use: {}; clients are refused until it is free", config.path, holder);
+}
+
+// Adds a warning for each block device that this machine itself uses.
+void add_uses(const Config& config, const HangingPaths& hanging, std::vector<Remark>& warnings) {
+    for (const ExportConfig& one : config.exports) {
+        if (one.is_virtual() || hanging.contains(one.path)) continue;
+        struct stat status {};
+        if (::stat(one.path.c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) continue;
+        const std::string use = use_of(one, status.st_rdev);
+        if (!use.empty()) warnings.push_back({one.position, fmt::format("[{}]: {}", one.name, use)});
+    }
+}
+
 // Formats a line for each valid key that nbd-server documents, but does not read: here the key has an effect.
 std::string differences(const Config& config) {
     std::string lines;
@@ -87,8 +113,9 @@ Findings find_apart(const Config& config, bool sound) {
     const auto reply = ask_helper(
         [&] {
             (void)::dup2(STDOUT_FILENO, STDERR_FILENO);  // readers of the output must not wait for a child
-            const Surroundings around = look_around(config);
+            Surroundings around = look_around(config);
             const HangingPaths hanging(around.hanging.begin(), around.hanging.end());
+            add_uses(config, hanging, around.warnings);
             OpenerAnswer answer;
             answer.packed.number(around.mistakes.size());
             answer.packed.text(lines_of(around.mistakes, "error") + lines_of(around.warnings, "warning"));

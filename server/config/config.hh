@@ -67,6 +67,7 @@ struct ExportConfig {
     std::string identity;     // empty: the result of disk_identity()
     std::string description;  // shown in lists of exports; empty: none
     bool readonly = false;
+    bool must_be_writable = false;  // `readonly = false` was written: never offered read-only
     bool flush = true;
     bool fua = true;
     bool trim = true;

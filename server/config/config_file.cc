@@ -20,6 +20,7 @@
 #include "common/text/plural.hh"
 #include "server/access/access_file.hh"
 #include "server/config/config_packing.hh"
+#include "server/config/export_path.hh"
 #include "server/process/apart.hh"
 #include "server/process/helper_process.hh"
 
@@ -232,33 +233,18 @@ LoadedConfig make_config_for_start(const Options& options, ConfigTexts texts) {
 
 namespace {
 
-// Names the likely mistake if a path of --export has a comma and does not exist; empty: none.
-std::string comma_clue(const std::string& path) {
-    const std::size_t comma = path.rfind(',');
-    if (comma == std::string::npos || ::access(path.substr(0, comma).c_str(), F_OK) != 0) return {};
-    return fmt::format("; {} exists, but everything after it except \",readonly\" is part of the path",
-                       path.substr(0, comma));
-}
-
-// Describes the fault of an export's path; empty: none.
-std::string fault_of_path(const std::string& path, std::uint64_t filesize, bool on_command_line) {
-    struct stat status {};
-    if (::stat(path.c_str(), &status) == 0) {
-        const auto size = static_cast<std::uint64_t>(status.st_size);
-        if (!S_ISREG(status.st_mode) || size >= filesize) return {};
-        return fmt::format("{} has {}, less than filesize = {}; clients are refused until it is larger", path,
-                           counted(size, "byte"), filesize);
-    }
-    const SysError error{errno, "stat"};
-    if (error.code == ENOENT && filesize != 0) return {};  // created for the first client
-    return fmt::format("{}: {}; clients are refused until it can be reached{}", path, error.message(),
-                       on_command_line ? comma_clue(path) : "");
-}
-
 struct Found {
     std::vector<Remark> mistakes;
     std::string fault;  // empty: none
 };
+
+Found look_at_path(const ExportConfig& config) {
+    PathFindings findings = check_path(config);
+    Found found;
+    if (!findings.mistake.empty()) found.mistakes.push_back({config.position, std::move(findings.mistake)});
+    found.fault = std::move(findings.warning);
+    return found;
+}
 
 Found look_at_authfile(const std::string& path) {
     Found found;
@@ -286,10 +272,7 @@ Surroundings look_around(const Config& config, const HangingPaths& left_out) {
     };
     for (const ExportConfig& one : config.exports) {
         if (!one.path.empty() && !one.filesize_is_wrong && !one.is_virtual()) {
-            add(one, one.path,
-                [path = one.path, size = one.filesize, argument = is_on_command_line(one.position)] {
-                    return Found{{}, fault_of_path(path, size, argument)};
-                });
+            add(one, one.path, [one] { return look_at_path(one); });
         }
         if (!one.authfile.empty() && authfiles.insert(one.authfile).second)
             add(one, one.authfile, [path = one.authfile] { return look_at_authfile(path); });

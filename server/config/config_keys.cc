@@ -191,7 +191,11 @@ constexpr ExportKey export_table[] = {
     {"port", [](ExportConfig& e, ConfigValue& v) { e.port = v.port(); }},
     {"postrun", [](ExportConfig&, ConfigValue& v) { v.refuse_if_set(no_commands); }},
     {"prerun", [](ExportConfig&, ConfigValue& v) { v.refuse_if_set(no_commands); }},
-    {"readonly", [](ExportConfig& e, ConfigValue& v) { e.readonly = v.boolean(); }},
+    {"readonly",
+     [](ExportConfig& e, ConfigValue& v) {
+         e.readonly = v.boolean();
+         e.must_be_writable = !v.is_wrong() && !e.readonly;
+     }},
     {"rotational", [](ExportConfig& e, ConfigValue& v) { e.rotational = v.boolean(); }},
     {"sdp",
      [](ExportConfig&, ConfigValue& v) {

@@ -61,7 +61,6 @@ DiskWanted ClientExports::wanted(const ExportConfig& config) const {
 }
 
 Writer ClientExports::begin(const ExportConfig& config, Volume& volume, bool claimed) const {
-    if (config.readonly) return {};
     const bool direct = volume.always_waits();
     if (config.direct().value_or(direct) != direct) {
         log::notice(fmt::format("export {}: {} is served {} the page cache, as are the other connections",
@@ -146,7 +145,12 @@ DisksInUse::Use ClientExports::disk_use(const ExportConfig& config, const Volume
     // Connections from the same address without a session may belong to the same client.
     std::string client = "address " + peer_.host;
     if (session != nullptr) client.assign(session->begin(), session->end());
-    return {use.key(), path_for_client(config, peer_.host), std::move(client), config.readonly};
+    return {use.key(), path_for_client(config, peer_.host), std::move(client), !use.key().writable};
+}
+
+std::expected<Offer, std::string> ClientExports::offer_of(const ExportConfig& config, const VolumeUse& use) {
+    const Result<VolumeTraits>& traits = use.traits();
+    return traits ? make_offer(config, *traits) : std::unexpected(traits.error().message());
 }
 
 // Makes all other checks before it cuts off the older connections.
@@ -157,10 +161,11 @@ std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::Session
     const ExportConfig& config = **found;
     std::expected<VolumeUse, VolumeRefusal> use = shared_.volumes.acquire(shared_.opener, wanted(config));
     if (!use) return refuse(config, use.error());
+    if (const auto offer = offer_of(config, *use); !offer) return refuse(config, {false, offer.error()});
     const DisksInUse::Use disk = disk_use(config, *use, &request.session);
     if (const auto why = config.is_virtual() ? std::nullopt : shared_.disks.conflict(config.name, disk))
         return refuse(config, OptionReply::err_policy, *why, *why);
-    std::optional<HostClaim> of_host = host_claim(config, use->volume(), host);
+    std::optional<HostClaim> of_host = host_claim(*use, host);
     const bool stable = config.durable_writes() || use->volume().writes_are_stable();
     const std::uint32_t host_flags = (of_host ? nbd::host_fenced : 0) | (stable ? nbd::writes_stable : 0);
     if (const auto placed = take_place(config, request, std::move(*use), std::move(of_host)); !placed)
@@ -191,14 +196,14 @@ std::expected<void, Refusal> ClientExports::take_place(const ExportConfig& confi
     // slot, and must still get reports of lost writes. A claim that times out is repeated with a higher
     // generation.
     const bool first = request.generation == 1 && request.slot == 0 && claim_->place->is_first();
-    if (!config.readonly) (void)claim_->use.volume().losses().begin(request.session, first);
+    if (claim_->use.key().writable) (void)claim_->use.volume().losses().begin(request.session, first);
     return {};
 }
 
-std::optional<HostClaim> ClientExports::host_claim(const ExportConfig& config, const Volume& volume,
+std::optional<HostClaim> ClientExports::host_claim(const VolumeUse& use,
                                                    const std::optional<nbd::HostRequest>& host) const {
-    if (!host || config.readonly) return std::nullopt;
-    return HostClaim{{volume.identity(), host->host}, host->boot, host->attachment, peer_.host};
+    if (!host || !use.key().writable) return std::nullopt;
+    return HostClaim{{use.volume().identity(), host->host}, host->boot, host->attachment, peer_.host};
 }
 
 std::expected<void, Refusal> ClientExports::wait_for_fence(const nbd::SessionRequest& request) {
@@ -247,12 +252,12 @@ std::expected<void, VolumeRefusal> ClientExports::check_identity(const ExportCon
         VolumeRefusal{false, fmt::format("{} was replaced while being opened", config.path)});
 }
 
-ConnectionFacts ClientExports::facts_of(const ExportConfig& config, const Volume& volume) const {
+ConnectionFacts ClientExports::facts_of(const ExportConfig& config, const VolumeUse& use) const {
     const bool claimed = has_claimed(config);
-    const CacheMode mode = cache_mode(volume.always_waits(), config.durable_writes());
+    const CacheMode mode = cache_mode(use.volume().always_waits(), config.durable_writes());
     return {config.name,
             peer_.name,
-            config.readonly,
+            !use.key().writable,
             word_of(mode),
             claimed ? std::optional(claim_->session) : std::nullopt,
             std::chrono::system_clock::now()};
@@ -298,9 +303,7 @@ std::expected<void, Refusal> ClientExports::enter_counts(const ExportConfig& con
 
 std::expected<Offer, Refusal> ClientExports::open(const ExportConfig& config, VolumeUse& use) {
     const bool claimed = has_claimed(config);
-    const Result<VolumeTraits> traits = use.traits();
-    const std::expected<Offer, std::string> offer =
-        traits ? make_offer(config, *traits) : std::unexpected(traits.error().message());
+    const std::expected<Offer, std::string> offer = offer_of(config, use);
     if (!offer) return refuse(config, {false, offer.error()});
     if (const auto same =
             claimed ? check_identity(config, use.volume()) : std::expected<void, VolumeRefusal>();
@@ -309,7 +312,11 @@ std::expected<Offer, Refusal> ClientExports::open(const ExportConfig& config, Vo
     DisksInUse::Use disk = disk_use(config, use, claimed ? &claim_->session.id : nullptr);
     if (const auto why = config.is_virtual() ? std::nullopt : shared_.disks.enter(config.name, disk))
         return refuse(config, OptionReply::err_policy, *why, *why);
-    const ConnectionFacts facts = facts_of(config, use.volume());
+    const ConnectionFacts facts = facts_of(config, use);
+    const bool writable = use.key().writable;
+    if (!writable && !config.readonly)
+        log::notice(fmt::format("export {}: {} gets it read-only: {} is a read-only device", config.name,
+                                peer_.name, config.path));
     // The status counts the connection from here on; a refused client is not counted.
     opened_.emplace(config, shared_, std::move(use), facts, std::move(disk));
     if (!claimed && claim_) {
@@ -318,7 +325,7 @@ std::expected<Offer, Refusal> ClientExports::open(const ExportConfig& config, Vo
         claim_.reset();
     }
     // Last: a refused client cannot have written.
-    opened_->set_writer(begin(config, opened_->volume(), claimed));
+    if (writable) opened_->set_writer(begin(config, opened_->volume(), claimed));
     return *offer;
 }
 

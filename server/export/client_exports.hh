@@ -93,6 +93,9 @@ private:
     // exists.
     [[nodiscard]] const ExportConfig* visible(std::string_view name) const;
     [[nodiscard]] DiskWanted wanted(const ExportConfig& config) const;
+    // Offer for the open volume; the error says why there is none.
+    [[nodiscard]] static std::expected<nbd::Offer, std::string> offer_of(const ExportConfig& config,
+                                                                         const VolumeUse& use);
     // `session`: null if the client has named no session.
     [[nodiscard]] DisksInUse::Use disk_use(const ExportConfig& config, const VolumeUse& use,
                                            const nbd::Uuid* session) const;
@@ -107,9 +110,9 @@ private:
     // Returns the connection's Writer. Logs a line if the volume is open in another cache mode than the
     // export is configured for.
     [[nodiscard]] Writer begin(const ExportConfig& config, Volume& volume, bool claimed) const;
-    [[nodiscard]] ConnectionFacts facts_of(const ExportConfig& config, const Volume& volume) const;
+    [[nodiscard]] ConnectionFacts facts_of(const ExportConfig& config, const VolumeUse& use) const;
     // Host claim of the client, if relevant: a read-only client fences no connection.
-    [[nodiscard]] std::optional<HostClaim> host_claim(const ExportConfig& config, const Volume& volume,
+    [[nodiscard]] std::optional<HostClaim> host_claim(const VolumeUse& use,
                                                       const std::optional<nbd::HostRequest>& host) const;
     // The next three functions need claim_. wait_for_fence() logs the fenced connections.
     [[nodiscard]] std::expected<void, nbd::Refusal> wait_for_fence(const nbd::SessionRequest& request);

@@ -122,13 +122,17 @@ std::string mount_point(const std::string& mountinfo, unsigned device_major, uns
     return {};
 }
 
-std::string holder_of_device(dev_t device, pid_t server) {
+std::string kernel_holder_of(dev_t device) {
     const std::string mountinfo = read_text_file("/proc/self/mountinfo", 16U << 20).value_or("");
     std::string point = mount_point(mountinfo, major(device), minor(device));
     if (point.empty()) point = mount_point_by_source(device);
     if (!point.empty()) return "mounted on " + point;
     if (is_swap(device)) return "used as swap";
-    std::string text = upper_device(device);
+    return upper_device(device);
+}
+
+std::string holder_of_device(dev_t device, pid_t server) {
+    std::string text = kernel_holder_of(device);
     if (!text.empty()) return text;
     text = process_with(server, [&](const struct statx& one) {
         return S_ISBLK(one.stx_mode) && makedev(one.stx_rdev_major, one.stx_rdev_minor) == device;

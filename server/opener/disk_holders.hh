@@ -11,6 +11,8 @@ namespace holdfast::server {
 // Returns "mounted on /srv", "used as swap", "part of vg0-root (device mapper)", "open by process 123
 // (mkfs.ext4)". Ignores the open files of this process and of `server`.
 [[nodiscard]] std::string holder_of_device(dev_t device, pid_t server);
+// The same without processes; empty if only a process may have the device open.
+[[nodiscard]] std::string kernel_holder_of(dev_t device);
 [[nodiscard]] std::string holder_of_file(const struct stat& file, pid_t server);
 
 // Returns the mount point of this device number in `mountinfo`, the text of /proc/self/mountinfo, with octal

@@ -4,7 +4,9 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <linux/fs.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -13,6 +15,7 @@
 #include <cstdlib>
 
 #include "common/linux/text_file.hh"
+#include "server/config/export_path.hh"
 #include "server/opener/disk_holders.hh"
 #include "server/opener/disk_identity.hh"
 #include "server/volume/write_cache.hh"
@@ -81,6 +84,30 @@ std::unexpected<VolumeRefusal> wrong_kind(const std::string& path) {
         VolumeRefusal{false, fmt::format("{} is neither a block device nor a regular file", path)});
 }
 
+// Turns the request for a disk that rejects writes into one for reading: offer.cc reports that to clients.
+VolumeRequest without_lost_writes(VolumeRequest request, const struct stat& status) {
+    if (request.writable && S_ISBLK(status.st_mode) && is_read_only_device(status.st_rdev))
+        request.writable = false;
+    return request;
+}
+
+// Reads BLKROGET, since /sys may have shown an earlier state.
+bool rejects_writes(int device) {
+    int read_only = 0;
+    return ::ioctl(device, BLKROGET, &read_only) == 0 && read_only != 0;
+}
+
+// Checks the opened file, which may differ from the file that stat() saw; updates `status`.
+std::expected<void, VolumeRefusal> check_opened(int file, const VolumeRequest& request, bool block,
+                                                struct stat& status) {
+    if (::fstat(file, &status) != 0) return failure(request.path, SysError{errno, "fstat"});
+    if (S_ISBLK(status.st_mode) != block) return wrong_kind(request.path);
+    if (block && request.writable && rejects_writes(file))
+        return std::unexpected(
+            VolumeRefusal{false, fmt::format("{} became read-only while being opened", request.path)});
+    return {};
+}
+
 bool is_same(int file, const struct stat& other) {
     struct stat status {};
     if (::fstat(file, &status) != 0 || (status.st_mode & S_IFMT) != (other.st_mode & S_IFMT)) return false;
@@ -129,14 +156,41 @@ bool is_direct(const VolumeRequest& request, const struct stat& status) {
            queue_limit(status.st_rdev, "logical_block_size") == smallest_block;
 }
 
+std::unexpected<VolumeRefusal> no_device(const std::string& path) {
+    return std::unexpected(VolumeRefusal{true, fmt::format("{}: no such device", path)});
+}
+
+// Returns the traits that the file will have once it is created. Asks a file without a name in the same
+// folder, which vanishes when it is closed.
+std::expected<VolumeTraits, VolumeRefusal> look_at_missing_file(const VolumeRequest& request) {
+    if (request.path.starts_with("/dev/")) return no_device(request.path);
+    const std::string folder = request.path.substr(0, request.path.rfind('/') + 1);
+    Fd file(::open(folder.c_str(), O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
+    if (!file && (errno == EOPNOTSUPP || errno == EISDIR)) {
+        // Not every file system has such files: then only the first client finds out about trim.
+        if (const std::string why = why_not_creatable(request.path); !why.empty())
+            return std::unexpected(VolumeRefusal{false, why});
+        return VolumeTraits{.size = request.create_size};
+    }
+    if (!file) return failure(request.path, SysError{errno, "open"});
+    struct stat status {};
+    if (::ftruncate(file.get(), static_cast<off_t>(request.create_size)) != 0 ||
+        ::fstat(file.get(), &status) != 0)
+        return failure(request.path, SysError{errno, "ftruncate"});
+    DiskFacts facts = facts_of(status);
+    facts.writable = request.writable;
+    const Result<VolumeTraits> traits =
+        make_volume({{std::move(file), Fd(), is_direct(request, status)}, std::move(facts)})->traits();
+    if (!traits) return failure(request.path, traits.error());
+    return *traits;
+}
+
 }  // namespace
 
 std::expected<void, VolumeRefusal> create_missing_file(const VolumeRequest& request) {
     struct stat status {};
     if (request.create_size == 0 || ::stat(request.path.c_str(), &status) == 0 || errno != ENOENT) return {};
-    if (request.path.starts_with("/dev/")) {
-        return std::unexpected(VolumeRefusal{true, fmt::format("{}: no such device", request.path)});
-    }
+    if (request.path.starts_with("/dev/")) return no_device(request.path);
     const Fd file(::open(request.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
     if (!file && errno == EEXIST) return {};  // another client was faster
     if (!file) return failure(request.path, SysError{errno, "open"});
@@ -151,13 +205,14 @@ std::expected<void, VolumeRefusal> create_missing_file(const VolumeRequest& requ
 std::expected<DiskKey, VolumeRefusal> find_disk(const VolumeRequest& request) {
     struct stat status {};
     if (::stat(request.path.c_str(), &status) != 0) return failure(request.path, SysError{errno, "stat"});
-    return key_of(status, request.writable, is_direct(request, status));
+    const VolumeRequest possible = without_lost_writes(request, status);
+    return key_of(status, possible.writable, is_direct(possible, status));
 }
 
 std::expected<bool, VolumeRefusal> find_direct(const VolumeRequest& request) {
     struct stat status {};
     if (::stat(request.path.c_str(), &status) != 0) return failure(request.path, SysError{errno, "stat"});
-    return is_direct(request, status);
+    return is_direct(without_lost_writes(request, status), status);
 }
 
 std::expected<OpenedDisk, VolumeRefusal> open_disk(const VolumeRequest& wanted) {
@@ -166,13 +221,13 @@ std::expected<OpenedDisk, VolumeRefusal> open_disk(const VolumeRequest& wanted) 
     if (::stat(request.path.c_str(), &status) != 0) return failure(request.path, SysError{errno, "stat"});
     if (!S_ISBLK(status.st_mode) && !S_ISREG(status.st_mode)) return wrong_kind(request.path);
     const bool block = S_ISBLK(status.st_mode);
+    request = without_lost_writes(std::move(request), status);
     const bool direct = is_direct(request, status);
     request.direct = direct;
     Opened file = block ? open_block_device(request, status.st_rdev) : open_file(request, status);
     if (!file) return std::unexpected(file.error());
-    // Checks the opened file, which may differ from the file that stat() saw.
-    if (::fstat(file->get(), &status) != 0) return failure(request.path, SysError{errno, "fstat"});
-    if (S_ISBLK(status.st_mode) != block) return wrong_kind(request.path);
+    if (const auto fits = check_opened(file->get(), request, block, status); !fits)
+        return std::unexpected(fits.error());
     Result<std::string> identity = disk_identity(file->get());
     if (!identity) return failure(request.path, identity.error());
     Fd again(::open(request.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -189,22 +244,23 @@ std::expected<OpenedDisk, VolumeRefusal> open_disk(const VolumeRequest& wanted) 
     return OpenedDisk{{std::move(*file), std::move(again), direct, facts.volatile_cache}, std::move(facts)};
 }
 
-std::expected<VolumeTraits, VolumeRefusal> look_at_volume(const VolumeRequest& request) {
+std::expected<VolumeTraits, VolumeRefusal> look_at_volume(const VolumeRequest& wanted) {
+    VolumeRequest request = wanted;
     struct stat status {};
     if (::stat(request.path.c_str(), &status) != 0) {
         const SysError error{errno, "stat"};
-        if (error.code == ENOENT && request.create_size != 0)
-            return VolumeTraits{.size = request.create_size};
+        if (error.code == ENOENT && request.create_size != 0) return look_at_missing_file(request);
         return failure(request.path, error);
     }
     if (!S_ISBLK(status.st_mode) && !S_ISREG(status.st_mode)) return wrong_kind(request.path);
+    request = without_lost_writes(std::move(request), status);
     // Opens a device read-only: closing a device that was open for writing makes udev probe it.
     const bool for_writing = S_ISREG(status.st_mode) && request.writable;
     Fd file(::open(request.path.c_str(), (for_writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK));
     if (!file) return failure(request.path, SysError{errno, "open"});
     if (::fstat(file.get(), &status) != 0) return failure(request.path, SysError{errno, "fstat"});
     DiskFacts facts = facts_of(status);
-    facts.writable = for_writing;
+    facts.writable = request.writable;
     const Result<VolumeTraits> traits =
         make_volume({{std::move(file), Fd(), is_direct(request, status)}, std::move(facts)})->traits();
     if (!traits) return failure(request.path, traits.error());

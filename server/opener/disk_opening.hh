@@ -11,7 +11,7 @@ namespace holdfast::server {
 // How a disk is opened.
 struct VolumeRequest {
     std::string path;
-    bool writable = false;
+    bool writable = false;          // a device that rejects writes is opened for reading anyway
     std::uint64_t create_size = 0;  // not 0: a missing file is created with this size
     // Whether to bypass the page cache with O_DIRECT. Empty: yes for a writable block device that keeps
     // requests of 512 bytes possible.

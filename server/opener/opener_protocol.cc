@@ -113,6 +113,7 @@ std::optional<DiskFacts> unpack_facts(Unpacker& from) {
 void pack(Packer& to, const VolumeTraits& traits) {
     to.number(traits.size);
     to.number(std::uint8_t{traits.can_trim});
+    to.number(std::uint8_t{traits.read_only});
     to.number(traits.minimum_block);
     to.number(traits.preferred_block);
 }
@@ -121,6 +122,7 @@ std::optional<VolumeTraits> unpack_traits(Unpacker& from) {
     VolumeTraits traits;
     traits.size = from.number<std::uint64_t>();
     traits.can_trim = from.flag();
+    traits.read_only = from.flag();
     traits.minimum_block = from.number<std::uint32_t>();
     traits.preferred_block = from.number<std::uint32_t>();
     if (!from.complete() || !std::has_single_bit(traits.preferred_block) ||

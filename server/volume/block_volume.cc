@@ -33,6 +33,9 @@ Result<VolumeTraits> BlockVolume::traits() const {
     VolumeTraits traits;
     if (::ioctl(fd(), BLKGETSIZE64, &traits.size) != 0) return sys_error("ioctl(BLKGETSIZE64)");
     traits.can_trim = can_discard_;
+    int read_only = 0;
+    if (::ioctl(fd(), BLKROGET, &read_only) != 0) return sys_error("ioctl(BLKROGET)");
+    traits.read_only = !writable_ || read_only != 0;
     if (always_waits()) {
         int logical = 0;
         if (::ioctl(fd(), BLKSSZGET, &logical) != 0) return sys_error("ioctl(BLKSSZGET)");

@@ -11,6 +11,7 @@ class BlockVolume final : public Volume {
 public:
     explicit BlockVolume(OpenedDisk disk)
         : Volume(std::move(disk.files), std::move(disk.facts.identity)),
+          writable_(disk.facts.writable),
           can_discard_(disk.facts.can_discard),
           can_zero_fast_(disk.facts.can_zero_fast),
           preferred_block_(disk.facts.preferred_block) {}
@@ -23,6 +24,7 @@ private:
     // Zeroes whole blocks. The old content may be lost as soon as the function is called.
     [[nodiscard]] Result<void> zero_blocks(std::uint64_t offset, std::uint64_t length, bool unmap);
 
+    bool writable_;
     bool can_discard_;
     std::atomic<bool> can_zero_fast_;  // cleared if the device refuses an operation that its limits promised
     std::uint32_t preferred_block_;

@@ -49,6 +49,7 @@ Result<VolumeTraits> FileVolume::traits() const {
     if (::fstat(fd(), &status) != 0) return sys_error("fstat");
     VolumeTraits traits;
     traits.size = static_cast<std::uint64_t>(status.st_size);
+    traits.read_only = !writable_;
     if (always_waits()) traits.minimum_block = direct_alignment(fd());
     traits.preferred_block = std::max(traits.preferred_block, traits.minimum_block);
     // Probes with a hole beyond the end of the file, which changes nothing and fails if the file system has

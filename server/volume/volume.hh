@@ -25,6 +25,7 @@ namespace holdfast::server {
 struct VolumeTraits {
     std::uint64_t size = 0;
     bool can_trim = false;
+    bool read_only = false;                // opened for reading only, or the device rejects writes
     std::uint32_t minimum_block = 1;       // a power of two; offsets and lengths are multiples
     std::uint32_t preferred_block = 4096;  // a power of two, not below minimum_block
 

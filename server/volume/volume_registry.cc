@@ -228,8 +228,10 @@ std::shared_ptr<VolumeSlot> VolumeRegistry::slot_for(const DiskKey& key) {
 std::expected<VolumeUse, VolumeRefusal> VolumeRegistry::acquire(DiskSource& disks, const DiskWanted& wanted) {
     const std::expected<DiskKey, VolumeRefusal> key = disks.find(wanted);
     if (!key) return std::unexpected(key.error());
-    // The process that opens disks has a newer configuration than the connection.
-    if (key->writable != wanted.writable)
+    // The process that opens disks has a newer configuration than the connection. Of devices, some reject
+    // writes: VolumeTraits::read_only.
+    const bool may_be_read_only = key->inode == 0 && !key->writable;
+    if (key->writable != wanted.writable && !may_be_read_only)
         return std::unexpected(VolumeRefusal{false, "the configuration has just changed; connect again"});
     std::shared_ptr<VolumeSlot> slot = slot_for(*key);
     Lock lock(slot->mutex);

@@ -41,6 +41,17 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> N
         time.sleep(0.02)
 
 
+@contextmanager
+def loop_device(path: Path, *options: str, sector: int = 512) -> Iterator[str]:
+    """Block device over a file, with logical blocks of `sector` bytes; `options` are those of losetup."""
+    device = output("losetup", "--find", "--show", "--sector-size", str(sector), *options, path).strip()
+    try:
+        yield device
+    finally:
+        # The kernel waits for programs that still have the device open.
+        output("losetup", "--detach", device)
+
+
 @dataclass
 class Server:
     """Running server: its process, its port on 127.0.0.1, its log."""

@@ -1,12 +1,10 @@
 """What a reply promises: the system calls of the server, seen from outside, in their order; and the cache modes."""
-import contextlib
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 
 import nbd
-from bench import MIB, Bench, Server, output, wait_for
+from bench import MIB, Bench, Server, loop_device, output, wait_for
 from harness.registry import test
 
 # The time at which it began, the call, its arguments, how long it took.
@@ -77,21 +75,10 @@ def stable_storage(bench: Bench) -> None:
         assert calls == wanted, f"{line}: {calls}"
 
 
-@contextlib.contextmanager
-def loop_device(path: str, sector: int) -> Iterator[str]:
-    """A block device over a file, with logical blocks of that size."""
-    device = output("losetup", "--find", "--show", "--sector-size", str(sector), path).strip()
-    try:
-        yield device
-    finally:
-        # Whoever still has it open is waited for by the kernel.
-        output("losetup", "--detach", device)
-
-
 @test("by default a disk that is written to is served without the page cache where its blocks allow it, all else with it")
 def default_mode(bench: Bench) -> None:
     files = {sector: bench.file(f"disk-{sector}", MIB) for sector in (512, 4096)}
-    with loop_device(files[512], 512) as small, loop_device(files[4096], 4096) as large:
+    with loop_device(files[512], sector=512) as small, loop_device(files[4096], sector=4096) as large:
         text = "\n".join([
             "[generic]", "listenaddr = 127.0.0.1", "port = @PORT@", f"statussocket = {bench.folder / 'status'}", "[disk]", f"exportname = {small}", "[reader]",
             f"exportname = {small}", "readonly = true", "[synchronous]", f"exportname = {small}", "sync = true", "[large]", f"exportname = {large}",

@@ -198,6 +198,9 @@ TEST_CASE("the keys of an export are taken") {
     CHECK(export_with("cache = directsync").durable_writes());
     CHECK(export_with("cache = none\nsync = true").durable_writes());
     CHECK(export_with("rotational = true").rotational);
+    CHECK_FALSE(export_with("").must_be_writable);
+    CHECK_FALSE(export_with("readonly = true").must_be_writable);
+    CHECK(export_with("readonly = false").must_be_writable);
     CHECK(export_with("maxconnections = 3").maxconnections == 3);
     CHECK(export_with("").busypoll.count() == 100);
     CHECK(export_with("busypoll = 0").busypoll.count() == 0);

@@ -66,3 +66,28 @@ TEST_CASE("filesize makes an export smaller than its volume, never larger") {
     CHECK(make_offer(config, {.size = 1024})->size == 512);
     CHECK_FALSE(make_offer(config, {.size = 511}).has_value());
 }
+
+TEST_CASE("a device that rejects writes is offered read-only, or not at all where that was excluded") {
+    const VolumeTraits traits{.size = 1 << 20, .can_trim = true, .read_only = true};
+    ExportConfig config = plain_export();
+    const auto offer = make_offer(config, traits);
+    REQUIRE(offer);
+    config.readonly = true;
+    CHECK(offer->flags == make_offer(config, traits)->flags);
+    CHECK((offer->flags & nbd::flag_read_only) != 0);
+    config.readonly = false;
+    config.must_be_writable = true;
+    const auto refused = make_offer(config, traits);
+    REQUIRE_FALSE(refused);
+    CHECK(
+        refused.error().starts_with("/x is a read-only device, and the export has readonly = false; make "));
+    CHECK(make_offer(config, {.size = 1 << 20}).has_value());
+}
+
+TEST_CASE("a volume without a whole block is not offered") {
+    const ExportConfig config = plain_export();
+    CHECK_FALSE(make_offer(config, {}).has_value());
+    CHECK_FALSE(make_offer(config, {.size = 511, .minimum_block = 512}).has_value());
+    CHECK(make_offer(config, {.size = 512, .minimum_block = 512})->size == 512);
+    CHECK(make_offer(config, {.size = 1})->size == 1);
+}
