@@ -6,17 +6,25 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "client/address/uri.hh"
 #include "client/attach/targets.hh"
 #include "client/kernel/block_size.hh"
+#include "client/kernel/partition_table.hh"
+#include "client/link/first_bytes.hh"
 #include "common/linux/pause.hh"
 
 namespace holdfast::client {
 namespace {
 
 constexpr std::chrono::seconds pause_between_rounds{1};
+
+// Time for a server's disk to answer a read, as long as the kernel's own limit for a request.
+constexpr std::chrono::seconds read_patience{30};
+
+std::uint32_t page_size() { return static_cast<std::uint32_t>(::sysconf(_SC_PAGESIZE)); }
 
 ExitCode code_of(LinkFault fault) {
     return fault == LinkFault::unreachable ? ExitCode::unreachable : ExitCode::refused;
@@ -37,6 +45,7 @@ private:
     void tell_failures();
     bool try_target(Found& found, const Target& target);
     bool use_target(Found& found, const Target& target);
+    std::expected<std::uint32_t, Failure> block_size_for(const Link& link) const;
     nbd::SessionClaim next_claim(const Claimant::Identity& identity) const;
     void note_failure(ExitCode code, std::string text);
 
@@ -76,6 +85,33 @@ bool Search::try_target(Found& found, const Target& target) {
     return usable;
 }
 
+// Chooses the block size for which the disk's partition table was made, unless the user has chosen another.
+std::expected<std::uint32_t, Failure> Search::block_size_for(const Link& link) const {
+    const auto refused = [](std::string why) {
+        return std::unexpected(Failure{ExitCode::refused, std::move(why)});
+    };
+    const nbd::BlockSizes& offered = link.offer.block_sizes;
+    const auto smallest = choose_block_size(offered, request_.block_size, page_size());
+    if (!smallest) return refused(smallest.error());
+    const std::uint32_t length = std::max(table_bytes, offered.minimum);
+    if (link.offer.size < length || offered.maximum < length) return *smallest;
+    const auto start = read_first_bytes(link, length, read_patience);
+    if (!start)
+        return std::unexpected(Failure{code_of(start.error().fault), std::string(start.error().text.view())});
+    const auto table = block_size_of_table(*start, link.offer.size);
+    if (!table || *table == *smallest) return *smallest;
+    if (request_.block_size) {
+        report_.note(
+            fmt::format("block-size={}: the partition table on this disk was made for blocks of {} "
+                        "bytes, so its partitions will not be found",
+                        *smallest, *table));
+        return *smallest;
+    }
+    const auto chosen = choose_block_size_of_table(offered, *table);
+    if (!chosen) return refused(chosen.error());
+    return *chosen;
+}
+
 bool Search::use_target(Found& found, const Target& target) {
     const std::string where = target.endpoint.text.starts_with("unix:")
                                   ? target.uri
@@ -89,13 +125,12 @@ bool Search::use_target(Found& found, const Target& target) {
         note_failure(code_of(link.error().fault), fmt::format("{}: {}", where, link.error().text));
         return false;
     }
-    const auto page = static_cast<std::uint32_t>(::sysconf(_SC_PAGESIZE));
-    auto block_size = choose_block_size(link->offer.block_sizes, request_.block_size, page);
+    const auto block_size = block_size_for(*link);
     if (!block_size) {
-        note_failure(ExitCode::refused, fmt::format("{}: {}", where, block_size.error()));
+        note_failure(block_size.error().code, fmt::format("{}: {}", where, block_size.error().text));
         return false;
     }
-    const auto request_limit = choose_request_limit(link->offer.block_sizes, *block_size, page);
+    const auto request_limit = choose_request_limit(link->offer.block_sizes, *block_size, page_size());
     if (!request_limit) {
         note_failure(ExitCode::refused, fmt::format("{}: {}", where, request_limit.error()));
         return false;

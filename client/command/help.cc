@@ -52,7 +52,7 @@ or else from its section in the configuration file.
                            (10 or more; 0: no limit; default 90)
       --lease ACTION       renew the DHCP lease of the initramfs (renew; default in the initramfs)
                            or not (leave; default elsewhere)
-  -b, --block-size BYTES   512, 1024, 2048 or 4096 (default: the smallest that the server accepts)
+  -b, --block-size BYTES   512, 1024, 2048 or 4096 (default: as the partition table, or the server)
   -r, --read-only          make the device read-only
       --read-write         make it writable, overriding the configuration file
       --config FILE        read FILE instead of /etc/holdfast/client.conf

@@ -33,6 +33,16 @@ std::expected<std::uint32_t, std::string> choose_block_size(const nbd::BlockSize
     return *wanted;
 }
 
+std::expected<std::uint32_t, std::string> choose_block_size_of_table(const nbd::BlockSizes& offered,
+                                                                     std::uint32_t table) {
+    if (table >= offered.minimum) return table;
+    return std::unexpected(fmt::format(
+        "the partition table on this disk was made for blocks of {} bytes, and the server accepts "
+        "no requests under {}; set cache = writeback for the export on the server, or to use the "
+        "disk without its partitions, set block-size={}",
+        table, offered.minimum, offered.minimum));
+}
+
 std::uint32_t whole_requests(std::uint32_t maximum, std::uint32_t block_size) noexcept {
     constexpr std::uint32_t kernel_unit = 1024;
     const std::uint32_t most = std::min(maximum, nbd::largest_payload);

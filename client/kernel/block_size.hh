@@ -17,6 +17,11 @@ namespace holdfast::client {
                                                                           std::optional<std::uint32_t> wanted,
                                                                           std::uint32_t page_size);
 
+// Returns the block size `table` for which the disk's partition table was made (partition_table.hh). The
+// error: the server does not accept requests of that size, which is below its minimum.
+[[nodiscard]] std::expected<std::uint32_t, std::string> choose_block_size_of_table(
+    const nbd::BlockSizes& offered, std::uint32_t table);
+
 // Returns the largest request, in bytes, for a server with the given maximum: a multiple of the block size
 // and of 1 KiB, the kernel's unit (queue/max_sectors_kb). At most 32 MiB, the kernel's own limit; may be 0.
 [[nodiscard]] std::uint32_t whole_requests(std::uint32_t maximum, std::uint32_t block_size) noexcept;

@@ -1,9 +1,12 @@
 """A server that takes small requests only, and answers EINVAL to larger ones, is never sent any."""
 
+import hashlib
+import random
+
 from lab import Lab, test
 from lab.network import HOST, Network
 from lab.process import Service
-from scenes import outages
+from scenes import outages, partition_table, serving
 
 PORT = 10810
 LIMIT = "/sys/block/nbd0/queue/max_sectors_kb"
@@ -88,3 +91,34 @@ def next_daemon(lab: Lab) -> None:
             machine.run(f"echo 512 >{LIMIT}")
             machine.wait_until(f"grep -x 64 {LIMIT}", timeout=60)
     machine.poweroff()
+
+
+@test("a disk gets the block size for which its partition table was made, or is refused where the server cannot have it", timeout=600, long=True)
+def partition_tables(lab: Lab) -> None:
+    network = lab.network()
+    content = random.randbytes(4096)
+    disks = {size: lab.scratch / f"gpt-{size}" for size in (512, 4096)}
+    for size, disk in disks.items():
+        partition_table.write(disk, size, 64 << 20, content)
+    server = serving.serve(lab, network, *(f"gpt{size}={disk}" for size, disk in disks.items()))
+    # As cache = none on a disk with blocks of 4096 bytes.
+    network.spawn(["nbdkit", "-f", "-i", "127.0.0.1", "-p", str(PORT), "--filter=blocksize-policy", "file", str(disks[512]),
+                   "blocksize-minimum=4096", "blocksize-preferred=4096", "blocksize-maximum=1M", "blocksize-error-policy=error"], name="nbdkit-4096")
+    network.wait_for_port(PORT)
+    machine = lab.boot("client", outages.image(lab, 12), cards=[network.user_card()]).login()
+    machine.run("ip link set eth0 up && ip address add 10.0.2.15/24 dev eth0 && modprobe nbd")
+    digest = hashlib.sha256(content).hexdigest()
+    for size in disks:
+        machine.run(f"holdfast-client attach nbd://{HOST}/gpt{size} --device nbd0", timeout=outages.PATIENCE)
+        block = machine.run("blockdev --getss /dev/nbd0").strip()
+        lab.require(block == str(size), f"the table for {size} got blocks of {block}")
+        machine.wait_until("test -b /dev/nbd0p1", timeout=60)
+        machine.run(f"dd if=/dev/nbd0p1 bs=4096 count=1 status=none | sha256sum | grep -q {digest}")
+        machine.run("holdfast-client detach nbd0", timeout=outages.PATIENCE)
+    status, text = machine.run_status(f"holdfast-client attach {HOST},{PORT} --device nbd0", timeout=outages.PATIENCE)
+    lab.require(status == 4 and "made for blocks of 512 bytes, and the server accepts no requests under 4096" in text, f"{status}: {text}")
+    text = machine.run(f"holdfast-client attach {HOST},{PORT} --device nbd0 --block-size 4096 2>&1", timeout=outages.PATIENCE)
+    lab.require("its partitions will not be found" in text, text)
+    machine.run("test $(blockdev --getss /dev/nbd0) = 4096 && test ! -e /dev/nbd0p1 && holdfast-client detach nbd0", timeout=outages.PATIENCE)
+    machine.poweroff()
+    server.stop()

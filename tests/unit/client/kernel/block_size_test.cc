@@ -5,6 +5,7 @@
 #include "client/kernel/block_size.hh"
 
 using holdfast::client::choose_block_size;
+using holdfast::client::choose_block_size_of_table;
 using holdfast::client::choose_request_limit;
 using holdfast::client::whole_blocks;
 using holdfast::client::whole_requests;
@@ -46,6 +47,18 @@ TEST_CASE("a person's block size is taken when the server takes it, and refused 
         CHECK(chosen.error().find(std::to_string(wrong)) != std::string::npos);
     }
     CHECK(!choose_block_size(with_minimum(4096), 512, page));
+}
+
+TEST_CASE(
+    "the block size of the partition table is taken, or refused with the mend where the server cannot") {
+    CHECK(choose_block_size_of_table(with_minimum(1), 512) == 512U);
+    CHECK(choose_block_size_of_table(with_minimum(512), 512) == 512U);
+    CHECK(choose_block_size_of_table(with_minimum(512), 4096) == 4096U);
+    CHECK(choose_block_size_of_table(with_minimum(4096), 4096) == 4096U);
+    const auto refused = choose_block_size_of_table(with_minimum(4096), 512);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().find("made for blocks of 512 bytes") != std::string::npos);
+    CHECK(refused.error().find("under 4096; set cache = writeback") != std::string::npos);
 }
 
 TEST_CASE("requests are whole blocks and whole KiB, no larger than the server's maximum and the kernel's") {
