@@ -117,12 +117,15 @@ std::expected<std::string, std::string> read_command_line(const BootFiles& files
     return text;
 }
 
-BootVariables read_boot_variables() {
+BootVariables read_boot_variables(const BootFiles& files) {
     const auto value_of = [](const char* name) {
         const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): before any thread
         return std::string{value ? value : ""};
     };
-    return {.nbdroot = value_of("NBDROOT"), .root = value_of("ROOT")};
+    const std::string max_part = read_small_file(files.max_part).value_or("");
+    return {.nbdroot = value_of("NBDROOT"),
+            .root = value_of("ROOT"),
+            .max_part = max_part.substr(0, max_part.find('\n'))};
 }
 
 std::vector<NetworkAnswer> read_network_answers(const BootFiles& files) {

@@ -24,6 +24,7 @@ struct BootFiles {
     std::string interfaces = "/sys/class/net";
     std::string resolv_conf = "/etc/resolv.conf";
     std::string param_conf = "/conf/param.conf";  // sourced by the initramfs after each boot script
+    std::string max_part = "/sys/module/nbd/parameters/max_part";
     std::string root = "/";
 };
 
@@ -35,8 +36,8 @@ bool in_initramfs(const BootFiles& files);
 // Reads the kernel command line, without its newline. The error names file and reason.
 std::expected<std::string, std::string> read_command_line(const BootFiles& files);
 
-// Reads NBDROOT and ROOT from the process's environment.
-BootVariables read_boot_variables();
+// Reads NBDROOT and ROOT from the process's environment, and the nbd module's parameter.
+BootVariables read_boot_variables(const BootFiles& files);
 
 // Reads every /run/net-IFACE.conf that has an address, sorted by name. Unreadable files and files without an
 // address are left out. In dracut's initramfs, which has no such files, reads those of its DHCP clients and

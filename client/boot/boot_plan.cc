@@ -10,6 +10,7 @@
 #include "client/address/export_address.hh"
 #include "client/address/uri.hh"
 #include "client/boot/boot_options.hh"
+#include "client/boot/root_word.hh"
 #include "common/text/printable.hh"
 #include "common/text/words.hh"
 
@@ -170,12 +171,6 @@ void add_servers(const std::vector<ServerAddress>& servers, BootPlan& plan) {
         if (std::ranges::find(plan.servers, server) == plan.servers.end()) plan.servers.push_back(server);
 }
 
-// True if root= leaves the device to the other words. dracut's initramfs makes /dev/root a link to the root
-// device.
-bool names_no_device(const std::string& root) {
-    return root.empty() || root == "/dev/root" || root.starts_with("nbd:");
-}
-
 void choose_root(const BootRequest& request, const NbdDevice& device, BootPlan& plan) {
     const auto named = parse_nbd_device(request.root);
     if (names_no_device(request.root))
@@ -226,6 +221,15 @@ std::expected<BootPlan, BootError> make_boot_plan(const BootRequest& request,
     const NbdDevice device = choose_device(claims, plan.warnings);
     plan.device_index = device.index;
     choose_root(request, device, plan);
+    if (const auto root = parse_nbd_device(plan.root)) {
+        if (const auto checked = check_partition(*root, request.no_partitions); !checked)
+            return std::unexpected{checked.error()};
+    } else if (request.no_partitions) {
+        plan.warnings.push_back(fmt::format(
+            "nbd.max_part=0: the kernel makes no partitions of NBD disks; {} is found only if it is "
+            "on the whole disk",
+            printable(plan.root)));
+    }
     const seconds said = plan.options.wait.value_or(least_patience);
     plan.options = merged(plan.options, config.choices_for(device.index));
     const seconds usual = std::max(plan.options.wait.value_or(least_patience), least_patience);

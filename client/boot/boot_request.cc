@@ -9,6 +9,7 @@
 #include "client/address/export_address.hh"
 #include "client/boot/boot_options.hh"
 #include "client/boot/kernel_command_line.hh"
+#include "client/boot/root_word.hh"
 #include "common/text/number.hh"
 #include "common/text/printable.hh"
 
@@ -22,7 +23,7 @@ constexpr seconds most_patience{365 * 86400};
 // Last occurrence of each word, as in the kernel and the initramfs; all occurrences of nbdroot=.
 struct BootWords {
     std::vector<std::string> nbdroot;
-    std::optional<std::string> netroot, nbddev, root, rootdelay, ip;
+    std::optional<std::string> netroot, nbddev, root, rootdelay, ip, max_part;
 };
 
 // Words of which the last occurrence counts.
@@ -33,7 +34,8 @@ struct LastWord {
 constexpr LastWord last_words[] = {{"nbddev", &BootWords::nbddev},
                                    {"root", &BootWords::root},
                                    {"rootdelay", &BootWords::rootdelay},
-                                   {"ip", &BootWords::ip}};
+                                   {"ip", &BootWords::ip},
+                                   {"nbd.max_part", &BootWords::max_part}};
 
 BootWords collect_words(std::string_view command_line) {
     BootWords words;
@@ -93,13 +95,15 @@ std::optional<seconds> read_patience(const std::optional<std::string>& rootdelay
     return std::clamp(value ? seconds{*value} : most_patience, least_patience, most_patience);
 }
 
-// Checks that root=/dev/nbd... is a device; root=nbd0 lacks its /dev/, and the initramfs would not find it.
-std::expected<void, BootError> check_root(const std::string& root) {
-    if (root.starts_with("/dev/nbd") && !parse_nbd_device(root))
-        return wrong_word(
-            "root=" + root,
-            "not an NBD device; write root=/dev/nbd0 or, for its first partition, root=/dev/nbd0p1");
-    return {};
+std::expected<void, BootError> take_root(const BootWords& words, const BootVariables& variables,
+                                         BootRequest& request) {
+    request.root = words.root ? *words.root : variables.root;
+    const std::string max_part =
+        variables.max_part.empty() ? words.max_part.value_or("") : variables.max_part;
+    request.no_partitions = max_part == "0";
+    if (auto checked = check_root(request.root); !checked) return checked;
+    const auto device = parse_nbd_device(request.root);
+    return device ? check_partition(*device, request.no_partitions) : std::expected<void, BootError>{};
 }
 
 }  // namespace
@@ -127,8 +131,8 @@ std::expected<std::optional<BootRequest>, BootError> read_boot_request(std::stri
         if (!request.nbddev)
             return wrong_word("nbddev=" + *words.nbddev, "not an NBD device; write nbddev=nbd0");
     }
-    request.root = words.root ? *words.root : variables.root;
-    if (const auto checked = check_root(request.root); !checked) return std::unexpected{checked.error()};
+    if (const auto taken = take_root(words, variables, request); !taken)
+        return std::unexpected{taken.error()};
     request.ip = words.ip.value_or("");
     request.patience = read_patience(words.rootdelay, request.warnings);
     return request;

@@ -1,7 +1,7 @@
 // The kernel command line as a request to boot from an NBD disk. Pure; use only before the daemon's seal.
 //
 // The words: nbdroot= (repeated: further servers, in order of preference), nbddev=, root=, rootdelay=, ip=,
-// and dracut's netroot=nbd:... and root=nbd:... The forms of an nbdroot= word are in
+// nbd.max_part=, and dracut's netroot=nbd:... and root=nbd:... The forms of an nbdroot= word are in
 // client/address/boot_forms.txt.
 #pragma once
 
@@ -27,8 +27,9 @@ struct BootError {
 
 // Variables that other initramfs scripts may set, besides the command line.
 struct BootVariables {
-    std::string nbdroot;  // NBDROOT: replaces every nbdroot= word (documented by Debian)
-    std::string root;     // ROOT: root device if the command line has no root=
+    std::string nbdroot;   // NBDROOT: replaces every nbdroot= word (documented by Debian)
+    std::string root;      // ROOT: root device if the command line has no root=
+    std::string max_part;  // parameter of the nbd module, from /sys; empty: the module is not loaded
 };
 
 // An nbdroot= word, as text and parsed.
@@ -45,6 +46,7 @@ struct BootRequest {
     std::optional<NbdDevice> nbddev;
     std::string root;                              // root= as given; empty if missing
     std::string ip;                                // ip= as given, for messages
+    bool no_partitions = false;                    // the nbd module's max_part is 0
     std::optional<std::chrono::seconds> patience;  // rootdelay=, at least least_patience; empty if missing
     std::vector<std::string> warnings;
 };

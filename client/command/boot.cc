@@ -8,6 +8,7 @@
 #include "client/attach/attach.hh"
 #include "client/boot/boot_files.hh"
 #include "client/boot/boot_plan.hh"
+#include "client/boot/plan_text.hh"
 #include "client/command/commands.hh"
 #include "client/config/config_files.hh"
 #include "client/process/hardening.hh"
@@ -30,7 +31,7 @@ void tell_warnings(const std::vector<std::string>& warnings) {
 std::expected<std::optional<BootRequest>, std::string> read_request(const BootFiles& files) {
     auto command_line = read_command_line(files);
     if (!command_line) return std::unexpected(command_line.error());
-    auto request = read_boot_request(*command_line, read_boot_variables());
+    auto request = read_boot_request(*command_line, read_boot_variables(files));
     if (!request) return std::unexpected(request.error().message);
     return std::move(*request);
 }
@@ -45,8 +46,7 @@ Config config_or_none(std::expected<Config, std::vector<std::string>> config) {
 }
 
 ExitCode print_plan(const BootPlan& plan) {
-    say(describe(plan) + "\n");
-    say(describe(policy_of(plan.options)) + "\n");
+    say(plan_text(plan));
     for (const std::string& warning : plan.warnings) say("warning: " + warning + "\n");
     return ExitCode::ok;
 }

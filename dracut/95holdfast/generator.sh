@@ -10,7 +10,7 @@ command -v holdfast_boot >/dev/null || . /lib/holdfast-lib.sh
 
 root=$(getarg root=)
 case "$root" in
-	"" | nbd:*) ;;
+	"" | nbd:* | dhcp | dhcp6) ;;
 	*) exit 0 ;;
 esac
 holdfast_boot --check >/dev/null 2>&1 || exit 0

@@ -25,7 +25,7 @@ case "$holdfast_status" in
 		netroot=$holdfast_netroot
 		# Without a device in root=, the handler creates /dev/root.
 		case "$root" in
-			"" | nbd:* | /dev/root) root=block:/dev/root ;;
+			"" | nbd:* | dhcp | dhcp6 | /dev/root) root=block:/dev/root ;;
 		esac
 		# shellcheck disable=SC2034  # read by dracut
 		rootok=1

@@ -21,6 +21,7 @@ public:
         files.run = folder_ + "/run";
         files.tmp = folder_ + "/tmp";
         files.interfaces = folder_ + "/net";
+        files.max_part = folder_ + "/sys/max_part";
     }
     Initramfs(const Initramfs&) = delete;
     Initramfs& operator=(const Initramfs&) = delete;
@@ -79,4 +80,11 @@ TEST_CASE("outside an initramfs, the files of dracut's clients are not used") {
     CHECK(read_network_answers(initramfs.files).empty());
     initramfs.write("/run/net-eth2.conf", "DEVICE='eth2'\nIPV4ADDR='10.77.0.102'\n");
     CHECK(read_network_answers(initramfs.files).at(0).address == "10.77.0.102");
+}
+
+TEST_CASE("the nbd module's parameter is known if the module is loaded") {
+    Initramfs initramfs;
+    CHECK(read_boot_variables(initramfs.files).max_part.empty());
+    initramfs.write("/sys/max_part", "0\n");
+    CHECK(read_boot_variables(initramfs.files).max_part == "0");
 }

@@ -1,0 +1,31 @@
+// A line for each kind of choice, in the words of the options.
+
+#include "client/boot/plan_text.hh"
+
+#include <fmt/core.h>
+
+#include "common/text/printable.hh"
+
+namespace holdfast::client {
+namespace {
+
+std::string attachment_text(const BootPlan& plan) {
+    const Choices& choices = plan.options;
+    const std::string block_size = choices.block_size
+                                       ? fmt::format("{}", *choices.block_size)
+                                       : std::string("that of the partition table or of the server");
+    const char* const read_only = choices.read_only.value_or(false) ? "yes" : "no, unless the export is";
+    std::string text = fmt::format("block-size {}, read-only {}", block_size, read_only);
+    if (!plan.root_fstype.empty()) text += fmt::format(", file system type {}", printable(plan.root_fstype));
+    if (!plan.root_flags.empty()) text += fmt::format(", mount options {}", printable(plan.root_flags));
+    return text;
+}
+
+}  // namespace
+
+std::string plan_text(const BootPlan& plan) {
+    return fmt::format("{}\n{}\n{}\n", describe(plan), attachment_text(plan),
+                       describe(policy_of(plan.options)));
+}
+
+}  // namespace holdfast::client
