@@ -21,8 +21,9 @@ namespace {
 
 constexpr std::chrono::seconds pause_between_rounds{1};
 
-// Time for a server's disk to answer a read, as long as the kernel's own limit for a request.
-constexpr std::chrono::seconds read_patience{30};
+// Time for a server's disk to answer a read: it may have to spin up. The first read through the kernel has as
+// long (device_settling.cc).
+constexpr std::chrono::seconds read_patience{60};
 
 std::uint32_t page_size() { return static_cast<std::uint32_t>(::sysconf(_SC_PAGESIZE)); }
 

@@ -47,9 +47,6 @@ Done transfer_all(int socket, short event, std::size_t length, Clock::time_point
         } else if (!wait_for(socket, event, end)) {
             return broken(LinkFault::unreachable, "connected, but the first read of the disk timed out");
         }
-        // A server that sends byte after byte does not prolong the wait.
-        if (done < length && Clock::now() >= end)
-            return broken(LinkFault::unreachable, "connected, but the first read of the disk timed out");
     }
     return {};
 }
