@@ -88,17 +88,37 @@ def second_server(lab: Lab) -> None:
     reaches_root(lab, image, network, f"root=/dev/nbd0 nbdroot={NOBODY} nbdroot={HOST},root {USER_IP}")
 
 
-@test("DHCP's root-path is read for nbdroot=dhcp and an empty nbdroot=, and a host name is looked up", timeout=500)
-def dhcp_and_names(lab: Lab) -> None:
-    image, network, disk = served(lab)
+def with_root_path(lab: Lab, network: Network, disk: pathlib.Path, root_path: str) -> None:
+    """The disk on the bridge, and a DHCP server with this root-path."""
     card = network.bridge_card()  # makes the bridge, so that the servers below can listen on it
     del card
     serving.serve(lab, network, f"root={disk}", address=BRIDGE_HOST)
     network.spawn(["dnsmasq", "--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root",
                    "--interface=br0", "--bind-interfaces", f"--dhcp-leasefile={lab.scratch}/leases", "--pid-file=",
                    "--dhcp-range=10.77.0.100,10.77.0.120,255.255.255.0,1h",
-                   f"--dhcp-option=option:root-path,{BRIDGE_HOST},root", "--domain=example.test",
+                   f"--dhcp-option=option:root-path,{root_path}", "--domain=example.test",
                    f"--host-record=files.example.test,{BRIDGE_HOST}"], ready="DHCP")
+
+
+@test("root=dhcp takes the disk from netroot=nbd:... or DHCP's root-path, and root=live: and a partition without max_part are refused by name",
+      timeout=600, long=True)
+def dhcp_root(lab: Lab) -> None:
+    image, network, disk = served(lab)
+    with_root_path(lab, network, disk, f"nbd:{BRIDGE_HOST}:root")
+    reaches_root(lab, image, network, "root=dhcp ip=dhcp", bridge=True)
+    reaches_root(lab, image, network, f"root=dhcp netroot=nbd:{BRIDGE_HOST}:10809/root ip=dhcp", bridge=True)
+    for number, (words, said) in enumerate((("root=live:/dev/nbd0", "root=live:/dev/nbd0: live images are not supported"),
+                                            ("root=/dev/nbd0p1 nbd.max_part=0", "nbd.max_part=0: the kernel makes no partitions"))):
+        machine = lab.boot(f"refused-{number}", image, disks=[], cards=[network.bridge_card()], append=f"{words} nbdroot={BRIDGE_HOST},root ip=dhcp")
+        machine.expect(said, timeout=180)
+        machine.expect(r"^\(initramfs\)", timeout=60)
+        machine.kill()
+
+
+@test("DHCP's root-path is read for nbdroot=dhcp and an empty nbdroot=, and a host name is looked up", timeout=500)
+def dhcp_and_names(lab: Lab) -> None:
+    image, network, disk = served(lab)
+    with_root_path(lab, network, disk, f"{BRIDGE_HOST},root")
     for word in ("dhcp", "", "files.example.test,root"):
         reaches_root(lab, image, network, f"root=/dev/nbd0 nbdroot={word} ip=dhcp", bridge=True)
 
