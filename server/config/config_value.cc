@@ -25,12 +25,25 @@ std::string_view clue(std::string_view value) {
     return "";
 }
 
+// Whether the text is a link-local address and the interface that it belongs to: fe80::1%eth0.
+bool is_zoned_address(std::string_view text) {
+    constexpr std::size_t longest_interface = 15;  // IFNAMSIZ without its NUL
+    const std::size_t percent = text.find('%');
+    if (percent == std::string_view::npos) return false;
+    const std::string_view zone = text.substr(percent + 1);
+    const auto address = parse_address(text.substr(0, percent));
+    const bool link_local = address && address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
+    const bool printable =
+        std::ranges::all_of(zone, [](char c) { return c > ' ' && c <= '~' && c != '/' && c != '%'; });
+    return link_local && !zone.empty() && zone.size() <= longest_interface && printable;
+}
+
 }  // namespace
 
 bool is_host(std::string_view text) {
     constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
     constexpr std::size_t longest = 253;
-    if (parse_address(text)) return true;
+    if (parse_address(text) || is_zoned_address(text)) return true;
     // Digits and dots that form no address are a mistyped address, not a name.
     const bool numeric = text.find_first_not_of("0123456789.") == std::string_view::npos;
     return !numeric && text.size() <= longest && text.find_first_not_of(letters) == std::string_view::npos;

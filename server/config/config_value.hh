@@ -49,7 +49,8 @@ private:
     bool wrong_ = false;
 };
 
-// Whether the text can be a host name or a numeric address. Checks the letters only.
+// Whether the text can be a host name or a numeric address, of which a link-local one may name its interface.
+// Checks the letters only.
 [[nodiscard]] bool is_host(std::string_view text);
 
 }  // namespace holdfast::server

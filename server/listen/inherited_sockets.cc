@@ -66,7 +66,8 @@ bool same_address(const sockaddr_storage& one, socklen_t one_size, const sockadd
     if (one.ss_family == AF_INET6) {
         const auto a = as<sockaddr_in6>(&one);
         const auto b = as<sockaddr_in6>(other);
-        return a.sin6_port == b.sin6_port && std::memcmp(&a.sin6_addr, &b.sin6_addr, sizeof a.sin6_addr) == 0;
+        return a.sin6_port == b.sin6_port && a.sin6_scope_id == b.sin6_scope_id &&
+               std::memcmp(&a.sin6_addr, &b.sin6_addr, sizeof a.sin6_addr) == 0;
     }
     sockaddr_storage copy{};
     std::memcpy(&copy, other, std::min<std::size_t>(other_size, sizeof copy));

@@ -105,6 +105,14 @@ Result<Fd> listen_at(const Target& target) {
     return socket;
 }
 
+// Whether the address is valid on each interface separately, and the endpoint names none.
+bool lacks_interface(const Target& target) {
+    if (target.address.ss_family != AF_INET6) return false;
+    sockaddr_in6 address{};
+    std::memcpy(&address, &target.address, sizeof address);
+    return IN6_IS_ADDR_LINKLOCAL(&address.sin6_addr) && address.sin6_scope_id == 0;
+}
+
 std::expected<std::vector<Fd>, std::string> listen_on_inet(const Endpoint& endpoint,
                                                            const std::vector<Target>& targets,
                                                            InheritedSockets& given) {
@@ -122,6 +130,9 @@ std::expected<std::vector<Fd>, std::string> listen_on_inet(const Endpoint& endpo
         }
         // A kernel without IPv6 (or without IPv4) has only a part of "all addresses".
         const int code = socket.error().code;
+        if (code == EINVAL && lacks_interface(one))
+            return failure(endpoint, fmt::format("the address is link-local; add its interface: {}%eth0",
+                                                 endpoint.host));
         const bool absent = code == EAFNOSUPPORT || code == EADDRNOTAVAIL;
         if (!endpoint.host.empty() || !absent) return failure(endpoint, socket.error().message());
     }

@@ -249,6 +249,8 @@ TEST_CASE("the keys of [generic] are taken") {
     CHECK(endpoints(generic_with("listenaddr =")) == Texts{"all addresses, port 10809"});
     CHECK(endpoints(generic_with("listenaddr = 10.0.0.1, ::1,[fe80::1] , box.example")) ==
           Texts{"10.0.0.1:10809", "[::1]:10809", "[fe80::1]:10809", "box.example:10809"});
+    CHECK(endpoints(generic_with("listenaddr = [fe80::1%eth0], fe80::2%br-lan.5")) ==
+          Texts{"[fe80::1%eth0]:10809", "[fe80::2%br-lan.5]:10809"});
     CHECK(endpoints(generic_with("unixsock = /run/x.sock")) == Texts{"unix:/run/x.sock"});
     CHECK(endpoints(generic_with("unixsock = /run/x.sock\nduallisten = true")) ==
           Texts{"unix:/run/x.sock", "all addresses, port 10809"});
@@ -256,8 +258,9 @@ TEST_CASE("the keys of [generic] are taken") {
 }
 
 TEST_CASE("an address that is none is an error at its line") {
-    for (const char* text :
-         {"10.0.0.1:12345", "10.0.0", "10.0.0.256", "a b", "10.0.0.1;10.0.0.2", "::g", ","}) {
+    for (const char* text : {"10.0.0.1:12345", "10.0.0", "10.0.0.256", "a b", "10.0.0.1;10.0.0.2", "::g", ",",
+                             "fe80::1%", "fe80::1%eth0%1", "fe80::1%a/b", "fe80::1%an-interface-name",
+                             "2001:db8::1%eth0", "10.0.0.1%eth0", "box%eth0"}) {
         CAPTURE(text);
         const Read result = read("[generic]\nlistenaddr = " + std::string(text) + "\n[r]\nexportname = /x\n");
         CHECK(has(result.errors, 2, "is not an address"));
