@@ -164,7 +164,7 @@ std::string ip_word(const BootFiles& files) {
 
 std::vector<std::string> network_interfaces(const BootFiles& files) {
     std::vector<std::string> names = names_in(files.interfaces);
-    std::erase(names, "lo");
+    std::erase_if(names, [](const std::string& name) { return name == "lo" || name == "bonding_masters"; });
     return names;
 }
 

@@ -234,6 +234,7 @@ std::expected<BootPlan, BootError> make_boot_plan(const BootRequest& request,
     plan.options = merged(plan.options, config.choices_for(device.index));
     const seconds usual = std::max(plan.options.wait.value_or(least_patience), least_patience);
     plan.patience = std::max(request.patience.value_or(usual), said);
+    if (request.limit) plan.patience = std::min(plan.patience, *request.limit);
     return plan;
 }
 

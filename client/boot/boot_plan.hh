@@ -36,7 +36,8 @@ struct BootPlan {
     std::string root_fstype;    // dracut's form; empty: the initramfs detects the type
     std::string root_flags;     // dracut's form; mount options
     Choices options;            // options of the first word, then the configuration file's
-    std::chrono::seconds patience{30};  // time limit for attaching; at least 30 s
+    std::chrono::seconds patience{
+        30};  // time limit for attaching; at least 30 s, or the limit of the request
     std::vector<std::string> warnings;  // for the log: one line each, printable
 };
 

@@ -9,6 +9,7 @@
 #include "client/address/export_address.hh"
 #include "client/boot/boot_options.hh"
 #include "client/boot/kernel_command_line.hh"
+#include "client/boot/network_words.hh"
 #include "client/boot/root_word.hh"
 #include "common/text/number.hh"
 #include "common/text/printable.hh"
@@ -134,6 +135,8 @@ std::expected<std::optional<BootRequest>, BootError> read_boot_request(std::stri
     if (const auto taken = take_root(words, variables, request); !taken)
         return std::unexpected{taken.error()};
     request.ip = words.ip.value_or("");
+    if (auto warning = leased_address_warning(request.ip); !warning.empty())
+        request.warnings.push_back(std::move(warning));
     request.patience = read_patience(words.rootdelay, request.warnings);
     return request;
 }

@@ -48,6 +48,7 @@ struct BootRequest {
     std::string ip;                                // ip= as given, for messages
     bool no_partitions = false;                    // the nbd module's max_part is 0
     std::optional<std::chrono::seconds> patience;  // rootdelay=, at least least_patience; empty if missing
+    std::optional<std::chrono::seconds> limit;     // longest time for an attempt, whatever the words say
     std::vector<std::string> warnings;
 };
 

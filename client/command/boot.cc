@@ -28,11 +28,13 @@ void tell_warnings(const std::vector<std::string>& warnings) {
     for (const std::string& warning : warnings) tell("warning: " + warning, true);
 }
 
-std::expected<std::optional<BootRequest>, std::string> read_request(const BootFiles& files) {
+std::expected<std::optional<BootRequest>, std::string> read_request(
+    const BootFiles& files, std::optional<std::chrono::seconds> limit) {
     auto command_line = read_command_line(files);
     if (!command_line) return std::unexpected(command_line.error());
     auto request = read_boot_request(*command_line, read_boot_variables(files));
     if (!request) return std::unexpected(request.error().message);
+    if (*request) (*request)->limit = limit;
     return std::move(*request);
 }
 
@@ -125,7 +127,7 @@ ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title) {
 
     LoadedConfig config = load_config(options.config_file);
     if (!config && options.config_file) return usage_error(config.error());
-    const auto request = read_request(files);
+    const auto request = read_request(files, options.limit);
     if (!request) return usage_error({request.error()});
     if (options.check_only && options.config_file) {
         say(*options.config_file + ": good\n");

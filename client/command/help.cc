@@ -135,6 +135,8 @@ Attach the disk named on the kernel command line (nbdroot=), as the initramfs do
       --check          only check the command line: 0 it names a disk, 2 invalid option, 3 no disk;
                        with --config also check that file: 0 both are valid, 2 one has an error
       --print          print what would be attached, and attach nothing
+      --network        print the bonds, VLANs and the card of the command line, for the initramfs
+      --limit SECONDS  try no longer than this
       --cmdline FILE   read FILE instead of /proc/cmdline
       --config FILE    read FILE instead of /etc/holdfast/client.conf, and fail if it has an error
 )";

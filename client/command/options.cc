@@ -12,6 +12,7 @@
 #include "client/address/export_address.hh"
 #include "client/address/nbd_device.hh"
 #include "client/config/option_table.hh"
+#include "common/text/number.hh"
 #include "common/text/printable.hh"
 
 namespace holdfast::client {
@@ -374,6 +375,7 @@ Read<Command> read_boot(const Words& words) {
     static constexpr option table[] = {
         {"check", no_argument, nullptr, 'c'},         {"print", no_argument, nullptr, 'p'},
         {"cmdline", required_argument, nullptr, 'f'}, {"config", required_argument, nullptr, config},
+        {"network", no_argument, nullptr, 'n'},       {"limit", required_argument, nullptr, 'l'},
         {"help", no_argument, nullptr, 'h'},          {}};
     BootCommandOptions options;
     Scanner scanner(words, ":h", table);
@@ -381,6 +383,14 @@ Read<Command> read_boot(const Words& words) {
         switch (found.letter) {
             case 'c': options.check_only = true; break;
             case 'p': options.print_only = true; break;
+            case 'n': options.network_only = true; break;
+            case 'l':
+                if (const auto limit = number_of<std::uint32_t>(found.value)) {
+                    options.limit = std::chrono::seconds{*limit};
+                    break;
+                }
+                return unexpected(fmt::format("--limit '{}' is invalid; write a number of seconds",
+                                              printable(found.value)));
             case 'f': options.command_line_file = found.value; break;
             case config: options.config_file = found.value; break;
             case 'h': return HelpOptions{"boot"};

@@ -1,6 +1,7 @@
 // Command line: parses words into the options of a command. No other effects; never ends the program.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <optional>
@@ -71,6 +72,8 @@ struct BootCommandOptions {
     std::optional<std::string> config_file;  // empty: the default file
     bool check_only = false;                 // check the command line, without the network
     bool print_only = false;                 // print the plan, attach nothing
+    bool network_only = false;               // print the network devices of the command line, attach nothing
+    std::optional<std::chrono::seconds> limit;  // try no longer than this; empty: as the command line says
 };
 
 struct KeepNetworkOptions {

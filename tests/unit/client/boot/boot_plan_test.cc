@@ -298,6 +298,11 @@ TEST_CASE("wait= of an nbdroot= word lengthens the wait like rootdelay=") {
 
 TEST_CASE("rootdelay= lengthens the wait, never shortens it") {
     CHECK(plan_of("nbdroot=a,b rootdelay=5").patience == seconds{30});
+    CHECK(plan_of("nbdroot=a,b ip=10.0.0.5:10.0.0.1:10.0.0.1:255.255.255.0").warnings.size() == 1);
+    auto request = read_boot_request("nbdroot=a,b rootdelay=90");
+    REQUIRE(request);
+    (*request)->limit = seconds{10};
+    CHECK(make_boot_plan(**request, {})->patience == seconds{10});
     CHECK(plan_of("nbdroot=a,b rootdelay=90").patience == seconds{90});
     CHECK(plan_of("nbdroot=a,b rootdelay=90.5").patience == seconds{90});
     CHECK(plan_of("nbdroot=a,b rootdelay=99999999999999999999").patience == seconds{365 * 86400});

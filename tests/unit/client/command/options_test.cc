@@ -177,6 +177,11 @@ TEST_CASE("the other commands take what they document") {
     const auto boot =
         read_as<BootCommandOptions>({"boot", "--check", "--cmdline", "/tmp/words", "--config=/tmp/conf"});
     CHECK(boot.check_only);
+    CHECK_FALSE(boot.limit);
+    const auto limited = read_as<BootCommandOptions>({"boot", "--limit", "10"});
+    CHECK(limited.limit == std::chrono::seconds{10});
+    CHECK(read_as<BootCommandOptions>({"boot", "--network"}).network_only);
+    refuse({"boot", "--limit", "soon"}, "soon");
     CHECK(boot.command_line_file == "/tmp/words");
     CHECK(boot.config_file == "/tmp/conf");
     (void)read_as<VersionOptions>({"--version"});
