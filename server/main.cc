@@ -24,6 +24,7 @@
 #include "server/process/system_call_filter.hh"
 #include "server/server.hh"
 #include "server/status/status_command.hh"
+#include "server/status/volumes_command.hh"
 
 namespace holdfast::server {
 namespace {
@@ -189,6 +190,8 @@ int main(int count, char** arguments) {
     if (!holdfast::open_standard_streams()) return not_started;
     if (count > 1 && std::string_view(arguments[1]) == "status")
         return status_command(count - 1, arguments + 1);
+    if (count > 1 && std::string_view(arguments[1]) == "volumes")
+        return volumes_command(count - 1, arguments + 1);
     const std::expected<Options, std::string> options = parse_options(count, arguments);
     if (!options) {
         print(stderr, fmt::format("{}: {}\nTry --help.", program, options.error()));

@@ -2,11 +2,18 @@
 
 #include "server/path_warnings.hh"
 
+#include <fmt/core.h>
+
 #include "common/linux/log.hh"
 
 namespace holdfast::server {
 
 void PathWarnings::ask() {
+    all_ = true;
+    ask_for_changes();
+}
+
+void PathWarnings::ask_for_changes() {
     // If the opener takes no requests, clients will get the same error.
     if (auto question = opener_.ask_look_around()) {
         question_ = std::move(*question);
@@ -20,8 +27,25 @@ bool PathWarnings::on_input(int fd) {
     if (!answer) return true;
     question_ = OpenerQuestion();
     if (!*answer) log::warning("the exports' paths were not checked: " + answer->error().text);
-    for (const Remark& one : remarks_of(*answer)) log::warning(to_string(one));
+    std::set<std::string> now;
+    for (const Remark& one : remarks_of(*answer)) {
+        if (all_) log::warning(to_string(one));
+        now.insert(to_string(one));
+    }
+    if (!all_ && *answer) log_changes(now);
+    all_ = false;
+    if (*answer) known_ = std::move(now);
     return true;
+}
+
+void PathWarnings::log_changes(const std::set<std::string>& now) const {
+    for (const std::string& one : now) {
+        if (!known_.contains(one)) log::warning(one);
+    }
+    for (const std::string& one : known_) {
+        if (!now.contains(one))
+            log::notice(fmt::format("{}: no longer so; clients are served", one.substr(0, one.find("; "))));
+    }
 }
 
 }  // namespace holdfast::server

@@ -45,6 +45,7 @@ std::expected<void, std::string> Server::prepare(bool keep_stderr) {
     shared_.boot_identity = boot_identity();
     if (auto opened = listeners_.open(*config_); !opened) return opened;
     if (auto opened = open_status(); !opened) return opened;
+    disks_.open();
     return start_opener(keep_stderr);
 }
 
@@ -138,6 +139,7 @@ void Server::handle_events(int milliseconds) {
 
 void Server::on_input(int fd) {
     if (connections_.on_input(fd) || authfiles_.on_input(fd) || path_warnings_.on_input(fd)) return;
+    if (disks_.on_input(fd, Clock::now())) return;
     if (fd == status_.descriptor()) return status_.turn();
     if (fd == refused_calls_.get()) return on_refused_calls();
     if (fd == opener_.fd()) return on_opener_gone();
@@ -146,8 +148,9 @@ void Server::on_input(int fd) {
 
 int Server::milliseconds_to_wait() const {
     const Clock::time_point now = Clock::now();
-    Deadline next = std::min({listeners_.deadline(), connections_.deadline(), status_.deadline(),
-                              authfiles_.deadline(), config_.deadline(), stop_.deadline()});
+    Deadline next =
+        std::min({listeners_.deadline(), connections_.deadline(), status_.deadline(), authfiles_.deadline(),
+                  config_.deadline(), disks_.deadline(), stop_.deadline()});
     // Retries a log with a slow reader.
     if (log::catch_up()) next = std::min(next, now + std::chrono::milliseconds(100));
     if (watchdog_ != Clock::duration::zero()) next = std::min(next, feed_at_);
@@ -163,6 +166,7 @@ void Server::on_time(Clock::time_point now) {
     status_.on_time(now);
     authfiles_.on_time(now);
     config_.on_time(now);
+    disks_.on_time(now);
     feed_watchdog(now);
 }
 
@@ -232,6 +236,7 @@ void Server::begin_stop(StopEvent event, std::string_view why) {
     log::notice(fmt::format("stopping {}: {}", why, counted(connections_.size(), "connection")));
     manager_.tell("STOPPING=1");
     config_.cancel_reload();
+    disks_.stop();
     listeners_.close();
     opener_.unlisten(false);
     connections_.stop();

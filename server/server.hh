@@ -16,6 +16,7 @@
 #include "server/config/options.hh"
 #include "server/connection/connection_list.hh"
 #include "server/current_config.hh"
+#include "server/disk_watch.hh"
 #include "server/listen/inherited_sockets.hh"
 #include "server/listen/listener_set.hh"
 #include "server/opener/opener_client.hh"
@@ -88,6 +89,7 @@ private:
     PathWarnings path_warnings_{epoll_, opener_};
     CurrentConfig config_;
     AuthfileReading authfiles_{epoll_, opener_, connections_.lobby(), shared_.stranger_log};
+    DiskWatch disks_{epoll_, shared_, connections_, authfiles_, path_warnings_, config_};
     StatusSocket status_;
     StopMachine stop_;
     const Clock::duration watchdog_;  // interval of watchdog messages; 0: never

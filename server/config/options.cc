@@ -90,6 +90,7 @@ const char* usage() {
     return "usage: holdfast-server [--config FILE] [OPTION...]\n"
            "       holdfast-server --export NAME=PATH[,readonly] [--listen ADDR:PORT] [OPTION...]\n"
            "       holdfast-server status [--json | --prometheus] [--socket PATH]\n"
+           "       holdfast-server volumes [--json] [--socket PATH]\n"
            "\n"
            "Export block devices and files over the network (NBD).\n"
            "\n"

@@ -90,15 +90,20 @@ Result<void> Connection::start() {
     return {};
 }
 
-void Connection::give_order_to_stop() noexcept {
+void Connection::give_order_to_stop(Order order) noexcept {
     Order expected = Order::serve;
-    (void)order_.compare_exchange_strong(expected, Order::stop);
+    (void)order_.compare_exchange_strong(expected, order);
 }
 
 void Connection::stop() noexcept {
     give_order_to_stop();
     // Wakes a thread that waits for a request. A thread that carries out a request is not disturbed, and can
     // still reply.
+    (void)::shutdown(socket_.get(), SHUT_RD);
+}
+
+void Connection::renew() noexcept {
+    give_order_to_stop(Order::renew);
     (void)::shutdown(socket_.get(), SHUT_RD);
 }
 
@@ -323,6 +328,8 @@ void Connection::begin_transmission() {
     log::info(fmt::format("{} connected ({}, {}, {})", label_, path_for_client(config, peer_.host),
                           size_text(offer_.size),
                           (offer_.flags & nbd::flag_read_only) != 0 ? "read-only" : "read-write"));
+    served_ = {config.name, opened.disk_use(), offer_.size, opened.in_session()};
+    is_served_ = true;
     set_stall_timeout(socket_.get(), config.stalltimeout);
     const std::string place = peer_.address ? to_string(place_of(*peer_.address)) : peer_.host;
     transmission_ = std::make_unique<Transmission>(

@@ -83,6 +83,18 @@ public:
     [[nodiscard]] int socket() const noexcept { return socket_.get(); }
     // From the main thread: finishes and answers the started requests, and starts no new request.
     void stop() noexcept;
+    // Like stop(), for a client with a session, which then reconnects and gets the new size of its disk.
+    void renew() noexcept;
+    [[nodiscard]] bool is_renewing() const noexcept { return order_ == Order::renew; }
+    // Use of the disk by a client that sends requests; constant.
+    struct Served {
+        std::string export_name;
+        DisksInUse::Use disk;
+        std::uint64_t size = 0;  // as offered to the client
+        bool in_session = false;
+    };
+    // Callable from the main thread. nullptr before the first request.
+    [[nodiscard]] const Served* served() const noexcept { return is_served_ ? &served_ : nullptr; }
     // From the main thread: like stop(), and also stops waiting for the peer. Disk operations in progress
     // continue.
     void abandon() noexcept;
@@ -115,7 +127,7 @@ private:
     void finish();
     void say_goodbye() noexcept;
     // Sets the order to stop, unless the order is to fence.
-    void give_order_to_stop() noexcept;
+    void give_order_to_stop(Order order = Order::stop) noexcept;
 
     // The destructor closes the descriptor number: other threads may use the number until then. The socket
     // itself may already be closed by say_goodbye().
@@ -132,6 +144,8 @@ private:
     std::atomic<bool> dormant_ = false;
     std::atomic<bool> ended_ = false;
     std::atomic<bool> looked_for_ = false;  // TCP keepalive probes of the peer are frequent
+    Served served_;                         // constant once is_served_ is set
+    std::atomic<bool> is_served_ = false;
     // Used by the connection's current thread only:
     std::optional<ClientExports> exports_;
     std::unique_ptr<nbd::ServerHandshake> handshake_;  // until the transmission phase

@@ -164,6 +164,14 @@ void ConnectionList::abandon() {
     for (Connection& one : connections_) one.abandon();
 }
 
+std::vector<Connection*> ConnectionList::serving() {
+    std::vector<Connection*> found;
+    for (Connection& one : connections_) {
+        if (one.served() != nullptr && !one.ended()) found.push_back(&one);
+    }
+    return found;
+}
+
 std::vector<std::string> ConnectionList::peers() const {
     std::vector<std::string> names;
     for (const Connection& one : connections_) names.push_back(one.peer().name);

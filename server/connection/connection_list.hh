@@ -49,6 +49,9 @@ public:
     void abandon_senders();
     void abandon();
 
+    // Connections that serve requests (Connection::served()); valid until the next sweep().
+    [[nodiscard]] std::vector<Connection*> serving();
+
     [[nodiscard]] Lobby& lobby() { return lobby_; }
     [[nodiscard]] const Lobby& lobby() const { return lobby_; }
     [[nodiscard]] bool empty() const { return connections_.empty(); }

@@ -260,7 +260,8 @@ ConnectionFacts ClientExports::facts_of(const ExportConfig& config, const Volume
             !use.key().writable,
             word_of(mode),
             claimed ? std::optional(claim_->session) : std::nullopt,
-            std::chrono::system_clock::now()};
+            std::chrono::system_clock::now(),
+            0};
 }
 
 std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view name) {
@@ -317,6 +318,8 @@ std::expected<Offer, Refusal> ClientExports::open(const ExportConfig& config, Vo
     if (!writable && !config.readonly)
         log::notice(fmt::format("export {}: {} gets it read-only: {} is a read-only device", config.name,
                                 peer_.name, config.path));
+    ConnectionFacts facts = facts_of(config, use.volume());
+    facts.size = offer->size;
     // The status counts the connection from here on; a refused client is not counted.
     opened_.emplace(config, shared_, std::move(use), facts, std::move(disk));
     if (!claimed && claim_) {

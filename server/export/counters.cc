@@ -91,7 +91,10 @@ Statistics::Connection::~Connection() {
     tally.in_flight = 0;  // the requests were given up
     const std::lock_guard lock(statistics_.mutex_);
     statistics_.live_.erase(this);
-    statistics_.ended_[facts_.export_name].tally += tally;
+    ExportStatus& ended = statistics_.ended_[facts_.export_name];
+    ended.tally += tally;
+    ended.last_peer = facts_.peer;
+    ended.last_seen = std::chrono::system_clock::now();
 }
 
 void Statistics::turned_away(TurnedAway reason) noexcept {

@@ -73,6 +73,7 @@ struct ConnectionFacts {
     std::string_view cache;          // mode in which the disk is open
     std::optional<Session> session;  // only for clients with a session
     std::chrono::system_clock::time_point since;
+    std::uint64_t size = 0;  // bytes that the client was offered
 };
 
 // Reasons to reject a client before it has opened an export.
@@ -112,6 +113,8 @@ public:
     struct ExportStatus {
         std::uint64_t connections = 0;  // all since the server started
         Tally tally;
+        std::string last_peer{};  // client of the connection that ended last; empty: none since the start
+        std::chrono::system_clock::time_point last_seen{};  // end of this connection
     };
     struct Snapshot {
         std::vector<ConnectionStatus> connections;  // oldest first

@@ -17,6 +17,7 @@ public:
           counts_(shared.counts),
           disks_(shared.disks),
           disk_use_(std::move(disk_use)),
+          in_session_(facts.session.has_value()),
           use_(std::move(use)),
           counted_connection_(shared.statistics, std::move(facts)) {}
     OpenExport(const OpenExport&) = delete;
@@ -33,6 +34,9 @@ public:
 
     [[nodiscard]] const ExportConfig& config() const { return config_; }
     [[nodiscard]] Volume& volume() const { return use_.volume(); }
+    [[nodiscard]] const DisksInUse::Use& disk_use() const { return disk_use_; }
+    // Whether the client has claimed a session, and so comes back by itself.
+    [[nodiscard]] bool in_session() const { return in_session_; }
     // Writer for Volume::flush(). Set before the first request; until then, a Writer that cannot write.
     void set_writer(Writer writer) { writer_ = std::move(writer); }
     [[nodiscard]] const Writer& writer() const { return writer_; }
@@ -44,6 +48,7 @@ private:
     ConnectionCounts& counts_;
     DisksInUse& disks_;
     const DisksInUse::Use disk_use_;
+    const bool in_session_;
     bool counted_ = true;
     VolumeUse use_;
     Writer writer_;

@@ -28,7 +28,7 @@ StatusReport make_report(const Config& config, const Shared& shared, const Serve
         const DisksInUse::Others others = shared.disks.others_than(name, path);
         report.exports.push_back({name, path, read_only, now[name], one.connections, one.tally,
                                   path.empty() || is_virtual ? std::string() : others.path,
-                                  others.connections});
+                                  others.connections, one.last_peer, one.last_seen});
     };
     for (const ExportConfig& one : config.exports) add(one.name, one.path, one.readonly, one.is_virtual());
     for (const auto& [name, one] : figures.exports) {

@@ -24,6 +24,8 @@ struct StatusReport {
         Tally tally;
         std::string old_path{};             // not empty: connections still use this path
         std::uint64_t old_connections = 0;  // number of these connections; valid only with `old_path`
+        std::string last_peer{};            // client that disconnected last; empty: none since the start
+        std::chrono::system_clock::time_point last_seen{};  // valid only with `last_peer`
     };
     using Time = std::chrono::system_clock::time_point;
 

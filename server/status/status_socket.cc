@@ -15,6 +15,7 @@
 #include "common/text/text.hh"
 #include "server/listen/listener.hh"
 #include "server/process/helper_process.hh"
+#include "server/status/volume_list.hh"
 
 namespace holdfast::server {
 namespace {
@@ -38,7 +39,8 @@ std::string answer_to(std::string_view request, const StatusSocket::Source& sour
     if (path == "/status.json") return response("200 OK", "application/json", to_json(source()));
     if (path == "/metrics")
         return response("200 OK", "text/plain; version=0.0.4; charset=utf-8", to_prometheus(source()));
-    return response("404 Not Found", plain, "/status /status.json /metrics\n");
+    if (path == "/volumes") return response("200 OK", plain, encode_volumes(source()));
+    return response("404 Not Found", plain, "/status /status.json /metrics /volumes\n");
 }
 
 std::expected<void, std::string> StatusSocket::open(const std::string& path,

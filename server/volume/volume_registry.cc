@@ -195,6 +195,24 @@ std::vector<std::string> VolumeRegistry::hanging() const {
     return names;
 }
 
+// The size of a block device is a number in memory; only a file's size may have to be asked from a server.
+std::map<DiskKey, VolumeTraits> VolumeRegistry::device_traits() const {
+    std::vector<std::shared_ptr<VolumeSlot>> devices;
+    {
+        const std::lock_guard lock(mutex_);
+        for (const auto& [key, slot] : slots_) {
+            if (key.inode == 0) devices.push_back(slot);
+        }
+    }
+    std::map<DiskKey, VolumeTraits> found;
+    for (const auto& slot : devices) {
+        const std::lock_guard lock(slot->mutex);
+        if (!slot->volume) continue;
+        if (const Result<VolumeTraits> traits = slot->volume->traits()) found.emplace(slot->key, *traits);
+    }
+    return found;
+}
+
 // Compares the keys, since the path may lead to another disk since the key was found. A slot with a disk that
 // does not match its key would hand out the wrong disk.
 std::expected<std::unique_ptr<Volume>, VolumeRefusal> VolumeRegistry::open(DiskSource& disks,

@@ -99,6 +99,9 @@ public:
                                                                   const DiskWanted& wanted);
     [[nodiscard]] LostWrites& losses() { return losses_; }
 
+    // Present traits of the open block devices. Never waits for a disk.
+    [[nodiscard]] std::map<DiskKey, VolumeTraits> device_traits() const;
+
     // Names of the volumes that are being opened or examined. After the deadlines of all callers, these are
     // the volumes whose disks do not answer.
     [[nodiscard]] std::vector<std::string> hanging() const;

@@ -341,3 +341,30 @@ def notices(bench: Bench) -> None:
                 assert not manager.recv(4096).startswith(b"WATCHDOG"), "WATCHDOG_PID was not looked at"
         except BlockingIOError:
             pass
+
+
+@test("the volumes are listed with their clients, sizes and who was there last, as a table and as JSON")
+def volumes(bench: Bench) -> None:
+    server = serve(bench)
+
+    def rows() -> list[dict]:
+        found = json.loads(output(bench.server_program, "volumes", "--json", "--socket", bench.folder / "status"))["volumes"]
+        assert [row["export"] for row in found] == ["disk", "other"], found
+        return found
+
+    for row in rows():
+        assert row == {"export": row["export"], "path": str(bench.folder / "disk"), "volume": None, "size": MIB, "used_percent": None,
+                       "client": None, "connected_since": None, "last_client": None, "last_seen": None}, row
+    with dial(server) as link:
+        link.sendall(CLIENT_FLAGS + go(b"disk"))
+        receive(link, 20)
+        client = f"127.0.0.1:{link.getsockname()[1]}"
+        wait_for(lambda: rows()[0]["client"] == client, "the client to be listed")
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", rows()[0]["connected_since"]), rows()
+        assert rows()[1]["client"] is None, rows()
+        table = output(bench.server_program, "volumes", "--socket", bench.folder / "status").splitlines()
+        assert table[0].split()[:3] == ["EXPORT", "PATH", "VOLUME"] and client in table[1] and table[1].endswith("  now"), table
+    wait_for(lambda: rows()[0]["client"] is None, "the client to leave")
+    assert rows()[0]["last_client"] == client and rows()[0]["last_seen"] and rows()[1]["last_client"] is None, rows()
+    assert "no answer" in output(bench.server_program, "volumes", "--socket", bench.folder / "none", status=1)
+    assert "--jason: unknown option" in output(bench.server_program, "volumes", "--jason", status=2)

@@ -448,6 +448,7 @@ SERVING_NEEDS = """
     holdfast_server_t unix_stream_socket accept read write shutdown getopt
     holdfast_server_t unix_dgram_socket write
     holdfast_server_t fifo_file write
+    holdfast_server_t netlink_kobject_uevent_socket read
     holdfast_server_runtime_t file write                # the record of losses, which is open already
     self unix_stream_socket create read write
     self unix_dgram_socket create connect write
@@ -468,6 +469,7 @@ SERVING_NEVER = """
     self tcp_socket create
     self udp_socket create
     self netlink_route_socket create
+    self netlink_kobject_uevent_socket create
     holdfast_server_t tcp_socket bind listen create connect
     holdfast_server_t unix_stream_socket connectto bind listen create
     holdfast_server_t process signal sigkill ptrace dyntransition transition
@@ -489,6 +491,7 @@ def serving_needs(policies: Policies) -> None:
     with policies.ask(policies.whole) as access:
         must(access, "holdfast_server_t", """
             self process setcurrent
+            self netlink_kobject_uevent_socket create bind
             holdfast_server_net_t process dyntransition
             holdfast_server_net_t fd use
             holdfast_server_net_t unix_stream_socket read write

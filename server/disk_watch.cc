@@ -1,0 +1,124 @@
+// Checks all open disks after each notice, because notices may be lost.
+
+#include "server/disk_watch.hh"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace holdfast::server {
+namespace {
+
+// A single change causes several notices.
+constexpr std::chrono::milliseconds gathering{50};
+// udev makes the names of a new volume after the kernel's notice.
+constexpr std::chrono::seconds naming{1};
+// Shortest time between two checks of the paths, each of which costs a process.
+constexpr std::chrono::seconds between_paths{5};
+
+}  // namespace
+
+void DiskWatch::open() {
+    Result<void> opened = events_.open();
+    if (opened && !epoll_.watch(events_.descriptor())) opened = sys_error("epoll_ctl");
+    if (opened) return;
+    polls_ = true;
+    log::info(
+        fmt::format("the kernel's notices of block devices: {}; checking open disks every second instead",
+                    opened.error().message()));
+}
+
+bool DiskWatch::on_input(int fd, Clock::time_point now) {
+    if (fd != events_.descriptor()) return false;
+    if (!events_.receive() || stopped_) return true;
+    sizes_due_ = std::min(sizes_due_, now + gathering);
+    if (paths_due_ == no_deadline) paths_due_ = std::max(now + naming, paths_checked_ + between_paths);
+    return true;
+}
+
+Deadline DiskWatch::deadline() const noexcept { return std::min(sizes_due_, paths_due_); }
+
+void DiskWatch::on_time(Clock::time_point now) {
+    if (stopped_) return;
+    // A server without clients has no timer.
+    if (polls_ && sizes_due_ == no_deadline && !connections_.empty()) sizes_due_ = now + poll_period;
+    if (sizes_due_ <= now) {
+        sizes_due_ = no_deadline;
+        check_sizes();
+    }
+    if (paths_due_ <= now) {
+        paths_due_ = no_deadline;
+        paths_checked_ = now;
+        paths_.ask_for_changes();
+    }
+}
+
+void DiskWatch::stop() noexcept {
+    stopped_ = true;
+    sizes_due_ = paths_due_ = no_deadline;
+}
+
+// Null if the client would not be offered the same disk again.
+const ExportConfig* DiskWatch::config_of(const Connection& connection) const {
+    const Connection::Served& served = *connection.served();
+    const ExportConfig* const config = config_->find(served.export_name);
+    if (config == nullptr || path_for_client(*config, connection.peer().host) != served.disk.path)
+        return nullptr;
+    return config;
+}
+
+void DiskWatch::find_changes(const auto& act) {
+    const std::map<DiskKey, VolumeTraits> disks = shared_.volumes.device_traits();
+    if (disks.empty()) return;
+    for (Connection* const one : connections_.serving()) {
+        const Connection::Served& served = *one->served();
+        const auto disk = disks.find(served.disk.disk);
+        if (disk == disks.end() || one->is_renewing()) continue;
+        const SizeChange change = size_change(served.size, config_of(*one), disk->second);
+        if (change.kind == SizeChange::Kind::none) continue;
+        act(*one, SizeNews{served.export_name, served.disk.path, one->peer().name, served.size}, change);
+    }
+}
+
+void DiskWatch::check_sizes() {
+    bool renewable = false;
+    present_.clear();
+    find_changes([&](const Connection& one, const SizeNews& news, const SizeChange& change) {
+        if (change.kind != SizeChange::Kind::grown) {
+            report(log::Level::error, shrunk_text(news, change));
+        } else if (one.served()->in_session) {
+            renewable = true;
+        } else {
+            report(log::Level::notice, grown_text(news, change, GrowthFate::at_next));
+        }
+    });
+    if (renewable) return authfiles_.read_for([this](const AccessTable& access) { renew(access); });
+    reported_ = std::exchange(present_, {});
+}
+
+bool DiskWatch::admits(const AccessTable& access, const Connection& connection) const {
+    const ExportConfig* const config = config_of(connection);
+    if (config == nullptr) return false;
+    // The owner and the mode of a UNIX socket decide on its clients.
+    const auto& address = connection.peer().address;
+    return !address || !access.judge(*address).forbidden(config->authfile);
+}
+
+void DiskWatch::renew(const AccessTable& access) {
+    if (stopped_) return;
+    find_changes([&](Connection& one, const SizeNews& news, const SizeChange& change) {
+        if (change.kind != SizeChange::Kind::grown || !one.served()->in_session) return;
+        if (!admits(access, one))
+            return report(log::Level::warning, grown_text(news, change, GrowthFate::not_admitted));
+        log::notice(grown_text(news, change, GrowthFate::reconnects));
+        one.renew();
+    });
+    reported_ = std::exchange(present_, {});
+}
+
+void DiskWatch::report(log::Level level, const std::string& text) {
+    if (present_.insert(text).second && !reported_.contains(text)) log::write(level, text);
+}
+
+}  // namespace holdfast::server

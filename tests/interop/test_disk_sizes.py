@@ -1,0 +1,158 @@
+"""The server follows its disks: one that grows, shrinks, appears or goes under it. Loop devices stand for logical volumes: the kernel
+sends the same notices for both."""
+import os
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench import MIB, Bench, Server, output, wait_for
+from harness.registry import test
+from nbd_wire import CLIENT_FLAGS, NEW, answer, claim, dial, ended, enter, go, read, receive, reply, write, wrote
+
+
+class Disk:
+    """Loop device of a file."""
+    def __init__(self, bench: Bench, name: str, size: int) -> None:
+        self.file = bench.file(name, size)
+        self.device = output("losetup", "--find", "--show", self.file).strip()
+
+    def resize(self, size: int) -> None:
+        os.truncate(self.file, size)
+        output("losetup", "--set-capacity", self.device)
+
+    def detach(self) -> None:
+        subprocess.run(["losetup", "--detach", self.device], check=False)
+
+
+@contextmanager
+def disk_of(bench: Bench, size: int, name: str = "file") -> Iterator[Disk]:
+    disk = Disk(bench, name, size)
+    try:
+        yield disk
+    finally:
+        bench.end()  # before the device goes
+        disk.detach()
+
+
+def enter_with_size(server: Server, generation: int | None) -> tuple[socket.socket, int]:
+    """Enter transmission, and return the size that the server offers, too."""
+    link = dial(server)
+    link.sendall(CLIENT_FLAGS)
+    if generation is not None:
+        link.sendall(claim(generation))
+        answer(link)
+    link.sendall(go(b"disk"))
+    size = -1
+    while (got := reply(link))[0] == 3:
+        if got[1][:2] == b"\0\0":
+            size = struct.unpack(">Q", got[1][2:10])[0]
+    assert got[0] == 1, got
+    return link, size
+
+
+def follow_growth(bench: Bench, server: Server, disk: Disk, limit: float) -> None:
+    """A client with a session gets the larger size within the limit, one without keeps its connection."""
+    link, size = enter_with_size(server, 1)
+    plain = enter(server, None, name=b"other")
+    assert size == 8 * MIB
+    link.sendall(write(1, 0, 4096) + NEW * 4096)
+    assert wrote(link, 1)
+    began = time.monotonic()
+    disk.resize(16 * MIB)
+    assert ended(link)
+    link.close()
+    link, size = enter_with_size(server, 2)
+    took = time.monotonic() - began
+    assert size == 16 * MIB, size
+    assert took < limit, f"the client had the new size only after {took} s"
+    assert read(link, 0, 4096) == NEW * 4096
+    server.wait_for_log(f"{disk.device} has grown from {8 * MIB} to {16 * MIB} bytes")
+    server.wait_for_log("reconnects to use them")
+    # Nothing is renewed twice, and other disks and clients without a session are left alone.
+    assert read(plain, 0, 512) == bytes(512)
+    time.sleep(1.2)
+    assert read(link, 12 * MIB, 512) == bytes(512)
+    assert server.log().count("reconnects to use them") == 1, server.log()
+    server.wait_for_log("closed: its disk has grown")
+
+
+def exports(disk: Disk, bench: Bench) -> tuple[str, str]:
+    return f"disk={disk.device}", f"other={bench.file('other', MIB)}"
+
+
+@test("disk sizes: a disk that grows is offered to a client with a session within 2 s, by a notice from the kernel")
+def grows(bench: Bench) -> None:
+    with disk_of(bench, 8 * MIB) as disk:
+        server = bench.serve(*exports(disk, bench))
+        follow_growth(bench, server, disk, 2)
+        assert "notices" not in server.log(), server.log()
+
+
+@test("disk sizes: without the kernel's notices, the server finds out within 2 s, too")
+def grows_without_notices(bench: Bench) -> None:
+    library = bench.folder / "no_netlink.so"
+    output("cc", "-shared", "-fPIC", "-o", library, Path(__file__).with_name("no_netlink.c"), "-ldl")
+    asan = os.environ.get("ASAN_OPTIONS", "")
+    environment = {"LD_PRELOAD": str(library), "ASAN_OPTIONS": f"{asan}:verify_asan_link_order=0".lstrip(":")}
+    with disk_of(bench, 8 * MIB) as disk:
+        server = bench.serve(*exports(disk, bench), environment=environment)
+        server.wait_for_log("checking open disks every second instead")
+        follow_growth(bench, server, disk, 2)
+
+
+@test("disk sizes: clients without a session, or whom the authfile no longer admits, keep their connections when the disk grows")
+def left_alone(bench: Bench) -> None:
+    clients = bench.file("clients", content=b"127.0.0.1\n")
+    with disk_of(bench, 8 * MIB) as disk:
+        server = bench.serve(config=(
+            f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\n[disk]\nexportname = {disk.device}\nauthfile = {clients}\n"))
+        with enter(server, None) as plain:
+            disk.resize(9 * MIB)
+            server.wait_for_log(f"{disk.device} has grown from {8 * MIB} to {9 * MIB} bytes; reconnect 127.0.0.1")
+            assert read(plain, 0, 512) == bytes(512)
+        with enter(server, 1) as link:
+            clients.write_text("192.0.2.1\n")
+            disk.resize(10 * MIB)
+            server.wait_for_log("to the authfile again, or it can neither use them nor reconnect")
+            assert read(link, 0, 512) == bytes(512)
+
+
+@test("disk sizes: a disk that shrinks under a client is an error in the log, once, with the command that mends it")
+def shrinks(bench: Bench) -> None:
+    with disk_of(bench, 8 * MIB) as disk:
+        server = bench.serve(f"disk={disk.device}")
+        with enter(server, 1) as link:
+            disk.resize(4 * MIB)
+            server.wait_for_log(f"{disk.device} has shrunk to {4 * MIB} bytes, although 127.0.0.1")
+            server.wait_for_log(f"extend it at once: lvextend -L {8 * MIB}b {disk.device}")
+            disk.resize(4 * MIB - 4096)
+            server.wait_for_log(f"has shrunk to {4 * MIB - 4096} bytes")
+            assert read(link, 0, 512) == bytes(512)
+            link.sendall(write(1, 6 * MIB, 4096) + NEW * 4096)
+            assert receive(link, 16)[4:8] != bytes(4), "a write beyond the end was acknowledged"
+            disk.resize(8 * MIB)
+            link.sendall(write(2, 6 * MIB, 4096) + NEW * 4096)
+            assert wrote(link, 2)
+        assert server.log().count(f"has shrunk to {4 * MIB} bytes") == 1, server.log()
+
+
+@test("disk sizes: a volume that appears is served, and one that goes is one line in the log")
+def comes_and_goes(bench: Bench) -> None:
+    path = bench.folder / "volume"
+    server = bench.serve(config="[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\n"
+                         f"[disk]\nexportname = {path}\n[other]\nexportname = {bench.file('other', MIB)}\n")
+    server.wait_for_log(f"[disk]: {path}")
+    with enter(server, None, name=b"other") as other, disk_of(bench, 8 * MIB) as disk:
+        path.symlink_to(disk.device)
+        server.wait_for_log(f"[disk]: {path}: stat: No such file or directory: no longer so; clients are served")
+        enter(server, 1).close()
+        before = server.log().count("clients are refused until")
+        path.unlink()
+        disk.resize(9 * MIB)  # the notice; udev removes the name of a volume that goes
+        wait_for(lambda: server.log().count("clients are refused until") > before, "a line on the volume that is gone")
+        assert read(other, 0, 512) == bytes(512)
+        assert server.log().count("clients are refused until") == before + 1, server.log()
