@@ -1,5 +1,7 @@
 """holdfast-server with a real volume group: what it refuses, and what a logical volume can do through it."""
 
+import json
+
 from lab import Lab, test
 from lab.machine import Machine
 from scenes.server_unit import require_confined_unit
@@ -85,3 +87,95 @@ def thin(lab: Lab) -> None:
     machine.run("holdfast-client detach nbd0")
     machine.run("lvextend -q -L 96M vg0/thin && holdfast-client attach 127.0.0.1,thin --device nbd0")
     machine.run("test $(blockdev --getsize64 /dev/nbd0) -eq $((96 << 20)) && holdfast-client detach nbd0")
+
+
+MIB = 1 << 20
+
+
+def _logged(machine: Machine, words: str, timeout: float = 60) -> None:
+    """The server's journal has the words; they must not contain quotes."""
+    machine.wait_until(f"journalctl -u holdfast-server | grep -F '{words}'", timeout=timeout)
+
+
+def _has_size(machine: Machine, device: str, size: int) -> None:
+    machine.wait_until(f"test $(blockdev --getsize64 {device}) -eq {size}", timeout=60)
+
+
+def _grows(lab: Lab, machine: Machine) -> None:
+    """A volume that is extended under a mounted file system is seen long before the next probe, which is in an hour."""
+    _logged(machine, "holdfast-server")
+    status, text = machine.run_status("journalctl -u holdfast-server | grep -F 'notices of block devices'")
+    lab.require(status != 0, f"the unit keeps the server from the kernel's notices: {text}")
+    machine.run("holdfast-client attach 127.0.0.1,root --device nbd0 --probe 3600 && mount /dev/nbd0 /mnt && "
+                "dd if=/dev/urandom of=/mnt/data bs=1M count=16 conv=fsync status=none && md5sum /mnt/data >/run/sum", timeout=120)
+    machine.run("lvextend -q -L 192M vg0/root")
+    _logged(machine, f"/dev/vg0/root has grown from {128 * MIB} to {192 * MIB} bytes")
+    _has_size(machine, "/dev/nbd0", 192 * MIB)
+    machine.run("resize2fs /dev/nbd0 2>&1 && test $(stat -f -c %b /mnt) -gt 150000 && echo more >/mnt/more && sync && md5sum -c /run/sum",
+                timeout=120)
+    status, text = machine.run_status("lvremove -f vg0/root")
+    lab.require(status != 0, f"LVM removed a volume that is in use: {text}")
+
+
+def _comes_and_goes(lab: Lab, machine: Machine) -> None:
+    machine.run("lvcreate -q -y -L 32M -n late vg0")
+    _logged(machine, "[late]: /dev/vg0/late: stat: No such file or directory: no longer so; clients are served")
+    machine.run("holdfast-client attach 127.0.0.1,late --device nbd1 && holdfast-client detach nbd1")
+    before = int(machine.run("journalctl -u holdfast-server | grep -c 'late.*clients are refused'"))
+    machine.wait_until("lvremove -f vg0/late", timeout=60)  # udev may still look at it
+    machine.wait_until(f"test $(journalctl -u holdfast-server | grep -c 'late.*clients are refused') -eq {before + 1}", timeout=60)
+    lab.require(json.loads(machine.run("holdfast-client status nbd0 --json"))["state"] == "attached", "another export suffered")
+
+
+def _volumes(lab: Lab, machine: Machine) -> None:
+    rows = {row["export"]: row for row in json.loads(machine.run("holdfast-server volumes --json"))["volumes"]}
+    root, late = rows["root"], rows["late"]
+    lab.require(root["volume"] == "vg0/root" and root["size"] == 192 * MIB and root["client"].startswith("127.0.0.1:")
+                and root["connected_since"] and root["used_percent"] is None, f"{root}")
+    lab.require(late["volume"] is None and late["client"] is None and late["last_client"].startswith("127.0.0.1:"), f"{late}")
+    lab.require("vg0/root" in machine.run("holdfast-server volumes"), "the table has no vg0/root")
+
+
+def _serve_root_as(machine: Machine, path: str) -> None:
+    machine.run(f"sed -i 's|^exportname = /dev/vg0/root.*|exportname = {path}|' /etc/holdfast/server.conf && "
+                "systemctl restart holdfast-server", timeout=120)
+
+
+def _renamed(lab: Lab, machine: Machine) -> None:
+    """The connection goes on; a new volume of the old name is refused, and the old one is found under its new name."""
+    machine.run("lvrename -q vg0 root root2 && echo renamed >/mnt/renamed && sync")
+    _logged(machine, "[root]: /dev/vg0/root: stat: No such file or directory; clients are refused")
+    machine.run("lvcreate -q -y -Wn -L 192M -n root vg0 && systemctl restart holdfast-server", timeout=120)
+    machine.wait_until("holdfast-client status nbd0 --json | grep 'another disk'", timeout=60)
+    _serve_root_as(machine, "/dev/vg0/root2")
+    machine.wait_until("holdfast-client status nbd0 --json | grep '\"state\":\"attached\"'", timeout=60)
+    machine.run("md5sum -c /run/sum && grep renamed /mnt/renamed && echo after >/mnt/after && sync", timeout=60)
+
+
+def _shrinks(lab: Lab, machine: Machine) -> None:
+    """Said at once by the server, and refused by the client when it has to reconnect; extended again, all is well."""
+    machine.run("holdfast-client attach 127.0.0.1,data --device nbd1 && lvreduce -q -f -y -L 16M vg0/data")
+    _logged(machine, f"/dev/vg0/data has shrunk to {16 * MIB} bytes")
+    _logged(machine, f"lvextend -L {32 * MIB}b /dev/vg0/data")
+    machine.run("systemctl restart holdfast-server", timeout=120)
+    machine.wait_until(f"holdfast-client status nbd1 --json | grep 'now has {16 * MIB} bytes'", timeout=60)
+    machine.run(f"lvextend -q -L {32 * MIB}b /dev/vg0/data")
+    machine.wait_until("holdfast-client status nbd1 --json | grep '\"state\":\"attached\"'", timeout=60)
+    machine.run("dd if=/dev/nbd1 of=/dev/null bs=1M iflag=direct status=none && holdfast-client detach nbd1")
+
+
+@test("the server follows its logical volumes: extended, shrunk, created, removed and renamed under clients", long=True)
+def followed(lab: Lab) -> None:
+    machine = file_server(lab)
+    machine.run("lvcreate -q -y -L 32M -n data vg0")
+    machine.write("/etc/holdfast/server.conf",
+                  CONFIGURATION + "[data]\nexportname = /dev/vg0/data\n[late]\nexportname = /dev/vg0/late\n")
+    machine.run("systemctl reload holdfast-server")
+    _logged(machine, "[late]: /dev/vg0/late")
+    _grows(lab, machine)
+    _comes_and_goes(lab, machine)
+    _volumes(lab, machine)
+    _renamed(lab, machine)
+    _shrinks(lab, machine)
+    require_confined_unit(lab, machine)
+    machine.run("umount /mnt && holdfast-client detach nbd0")
