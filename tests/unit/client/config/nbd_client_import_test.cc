@@ -7,6 +7,7 @@
 
 #include "client/config/device_table.hh"
 #include "client/config/nbd_client_import.hh"
+#include "client/config/nbd_client_options.hh"
 #include "client/config/option_table.hh"
 #include "client/config/shell_assignments.hh"
 #include "common/linux/text_file.hh"
