@@ -22,6 +22,7 @@ struct Run {
     ExitCode operator()(const StatusOptions& options) const { return run_status(options); }
     ExitCode operator()(const TakeoverOptions& options) const { return run_takeover(options, title); }
     ExitCode operator()(const ResizeOptions& options) const { return run_resize(options); }
+    ExitCode operator()(const ConfineOptions& options) const { return run_confine(options); }
     ExitCode operator()(const DevicesOptions& options) const { return run_devices(options); }
     ExitCode operator()(const ImportConfigOptions& options) const { return run_import_config(options); }
     ExitCode operator()(const ListOptions& options) const { return run_list(options); }

@@ -15,6 +15,7 @@ namespace holdfast::client {
 [[nodiscard]] ExitCode run_status(const StatusOptions& options);
 [[nodiscard]] ExitCode run_takeover(const TakeoverOptions& options, ProcessTitle& title);
 [[nodiscard]] ExitCode run_resize(const ResizeOptions& options);
+[[nodiscard]] ExitCode run_confine(const ConfineOptions& options);
 [[nodiscard]] ExitCode run_devices(const DevicesOptions& options);
 [[nodiscard]] ExitCode run_import_config(const ImportConfigOptions& options);
 [[nodiscard]] ExitCode run_list(const ListOptions& options);

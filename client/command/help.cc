@@ -17,6 +17,7 @@ constexpr std::string_view overview = R"(holdfast-client: attach NBD exports as 
   holdfast-client takeover [DEVICE]              replace the daemon by this program
   holdfast-client takeover DEVICE --server ...   also change the servers or the policy
   holdfast-client resize DEVICE                  grow the device if the export has grown
+  holdfast-client confine [DEVICE]               put the daemon into its AppArmor profile
   holdfast-client devices [FILE] [--check]       list or check the table of devices
   holdfast-client import-config [--write]        import the devices of nbd-client
   holdfast-client list SERVER [--long] [--json]  list the exports of a server
@@ -95,6 +96,14 @@ Check the size of the export now instead of at the next probe, and grow the devi
 larger.
 )";
 
+constexpr std::string_view confine = R"(holdfast-client confine [DEVICE]
+
+Make the daemon of DEVICE, or of all attached devices, enter the AppArmor profile holdfast-client. A
+daemon that starts while the profile is loaded enters it by itself. At boot,
+holdfast-apparmor.service runs this command, because the daemon of the root disk is older than the
+profile.
+)";
+
 constexpr std::string_view devices = R"(holdfast-client devices [FILE] [--check] [--json]
 
 Print the devices of /etc/holdfast/devices, or of FILE: name, auto or noauto, and the servers, or - if
@@ -160,6 +169,7 @@ constexpr std::array texts{
     std::pair{std::string_view{"status"}, status},
     std::pair{std::string_view{"takeover"}, takeover},
     std::pair{std::string_view{"resize"}, resize},
+    std::pair{std::string_view{"confine"}, confine},
     std::pair{std::string_view{"devices"}, devices},
     std::pair{std::string_view{"import-config"}, import_config},
     std::pair{std::string_view{"list"}, list},

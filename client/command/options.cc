@@ -300,6 +300,17 @@ Read<Command> read_resize(const Words& words) {
     return ResizeOptions{*index};
 }
 
+Read<Command> read_confine(const Words& words) {
+    const auto rest = read_plain(words);
+    if (!rest) return unexpected(rest.error());
+    if (!*rest) return HelpOptions{"confine"};
+    if ((*rest)->size() > 1) return unexpected(too_many(**rest, 1));
+    if ((*rest)->empty()) return ConfineOptions{};
+    const auto index = read_device((*rest)->front());
+    if (!index) return unexpected(index.error());
+    return ConfineOptions{*index};
+}
+
 Read<Command> read_devices(const Words& words) {
     static constexpr option table[] = {{"check", no_argument, nullptr, 'c'},
                                        {"json", no_argument, nullptr, 'j'},
@@ -443,6 +454,7 @@ constexpr CommandReader readers[] = {
     {"status", read_status},
     {"takeover", read_takeover},
     {"resize", read_resize},
+    {"confine", read_confine},
     {"devices", read_devices},
     {"import-config", read_import_config},
     {"list", read_list},
@@ -472,7 +484,8 @@ Read<std::uint32_t> read_device(std::string_view word) {
 Read<Command> read_command(const Words& words) {
     if (words.empty())
         return unexpected(
-            "missing command: attach, detach, status, takeover, resize, devices, import-config, list, boot "
+            "missing command: attach, detach, status, takeover, resize, confine, devices, import-config, "
+            "list, boot "
             "or keep-network; "
             "see `holdfast-client help`");
     for (const CommandReader& reader : readers)

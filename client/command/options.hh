@@ -46,6 +46,10 @@ struct ResizeOptions {
     std::uint32_t index = 0;
 };
 
+struct ConfineOptions {
+    std::optional<std::uint32_t> index;  // empty: all attached devices
+};
+
 struct DevicesOptions {
     std::optional<std::string> file;  // empty: the default file
     bool check_only = false;
@@ -88,8 +92,8 @@ struct HelpOptions {
 struct VersionOptions {};
 
 using Command = std::variant<AttachOptions, DetachOptions, StatusOptions, TakeoverOptions, ResizeOptions,
-                             DevicesOptions, ImportConfigOptions, ListOptions, BootCommandOptions,
-                             KeepNetworkOptions, HelpOptions, VersionOptions>;
+                             ConfineOptions, DevicesOptions, ImportConfigOptions, ListOptions,
+                             BootCommandOptions, KeepNetworkOptions, HelpOptions, VersionOptions>;
 
 // Parses the words after the program's name. The error is a line that names the wrong word and the remedy.
 [[nodiscard]] std::expected<Command, std::string> read_command(const std::vector<std::string>& words);

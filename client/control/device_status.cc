@@ -37,6 +37,7 @@ constexpr std::array text_fields{
     TextField{"boot_identity", &DeviceStatus::boot_identity},
     TextField{"network", &DeviceStatus::network},
     TextField{"domain", &DeviceStatus::domain},
+    TextField{"profile", &DeviceStatus::profile},
     TextField{"last_error", &DeviceStatus::last_error},
     TextField{"interface", &DeviceStatus::interface},
     TextField{"address", &DeviceStatus::address},
@@ -257,6 +258,7 @@ void add_daemon(Rows& rows, const DeviceStatus& status) {
     rows.add("daemon", fmt::format("pid {}, {} KiB locked, {} KiB resident", status.daemon_pid,
                                    status.locked_kib, status.resident_kib));
     rows.add_if_set("SELinux", status.domain);
+    rows.add_if_set("AppArmor", status.profile);
 }
 
 // Adds the facts of the public file.

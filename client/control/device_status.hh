@@ -37,6 +37,7 @@ struct DeviceStatus {
     LineText boot_identity;    // boot identity of the server's machine, in hex; empty: not sent
     LineText network;          // measures that protect the root disk's network; empty: none
     LineText domain;           // the daemon's SELinux context; empty: no SELinux, or no policy yet
+    LineText profile;          // the daemon's AppArmor profile; empty: unconfined, or no AppArmor
     LineText last_error;       // empty: no error
     LineText interface;        // interface whose DHCP lease the daemon renews; empty: none
     LineText address;          // the leased address

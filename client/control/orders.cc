@@ -13,6 +13,7 @@ constexpr std::array orders{
     std::pair{Order::detach, "detach"},
     std::pair{Order::detach_forced, "detach forced"},
     std::pair{Order::resize, "resize"},
+    std::pair{Order::confine, "confine"},
     std::pair{Order::take_over, "take over"},
     std::pair{Order::ready, "ready"},
     std::pair{Order::mine, "mine"},

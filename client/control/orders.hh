@@ -29,6 +29,7 @@ enum class Order : std::uint8_t {
     detach,         // the device is idle and flushed: disconnect the device and exit
     detach_forced,  // disconnect the device even if waiting I/O is lost
     resize,         // check the export's size now
+    confine,        // enter the AppArmor profile, which is loaded
     take_over,
     ready,
     mine,

@@ -1,4 +1,4 @@
-// Commands of callers: status, detach, resize, takeover by another daemon (orders.hh).
+// Commands of callers: status, detach, resize, confine, takeover by another daemon (orders.hh).
 
 #include "client/daemon/callers.hh"
 
@@ -83,6 +83,7 @@ void Callers::obey(Order order, std::size_t slot) {
         case Order::detach: return detach(false, caller);
         case Order::detach_forced: return detach(true, caller);
         case Order::resize: return resize(slot);
+        case Order::confine: return confine(caller);
         case Order::take_over: return begin_takeover(caller);
         case Order::ready: return hand_over(slot);
         case Order::mine: return confirm_takeover(slot);
@@ -102,6 +103,11 @@ void Callers::resize(std::size_t slot) {
         return caller.answer("error another probe of the export is in progress; try again\n");
     caller.length = 0;
     commands_.resize(slot);
+}
+
+void Callers::confine(ControlConnection& caller) {
+    const LineText failure = commands_.confine();
+    caller.answer(failure.empty() ? LineText("ok\n") : LineText::of("error {}\n", failure));
 }
 
 void Callers::begin_takeover(ControlConnection& caller) {

@@ -25,6 +25,9 @@ public:
     // Detaches the device, and ends the daemon. Otherwise returns the reason. `standing_by`: as below.
     [[nodiscard]] virtual LineText detach(bool forced, bool standing_by) = 0;
 
+    // Enters the AppArmor profile. Returns the reason of a failure.
+    [[nodiscard]] virtual LineText confine() = 0;
+
     [[nodiscard]] virtual bool has_link() const = 0;
     // A look at the export for a caller is in progress, for this caller.
     [[nodiscard]] virtual bool is_resizing() const = 0;
@@ -80,6 +83,7 @@ private:
     void obey(Order order, std::size_t slot);
     void detach(bool forced, ControlConnection& caller);
     void resize(std::size_t slot);
+    void confine(ControlConnection& caller);
     void begin_takeover(ControlConnection& caller);
     void hand_over(std::size_t slot);
     void confirm_takeover(std::size_t slot);

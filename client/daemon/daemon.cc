@@ -42,6 +42,8 @@ Result<void> Daemon::prepare() {
                                       {files_.omit_directory(), "/run/sendsigs.omit.d", {}},
                                       {kernel_.attributes_directory(), "/sys/block", {}},
                                       {limits_.descriptor(), "a pipe", {}}}));
+    profile_ = AppArmorProfile::open();
+    profile_loaded_ = is_profile_loaded().value_or(false);
     if (auto opened = loop_.open(); !opened) return opened;
     if (auto watched = loop_.watch(kernel_.events_descriptor(), EPOLLIN, tag_kernel); !watched)
         return watched;
@@ -71,6 +73,7 @@ void Daemon::announce() noexcept {
 }
 
 void Daemon::run() noexcept {
+    confine_at_start();
     while (!is_over()) {
         loop_.arm(deadline());
         files_.beat();
@@ -154,6 +157,23 @@ LineText Daemon::detach(bool forced, bool standing_by) {
 
 void Daemon::resize(std::size_t slot) { react(probe_.start_for(slot, link(), kernel_.now())); }
 
+// Afterwards, or never: the kernel checks sockets, and files opened from then on. Files that were opened
+// before stay usable.
+LineText Daemon::confine() {
+    if (profile_.entered()) return {};
+    if (auto entered = profile_.enter(); !entered) return LineText(entered.error().text());
+    limits_.follow_domain();
+    log::notice(LineText::of("{}: entered its AppArmor profile", device_.name()));
+    return {};
+}
+
+void Daemon::confine_at_start() {
+    if (!profile_loaded_) return;
+    if (const LineText failure = confine(); !failure.empty())
+        log::warning(LineText::of("{}: not confined by AppArmor: {}; try `holdfast-client confine`",
+                                  device_.name(), failure));
+}
+
 int Daemon::stand_by() {
     lease_.release_turn();
     probe_.end(kernel_.now());
@@ -174,6 +194,7 @@ DeviceStatus Daemon::status() const {
     status.in_flight = kernel_.in_flight();
     lease_.add_to(status, now);
     status.domain = domain_.context().view();
+    if (profile_.entered()) status.profile = apparmor_profile;
     add_process(status, memory_);
     return status;
 }

@@ -24,6 +24,7 @@
 #include "client/daemon/machine_shutdown.hh"
 #include "client/daemon/new_link.hh"
 #include "client/daemon/queue_limits.hh"
+#include "client/process/apparmor_profile.hh"
 #include "client/process/memory_use.hh"
 
 namespace holdfast::client {
@@ -53,6 +54,7 @@ private:
     void act_on(std::uint64_t tag);
     void on_timer(Clock::time_point now);
     void start_parts();
+    void confine_at_start();
     void react(ExportProbe::Outcome outcome);
     [[nodiscard]] LinkView link() const noexcept { return keeper_.view(kernel_.now()); }
     [[nodiscard]] Clock::time_point deadline() const noexcept;
@@ -62,6 +64,7 @@ private:
     [[nodiscard]] DeviceStatus status() const override;
     [[nodiscard]] std::string_view record_lines() const override { return files_.record_lines(); }
     [[nodiscard]] LineText detach(bool forced, bool standing_by) override;
+    [[nodiscard]] LineText confine() override;
     [[nodiscard]] bool has_link() const override { return keeper_.has_link(); }
     [[nodiscard]] bool is_resizing() const override {
         return probe_.caller().exists() || growth_.caller().exists();
@@ -101,6 +104,8 @@ private:
     MachineShutdown shutdown_;
     LeaseRenewal lease_;
     DomainMove domain_;
+    AppArmorProfile profile_;
+    bool profile_loaded_ = false;  // at the start
     MemoryUse memory_;
 };
 

@@ -23,7 +23,7 @@ public:
     void open();
     // Descriptor of the pipe to that process; -1 without a process.
     [[nodiscard]] int descriptor() const noexcept { return timer_.descriptor(); }
-    // Tells that process to follow the daemon into its SELinux domain.
+    // Tells that process to follow the daemon into its SELinux domain or AppArmor profile.
     void follow_domain() noexcept { timer_.look(); }
 
     // Starts to measure the server's latency.

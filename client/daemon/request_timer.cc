@@ -10,6 +10,7 @@
 
 #include <array>
 
+#include "client/process/apparmor_profile.hh"
 #include "client/process/capabilities.hh"
 #include "client/process/selinux_domain.hh"
 #include "common/text/fixed_text.hh"
@@ -33,11 +34,15 @@ void RequestTimer::keep(const SysfsDevice& sysfs, int orders) {
     ::prctl(PR_SET_NAME, "holdfast-timer", 0, 0, 0);
     SelinuxDomain domain =
         SelinuxDomain::open({{sysfs.directory(), "/sys/block", {}}, {orders, "a pipe", {}}});
+    AppArmorProfile profile = AppArmorProfile::open();
     for (;;) {
         Setting setting;
         if (::read(orders, &setting, sizeof setting) != sizeof setting) ::_exit(0);
         if (domain.look(SelinuxDomain::Clock::now()) == SelinuxDomain::Step::ready) (void)domain.move();
-        if (setting.attribute == Attribute::none) continue;
+        if (setting.attribute == Attribute::none) {
+            (void)profile.enter();
+            continue;
+        }
         const char* const name =
             setting.attribute == Attribute::io_timeout ? "queue/io_timeout" : "queue/max_sectors_kb";
         [[maybe_unused]] const auto written = sysfs.write(name, FixedText<16>::of("{}", setting.value));

@@ -134,6 +134,8 @@ TEST_CASE("a wrong word is named with its mend") {
     refuse({"takeover", "--force"}, "--force");
     refuse({"resize"}, "/dev/nbd0");
     refuse({"resize", "nbd0", "nbd1"}, "nbd1");
+    refuse({"confine", "nbd0", "nbd1"}, "nbd1");
+    refuse({"confine", "sda"}, "sda");
     refuse({"attach", "server,x", "-qz", "-r"}, "-z");
     refuse({"detach"}, "/dev/nbd0");
     refuse({"detach", "nbd0", "nbd1"}, "nbd1");
@@ -171,6 +173,8 @@ TEST_CASE("the other commands take what they document") {
     refuse({"takeover", "nbd0", "--dead-after", "1"}, "3 to 3600");
     refuse({"takeover", "nbd0", "--block-size", "512"}, "--block-size");
     CHECK(read_as<ResizeOptions>({"resize", "/dev/nbd3"}).index == 3U);
+    CHECK(read_as<ConfineOptions>({"confine", "nbd3"}).index == 3U);
+    CHECK_FALSE(read_as<ConfineOptions>({"confine"}).index);
     const auto list = read_as<ListOptions>({"list", "-lj", "nbd://server"});
     CHECK(list.with_details);
     CHECK(list.json);
@@ -188,7 +192,7 @@ TEST_CASE("the other commands take what they document") {
 }
 
 TEST_CASE("every command has a help text, and asks for it with --help") {
-    for (const char* name : {"attach", "detach", "status", "takeover", "resize", "list", "boot"}) {
+    for (const char* name : {"attach", "detach", "status", "takeover", "resize", "confine", "list", "boot"}) {
         CHECK(read_as<HelpOptions>({name, "--help"}).command == name);
         CHECK(read_as<HelpOptions>({"help", name}).command == name);
         CHECK(help_text(name).find(name) != std::string_view::npos);

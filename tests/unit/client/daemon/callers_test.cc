@@ -55,6 +55,10 @@ struct Bench final : Commands {
                          (standing_by ? ", standing by" : ""));
         return failure;
     }
+    LineText confine() override {
+        events.emplace_back("confine");
+        return failure;
+    }
     bool has_link() const override { return link; }
     bool is_resizing() const override { return resizing.has_value(); }
     bool is_resizing_for(std::size_t slot) const override { return resizing == slot; }
@@ -92,6 +96,18 @@ TEST_CASE("a detach is answered with its result") {
     bench.say(1, "detach forced\n", 0);
     CHECK(bench.heard(1) == "error it is in use\n");
     CHECK(bench.events == Events{"detach", "detach by force"});
+}
+
+TEST_CASE("the command to enter the AppArmor profile is answered with its result") {
+    Bench bench;
+    bench.call();
+    bench.say(0, "confine\n");
+    CHECK(bench.heard(0) == "ok\n");
+    bench.failure = "no such profile";
+    bench.call();
+    bench.say(1, "confine\n", 0);
+    CHECK(bench.heard(1) == "error no such profile\n");
+    CHECK(bench.events == Events{"confine", "confine"});
 }
 
 TEST_CASE("a takeover hands over, and ends this daemon only when the successor says so") {
