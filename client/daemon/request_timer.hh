@@ -32,7 +32,8 @@ public:
     void set(std::chrono::milliseconds timer) noexcept;
     // Sets the largest request, in KiB. May be called after the seal.
     void set_largest_request(std::uint64_t kib) noexcept;
-    // Tells the process to follow the daemon into its SELinux domain or AppArmor profile. May be called after the seal.
+    // Tells the process to follow the daemon into its SELinux domain or AppArmor profile. May be called after
+    // the seal.
     void look() noexcept;
     [[nodiscard]] std::chrono::milliseconds current() const noexcept { return current_; }
     // Descriptor of the pipe to the process, owned by the timer; -1 without a process.
