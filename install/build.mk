@@ -13,6 +13,9 @@ SYSUSERSDIR ?= /usr/lib/sysusers.d
 GENERATORDIR ?= /lib/systemd/system-generators
 INITDIR ?= /etc/init.d
 APPARMORDIR ?= /etc/apparmor.d
+# client/boot/network_managers.cc has this path, too.
+LIBEXECDIR ?= /usr/libexec/holdfast
+FIREWALLDIR ?= /usr/lib/firewalld/services
 SELINUXDIR ?= /usr/share/selinux
 DESTDIR ?=
 
@@ -20,12 +23,13 @@ DESTDIR ?=
 INSTALLED_CLIENT := $(if $(SEAL_CHECK),$(SEALED_CLIENT),$(BUILD)holdfast-client)
 INSTALLED := CLIENT='$(INSTALLED_CLIENT)' SERVER='$(BUILD)holdfast-server' \
     $(foreach v,DESTDIR SBINDIR MANDIR DOCDIR COMPLETIONDIR INITRAMFSDIR DRACUTDIR UNITDIR SYSUSERSDIR GENERATORDIR INITDIR APPARMORDIR SELINUXDIR,$(v)='$($(v))')
+    $(foreach v,DESTDIR SBINDIR MANDIR DOCDIR COMPLETIONDIR INITRAMFSDIR DRACUTDIR UNITDIR SYSUSERSDIR GENERATORDIR INITDIR LIBEXECDIR FIREWALLDIR SELINUXDIR,$(v)='$($(v))')
 TEMPLATES := $(patsubst %.in,build/in/%,$(wildcard systemd/*.in sysvinit/*.in initramfs-hooks/*.in dracut/*/*.in))
 # Rebuilt each time, because the variables may differ.
 .PHONY: $(TEMPLATES)
 $(TEMPLATES): build/in/%: %.in
 	@mkdir -p $(@D)
-	@sed 's,@SBINDIR@,$(SBINDIR),g; s,@UNITDIR@,$(UNITDIR),g' $< > $@
+	@sed 's,@SBINDIR@,$(SBINDIR),g; s,@UNITDIR@,$(UNITDIR),g; s,@LIBEXECDIR@,$(LIBEXECDIR),g' $< > $@
 
 install: $(INSTALLED_CLIENT) $(BUILD)holdfast-server $(TEMPLATES) install-guide ## install into DESTDIR, below PREFIX (default /usr)
 	$(INSTALLED) install/run install install/files

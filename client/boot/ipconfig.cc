@@ -77,11 +77,6 @@ private:
     std::string value_;
 };
 
-bool is_plain_name(std::string_view text) {
-    constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:%";
-    return !text.empty() && text.size() <= 253 && text.find_first_not_of(plain) == std::string_view::npos;
-}
-
 // Parses an address such as "10.77.0.1".
 std::optional<Ipv4> ipv4_in(const std::string& text) {
     in_addr address{};
@@ -161,6 +156,15 @@ constexpr Key keys[] = {
      }},
     {"IPV4DNS0", "DNS", "new_domain_name_servers", take_name_servers},
     {"IPV4DNS1", "", "", take_name_servers},
+    {"", "NTP", "new_ntp_servers",
+     [](const std::string& value, NetworkAnswer& answer) {
+         for (const std::string_view name : words_of(value))
+             if (is_plain_name(name)) answer.time_servers.emplace_back(name);
+     }},
+    {"HOSTNAME", "HOSTNAME", "new_host_name",
+     [](const std::string& value, NetworkAnswer& answer) {
+         if (is_plain_name(value)) answer.host_name = value;
+     }},
     {"DNSDOMAIN", "DOMAINNAME", "new_domain_name",
      [](const std::string& value, NetworkAnswer& answer) {
          if (is_plain_name(value)) answer.domain = value;
@@ -235,6 +239,16 @@ std::string network_problem(const std::vector<NetworkAnswer>& answers,
         "no network: {} got no address with ip={}; use ip=dhcp, or "
         "ip=ADDRESS::GATEWAY:NETMASK::INTERFACE:off",
         names, printable(ip_word));
+}
+
+NetworkFacts facts_of(const NetworkAnswer& answer, bool with_host_name) {
+    NetworkFacts facts;
+    for (const std::string& name : answer.name_servers) add_word(facts.name_servers, name);
+    for (const std::string& name : answer.search) add_word(facts.search, name);
+    for (const std::string& name : answer.time_servers) add_word(facts.time_servers, name);
+    facts.domain = answer.domain;
+    if (with_host_name) facts.host_name = answer.host_name;
+    return facts;
 }
 
 std::string resolver_configuration(const std::vector<NetworkAnswer>& answers) {

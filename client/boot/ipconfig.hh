@@ -22,6 +22,8 @@ struct NetworkAnswer {
     std::string domain;
     std::vector<std::string> search;
     std::vector<std::string> name_servers;
+    std::vector<std::string> time_servers;
+    std::string host_name;
     bool from_dhcp = false;
     DhcpSoftware software = DhcpSoftware::ipconfig;  // valid only if from_dhcp
     std::uint32_t lease_seconds = 0;  // 0: not in DHCP's answer; infinite_lease (dhcp_message.hh): unlimited
@@ -43,6 +45,9 @@ std::vector<GrantedLease> leases_in(const std::vector<NetworkAnswer>& answers, s
 // has no answer from ipconfig, so use the text to explain a failure, not to detect one.
 std::string network_problem(const std::vector<NetworkAnswer>& answers,
                             const std::vector<std::string>& interfaces, std::string_view ip_word);
+
+// Returns the facts of an answer that the system is told. The host name only on request.
+NetworkFacts facts_of(const NetworkAnswer& answer, bool with_host_name);
 
 // Returns the text of a resolv.conf for the answers; empty if they contain no name server.
 std::string resolver_configuration(const std::vector<NetworkAnswer>& answers);

@@ -256,6 +256,25 @@ Handover hand_over(const HandoverFolders& folders, const std::vector<RootNetwork
     return handover;
 }
 
+std::vector<std::string> hand_over_facts(const HandoverFolders& folders,
+                                         const std::vector<RootNetwork>& networks,
+                                         const std::vector<NetworkAnswer>& answers,
+                                         const NetworkChoices& choices) {
+    std::vector<std::string> failures;
+    for (const NetworkAnswer& answer : answers) {
+        const bool carries_root = std::ranges::any_of(networks, [&](const RootNetwork& network) {
+            return std::ranges::find(network.interfaces, answer.interface) != network.interfaces.end();
+        });
+        const FactsText lines = lines_of(facts_of(answer, choices.host_name));
+        if (!carries_root || lines.empty()) continue;
+        std::string failure = write_run_file(
+            folders,
+            {fmt::format("{}/facts/{}.boot", run_directory, answer.interface), std::string(lines.view())});
+        if (!failure.empty()) failures.push_back(std::move(failure));
+    }
+    return failures;
+}
+
 std::string describe_handover(std::uint32_t device) {
     std::string text = text_of(path_of_report(device));
     return text.substr(0, text.find('\n'));

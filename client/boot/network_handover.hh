@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "client/boot/ipconfig.hh"
 #include "client/boot/network_managers.hh"
 #include "client/control/device_record.hh"
 #include "client/link/endpoint.hh"
@@ -57,6 +58,12 @@ struct Handover {
 // `status`.
 [[nodiscard]] Handover hand_over(const HandoverFolders& folders, const std::vector<RootNetwork>& networks,
                                  const NetworkChoices& choices);
+
+// Writes the facts of the answers for these networks, for network-hooks/lease-facts. Returns the failures.
+[[nodiscard]] std::vector<std::string> hand_over_facts(const HandoverFolders& folders,
+                                                       const std::vector<RootNetwork>& networks,
+                                                       const std::vector<NetworkAnswer>& answers,
+                                                       const NetworkChoices& choices);
 
 // Describes the result of hand_over() for a device; empty if hand_over() was not called.
 [[nodiscard]] std::string describe_handover(std::uint32_t device);

@@ -72,6 +72,15 @@ std::vector<RunFile> against_ifupdown_ng(Init init, const std::vector<std::strin
     return files;
 }
 
+// An interface without management counts for nothing in systemd-networkd-wait-online: see
+// network-hooks/wait-online.
+std::vector<RunFile> against_networkd(const std::vector<std::string>& interfaces) {
+    return {{fmt::format("/run/systemd/network/{}", network_file_name),
+             fmt::format("{}[Match]\nName={}\n\n[Link]\nUnmanaged=yes\n", head, joined(interfaces, "", " "))},
+            {"/run/systemd/system/systemd-networkd-wait-online.service.d/holdfast.conf",
+             fmt::format("{}[Service]\nExecCondition=/bin/sh /usr/libexec/holdfast/wait-online\n", head)}};
+}
+
 }  // namespace
 
 std::vector<RunFile> files_against(NetworkOwner owner, Init init, const std::vector<std::string>& interfaces,
@@ -83,11 +92,9 @@ std::vector<RunFile> files_against(NetworkOwner owner, Init init, const std::vec
                                   : against_ifupdown(init, interfaces, ifupdown.excluded);
         case NetworkOwner::networkd:
             if (init != Init::systemd) return {};
-            return {{fmt::format("/run/systemd/network/{}", network_file_name),
-                     fmt::format("{}[Match]\nName={}\n\n[Link]\nUnmanaged=yes\n", head,
-                                 joined(interfaces, "", " "))}};
+            return against_networkd(interfaces);
         case NetworkOwner::network_manager:
-            return {{"/run/NetworkManager/conf.d/holdfast.conf",
+            return {{fmt::format("/run/NetworkManager/conf.d/{}", network_manager_file_name),
                      fmt::format("{}[device-holdfast]\nmatch-device={}\nmanaged=0\n", head,
                                  joined(interfaces, "interface-name:=", ","))}};
     }

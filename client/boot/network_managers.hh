@@ -57,5 +57,8 @@ struct Ifupdown {
 // Name that sorts first: systemd-networkd takes the first matching file in the order of names, across all
 // folders.
 inline constexpr std::string_view network_file_name = "00-holdfast.network";
+// Name that sorts last: of NetworkManager's sections for a device, that of a later file takes precedence. The
+// file of netplan, which may manage every Ethernet card, is netplan.conf in the same folder.
+inline constexpr std::string_view network_manager_file_name = "zz-holdfast.conf";
 
 }  // namespace holdfast::client

@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include "client/boot/boot_files.hh"
 #include "client/boot/network_handover.hh"
 #include "client/command/commands.hh"
 #include "client/config/config_files.hh"
@@ -15,6 +16,10 @@ namespace {
 void tell(std::string_view line) {
     complain(line);
     log::debug(line);
+}
+
+void warn(const std::vector<std::string>& warnings) {
+    for (const std::string& warning : warnings) tell("warning: " + warning);
 }
 
 std::string joined(const std::vector<std::string>& words) {
@@ -43,7 +48,8 @@ ExitCode run_keep_network(const KeepNetworkOptions& options) {
             tell(fmt::format("nbd{}: network interface unknown; nothing was done to protect it",
                              network.device));
     const Handover handover = hand_over(folders, networks, choices);
-    for (const std::string& warning : handover.warnings) tell("warning: " + warning);
+    warn(handover.warnings);
+    warn(hand_over_facts(folders, networks, read_network_answers(BootFiles{}), choices));
     if (handover.kept_from.empty()) return ExitCode::ok;
     for (const RootNetwork& network : networks)
         if (!network.interfaces.empty())

@@ -80,13 +80,18 @@ private:
         std::vector<Seen> keys;
         for (const IniEntry& entry : section.entries) {
             if (!is_new(entry, keys)) continue;
+            if (entry.key == "hostname") {
+                take_host_name(entry);
+                continue;
+            }
             bool* choice = entry.key == "ifupdown"         ? &config.network.ifupdown
                            : entry.key == "networkd"       ? &config.network.networkd
                            : entry.key == "networkmanager" ? &config.network.network_manager
                                                            : nullptr;
             if (choice == nullptr)
                 wrong(entry.position,
-                      fmt::format("{}: unknown key; the keys are ifupdown, networkd and networkmanager",
+                      fmt::format("{}: unknown key; the keys are ifupdown, networkd, networkmanager and "
+                                  "hostname",
                                   printable(entry.key)));
             else if (entry.value != "keep" && entry.value != "leave")
                 wrong(entry.position,
@@ -94,6 +99,14 @@ private:
             else
                 *choice = entry.value == "keep";
         }
+    }
+
+    void take_host_name(const IniEntry& entry) {
+        if (entry.value != "dhcp" && entry.value != "leave")
+            wrong(entry.position,
+                  fmt::format("hostname: invalid value {}; write dhcp or leave", printable(entry.value)));
+        else
+            config.network.host_name = entry.value == "dhcp";
     }
 
     void take_device(const IniSection& section, std::uint32_t index) {

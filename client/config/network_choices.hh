@@ -10,11 +10,12 @@ enum class NetworkOwner : std::uint8_t { ifupdown, networkd, network_manager };
 // Returns "ifupdown", "systemd-networkd" or "NetworkManager".
 [[nodiscard]] const char* word_of(NetworkOwner owner) noexcept;
 
-// The administrator's choice: managers to keep from the interface.
+// The administrator's choice: managers to keep from the interface, and facts of DHCP to use.
 struct NetworkChoices {
     bool ifupdown = true;
     bool networkd = true;
     bool network_manager = true;
+    bool host_name = false;  // take the host name that DHCP supplied
 
     [[nodiscard]] bool keeps_from(NetworkOwner owner) const noexcept;
     bool operator==(const NetworkChoices&) const = default;

@@ -21,6 +21,10 @@ log::Level level_of(Lease::News::Weight weight) noexcept {
 void LeaseRenewal::open(std::string_view folder) {
     if (!device_.record.lease) return;
     lease_.emplace(*device_.record.lease, folder);
+    if (auto facts = FactsFile::open(folder, device_.record.lease->interface))
+        facts_ = *std::move(facts);
+    else
+        warn_of_facts(facts.error());
     if (lease_->descriptor() < 0) return;  // LeaseSocket reports the error itself
     if (auto watched = loop_.watch(lease_->descriptor(), EPOLLIN, tag_lease); !watched)
         log::warning(LineText::of("{}: {}", device_.name(), watched.error().text()));
@@ -32,11 +36,25 @@ void LeaseRenewal::start(std::uint64_t seed, Time now) noexcept {
 
 void LeaseRenewal::advance(Time now) noexcept {
     if (!lease_) return;
+    const std::uint64_t renewals = device_.live.lease.renewals;
     const bool changed = lease_->advance(now);
     device_.live.lease = lease_->state();
+    if (device_.live.lease.renewals != renewals) publish_facts();
     if (const auto news = lease_->take_news())
         log::write(level_of(news->weight), LineText::of("{}: {}", device_.name(), news->text));
     if (changed) store_.save();
+}
+
+// Leaves the file alone if the server supplied no fact: the system keeps those that it has.
+void LeaseRenewal::publish_facts() noexcept {
+    const FactsText text = lines_of(lease_->facts());
+    if (!facts_ || text.empty()) return;
+    if (const auto published = facts_->publish(text); !published) warn_of_facts(published.error());
+}
+
+void LeaseRenewal::warn_of_facts(const SysError& error) noexcept {
+    log::warning(LineText::of("{}: cannot pass the name servers of the DHCP lease on: {}", device_.name(),
+                              error.text()));
 }
 
 void LeaseRenewal::drain() noexcept {

@@ -8,6 +8,7 @@
 #include "client/control/device_status.hh"
 #include "client/daemon/event_loop.hh"
 #include "client/daemon/kept_device.hh"
+#include "client/lease/facts_file.hh"
 #include "client/lease/lease_socket.hh"
 
 namespace holdfast::client {
@@ -21,13 +22,15 @@ public:
         : device_(device), loop_(loop), store_(store) {}
 
     // Opens the socket if the record names a lease; without a lease all functions below do nothing. Before
-    // the seal; all functions below may be called after the seal. `folder`: holds the lock of the lease.
+    // the seal; all functions below may be called after the seal. `folder`: holds the lock of the lease, and
+    // the folder of the facts.
     void open(std::string_view folder);
     // Takes responsibility for the lease.
     void start(std::uint64_t seed, Time now) noexcept;
     // Time::max(): none.
     [[nodiscard]] Time deadline() const noexcept { return lease_ ? lease_->deadline() : Time::max(); }
-    // Processes received messages and sends due requests. Saves the record if the lease has changed.
+    // Processes received messages and sends due requests. Saves the record if the lease has changed, and
+    // publishes the facts of a renewal.
     void advance(Time now) noexcept;
     // Discards received messages, while another daemon is about to take the device over.
     void drain() noexcept;
@@ -36,10 +39,14 @@ public:
     void add_to(DeviceStatus& status, Time now) const;
 
 private:
+    void publish_facts() noexcept;
+    void warn_of_facts(const SysError& error) noexcept;
+
     KeptDevice& device_;
     EventLoop& loop_;
     RecordStore& store_;
     std::optional<LeaseSocket> lease_;
+    std::optional<FactsFile> facts_;
 };
 
 }  // namespace holdfast::client

@@ -88,6 +88,7 @@ bool take_number(std::optional<Number>& field, Bytes value) noexcept {
 struct Options {
     std::optional<std::uint8_t> message, overload;
     std::optional<std::uint32_t> server, lease, renewal, rebinding;
+    FactsReader facts;
 
     bool take(std::uint8_t code, Bytes value) noexcept {
         switch (code) {
@@ -97,7 +98,7 @@ struct Options {
             case option_lease: return take_number(lease, value);
             case option_renewal: return take_number(renewal, value);
             case option_rebinding: return take_number(rebinding, value);
-            default: return true;
+            default: facts.take(code, value); return true;
         }
     }
 
@@ -199,6 +200,7 @@ std::optional<DhcpReply> read_reply(const DhcpClient& client, std::uint32_t tran
     reply.lease = options.lease.value_or(0);
     reply.renewal = options.renewal.value_or(0);
     reply.rebinding = options.rebinding.value_or(0);
+    reply.facts = options.facts.facts();
     return reply;
 }
 

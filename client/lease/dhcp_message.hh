@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 
+#include "client/lease/network_facts.hh"
 #include "common/text/fixed_text.hh"
 
 namespace holdfast::client {
@@ -59,6 +60,7 @@ struct DhcpReply {
     std::uint32_t lease = 0;      // in seconds, like T1 and T2; 0: not in the reply
     std::uint32_t renewal = 0;    // T1
     std::uint32_t rebinding = 0;  // T2
+    NetworkFacts facts = {};
 
     bool operator==(const DhcpReply&) const = default;
 };

@@ -145,6 +145,7 @@ void Lease::renew(const DhcpReply& reply) noexcept {
     state_.obtained_at = duration_cast<milliseconds>(asked_at_.time_since_epoch());
     set_times(state_, reply.lease, reply.renewal, reply.rebinding);
     ++state_.renewals;
+    facts_ = reply.facts;
     state_.problem.clear();
     asking_ = contested_ = false;
     reported_ = 0;

@@ -61,6 +61,8 @@ public:
 
     [[nodiscard]] const LeaseRecord& record() const noexcept { return record_; }
     [[nodiscard]] const LeaseState& state() const noexcept { return state_; }
+    // Facts of the last renewal by this object.
+    [[nodiscard]] const NetworkFacts& facts() const noexcept { return facts_; }
     // Time at which on_deadline() is due; Time::max() for an unlimited lease.
     [[nodiscard]] Time deadline() const noexcept { return deadline_; }
 
@@ -101,6 +103,7 @@ private:
 
     LeaseRecord record_;
     LeaseState state_;
+    NetworkFacts facts_;
     Jitter jitter_;
     Time deadline_ = Time::max();
     // Valid while a renewal is requested:

@@ -50,6 +50,7 @@ public:
     [[nodiscard]] std::optional<Lease::News> take_news() noexcept;
     // Valid after start().
     [[nodiscard]] const LeaseState& state() const noexcept { return lease_->state(); }
+    [[nodiscard]] const NetworkFacts& facts() const noexcept { return lease_->facts(); }
 
 private:
     [[nodiscard]] Result<void> send(const Lease::Send& message) noexcept;

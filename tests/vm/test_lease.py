@@ -5,7 +5,7 @@ import time
 
 from lab import Lab, test
 from lab.network import BRIDGE_HOST
-from scenes import outages
+from scenes import outages, site
 from scenes.outages import PATIENCE, Scene
 from scenes.short_leases import ADDRESS, DhcpServer
 
@@ -127,19 +127,21 @@ def kept(lab: Lab) -> None:
     scene.finish()
 
 
-@test("a lease from dnsmasq is renewed: all servers are asked first, and then the one that answered", timeout=900, long=True)
+@test("a lease from dnsmasq is renewed: all servers are asked first, and then the one that answered; and a domain to search that is new "
+      "with a renewal reaches the resolver", timeout=900, long=True)
 def from_dnsmasq(lab: Lab) -> None:
     network = lab.network()
-    network.bridge_card()
-    dnsmasq = network.spawn(
-        ["dnsmasq", "--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--port=0", "--user=root", "--interface=br0",
-         "--bind-interfaces", f"--dhcp-leasefile={lab.scratch}/leases", "--pid-file=", "--log-dhcp",
-         f"--dhcp-range={ADDRESS},{ADDRESS},255.255.255.0,2m"], ready="DHCP")
+    named = site.Site(lab, network)
     scene = outages.start(lab, 13, network=network, bridge=True, load=False, ip="ip=dhcp")
-    status = _wait_for_renewals(scene, 2)
+    site.names_work(scene.machine)
+    _wait_for_renewals(scene, 1)
+    named.says(site.OPTIONS.replace("lab.test", "eng.lab.test"))
+    status = _wait_for_renewals(scene, 3)
+    site.names_work(scene.machine, address="10.77.0.7")
+    scene.machine.run("grep -x 'search eng.lab.test' /etc/resolv.conf")
     lab.require(status["lease_seconds"] == 120 and status["lease_problem"] == "", f"renewed: {status}")
-    granted = len(re.findall(rf"DHCPACK\(br0\) {ADDRESS}", dnsmasq.text()))
-    lab.require(granted >= 3, f"dnsmasq has granted the address {granted} times")
+    granted = named.granted()
+    lab.require(granted >= 4, f"dnsmasq has granted the address {granted} times")
     _disk_works(scene)
     scene.finish()
 

@@ -1,5 +1,6 @@
 """The root disk's network and the managers of networks that Debian ships: with each of them in charge of the same interface by
-DHCP, a diskless machine boots, works, reboots, works, and powers off, cleanly.
+DHCP, a diskless machine boots, works, reboots, works, and powers off, cleanly. It reaches network-online.target without a wait, and
+resolves names by the server that DHCP named. Beside the administrator's own configuration, netplan and cloud-init have theirs.
 
     system                none   ifupdown   systemd-networkd   NetworkManager
     Debian 12, sysvinit    long     x              -                 long
@@ -16,9 +17,27 @@ import json
 from lab import Lab, test
 from lab.layer import Image
 from lab.machine import Machine
-from lab.network import HOST
-from scenes import outages, serving
+from lab.network import BRIDGE_HOST, HOST
+from scenes import outages, serving, site
 from scenes.managed_network import FILES, PACKAGES, UNITS, hangs, words_for
+
+# What netplan and cloud-init generate, at each boot or once.
+_NETPLAN = """#!/bin/sh
+# As netplan's own generator.
+mkdir -p /run/systemd/network /run/NetworkManager/conf.d /run/NetworkManager/system-connections
+printf '[Match]\\nName=eth0\\n\\n[Network]\\nDHCP=ipv4\\nLinkLocalAddressing=ipv6\\n\\n[DHCP]\\nRouteMetric=100\\nUseMTU=true\\n' \\
+    >/run/systemd/network/10-netplan-eth0.network
+printf '[device-netplan.ethernets.all]\\nmatch-device=type:ethernet\\nmanaged=1\\n' >/run/NetworkManager/conf.d/netplan.conf
+printf '[connection]\\nid=netplan-eth0\\ntype=ethernet\\ninterface-name=eth0\\n\\n[ipv4]\\nmethod=auto\\n' \\
+    >/run/NetworkManager/system-connections/netplan-eth0.nmconnection
+chmod 600 /run/NetworkManager/system-connections/netplan-eth0.nmconnection
+"""
+GENERATED = {
+    "/etc/systemd/system-generators/lab-netplan": _NETPLAN,
+    "/etc/systemd/network/10-cloud-init-eth0.network": "[Match]\nName=eth0\n\n[Network]\nDHCP=ipv4\n",
+    "/etc/network/interfaces": "auto lo\niface lo inet loopback\n\nsource /etc/network/interfaces.d/*\n",
+    "/etc/network/interfaces.d/50-cloud-init": "auto eth0\nallow-hotplug eth0\niface eth0 inet dhcp\n",
+}
 
 SYSV_COMMANDS = {
     "none": ["update-rc.d lab-survivor defaults", "rm /etc/network/interfaces"],
@@ -33,22 +52,23 @@ def packages_for(manager: str) -> tuple[str, ...]:
 
 
 def systemd_image(lab: Lab, release: int, manager: str) -> Image:
-    return lab.image("client", release, packages=packages_for(manager), files=FILES,
-                     commands=["systemctl enable systemd-networkd.service"])
+    return lab.image("client", release, packages=packages_for(manager), files={**FILES, **GENERATED, **site.ONLINE},
+                     commands=["systemctl enable systemd-networkd.service lab-online.service"])
 
 
 def sysv_image(lab: Lab, manager: str) -> Image:
     packages = packages_for(manager)[len(PACKAGES):]
-    return lab.image("sysv", 12, packages=packages, files=FILES, commands=SYSV_COMMANDS[manager])
+    return lab.image("sysv", 12, packages=packages, files={**FILES, **GENERATED}, commands=SYSV_COMMANDS[manager])
 
 
 def lives(lab: Lab, image: Image, manager: str, words: str = "", systemd: bool = True) -> None:
     """The whole life of a diskless machine: two boots and their ends."""
     disk = lab.copy(image)
     network = lab.network()
-    server = serving.serve(lab, network, f"root={disk}")
-    machine = lab.boot("diskless", image, disks=[], cards=[network.user_card()], exit_on_reboot=False,
-                       append=f"root=/dev/nbd0 nbdroot={HOST},root ip=dhcp {words}").login()
+    site.Site(lab, network)
+    server = serving.serve(lab, network, f"root={disk}", address=BRIDGE_HOST)
+    machine = lab.boot("diskless", image, disks=[], cards=[network.bridge_card()], exit_on_reboot=False,
+                       append=f"root=/dev/nbd0 nbdroot={BRIDGE_HOST},root ip=dhcp {words}").login()
     works(lab, machine, manager, systemd)
     daemon_survives(machine, systemd)
     machine.reboot()
@@ -64,22 +84,32 @@ def lives(lab: Lab, image: Image, manager: str, words: str = "", systemd: bool =
     lab.check_file_system(disk)
 
 
+# systemd-networkd-wait-online gives up after 120 s.
+NETWORK_ONLINE_WITHIN = 60
+
+
 def works(lab: Lab, machine: Machine, manager: str, systemd: bool) -> None:
     machine.run("findmnt -n -o SOURCE / | grep -x /dev/nbd0")
     if systemd:
         machine.run("systemctl is-system-running --wait | grep -x running || { systemctl --failed; exit 1; }", timeout=outages.PATIENCE)
         running = machine.run("systemctl is-active " + " ".join(units[0] for units in UNITS.values()) + " || :").splitlines()
+        waited = site.online_after(machine)
+        print(f"network-online.target {waited:.1f} s after sysinit.target")
+        lab.require(waited < NETWORK_ONLINE_WITHIN, f"network-online.target was reached only after {waited:.1f} s")
         lab.require([word == "active" for word in running] == [manager == other for other in UNITS],
                     f"active are not {manager}, but {dict(zip(UNITS, running))}")
     machine.run("dd if=/dev/urandom of=/root/work bs=1M count=4 conv=fsync status=none && sync && echo 3 >/proc/sys/vm/drop_caches && "
                 "cat /root/work >/dev/null")
     addresses = json.loads(machine.run("ip -json -4 address show eth0"))[0]["addr_info"]
-    lab.require([each["local"] for each in addresses] == ["10.0.2.15"], f"the addresses of eth0: {addresses}")
+    lab.require([each["local"] for each in addresses] == [site.ADDRESS], f"the addresses of eth0: {addresses}")
     status = outages.status(machine)
     lab.require(status["state"] == "attached" and status["reconnects"] == 0, f"the disk's link was touched: {status}")
     owners = "ifupdown, systemd-networkd, NetworkManager" if systemd else "ifupdown, NetworkManager"
-    lab.require(f"eth0 (10.0.2.15), kept from {owners}" == status["network"], f"status: {status}")
+    lab.require(f"eth0 ({site.ADDRESS}), kept from {owners}" == status["network"], f"status: {status}")
     machine.run("ip route | grep -q ^default")
+    # Under System V init nothing notices that NetworkManager has emptied resolv.conf.
+    if systemd or manager != "NetworkManager":
+        site.names_work(machine)
     machine.run("test -e /run/systemd/system" if systemd else "test ! -e /run/systemd/system")
     machine.run("dmesg | grep -F 'configures eth0, which the root disk uses'" if manager == "ifupdown" else ":")
     outages.kernel_errors(machine)
@@ -110,6 +140,23 @@ for _release in (12, 13):
 for _manager in SYSV_COMMANDS:
     declare("Debian 12 sysvinit", _manager, lambda lab, manager=_manager:
             lives(lab, sysv_image(lab, manager), manager, systemd=False))
+
+
+def resolved_image(lab: Lab, release: int) -> Image:
+    return lab.image("client", release, packages=(*PACKAGES, "systemd-resolved"), files={**FILES, **GENERATED, **site.ONLINE},
+                     commands=["ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf",
+                               "systemctl enable systemd-networkd.service systemd-resolved.service lab-online.service"])
+
+
+def declare_resolved(release: int, body) -> None:
+    body.__name__ = f"debian_{release}_resolved"
+    test(f"Debian {release} with systemd-networkd and systemd-resolved boots, resolves names, reboots and powers off", timeout=900,
+         long=True)(body)
+
+
+for _release in (12, 13):
+    declare_resolved(_release, lambda lab, release=_release:
+                     lives(lab, resolved_image(lab, release), "systemd-networkd", words_for("systemd-networkd")))
 
 
 @test("Debian 12 systemd with ifupdown-ng boots, works, reboots and powers off with its network untouched", timeout=900, long=True)

@@ -37,6 +37,25 @@ TEST_CASE("ipconfig's answers are read as the shell would, and nothing is run") 
     CHECK(resolver_configuration({}).empty());
 }
 
+TEST_CASE("what an answer says besides the address becomes facts, the host name only on request") {
+    const NetworkAnswer answer = parse_network_answer(
+        "DEVICE='eth0'\nIPV4ADDR='10.0.2.15'\nIPV4DNS0='10.0.2.3'\nIPV4DNS1='10.0.2.4'\nHOSTNAME='client7'\n"
+        "DNSDOMAIN='lab.test'\nDOMAINSEARCH='a.test b.test'\n");
+    CHECK(lines_of(facts_of(answer, false)) ==
+          "dns 10.0.2.3 10.0.2.4\ndomain lab.test\nsearch a.test b.test\n");
+    CHECK(facts_of(answer, true).host_name == "client7");
+    const NetworkAnswer lease = parse_network_answer(
+        "ADDRESS=10.0.2.15\nDNS=10.0.2.3\nNTP=10.0.2.5 10.0.2.6\nHOSTNAME=client7\nDOMAINNAME=lab.test\n",
+        DhcpSoftware::networkd);
+    CHECK(lines_of(facts_of(lease, true)) ==
+          "dns 10.0.2.3\ndomain lab.test\nntp 10.0.2.5 10.0.2.6\nhostname client7\n");
+    const NetworkAnswer dhclient = parse_network_answer(
+        "new_ip_address='10.0.2.15'\nnew_ntp_servers='10.0.2.5'\nnew_host_name='c;reboot'\n",
+        DhcpSoftware::dhclient);
+    CHECK(lines_of(facts_of(dhclient, true)) == "ntp 10.0.2.5\n");
+    CHECK(lines_of(facts_of({}, true)).empty());
+}
+
 TEST_CASE("a DHCP lease that has an end is left to the daemon, and nothing else is") {
     const std::string text =
         "DEVICE='ens3'\nPROTO='dhcp'\nIPV4ADDR='10.77.0.100'\nUPTIME='5'\nDHCPLEASETIME='3600'\nHOSTNAME='"

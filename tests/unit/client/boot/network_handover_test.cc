@@ -51,13 +51,32 @@ TEST_CASE("two root devices on two interfaces: both are kept, whoever comes last
     CHECK(handover.kept_from.size() == 3);
     CHECK(contains(folder.text("run/systemd/network/00-holdfast.network"), "Name=eth0 bond0 eth1\n"));
     CHECK(contains(folder.text("run/holdfast/networking.env"), "EXCLUDE_INTERFACES=\"eth0 bond0 eth1\"\n"));
-    CHECK(contains(folder.text("run/NetworkManager/conf.d/holdfast.conf"),
+    CHECK(contains(folder.text("run/NetworkManager/conf.d/zz-holdfast.conf"),
                    "interface-name:=eth0,interface-name:=bond0,interface-name:=eth1\n"));
     CHECK(folder.text("run/network/ifstate") == "eth0=eth0\nbond0=bond0\neth1=eth1\n");
     CHECK(folder.text("run/holdfast/nbd0.network") ==
           "eth0 (10.0.0.1), kept from ifupdown, systemd-networkd, NetworkManager\n");
     CHECK(folder.text("run/holdfast/nbd1.network") ==
           "bond0, eth1 (10.1.0.1), kept from ifupdown, systemd-networkd, NetworkManager\n");
+}
+
+TEST_CASE("the facts of the root disk's interfaces are handed over, and those of no other") {
+    const Folder folder;
+    NetworkAnswer eth0;
+    eth0.interface = "eth0";
+    eth0.name_servers = {"10.0.0.53"};
+    eth0.host_name = "client7";
+    NetworkAnswer eth1 = eth0;
+    eth1.interface = "eth1";
+    NetworkAnswer eth2;
+    eth2.interface = "eth2";
+    const std::vector<RootNetwork> networks{{0, "10.0.0.1", {"bond0", "eth0", "eth2"}}};
+    CHECK(hand_over_facts(folder.folders(), networks, {eth0, eth1, eth2}, NetworkChoices{}).empty());
+    CHECK(folder.text("run/holdfast/facts/eth0.boot") == "dns 10.0.0.53\n");
+    CHECK(folder.text("run/holdfast/facts/eth1.boot").empty());
+    CHECK(folder.text("run/holdfast/facts/eth2.boot").empty());
+    CHECK(hand_over_facts(folder.folders(), networks, {eth0}, NetworkChoices{.host_name = true}).empty());
+    CHECK(folder.text("run/holdfast/facts/eth0.boot") == "dns 10.0.0.53\nhostname client7\n");
 }
 
 TEST_CASE("two root devices on one interface name it once") {

@@ -22,15 +22,34 @@ std::string text_of(const std::vector<RunFile>& files, std::string_view path) {
 
 TEST_CASE("network owners: systemd-networkd is told that the interface is unmanaged") {
     const auto files = files_against(NetworkOwner::networkd, Init::systemd, bond);
-    REQUIRE(files.size() == 1);
-    CHECK(files[0].path == "/run/systemd/network/00-holdfast.network");
-    CHECK(files[0].text.ends_with("[Match]\nName=bond0 eth0 eth1\n\n[Link]\nUnmanaged=yes\n"));
+    CHECK(text_of(files, "/run/systemd/network/00-holdfast.network")
+              .ends_with("[Match]\nName=bond0 eth0 eth1\n\n[Link]\nUnmanaged=yes\n"));
+}
+
+TEST_CASE(
+    "network owners: systemd waits for the network only if systemd-networkd has an interface to configure") {
+    const auto files = files_against(NetworkOwner::networkd, Init::systemd, card);
+    CHECK(files.size() == 2);
+    CHECK(text_of(files, "/run/systemd/system/systemd-networkd-wait-online.service.d/holdfast.conf")
+              .ends_with("[Service]\nExecCondition=/bin/sh /usr/libexec/holdfast/wait-online\n"));
+    CHECK(files_against(NetworkOwner::networkd, Init::other, card).empty());
+}
+
+TEST_CASE("network owners: our files come before and after those that netplan and cloud-init generate") {
+    // systemd-networkd takes the first file, whatever its folder.
+    for (const char* generated :
+         {"05-cloud-init-eth0.network", "10-cloud-init-eth0.network", "10-netplan-eth0.network",
+          "10-netplan-all-en.network", "50-dhcp.network", "80-dhcp.network"})
+        CHECK(network_file_name < generated);
+    // NetworkManager lets a later file overwrite an earlier one.
+    for (const char* generated : {"netplan.conf", "10-globally-managed-devices.conf", "10-netplan.conf"})
+        CHECK(network_manager_file_name > generated);
 }
 
 TEST_CASE("network owners: NetworkManager is told the same, by exact names") {
     const auto files = files_against(NetworkOwner::network_manager, Init::systemd, bond);
     REQUIRE(files.size() == 1);
-    CHECK(files[0].path == "/run/NetworkManager/conf.d/holdfast.conf");
+    CHECK(files[0].path == "/run/NetworkManager/conf.d/zz-holdfast.conf");
     CHECK(
         files[0].text.ends_with("[device-holdfast]\nmatch-device=interface-name:=bond0,interface-name:=eth0,"
                                 "interface-name:=eth1\nmanaged=0\n"));

@@ -94,6 +94,8 @@ TEST_CASE("[network] says who is kept from the interface of the root disk, and w
     CHECK(read("[network]\nnetworkd = keep\n").network == NetworkChoices{true, true, true});
     CHECK(read("[network]\nifupdown = leave\nnetworkmanager = leave\n").network ==
           NetworkChoices{false, true, false});
+    CHECK(read("[network]\nhostname = dhcp\n").network.host_name);
+    CHECK_FALSE(read("[network]\nhostname = leave\n").network.host_name);
 }
 
 TEST_CASE(
@@ -134,7 +136,8 @@ TEST_CASE("a mistake in the configuration file is told with its line and the men
     refuse("[nbd0]\nlost-cache = error\n", "continue or fail");
     refuse("[nbd0]\nshutdown-timeout = 9\n", "0, or a whole number of seconds from 10");
     refuse("[network]\nifupdown = no\n", "keep or leave, not no");
-    refuse("[network]\nserver = keep\n", "ifupdown, networkd and networkmanager");
+    refuse("[network]\nserver = keep\n", "ifupdown, networkd, networkmanager and hostname");
+    refuse("[network]\nhostname = keep\n", "hostname: invalid value keep; write dhcp or leave");
     refuse("[network]\nnetworkd = keep\nnetworkd = leave\n", "first at line 2");
     refuse("[nbd0]\nblock-size = 513\n", "512, 1024, 2048 or 4096");
     refuse("[nbd0]\nread-only = maybe\n", "true or false");

@@ -14,6 +14,8 @@
 #include <array>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -50,8 +52,8 @@ public:
         reply[0] = 2;
         const std::array<std::uint8_t, 4> own{127, 0, 0, 1};
         std::ranges::copy(own, reply.begin() + 16);
-        // DHCPACK, for two hours.
-        for (const int byte : {53, 1, 5, 51, 4, 0, 0, 7200 / 256, 7200 % 256, 255})
+        // DHCPACK, for two hours, with a name server.
+        for (const int byte : {53, 1, 5, 51, 4, 0, 0, 7200 / 256, 7200 % 256, 6, 4, 127, 0, 0, 53, 255})
             reply.push_back(static_cast<std::uint8_t>(byte));
         sockaddr_in to{};
         to.sin_family = AF_INET;
@@ -147,7 +149,7 @@ TEST_CASE("a device without a lease has no socket, no deadline and no lock") {
     CHECK(std::filesystem::is_empty(bench.folder));
 }
 
-TEST_CASE("a renewed lease is saved, logged once and shown in the status") {
+TEST_CASE("a renewed lease is saved, logged once and shown in the status, and its facts are published") {
     in_own_network([] {
         Bench bench;
         FakeDhcpServer server;
@@ -173,6 +175,9 @@ TEST_CASE("a renewed lease is saved, logged once and shown in the status") {
         CHECK(status.lease_left_seconds == 7190);
         CHECK(status.lease_renewals == 1);
         CHECK(status.lease_problem.empty());
+        std::ostringstream facts;
+        facts << std::ifstream(bench.folder / "facts/lo.renewed").rdbuf();
+        CHECK(facts.str() == "dns 127.0.0.53\n");
         bench.renewal.advance(now);
         CHECK(bench.events == Events{"record: saved"});
         CHECK(log.empty());
