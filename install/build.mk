@@ -22,8 +22,8 @@ DESTDIR ?=
 # The lists of installed files (install/files, guide, selinux, selinux-protect) have variables from here; templates are filled here.
 INSTALLED_CLIENT := $(if $(SEAL_CHECK),$(SEALED_CLIENT),$(BUILD)holdfast-client)
 INSTALLED := CLIENT='$(INSTALLED_CLIENT)' SERVER='$(BUILD)holdfast-server' \
-    $(foreach v,DESTDIR SBINDIR MANDIR DOCDIR COMPLETIONDIR INITRAMFSDIR DRACUTDIR UNITDIR SYSUSERSDIR GENERATORDIR INITDIR APPARMORDIR SELINUXDIR,$(v)='$($(v))')
-    $(foreach v,DESTDIR SBINDIR MANDIR DOCDIR COMPLETIONDIR INITRAMFSDIR DRACUTDIR UNITDIR SYSUSERSDIR GENERATORDIR INITDIR LIBEXECDIR FIREWALLDIR SELINUXDIR,$(v)='$($(v))')
+    $(foreach v,DESTDIR SBINDIR MANDIR DOCDIR COMPLETIONDIR INITRAMFSDIR DRACUTDIR UNITDIR SYSUSERSDIR GENERATORDIR INITDIR \
+    LIBEXECDIR APPARMORDIR FIREWALLDIR SELINUXDIR,$(v)='$($(v))')
 TEMPLATES := $(patsubst %.in,build/in/%,$(wildcard systemd/*.in sysvinit/*.in initramfs-hooks/*.in dracut/*/*.in))
 # Rebuilt each time, because the variables may differ.
 .PHONY: $(TEMPLATES)

@@ -313,12 +313,11 @@ std::expected<Offer, Refusal> ClientExports::open(const ExportConfig& config, Vo
     DisksInUse::Use disk = disk_use(config, use, claimed ? &claim_->session.id : nullptr);
     if (const auto why = config.is_virtual() ? std::nullopt : shared_.disks.enter(config.name, disk))
         return refuse(config, OptionReply::err_policy, *why, *why);
-    const ConnectionFacts facts = facts_of(config, use);
     const bool writable = use.key().writable;
     if (!writable && !config.readonly)
         log::notice(fmt::format("export {}: {} gets it read-only: {} is a read-only device", config.name,
                                 peer_.name, config.path));
-    ConnectionFacts facts = facts_of(config, use.volume());
+    ConnectionFacts facts = facts_of(config, use);
     facts.size = offer->size;
     // The status counts the connection from here on; a refused client is not counted.
     opened_.emplace(config, shared_, std::move(use), facts, std::move(disk));
