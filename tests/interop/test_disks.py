@@ -61,7 +61,7 @@ def loop_without_file(bench: Bench) -> None:
 @test("--check and list --long find a file that cannot be created with its filesize, as a client does")
 def not_creatable(bench: Bench) -> None:
     missing, device = bench.folder / "nowhere/disk", "/dev/nothing-of-this-name"
-    config = f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\nallowlist = true\n" + "".join(
+    config = "[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\nallowlist = true\n" + "".join(
         f"[{name}]\nexportname = {path}\nfilesize = {MIB}\n"
         for name, path in (("good", bench.folder / "new"), ("folder", missing), ("device", device)))
     server = bench.serve(config=config)
