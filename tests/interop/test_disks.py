@@ -130,3 +130,17 @@ def turned_read_only(bench: Bench) -> None:
         writer.pwrite(b"y" * 512, 0)
         writer.shutdown()
         server.stop()
+
+
+@test("--check warns of a device that this machine has mounted")
+def mounted(bench: Bench) -> None:
+    folder = bench.folder / "mounted"
+    folder.mkdir()
+    with loop_device(bench.file("disk", 16 * MIB)) as device:
+        config = bench.file("mounted.conf", content=f"[disk]\nexportname = {device}\n[golden]\nexportname = {device}\nreadonly = true\n".encode())
+        output("mkfs.ext4", "-q", device)
+        # In a mount namespace of its own, so that nothing is left behind.
+        said = output("unshare", "--mount", "sh", "-c", f"mount {device} {folder} && exec {bench.server_program} --check --config {config}")
+        assert f"{config}:1: warning: [disk]: {device} is in use: mounted on {folder}; clients are refused until it is free" in said, said
+        assert "[golden]: /dev" not in said and "good: 2 exports" in said, said
+        assert "is in use" not in output(bench.server_program, "--check", "--config", config)
