@@ -60,9 +60,11 @@ std::string text_of(const std::string& path) { return read_small_file(path).valu
 std::vector<NetworkAnswer> read_ipconfig_answers(const BootFiles& files) {
     std::vector<NetworkAnswer> answers;
     for (const std::string& name : names_in(files.run)) {
-        if (!name.starts_with("net-") || !name.ends_with(".conf")) continue;
+        const bool ours = name.starts_with("net-") || name.starts_with("net6-");
+        if (!ours || !name.ends_with(".conf")) continue;
         NetworkAnswer answer = parse_network_answer(text_of(files.run + "/" + name));
-        if (answer.interface.empty()) answer.interface = name.substr(4, name.size() - 9);
+        if (answer.interface.empty())
+            answer.interface = name.substr(name.find('-') + 1, name.rfind('.') - name.find('-') - 1);
         answers.push_back(std::move(answer));
     }
     return answers;

@@ -39,9 +39,9 @@ std::expected<std::string, std::string> read_command_line(const BootFiles& files
 // Reads NBDROOT and ROOT from the process's environment, and the nbd module's parameter.
 BootVariables read_boot_variables(const BootFiles& files);
 
-// Reads every /run/net-IFACE.conf that has an address, sorted by name. Unreadable files and files without an
-// address are left out. In dracut's initramfs, which has no such files, reads those of its DHCP clients and
-// the addresses of the interfaces.
+// Reads every /run/net-IFACE.conf and net6-IFACE.conf that has an address, sorted by name. Unreadable files
+// and files without an address are left out. In dracut's initramfs, which has no such files, reads those of
+// its DHCP clients and the addresses of the interfaces.
 std::vector<NetworkAnswer> read_network_answers(const BootFiles& files);
 
 // The same for the clients of dracut, whatever the root file system: an entry for each interface with a file,

@@ -99,6 +99,11 @@ void take_name_servers(const std::string& value, NetworkAnswer& answer) {
         if (is_plain_name(name) && name != "0.0.0.0") answer.name_servers.emplace_back(name);
 }
 
+void take_search(const std::string& value, NetworkAnswer& answer) {
+    for (const std::string_view name : words_of(value))
+        if (is_plain_name(name)) answer.search.emplace_back(name);
+}
+
 struct TimeUnit {
     std::string_view name;
     std::uint32_t seconds;
@@ -169,11 +174,13 @@ constexpr Key keys[] = {
      [](const std::string& value, NetworkAnswer& answer) {
          if (is_plain_name(value)) answer.domain = value;
      }},
-    {"DOMAINSEARCH", "DOMAIN_SEARCH_LIST", "new_domain_search",
-     [](const std::string& value, NetworkAnswer& answer) {
-         for (const std::string_view name : words_of(value))
-             if (is_plain_name(name)) answer.search.emplace_back(name);
-     }},
+    {"DOMAINSEARCH", "DOMAIN_SEARCH_LIST", "new_domain_search", take_search},
+    // Ubuntu's net6-IFACE.conf.
+    {"DEVICE6", "", "", [](const std::string& value, NetworkAnswer& answer) { answer.interface = value; }},
+    {"IPV6ADDR", "", "", [](const std::string& value, NetworkAnswer& answer) { answer.address = value; }},
+    {"IPV6DNS0", "", "", take_name_servers},
+    {"IPV6DNS1", "", "", take_name_servers},
+    {"IPV6DOMAINSEARCH", "", "", take_search},
 };
 
 void take_value(std::string_view key, const std::string& value, NetworkAnswer& answer) {

@@ -32,9 +32,10 @@ struct NetworkAnswer {
     bool operator==(const NetworkAnswer&) const = default;
 };
 
-// Parses the file that a DHCP client has left: ipconfig's net-IFACE.conf, systemd-networkd's file of a lease,
-// or dracut's file of dhclient's variables, without executing them. Skips unneeded keys, and lines that are
-// not KEY=value, for ipconfig and dhclient in the shell's plain quoting. Only ipconfig names the interface.
+// Parses the file that a DHCP client has left: ipconfig's net-IFACE.conf, also net6-IFACE.conf of Ubuntu's
+// client for DHCPv6, systemd-networkd's file of a lease, or dracut's file of dhclient's variables, without
+// executing them. Skips unneeded keys, and lines that are not KEY=value, for ipconfig and dhclient in the
+// shell's plain quoting. Only ipconfig names the interface.
 NetworkAnswer parse_network_answer(std::string_view text, DhcpSoftware software = DhcpSoftware::ipconfig);
 
 // Returns the DHCP leases with an end, for the daemon to renew. Hardware addresses are not filled in.

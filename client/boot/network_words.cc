@@ -63,11 +63,6 @@ std::optional<std::pair<std::string, std::string>> bond_option(std::string_view 
     return std::pair{std::string{key}, std::string{value}};
 }
 
-// The bonding driver accepts the mode only before the ports, and some options only in a mode.
-void put_mode_first(BondWord& bond) {
-    std::ranges::stable_partition(bond.options, [](const auto& option) { return option.first == "mode"; });
-}
-
 // Parses NAME[:PORTS[:OPTIONS[:MTU]]]; nullopt if that is malformed.
 std::optional<BondWord> bond_in(std::string_view value) {
     constexpr std::size_t most_parts = 4;
@@ -81,7 +76,9 @@ std::optional<BondWord> bond_in(std::string_view value) {
     for (const std::string& part : parts[2].empty() ? std::vector<std::string>{} : split(parts[2], ',')) {
         auto option = bond_option(part);
         if (!option) return {};
-        bond.options.push_back(*std::move(option));
+        // The bonding driver accepts some options only in a mode, so the mode is set first.
+        const auto place = option->first == "mode" ? bond.options.begin() : bond.options.end();
+        bond.options.insert(place, *std::move(option));
     }
     const auto mtu = number_of<std::uint32_t>(parts[3].empty() ? "0" : parts[3]);
     bond.mtu = mtu.value_or(largest_mtu + 1);
@@ -95,7 +92,6 @@ Outcome take_bond(const std::string& text, std::string_view value, NetworkWords&
         return wrong_word(text,
                           "not a bond; write bond=NAME:PORT,PORT:OPTIONS, for example "
                           "bond=bond0:eth0,eth1:mode=active-backup,miimon=100");
-    put_mode_first(*bond);
     words.bonds.push_back(*std::move(bond));
     return {};
 }

@@ -88,3 +88,20 @@ TEST_CASE("the nbd module's parameter is known if the module is loaded") {
     initramfs.write("/sys/max_part", "0\n");
     CHECK(read_boot_variables(initramfs.files).max_part == "0");
 }
+
+TEST_CASE("an address and name servers from DHCPv6 are an answer, without a lease to renew") {
+    Initramfs initramfs;
+    initramfs.write("/run/net6-eth0.conf",
+                    "DEVICE6='eth0'\nIPV6PROTO='dhcp6'\nIPV6ADDR='fd77::1000'\nIPV6NETMASK='128'\n"
+                    "IPV6DNS0='fd77::1 fd77::2'\nIPV6DOMAINSEARCH='example. lab.example.'\n");
+    initramfs.write("/run/net6-eth1.conf", "IPV6ADDR='fd78::1000'\n");
+    initramfs.write("/run/net6-eth2.conf", "IPV6ADDR=''\n");
+    const auto answers = read_network_answers(initramfs.files);
+    REQUIRE(answers.size() == 2);
+    CHECK(answers[0].interface == "eth0");
+    CHECK(answers[0].address == "fd77::1000");
+    CHECK(answers[1].interface == "eth1");
+    CHECK(leases_in(answers, "").empty());
+    CHECK(resolver_configuration(answers) ==
+          "search example. lab.example.\nnameserver fd77::1\nnameserver fd77::2\n");
+}

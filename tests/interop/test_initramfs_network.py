@@ -1,0 +1,105 @@
+"""The script that configures the network in the initramfs, with interfaces of a namespace and a DHCP client that does as a test says.
+
+Its real parts are the shell, ip, the interfaces, and `holdfast-client boot --network`.
+"""
+
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench import Bench
+from harness.registry import test
+
+SCRIPT = Path(__file__).resolve().parents[2] / "initramfs-hooks/network"
+
+# Begins in network and mount namespaces of its own, so that /run, /etc and /sys are those of a machine with eth0 and eth1.
+# FOLDER/answers/CARD has the address that DHCP grants; FOLDER/good names the card that reaches the server.
+PRELUDE = r"""
+set -u
+mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /etc || exit 1
+for old in $(ip -o link | sed 's/^[0-9]*: //; s/[:@].*//'); do [ "$old" = lo ] || ip link delete "$old"; done
+unshare --net -- sleep 120 &
+switch=$!
+trap 'kill $switch' EXIT
+while [ "$(readlink /proc/$switch/ns/net)" = "$(readlink /proc/$$/ns/net)" ]; do sleep 0.05; done
+for number in 0 1; do
+	ip link add eth$number address 52:54:00:00:00:0$number type veth peer name peer$number netns $switch
+	nsenter --net=/proc/$switch/ns/net ip link set peer$number up
+	ip link set eth$number up
+done
+ipconfig() {
+	for card in "$@"; do :; done
+	echo "asked $card"
+	sleep 0.3
+	[ -s "$FOLDER/answers/$card" ] || return 1
+	ip address replace "$(cat "$FOLDER/answers/$card")/24" dev "$card"
+	echo "DEVICE='$card'" >"/run/net-$card.conf"
+}
+configure_networking() { ipconfig "$DEVICE"; }
+time_elapsed() { read -r up _ </proc/uptime && echo "${up%%.*}"; }
+DEVICE= BOOTIF= ROOTDELAY=
+"""
+
+CLIENT = r"""#!/bin/sh
+case "$*" in
+*--network) exec "$CLIENT" boot --network --cmdline "$FOLDER/cmdline" ;;
+esac
+echo "boot with $(cd /run && echo net-*.conf)"
+[ -z "$(ip -4 -o address show dev "$(cat "$FOLDER/good")")" ] || exit 0
+[ ! -e "$FOLDER/late" ] || mv "$FOLDER/late" "$FOLDER/answers/$(cat "$FOLDER/good")"
+exit 4
+"""
+
+
+def run(bench: Bench, words: str, answers: dict[str, str], good: str, late: str = "") -> str:
+    """The script's output, and the addresses at its end."""
+    (bench.folder / "answers").mkdir()
+    for card, address in answers.items():
+        bench.file(f"answers/{card}", content=address.encode())
+    bench.file("good", content=good.encode())
+    bench.file("cmdline", content=f"nbdroot=10.0.0.1/root {words}\n".encode())
+    if late:
+        bench.file("late", content=late.encode())
+    text = (PRELUDE + f". {SCRIPT}\n"
+            + 'attach_through_cards; echo "status $?"; ip -4 -o address show scope global | sed "s/^[0-9]*: //"\n')
+    (bench.folder / "bin").mkdir()
+    bench.file("bin/holdfast-client", content=CLIENT.encode()).chmod(0o755)
+    program = bench.file("script", content=text.encode())
+    ip_word = next((word[3:] for word in words.split() if word.startswith("ip=")), "")
+    done = subprocess.run(["unshare", "--net", "--mount", "dash", str(program)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=120, check=False, stdin=subprocess.DEVNULL,
+                          env={"PATH": f"{bench.folder}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "FOLDER": str(bench.folder), "CLIENT": str(bench.client_program),
+                               "IP": ip_word})
+    return done.stdout
+
+
+def asked(output: str) -> set[str]:
+    return {line.split()[1] for line in output.splitlines() if line.startswith("asked ")}
+
+
+def check(output: str, lines: Iterable[str], missing: Iterable[str] = ()) -> None:
+    for line in lines:
+        assert line in output, f"no {line!r} in:\n{output}"
+    for line in missing:
+        assert line not in output, f"{line!r} in:\n{output}"
+
+
+@test("in the initramfs, a card that does not reach the server gives its address up, and another card is tried")
+def wrong_card_first(bench: Bench) -> None:
+    output = run(bench, "ip=dhcp", {"eth0": "10.9.0.5"}, good="eth1", late="10.8.0.5")
+    check(output, ["not reached through eth0; trying the other network cards", "boot with net-eth1.conf", "status 0", "eth1    inet 10.8.0.5/24"],
+          ["inet 10.9.0.5"])
+
+
+@test("in the initramfs, BOOTIF= chooses the card, and no other asks DHCP")
+def boot_interface(bench: Bench) -> None:
+    output = run(bench, "BOOTIF=01-52-54-00-00-00-01", {"eth0": "10.9.0.5", "eth1": "10.8.0.5"}, good="eth1")
+    assert asked(output) == {"eth1"}, output
+    check(output, ["status 0", "eth1    inet 10.8.0.5/24"], ["trying the other"])
+
+
+@test("in the initramfs, a card of ip= or a single one is tried once, with the whole time")
+def single_card(bench: Bench) -> None:
+    output = run(bench, "ip=:::::eth0:dhcp", {"eth0": "10.9.0.5", "eth1": "10.8.0.5"}, good="eth1")
+    assert asked(output) == {"eth0"}, output
+    check(output, ["status 4"], ["trying the other"])
