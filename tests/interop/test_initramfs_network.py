@@ -103,3 +103,40 @@ def single_card(bench: Bench) -> None:
     output = run(bench, "ip=:::::eth0:dhcp", {"eth0": "10.9.0.5", "eth1": "10.8.0.5"}, good="eth1")
     assert asked(output) == {"eth0"}, output
     check(output, ["status 4"], ["trying the other"])
+
+
+# Calls make_links with a /sys of plain files, in which eth0 and eth1 are, and the bond that the kernel would add.
+LINKS = r"""
+set -u
+mkdir -p "$FOLDER/sys/class/net/bond0/bonding"
+for card in eth0 eth1; do mkdir "$FOLDER/sys/class/net/$card"; done
+for file in bonding_masters bond0/mtu bond0/bonding/slaves bond0/bonding/mode bond0/bonding/miimon bond0/bonding/arp_ip_target; do
+	: >"$FOLDER/sys/class/net/$file"
+done
+mount --bind "$FOLDER/sys" /sys && mount -t tmpfs tmpfs /run || exit 1
+ip() { echo "ip $*"; }
+modprobe() { :; }
+DEVICE=
+"""
+
+
+@test("in the initramfs, a bond gets its options before its ports, and VLANs are made above it")
+def links(bench: Bench) -> None:
+    bench.file("cmdline", content=b"vlan=bond0.7:bond0 bond=bond0:eth0,eth1:arp_ip_target=10.0.0.1;10.0.0.2,mode=active-backup:9000\n")
+    (bench.folder / "bin").mkdir()
+    bench.file("bin/holdfast-client", content=CLIENT.encode()).chmod(0o755)
+    # The first port comes late: it is added by the second call, which changes nothing else.
+    text = (LINKS + f". {SCRIPT}\nmv /sys/class/net/eth0 /sys/eth0\nmake_links\n" + 'cat /sys/class/net/bond0/bonding/slaves\n'
+            + "mkdir /sys/class/net/eth1/master /sys/class/net/bond0.7\necho stays >/sys/class/net/bond0/bonding/mode\n"
+            + 'mv /sys/eth0 /sys/class/net/eth0\necho again\nmake_links\necho "card $network_card"\n')
+    done = subprocess.run(["unshare", "--net", "--mount", "dash", str(bench.file("script", content=text.encode()))], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
+                          env={"PATH": f"{bench.folder}/bin:/usr/sbin:/usr/bin", "FOLDER": str(bench.folder), "CLIENT": str(bench.client_program)})
+    bond = bench.folder / "sys/class/net/bond0"
+    assert done.stdout.splitlines() == [
+        "ip link set dev eth1 down", "ip link set dev bond0 up", "ip link add link bond0 name bond0.7 type vlan id 7", "+eth1", "again",
+        "ip link set dev eth0 down", "card bond0.7"], done.stdout
+    assert (bond / "mtu").read_text() == "9000\n"
+    assert (bond / "bonding/arp_ip_target").read_text() == "+10.0.0.2\n"
+    assert (bond / "bonding/mode").read_text() == "stays\n"
+    assert (bond / "bonding/slaves").read_text() == "+eth0\n"
