@@ -25,17 +25,20 @@ while [ "$(readlink /proc/$switch/ns/net)" = "$(readlink /proc/$$/ns/net)" ]; do
 for number in 0 1; do
 	ip link add eth$number address 52:54:00:00:00:0$number type veth peer name peer$number netns $switch
 	nsenter --net=/proc/$switch/ns/net ip link set peer$number up
-	ip link set eth$number up
 done
 ipconfig() {
 	for card in "$@"; do :; done
 	echo "asked $card"
+	ip link set "$card" up
 	sleep 0.3
 	[ -s "$FOLDER/answers/$card" ] || return 1
 	ip address replace "$(cat "$FOLDER/answers/$card")/24" dev "$card"
 	echo "DEVICE='$card'" >"/run/net-$card.conf"
 }
-configure_networking() { ipconfig "$DEVICE"; }
+configure_networking() {
+	echo "configured with ip=$IP"
+	ipconfig "$DEVICE"
+}
 time_elapsed() { read -r up _ </proc/uptime && echo "${up%%.*}"; }
 DEVICE= BOOTIF= ROOTDELAY=
 """
@@ -103,6 +106,19 @@ def single_card(bench: Bench) -> None:
     output = run(bench, "ip=:::::eth0:dhcp", {"eth0": "10.9.0.5", "eth1": "10.8.0.5"}, good="eth1")
     assert asked(output) == {"eth0"}, output
     check(output, ["status 4"], ["trying the other"])
+
+
+@test("in the initramfs, an address without a device is given to the card of BOOTIF=")
+def address_without_device(bench: Bench) -> None:
+    output = run(bench, "ip=10.8.0.5::10.8.0.1:255.255.255.0 BOOTIF=01-52-54-00-00-00-01", {"eth1": "10.8.0.5"}, good="eth1")
+    check(output, ["configured with ip=10.8.0.5::10.8.0.1:255.255.255.0::eth1\n", "status 0"], ["asked eth0"])
+
+
+@test("in the initramfs, an address without a device is tried on each card")
+def address_on_each_card(bench: Bench) -> None:
+    output = run(bench, "ip=10.8.0.5::10.8.0.1:255.255.255.0:host::off:10.8.0.9", {"eth0": "10.8.0.5", "eth1": "10.8.0.5"}, good="eth1")
+    check(output, ["configured with ip=10.8.0.5::10.8.0.1:255.255.255.0:host:eth0:off:10.8.0.9\n", "trying the other network cards",
+                   "configured with ip=10.8.0.5::10.8.0.1:255.255.255.0:host:eth1:off:10.8.0.9\n", "status 0", "eth1    inet 10.8.0.5/24"])
 
 
 # Calls make_links with a /sys of plain files, in which eth0 and eth1 are, and the bond that the kernel would add.
