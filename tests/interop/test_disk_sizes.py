@@ -19,6 +19,8 @@ class Disk:
     def __init__(self, bench: Bench, name: str, size: int) -> None:
         self.file = bench.file(name, size)
         self.device = output("losetup", "--find", "--show", self.file).strip()
+        # Some other program may have left the device read-only.
+        output("blockdev", "--setrw", self.device)
 
     def resize(self, size: int) -> None:
         os.truncate(self.file, size)
