@@ -65,17 +65,25 @@ void LeaseRenewal::release_turn() noexcept {
     if (lease_) lease_->release_turn();
 }
 
+void LeaseRenewal::move_to(std::string_view interface, Time now) noexcept {
+    if (!lease_) return;
+    if (lease_->interface() != interface)
+        log::notice(LineText::of("{}: the leased address {} is on {} now; renewing its DHCP lease there",
+                                 device_.name(), text_of(device_.record.lease->address), interface));
+    lease_->move_to(interface, now);
+}
+
 void LeaseRenewal::add_to(DeviceStatus& status, Time now) const {
     if (!lease_) return;
     const LeaseRecord& record = *device_.record.lease;
     if (!lease_->has_turn()) {
         status.lease_problem =
             LineText::of("the DHCP lease of {} ({}) is renewed by the daemon of another device",
-                         record.interface, text_of(record.address));
+                         lease_->interface(), text_of(record.address));
         return;
     }
     const LeaseState& state = device_.live.lease;
-    status.interface = record.interface.view();
+    status.interface = lease_->interface();
     status.address = text_of(record.address).view();
     status.lease_problem = state.problem;
     status.lease_seconds = state.seconds;

@@ -36,6 +36,8 @@ public:
     void drain() noexcept;
     // Passes the turn to another daemon, until start().
     void release_turn() noexcept;
+    // The leased address is on this interface now.
+    void move_to(std::string_view interface, Time now) noexcept;
     void add_to(DeviceStatus& status, Time now) const;
 
 private:

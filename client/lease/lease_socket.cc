@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 namespace holdfast::client {
 namespace {
@@ -122,12 +123,7 @@ void LeaseSocket::take_turn(Lease::Time now) noexcept {
         return;
     }
     has_turn_ = true;
-    // Binds to the interface: the kernel prefers such a socket among those at this port. (Since Linux 5.7
-    // this needs no privilege; without the binding, answers from other interfaces are also received, and
-    // ignored.)
-    if (const std::string_view name = record_.interface; socket_)
-        (void)::setsockopt(socket_->get(), SOL_SOCKET, SO_BINDTODEVICE, name.data(),
-                           static_cast<socklen_t>(name.size()));
+    bind_to_interface();
     if (!has_waited_) return;
     // The previous daemon has renewed the lease at an unknown time: renews at once if due by this process's
     // own record, and does not consider the lease expired.
@@ -138,13 +134,33 @@ void LeaseSocket::take_turn(Lease::Time now) noexcept {
     lease_.emplace(record_, state, seed_, now);
 }
 
-// Dissolves the association, which removes SO_BINDTODEVICE and keeps the port; removing SO_BINDTODEVICE
-// directly needs CAP_NET_RAW, which the daemon has dropped. Done before releasing the lock, so that the next
-// holder of the turn finds no other socket bound to the interface: the kernel would deliver answers to either
-// socket.
-void LeaseSocket::release_turn() noexcept {
+// The kernel prefers a bound socket among those at this port. (Since Linux 5.7 this needs no privilege;
+// without the binding, answers from other interfaces are also received, and ignored.)
+void LeaseSocket::bind_to_interface() noexcept {
+    if (const std::string_view name = record_.interface; socket_)
+        (void)::setsockopt(socket_->get(), SOL_SOCKET, SO_BINDTODEVICE, name.data(),
+                           static_cast<socklen_t>(name.size()));
+}
+
+// Dissolves the association, which removes SO_BINDTODEVICE and keeps the port; removing or changing
+// SO_BINDTODEVICE directly needs CAP_NET_RAW, which the daemon has dropped.
+void LeaseSocket::unbind() noexcept {
     const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
     if (socket_) (void)::connect(socket_->get(), &nobody, sizeof nobody);
+}
+
+void LeaseSocket::move_to(std::string_view interface, Lease::Time now) noexcept {
+    const bool other = std::exchange(record_.interface, interface) != interface;
+    if (lease_ && other) lease_.emplace(record_, lease_->state(), seed_, now);
+    if (!has_turn_) return;
+    unbind();
+    bind_to_interface();
+}
+
+// Unbinds before releasing the lock, so that the next holder of the turn finds no other socket bound to the
+// interface: the kernel would deliver answers to either socket.
+void LeaseSocket::release_turn() noexcept {
+    unbind();
     if (has_turn_ && turn_) (void)set_lock(turn_, F_UNLCK);
     has_turn_ = false;
     next_try_ = {};

@@ -40,6 +40,9 @@ public:
     // Processes received messages and sends due requests. Returns true if state() has changed and must be
     // saved.
     [[nodiscard]] bool advance(Lease::Time now) noexcept;
+    // The address is on this interface now, or on this interface created anew: answers come from there.
+    void move_to(std::string_view interface, Lease::Time now) noexcept;
+    [[nodiscard]] std::string_view interface() const noexcept { return record_.interface; }
     // Discards received messages.
     void drain() noexcept;
     // Passes the turn to another daemon, until start() or advance() gets the turn again. Until then this
@@ -56,6 +59,8 @@ private:
     [[nodiscard]] Result<void> send(const Lease::Send& message) noexcept;
 
     void take_turn(Lease::Time now) noexcept;
+    void bind_to_interface() noexcept;
+    void unbind() noexcept;
 
     LeaseRecord record_;
     Result<Fd> socket_;

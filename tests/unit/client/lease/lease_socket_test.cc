@@ -2,10 +2,12 @@
 #include "client/lease/lease_socket.hh"
 
 #include <arpa/inet.h>
+#include <cap-ng.h>
 #include <doctest/doctest.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -87,7 +89,37 @@ void take_turns() {
     CHECK(has_answer(first, 5000));
 }
 
+// As the daemon runs: without CAP_NET_RAW, which a bound socket would need for another interface.
+void move() {
+    if (::system("ip link add card0 type veth peer name card1 2>/dev/null") != 0) {
+        MESSAGE("skipped: no interface can be made here");
+        return;
+    }
+    LeaseSocket socket(some_record(), "/run/holdfast");
+    LeaseState state;
+    state.seconds = 3600;
+    socket.start(state, 1, Lease::Time{} + std::chrono::seconds{1});
+    REQUIRE(socket.has_turn());
+    REQUIRE(::capng_get_caps_process() == 0);
+    REQUIRE(::capng_update(CAPNG_DROP, CAPNG_EFFECTIVE, CAP_NET_RAW) == 0);
+    REQUIRE(::capng_apply(CAPNG_SELECT_CAPS) == 0);
+    for (const char* const name : {"card0", "card1", "lo"}) {
+        socket.move_to(name, Lease::Time{} + std::chrono::seconds{2});
+        CHECK(interface_of(socket) == name);
+        CHECK(socket.interface() == name);
+    }
+    answer();
+    CHECK(has_answer(socket, 5000));
+    socket.release_turn();
+    socket.move_to("card0", Lease::Time{} + std::chrono::seconds{3});
+    CHECK(interface_of(socket).empty());
+}
+
 }  // namespace
+
+TEST_CASE("the socket of a lease follows its address to another interface, if it has the turn") {
+    in_own_network(move);
+}
 
 TEST_CASE("the daemon that releases its turn takes no answer from the one that renews the lease instead") {
     in_own_network(take_turns);
