@@ -223,9 +223,10 @@ RootNetwork network_towards(const HandoverFolders& folders, const KnownDevice& k
         if (!way.interface.empty() && way.interface != "lo")
             add_with_lower(folders.interfaces, way.interface, network.interfaces);
     };
-    const Way in_use =
-        find_way(targets[std::min<std::size_t>(known.live.target, targets.size() - 1)].endpoint);
+    const Endpoint& server = targets[std::min<std::size_t>(known.live.target, targets.size() - 1)].endpoint;
+    const Way in_use = find_way(server);
     network.address = in_use.address;
+    network.lost = in_use.address.empty() && server.address.ss_family != AF_UNIX;
     add(in_use);
     for (const Target& target : targets) add(find_way(target.endpoint));
     return network;

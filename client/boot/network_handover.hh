@@ -37,6 +37,7 @@ struct RootNetwork {
     std::uint32_t device = 0;  // nbdN
     std::string address;       // source address towards the server in use
     std::vector<std::string> interfaces;
+    bool lost = false;  // no route leads to the server in use, which is on the network
 };
 [[nodiscard]] RootNetwork network_towards(const HandoverFolders& folders, const KnownDevice& known,
                                           const std::function<Way(const Endpoint&)>& find_way = way_to);

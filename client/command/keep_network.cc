@@ -4,10 +4,16 @@
 #include <fmt/core.h>
 
 #include "client/boot/boot_files.hh"
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
 #include "client/boot/network_handover.hh"
 #include "client/command/commands.hh"
 #include "client/config/config_files.hh"
+#include "common/linux/clock.hh"
 #include "common/linux/log.hh"
+#include "common/linux/pause.hh"
 
 namespace holdfast::client {
 namespace {
@@ -28,6 +34,19 @@ std::string joined(const std::vector<std::string>& words) {
     return text;
 }
 
+// Waits for the interface of the root disk: another script may have taken the interface down, and the
+// daemon's process restores it (client/daemon/network_guard.hh).
+std::vector<RootNetwork> networks_in_time(const HandoverFolders& folders) {
+    constexpr std::chrono::seconds patience{15};
+    constexpr std::chrono::milliseconds interval{200};
+    const Deadline end = Clock::now() + patience;
+    for (;;) {
+        std::vector<RootNetwork> networks = root_networks(folders);
+        if (std::ranges::none_of(networks, &RootNetwork::lost) || Clock::now() >= end) return networks;
+        pause_for(interval);
+    }
+}
+
 }  // namespace
 
 ExitCode run_keep_network(const KeepNetworkOptions& options) {
@@ -41,7 +60,7 @@ ExitCode run_keep_network(const KeepNetworkOptions& options) {
         if (options.config_file) return ExitCode::usage;
     }
     const NetworkChoices choices = config ? config->network : NetworkChoices{};
-    const std::vector<RootNetwork> networks = root_networks(folders);
+    const std::vector<RootNetwork> networks = networks_in_time(folders);
     if (networks.empty()) return ExitCode::not_attached;
     for (const RootNetwork& network : networks)
         if (network.interfaces.empty())

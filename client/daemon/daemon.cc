@@ -27,9 +27,10 @@ Daemon::Daemon(Netlink netlink, SysfsDevice sysfs, DeviceRecord record, const Li
       probe_(kernel_, device_, loop_, log_, growth_, callers_),
       shutdown_(kernel_, device_, release_, proof_, machine_),
       lease_(device_, loop_, files_),
+      network_(device_, loop_),
       domain_(device_, files_, limits_) {}
 
-Result<void> Daemon::prepare() {
+Result<void> Daemon::prepare(ProcessTitle& title) {
     if (auto opened = callers_.open(); !opened) return opened;
     if (auto opened = files_.open(); !opened) return opened;
     files_.open_exemption();
@@ -49,6 +50,7 @@ Result<void> Daemon::prepare() {
         return watched;
     if (auto watched = callers_.watch(); !watched) return watched;
     lease_.open(run_directory);
+    network_.open(title);
     return {};
 }
 
@@ -64,6 +66,7 @@ void Daemon::start_parts() {
     const Clock::time_point now = kernel_.now();
     probe_.end(now);
     lease_.start(random_seed(), now);
+    network_.link_is(links_.descriptor());
 }
 
 void Daemon::announce() noexcept {
@@ -103,6 +106,7 @@ void Daemon::stand_by_for(std::uint64_t tag) {
         case tag_kernel: (void)kernel_.take_link_dead(); return;
         case tag_timer: loop_.take_timer(); return callers_.expire_successor(kernel_.now());
         case tag_lease: return lease_.drain();
+        case tag_network: return follow_network();
         default: return;
     }
 }
@@ -114,6 +118,7 @@ void Daemon::act_on(std::uint64_t tag) {
         case tag_kernel: return keeper_.on_driver_event(kernel_.take_link_dead());
         case tag_timer: loop_.take_timer(); return on_timer(now);
         case tag_lease: return lease_.advance(now);
+        case tag_network: return follow_network();
         case tag_link: return keeper_.on_link_event();
         case tag_attempt: return keeper_.on_attempt_event();
         case tag_probe: return react(probe_.advance(link(), now));
@@ -122,7 +127,7 @@ void Daemon::act_on(std::uint64_t tag) {
 }
 
 void Daemon::on_timer(Clock::time_point now) {
-    domain_.advance(now);
+    if (domain_.advance(now)) network_.follow_domain();
     log_.write_summary(now);
     if (shutdown_.look(link(), now)) keeper_.report(LinkEvent::leave);
     if (is_over()) return;
@@ -131,6 +136,10 @@ void Daemon::on_timer(Clock::time_point now) {
     if (is_over()) return;
     growth_.advance(link(), now);
     keeper_.on_timer(now);
+}
+
+void Daemon::follow_network() noexcept {
+    if (const auto changed = network_.advance()) lease_.move_to(changed->name, kernel_.now());
 }
 
 void Daemon::react(ExportProbe::Outcome outcome) {
@@ -176,6 +185,7 @@ void Daemon::confine_at_start() {
 
 int Daemon::stand_by() {
     lease_.release_turn();
+    network_.stand_by();
     probe_.end(kernel_.now());
     return keeper_.stand_by();
 }
@@ -205,11 +215,13 @@ void Daemon::link_established(std::uint64_t size) noexcept {
     limits_.check_size(false);
     probe_.end(kernel_.now());
     growth_.link_established(size);
+    network_.link_is(links_.descriptor());
 }
 
 void Daemon::link_lost() noexcept {
     growth_.link_lost();
     probe_.end(kernel_.now());
+    network_.link_is(-1);
 }
 
 void Daemon::leaving() noexcept {

@@ -22,6 +22,7 @@
 #include "client/daemon/links_in_use.hh"
 #include "client/daemon/linux_kernel.hh"
 #include "client/daemon/machine_shutdown.hh"
+#include "client/daemon/network_guard.hh"
 #include "client/daemon/new_link.hh"
 #include "client/daemon/queue_limits.hh"
 #include "client/process/apparmor_profile.hh"
@@ -36,7 +37,8 @@ public:
     Daemon(const Daemon&) = delete;
     Daemon& operator=(const Daemon&) = delete;
     // Opens every resource that the daemon needs later: control socket, files, epoll, timer, signals.
-    [[nodiscard]] Result<void> prepare();
+    // `title`: of this process, for further processes.
+    [[nodiscard]] Result<void> prepare(ProcessTitle& title);
     // Removes the files that prepare() created, if the daemon will not run.
     void abandon() noexcept { callers_.remove(); }
     // Starts to act for the device. `link`: the socket that the kernel uses; empty if unknown, then the
@@ -55,6 +57,7 @@ private:
     void on_timer(Clock::time_point now);
     void start_parts();
     void confine_at_start();
+    void follow_network() noexcept;
     void react(ExportProbe::Outcome outcome);
     [[nodiscard]] LinkView link() const noexcept { return keeper_.view(kernel_.now()); }
     [[nodiscard]] Clock::time_point deadline() const noexcept;
@@ -103,6 +106,7 @@ private:
     ThisMachine machine_;
     MachineShutdown shutdown_;
     LeaseRenewal lease_;
+    NetworkGuard network_;
     DomainMove domain_;
     AppArmorProfile profile_;
     bool profile_loaded_ = false;  // at the start

@@ -45,7 +45,7 @@ Result<void> DaemonSetup::prepare(ProcessTitle& title, ControlGroup group) {
     leave_terminal();
     if (group == ControlGroup::system) leave_control_group();
     log::open("holdfast-client", log::Sink::resident, log::Level::debug);
-    if (auto prepared = daemon_.prepare(); !prepared) {
+    if (auto prepared = daemon_.prepare(title); !prepared) {
         daemon_.abandon();
         return prepared;
     }

@@ -6,7 +6,7 @@
 
 namespace holdfast::client {
 
-void DomainMove::advance(SelinuxDomain::Clock::time_point now) {
+bool DomainMove::advance(SelinuxDomain::Clock::time_point now) {
     SelinuxDomain::Step step = domain_.look(now);
     if (step == SelinuxDomain::Step::ready) {
         // The labelling may have missed a record that was replaced meanwhile; a new file inherits the
@@ -16,21 +16,25 @@ void DomainMove::advance(SelinuxDomain::Clock::time_point now) {
     }
     switch (step) {
         case SelinuxDomain::Step::none:
-        case SelinuxDomain::Step::ready: return;
+        case SelinuxDomain::Step::ready: break;
         case SelinuxDomain::Step::moved:
             limits_.follow_domain();
-            return log::notice(
+            log::notice(
                 LineText::of("{}: entered its SELinux domain: {}", device_.name(), domain_.context().view()));
+            return true;
         case SelinuxDomain::Step::forbidden:
-            return log::warning(
+            log::warning(
                 LineText::of("{}: SELinux denied the transition to the daemon's domain; staying in {}",
                              device_.name(), domain_.context().view()));
+            break;
         case SelinuxDomain::Step::unlabelled:
-            return log::warning(
+            log::warning(
                 LineText::of("{}: staying in the SELinux domain kernel_t, because {} is not labelled; "
                              "install the policy modules of Holdfast and run restorecon -RF /run",
                              device_.name(), domain_.unlabelled()));
+            break;
     }
+    return false;
 }
 
 }  // namespace holdfast::client

@@ -19,8 +19,8 @@ public:
     // nothing is moved. Before the seal.
     void open(SelinuxDomain domain) { domain_ = std::move(domain); }
     // Call regularly: moves once the policy is loaded and the files have their labels. May be called after
-    // the seal.
-    void advance(SelinuxDomain::Clock::time_point now);
+    // the seal. Returns true at the move.
+    bool advance(SelinuxDomain::Clock::time_point now);
     [[nodiscard]] const SecurityContext& context() const noexcept { return domain_.context(); }
 
 private:

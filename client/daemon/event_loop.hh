@@ -25,6 +25,7 @@ enum EventTag : std::uint64_t {
     tag_signals,
     tag_listen,
     tag_lease,
+    tag_network,
     tag_first_caller
 };
 

@@ -26,7 +26,7 @@ bool stand_for_each_other(std::string_view lost, std::string_view candidate) noe
 }
 
 bool is_restorable(const AddressFacts& facts) noexcept {
-    return facts.scope < RT_SCOPE_LINK && (facts.flags & (IFA_F_TEMPORARY | IFA_F_DADFAILED)) == 0;
+    return facts.scope <= RT_SCOPE_LINK && (facts.flags & (IFA_F_TEMPORARY | IFA_F_DADFAILED)) == 0;
 }
 
 // Routes of router advertisements come back by themselves, and must expire.

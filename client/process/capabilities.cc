@@ -28,6 +28,14 @@ std::string keep_needed_capabilities(const FurtherNeeds& needs) {
     return code == 0 ? "" : "capng_apply failed with code " + std::to_string(code);
 }
 
+std::string keep_network_capability() {
+    ::capng_clear(CAPNG_SELECT_BOTH);
+    constexpr auto kept = static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED);
+    if (::capng_update(CAPNG_ADD, kept, CAP_NET_ADMIN) != 0) return "capng_update failed";
+    const int code = ::capng_apply(CAPNG_SELECT_BOTH);
+    return code == 0 ? "" : "capng_apply failed with code " + std::to_string(code);
+}
+
 // Uses the system calls: libcap-ng may open a file of /proc.
 void give_up_socket_rights() noexcept {
     __user_cap_header_struct head{_LINUX_CAPABILITY_VERSION_3, 0};

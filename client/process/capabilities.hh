@@ -15,6 +15,10 @@ struct FurtherNeeds {
 // Drops every other capability, also from the bounding set. Returns an empty string, or the error.
 [[nodiscard]] std::string keep_needed_capabilities(const FurtherNeeds& needs);
 
+// Drops every capability but CAP_NET_ADMIN, for the process that restores the network. Returns an empty
+// string, or the error.
+[[nodiscard]] std::string keep_network_capability();
+
 // Drops the capability kept for `sockets`, if present. May be called after the seal.
 void give_up_socket_rights() noexcept;
 

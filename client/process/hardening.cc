@@ -85,11 +85,17 @@ void leave_terminal() noexcept {
         for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null.get(), stream);
 }
 
-std::vector<std::string> settle_down(const FurtherNeeds& needs) {
+std::vector<std::string> stay_in_memory() {
     std::vector<std::string> failures;
-    for (std::string failure :
-         {lock_memory(), spare_from_oom(), become_flusher(), keep_needed_capabilities(needs)})
+    for (std::string failure : {lock_memory(), spare_from_oom(), become_flusher()})
         if (!failure.empty()) failures.push_back(std::move(failure));
+    return failures;
+}
+
+std::vector<std::string> settle_down(const FurtherNeeds& needs) {
+    std::vector<std::string> failures = stay_in_memory();
+    if (std::string failure = keep_needed_capabilities(needs); !failure.empty())
+        failures.push_back(std::move(failure));
     return failures;
 }
 

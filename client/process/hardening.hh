@@ -30,8 +30,10 @@ void hold_signals() noexcept;
 void leave_terminal() noexcept;
 
 // Locks all current and future memory; prevents the kernel from reclaiming memory through the disk on behalf
-// of this process, and from killing it when memory runs out; drops capabilities. Returns a line for each
-// failure: the daemon continues anyway.
+// of this process, and from killing it when memory runs out. Returns a line for each failure: the process
+// continues anyway.
+[[nodiscard]] std::vector<std::string> stay_in_memory();
+// The same, and drops capabilities.
 [[nodiscard]] std::vector<std::string> settle_down(const FurtherNeeds& needs);
 
 }  // namespace holdfast::client

@@ -18,12 +18,12 @@ constexpr const char* omit_directory = "/run/sendsigs.omit.d";
 
 }  // namespace
 
-Result<OmitFile> OmitFile::open(std::uint32_t index) {
+Result<OmitFile> OmitFile::open(std::uint32_t index, std::string_view process) {
     if (::mkdir(omit_directory, 0755) != 0 && errno != EEXIST) return sys_error("mkdir /run/sendsigs.omit.d");
     OmitFile file;
     file.directory_.reset(::open(omit_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!file.directory_) return sys_error("open /run/sendsigs.omit.d");
-    file.name_ = fmt::format("holdfast-nbd{}", index);
+    file.name_ = fmt::format("holdfast-nbd{}{}{}", index, process.empty() ? "" : "-", process);
     return file;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "common/linux/fd.hh"
 #include "common/linux/result.hh"
@@ -12,7 +13,8 @@ namespace holdfast::client {
 // The entry in /run/sendsigs.omit.d that makes sysvinit's shutdown spare the daemon.
 class OmitFile {
 public:
-    [[nodiscard]] static Result<OmitFile> open(std::uint32_t index);
+    // `process`: a further process of the device's daemon; empty: the daemon itself.
+    [[nodiscard]] static Result<OmitFile> open(std::uint32_t index, std::string_view process = {});
     // Enters this process, replacing another. May be called after the seal, like remove().
     [[nodiscard]] Result<void> enter() noexcept;
     // Removes the entry unless it belongs to another process by now.

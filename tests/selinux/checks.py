@@ -186,7 +186,7 @@ CLIENT_NEEDS = """
     self netlink_generic_socket create bind setopt getattr read write
     self tcp_socket create connect setopt getopt read write shutdown ioctl getattr
     self udp_socket create bind setopt connect read write ioctl getattr
-    self netlink_route_socket create bind nlmsg_read read write        # getaddrinfo
+    self netlink_route_socket create bind nlmsg_read nlmsg_write read write         # getaddrinfo; holdfast-net
     self unix_stream_socket create bind listen accept connect connectto read write
     kernel_t unix_stream_socket connectto               # takeover and status of the root disk's daemon
     kernel_t fd use

@@ -20,6 +20,9 @@ from lab.machine import Machine
 from lab.network import BRIDGE_HOST, HOST
 from scenes import outages, serving, site
 from scenes.managed_network import FILES, PACKAGES, UNITS, hangs, words_for
+from lab.network import HOST
+from scenes import outages, serving
+from scenes.managed_network import FILES, PACKAGES, UNGUARDED, UNITS, hangs, words_for
 
 # What netplan and cloud-init generate, at each boot or once.
 _NETPLAN = """#!/bin/sh
@@ -202,11 +205,11 @@ for _manager in SYSV_COMMANDS:
 def leave(lab: Lab, release: int, key: str) -> Image:
     """The same machine, on which one of the managers is not kept from the interface."""
     return lab.image("client", release, packages=PACKAGES, commands=["systemctl enable systemd-networkd.service"],
-                     files={**FILES, "/etc/holdfast/client.conf": f"[network]\n{key} = leave\n"})
+                     files={**FILES, **UNGUARDED, "/etc/holdfast/client.conf": f"[network]\n{key} = leave\n"})
 
 
 def loses_its_network(lab: Lab, manager: str, key: str, at_boot: bool) -> None:
-    """What this file is about happens where it is not prevented: the machine is cut off from its root disk, and hangs."""
+    """What this file is about happens where it is not prevented, and nothing restores the network: the machine is cut off from its root disk, and hangs."""
     image = leave(lab, 12, key)
     disk = lab.copy(image)
     network = lab.network()

@@ -8,7 +8,7 @@ from lab.machine import Machine
 from lab.network import HOST, Network
 from lab.process import Service
 from scenes import outages, serving
-from scenes.managed_network import FILES, PACKAGES, hangs, words_for
+from scenes.managed_network import FILES, PACKAGES, UNGUARDED, hangs, words_for
 
 MIB = 1 << 20
 FIRST_EXTENT = 1  # where LVM puts it, in MiB
@@ -31,7 +31,7 @@ def volume_sysvinit(lab: Lab) -> None:
 @test("without the init script, sysvinit's networking cuts a logical volume's machine off from its disk, and it hangs", timeout=900,
       long=True)
 def volume_sysvinit_without_script(lab: Lab) -> None:
-    image = outages.image(lab, 12, kind="sysv", files=FILES, packages=("lvm2",),
+    image = outages.image(lab, 12, kind="sysv", files={**FILES, **UNGUARDED}, packages=("lvm2",),
                           commands=["update-rc.d lab-survivor defaults", "update-rc.d -f holdfast-client remove"])
     network = lab.network()
     server, machine, _, _ = _boot(lab, image, network, ",shutdown-timeout=0", "")

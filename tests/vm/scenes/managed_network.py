@@ -14,6 +14,12 @@ FILES = {
                                 "# X-Stop-After: sendsigs\n# Default-Start:\n# Default-Stop: 0 6\n### END INIT INFO\n"
                                 "exec /usr/lib/systemd/system-shutdown/lab-survivor\n",
 }
+# For a test of what happens if nothing keeps the network: ends the process that would restore it, at the end of the initramfs.
+UNGUARDED = {
+    "/etc/initramfs-tools/scripts/init-bottom/lab-unguarded":
+        "#!/bin/sh\n[ \"$1\" != prereqs ] || exit 0\nfor p in /proc/[0-9]*; do\n\tread -r name <$p/comm\n"
+        "\t[ \"$name\" != holdfast-net ] || kill -KILL \"${p#/proc/}\"\ndone\n",
+}
 # Units of each manager: the kernel command line masks those of the managers that a test is not about.
 UNITS = {
     "ifupdown": ("networking.service", "ifup@eth0.service", "ifupdown-pre.service"),

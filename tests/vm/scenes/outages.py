@@ -219,7 +219,7 @@ def one_daemon(scene: Scene) -> int:
     scene.machine.run(f"kill -0 {pid}")
     scene.machine.run(f"grep -qw {pid} /run/sendsigs.omit.d/*")
     # argv[0] of a daemon begins with '@'; a command of ours that still runs would too if it had stayed behind.
-    daemons = scene.machine.run("for p in /proc/[0-9]*; do line=; read -r line <$p/cmdline; case $line in @holdfast*) "
+    daemons = scene.machine.run("for p in /proc/[0-9]*; do line=; read -r line <$p/cmdline; case $line in @holdfast-client*) "
                                 "echo ${p#/proc/};; esac; done 2>/dev/null; :").split()
     scene.lab.require(daemons == [str(pid)], f"status names the daemon {pid}, and there are {daemons}")
     timers = scene.machine.run("cd /proc; for p in [0-9]*; do read -r name <$p/comm && [ \"$name\" = holdfast-timer ] && "

@@ -105,4 +105,16 @@ TEST_CASE("the interface of a server that is not in use yet is kept, too, after 
     CHECK(network.device == 4);
     CHECK(network.address == "10.1.0.1");
     CHECK(network.interfaces == std::vector<std::string>{"eth1", "bond0", "eth2"});
+    CHECK_FALSE(network.lost);
+}
+
+TEST_CASE("a network without a route to the server in use is lost; that of a UNIX socket is not") {
+    const Folder folder;
+    KnownDevice known;
+    known.record.targets.resize(1);
+    const auto no_way = [](const Endpoint&) { return Way{}; };
+    known.record.targets[0].endpoint.address.ss_family = AF_INET;
+    CHECK(network_towards(folder.folders(), known, no_way).lost);
+    known.record.targets[0].endpoint.address.ss_family = AF_UNIX;
+    CHECK_FALSE(network_towards(folder.folders(), known, no_way).lost);
 }

@@ -98,7 +98,7 @@ TEST_CASE("a flushed and lowered card gets its link, addresses and routes back, 
         const auto done = memory.restore();
         CHECK(done.interface == "card0");
         CHECK(done.raised);
-        CHECK(done.addresses == 2);
+        CHECK(done.addresses >= 2);  // a link-local address, too, if the kernel had finished it
         CHECK(done.error.code == 0);
         CHECK(is_whole("card0"));
     });
