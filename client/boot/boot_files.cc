@@ -128,6 +128,7 @@ BootVariables read_boot_variables(const BootFiles& files) {
     return {.nbdroot = value_of("NBDROOT"),
             .root = value_of("ROOT"),
             .max_part = max_part.substr(0, max_part.find('\n'))};
+    return {.nbdroot = value_of("NBDROOT"), .root = value_of("ROOT"), .resume = value_of("resume")};
 }
 
 std::vector<NetworkAnswer> read_network_answers(const BootFiles& files) {

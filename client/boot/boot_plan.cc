@@ -180,6 +180,20 @@ void choose_root(const BootRequest& request, const NbdDevice& device, BootPlan& 
     plan.root_changed = plan.root != request.root;
 }
 
+// Attaches a disk read-only whose changes stay in memory.
+std::expected<void, BootError> keep_in_memory(const BootRequest& request, BootPlan& plan) {
+    plan.memory = request.memory;
+    plan.ignores_resume = request.ignores_resume;
+    if (!plan.memory.needs_read_only()) return {};
+    if (plan.options.read_only == false)
+        return wrong_word(
+            request.servers.front().text,
+            fmt::format("the option rw contradicts {}, which attaches the disk read-only; remove one of them",
+                        plan.memory.overlay ? "holdfast.overlay=" : "holdfast.toram"));
+    plan.options.read_only = true;
+    return {};
+}
+
 std::string shell_quoted(std::string_view text) {
     std::string quoted = "'";
     for (const char c : text)
@@ -230,6 +244,7 @@ std::expected<BootPlan, BootError> make_boot_plan(const BootRequest& request,
             "on the whole disk",
             printable(plan.root)));
     }
+    if (auto kept = keep_in_memory(request, plan); !kept) return std::unexpected{kept.error()};
     const seconds said = plan.options.wait.value_or(least_patience);
     plan.options = merged(plan.options, config.choices_for(device.index));
     const seconds usual = std::max(plan.options.wait.value_or(least_patience), least_patience);
@@ -252,6 +267,9 @@ std::string param_conf(const BootPlan& plan) {
     if (!plan.root_fstype.empty()) lines += fmt::format("ROOTFSTYPE={}\n", shell_quoted(plan.root_fstype));
     if (!plan.root_flags.empty())
         lines += fmt::format("ROOTFLAGS={}\n", shell_quoted("-o " + plan.root_flags));
+    // A read-only disk can neither be mounted read-write (`rw` on the command line) nor repaired.
+    if (plan.options.read_only == true && !plan.memory.to_ram) lines += "readonly=y\nfastboot=y\n";
+    if (plan.ignores_resume) lines += "resume=\nnoresume=y\n";
     return lines;
 }
 

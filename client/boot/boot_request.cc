@@ -107,6 +107,16 @@ std::expected<void, BootError> take_root(const BootWords& words, const BootVaria
     return device ? check_partition(*device, request.no_partitions) : std::expected<void, BootError>{};
 }
 
+// Hibernation needs a disk that the kernel reaches before the root file system is in use.
+void ignore_resume(const std::string& disk, BootRequest& request) {
+    if (disk.empty()) return;
+    request.ignores_resume = true;
+    request.warnings.push_back(
+        fmt::format("resume={}: ignored: a machine with its root disk on the network cannot resume from "
+                    "hibernation; to remove the word, set RESUME=none in /etc/initramfs-tools/conf.d/resume",
+                    printable(disk)));
+}
+
 }  // namespace
 
 std::unexpected<BootError> wrong_word(std::string_view word, std::string_view message) {
@@ -138,6 +148,10 @@ std::expected<std::optional<BootRequest>, BootError> read_boot_request(std::stri
     if (auto warning = leased_address_warning(request.ip); !warning.empty())
         request.warnings.push_back(std::move(warning));
     request.patience = read_patience(words.rootdelay, request.warnings);
+    auto memory = read_memory_root(command_line);
+    if (!memory) return std::unexpected{memory.error()};
+    request.memory = *std::move(memory);
+    ignore_resume(variables.resume, request);
     return request;
 }
 

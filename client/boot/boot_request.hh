@@ -3,6 +3,8 @@
 // The words: nbdroot= (repeated: further servers, in order of preference), nbddev=, root=, rootdelay=, ip=,
 // nbd.max_part=, and dracut's netroot=nbd:... and root=nbd:... The forms of an nbdroot= word are in
 // client/address/boot_forms.txt.
+// and dracut's netroot=nbd:... and root=nbd:...; those of memory_root.hh. The forms of an nbdroot= word are
+// in client/address/boot_forms.txt.
 #pragma once
 
 #include <chrono>
@@ -13,23 +15,19 @@
 #include <vector>
 
 #include "client/address/named_export.hh"
+#include "client/boot/boot_error.hh"
+#include "client/boot/memory_root.hh"
 
 namespace holdfast::client {
-
-// The invalid word, and a message that explains the fault and the fix.
-struct BootError {
-    std::string
-        word;  // "nbdroot=srv,70000"; empty: no invalid word, but DHCP is needed and there is no network
-    std::string message;  // complete, including the word; one line, printable
-
-    bool operator==(const BootError&) const = default;
-};
 
 // Variables that other initramfs scripts may set, besides the command line.
 struct BootVariables {
     std::string nbdroot;   // NBDROOT: replaces every nbdroot= word (documented by Debian)
     std::string root;      // ROOT: root device if the command line has no root=
     std::string max_part;  // parameter of the nbd module, from /sys; empty: the module is not loaded
+    std::string nbdroot;  // NBDROOT: replaces every nbdroot= word (documented by Debian)
+    std::string root;     // ROOT: root device if the command line has no root=
+    std::string resume;   // resume: the initramfs's disk to resume from, by resume= or its configuration
 };
 
 // An nbdroot= word, as text and parsed.
@@ -49,6 +47,8 @@ struct BootRequest {
     bool no_partitions = false;                    // the nbd module's max_part is 0
     std::optional<std::chrono::seconds> patience;  // rootdelay=, at least least_patience; empty if missing
     std::optional<std::chrono::seconds> limit;     // longest time for an attempt, whatever the words say
+    MemoryRoot memory;                             // holdfast.overlay=, holdfast.toram
+    bool ignores_resume = false;  // the initramfs would wait for a disk to resume from hibernation
     std::vector<std::string> warnings;
 };
 
@@ -56,8 +56,5 @@ struct BootRequest {
 // an nbdroot= word, nbddev=, root=/dev/nbdN, netroot=nbd:..., root=nbd:..., or NBDROOT.
 std::expected<std::optional<BootRequest>, BootError> read_boot_request(std::string_view command_line,
                                                                        const BootVariables& variables = {});
-
-// Makes an error for a word.
-std::unexpected<BootError> wrong_word(std::string_view word, std::string_view message);
 
 }  // namespace holdfast::client

@@ -10,7 +10,6 @@
 #include "client/boot/boot_files.hh"
 #include "client/command/commands.hh"
 #include "client/config/config_files.hh"
-#include "client/control/device_record.hh"
 #include "client/control/record_file.hh"
 #include "client/process/hardening.hh"
 #include "common/linux/service_notice.hh"
@@ -20,15 +19,6 @@ namespace {
 
 // Client and server may power up at the same switch; the server may take longer.
 constexpr std::chrono::seconds table_patience{30};
-
-// Returns true for a disk with the root file system, which must not be tied to a service's stop and its place
-// in the shutdown order.
-bool carries_root(std::uint32_t index) {
-    const auto text = read_state_file(index);
-    if (!text) return false;
-    const auto known = read_known_device(*text);
-    return known && known->record.carries_root;
-}
 
 // Returns the device's line in the table, if the command line names no servers.
 std::expected<std::optional<DeviceLine>, std::string> line_for(const AttachOptions& options) {
@@ -126,6 +116,7 @@ ExitCode run_attach(const AttachOptions& options, ProcessTitle& title) {
     }
     const auto line = line_for(options);
     if (!line) return usage_error(line.error());
+    // Its unit would be stopped in the order of the shutdown, and by the administrator.
     if (options.service && carries_root(*options.index)) {
         complain(fmt::format(
             "/dev/nbd{}: attached by the initramfs for the root file system; no service may stop it",

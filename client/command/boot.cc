@@ -8,11 +8,14 @@
 #include "client/attach/attach.hh"
 #include "client/boot/boot_files.hh"
 #include "client/boot/boot_plan.hh"
+#include "client/boot/memory_disk.hh"
+#include "client/boot/memory_root.hh"
 #include "client/boot/plan_text.hh"
 #include "client/command/commands.hh"
 #include "client/config/config_files.hh"
 #include "client/process/hardening.hh"
 #include "common/linux/log.hh"
+#include "common/text/printable.hh"
 
 namespace holdfast::client {
 namespace {
@@ -49,6 +52,9 @@ Config config_or_none(std::expected<Config, std::vector<std::string>> config) {
 
 ExitCode print_plan(const BootPlan& plan) {
     say(plan_text(plan));
+    say(describe(plan) + "\n");
+    for (const std::string& line : describe(plan.memory)) say(line + "\n");
+    say(describe(policy_of(plan.options)) + "\n");
     for (const std::string& warning : plan.warnings) say("warning: " + warning + "\n");
     return ExitCode::ok;
 }
@@ -62,15 +68,46 @@ AttachRequest request_for(const BootPlan& plan, std::vector<GrantedLease> leases
     if (request.policy.lease == LeaseCare::renew) request.leases = std::move(leases);
     request.search.patience = plan.patience;
     request.read_only = plan.options.read_only.value_or(false);
-    request.carries_root = true;
+    request.carries_root = !plan.memory.to_ram;
     request.notes_on_console = true;
     return request;
 }
 
-ExitCode carry_out(const BootPlan& plan, const BootFiles& files, const std::string& network,
+// Shows the progress of a copy on a single line of the console.
+class Progress {
+public:
+    void operator()(std::uint64_t done, std::uint64_t size) {
+        std::string bar = progress_bar(done, size);
+        if (bar == shown_) return;
+        shown_ = std::move(bar);
+        fmt::print(stderr, "\rholdfast-client: {}{}", shown_, done == size ? "\n" : "");
+        ::fflush(stderr);
+    }
+
+private:
+    std::string shown_;
+};
+
+// Copies the attached disk to memory, detaches the disk, and makes the copy the root device.
+ExitCode move_to_memory(BootPlan& plan, std::uint32_t index) {
+    const std::string disk = fmt::format("nbd{}", index);
+    tell(fmt::format("{}: copying the disk to memory (holdfast.toram)", disk), false);
+    const auto copy = copy_to_memory("/dev/" + disk, Progress());
+    if (!copy) tell(copy.error(), true);
+    const ExitCode detached = run_detach({.index = index});
+    if (!copy || detached != ExitCode::ok) return copy ? detached : ExitCode::failure;
+    const std::string root = root_on_copy(plan.root, disk, *copy);
+    plan.root_changed = plan.root_changed || root != plan.root;
+    plan.root = root;
+    tell(fmt::format("{}: detached; the copy is /dev/{}, root {}", disk, *copy, printable(plan.root)), false);
+    return ExitCode::ok;
+}
+
+ExitCode carry_out(BootPlan plan, const BootFiles& files, const std::string& network,
                    std::vector<GrantedLease> leases, ProcessTitle& title) {
     tell_warnings(plan.warnings);
     tell(describe(plan), false);
+    for (const std::string& line : describe(plan.memory)) tell(line, false);
     const AttachOutcome outcome = attach(request_for(plan, std::move(leases)), title, tell);
     if (outcome.code == ExitCode::unreachable && !network.empty()) tell(network, true);
     if (outcome.code == ExitCode::unreachable || outcome.code == ExitCode::refused)
@@ -79,6 +116,8 @@ ExitCode carry_out(const BootPlan& plan, const BootFiles& files, const std::stri
              true);
     if (outcome.code != ExitCode::ok) return outcome.code;
     tell(fmt::format("/dev/nbd{} is attached", outcome.index), false);
+    if (plan.memory.to_ram)
+        if (const ExitCode moved = move_to_memory(plan, outcome.index); moved != ExitCode::ok) return moved;
     if (auto handed = hand_back(files, plan); !handed) {
         tell(handed.error(), true);
         return ExitCode::failure;
@@ -101,7 +140,7 @@ ExitCode plan_and_attach(const BootRequest& request, const BootFiles& files, Loa
     if (print_only) return print_plan(*plan);
     // A missing resolver affects only host names, whose errors report it.
     if (auto written = write_resolver_configuration(files, answers); !written) tell(written.error(), true);
-    return carry_out(*plan, files, network, leases_in(answers, request.ip), title);
+    return carry_out(*std::move(plan), files, network, leases_in(answers, request.ip), title);
 }
 
 ExitCode usage_error(const std::vector<std::string>& errors) {

@@ -21,6 +21,7 @@ namespace holdfast::client {
 [[nodiscard]] ExitCode run_list(const ListOptions& options);
 [[nodiscard]] ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title);
 [[nodiscard]] ExitCode run_boot_network(const BootCommandOptions& options);
+[[nodiscard]] ExitCode run_prepare_root(const PrepareRootOptions& options);
 [[nodiscard]] ExitCode run_keep_network(const KeepNetworkOptions& options);
 
 // complain() prints "holdfast-client: TEXT" and a newline on standard error; say() prints the unchanged text

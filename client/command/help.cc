@@ -22,6 +22,7 @@ constexpr std::string_view overview = R"(holdfast-client: attach NBD exports as 
   holdfast-client import-config [--write]        import the devices of nbd-client
   holdfast-client list SERVER [--long] [--json]  list the exports of a server
   holdfast-client boot                           attach the disk of the kernel command line
+  holdfast-client prepare-root                   mount the overlay of holdfast.overlay=
   holdfast-client keep-network                   protect the root disk's network interface
   holdfast-client help COMMAND                   show the options of a command
   holdfast-client --version                      show the version
@@ -162,6 +163,17 @@ Warn if the system's own configuration includes that interface.
       --config FILE    read FILE there instead of /etc/holdfast/client.conf
 )";
 
+constexpr std::string_view prepare_root =
+    R"(holdfast-client prepare-root --root FOLDER [--cmdline FILE]
+
+Run by the initramfs after the root file system has been mounted. With holdfast.overlay= on the
+kernel command line, mount an overlay in memory on it. If the root disk is attached, make systemd
+refuse hibernation.
+
+      --root FOLDER    mount point of the root file system
+      --cmdline FILE   read FILE instead of /proc/cmdline
+)";
+
 constexpr std::array texts{
     std::pair{std::string_view{""}, overview},
     std::pair{std::string_view{"attach"}, attach},
@@ -175,6 +187,7 @@ constexpr std::array texts{
     std::pair{std::string_view{"list"}, list},
     std::pair{std::string_view{"boot"}, boot},
     std::pair{std::string_view{"keep-network"}, keep_network},
+    std::pair{std::string_view{"prepare-root"}, prepare_root},
 };
 
 }  // namespace

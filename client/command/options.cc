@@ -435,6 +435,28 @@ Read<Command> read_keep_network(const Words& words) {
     return options;
 }
 
+Read<Command> read_prepare_root(const Words& words) {
+    static constexpr option table[] = {{"root", required_argument, nullptr, root},
+                                       {"cmdline", required_argument, nullptr, 'f'},
+                                       {"help", no_argument, nullptr, 'h'},
+                                       {}};
+    PrepareRootOptions options;
+    Scanner scanner(words, ":h", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        switch (found.letter) {
+            case root: options.root = found.value; break;
+            case 'f': options.command_line_file = found.value; break;
+            case 'h': return HelpOptions{"prepare-root"};
+            default: return unexpected(found.error);
+        }
+    }
+    const Words rest = scanner.rest();
+    if (!rest.empty()) return unexpected(too_many(rest, 0));
+    if (options.root.empty())
+        return unexpected("prepare-root: missing mount point of the root file system; write --root FOLDER");
+    return options;
+}
+
 Read<Command> read_help(const Words& words) {
     if (words.size() > 2) return unexpected(too_many(words, 2));
     const std::string command = words.size() == 2 ? words[1] : "";
@@ -460,6 +482,7 @@ constexpr CommandReader readers[] = {
     {"list", read_list},
     {"boot", read_boot},
     {"keep-network", read_keep_network},
+    {"prepare-root", read_prepare_root},
     {"help", read_help},
     {"--help", read_help},
     {"-h", read_help},
@@ -487,6 +510,8 @@ Read<Command> read_command(const Words& words) {
             "missing command: attach, detach, status, takeover, resize, confine, devices, import-config, "
             "list, boot "
             "or keep-network; "
+            "missing command: attach, detach, status, takeover, resize, devices, import-config, list, boot, "
+            "prepare-root or keep-network; "
             "see `holdfast-client help`");
     for (const CommandReader& reader : readers)
         if (reader.name == words[0]) return reader.read(words);

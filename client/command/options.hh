@@ -86,6 +86,11 @@ struct KeepNetworkOptions {
     std::optional<std::string> config_file;  // empty: the default file of that file system
 };
 
+struct PrepareRootOptions {
+    std::string root;  // mount point of the root file system
+    std::optional<std::string> command_line_file;
+};
+
 struct HelpOptions {
     std::string command;  // empty: overview
 };
@@ -94,6 +99,8 @@ struct VersionOptions {};
 using Command = std::variant<AttachOptions, DetachOptions, StatusOptions, TakeoverOptions, ResizeOptions,
                              ConfineOptions, DevicesOptions, ImportConfigOptions, ListOptions,
                              BootCommandOptions, KeepNetworkOptions, HelpOptions, VersionOptions>;
+                             DevicesOptions, ImportConfigOptions, ListOptions, BootCommandOptions,
+                             KeepNetworkOptions, PrepareRootOptions, HelpOptions, VersionOptions>;
 
 // Parses the words after the program's name. The error is a line that names the wrong word and the remedy.
 [[nodiscard]] std::expected<Command, std::string> read_command(const std::vector<std::string>& words);

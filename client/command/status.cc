@@ -2,10 +2,14 @@
 
 #include <errno.h>
 #include <fmt/core.h>
+#include <unistd.h>
 
+#include <array>
 #include <chrono>
 
+#include "client/boot/memory_disk.hh"
 #include "client/boot/network_handover.hh"
+#include "client/boot/root_overlay.hh"
 #include "client/command/commands.hh"
 #include "client/control/control_client.hh"
 #include "client/control/device_record.hh"
@@ -59,6 +63,13 @@ DeviceStatus status_without_daemon(std::uint32_t index, const SysfsDevice& sysfs
     return status;
 }
 
+void take_overlay(DeviceStatus& status) {
+    const auto use = carries_root(status.index) ? overlay_use() : std::nullopt;
+    if (!use) return;
+    status.overlay_size = use->size;
+    status.overlay_used = use->used;
+}
+
 DeviceStatus status_of(std::uint32_t index) {
     DeviceStatus status;
     status.index = index;
@@ -68,6 +79,7 @@ DeviceStatus status_of(std::uint32_t index) {
     if (!answer) return status_without_daemon(index, *sysfs, answer.error());
     status = from_lines(*answer);
     status.network = describe_handover(index);
+    take_overlay(status);
     // Truncated answer, or another version's: the device is attached, or the kernel would report otherwise.
     if (status.state == DeviceState::detached) return status_without_daemon(index, *sysfs, std::nullopt);
     return status;
@@ -97,6 +109,13 @@ ExitCode print_one(std::uint32_t index, bool json) {
     return code_of(status.state);
 }
 
+std::string nothing_attached() {
+    std::array<char, 64> target{};
+    if (::readlink(copy_link, target.data(), target.size() - 1) <= 0) return "no nbd device attached\n";
+    return fmt::format("no nbd device attached; the root disk was copied to memory as {} (holdfast.toram)\n",
+                       target.data());
+}
+
 ExitCode print_all(bool json) {
     ExitCode code = ExitCode::not_attached;
     std::string text;
@@ -110,7 +129,7 @@ ExitCode print_all(bool json) {
     if (json)
         say("[" + text + "]\n");
     else
-        say(text.empty() ? "no nbd device attached\n" : text);
+        say(text.empty() ? nothing_attached() : text);
     return code;
 }
 

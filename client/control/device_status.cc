@@ -70,6 +70,8 @@ constexpr std::array number_fields{
     NumberField{"lease_seconds", &DeviceStatus::lease_seconds},
     NumberField{"lease_left_seconds", &DeviceStatus::lease_left_seconds},
     NumberField{"lease_renewals", &DeviceStatus::lease_renewals},
+    NumberField{"overlay_size", &DeviceStatus::overlay_size},
+    NumberField{"overlay_used", &DeviceStatus::overlay_used},
     NumberField{"locked_kib", &DeviceStatus::locked_kib},
     NumberField{"resident_kib", &DeviceStatus::resident_kib},
 };
@@ -279,6 +281,11 @@ std::string to_text(const DeviceStatus& status) {
         add_outages(rows, status);
         add_daemon(rows, status);
     }
+    if (status.overlay_size > 0)
+        rows.add("overlay",
+                 fmt::format(
+                     "{} of changes of / in memory, {} free", size_words(status.overlay_used),
+                     size_words(status.overlay_size - std::min(status.overlay_size, status.overlay_used))));
     rows.add_if_set("network", status.network);
     rows.add_if_set("last error", status.last_error);
     if (status.last_error_seconds > 0)

@@ -65,7 +65,9 @@ struct DeviceStatus {
     std::uint64_t lease_seconds = 0;  // as granted; 4294967295: unlimited
     std::uint64_t lease_left_seconds = 0;
     std::uint64_t lease_renewals = 0;
-    std::uint64_t locked_kib = 0;  // VmLck and VmRSS of the daemon
+    std::uint64_t overlay_size = 0;  // bytes in memory for changes of /, which is an overlay; 0: none.
+    std::uint64_t overlay_used = 0;  // Set by the command only.
+    std::uint64_t locked_kib = 0;    // VmLck and VmRSS of the daemon
     std::uint64_t resident_kib = 0;
 
     bool operator==(const DeviceStatus&) const = default;

@@ -123,4 +123,11 @@ Result<std::string> read_state_file(std::uint32_t index, const char* folder) {
     return read_to_end(file.get(), std::string::npos);
 }
 
+bool carries_root(std::uint32_t index) {
+    const auto text = read_state_file(index);
+    if (!text) return false;
+    const auto known = read_known_device(*text);
+    return known && known->record.carries_root;
+}
+
 }  // namespace holdfast::client

@@ -73,4 +73,7 @@ struct PublicReading {
 // Returns the text of the file. ENOENT: there is no state file.
 [[nodiscard]] Result<std::string> read_state_file(std::uint32_t index, const char* folder = run_directory);
 
+// True if the device's record says that the root file system is on it; false if the record is unreadable.
+[[nodiscard]] bool carries_root(std::uint32_t index);
+
 }  // namespace holdfast::client

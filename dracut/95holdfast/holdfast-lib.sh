@@ -7,7 +7,9 @@ holdfast_boot() {
 	holdfast-client boot --cmdline /tmp/holdfast.cmdline "$@"
 }
 
+# True also for a disk that was copied to memory and detached (holdfast.toram).
 holdfast_is_attached() {
+	[ ! -L /run/holdfast/copy ] || return 0
 	for _attached in /sys/block/nbd*/pid; do
 		[ -e "$_attached" ] && return 0
 	done

@@ -19,6 +19,7 @@ attach_root() {
 	mkdir -p "${plan%/*}"
 	: >"$plan"
 	modprobe nbd || warn "holdfast: the kernel module nbd could not be loaded; it may be missing in this initramfs"
+	! getargbool 0 holdfast.toram || modprobe loop || warn "holdfast: the kernel module loop could not be loaded; it may be missing in this initramfs"
 	[ -z "${1#holdfast:}" ] || export NBDROOT="${1#holdfast:}"
 	holdfast_boot
 }
@@ -50,9 +51,9 @@ link_root() {
 	udevadm control --reload
 }
 
-# The rule of lvm2 handles added disks, but attaching an nbd device is a change event.
+# The rule of lvm2 handles added disks, but attaching an nbd device, or a loop device (holdfast.toram), is a change event.
 announce_disk() {
-	udevadm trigger --action=add --subsystem-match=block --sysname-match='nbd*'
+	udevadm trigger --action=add --subsystem-match=block --sysname-match='nbd*' --sysname-match='loop*'
 	udevadm settle --timeout=10
 }
 

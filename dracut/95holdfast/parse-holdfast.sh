@@ -23,6 +23,11 @@ esac
 case "$holdfast_status" in
 	0)
 		netroot=$holdfast_netroot
+		if getargbool 0 holdfast.toram; then
+			case "$root" in
+				*/dev/nbd*) die "holdfast.toram: $root is detached after the copy; leave root= out, or name the file system: root=UUID=..." ;;
+			esac
+		fi
 		# Without a device in root=, the handler creates /dev/root.
 		case "$root" in
 			"" | nbd:* | dhcp | dhcp6 | /dev/root) root=block:/dev/root ;;

@@ -170,7 +170,9 @@ TEST_CASE("dracut's root= and netroot= carry the server and how to mount it") {
     CHECK(uris_of(plan) == "nbd://192.0.2.1/root");
     CHECK(plan.options.timeout == seconds{30});
     CHECK(plan.options.read_only == true);
-    CHECK(param_conf(plan) == "ROOT='/dev/nbd0'\nROOTFSTYPE='xfs'\nROOTFLAGS='-o noatime,nodiratime'\n");
+    CHECK(param_conf(plan) ==
+          "ROOT='/dev/nbd0'\nROOTFSTYPE='xfs'\nROOTFLAGS='-o noatime,nodiratime'\n"
+          "readonly=y\nfastboot=y\n");
     CHECK(uris_of(plan_of("netroot=nbd:192.0.2.1:12345 root=/dev/nbd0")) == "nbd://192.0.2.1:12345/");
     const BootPlan with_both = plan_of("root=/dev/root netroot=nbd:192.0.2.1:10810/vg0/root:ext4");
     CHECK(uris_of(with_both) == "nbd://192.0.2.1:10810/vg0/root");
@@ -384,4 +386,32 @@ TEST_CASE("a hostile command line is refused or ignored, without harm") {
             if (plan) CHECK_FALSE(plan->servers.empty());
         }
     }
+}
+
+TEST_CASE("changes that stay in memory need a read-only disk, mounted read-only") {
+    const BootPlan plan = plan_of("nbdroot=a,root root=/dev/nbd0 rw holdfast.overlay=RAM,size=1g");
+    CHECK(plan.memory.overlay == "1g");
+    CHECK(plan.options.read_only == true);
+    CHECK(param_conf(plan) == "readonly=y\nfastboot=y\n");
+    const BootPlan copied =
+        plan_of("nbdroot=a,root root=/dev/nbd0p1 holdfast.toram", {}, "[defaults]\nread-only = false\n");
+    CHECK(copied.options.read_only == true);
+    CHECK(param_conf(copied).empty());
+    check_wrong("nbdroot=a,root holdfast.overlay=disk", "holdfast.overlay=disk",
+                "write holdfast.overlay=RAM");
+    const auto request = read_boot_request("nbdroot=a,root,rw holdfast.overlay=RAM");
+    REQUIRE(request);
+    const auto wrong = make_boot_plan(**request, {});
+    REQUIRE_FALSE(wrong);
+    CHECK(wrong.error().message.find("rw contradicts holdfast.overlay=") != std::string::npos);
+}
+
+TEST_CASE("a disk to resume from is ignored, and the initramfs does not wait for it") {
+    const auto request = read_boot_request("nbdroot=a,root root=/dev/nbd0", {.resume = "UUID=1"});
+    REQUIRE(request);
+    const auto plan = make_boot_plan(**request, {});
+    REQUIRE(plan);
+    CHECK(param_conf(*plan) == "resume=\nnoresume=y\n");
+    CHECK(plan->warnings.front().starts_with("resume=UUID=1: ignored"));
+    CHECK(plan_of("nbdroot=a,root root=/dev/nbd0").warnings.empty());
 }

@@ -56,6 +56,13 @@ TEST_CASE("keep-network takes the folder of the root file system") {
     refuse({"keep-network", "eth0"}, "unexpected argument");
 }
 
+TEST_CASE("prepare-root needs the folder of the root file system") {
+    CHECK(read_as<PrepareRootOptions>({"prepare-root", "--root=/root", "--cmdline", "/tmp/c"})
+              .command_line_file == "/tmp/c");
+    refuse({"prepare-root"}, "write --root FOLDER");
+    refuse({"prepare-root", "--root", "/root", "nbd0"}, "unexpected argument");
+}
+
 TEST_CASE("attach takes how the device is to be kept") {
     const auto options = read_as<AttachOptions>({"attach", "server,name", "--dead-after", "9", "--probe=0",
                                                  "--shutdown-timeout", "0", "-C", "4", "--lost-cache", "fail",

@@ -90,6 +90,17 @@ TEST_CASE("a person reads state, server, size and the last error") {
     CHECK_FALSE(contains(to_text(status), "DHCP"));
 }
 
+TEST_CASE("an overlay on the root file system is shown with its use of memory") {
+    DeviceStatus status;
+    status.state = DeviceState::attached;
+    CHECK(to_text(status).find("overlay") == std::string::npos);
+    status.overlay_size = 200U << 20;
+    status.overlay_used = 20U << 20;
+    CHECK(to_text(status).find("overlay     20.0 MiB of changes of / in memory, 180.0 MiB free\n") !=
+          std::string::npos);
+    CHECK(to_json(status).find("\"overlay_size\":209715200,\"overlay_used\":20971520") != std::string::npos);
+}
+
 TEST_CASE("a device without link, without daemon, or not attached says so in its first line") {
     DeviceStatus status = some_status();
     status.state = DeviceState::reconnecting;
