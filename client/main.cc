@@ -29,7 +29,6 @@ struct Run {
     ExitCode operator()(const BootCommandOptions& options) const {
         return options.network_only ? run_boot_network(options) : run_boot(options, title);
     }
-    ExitCode operator()(const BootCommandOptions& options) const { return run_boot(options, title); }
     ExitCode operator()(const PrepareRootOptions& options) const { return run_prepare_root(options); }
     ExitCode operator()(const KeepNetworkOptions& options) const { return run_keep_network(options); }
     ExitCode operator()(const HelpOptions& options) const {

@@ -127,8 +127,8 @@ BootVariables read_boot_variables(const BootFiles& files) {
     const std::string max_part = read_small_file(files.max_part).value_or("");
     return {.nbdroot = value_of("NBDROOT"),
             .root = value_of("ROOT"),
-            .max_part = max_part.substr(0, max_part.find('\n'))};
-    return {.nbdroot = value_of("NBDROOT"), .root = value_of("ROOT"), .resume = value_of("resume")};
+            .max_part = max_part.substr(0, max_part.find('\n')),
+            .resume = value_of("resume")};
 }
 
 std::vector<NetworkAnswer> read_network_answers(const BootFiles& files) {

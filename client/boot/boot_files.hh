@@ -36,10 +36,8 @@ bool in_initramfs(const BootFiles& files);
 // Reads the kernel command line, without its newline. The error names file and reason.
 std::expected<std::string, std::string> read_command_line(const BootFiles& files);
 
-// Reads NBDROOT and ROOT from the process's environment, and the nbd module's parameter.
+// Reads NBDROOT, ROOT and resume from the process's environment, and the nbd module's parameter.
 BootVariables read_boot_variables(const BootFiles& files);
-// Reads NBDROOT, ROOT and resume from the process's environment.
-BootVariables read_boot_variables();
 
 // Reads every /run/net-IFACE.conf and net6-IFACE.conf that has an address, sorted by name. Unreadable files
 // and files without an address are left out. In dracut's initramfs, which has no such files, reads those of

@@ -38,9 +38,8 @@ struct BootPlan {
     Choices options;            // options of the first word, then the configuration file's
     std::chrono::seconds patience{
         30};  // time limit for attaching; at least 30 s, or the limit of the request
-    std::chrono::seconds patience{30};  // time limit for attaching; at least 30 s
-    MemoryRoot memory;                  // as requested; then the options are read-only
-    bool ignores_resume = false;        // see BootRequest
+    MemoryRoot memory;            // as requested; then the options are read-only
+    bool ignores_resume = false;  // see BootRequest
     std::vector<std::string> warnings;  // for the log: one line each, printable
 };
 

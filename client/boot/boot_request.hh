@@ -1,10 +1,8 @@
 // The kernel command line as a request to boot from an NBD disk. Pure; use only before the daemon's seal.
 //
 // The words: nbdroot= (repeated: further servers, in order of preference), nbddev=, root=, rootdelay=, ip=,
-// nbd.max_part=, and dracut's netroot=nbd:... and root=nbd:... The forms of an nbdroot= word are in
-// client/address/boot_forms.txt.
-// and dracut's netroot=nbd:... and root=nbd:...; those of memory_root.hh. The forms of an nbdroot= word are
-// in client/address/boot_forms.txt.
+// nbd.max_part=, dracut's netroot=nbd:... and root=nbd:..., and those of memory_root.hh. The forms of an
+// nbdroot= word are in client/address/boot_forms.txt.
 #pragma once
 
 #include <chrono>
@@ -25,9 +23,7 @@ struct BootVariables {
     std::string nbdroot;   // NBDROOT: replaces every nbdroot= word (documented by Debian)
     std::string root;      // ROOT: root device if the command line has no root=
     std::string max_part;  // parameter of the nbd module, from /sys; empty: the module is not loaded
-    std::string nbdroot;  // NBDROOT: replaces every nbdroot= word (documented by Debian)
-    std::string root;     // ROOT: root device if the command line has no root=
-    std::string resume;   // resume: the initramfs's disk to resume from, by resume= or its configuration
+    std::string resume;    // resume: the initramfs's disk to resume from, by resume= or its configuration
 };
 
 // An nbdroot= word, as text and parsed.

@@ -52,9 +52,7 @@ Config config_or_none(std::expected<Config, std::vector<std::string>> config) {
 
 ExitCode print_plan(const BootPlan& plan) {
     say(plan_text(plan));
-    say(describe(plan) + "\n");
     for (const std::string& line : describe(plan.memory)) say(line + "\n");
-    say(describe(policy_of(plan.options)) + "\n");
     for (const std::string& warning : plan.warnings) say("warning: " + warning + "\n");
     return ExitCode::ok;
 }

@@ -3,11 +3,11 @@
 
 #include <fmt/core.h>
 
-#include "client/boot/boot_files.hh"
 #include <algorithm>
 #include <chrono>
 #include <vector>
 
+#include "client/boot/boot_files.hh"
 #include "client/boot/network_handover.hh"
 #include "client/command/commands.hh"
 #include "client/config/config_files.hh"

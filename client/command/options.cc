@@ -508,10 +508,7 @@ Read<Command> read_command(const Words& words) {
     if (words.empty())
         return unexpected(
             "missing command: attach, detach, status, takeover, resize, confine, devices, import-config, "
-            "list, boot "
-            "or keep-network; "
-            "missing command: attach, detach, status, takeover, resize, devices, import-config, list, boot, "
-            "prepare-root or keep-network; "
+            "list, boot, prepare-root or keep-network; "
             "see `holdfast-client help`");
     for (const CommandReader& reader : readers)
         if (reader.name == words[0]) return reader.read(words);

@@ -98,9 +98,8 @@ struct VersionOptions {};
 
 using Command = std::variant<AttachOptions, DetachOptions, StatusOptions, TakeoverOptions, ResizeOptions,
                              ConfineOptions, DevicesOptions, ImportConfigOptions, ListOptions,
-                             BootCommandOptions, KeepNetworkOptions, HelpOptions, VersionOptions>;
-                             DevicesOptions, ImportConfigOptions, ListOptions, BootCommandOptions,
-                             KeepNetworkOptions, PrepareRootOptions, HelpOptions, VersionOptions>;
+                             BootCommandOptions, KeepNetworkOptions, PrepareRootOptions, HelpOptions,
+                             VersionOptions>;
 
 // Parses the words after the program's name. The error is a line that names the wrong word and the remedy.
 [[nodiscard]] std::expected<Command, std::string> read_command(const std::vector<std::string>& words);

@@ -19,9 +19,6 @@ from lab.layer import Image
 from lab.machine import Machine
 from lab.network import BRIDGE_HOST, HOST
 from scenes import outages, serving, site
-from scenes.managed_network import FILES, PACKAGES, UNITS, hangs, words_for
-from lab.network import HOST
-from scenes import outages, serving
 from scenes.managed_network import FILES, PACKAGES, UNGUARDED, UNITS, hangs, words_for
 
 # What netplan and cloud-init generate, at each boot or once.
