@@ -43,8 +43,9 @@ endif
 COMMON := $(wildcard common/*/*.cc)
 CLIENT := $(wildcard client/*.cc client/*/*.cc)
 SERVER := $(wildcard server/*.cc server/*/*.cc)
+NETBOOT := $(wildcard netboot/*.cc netboot/*/*.cc)
 UNIT := $(wildcard tests/unit/*.cc tests/unit/*/*.cc tests/unit/*/*/*.cc)
-WITHOUT_MAIN := $(filter-out client/main.cc server/main.cc,$(COMMON) $(CLIENT) $(SERVER))
+WITHOUT_MAIN := $(filter-out client/main.cc server/main.cc netboot/main.cc,$(COMMON) $(CLIENT) $(SERVER) $(NETBOOT))
 
 SANITIZERS := address,undefined thread
 comma := ,
@@ -65,16 +66,16 @@ endif
 .SUFFIXES:
 .PHONY: all check check-unit check-sanitize check-interop check-fuzz check-selinux check-vm check-long coverage fuzz demo bench bench-vm bench-outage install uninstall selinux install-selinux uninstall-selinux deps format lint clean help
 
-all: $(BUILD)holdfast-client $(BUILD)holdfast-server ## build the two programs, in build/
+all: $(addprefix $(BUILD)holdfast-,client server netboot) ## build the three programs, in build/
 
 # Options of a flavour for the compiler and the linker. Test code is not optimized: compiling it takes longer than running it.
 instrument = $(if $(filter coverage,$(1)),--coverage,-fsanitize=$(1))
 cxxflags_of = $(if $(1),-O0 -g1 $(call instrument,$(1)) $(if $(filter coverage,$(1)),-DHOLDFAST_COVERAGE) -fno-omit-frame-pointer)
 ldflags_of = $(if $(1),$(call instrument,$(1)) $(if $(filter coverage,$(1)),tests/coverage/exit.cc -Wl$(comma)--wrap=_exit))
 
-# Omits the client and its tests from the thread sanitizer, because the client has a single thread.
-TESTS_OF_CLIENT := $(shell grep -l '"client/' $(UNIT))
-tested_in = $(if $(filter thread,$(1)),$(filter-out client/% $(TESTS_OF_CLIENT),$(WITHOUT_MAIN) $(UNIT)),$(WITHOUT_MAIN) $(UNIT))
+# Omits programs with a single thread, and their tests, from the thread sanitizer.
+TESTS_OF_CLIENT := $(shell grep -lE '"(client|netboot)/' $(UNIT))
+tested_in = $(if $(filter thread,$(1)),$(filter-out client/% netboot/% $(TESTS_OF_CLIENT),$(WITHOUT_MAIN) $(UNIT)),$(WITHOUT_MAIN) $(UNIT))
 
 # $(1): the sanitizers of the flavour, or empty
 define FLAVOUR_RULES
@@ -88,10 +89,13 @@ $(call dir_of,$(1))holdfast-client: $(call objects_of,$(1),$(COMMON) $(CLIENT))
 $(call dir_of,$(1))holdfast-server: $(call objects_of,$(1),$(COMMON) $(SERVER))
 	$$(call SAY,LINK,$$@)$$(CXX) $(call ldflags_of,$(1)) $$(ALL_LDFLAGS) -o $$@ $$^ $$(SERVER_LIBS)
 
+$(call dir_of,$(1))holdfast-netboot: $(call objects_of,$(1),$(COMMON) $(NETBOOT))
+	$$(call SAY,LINK,$$@)$$(CXX) $(call ldflags_of,$(1)) $$(ALL_LDFLAGS) -o $$@ $$^
+
 $(call dir_of,$(1))unit-tests: $(call objects_of,$(1),$(call tested_in,$(1)))
 	$$(call SAY,LINK,$$@)$$(CXX) $(call ldflags_of,$(1)) $$(ALL_LDFLAGS) -o $$@ $$^ $$(CLIENT_LIBS) $$(SERVER_LIBS)
 
--include $$(patsubst %.o,%.d,$(call objects_of,$(1),$(COMMON) $(CLIENT) $(SERVER) $(UNIT)))
+-include $$(patsubst %.o,%.d,$(call objects_of,$(1),$(COMMON) $(CLIENT) $(SERVER) $(NETBOOT) $(UNIT)))
 endef
 $(foreach flavour,plain coverage $(SANITIZERS),$(eval $(call FLAVOUR_RULES,$(filter-out plain,$(flavour)))))
 ifneq ($(FLAVOUR),)

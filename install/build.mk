@@ -21,7 +21,7 @@ DESTDIR ?=
 
 # The lists of installed files (install/files, guide, selinux, selinux-protect) have variables from here; templates are filled here.
 INSTALLED_CLIENT := $(if $(SEAL_CHECK),$(SEALED_CLIENT),$(BUILD)holdfast-client)
-INSTALLED := CLIENT='$(INSTALLED_CLIENT)' SERVER='$(BUILD)holdfast-server' \
+INSTALLED := CLIENT='$(INSTALLED_CLIENT)' SERVER='$(BUILD)holdfast-server' NETBOOT='$(BUILD)holdfast-netboot' \
     $(foreach v,DESTDIR SBINDIR MANDIR DOCDIR COMPLETIONDIR INITRAMFSDIR DRACUTDIR UNITDIR SYSUSERSDIR GENERATORDIR INITDIR \
     LIBEXECDIR APPARMORDIR FIREWALLDIR SELINUXDIR,$(v)='$($(v))')
 TEMPLATES := $(patsubst %.in,build/in/%,$(wildcard systemd/*.in sysvinit/*.in initramfs-hooks/*.in dracut/*/*.in))
@@ -31,7 +31,7 @@ $(TEMPLATES): build/in/%: %.in
 	@mkdir -p $(@D)
 	@sed 's,@SBINDIR@,$(SBINDIR),g; s,@UNITDIR@,$(UNITDIR),g; s,@LIBEXECDIR@,$(LIBEXECDIR),g' $< > $@
 
-install: $(INSTALLED_CLIENT) $(BUILD)holdfast-server $(TEMPLATES) install-guide ## install into DESTDIR, below PREFIX (default /usr)
+install: $(INSTALLED_CLIENT) $(BUILD)holdfast-server $(BUILD)holdfast-netboot $(TEMPLATES) install-guide ## install into DESTDIR, below PREFIX (default /usr)
 	$(INSTALLED) install/run install install/files
 	# Creates the user required by the unit of the server. Without systemd-sysusers, the server keeps uid 0 and logs this.
 	$(if $(DESTDIR),,! command -v systemd-sysusers >/dev/null || systemd-sysusers $(SYSUSERSDIR)/holdfast-server.conf)

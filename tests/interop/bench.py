@@ -105,6 +105,10 @@ class Bench:
     def client_program(self) -> Path:
         return (self.client_build or self.build) / "holdfast-client"
 
+    @property
+    def netboot_program(self) -> Path:
+        return (self.client_build or self.build) / "holdfast-netboot"
+
     def file(self, name: str, size: int = 0, content: bytes | None = None) -> Path:
         path = self.folder / name
         with path.open("wb") as out:

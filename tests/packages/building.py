@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NAMES = ("holdfast-client", "holdfast-server", "holdfast-selinux", "holdfast-doc")
+NAMES = ("holdfast-client", "holdfast-server", "holdfast-netboot", "holdfast-selinux", "holdfast-doc")
 
 
 def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> str:

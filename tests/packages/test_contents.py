@@ -19,7 +19,7 @@ def versions_agree(folder: Path) -> None:
     assert version() == program, f"debian/changelog has {version()}, the Makefile {program}"
 
 
-@test("there are four packages, and no two have a file in common")
+@test("there are five packages, and no two have a file in common")
 def packages_are_disjoint(folder: Path) -> None:
     found = debs(packaged(folder))
     assert set(found) == set(NAMES), f"packages: {sorted(found)}"

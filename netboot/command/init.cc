@@ -1,0 +1,117 @@
+// init: the tree, its loaders, and the lines of the DHCP server.
+
+#include <fmt/core.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <memory>
+#include <set>
+
+#include "common/text/text.hh"
+#include "netboot/command/update.hh"
+#include "netboot/loader/loader_files.hh"
+#include "netboot/tree/tree_files.hh"
+
+namespace holdfast::netboot {
+namespace {
+
+using std::unexpected;
+
+// Loaders of the chosen kinds from the packages. The error names all missing packages.
+Read<Texts> read_loaders(const Options& options) {
+    Texts texts;
+    std::set<std::string_view> missing;
+    for (const LoaderFile& file : loader_files) {
+        if (std::ranges::find(options.loaders, file.kind) == options.loaders.end()) continue;
+        const std::string path =
+            fmt::format("{}{}{}", options.from, options.from.ends_with('/') ? "" : "/", file.source);
+        auto text = read_if_there(path);
+        if (!text) return unexpected(fmt::format("{}: {}", path, text.error().message()));
+        if (*text)
+            texts[std::string(file.name)] = std::move(**text);
+        else
+            missing.insert(file.package);
+    }
+    if (missing.empty()) return texts;
+    std::string packages;
+    for (const std::string_view package : missing) packages += fmt::format(" {}", package);
+    return unexpected(
+        fmt::format("loaders are missing; run `apt install{}`, or choose loaders with --loaders", packages));
+}
+
+Read<Part> part_of_loaders(BootTree& tree, const Options& options) {
+    auto recorded = tree.load_loaders();
+    if (!recorded) return unexpected(recorded.error());
+    auto texts = read_loaders(options);
+    if (!texts) return unexpected(texts.error());
+    Part part{*recorded, std::move(*texts), {}, false, [&tree](const Sums& sums) {
+                  return tree.store_loaders(sums);
+              }};
+    return compare_part(tree, std::move(part), edited_of(options));
+}
+
+// Absolute path without symbolic links, as DHCP servers need it; the path itself if the folder does not exist
+// yet.
+std::string absolute(const std::string& path) {
+    const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), &::free);
+    return real ? real.get() : path;
+}
+
+// Address of the server without its port; empty if it is no IPv4 address.
+std::string ipv4_of(const std::string& server) {
+    std::string_view rest = server;
+    return read_ip(take_until(rest, ':')).value_or("");
+}
+
+Read<std::string> lines_for_dhcp(const Options& options, const TreeSettings& settings) {
+    const std::string address = options.address.empty() ? ipv4_of(settings.server) : options.address;
+    if (address.empty())
+        return unexpected("--dhcp: the IPv4 address of this boot server is not known; use --address");
+    const std::string_view network = std::string_view(options.proxy).substr(0, options.proxy.find('/'));
+    return dhcp_lines(*options.dhcp,
+                      {absolute(options.tree), address,
+                       options.http.empty() ? "http://" + address : options.http, std::string(network)});
+}
+
+ExitCode hand_out_lines(const Options& options, const TreeSettings& settings) {
+    if (!options.dhcp) return ExitCode::ok;
+    const auto lines = lines_for_dhcp(options, settings);
+    if (!lines) return fail(lines.error(), ExitCode::usage);
+    if (options.dhcp_file.empty() || options.dry_run) {
+        say(*lines);
+        return ExitCode::ok;
+    }
+    if (const auto put = put_file(options.dhcp_file, *lines); !put)
+        return fail(fmt::format("{}: {}", options.dhcp_file, put.error().message()));
+    say(fmt::format("wrote {}\n", options.dhcp_file));
+    return ExitCode::ok;
+}
+
+// Folders and lock of a new tree; nothing with --dry-run.
+Read<void> begin(BootTree& tree, const Options& options) {
+    if (options.dry_run) return {};
+    if (auto created = tree.create(); !created) return created;
+    return tree.lock();
+}
+
+}  // namespace
+
+ExitCode run_init(const Options& options) {
+    BootTree tree(options.tree);
+    // Before the first folder: a missing package leaves no half a tree.
+    if (const auto texts = read_loaders(options); !texts) return fail(texts.error());
+    if (const auto begun = begin(tree, options); !begun) return fail(begun.error());
+    const auto before = tree.load();
+    if (!before) return fail(before.error());
+    TreeState after = *before;
+    if (options.server) after.settings.server = *options.server;
+    auto parts = compare_all(tree, *before, after, edited_of(options));
+    auto loaders = part_of_loaders(tree, options);
+    if (!parts || !loaders) return fail(parts ? loaders.error() : parts.error());
+    parts->push_back(std::move(*loaders));
+    if (const ExitCode code = carry_out(tree, *parts, options, {}); code != ExitCode::ok) return code;
+    return hand_out_lines(options, after.settings);
+}
+
+}  // namespace holdfast::netboot
