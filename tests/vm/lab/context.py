@@ -2,7 +2,6 @@
 
 import contextlib
 import pathlib
-import subprocess
 from collections.abc import Mapping, Sequence
 
 from lab import images, layer, network, paths, process, progress
@@ -67,20 +66,6 @@ class Lab:
         /dev/vda."""
         disks = [self.copy(image, name)] if disks is None else disks
         return self.machine(name, kernel=image.kernel, initrd=image.initrd, append=append, disks=disks, **options)
-
-    def tftp_folder(self, image: layer.Image, append: str) -> pathlib.Path:
-        """TFTP folder that boots the kernel of the image by PXELINUX; the boot file is pxelinux.0."""
-        with progress.off_the_clock():
-            tree = images.base("server").tree()
-        folder = self.scratch / "tftp"
-        (folder / "pxelinux.cfg").mkdir(parents=True)
-        boot_files = [tree / "usr/lib/PXELINUX/pxelinux.0", tree / "usr/lib/syslinux/modules/bios/ldlinux.c32",
-                      image.kernel, image.initrd]
-        subprocess.run(["cp", "-t", str(folder), *map(str, boot_files)], check=True)
-        (folder / "pxelinux.cfg/default").write_text(
-            "SERIAL 0 115200\nDEFAULT linux\nPROMPT 0\nLABEL linux\n KERNEL vmlinuz\n INITRD initrd.img\n"
-            f" APPEND console=ttyS0 net.ifnames=0 mitigations=off {append}\n")
-        return folder
 
     def check_file_system(self, disk: pathlib.Path) -> None:
         """Fail unless the file system on the disk (or in the file) is clean."""

@@ -133,13 +133,13 @@ class Network(Namespace):
         if not ipv6:
             self.without_ipv6()
 
-    def user_card(self, *, tftp: pathlib.Path | None = None, bootfile: str = "") -> Card:
+    def user_card(self, *, tftp: pathlib.Path | None = None, bootfile: str = "", mac: str | None = None) -> Card:
         """Card on QEMU's user network; bootfile is a path inside the tftp folder."""
         ipv6 = self.ipv6 or bootfile  # firmware waits 14 s for an IPv6 router
         netdev = f"user,ipv4=on,ipv6={'on' if ipv6 else 'off'}"
         netdev += f",tftp={tftp}" if tftp else ""
         netdev += f",bootfile={bootfile}" if bootfile else ""
-        return Card(self, netdev, self._next_mac())
+        return Card(self, netdev, mac or self._next_mac())
 
     def bridge_card(self, mac: str | None = None) -> Card:
         """Card on the bridge of the namespace, which is created with the first card."""
