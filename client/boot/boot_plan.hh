@@ -36,10 +36,10 @@ struct BootPlan {
     std::string root_fstype;    // dracut's form; empty: the initramfs detects the type
     std::string root_flags;     // dracut's form; mount options
     Choices options;            // options of the first word, then the configuration file's
-    std::chrono::seconds patience{
-        30};  // time limit for attaching; at least 30 s, or the limit of the request
-    MemoryRoot memory;            // as requested; then the options are read-only
-    bool ignores_resume = false;  // see BootRequest
+    // Time limit for attaching: at least 30 s, or the limit of the request.
+    std::chrono::seconds patience{30};
+    MemoryRoot memory;                  // as requested; then the options are read-only
+    bool ignores_resume = false;        // see BootRequest
     std::vector<std::string> warnings;  // for the log: one line each, printable
 };
 

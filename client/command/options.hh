@@ -96,10 +96,10 @@ struct HelpOptions {
 };
 struct VersionOptions {};
 
-using Command = std::variant<AttachOptions, DetachOptions, StatusOptions, TakeoverOptions, ResizeOptions,
-                             ConfineOptions, DevicesOptions, ImportConfigOptions, ListOptions,
-                             BootCommandOptions, KeepNetworkOptions, PrepareRootOptions, HelpOptions,
-                             VersionOptions>;
+using Command =
+    std::variant<AttachOptions, DetachOptions, StatusOptions, TakeoverOptions, ResizeOptions, ConfineOptions,
+                 DevicesOptions, ImportConfigOptions, ListOptions, BootCommandOptions, KeepNetworkOptions,
+                 PrepareRootOptions, HelpOptions, VersionOptions>;
 
 // Parses the words after the program's name. The error is a line that names the wrong word and the remedy.
 [[nodiscard]] std::expected<Command, std::string> read_command(const std::vector<std::string>& words);

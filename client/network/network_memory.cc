@@ -35,17 +35,21 @@ bool is_restorable(const RouteFacts& facts) noexcept {
            !facts.cached;
 }
 
+int fitness_of_same_kind(const InterfaceFacts& lost, const InterfaceFacts& candidate, bool same_hardware,
+                         bool same_place) noexcept {
+    const bool same_name = candidate.name == lost.name;
+    if (same_name && candidate.index == lost.index) return 6;
+    if (same_hardware) return same_name ? 5 : 4;
+    return lost.kind.empty() && same_place ? 3 : 0;
+}
+
 }  // namespace
 
 int fitness(const InterfaceFacts& lost, const InterfaceFacts& candidate, bool same_place) noexcept {
     if (candidate.index == 0 || candidate.master != 0) return 0;
     const bool same_hardware = !lost.hardware.empty() && candidate.hardware == lost.hardware;
-    if (candidate.kind != lost.kind)
-        return same_hardware && stand_for_each_other(lost.kind, candidate.kind) ? 2 : 0;
-    const bool same_name = candidate.name == lost.name;
-    if (same_name && candidate.index == lost.index) return 6;
-    if (same_hardware) return same_name ? 5 : 4;
-    return lost.kind.empty() && same_place ? 3 : 0;
+    if (candidate.kind == lost.kind) return fitness_of_same_kind(lost, candidate, same_hardware, same_place);
+    return same_hardware && stand_for_each_other(lost.kind, candidate.kind) ? 2 : 0;
 }
 
 // The link of a card in /sys/class/net leads to ".../pci0000:00/0000:00:03.0/virtio0/net/eth0".
