@@ -20,10 +20,10 @@ namespace holdfast::client {
 
 // Variables that other initramfs scripts may set, besides the command line.
 struct BootVariables {
-    std::string nbdroot;   // NBDROOT: replaces every nbdroot= word (documented by Debian)
-    std::string root;      // ROOT: root device if the command line has no root=
-    std::string max_part;  // parameter of the nbd module, from /sys; empty: the module is not loaded
-    std::string resume;    // resume: the initramfs's disk to resume from, by resume= or its configuration
+    std::string nbdroot{};   // NBDROOT: replaces every nbdroot= word (documented by Debian)
+    std::string root{};      // ROOT: root device if the command line has no root=
+    std::string max_part{};  // parameter of the nbd module, from /sys; empty: the module is not loaded
+    std::string resume{};    // resume: the initramfs's disk to resume from, by resume= or its configuration
 };
 
 // An nbdroot= word, as text and parsed.

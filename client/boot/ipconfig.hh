@@ -16,14 +16,14 @@ namespace holdfast::client {
 // converted to empty.
 struct NetworkAnswer {
     std::string interface;
-    std::string address;
-    std::string root_server;  // DHCP's next-server, or the DHCP server itself
-    std::string root_path;    // DHCP option 17
-    std::string domain;
-    std::vector<std::string> search;
-    std::vector<std::string> name_servers;
-    std::vector<std::string> time_servers;
-    std::string host_name;
+    std::string address{};
+    std::string root_server{};  // DHCP's next-server, or the DHCP server itself
+    std::string root_path{};    // DHCP option 17
+    std::string domain{};
+    std::vector<std::string> search{};
+    std::vector<std::string> name_servers{};
+    std::vector<std::string> time_servers{};
+    std::string host_name{};
     bool from_dhcp = false;
     DhcpSoftware software = DhcpSoftware::ipconfig;  // valid only if from_dhcp
     std::uint32_t lease_seconds = 0;  // 0: not in DHCP's answer; infinite_lease (dhcp_message.hh): unlimited
