@@ -10,18 +10,13 @@ namespace holdfast::server {
 
 void AuthfileReading::ask() {
     constexpr std::chrono::seconds patience{5};
-    if (question_ || (lobby_.unjudged() == 0 && !reader_)) return;
+    if (question_ || lobby_.unjudged() == 0) return;
     asked_at_ = lobby_.admission().next();
     std::expected<OpenerQuestion, std::string> question = opener_.ask_authfiles();
     if (!question) return on_answer(std::unexpected(VolumeRefusal{false, question.error()}));
     question_ = std::move(*question);
     deadline_ = Clock::now() + patience;
     (void)epoll_.watch(question_.fd());
-}
-
-void AuthfileReading::read_for(std::function<void(const AccessTable&)> reader) {
-    reader_ = std::move(reader);
-    ask();
 }
 
 bool AuthfileReading::on_input(int fd) {
@@ -43,7 +38,6 @@ void AuthfileReading::on_answer(const OpenerOutcome& answer) {
     // Without the files, every authfile rejects all clients.
     access_ = AccessTable::make(files.value_or(ConfigTexts()), access_.get());
     lobby_.judge(asked_at_, [this](const Address& client) { return access_->judge(client); });
-    if (const auto reader = std::exchange(reader_, nullptr)) reader(*access_);
     ask();
 }
 

@@ -3,7 +3,6 @@
 // connection on.
 #pragma once
 
-#include <functional>
 #include <memory>
 
 #include "common/linux/clock.hh"
@@ -23,9 +22,6 @@ public:
 
     // Asks for the authfiles, if clients wait for them and the opener was not asked yet.
     void ask();
-    // Reads the authfiles for someone else than a client: `reader` is called once, with the files as they are
-    // now. Replaces an earlier reader that has not been called yet.
-    void read_for(std::function<void(const AccessTable&)> reader);
     // Handles input on a watched descriptor. False: the descriptor belongs to something else.
     [[nodiscard]] bool on_input(int fd);
     [[nodiscard]] Deadline deadline() const { return deadline_; }
@@ -42,7 +38,6 @@ private:
     OpenerQuestion question_;                    // while the authfiles are being read
     Admission::Ticket asked_at_ = 0;   // valid only with `question_`: the answer covers earlier clients
     Deadline deadline_ = no_deadline;  // for the answer
-    std::function<void(const AccessTable&)> reader_;
 };
 
 }  // namespace holdfast::server

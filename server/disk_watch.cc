@@ -68,52 +68,21 @@ const ExportConfig* DiskWatch::config_of(const Connection& connection) const {
     return config;
 }
 
-void DiskWatch::find_changes(const auto& act) {
+void DiskWatch::check_sizes() {
     const std::map<DiskKey, VolumeTraits> disks = shared_.volumes.device_traits();
-    if (disks.empty()) return;
-    for (Connection* const one : connections_.serving()) {
+    present_.clear();
+    for (const Connection* const one : connections_.serving()) {
         const Connection::Served& served = *one->served();
         const auto disk = disks.find(served.disk.disk);
-        if (disk == disks.end() || one->is_renewing()) continue;
+        if (disk == disks.end()) continue;
         const SizeChange change = size_change(served.size, config_of(*one), disk->second);
-        if (change.kind == SizeChange::Kind::none) continue;
-        act(*one, SizeNews{served.export_name, served.disk.path, one->peer().name, served.size}, change);
-    }
-}
-
-void DiskWatch::check_sizes() {
-    bool renewable = false;
-    present_.clear();
-    find_changes([&](const Connection& one, const SizeNews& news, const SizeChange& change) {
-        if (change.kind != SizeChange::Kind::grown) {
+        const SizeNews news{served.export_name, served.disk.path, one->peer().name, served.size,
+                            served.in_session};
+        if (change.kind == SizeChange::Kind::grown)
+            report(log::Level::notice, grown_text(news, change));
+        else if (change.kind != SizeChange::Kind::none)
             report(log::Level::error, shrunk_text(news, change));
-        } else if (one.served()->in_session) {
-            renewable = true;
-        } else {
-            report(log::Level::notice, grown_text(news, change, GrowthFate::at_next));
-        }
-    });
-    if (renewable) return authfiles_.read_for([this](const AccessTable& access) { renew(access); });
-    reported_ = std::exchange(present_, {});
-}
-
-bool DiskWatch::admits(const AccessTable& access, const Connection& connection) const {
-    const ExportConfig* const config = config_of(connection);
-    if (config == nullptr) return false;
-    // The owner and the mode of a UNIX socket decide on its clients.
-    const auto& address = connection.peer().address;
-    return !address || !access.judge(*address).forbidden(config->authfile);
-}
-
-void DiskWatch::renew(const AccessTable& access) {
-    if (stopped_) return;
-    find_changes([&](Connection& one, const SizeNews& news, const SizeChange& change) {
-        if (change.kind != SizeChange::Kind::grown || !one.served()->in_session) return;
-        if (!admits(access, one))
-            return report(log::Level::warning, grown_text(news, change, GrowthFate::not_admitted));
-        log::notice(grown_text(news, change, GrowthFate::reconnects));
-        one.renew();
-    });
+    }
     reported_ = std::exchange(present_, {});
 }
 

@@ -1,8 +1,7 @@
-// Follows the disks under connected clients. NBD has no message for a new size. So when a disk has grown, the
-// server ends the connections of the clients with a session in the same way as at a stop; these clients
-// reconnect at once, and are offered the new size. Clients without a session may never reconnect, and clients
-// that an authfile no longer admits would be refused: both keep their connections. A disk that has shrunk, or
-// is gone, is logged. Main thread only; no function waits.
+// Follows the disks under connected clients, and logs those that have grown, have shrunk, or are gone. NBD
+// has no message for a new size: a client learns of growth from its own probe, or when it reconnects. The
+// server ends no connection for this purpose, because it cannot know whether the client would accept the next
+// offer. Main thread only; no function waits.
 #pragma once
 
 #include <set>
@@ -11,7 +10,6 @@
 #include "common/linux/clock.hh"
 #include "common/linux/epoll.hh"
 #include "common/linux/log.hh"
-#include "server/authfile_reading.hh"
 #include "server/connection/connection_list.hh"
 #include "server/current_config.hh"
 #include "server/path_warnings.hh"
@@ -26,14 +24,9 @@ public:
     static constexpr std::chrono::milliseconds poll_period{1000};
 
     // All arguments must outlive this object.
-    DiskWatch(const Epoll& epoll, Shared& shared, ConnectionList& connections, AuthfileReading& authfiles,
-              PathWarnings& paths, const CurrentConfig& config)
-        : epoll_(epoll),
-          shared_(shared),
-          connections_(connections),
-          authfiles_(authfiles),
-          paths_(paths),
-          config_(config) {}
+    DiskWatch(const Epoll& epoll, Shared& shared, ConnectionList& connections, PathWarnings& paths,
+              const CurrentConfig& config)
+        : epoll_(epoll), shared_(shared), connections_(connections), paths_(paths), config_(config) {}
 
     // Opens the source of notices; logs if there is none. Call before the system call filter.
     void open();
@@ -45,19 +38,14 @@ public:
     void stop() noexcept;
 
 private:
-    // Calls `act` for each connection whose disk has another size.
-    void find_changes(const auto& act);
     void check_sizes();
-    void renew(const AccessTable& access);
     [[nodiscard]] const ExportConfig* config_of(const Connection& connection) const;
-    [[nodiscard]] bool admits(const AccessTable& access, const Connection& connection) const;
     // Logs the text unless it was logged at the last check, too.
     void report(log::Level level, const std::string& text);
 
     const Epoll& epoll_;
     Shared& shared_;
     ConnectionList& connections_;
-    AuthfileReading& authfiles_;
     PathWarnings& paths_;
     const CurrentConfig& config_;
     BlockEvents events_;

@@ -89,7 +89,7 @@ private:
     PathWarnings path_warnings_{epoll_, opener_};
     CurrentConfig config_;
     AuthfileReading authfiles_{epoll_, opener_, connections_.lobby(), shared_.stranger_log};
-    DiskWatch disks_{epoll_, shared_, connections_, authfiles_, path_warnings_, config_};
+    DiskWatch disks_{epoll_, shared_, connections_, path_warnings_, config_};
     StatusSocket status_;
     StopMachine stop_;
     const Clock::duration watchdog_;  // interval of watchdog messages; 0: never

@@ -18,17 +18,11 @@ SizeChange size_change(std::uint64_t offered, const ExportConfig* config, const 
     return {Kind::grown, offer->size};
 }
 
-std::string grown_text(const SizeNews& news, const SizeChange& change, GrowthFate fate) {
+std::string grown_text(const SizeNews& news, const SizeChange& change) {
     const std::string text = fmt::format("export {}: {} has grown from {} to {} bytes", news.export_name,
                                          news.path, news.offered, change.now);
-    switch (fate) {
-        case GrowthFate::reconnects: break;
-        case GrowthFate::at_next: return fmt::format("{}; reconnect {} to use them", text, news.peer);
-        case GrowthFate::not_admitted:
-            return fmt::format("{}; add {} to the authfile again, or it can neither use them nor reconnect",
-                               text, news.peer);
-    }
-    return fmt::format("{}; {} reconnects to use them", text, news.peer);
+    if (news.in_session) return fmt::format("{}; {} uses them after its next probe", text, news.peer);
+    return fmt::format("{}; reconnect {} to use them", text, news.peer);
 }
 
 std::string shrunk_text(const SizeNews& news, const SizeChange& change) {

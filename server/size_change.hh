@@ -33,15 +33,10 @@ struct SizeNews {
     std::string path;
     std::string peer;
     std::uint64_t offered = 0;  // bytes
-};
-// Consequence of a growth for a client.
-enum class GrowthFate : std::uint8_t {
-    reconnects,    // the server ends the connection, and the client reconnects
-    at_next,       // the client has no session, and may not reconnect
-    not_admitted,  // the authfile no longer admits the client
+    bool in_session = false;    // the client probes the export, and reconnects for a new size
 };
 // Format lines for the log.
-[[nodiscard]] std::string grown_text(const SizeNews& news, const SizeChange& change, GrowthFate fate);
+[[nodiscard]] std::string grown_text(const SizeNews& news, const SizeChange& change);
 [[nodiscard]] std::string shrunk_text(const SizeNews& news, const SizeChange& change);
 
 }  // namespace holdfast::server

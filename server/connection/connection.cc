@@ -90,20 +90,15 @@ Result<void> Connection::start() {
     return {};
 }
 
-void Connection::give_order_to_stop(Order order) noexcept {
+void Connection::give_order_to_stop() noexcept {
     Order expected = Order::serve;
-    (void)order_.compare_exchange_strong(expected, order);
+    (void)order_.compare_exchange_strong(expected, Order::stop);
 }
 
 void Connection::stop() noexcept {
     give_order_to_stop();
     // Wakes a thread that waits for a request. A thread that carries out a request is not disturbed, and can
     // still reply.
-    (void)::shutdown(socket_.get(), SHUT_RD);
-}
-
-void Connection::renew() noexcept {
-    give_order_to_stop(Order::renew);
     (void)::shutdown(socket_.get(), SHUT_RD);
 }
 

@@ -83,9 +83,6 @@ public:
     [[nodiscard]] int socket() const noexcept { return socket_.get(); }
     // From the main thread: finishes and answers the started requests, and starts no new request.
     void stop() noexcept;
-    // Like stop(), for a client with a session, which then reconnects and gets the new size of its disk.
-    void renew() noexcept;
-    [[nodiscard]] bool is_renewing() const noexcept { return order_ == Order::renew; }
     // Use of the disk by a client that sends requests; constant.
     struct Served {
         std::string export_name;
@@ -127,7 +124,7 @@ private:
     void finish();
     void say_goodbye() noexcept;
     // Sets the order to stop, unless the order is to fence.
-    void give_order_to_stop(Order order = Order::stop) noexcept;
+    void give_order_to_stop() noexcept;
 
     // The destructor closes the descriptor number: other threads may use the number until then. The socket
     // itself may already be closed by say_goodbye().

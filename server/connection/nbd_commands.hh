@@ -18,7 +18,6 @@ namespace holdfast::server {
 // Order to a connection from another thread. After stop or fence no new request is started.
 enum class Order : std::uint8_t {
     serve,
-    renew,  // like stop, for one client, which comes back for the new size of its disk
     stop,   // finish and answer started requests, except for those that can be given up (see below)
     fence,  // stop at once; only disk operations in progress are finished
 };

@@ -440,11 +440,9 @@ void Transmission::lose_link(std::string why) {
 }
 
 void Transmission::end_by_order() {
-    const Order order = order_;
-    if (order == Order::fence) link_lost_ = true;
-    end(order == Order::fence   ? "fenced by a newer connection of its session"
-        : order == Order::renew ? "its disk has grown, and the client gets the new size when it reconnects"
-                                : "the server is stopping");
+    const bool fenced = order_ == Order::fence;
+    if (fenced) link_lost_ = true;
+    end(fenced ? "fenced by a newer connection of its session" : "the server is stopping");
 }
 
 }  // namespace holdfast::server

