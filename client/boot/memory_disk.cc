@@ -176,7 +176,8 @@ std::expected<std::string, std::string> copy_to_memory(const std::string& disk,
     if (auto copied = copy(from.get(), file.get(), size, disk, progress); !copied)
         return std::unexpected{std::move(copied.error())};
     auto loop = make_loop(file.get(), static_cast<std::uint32_t>(block_size));
-    // Only for status and for dracut's scripts.
+    // Only for status and for dracut's scripts. A link of an earlier attempt may be left.
+    ::unlink(copy_link);
     if (loop && ::symlink(("/dev/" + *loop).c_str(), copy_link) != 0) return failed(copy_link, "symlink");
     return loop;
 }

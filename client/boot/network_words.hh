@@ -3,9 +3,8 @@
 //
 // The forms are those of dracut and of Ubuntu's initramfs-tools:
 //   vlan=NAME:DEVICE                            the ID is the number at the end of the name: eth0.5, vlan0005
-//   bond=NAME[:PORT,PORT...[:OPTIONS[:MTU]]]    OPTIONS: KEY=VALUE,..., the kernel's keys; several values of
-//   a
-//                                               key with ';' between them
+//   bond=NAME[:PORT,PORT...[:OPTIONS[:MTU]]]    OPTIONS: KEY=VALUE,..., the kernel's keys; values of a key
+//                                               are separated by ';'
 //   BOOTIF=01-HH-HH-HH-HH-HH-HH                 pxelinux, GRUB, iPXE; the 01- may be missing, ':' works, too
 // Debian's initramfs-tools knows only BOOTIF= and ip=.
 #pragma once

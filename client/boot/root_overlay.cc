@@ -85,28 +85,42 @@ Outcome mount_on_root(const OverlayFolders& folders) {
     return problem;
 }
 
-Outcome change_fstab(const std::string& root) {
-    const std::string path = root + "/etc/fstab";
-    const auto old = read_text_file(path, largest_file);
-    if (!old) return {};
-    const std::string text = fstab_for_overlay(*old);
-    if (text == *old) return {};
-    const Fd file(::open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC));
-    if (!file) return failed(path, "open");
-    if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
-        return failed(path, "write");
-    return {};
+// The overlay would hide the other file system, and the machine would find no init.
+Outcome check_usr(const std::string& root) {
+    struct stat whole {};
+    struct stat part {};
+    const std::string usr = root + "/usr";
+    if (::stat(root.c_str(), &whole) != 0) return failed(root, "stat");
+    if (::stat(usr.c_str(), &part) != 0 || part.st_dev == whole.st_dev) return {};
+    return std::unexpected{
+        "holdfast.overlay: /usr is a file system of its own, which the overlay would hide; put it on the "
+        "root "
+        "file system, or boot without holdfast.overlay="};
 }
 
 }  // namespace
 
 std::expected<void, std::string> mount_overlay(const std::string& root, const std::string& size) {
     const OverlayFolders folders{.root = root};
+    if (auto whole = check_usr(root); !whole) return whole;
     auto mounted = mount_memory(folders, size);
     if (mounted) mounted = mount_on_root(folders);
-    if (mounted) return change_fstab(root);
+    if (mounted) return {};
     ::umount2(folders.memory.c_str(), MNT_DETACH);
     return mounted;
+}
+
+std::expected<void, std::string> adapt_fstab(const std::string& root) {
+    const std::string path = root + "/etc/fstab";
+    const auto old = read_text_file(path, largest_file);
+    if (!old) return {};
+    const std::string text = fstab_for_overlay(*old);
+    if (text == *old) return {};
+    const Fd file(::open(path.c_str(), O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC));
+    if (!file) return failed(path, "open");
+    if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+        return failed(path, "write");
+    return {};
 }
 
 std::optional<OverlayUse> overlay_use() {

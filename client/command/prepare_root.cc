@@ -67,6 +67,8 @@ ExitCode run_prepare_root(const PrepareRootOptions& options) {
         tell(mounted.error());
         return ExitCode::failure;
     }
+    if (const auto adapted = adapt_fstab(options.root); !adapted)
+        tell(fmt::format("warning: {}; remove the entry of / from /etc/fstab in the image", adapted.error()));
     tell(fmt::format("changes of the root file system stay in memory (holdfast.overlay, size={})",
                      *memory->overlay));
     return ExitCode::ok;

@@ -151,7 +151,10 @@ void LeaseSocket::unbind() noexcept {
 
 void LeaseSocket::move_to(std::string_view interface, Lease::Time now) noexcept {
     const bool other = std::exchange(record_.interface, interface) != interface;
-    if (lease_ && other) lease_.emplace(record_, lease_->state(), seed_, now);
+    if (lease_ && other) {
+        const LeaseState state = lease_->state();  // emplace() destroys the old one first
+        lease_.emplace(record_, state, seed_, now);
+    }
     if (!has_turn_) return;
     unbind();
     bind_to_interface();

@@ -53,8 +53,12 @@ Result<void> AppArmorProfile::enter() noexcept {
         entered_ = true;
         return {};
     }
-    if (::pwrite(current_.get(), order.data(), order.size(), 0) < 0)
+    // The kernel takes nothing, without an error, from a process that is not the file's.
+    if (const ssize_t taken = ::pwrite(current_.get(), order.data(), order.size(), 0);
+        taken != static_cast<ssize_t>(order.size())) {
+        if (taken >= 0) errno = EPERM;
         return sys_error("enter the AppArmor profile");
+    }
     entered_ = true;
     return {};
 }

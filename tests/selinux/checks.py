@@ -613,6 +613,7 @@ LABELS = """
     /var/run/holdfast/nbd12.sock                    s   holdfast_client_runtime_t
     /run/sendsigs.omit.d                            d   initrc_runtime_t
     /run/sendsigs.omit.d/holdfast-nbd0              f   holdfast_client_runtime_t
+    /run/sendsigs.omit.d/holdfast-nbd0-network      f   holdfast_client_runtime_t
     /run/holdfast-server.pid                        f   holdfast_server_runtime_t
     /run/holdfast-server.pid.new                    f   holdfast_server_runtime_t
     /run/holdfast-server.sock                       s   holdfast_server_runtime_t
