@@ -74,6 +74,8 @@ Description=Shell of the test runner on ttyS1
 After=systemd-user-sessions.service
 [Service]
 ExecStart=/usr/local/sbin/lab-shell
+# The kernel may end a test's program; the shell is to go on.
+OOMPolicy=continue
 Restart=always
 RestartSec=0
 [Install]
