@@ -28,6 +28,12 @@ for number in 0 1; do
 done
 ipconfig() {
 	for card in "$@"; do :; done
+	case "$card" in
+	*:*)
+		echo "word $card"
+		card="${card#*:*:*:*:*:}" && card="${card%%:*}"
+		;;
+	esac
 	echo "asked $card"
 	ip link set "$card" up
 	sleep 0.3
@@ -39,7 +45,12 @@ configure_networking() {
 	echo "configured with ip=$IP"
 	ipconfig "$DEVICE"
 }
-time_elapsed() { read -r up _ </proc/uptime && echo "${up%%.*}"; }
+# The time is over once the file OVER is there.
+time_elapsed() {
+	read -r up _ </proc/uptime
+	[ ! -e "${OVER-/none}" ] || up=$((${up%%.*} + 1000))
+	echo "${up%%.*}"
+}
 DEVICE= BOOTIF= ROOTDELAY=
 # Programs that neither klibc nor our hook brings.
 for missing in rm cp sed grep awk cut head tail tr; do eval "$missing() { echo \"no $missing\"; return 127; }"; done
@@ -49,32 +60,35 @@ CLIENT = r"""#!/bin/sh
 case "$*" in
 *--network) exec "$CLIENT" boot --network --cmdline "$FOLDER/cmdline" ;;
 esac
-echo "boot with $(cd /run && echo net-*.conf)"
+shift
+echo "boot with $(cd /run && echo net-*.conf)${*:+ $*}"
+: >/run/tried
 [ -z "$(ip -4 -o address show dev "$(cat "$FOLDER/good")")" ] || exit 0
 [ ! -e "$FOLDER/late" ] || mv "$FOLDER/late" "$FOLDER/answers/$(cat "$FOLDER/good")"
-exit 4
+exit "${STATUS:-4}"
 """
 
 
-def run(bench: Bench, words: str, answers: dict[str, str], good: str, late: str = "") -> str:
-    """The script's output, and the addresses at its end."""
-    (bench.folder / "answers").mkdir()
+def run(bench: Bench, words: str, answers: dict[str, str], good: str, late: str = "", before: str = "",
+        variables: dict[str, str] | None = None) -> str:
+    """The script's output, and the addresses at its end. The lines "before" are run before the script."""
+    (bench.folder / "answers").mkdir(exist_ok=True)
     for card, address in answers.items():
         bench.file(f"answers/{card}", content=address.encode())
     bench.file("good", content=good.encode())
     bench.file("cmdline", content=f"nbdroot=10.0.0.1/root {words}\n".encode())
     if late:
         bench.file("late", content=late.encode())
-    text = (PRELUDE + f". {SCRIPT}\n"
-            + 'attach_through_cards; echo "status $?"; ip -4 -o address show scope global\n')
-    (bench.folder / "bin").mkdir()
+    text = (PRELUDE + before + f"\n. {SCRIPT}\n"
+            + 'attach_through_cards; echo "status $?"; ip -4 -o address show scope global; ip -6 -o address show\n')
+    (bench.folder / "bin").mkdir(exist_ok=True)
     bench.file("bin/holdfast-client", content=CLIENT.encode()).chmod(0o755)
     program = bench.file("script", content=text.encode())
     ip_word = next((word[3:] for word in words.split() if word.startswith("ip=")), "")
     done = subprocess.run(["unshare", "--net", "--mount", "dash", str(program)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           timeout=120, check=False, stdin=subprocess.DEVNULL,
                           env={"PATH": f"{bench.folder}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "FOLDER": str(bench.folder), "CLIENT": str(bench.client_program),
-                               "IP": ip_word})
+                               "IP": ip_word, **(variables or {})})
     return done.stdout
 
 
@@ -121,6 +135,44 @@ def address_on_each_card(bench: Bench) -> None:
     output = run(bench, "ip=10.8.0.5::10.8.0.1:255.255.255.0:host::off:10.8.0.9", {"eth0": "10.8.0.5", "eth1": "10.8.0.5"}, good="eth1")
     check(output, ["configured with ip=10.8.0.5::10.8.0.1:255.255.255.0:host:eth0:off:10.8.0.9\n", "trying the other network cards",
                    "configured with ip=10.8.0.5::10.8.0.1:255.255.255.0:host:eth1:off:10.8.0.9\n", "status 0", "eth1    inet 10.8.0.5/24"])
+
+
+@test("in the initramfs, ip= with colons that asks DHCP and names no device asks it on each card")
+def settings_for_each_card(bench: Bench) -> None:
+    for word in ("::::diskless::dhcp", "::::diskless::", "::::diskless::any:10.8.0.9"):
+        output = run(bench, f"ip={word}", {"eth1": "10.8.0.5"}, good="eth1")
+        protocol = word.removeprefix("::::diskless::")
+        given = "::::diskless:{}" + (f":{protocol}" if protocol else "")
+        check(output, [f"word {given.format('eth0')}\n", f"word {given.format('eth1')}\n", "status 0", "eth1    inet 10.8.0.5/24"],
+              ["configured with"])
+
+
+@test("in the initramfs, a card that does not reach the server keeps its IPv6 addresses, except those of DHCPv6")
+def wrong_card_keeps_ipv6(bench: Bench) -> None:
+    addresses = "".join(f"ip -6 address add {address}/64 dev eth0 nodad\n" for address in ("fe80::5", "fd00::5"))
+    for before, kept in (("", True), (": >/run/net6-eth0.conf\n", False)):
+        output = run(bench, "ip=dhcp", {"eth0": "10.9.0.5"}, good="eth1", late="10.8.0.5",
+                     before="ip link set eth0 up\n" + addresses + before)
+        check(output, ["not reached through eth0", "status 0", "eth0    inet6 fe80::5/64"], ["inet 10.9.0.5"])
+        assert ("inet6 fd00::5/64" in output) == kept, output
+        bench.file("answers/eth1", content=b"")
+
+
+@test("in the initramfs, the last attempt of several cards takes the time of wait=, whenever the time for the network ends")
+def last_attempt(bench: Bench) -> None:
+    for status, over in (("4", "/run/tried"), ("5", "/run/tried"), ("5", "/run/holdfast-answers")):
+        output = run(bench, "ip=dhcp", {"eth0": "10.9.0.5"}, good="eth1", variables={"STATUS": status, "OVER": over})
+        assert [line for line in output.splitlines() if line.startswith(("boot", "status"))] == [
+            "boot with net-eth0.conf --limit 10", "boot with net-eth0.conf", f"status {status}"], output
+
+
+@test("in the initramfs, no other card is tried after a failure that another card does not mend")
+def local_failure(bench: Bench) -> None:
+    for status in ("1", "3", "6"):
+        for over in ("/none", "/run/tried"):
+            output = run(bench, "ip=dhcp", {"eth0": "10.9.0.5"}, good="eth1", late="10.8.0.5", variables={"STATUS": status, "OVER": over})
+            check(output, ["boot with net-eth0.conf --limit 10\n", f"status {status}\n"], ["trying the other", "boot with net-eth0.conf\n"])
+            bench.file("answers/eth1", content=b"")
 
 
 # Calls make_links with a /sys of plain files, in which eth0 and eth1 are, and the bond that the kernel would add.
