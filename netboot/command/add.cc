@@ -107,7 +107,7 @@ ExitCode run_add(const Options& options) {
         if (!copy) return fail(copy.error());
         host.previous = std::exchange(host.kernel, *copy);
     }
-    const auto parts = compare_all(tree, open->state, after, edited_of(options));
+    const auto parts = compare_all(tree, open->state, after, options);
     if (!parts) return fail(parts.error());
     Steps steps;
     if (new_kernel) {
@@ -134,7 +134,7 @@ ExitCode run_remove(const Options& options) {
     const auto place = std::ranges::find(after.hosts, options.host, &Host::name);
     const Host removed = *place;
     after.hosts.erase(place);
-    const auto parts = compare_all(open->tree, open->state, after, edited_of(options));
+    const auto parts = compare_all(open->tree, open->state, after, options);
     if (!parts) return fail(parts.error());
     Steps steps;
     steps.last = [&] { return open->tree.forget(removed); };
@@ -147,7 +147,7 @@ ExitCode run_default(const Options& options) {
     if (!options.none && !has_host(open->state, options.host)) return unknown_host(options.host);
     TreeState after = open->state;
     after.settings.default_host = options.host;
-    const auto parts = compare_all(open->tree, open->state, after, edited_of(options));
+    const auto parts = compare_all(open->tree, open->state, after, options);
     if (!parts) return fail(parts.error());
     return carry_out(open->tree, *parts, options, {});
 }

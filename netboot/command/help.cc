@@ -36,7 +36,8 @@ pxelinux for BIOS; shim and GRUB, signed for Secure Boot, for UEFI. In an existi
       --loaders LIST     of bios, uefi and ipxe (default bios,uefi)
       --from FOLDER      take the loaders from the Debian system in FOLDER (default /)
   -n, --dry-run          print what would change
-      --keep, --force    keep, or overwrite, files that were edited by hand and would change
+      --keep, --force    keep, or overwrite, files that were edited by hand and would change; --force also
+                         restores all edited files of the tree, but none of hosts that would not change
 )";
 
 constexpr std::string_view add = R"(holdfast-netboot add HOST [OPTION]...
@@ -55,7 +56,8 @@ Add a host, or change the named settings of a host. An empty value clears a sett
       --initrd FILE     and its initramfs
   -t, --tree FOLDER     the tree (default /srv/tftp)
   -n, --dry-run         print what would change
-      --keep, --force   keep, or overwrite, files that were edited by hand and would change
+      --keep, --force   keep, or overwrite, files that were edited by hand and would change; --force also
+                        restores all edited files of this host
 )";
 
 constexpr std::string_view remove = R"(holdfast-netboot remove HOST [OPTION]...

@@ -45,10 +45,15 @@ Read<Part> part_of_loaders(BootTree& tree, const Options& options) {
     if (!recorded) return unexpected(recorded.error());
     auto texts = read_loaders(options);
     if (!texts) return unexpected(texts.error());
-    Part part{*recorded, std::move(*texts), {}, false, [&tree](const Sums& sums) {
-                  return tree.store_loaders(sums);
-              }};
-    return compare_part(tree, std::move(part), edited_of(options));
+    Part part{*recorded,
+              std::move(*texts),
+              {},
+              false,
+              [&tree](const Sums& sums) {
+                  return tree.store_loaders(sums); },
+              true};
+    const Edited edited = edited_of(options, part);
+    return compare_part(tree, std::move(part), edited);
 }
 
 // Absolute path without symbolic links, as DHCP servers need it; the path itself if the folder does not exist
@@ -106,7 +111,7 @@ ExitCode run_init(const Options& options) {
     if (!before) return fail(before.error());
     TreeState after = *before;
     if (options.server) after.settings.server = *options.server;
-    auto parts = compare_all(tree, *before, after, edited_of(options));
+    auto parts = compare_all(tree, *before, after, options);
     auto loaders = part_of_loaders(tree, options);
     if (!parts || !loaders) return fail(parts ? loaders.error() : parts.error());
     parts->push_back(std::move(*loaders));

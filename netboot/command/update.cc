@@ -19,7 +19,7 @@ const Host* host_named(const TreeState& state, const std::string& name) {
     return found == state.hosts.end() ? nullptr : &*found;
 }
 
-Part part_of_tree(BootTree& tree, const TreeState& before, TreeState& after) {
+Part part_of_tree(BootTree& tree, const TreeState& before, TreeState& after, const Options& options) {
     return {before.settings.sums,
             files_of(after.settings, after.hosts),
             {},
@@ -27,10 +27,12 @@ Part part_of_tree(BootTree& tree, const TreeState& before, TreeState& after) {
             [&tree, &after](const Sums& sums) {
                 after.settings.sums = sums;
                 return tree.store(after.settings);
-            }};
+            },
+            options.command == "init"};
 }
 
-Part part_of_host(BootTree& tree, const TreeState& before, TreeState& after, Host& host) {
+Part part_of_host(BootTree& tree, const TreeState& before, TreeState& after, Host& host,
+                  const Options& options) {
     const Host* const old = host_named(before, host.name);
     return {old != nullptr ? old->sums : Sums{},
             files_of(after.settings, host),
@@ -39,7 +41,8 @@ Part part_of_host(BootTree& tree, const TreeState& before, TreeState& after, Hos
             [&tree, &host](const Sums& sums) {
                 host.sums = sums;
                 return tree.store(host);
-            }};
+            },
+            options.command == "add" && host.name == options.host};
 }
 
 Part part_of_removed_host(BootTree& tree, const Host& host) {
@@ -109,13 +112,14 @@ Read<Part> compare_part(const BootTree& tree, Part part, Edited edited) {
 }
 
 Read<std::vector<Part>> compare_all(BootTree& tree, const TreeState& before, TreeState& after,
-                                    Edited edited) {
+                                    const Options& options) {
     std::vector<Part> parts;
-    for (Host& host : after.hosts) parts.push_back(part_of_host(tree, before, after, host));
+    for (Host& host : after.hosts) parts.push_back(part_of_host(tree, before, after, host, options));
     for (const Host& host : before.hosts)
         if (host_named(after, host.name) == nullptr) parts.push_back(part_of_removed_host(tree, host));
-    parts.push_back(part_of_tree(tree, before, after));
+    parts.push_back(part_of_tree(tree, before, after, options));
     for (Part& part : parts) {
+        const Edited edited = edited_of(options, part);
         auto compared = compare_part(tree, std::move(part), edited);
         if (!compared) return unexpected(compared.error());
         part = std::move(*compared);
@@ -123,15 +127,16 @@ Read<std::vector<Part>> compare_all(BootTree& tree, const TreeState& before, Tre
     return parts;
 }
 
-Edited edited_of(const Options& options) {
-    return options.force ? Edited::overwrite : options.keep ? Edited::keep : Edited::refuse;
+Edited edited_of(const Options& options, const Part& part) {
+    if (options.force) return part.of_command ? Edited::overwrite_all : Edited::overwrite_changed;
+    return options.keep ? Edited::keep : Edited::refuse;
 }
 
 ExitCode carry_out(BootTree& tree, const std::vector<Part>& parts, const Options& options,
                    const Steps& steps) {
     bool refused = false;
     for (const Part& part : parts) {
-        if (part.changes.edited.empty() || edited_of(options) != Edited::refuse) continue;
+        if (part.changes.edited.empty() || edited_of(options, part) != Edited::refuse) continue;
         report_edited(part.changes);
         refused = true;
     }

@@ -17,6 +17,7 @@ struct Part {
     Changes changes;
     bool settings_changed = false;  // so that the state is stored even if no file changes
     std::function<Read<void>(const Sums&)> store;
+    bool of_command = false;  // the command names this owner: --force restores all its files
 };
 
 // Opens and locks an existing tree, and loads its state. The error is a line.
@@ -32,9 +33,10 @@ struct OpenTree {
 // Parts of all owners whose settings are `after`, with those of the hosts that only `before` has: their
 // wanted files are none, and they are not stored at the end. `tree` and `after` must outlive the parts.
 [[nodiscard]] Read<std::vector<Part>> compare_all(BootTree& tree, const TreeState& before, TreeState& after,
-                                                  Edited edited);
+                                                  const Options& options);
 
-[[nodiscard]] Edited edited_of(const Options& options);
+// Treatment of the edited files of a part.
+[[nodiscard]] Edited edited_of(const Options& options, const Part& part);
 
 // Makes the changes, and prints a line for each; with --dry-run prints the differences. `first` is called
 // before any file changes, `last` after all have.

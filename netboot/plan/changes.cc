@@ -70,10 +70,13 @@ Changes compare(const Sums& recorded, const Texts& wanted, const Texts& on_disk,
         if (change.after) changes.sums[path] = {sum_of(*change.after)};
         if (change.before == change.after) continue;
         const bool ours = !change.before || is_recorded(recorded, path, *change.before);
-        if (ours || edited == Edited::overwrite) {
+        const bool same_plan = change.after && is_recorded(recorded, path, *change.after);
+        if (ours || edited == Edited::overwrite_all) {
             changes.list.push_back(std::move(change));
-        } else if (change.after && is_recorded(recorded, path, *change.after)) {
+        } else if (same_plan) {
             changes.kept.push_back(path);
+        } else if (edited == Edited::overwrite_changed) {
+            changes.list.push_back(std::move(change));
         } else {
             changes.edited.push_back(std::move(change));
         }

@@ -10,8 +10,9 @@
 
 namespace holdfast::netboot {
 
-// Treatment of files that were edited by hand and would change.
-enum class Edited : std::uint8_t { refuse, keep, overwrite };
+// Treatment of files that were edited by hand. All but `overwrite_all` keep a file whose wanted text has not
+// changed.
+enum class Edited : std::uint8_t { refuse, keep, overwrite_changed, overwrite_all };
 
 struct Change {
     std::string path;
@@ -28,7 +29,7 @@ struct Changes {
 
 // `recorded`: sums of the texts written before; `on_disk`: texts of those files of `recorded` and `wanted`
 // that exist. With Edited::keep, the changes in `edited` are left out silently; with refuse, the caller must
-// make no change at all if `edited` is not empty; with overwrite, `edited` is empty.
+// make no change at all if `edited` is not empty; with both overwrites, `edited` is empty.
 [[nodiscard]] Changes compare(const Sums& recorded, const Texts& wanted, const Texts& on_disk, Edited edited);
 
 // Sums of both states, to be stored before a change is made: after a crash in between, both texts are ours.

@@ -159,6 +159,39 @@ def edits_are_kept(bench: Bench) -> None:
     assert netboot.text("pxelinux.cfg/C0000207") == "theirs\n" and not (netboot.tree / "hosts/ws1").exists()
 
 
+@test("--force restores the files of the command's own host, or of the tree for init, and no edit elsewhere that needs no change")
+def force_is_for_one_owner(bench: Bench) -> None:
+    netboot = Netboot(bench)
+    netboot.init()
+    other = tuple(name.replace("-56", "-57") for name in KEYED)
+    netboot.run("add", "ws0", "--export", "a", "--mac", MAC, *netboot.with_kernel(0))
+    netboot.run("add", "ws1", "--export", "b", "--mac", "52:54:00:12:34:57", *netboot.with_kernel(0))
+    searches = ("grub/grub.cfg", "boot.ipxe")
+    planned = {name: netboot.text(name) for name in (*KEYED, *other, *searches)}
+
+    def edit() -> None:
+        for name, text in planned.items():
+            (netboot.tree / name).write_text(text + "# mine\n")
+
+    def edited() -> set[str]:
+        return {name for name in planned if netboot.text(name).endswith("# mine\n")}
+
+    edit()
+    netboot.run("add", "ws0", "--append", "quiet", "--force")
+    assert edited() == {*other, *searches}, "add --force concerns its host alone"
+    assert " quiet" in netboot.text(KEYED[0])
+    edit()
+    netboot.run("add", "ws0", "--force")
+    assert edited() == {*other, *searches}, "add --force restores the files of its host"
+    edit()
+    netboot.run("default", "--none", "--force")
+    assert edited() == set(planned), "no file would have changed"
+    netboot.init("--force")
+    assert edited() == {*KEYED, *other}, "init --force concerns the tree"
+    netboot.run("init", "--from", netboot.debian, "--server", "192.0.2.9", "--force")
+    assert edited() == set() and "192.0.2.9" in netboot.text(other[0]), "files whose text has changed are overwritten"
+
+
 @test("holdfast-netboot refuses hostile words, twins, and files that are no kernel, and changes nothing")
 def mistakes_are_refused(bench: Bench) -> None:
     netboot = Netboot(bench)

@@ -114,7 +114,11 @@ TEST_CASE("a file that was edited by hand is kept, and is a conflict only if its
     CHECK(paths_of(compare(recorded, {}, edited, Edited::refuse).edited) == std::vector<std::string>{"file"});
     CHECK(paths_of(compare({}, {{"file", "new"}}, edited, Edited::refuse).edited) ==
           std::vector<std::string>{"file"});
-    CHECK(paths_of(compare(recorded, {{"file", "new"}}, edited, Edited::overwrite).list) ==
+    CHECK(compare(recorded, {{"file", "old"}}, edited, Edited::overwrite_changed).kept ==
+          std::vector<std::string>{"file"});
+    CHECK(paths_of(compare(recorded, {{"file", "old"}}, edited, Edited::overwrite_all).list) ==
+          std::vector<std::string>{"file"});
+    CHECK(paths_of(compare(recorded, {{"file", "new"}}, edited, Edited::overwrite_changed).list) ==
           std::vector<std::string>{"file"});
     // Once kept, the file is no conflict until its entry changes again.
     const Changes kept = compare(recorded, {{"file", "new"}}, edited, Edited::keep);
