@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <memory>
@@ -63,13 +64,24 @@ std::string absolute(const std::string& path) {
     return real ? real.get() : path;
 }
 
+// Name of a file from the root. The error is for a link, which would be replaced, and for devices.
+Read<std::string> absolute_name(const std::string& path) {
+    struct stat status {};
+    if (::lstat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
+        return unexpected(
+            fmt::format("--dhcp-file {}: a link, or no regular file; name the file itself", path));
+    return path.starts_with('/') ? path : absolute(".") + "/" + path;
+}
+
 // Address of the server without its port; empty if it is no IPv4 address.
 std::string ipv4_of(const std::string& server) {
     std::string_view rest = server;
     return read_ip(take_until(rest, ':')).value_or("");
 }
 
+// Empty without --dhcp.
 Read<std::string> lines_for_dhcp(const Options& options, const TreeSettings& settings) {
+    if (!options.dhcp) return "";
     const std::string address = options.address.empty() ? ipv4_of(settings.server) : options.address;
     if (address.empty())
         return unexpected("--dhcp: the IPv4 address of this boot server is not known; use --address");
@@ -79,18 +91,38 @@ Read<std::string> lines_for_dhcp(const Options& options, const TreeSettings& set
                        options.http.empty() ? "http://" + address : options.http, std::string(network)});
 }
 
-ExitCode hand_out_lines(const Options& options, const TreeSettings& settings) {
-    if (!options.dhcp) return ExitCode::ok;
-    const auto lines = lines_for_dhcp(options, settings);
-    if (!lines) return fail(lines.error(), ExitCode::usage);
-    if (options.dhcp_file.empty() || options.dry_run) {
-        say(*lines);
-        return ExitCode::ok;
-    }
-    if (const auto put = put_file(options.dhcp_file, *lines); !put)
-        return fail(fmt::format("{}: {}", options.dhcp_file, put.error().message()));
-    say(fmt::format("wrote {}\n", options.dhcp_file));
-    return ExitCode::ok;
+// The file of --dhcp-file: as any file of the tree, it is the administrator's once its text is another.
+Read<Part> part_of_dhcp_file(BootTree& tree, const Options& options, const std::string& lines) {
+    const auto path = absolute_name(options.dhcp_file);
+    if (!path) return unexpected(path.error());
+    auto files = tree.load_dhcp_files();
+    if (!files) return unexpected(files.error());
+    Part part;
+    if (const auto found = files->find(*path); found != files->end()) part.recorded.insert(*found);
+    part.wanted[*path] = lines;
+    part.store = [&tree, path = *path, files = std::move(*files)](const Sums& sums) {
+        Sums all = files;
+        all[path] = sums.at(path);
+        return tree.store_dhcp_files(all);
+    };
+    part.of_command = true;
+    const Edited edited = edited_of(options, part);
+    return compare_part(tree, std::move(part), edited);
+}
+
+// All parts; `lines` are for the DHCP server.
+Read<std::vector<Part>> compare_for_init(BootTree& tree, const TreeState& before, TreeState& after,
+                                         const Options& options, const std::string& lines) {
+    auto parts = compare_all(tree, before, after, options);
+    if (!parts) return parts;
+    auto loaders = part_of_loaders(tree, options);
+    if (!loaders) return unexpected(loaders.error());
+    parts->push_back(std::move(*loaders));
+    if (options.dhcp_file.empty()) return parts;
+    auto dhcp_file = part_of_dhcp_file(tree, options, lines);
+    if (!dhcp_file) return unexpected(dhcp_file.error());
+    parts->push_back(std::move(*dhcp_file));
+    return parts;
 }
 
 // Folders and lock of a new tree; nothing with --dry-run.
@@ -111,12 +143,13 @@ ExitCode run_init(const Options& options) {
     if (!before) return fail(before.error());
     TreeState after = *before;
     if (options.server) after.settings.server = *options.server;
-    auto parts = compare_all(tree, *before, after, options);
-    auto loaders = part_of_loaders(tree, options);
-    if (!parts || !loaders) return fail(parts ? loaders.error() : parts.error());
-    parts->push_back(std::move(*loaders));
-    if (const ExitCode code = carry_out(tree, *parts, options, {}); code != ExitCode::ok) return code;
-    return hand_out_lines(options, after.settings);
+    const auto lines = lines_for_dhcp(options, after.settings);
+    if (!lines) return fail(lines.error(), ExitCode::usage);
+    const auto parts = compare_for_init(tree, *before, after, options, *lines);
+    if (!parts) return fail(parts.error());
+    const ExitCode code = carry_out(tree, *parts, options, {});
+    if (code == ExitCode::ok && options.dhcp_file.empty()) say(*lines);
+    return code;
 }
 
 }  // namespace holdfast::netboot

@@ -1,4 +1,4 @@
-// State files: .holdfast/tree, .holdfast/loaders, and .holdfast/hosts/NAME.
+// State files: .holdfast/tree, .holdfast/loaders, .holdfast/dhcp, and .holdfast/hosts/NAME.
 
 #include "netboot/tree/boot_tree.hh"
 
@@ -19,6 +19,7 @@ using std::unexpected;
 
 const std::string tree_file = ".holdfast/tree";
 const std::string loaders_file = ".holdfast/loaders";
+const std::string dhcp_file = ".holdfast/dhcp";
 const std::string hosts_folder = ".holdfast/hosts";
 
 std::string state_of(const Host& host) { return hosts_folder + "/" + host.name; }
@@ -86,13 +87,16 @@ Read<TreeState> BootTree::load() const {
     return state;
 }
 
-Read<Sums> BootTree::load_loaders() const {
-    const auto text = text_of(loaders_file);
+Read<Sums> BootTree::load_sums(const std::string& name) const {
+    const auto text = text_of(name);
     if (!text) return unexpected(text.error());
     auto settings = read_settings(*text);
-    if (!settings) return unexpected(fmt::format("{}: {}", path_of(loaders_file), settings.error()));
+    if (!settings) return unexpected(fmt::format("{}: {}", path_of(name), settings.error()));
     return std::move(settings->sums);
 }
+
+Read<Sums> BootTree::load_loaders() const { return load_sums(loaders_file); }
+Read<Sums> BootTree::load_dhcp_files() const { return load_sums(dhcp_file); }
 
 Read<Texts> BootTree::read(const Sums& recorded, const Texts& wanted) const {
     Texts texts;
@@ -112,9 +116,12 @@ Read<void> BootTree::store(const Host& host) {
     return at(path_of(state_of(host)), put_file(path_of(state_of(host)), to_text(host)));
 }
 
-Read<void> BootTree::store_loaders(const Sums& sums) {
-    return at(path_of(loaders_file), put_file(path_of(loaders_file), to_text(TreeSettings{"", "", sums})));
+Read<void> BootTree::store_sums(const std::string& name, const Sums& sums) {
+    return at(path_of(name), put_file(path_of(name), to_text(TreeSettings{"", "", sums})));
 }
+
+Read<void> BootTree::store_loaders(const Sums& sums) { return store_sums(loaders_file, sums); }
+Read<void> BootTree::store_dhcp_files(const Sums& sums) { return store_sums(dhcp_file, sums); }
 
 Read<void> BootTree::forget(const Host& host) {
     Host none;

@@ -27,7 +27,10 @@ public:
     explicit BootTree(std::string folder) : folder_(std::move(folder)) {}
 
     [[nodiscard]] const std::string& folder() const { return folder_; }
-    [[nodiscard]] std::string path_of(const std::string& name) const { return folder_ + "/" + name; }
+    // An absolute name, which is that of a file outside of the tree, stays as it is.
+    [[nodiscard]] std::string path_of(const std::string& name) const {
+        return name.starts_with('/') ? name : folder_ + "/" + name;
+    }
     [[nodiscard]] bool exists() const;
 
     // Makes the folders of a new tree; success if there is one.
@@ -37,6 +40,8 @@ public:
     [[nodiscard]] Read<TreeState> load() const;
     // Sums of the loaders' files.
     [[nodiscard]] Read<Sums> load_loaders() const;
+    // Sums of the files for DHCP servers, by their absolute names.
+    [[nodiscard]] Read<Sums> load_dhcp_files() const;
 
     // Texts of those files that exist.
     [[nodiscard]] Read<Texts> read(const Sums& recorded, const Texts& wanted) const;
@@ -45,6 +50,7 @@ public:
     [[nodiscard]] Read<void> store(const TreeSettings& settings);
     [[nodiscard]] Read<void> store(const Host& host);
     [[nodiscard]] Read<void> store_loaders(const Sums& sums);
+    [[nodiscard]] Read<void> store_dhcp_files(const Sums& sums);
     [[nodiscard]] Read<void> forget(const Host& host);
 
     // Makes the changes, in order.
@@ -60,6 +66,8 @@ public:
 
 private:
     [[nodiscard]] Read<std::string> text_of(const std::string& name) const;
+    [[nodiscard]] Read<Sums> load_sums(const std::string& name) const;
+    [[nodiscard]] Read<void> store_sums(const std::string& name, const Sums& sums);
 
     std::string folder_;
     Fd lock_;

@@ -192,6 +192,42 @@ def force_is_for_one_owner(bench: Bench) -> None:
     assert edited() == set() and "192.0.2.9" in netboot.text(other[0]), "files whose text has changed are overwritten"
 
 
+@test("init --dhcp-file keeps the lines that an administrator has added, and replaces no link")
+def dhcp_file_is_kept(bench: Bench) -> None:
+    netboot = Netboot(bench)
+    path = bench.folder / "dnsmasq.d/netboot.conf"
+    words = ("--dhcp", "dnsmasq", "--dhcp-file", str(path))
+    path.parent.mkdir()
+    path.write_text("theirs\n")
+    said = netboot.init(*words, status=EDITED)
+    assert f"{path}: edited by hand" in said and "-theirs" in said and path.read_text() == "theirs\n", said
+    assert not (netboot.tree / "pxelinux.0").exists(), "a conflict leaves everything as it was"
+    path.unlink()
+    netboot.init(*words, "--dry-run")
+    assert not path.exists()
+    netboot.init(*words)
+    assert f"tftp-root={netboot.tree}\n" in path.read_text()
+
+    edited = path.read_text() + "dhcp-range=192.0.2.50,192.0.2.99\n"
+    path.write_text(edited)
+    netboot.init(*words)  # the lines are the same, and so no conflict
+    assert path.read_text() == edited
+    other = (*words, "--address", "192.0.2.9")
+    said = netboot.init(*other, status=EDITED)
+    assert "-dhcp-range=192.0.2.50" in said and "192.0.2.9" in said and path.read_text() == edited, said
+    netboot.init(*other, "--keep")
+    assert path.read_text() == edited
+    netboot.init(*other, "--force")
+    assert "dhcp-range=192.0.2.50" not in path.read_text() and "192.0.2.9" in path.read_text()
+    netboot.init(*words)  # a text of the program is replaced
+    assert "192.0.2.9" not in path.read_text()
+
+    link = bench.folder / "link.conf"
+    link.symlink_to(path)
+    said = netboot.init("--dhcp", "dnsmasq", "--dhcp-file", str(link), "--force", status=FAILURE)
+    assert "name the file itself" in said and link.is_symlink(), said
+
+
 @test("holdfast-netboot refuses hostile words, twins, and files that are no kernel, and changes nothing")
 def mistakes_are_refused(bench: Bench) -> None:
     netboot = Netboot(bench)
