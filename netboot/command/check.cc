@@ -97,13 +97,14 @@ Read<void> check_host(const BootTree& tree, const TreeState& state, const Host& 
 // A loader that was installed from a package, and that package's file now.
 void check_loader(const BootTree& tree, const Options& options, const LoaderFile& file, Findings& findings) {
     const auto ours = read_if_there(tree.path_of(std::string(file.name)));
-    if (!ours || !*ours) findings.fault(fmt::format("{}: missing; run `holdfast-netboot init`", file.name));
+    if (!ours || !*ours)
+        findings.fault(fmt::format("{}: missing; run `holdfast-netboot init {}`", file.name, tree.folder()));
     const std::string path =
         fmt::format("{}{}{}", options.from, options.from.ends_with('/') ? "" : "/", file.source);
     const auto theirs = read_if_there(path);
     if (ours && *ours && theirs && *theirs && **ours != **theirs)
-        findings.fault(fmt::format("{}: the package {} has another version; run `holdfast-netboot init`",
-                                   file.name, file.package));
+        findings.fault(fmt::format("{}: the package {} has another version; run `holdfast-netboot init {}`",
+                                   file.name, file.package, tree.folder()));
 }
 
 Read<void> check_tree(const BootTree& tree, const TreeState& state, const Options& options,

@@ -33,7 +33,7 @@ pxelinux for BIOS; shim and GRUB, signed for Secure Boot, for UEFI. In an existi
       --address ADDRESS  IPv4 address of this boot server, for these lines (default: that of --server)
       --http URL         the tree on a web server, for UEFI HTTP boot (default: http://ADDRESS)
       --proxy NETWORK    with dnsmasq: another DHCP server gives addresses in this network
-      --loaders LIST     of bios, uefi and ipxe (default bios,uefi)
+      --loaders LIST     of bios, uefi and ipxe (default: those of the tree, or bios,uefi)
       --from FOLDER      take the loaders from the Debian system in FOLDER (default /)
   -n, --dry-run          print what would change
       --keep, --force    keep, or overwrite, files that were edited by hand and would change; --force also

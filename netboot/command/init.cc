@@ -19,12 +19,24 @@ namespace {
 
 using std::unexpected;
 
+// Kinds of the loaders: those that are named, or else those that the tree has.
+std::set<std::string_view> kinds_of(const Options& options, const Sums& recorded) {
+    if (options.loaders) return {options.loaders->begin(), options.loaders->end()};
+    std::set<std::string_view> kinds;
+    for (const LoaderFile& file : loader_files)
+        if (recorded.contains(std::string(file.name))) kinds.insert(file.kind);
+    return kinds.empty() ? std::set<std::string_view>{"bios", "uefi"} : kinds;
+}
+
 // Loaders of the chosen kinds from the packages. The error names all missing packages.
-Read<Texts> read_loaders(const Options& options) {
+Read<Texts> read_loaders(const BootTree& tree, const Options& options) {
+    const auto recorded = tree.load_loaders();
+    if (!recorded) return unexpected(recorded.error());
+    const auto kinds = kinds_of(options, *recorded);
     Texts texts;
     std::set<std::string_view> missing;
     for (const LoaderFile& file : loader_files) {
-        if (std::ranges::find(options.loaders, file.kind) == options.loaders.end()) continue;
+        if (!kinds.contains(file.kind)) continue;
         const std::string path =
             fmt::format("{}{}{}", options.from, options.from.ends_with('/') ? "" : "/", file.source);
         auto text = read_if_there(path);
@@ -44,7 +56,7 @@ Read<Texts> read_loaders(const Options& options) {
 Read<Part> part_of_loaders(BootTree& tree, const Options& options) {
     auto recorded = tree.load_loaders();
     if (!recorded) return unexpected(recorded.error());
-    auto texts = read_loaders(options);
+    auto texts = read_loaders(tree, options);
     if (!texts) return unexpected(texts.error());
     Part part{*recorded,
               std::move(*texts),
@@ -137,7 +149,7 @@ Read<void> begin(BootTree& tree, const Options& options) {
 ExitCode run_init(const Options& options) {
     BootTree tree(options.tree);
     // Before the first folder: a missing package leaves no half a tree.
-    if (const auto texts = read_loaders(options); !texts) return fail(texts.error());
+    if (const auto texts = read_loaders(tree, options); !texts) return fail(texts.error());
     if (const auto begun = begin(tree, options); !begun) return fail(begun.error());
     const auto before = tree.load();
     if (!before) return fail(before.error());

@@ -85,13 +85,13 @@ Taken take_dhcp(Options& options, const std::string& value) {
 }
 
 Taken take_loaders(Options& options, const std::string& value) {
-    options.loaders.clear();
+    options.loaders.emplace();
     for (std::string_view rest = value; !rest.empty();) {
         const std::string_view kind = take_until(rest, ',');
         if (std::ranges::none_of(loader_files, [&](const LoaderFile& file) { return file.kind == kind; }))
             return unexpected(
                 fmt::format("--loaders {}: unknown kind of loader; use bios, uefi or ipxe", printable(kind)));
-        options.loaders.emplace_back(kind);
+        options.loaders->emplace_back(kind);
     }
     return {};
 }

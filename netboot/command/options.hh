@@ -30,7 +30,7 @@ struct Options {
     std::string address;
     std::string http;
     std::string proxy;
-    std::vector<std::string> loaders{"bios", "uefi"};
+    std::optional<std::vector<std::string>> loaders;  // kinds
     std::string from = "/";
     // init and add
     std::optional<std::string> server;

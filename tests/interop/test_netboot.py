@@ -92,8 +92,16 @@ def tree_is_made(bench: Bench) -> None:
             subprocess.run([dnsmasq, "--test", f"--conf-file={bench.folder}/dnsmasq{number}.conf"], check=True, capture_output=True)
 
     (netboot.debian / "usr/lib/shim/shimx64.efi.signed").write_bytes(b"\0newer")
-    assert "shimx64.efi: the package shim-signed has another version" in netboot.check(status=FAULTS)
+    said = netboot.check(status=FAULTS)
+    assert f"shimx64.efi: the package shim-signed has another version; run `holdfast-netboot init {netboot.tree}`" in said, said
     netboot.init()
+    netboot.check()
+
+    # The command that `check` names keeps the kinds that were chosen before.
+    netboot.init("--loaders", "bios")
+    netboot.init()
+    assert (netboot.tree / "pxelinux.0").exists() and not (netboot.tree / "shimx64.efi").exists()
+    netboot.init("--loaders", "bios,uefi")
     netboot.check()
 
 
