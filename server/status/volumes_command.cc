@@ -46,7 +46,7 @@ int usage_error(std::string_view text) {
 std::string output_of_lvs() {
     if (::geteuid() != 0) return {};
     const std::string command =
-        fmt::format("lvs --noheadings --nosuffix --units b --separator , -o {} 2>/dev/null", lvs_columns);
+        fmt::format("LC_ALL=C lvs --noheadings --nosuffix --units b --separator , -o {} 2>/dev/null", lvs_columns);
     const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(::popen(command.c_str(), "re"), ::pclose);
     std::string text;
     std::array<char, 4096> bytes;

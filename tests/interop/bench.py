@@ -46,6 +46,8 @@ def loop_device(path: Path, *options: str, sector: int = 512) -> Iterator[str]:
     """Block device over a file, with logical blocks of `sector` bytes; `options` are those of losetup."""
     device = output("losetup", "--find", "--show", "--sector-size", str(sector), *options, path).strip()
     try:
+        if "--read-only" not in options:
+            output("blockdev", "--setrw", device)  # another test may have left it read-only
         yield device
     finally:
         # The kernel waits for programs that still have the device open.
