@@ -21,7 +21,7 @@ from lab.network import BRIDGE_HOST, HOST
 from scenes import outages, serving, site
 from scenes.managed_network import FILES, PACKAGES, UNGUARDED, UNITS, hangs, words_for
 
-# What netplan and cloud-init generate, at each boot or once.
+# Files as netplan and cloud-init generate them, at each boot or once.
 _NETPLAN = """#!/bin/sh
 # As netplan's own generator.
 mkdir -p /run/systemd/network /run/NetworkManager/conf.d /run/NetworkManager/system-connections

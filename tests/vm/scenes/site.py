@@ -15,7 +15,7 @@ ADDRESS = "10.77.0.100"
 ONLINE = {"/etc/systemd/system/lab-online.service":
           "[Unit]\nWants=network-online.target\nAfter=network-online.target\n[Service]\nType=oneshot\nRemainAfterExit=yes\n"
           "ExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"}
-# What DHCP says besides the address.
+# Facts from DHCP besides the address.
 OPTIONS = f"option:dns-server,{BRIDGE_HOST}\noption:domain-search,lab.test\n"
 
 

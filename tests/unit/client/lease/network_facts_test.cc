@@ -1,4 +1,4 @@
-// What a DHCP server says besides the address: the options as bytes, and the lines for the system.
+// Facts from a DHCP server besides the address: the options as bytes, and the lines for the system.
 #include "client/lease/network_facts.hh"
 
 #include <doctest/doctest.h>

@@ -77,7 +77,7 @@ TEST_CASE("the first bytes are asked for once, and received in any pieces") {
                                                        bytes.begin() + static_cast<long>(at + count)}));
             at += count;
         }
-        // What follows belongs to the kernel.
+        // Later bytes belong to the kernel.
         REQUIRE(stub::send_all(made.server.get(), {1, 2, 3}));
     });
     const auto result = read_first_bytes(made.link, 8192, milliseconds(60'000));
