@@ -160,6 +160,16 @@ std::unexpected<VolumeRefusal> no_device(const std::string& path) {
     return std::unexpected(VolumeRefusal{true, fmt::format("{}: no such device", path)});
 }
 
+std::expected<VolumeTraits, VolumeRefusal> traits_of(const VolumeRequest& request, Fd file,
+                                                     const struct stat& status) {
+    DiskFacts facts = facts_of(status);
+    facts.writable = request.writable;
+    const Result<VolumeTraits> traits =
+        make_volume({{std::move(file), Fd(), is_direct(request, status)}, std::move(facts)})->traits();
+    if (!traits) return failure(request.path, traits.error());
+    return *traits;
+}
+
 // Returns the traits that the file will have once it is created. Asks a file without a name in the same
 // folder, which vanishes when it is closed.
 std::expected<VolumeTraits, VolumeRefusal> look_at_missing_file(const VolumeRequest& request) {
@@ -177,12 +187,7 @@ std::expected<VolumeTraits, VolumeRefusal> look_at_missing_file(const VolumeRequ
     if (::ftruncate(file.get(), static_cast<off_t>(request.create_size)) != 0 ||
         ::fstat(file.get(), &status) != 0)
         return failure(request.path, SysError{errno, "ftruncate"});
-    DiskFacts facts = facts_of(status);
-    facts.writable = request.writable;
-    const Result<VolumeTraits> traits =
-        make_volume({{std::move(file), Fd(), is_direct(request, status)}, std::move(facts)})->traits();
-    if (!traits) return failure(request.path, traits.error());
-    return *traits;
+    return traits_of(request, std::move(file), status);
 }
 
 }  // namespace
@@ -259,12 +264,7 @@ std::expected<VolumeTraits, VolumeRefusal> look_at_volume(const VolumeRequest& w
     Fd file(::open(request.path.c_str(), (for_writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK));
     if (!file) return failure(request.path, SysError{errno, "open"});
     if (::fstat(file.get(), &status) != 0) return failure(request.path, SysError{errno, "fstat"});
-    DiskFacts facts = facts_of(status);
-    facts.writable = request.writable;
-    const Result<VolumeTraits> traits =
-        make_volume({{std::move(file), Fd(), is_direct(request, status)}, std::move(facts)})->traits();
-    if (!traits) return failure(request.path, traits.error());
-    return *traits;
+    return traits_of(request, std::move(file), status);
 }
 
 }  // namespace holdfast::server
