@@ -252,7 +252,8 @@ std::expected<void, VolumeRefusal> ClientExports::check_identity(const ExportCon
         VolumeRefusal{false, fmt::format("{} was replaced while being opened", config.path)});
 }
 
-ConnectionFacts ClientExports::facts_of(const ExportConfig& config, const VolumeUse& use) const {
+ConnectionFacts ClientExports::facts_of(const ExportConfig& config, const VolumeUse& use,
+                                        std::uint64_t size) const {
     const bool claimed = has_claimed(config);
     const CacheMode mode = cache_mode(use.volume().always_waits(), config.durable_writes());
     return {config.name,
@@ -261,7 +262,7 @@ ConnectionFacts ClientExports::facts_of(const ExportConfig& config, const Volume
             word_of(mode),
             claimed ? std::optional(claim_->session) : std::nullopt,
             std::chrono::system_clock::now(),
-            0};
+            size};
 }
 
 std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view name) {
@@ -317,8 +318,7 @@ std::expected<Offer, Refusal> ClientExports::open(const ExportConfig& config, Vo
     if (!writable && !config.readonly)
         log::notice(fmt::format("export {}: {} gets it read-only: {} is a read-only device", config.name,
                                 peer_.name, config.path));
-    ConnectionFacts facts = facts_of(config, use);
-    facts.size = offer->size;
+    ConnectionFacts facts = facts_of(config, use, offer->size);
     // The status counts the connection from here on; a refused client is not counted.
     opened_.emplace(config, shared_, std::move(use), facts, std::move(disk));
     if (!claimed && claim_) {

@@ -110,7 +110,9 @@ private:
     // Returns the connection's Writer. Logs a line if the volume is open in another cache mode than the
     // export is configured for.
     [[nodiscard]] Writer begin(const ExportConfig& config, Volume& volume, bool claimed) const;
-    [[nodiscard]] ConnectionFacts facts_of(const ExportConfig& config, const VolumeUse& use) const;
+    // `size`: bytes that the client is offered.
+    [[nodiscard]] ConnectionFacts facts_of(const ExportConfig& config, const VolumeUse& use,
+                                           std::uint64_t size) const;
     // Host claim of the client, if relevant: a read-only client fences no connection.
     [[nodiscard]] std::optional<HostClaim> host_claim(const VolumeUse& use,
                                                       const std::optional<nbd::HostRequest>& host) const;

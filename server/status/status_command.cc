@@ -26,13 +26,6 @@ constexpr const char* usage_text =
     "  -s, --socket PATH  connect to this statussocket; default /run/holdfast-server/status.sock\n"
     "  -h, --help         show this help\n";
 
-enum Exit : int { answered = 0, no_answer = 1, bad_usage = 2 };
-
-int usage_error(std::string_view text) {
-    std::fputs(fmt::format("holdfast-server status: {}\nTry --help.\n", text).c_str(), stderr);
-    return bad_usage;
-}
-
 }  // namespace
 
 int status_command(int count, char** words) {
@@ -63,13 +56,13 @@ int status_command(int count, char** words) {
                 break;
             case 's': path = optarg; break;
             case 'h': std::fputs(usage_text, stdout); return answered;
-            case ':': return usage_error(fmt::format("{}: missing argument", words[optind - 1]));
-            default: return usage_error(fmt::format("{}: unknown option", words[optind - 1]));
+            case ':': return usage_error("status", fmt::format("{}: missing argument", words[optind - 1]));
+            default: return usage_error("status", fmt::format("{}: unknown option", words[optind - 1]));
         }
     }
-    if (optind < count) return usage_error(fmt::format("{}: unexpected argument", words[optind]));
+    if (optind < count) return usage_error("status", fmt::format("{}: unexpected argument", words[optind]));
     if (json && prometheus)
-        return usage_error("--json and --prometheus are mutually exclusive; use one of them");
+        return usage_error("status", "--json and --prometheus are mutually exclusive; use one of them");
     const std::expected<std::string, std::string> answer = ask_server(path, what);
     if (!answer) {
         std::fputs(

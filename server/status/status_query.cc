@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include <array>
+#include <cstdio>
 #include <cstring>
 
 #include "common/linux/fd.hh"
@@ -70,6 +71,11 @@ std::expected<std::string, std::string> ask_server(const std::string& path, std:
                                    ? std::string("too many status clients; try again")
                                    : "the server replied " + answer->substr(0, answer->find('\r')));
     return answer->substr(head + 4);
+}
+
+int usage_error(std::string_view command, std::string_view text) {
+    std::fputs(fmt::format("holdfast-server {}: {}\nTry --help.\n", command, text).c_str(), stderr);
+    return bad_usage;
 }
 
 }  // namespace holdfast::server

@@ -35,18 +35,11 @@ constexpr const char* usage_text =
     "  -s, --socket PATH  connect to this statussocket; default /run/holdfast-server/status.sock\n"
     "  -h, --help         show this help\n";
 
-enum Exit : int { answered = 0, no_answer = 1, bad_usage = 2 };
-
-int usage_error(std::string_view text) {
-    std::fputs(fmt::format("holdfast-server volumes: {}\nTry --help.\n", text).c_str(), stderr);
-    return bad_usage;
-}
-
 // Returns what lvs prints; empty without root's rights, or without LVM.
 std::string output_of_lvs() {
     if (::geteuid() != 0) return {};
-    const std::string command =
-        fmt::format("LC_ALL=C lvs --noheadings --nosuffix --units b --separator , -o {} 2>/dev/null", lvs_columns);
+    const std::string command = fmt::format(
+        "LC_ALL=C lvs --noheadings --nosuffix --units b --separator , -o {} 2>/dev/null", lvs_columns);
     const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(::popen(command.c_str(), "re"), ::pclose);
     std::string text;
     std::array<char, 4096> bytes;
@@ -124,11 +117,11 @@ int volumes_command(int count, char** words) {
             case 'j': wanted.json = true; break;
             case 's': wanted.path = optarg; break;
             case 'h': std::fputs(usage_text, stdout); return answered;
-            case ':': return usage_error(fmt::format("{}: missing argument", words[optind - 1]));
-            default: return usage_error(fmt::format("{}: unknown option", words[optind - 1]));
+            case ':': return usage_error("volumes", fmt::format("{}: missing argument", words[optind - 1]));
+            default: return usage_error("volumes", fmt::format("{}: unknown option", words[optind - 1]));
         }
     }
-    if (optind < count) return usage_error(fmt::format("{}: unexpected argument", words[optind]));
+    if (optind < count) return usage_error("volumes", fmt::format("{}: unexpected argument", words[optind]));
     return list(wanted);
 }
 
