@@ -2,7 +2,9 @@
 // put into it, and the configuration file. The initramfs's shell and its resolver read what comes out, so
 // nothing of DHCP's may mean more to them than the value that it is.
 #include <algorithm>
+#include <array>
 #include <optional>
+#include <string_view>
 
 #include "client/address/uri.hh"
 #include "client/boot/boot_files.hh"
@@ -21,9 +23,16 @@ void check_error(const BootError& error) {
     check(fuzz::is_printable_line(error.message), "an error can be shown");
 }
 
-// Assignments, each of one quoted value, as a shell reads them: '...' and \' alone.
+// Assignments as a shell reads them, each of a fixed word or of a quoted value: '...' and \' alone.
 void check_shell_lines(std::string_view text) {
+    constexpr std::array<std::string_view, 4> fixed{"readonly=y\n", "fastboot=y\n", "resume=\n",
+                                                    "noresume=y\n"};
     while (!text.empty()) {
+        const auto found = std::ranges::find_if(fixed, [&](auto line) { return text.starts_with(line); });
+        if (found != fixed.end()) {
+            text.remove_prefix(found->size());
+            continue;
+        }
         const std::size_t equals = text.find('=');
         const std::string_view key = text.substr(0, equals);
         check(key == "ROOT" || key == "ROOTFSTYPE" || key == "ROOTFLAGS", "only these are handed back");
