@@ -14,8 +14,10 @@ endif
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 endif
-# Compiles libfmt into the programs (common/text/format.cc), without std::locale, which is larger than all the rest.
-CPPFLAGS += -I. -DHOLDFAST_VERSION='"$(VERSION)"' -DFMT_STATIC_THOUSANDS_SEPARATOR="','"
+# Compiles libfmt into the programs (common/text/format.cc), without std::locale, which is larger than all the rest, and
+# without the numbers that no program prints.
+CPPFLAGS += -I. -DHOLDFAST_VERSION='"$(VERSION)"' -DFMT_STATIC_THOUSANDS_SEPARATOR="','" -DFMT_USE_FLOAT=0 -DFMT_USE_DOUBLE=0 \
+	-DFMT_USE_LONG_DOUBLE=0 -DFMT_USE_INT128=0
 CXXFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wold-style-cast
 ifdef WERROR
@@ -26,7 +28,7 @@ ALL_CXXFLAGS = -std=c++23 $(WARNINGS) $(CXXFLAGS) -ffunction-sections -fdata-sec
 # No alignment for the client, which mostly waits for events, and for libfmt: saves kilobytes in every initramfs.
 CLIENT_CXXFLAGS := -falign-functions=1 -falign-jumps=1 -falign-loops=1 -falign-labels=1
 # Code that runs once, before the daemon stays, is compiled for size; for the rest, -Os would make the client need libm.
-RUNS_ONCE := client/address/% client/boot/% client/config/% client/command/%
+RUNS_ONCE := client/address/% client/attach/% client/boot/% client/config/% client/command/%
 ALL_LDFLAGS = $(LDFLAGS) -Wl,--gc-sections -Wl,-z,relro,-z,now -pthread
 NL_CFLAGS := -I/usr/include/libnl3
 NL_LIBS := -lnl-genl-3 -lnl-3
@@ -44,8 +46,9 @@ COMMON := $(wildcard common/*/*.cc)
 CLIENT := $(wildcard client/*.cc client/*/*.cc)
 SERVER := $(wildcard server/*.cc server/*/*.cc)
 NETBOOT := $(wildcard netboot/*.cc netboot/*/*.cc)
+PROVISION := $(wildcard provision/*.cc provision/*/*.cc)
 UNIT := $(wildcard tests/unit/*.cc tests/unit/*/*.cc tests/unit/*/*/*.cc)
-WITHOUT_MAIN := $(filter-out client/main.cc server/main.cc netboot/main.cc,$(COMMON) $(CLIENT) $(SERVER) $(NETBOOT))
+WITHOUT_MAIN := $(filter-out client/main.cc server/main.cc netboot/main.cc provision/main.cc,$(COMMON) $(CLIENT) $(SERVER) $(NETBOOT) $(PROVISION))
 
 SANITIZERS := address,undefined thread
 comma := ,
@@ -66,7 +69,7 @@ endif
 .SUFFIXES:
 .PHONY: all check check-unit check-sanitize check-interop check-fuzz check-selinux check-vm check-long coverage fuzz demo bench bench-vm bench-outage install uninstall selinux install-selinux uninstall-selinux deps format lint clean help
 
-all: $(addprefix $(BUILD)holdfast-,client server netboot) ## build the three programs, in build/
+all: $(addprefix $(BUILD)holdfast-,client server netboot provision) ## build the four programs, in build/
 
 # Options of a flavour for the compiler and the linker. Test code is not optimized: compiling it takes longer than running it.
 instrument = $(if $(filter coverage,$(1)),--coverage,-fsanitize=$(1))
@@ -74,8 +77,8 @@ cxxflags_of = $(if $(1),-O0 -g1 $(call instrument,$(1)) $(if $(filter coverage,$
 ldflags_of = $(if $(1),$(call instrument,$(1)) $(if $(filter coverage,$(1)),tests/coverage/exit.cc -Wl$(comma)--wrap=_exit))
 
 # Omits programs with a single thread, and their tests, from the thread sanitizer.
-TESTS_OF_CLIENT := $(shell grep -lE '"(client|netboot)/' $(UNIT))
-tested_in = $(if $(filter thread,$(1)),$(filter-out client/% netboot/% $(TESTS_OF_CLIENT),$(WITHOUT_MAIN) $(UNIT)),$(WITHOUT_MAIN) $(UNIT))
+TESTS_OF_CLIENT := $(shell grep -lE '"(client|netboot|provision)/' $(UNIT))
+tested_in = $(if $(filter thread,$(1)),$(filter-out client/% netboot/% provision/% $(TESTS_OF_CLIENT),$(WITHOUT_MAIN) $(UNIT)),$(WITHOUT_MAIN) $(UNIT))
 
 # $(1): the sanitizers of the flavour, or empty
 define FLAVOUR_RULES
@@ -92,10 +95,13 @@ $(call dir_of,$(1))holdfast-server: $(call objects_of,$(1),$(COMMON) $(SERVER))
 $(call dir_of,$(1))holdfast-netboot: $(call objects_of,$(1),$(COMMON) $(NETBOOT))
 	$$(call SAY,LINK,$$@)$$(CXX) $(call ldflags_of,$(1)) $$(ALL_LDFLAGS) -o $$@ $$^
 
+$(call dir_of,$(1))holdfast-provision: $(call objects_of,$(1),$(COMMON) $(PROVISION))
+	$$(call SAY,LINK,$$@)$$(CXX) $(call ldflags_of,$(1)) $$(ALL_LDFLAGS) -o $$@ $$^
+
 $(call dir_of,$(1))unit-tests: $(call objects_of,$(1),$(call tested_in,$(1)))
 	$$(call SAY,LINK,$$@)$$(CXX) $(call ldflags_of,$(1)) $$(ALL_LDFLAGS) -o $$@ $$^ $$(CLIENT_LIBS) $$(SERVER_LIBS)
 
--include $$(patsubst %.o,%.d,$(call objects_of,$(1),$(COMMON) $(CLIENT) $(SERVER) $(NETBOOT) $(UNIT)))
+-include $$(patsubst %.o,%.d,$(call objects_of,$(1),$(COMMON) $(CLIENT) $(SERVER) $(NETBOOT) $(PROVISION) $(UNIT)))
 endef
 $(foreach flavour,plain coverage $(SANITIZERS),$(eval $(call FLAVOUR_RULES,$(filter-out plain,$(flavour)))))
 ifneq ($(FLAVOUR),)

@@ -26,6 +26,7 @@ struct Run {
     ExitCode operator()(const DevicesOptions& options) const { return run_devices(options); }
     ExitCode operator()(const ImportConfigOptions& options) const { return run_import_config(options); }
     ExitCode operator()(const ListOptions& options) const { return run_list(options); }
+    ExitCode operator()(const BootFilesOptions& options) const { return run_boot_files(options); }
     ExitCode operator()(const BootCommandOptions& options) const {
         return options.network_only ? run_boot_network(options) : run_boot(options, title);
     }

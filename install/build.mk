@@ -10,11 +10,14 @@ INITRAMFSDIR ?= /usr/share/initramfs-tools
 DRACUTDIR ?= /usr/lib/dracut
 UNITDIR ?= /lib/systemd/system
 SYSUSERSDIR ?= /usr/lib/sysusers.d
+TMPFILESDIR ?= /usr/lib/tmpfiles.d
 GENERATORDIR ?= /lib/systemd/system-generators
 INITDIR ?= /etc/init.d
 APPARMORDIR ?= /etc/apparmor.d
 # client/boot/network_managers.cc has this path, too.
 LIBEXECDIR ?= /usr/libexec/holdfast
+KERNELHOOKDIR ?= /etc/kernel
+INITRAMFSHOOKDIR ?= /etc/initramfs
 FIREWALLDIR ?= /usr/lib/firewalld/services
 SELINUXDIR ?= /usr/share/selinux
 DESTDIR ?=
@@ -22,7 +25,9 @@ DESTDIR ?=
 # The lists of installed files (install/files, guide, selinux, selinux-protect) have variables from here; templates are filled here.
 INSTALLED_CLIENT := $(if $(SEAL_CHECK),$(SEALED_CLIENT),$(BUILD)holdfast-client)
 INSTALLED := CLIENT='$(INSTALLED_CLIENT)' SERVER='$(BUILD)holdfast-server' NETBOOT='$(BUILD)holdfast-netboot' \
-    $(foreach v,DESTDIR SBINDIR MANDIR DOCDIR COMPLETIONDIR INITRAMFSDIR DRACUTDIR UNITDIR SYSUSERSDIR GENERATORDIR INITDIR \
+    PROVISION='$(BUILD)holdfast-provision' \
+    $(foreach v,DESTDIR SBINDIR MANDIR DOCDIR COMPLETIONDIR INITRAMFSDIR DRACUTDIR UNITDIR SYSUSERSDIR TMPFILESDIR GENERATORDIR INITDIR \
+    KERNELHOOKDIR INITRAMFSHOOKDIR \
     LIBEXECDIR APPARMORDIR FIREWALLDIR SELINUXDIR,$(v)='$($(v))')
 TEMPLATES := $(patsubst %.in,build/in/%,$(wildcard systemd/*.in sysvinit/*.in initramfs-hooks/*.in dracut/*/*.in))
 # Rebuilt each time, because the variables may differ.
@@ -31,7 +36,7 @@ $(TEMPLATES): build/in/%: %.in
 	@mkdir -p $(@D)
 	@sed 's,@SBINDIR@,$(SBINDIR),g; s,@UNITDIR@,$(UNITDIR),g; s,@LIBEXECDIR@,$(LIBEXECDIR),g' $< > $@
 
-install: $(INSTALLED_CLIENT) $(BUILD)holdfast-server $(BUILD)holdfast-netboot $(TEMPLATES) install-guide ## install into DESTDIR, below PREFIX (default /usr)
+install: $(INSTALLED_CLIENT) $(BUILD)holdfast-server $(BUILD)holdfast-netboot $(BUILD)holdfast-provision $(TEMPLATES) install-guide ## install into DESTDIR, below PREFIX (default /usr)
 	$(INSTALLED) install/run install install/files
 	# Creates the user required by the unit of the server. Without systemd-sysusers, the server keeps uid 0 and logs this.
 	$(if $(DESTDIR),,! command -v systemd-sysusers >/dev/null || systemd-sysusers $(SYSUSERSDIR)/holdfast-server.conf)

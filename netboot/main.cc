@@ -16,9 +16,7 @@ struct Command {
 };
 
 ExitCode run_help(const Options& options) {
-    const std::string_view text = help_text(options.host);
-    if (text.empty()) return fail("help: unknown command; see `holdfast-netboot help`", ExitCode::usage);
-    say(text);
+    say(help_text(options.host));
     return ExitCode::ok;
 }
 
@@ -28,8 +26,9 @@ ExitCode run_version(const Options&) {
 }
 
 constexpr Command commands[] = {
-    {"init", run_init}, {"add", run_add},     {"remove", run_remove}, {"default", run_default},
-    {"list", run_list}, {"check", run_check}, {"help", run_help},     {"version", run_version},
+    {"init", run_init},       {"add", run_add},   {"remove", run_remove},
+    {"default", run_default}, {"take", run_take}, {"list", run_list},
+    {"check", run_check},     {"help", run_help}, {"version", run_version},
 };
 
 ExitCode run(const std::vector<std::string>& words) {

@@ -3,7 +3,6 @@
 #include "server/check.hh"
 
 #include <fmt/core.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -13,10 +12,9 @@
 #include "common/text/plural.hh"
 #include "server/config/config_file.hh"
 #include "server/exit_status.hh"
-#include "server/opener/disk_holders.hh"
 #include "server/opener/disk_identity.hh"
 #include "server/opener/disk_opening.hh"
-#include "server/opener/guest_volumes.hh"
+#include "server/opener/disk_uses.hh"
 #include "server/process/helper_process.hh"
 #include "server/process/service_user.hh"
 
@@ -57,29 +55,6 @@ std::string cache_modes(const Config& config, const HangingPaths& hanging) {
     return lines;
 }
 
-// Explains why a client cannot, or should not, have a block device now; empty: it can.
-std::string use_of(const ExportConfig& config, dev_t device) {
-    if (const std::string use = lvm_use_of(device); !use.empty())
-        return fmt::format(
-            "{}: this machine's LVM uses the disk: {}; exclude the disk from LVM here, see LVM in "
-            "holdfast-server(8)",
-            config.path, use);
-    const std::string holder = config.readonly ? std::string() : kernel_holder_of(device);
-    if (holder.empty()) return {};
-    return fmt::format("{} is in use: {}; clients are refused until it is free", config.path, holder);
-}
-
-// Adds a warning for each block device that this machine itself uses.
-void add_uses(const Config& config, const HangingPaths& hanging, std::vector<Remark>& warnings) {
-    for (const ExportConfig& one : config.exports) {
-        if (one.is_virtual() || hanging.contains(one.path)) continue;
-        struct stat status {};
-        if (::stat(one.path.c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) continue;
-        const std::string use = use_of(one, status.st_rdev);
-        if (!use.empty()) warnings.push_back({one.position, fmt::format("[{}]: {}", one.name, use)});
-    }
-}
-
 // Formats a line for each valid key that nbd-server documents, but does not read: here the key has an effect.
 std::string differences(const Config& config) {
     std::string lines;
@@ -103,6 +78,7 @@ std::string lines_of(const std::vector<Remark>& remarks, std::string_view kind) 
 struct Findings {
     std::string fault;  // not empty: why there are no findings
     std::size_t mistakes = 0;
+    std::size_t refusing = 0;  // exports whose clients are refused at present
     std::string remarks;
     std::string disks;
 };
@@ -114,10 +90,11 @@ Findings find_apart(const Config& config, bool sound) {
         [&] {
             (void)::dup2(STDOUT_FILENO, STDERR_FILENO);  // readers of the output must not wait for a child
             Surroundings around = look_around(config);
+            add_uses(config, {}, around);
             const HangingPaths hanging(around.hanging.begin(), around.hanging.end());
-            add_uses(config, hanging, around.warnings);
             OpenerAnswer answer;
             answer.packed.number(around.mistakes.size());
+            answer.packed.number(around.refusing.size());
             answer.packed.text(lines_of(around.mistakes, "error") + lines_of(around.warnings, "warning"));
             answer.packed.text(sound ? identities(config, hanging) + cache_modes(config, hanging) : "");
             return answer;
@@ -127,12 +104,13 @@ Findings find_apart(const Config& config, bool sound) {
     if (reply) {
         Unpacker from(reply->bytes);
         findings.mistakes = from.number<std::size_t>();
+        findings.refusing = from.number<std::size_t>();
         findings.remarks = from.text();
         findings.disks = from.text();
         if (from.complete()) return findings;
     }
     const std::string why = reply ? "incomplete answer" : reply.error();
-    return {"the disks and authfiles were not checked: " + why, 0, {}, {}};
+    return {"the disks and authfiles were not checked: " + why, 0, 0, {}, {}};
 }
 
 }  // namespace
@@ -149,19 +127,25 @@ int check(const Options& options) {
     std::fputs((found.remarks + differences(loaded.config)).c_str(), stdout);
     const std::size_t mistakes = loaded.errors.size() + found.mistakes;
     if (mistakes != 0) {
+        const bool skips_files = !loaded.errors.empty() && starts && identity;
         print_line(fmt::format("{}; holdfast-server would {}", counted(mistakes, "error"),
                                loaded.errors.empty()
                                    ? "refuse all clients of the exports that need these files"
-                               : starts && identity ? "start without these files of the includedir"
-                                                    : "not start"));
-        return exit_of(loaded.errors);
+                               : skips_files ? "start without these files of the includedir"
+                                             : "not start"));
+        if (loaded.errors.empty()) return exports_refused;
+        return skips_files ? files_skipped : exit_of(loaded.errors);
     }
     if (!found.fault.empty()) {
         print_line(found.fault);
-        return not_started;
+        return exports_refused;
     }
     std::fputs(found.disks.c_str(), stdout);
-    print_line(fmt::format("good: {}", counted(loaded.config.exports.size(), "export")));
+    const Counted exports = counted(loaded.config.exports.size(), "export");
+    print_line(found.refusing == 0
+                   ? fmt::format("good: {}", exports)
+                   : fmt::format("no errors: {}, {} of which {} clients now; see the warnings", exports,
+                                 found.refusing, found.refusing == 1 ? "refuses" : "refuse"));
     return good;
 }
 

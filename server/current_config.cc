@@ -15,6 +15,7 @@ namespace holdfast::server {
 CurrentConfig::CurrentConfig(Config config, Context context)
     : config_(std::make_shared<const Config>(std::move(config))), context_(std::move(context)) {
     context_.shared.buffer_memory.set_limit(config_->buffermemory);
+    context_.shared.full_disks.configure(config_);
 }
 
 void CurrentConfig::begin_reload() {
@@ -83,6 +84,7 @@ std::expected<void, std::string> CurrentConfig::replace(Reload::Result result) {
     config_ = std::make_shared<const Config>(std::move(loaded));
     warn_of_old_disks();
     context_.shared.buffer_memory.set_limit(config_->buffermemory);
+    context_.shared.full_disks.configure(config_);
     const Counted exports = counted(config_->exports.size(), "export");
     log::notice(fmt::format("configuration reloaded: {}", exports));
     context_.manager.tell(fmt::format("READY=1\nSTATUS=Serving {}.", exports));

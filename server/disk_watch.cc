@@ -22,11 +22,15 @@ constexpr std::chrono::seconds between_paths{5};
 void DiskWatch::open() {
     Result<void> opened = events_.open();
     if (opened && !epoll_.watch(events_.descriptor())) opened = sys_error("epoll_ctl");
-    if (opened) return;
+    std::string why;
+    if (!opened)
+        why = opened.error().message();
+    else if (!sends_notices_here())
+        why = "not sent to this network namespace, which is not of the initial user namespace";
+    if (why.empty()) return;
     polls_ = true;
-    log::info(
-        fmt::format("the kernel's notices of block devices: {}; checking open disks every second instead",
-                    opened.error().message()));
+    log::info(fmt::format(
+        "the kernel's notices of block devices: {}; checking open disks every second instead", why));
 }
 
 bool DiskWatch::on_input(int fd, Clock::time_point now) {
@@ -59,12 +63,11 @@ void DiskWatch::stop() noexcept {
     sizes_due_ = paths_due_ = no_deadline;
 }
 
-// Null if the client would not be offered the same disk again.
-const ExportConfig* DiskWatch::config_of(const Connection& connection) const {
+// Nothing if the client would not be offered the same disk again.
+std::optional<ExportConfig> DiskWatch::config_of(const Connection& connection) const {
     const Connection::Served& served = *connection.served();
-    const ExportConfig* const config = config_->find(served.export_name);
-    if (config == nullptr || path_for_client(*config, connection.peer().host) != served.disk.path)
-        return nullptr;
+    std::optional<ExportConfig> config = config_->export_for(served.export_name);
+    if (!config || path_for_client(*config, connection.peer().host) != served.disk.path) return std::nullopt;
     return config;
 }
 
@@ -75,7 +78,8 @@ void DiskWatch::check_sizes() {
         const Connection::Served& served = *one->served();
         const auto disk = disks.find(served.disk.disk);
         if (disk == disks.end()) continue;
-        const SizeChange change = size_change(served.size, config_of(*one), disk->second);
+        const std::optional<ExportConfig> config = config_of(*one);
+        const SizeChange change = size_change(served.size, config ? &*config : nullptr, disk->second);
         const SizeNews news{served.export_name, served.disk.path, one->peer().name, served.size,
                             served.in_session};
         if (change.kind == SizeChange::Kind::grown)

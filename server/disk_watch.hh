@@ -4,6 +4,7 @@
 // offer. Main thread only; no function waits.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 
@@ -39,7 +40,7 @@ public:
 
 private:
     void check_sizes();
-    [[nodiscard]] const ExportConfig* config_of(const Connection& connection) const;
+    [[nodiscard]] std::optional<ExportConfig> config_of(const Connection& connection) const;
     // Logs the text unless it was logged at the last check, too.
     void report(log::Level level, const std::string& text);
 

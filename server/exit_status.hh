@@ -1,4 +1,6 @@
-// Exit statuses of holdfast-server, documented in holdfast-server(8).
+// Exit statuses of holdfast-server, documented in holdfast-server(8). sysvinit/holdfast-server relies on the
+// difference of 4 and 5, after which the other exports are served, from 1, and of 5, with which a reload
+// would change nothing, from 4.
 #pragma once
 
 #include <string>
@@ -9,7 +11,14 @@
 
 namespace holdfast::server {
 
-enum Exit : int { good = 0, not_started = 1, bad_usage = 2, left_stuck = 3 };
+enum Exit : int {
+    good = 0,
+    not_started = 1,
+    bad_usage = 2,
+    left_stuck = 3,
+    exports_refused = 4,
+    files_skipped = 5
+};
 
 // Status for mistakes that keep the server from starting.
 [[nodiscard]] int exit_of(const std::vector<Remark>& errors);

@@ -6,8 +6,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "common/linux/log.hh"
 #include "common/linux/service_notice.hh"
@@ -23,6 +26,7 @@
 #include "server/process/service_user.hh"
 #include "server/process/system_call_filter.hh"
 #include "server/server.hh"
+#include "server/status/snapshot_command.hh"
 #include "server/status/status_command.hh"
 #include "server/status/volumes_command.hh"
 
@@ -111,13 +115,14 @@ std::expected<void, std::string> write_pid_file_of(const Options& options) {
     return std::unexpected(fmt::format("--pid-file {}: {}", options.pid_file, written.error()));
 }
 
-// Lets the caller of this command continue, and logs to syslog from here on.
+// Logs to syslog from here on, and lets the caller of this command continue, who may then read the lines
+// before.
 Result<void> finish_detaching(Daemonizer& daemon, const Options& options) {
     if (!daemon.detached()) return {};
-    if (const Result<void> ready = daemon.ready(); !ready) return ready;
+    log::finish();
     log::open(program, log::Sink::syslog, options.verbose ? log::Level::debug : log::Level::info);
     log::never_wait();
-    return {};
+    return daemon.ready();
 }
 
 void confine(Server& server) {
@@ -182,16 +187,29 @@ int start(const Options& options) {
     return serve(options, std::move(loaded.config), std::move(*given), daemon);
 }
 
+// Runs the command that the first word names; nullopt: it names none.
+std::optional<int> run_command(int count, char** arguments) {
+    using Command = int (*)(int, char**);
+    constexpr std::array<std::pair<std::string_view, Command>, 5> commands{{
+        {"status", status_command},
+        {"volumes", volumes_command},
+        {"snapshot", snapshot_command},
+        {"snapshots", snapshots_command},
+        {"restore", restore_command},
+    }};
+    if (count < 2) return std::nullopt;
+    for (const auto& [name, command] : commands)
+        if (name == arguments[1]) return command(count - 1, arguments + 1);
+    return std::nullopt;
+}
+
 }  // namespace
 }  // namespace holdfast::server
 
 int main(int count, char** arguments) {
     using namespace holdfast::server;
     if (!holdfast::open_standard_streams()) return not_started;
-    if (count > 1 && std::string_view(arguments[1]) == "status")
-        return status_command(count - 1, arguments + 1);
-    if (count > 1 && std::string_view(arguments[1]) == "volumes")
-        return volumes_command(count - 1, arguments + 1);
+    if (const auto status = run_command(count, arguments)) return *status;
     const std::expected<Options, std::string> options = parse_options(count, arguments);
     if (!options) {
         print(stderr, fmt::format("{}: {}\nTry --help.", program, options.error()));

@@ -43,8 +43,8 @@ void PathWarnings::log_changes(const std::set<std::string>& now) const {
         if (!known_.contains(one)) log::warning(one);
     }
     for (const std::string& one : known_) {
-        if (!now.contains(one))
-            log::notice(fmt::format("{}: no longer so; clients are served", one.substr(0, one.find("; "))));
+        // Clients may be refused for another reason.
+        if (!now.contains(one)) log::notice(fmt::format("{}: no longer so", one.substr(0, one.find("; "))));
     }
 }
 

@@ -36,7 +36,7 @@ FUZZERS := $(FUZZ_TARGETS:%=build/fuzz/bin/%)
 .SECONDARY: $(FUZZ_TARGETS:%=build/fuzz/obj/tests/fuzz/%.o)
 -include $(patsubst %.cc,build/fuzz/obj/%.d,$(FUZZED) $(FUZZ_TARGETS:%=tests/fuzz/%.cc))
 
-SANITIZED := $(foreach s,$(SANITIZERS),$(addprefix $(call dir_of,$(s)),holdfast-server unit-tests $(if $(filter thread,$(s)),,holdfast-client holdfast-netboot)))
+SANITIZED := $(foreach s,$(SANITIZERS),$(addprefix $(call dir_of,$(s)),holdfast-server holdfast-provision unit-tests $(if $(filter thread,$(s)),,holdfast-client holdfast-netboot)))
 
 # Installs missing packages first, as required by the two commands of the README. All other targets of the run must follow,
 # also with -j: hence the order.
@@ -69,7 +69,7 @@ check-vm: all ## run the tests in virtual machines; T=TEXT selects tests by name
 check-long: deps all selinux ## run the long tests, omitted by `make check`: packages, virtual machines; T=TEXT selects virtual machine tests
 	@tests/check $(if $(T),,packages-long) vm-long $(if $(T),--only "$(T)")
 
-coverage: deps $(addprefix build/coverage/,holdfast-client holdfast-server holdfast-netboot unit-tests) ## report the lines that unit and interop tests run, by folder
+coverage: deps $(addprefix build/coverage/,holdfast-client holdfast-server holdfast-netboot holdfast-provision unit-tests) ## report the lines that unit and interop tests run, by folder
 	@tests/harness/deps gcovr
 	@tests/coverage/run
 

@@ -49,8 +49,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// Time to wait for another program that has the device open (udev opens every device).
-constexpr seconds open_patience{3};
+// Time to wait for another program that has the device open (udev probes every device, at times slowly).
+constexpr seconds open_patience{15};
 constexpr milliseconds pause_between_opens{250};
 constexpr seconds detach_patience{10};
 
@@ -269,6 +269,7 @@ DeviceRecord record_for(const AttachRequest& request, const DeviceConfiguration&
     record.policy = request.policy;
     record.policy.connections = 1;
     record.carries_root = request.carries_root;
+    record.may_be_lost = request.may_be_lost;
     record.targets = std::move(found.targets);
     record.attached_at = now_since_boot();
     record.host = found.claim.host;
@@ -302,11 +303,10 @@ struct Connected {
 };
 
 // Takes the turn among writers of the same disk, and makes the server fence links that were given up.
-std::expected<Fd, Failure> prepare_writing(Found& found, seconds dead_after) {
+std::expected<Fd, Failure> prepare_writing(Found& found) {
     auto turn = take_writers_turn(found);
     if (!turn) return turn;
-    if (const auto fenced = fence_given_up(found, dead_after); !fenced)
-        return std::unexpected(fenced.error());
+    if (const auto fenced = fence_given_up(found); !fenced) return std::unexpected(fenced.error());
     return turn;
 }
 
@@ -322,9 +322,12 @@ std::expected<Connected, Failure> connect_to_server(const AttachRequest& request
         const bool writes = !request.read_only && (found->link.offer.flags & nbd::flag_read_only) == 0;
         Fd writers_turn;
         if (writes) {
-            auto turn = prepare_writing(*found, searched.dead_after);
+            auto turn = prepare_writing(*found);
             if (!turn) return std::unexpected(turn.error());
             writers_turn = std::move(*turn);
+        } else if (!request.read_only) {
+            report.note(fmt::format("{}: the server permits no writing; the device is read-only",
+                                    found->targets[found->target].uri));
         }
         DeviceConfiguration configuration = configuration_for(request, reservation.index(), *found);
         hold_signals();
@@ -415,11 +418,15 @@ AttachOutcome when_attached(const AttachRequest& request, const Ready& ready, co
     const std::string problem = settle_in_time(index, settings, notes);
     if (problem.empty()) return {ExitCode::ok, index, ready.daemon};
     notes(problem, true);
+    const auto sysfs = SysfsDevice::open(index);
+    const std::string backend = sysfs ? sysfs->attribute("backend") : std::string();
     if (const auto answer = ask(index, Order::detach_forced, detach_patience); !answer || *answer != "ok\n")
         notes(fmt::format(
                   "/dev/nbd{}: still attached; run `holdfast-client detach --force nbd{}` to give it up",
                   index, index),
               true);
+    else if (const std::string unfenced = fence_released(index, backend); !unfenced.empty())
+        notes(unfenced, true);
     return {ExitCode::failure, index, 0};
 }
 

@@ -28,6 +28,7 @@ struct AttachRequest {
     std::vector<GrantedLease> leases;  // the lease of the link's local address is renewed
     bool read_only = false;
     bool carries_root = false;  // the root file system will be on the device
+    bool may_be_lost = false;   // ... and works without the device, too
     ControlGroup control_group = ControlGroup::system;
     bool notes_on_console = false;  // the kernel's log must not repeat Notes on the console
 };

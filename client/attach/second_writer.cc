@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <sys/file.h>
 
 #include <optional>
 #include <string>
@@ -13,6 +12,7 @@
 #include "client/control/record_file.hh"
 #include "client/kernel/sysfs.hh"
 #include "common/linux/pause.hh"
+#include "common/text/fnv1a.hh"
 
 namespace holdfast::client {
 namespace {
@@ -38,18 +38,29 @@ bool is_same_disk(const KnownDevice& known, const SessionFacts& session) {
     return known.live.boot_identity == session.boot_identity || !is_of_one_machine(session.export_identity);
 }
 
-std::expected<Fd, Failure> lock_writers(const WriterPlaces& places) {
+// Locks the byte of the file that stands for the disk: attaches of different disks do not wait for each
+// other.
+bool try_lock(int file, std::string_view identity) {
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = static_cast<off_t>(fnv1a(identity) >> 1U);  // no negative offset
+    lock.l_len = 1;
+    return ::fcntl(file, F_OFD_SETLK, &lock) == 0;
+}
+
+std::expected<Fd, Failure> lock_writers(const WriterPlaces& places, std::string_view identity) {
     const std::string path = fmt::format("{}/writers.lock", places.folder);
     Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (!file)
         return std::unexpected(
             Failure{ExitCode::failure, fmt::format("{}: {}", path, sys_error("open").error().message())});
     const auto end = Clock::now() + places.patience;
-    while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK || Clock::now() >= end)
+    while (!try_lock(file.get(), identity)) {
+        if (errno != EAGAIN || Clock::now() >= end)
             return std::unexpected(Failure{
                 ExitCode::busy, fmt::format("{}: locked by another holdfast-client, which has been attaching "
-                                            "a disk for {} s; try again, or look for a hung process",
+                                            "the same disk for {} s; try again, or look for a hung process",
                                             path, places.patience.count() / 1000)});
         pause_for(std::chrono::milliseconds{50});
     }
@@ -60,7 +71,7 @@ std::expected<Fd, Failure> lock_writers(const WriterPlaces& places) {
 
 std::expected<Fd, Failure> take_writers_turn(const Found& found, const WriterPlaces& places) {
     if (!found.link.session || found.link.session->export_identity.empty()) return Fd();
-    auto turn = lock_writers(places);
+    auto turn = lock_writers(places, found.link.session->export_identity.view());
     if (!turn) return turn;
     for (const std::uint32_t index : nbd_devices(places.block)) {
         const auto other = attached_device(index, places.folder, places.block);

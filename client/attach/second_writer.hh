@@ -16,7 +16,7 @@ namespace holdfast::client {
 struct WriterPlaces {
     const char* folder = run_directory;
     const char* block = "/sys/block";
-    // Maximum wait for another attach to finish; each attach needs moments from here to its record.
+    // Maximum wait for another attach of the same disk to finish; each needs moments from here to its record.
     std::chrono::milliseconds patience{30'000};
 };
 

@@ -14,6 +14,7 @@
 #include "client/kernel/block_size.hh"
 #include "client/kernel/partition_table.hh"
 #include "client/link/first_bytes.hh"
+#include "common/linux/clock.hh"
 #include "common/linux/pause.hh"
 
 namespace holdfast::client {
@@ -37,6 +38,8 @@ class Search {
 public:
     Search(const SearchRequest& request, Claimant& claimant, const Report& report)
         : request_(request), claimant_(claimant), report_(report) {}
+    // No round begins later.
+    [[nodiscard]] Clock::time_point end() const noexcept { return begin_ + request_.patience; }
     std::expected<Found, Failure> round();
     // Returns true if another round cannot help.
     [[nodiscard]] bool over() const noexcept { return end_.has_value(); }
@@ -47,18 +50,23 @@ private:
     bool try_target(Found& found, const Target& target);
     bool use_target(Found& found, const Target& target);
     std::expected<std::uint32_t, Failure> block_size_for(const Link& link) const;
+    [[nodiscard]] Clock::duration time_to_read() const noexcept;
     nbd::SessionClaim next_claim(const Claimant::Identity& identity) const;
     void note_failure(ExitCode code, std::string text);
 
     const SearchRequest& request_;
     Claimant& claimant_;
     const Report& report_;
+    const Clock::time_point begin_ = Clock::now();
     std::vector<std::string> failures_;
     std::vector<std::string> reported_;
     ExitCode code_ = ExitCode::unreachable;
     // The last claim that a server may have received; generation 0 before the first claim.
     nbd::SessionClaim last_;
     std::optional<Failure> end_;
+    // Addresses of this round still to be tried, with the present one; of a server that is not resolved yet,
+    // one.
+    std::size_t targets_left_ = 1;
 };
 
 void Search::note_failure(ExitCode code, std::string text) {
@@ -86,6 +94,13 @@ bool Search::try_target(Found& found, const Target& target) {
     return usable;
 }
 
+// A single round has no end of its own. One hanging disk must not take the time of the servers after it.
+Clock::duration Search::time_to_read() const noexcept {
+    if (request_.patience == std::chrono::seconds::zero()) return read_patience;
+    const auto share = (end() - Clock::now()) / static_cast<Clock::rep>(targets_left_);
+    return std::clamp<Clock::duration>(share, request_.least_read_patience, read_patience);
+}
+
 // Chooses the block size for which the disk's partition table was made, unless the user has chosen another.
 std::expected<std::uint32_t, Failure> Search::block_size_for(const Link& link) const {
     const auto refused = [](std::string why) {
@@ -96,7 +111,8 @@ std::expected<std::uint32_t, Failure> Search::block_size_for(const Link& link) c
     if (!smallest) return refused(smallest.error());
     const std::uint32_t length = std::max(table_bytes, offered.minimum);
     if (link.offer.size < length || offered.maximum < length) return *smallest;
-    const auto start = read_first_bytes(link, length, read_patience);
+    const auto start =
+        read_first_bytes(link, length, std::chrono::ceil<std::chrono::milliseconds>(time_to_read()));
     if (!start)
         return std::unexpected(Failure{code_of(start.error().fault), std::string(start.error().text.view())});
     const auto table = block_size_of_table(*start, link.offer.size);
@@ -167,7 +183,9 @@ std::expected<Found, Failure> Search::all_servers() {
     Found found;
     TargetList list;
     bool usable = false;
+    std::size_t servers_left = request_.servers.size();
     for (const ServerAddress& server : request_.servers) {
+        --servers_left;
         auto endpoints = resolve(server);
         if (!endpoints) {
             note_failure(ExitCode::unreachable,
@@ -175,7 +193,9 @@ std::expected<Found, Failure> Search::all_servers() {
             continue;
         }
         // Resolve the servers after the usable server, too: the daemon cannot do so later.
+        std::size_t endpoints_left = endpoints->size();
         for (Endpoint& endpoint : *endpoints) {
+            targets_left_ = servers_left + endpoints_left--;
             if (!list.add(std::move(endpoint), server) || usable) continue;
             found.target = list.targets().size() - 1;
             usable = try_target(found, list.targets().back());
@@ -191,13 +211,12 @@ std::expected<Found, Failure> Search::all_servers() {
 }  // namespace
 
 std::expected<Found, Failure> search(const SearchRequest& request, Claimant& claimant, const Report& report) {
-    const auto end = Clock::now() + request.patience;
     Search search(request, claimant, report);
     for (;;) {
         auto found = search.round();
         if (report.abandoned())
             return std::unexpected(Failure{ExitCode::failure, "canceled: the calling process has ended"});
-        if (found || search.over() || Clock::now() + pause_between_rounds > end) return found;
+        if (found || search.over() || Clock::now() + pause_between_rounds > search.end()) return found;
         pause_for(pause_between_rounds);
     }
 }

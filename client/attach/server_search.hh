@@ -18,6 +18,9 @@ struct SearchRequest {
     std::optional<std::uint32_t> block_size;  // empty: the server's minimum
     std::chrono::seconds patience{0};         // time to retry while no server is usable; 0: a single round
     std::chrono::seconds dead_after = default_dead_after;
+    // Time for the disk of a server that is reached near the end of the patience, or after another server
+    // took long: the disk may have to spin up.
+    std::chrono::milliseconds least_read_patience{15'000};
 };
 
 // Creates the session to claim, and holds the device to attach during an attempt.
@@ -45,8 +48,12 @@ struct Found {
     std::uint32_t request_limit = 0;  // bytes; the server's maximum for reads and writes
 };
 
-// Blocks: one attempt at each address in turn, round after round. Failures are sent to `report` when they
-// change. When a server is found, the claimant holds the device; between attempts, it does not.
+// Blocks: one attempt at each address in turn, round after round. No round begins after the patience. In the
+// last round each address may take attempt_patience, and a server that shook hands has at least
+// least_read_patience more for its disk's first read; of a longer time that is left, the addresses that are
+// still to be tried get equal shares. A first read never takes more than a minute, also in a single round.
+// Failures are sent to `report` when they change. When a server is found, the claimant holds the device;
+// between attempts, it does not.
 [[nodiscard]] std::expected<Found, Failure> search(const SearchRequest& request, Claimant& claimant,
                                                    const Report& report);
 

@@ -27,7 +27,7 @@ namespace holdfast::client {
 
 namespace {
 
-constexpr std::size_t largest_file = 64 * 1024;
+constexpr std::size_t largest_file = std::size_t{64} * 1024;
 
 std::unexpected<std::string> failed(const std::string& path, const SysError& error) {
     return std::unexpected{fmt::format("{}: {}", path, error.message())};
@@ -134,12 +134,20 @@ BootVariables read_boot_variables(const BootFiles& files) {
 std::vector<NetworkAnswer> read_network_answers(const BootFiles& files) {
     std::vector<NetworkAnswer> answers = read_ipconfig_answers(files);
     // Outside an initramfs, other users may write to /tmp, and the leases have an owner.
-    if (answers.empty() && in_initramfs(files)) {
-        answers = read_dracut_answers(files);
-        add_configured_addresses(answers);
-    }
+    if (in_initramfs(files)) add_dracut_answers(files, answers);
     std::erase_if(answers, [](const NetworkAnswer& answer) { return answer.address.empty(); });
     return answers;
+}
+
+void add_dracut_answers(const BootFiles& files, std::vector<NetworkAnswer>& answers) {
+    // An answer of IPv6 may be the boot's own, from a router: net6-IFACE.conf.
+    const auto is_of_ipconfig = [](const NetworkAnswer& answer) {
+        return !answer.address.empty() && answer.address.find(':') == std::string::npos;
+    };
+    if (std::ranges::any_of(answers, is_of_ipconfig)) return;
+    auto others = read_dracut_answers(files);
+    add_configured_addresses(others);
+    answers.insert(answers.end(), std::move_iterator(others.begin()), std::move_iterator(others.end()));
 }
 
 std::vector<NetworkAnswer> read_dracut_answers(const BootFiles& files) {
@@ -171,13 +179,14 @@ std::vector<std::string> network_interfaces(const BootFiles& files) {
     return names;
 }
 
+bool names_resolver(const BootFiles& files) {
+    return text_of(files.resolv_conf).find("nameserver") != std::string::npos;
+}
+
 std::expected<void, std::string> write_resolver_configuration(const BootFiles& files,
                                                               const std::vector<NetworkAnswer>& answers) {
     const std::string text = resolver_configuration(answers);
-    if (text.empty()) return {};
-    if (const auto present = read_small_file(files.resolv_conf);
-        present && present->find("nameserver") != present->npos)
-        return {};
+    if (text.empty() || names_resolver(files)) return {};
     return write_small_file(files.resolv_conf, O_TRUNC, text);
 }
 

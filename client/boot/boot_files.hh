@@ -48,14 +48,21 @@ std::vector<NetworkAnswer> read_network_answers(const BootFiles& files);
 // possibly without an address.
 std::vector<NetworkAnswer> read_dracut_answers(const BootFiles& files);
 
+// Adds the answers of dracut's clients, with the addresses of the interfaces, unless ipconfig has configured
+// an interface.
+void add_dracut_answers(const BootFiles& files, std::vector<NetworkAnswer>& answers);
+
 // Returns the value of ip= on the kernel command line; empty if absent or unreadable.
 std::string ip_word(const BootFiles& files);
 
 // Returns the network interfaces except lo, sorted.
 std::vector<std::string> network_interfaces(const BootFiles& files);
 
+// True if resolv.conf names a server.
+bool names_resolver(const BootFiles& files);
+
 // Writes resolv.conf unless it already names a server (Debian 13's initramfs writes the file itself, Debian
-// 12's does not). Call it before the first getaddrinfo(): glibc reads the file once.
+// 12's does not). glibc reads a changed file again at the next getaddrinfo().
 std::expected<void, std::string> write_resolver_configuration(const BootFiles& files,
                                                               const std::vector<NetworkAnswer>& answers);
 

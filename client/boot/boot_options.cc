@@ -64,11 +64,7 @@ Outcome take_option(std::string_view text, BootOptions& read) {
             break;
         case Treatment::refused:
             return std::unexpected{fmt::format("option '{}': {}", printable(text), known->note)};
-        case Treatment::always_so:
-        case Treatment::port:  // this and the next: only in the table of devices
-        case Treatment::unix_socket:
-        case Treatment::server:
-        case Treatment::no_auto: break;
+        default: break;  // always so, or only in the table of devices
     }
     return {};
 }

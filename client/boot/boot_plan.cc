@@ -7,115 +7,16 @@
 
 #include <fmt/core.h>
 
-#include "client/address/export_address.hh"
 #include "client/address/uri.hh"
 #include "client/boot/boot_options.hh"
+#include "client/boot/dhcp_words.hh"
 #include "client/boot/root_word.hh"
 #include "common/text/printable.hh"
-#include "common/text/words.hh"
 
 namespace holdfast::client {
 namespace {
 
 using std::chrono::seconds;
-
-// Reports a missing network, with no invalid word.
-std::unexpected<BootError> no_network(std::string_view word) {
-    return std::unexpected{BootError{
-        .word = {},
-        .message =
-            fmt::format("{}: no network: the server comes from DHCP, and no interface has an address; check "
-                        "the cable, the DHCP server and ip=, or name the server: nbdroot=SERVER,PORT",
-                        printable(word))}};
-}
-
-const NetworkAnswer* answer_with(const std::vector<NetworkAnswer>& answers,
-                                 std::string NetworkAnswer::*field) {
-    const auto found =
-        std::ranges::find_if(answers, [field](const NetworkAnswer& a) { return !(a.*field).empty(); });
-    return found == answers.end() ? nullptr : &*found;
-}
-
-std::string interfaces_of(const std::vector<NetworkAnswer>& answers) {
-    std::string text;
-    for (const NetworkAnswer& answer : answers)
-        text += (text.empty() ? "" : ", ") + printable(answer.interface);
-    return text;
-}
-
-std::string without_blanks(std::string_view text) {
-    while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-    while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
-    // Debian also accepts the word with its key, "for backwards compatibility".
-    if (text.starts_with("nbdroot=")) text.remove_prefix(8);
-    return std::string{text};
-}
-
-// Returns the address of the DHCP answer's server, without any part of a root-path.
-std::expected<std::string, BootError> root_server(const BootWord& word,
-                                                  const std::vector<NetworkAnswer>& answers) {
-    const NetworkAnswer* answer = answer_with(answers, &NetworkAnswer::root_server);
-    if (!answer)
-        return wrong_word(
-            word.text,
-            fmt::format("DHCP on {} supplied no server (next-server); name it: nbdroot=SERVER,PORT",
-                        interfaces_of(answers)));
-    const auto address = parse_server_address(answer->root_server);
-    if (!address)
-        return wrong_word(word.text, fmt::format("the server from DHCP on {}: {}",
-                                                 printable(answer->interface), address.error()));
-    return address->host;
-}
-
-// Parses the root-path with the same grammar.
-std::expected<BootWord, BootError> read_root_path(const BootWord& word,
-                                                  const std::vector<NetworkAnswer>& answers) {
-    const NetworkAnswer* answer = answer_with(answers, &NetworkAnswer::root_path);
-    const std::string path = answer ? without_blanks(answer->root_path) : std::string{};
-    if (path.empty() || path == "dhcp")
-        return wrong_word(
-            word.text, fmt::format("DHCP on {} supplied no root-path (option 17) with an export; set it to "
-                                   "\"SERVER,PORT\" on the DHCP server, or write nbdroot=SERVER,PORT here",
-                                   interfaces_of(answers)));
-    auto named = parse_named_export(path);
-    const std::string where = fmt::format("the root-path from DHCP on {}", printable(answer->interface));
-    if (!named)
-        return wrong_word(word.text, fmt::format("{}, '{}': {}", where, printable(path), named.error()));
-    if (const auto options = read_boot_options(named->options); !options)
-        return wrong_word(word.text, fmt::format("{}, '{}': {}", where, printable(path), options.error()));
-    return BootWord{.text = word.text, .named = *std::move(named), .says_nothing = false};
-}
-
-// Returns the server for `dhcp,root` and similar words: the root-path's server if present, else the server of
-// the DHCP answer. An unparsable root-path belongs to another protocol (NFS, iSCSI) and is ignored.
-std::expected<std::string, BootError> server_from_dhcp(const BootWord& word,
-                                                       const std::vector<NetworkAnswer>& answers) {
-    if (const NetworkAnswer* answer = answer_with(answers, &NetworkAnswer::root_path)) {
-        const auto named = parse_named_export(without_blanks(answer->root_path));
-        if (named && named->address.kind == ServerAddress::Kind::tcp && !named->address.host.empty())
-            return named->address.host;
-    }
-    return root_server(word, answers);
-}
-
-// Returns the word completed with DHCP's data.
-std::expected<NamedExport, BootError> complete(const BootWord& word,
-                                               const std::vector<NetworkAnswer>& answers) {
-    if (!word.named.all_from_dhcp && !word.named.server_from_dhcp) return word.named;
-    if (answers.empty()) return no_network(word.text);
-    BootWord completed = word;
-    if (word.named.all_from_dhcp) {
-        auto from_path = read_root_path(word, answers);
-        if (!from_path) return std::unexpected{from_path.error()};
-        completed = *std::move(from_path);
-    }
-    if (completed.named.server_from_dhcp) {
-        auto host = word.named.all_from_dhcp ? root_server(word, answers) : server_from_dhcp(word, answers);
-        if (!host) return std::unexpected{host.error()};
-        completed.named.address.host = *std::move(host);
-    }
-    return completed.named;
-}
 
 void merge_options(const NamedExport& named, bool first, BootPlan& plan) {
     const auto read = read_boot_options(named.options);
@@ -194,6 +95,12 @@ std::expected<void, BootError> keep_in_memory(const BootRequest& request, BootPl
     return {};
 }
 
+// The longest of rootdelay= and wait=; only without both, wait of the configuration file counts.
+seconds patience_of(const BootRequest& request, const Choices& words, const Choices& merged) {
+    const seconds usual = std::max(merged.wait.value_or(least_patience), least_patience);
+    return std::max(request.patience.value_or(usual), words.wait.value_or(least_patience));
+}
+
 std::string shell_quoted(std::string_view text) {
     std::string quoted = "'";
     for (const char c : text)
@@ -204,14 +111,10 @@ std::string shell_quoted(std::string_view text) {
     return quoted + "'";
 }
 
-}  // namespace
-
-std::expected<BootPlan, BootError> make_boot_plan(const BootRequest& request,
-                                                  const std::vector<NetworkAnswer>& answers,
-                                                  const Config& config) {
-    BootPlan plan;
-    plan.warnings = request.warnings;
-    std::vector<DeviceClaim> claims = claims_of(request);
+// Adds the servers of all words, and what the words say of the device.
+std::expected<void, BootError> take_servers(const BootRequest& request,
+                                            const std::vector<NetworkAnswer>& answers, const Config& config,
+                                            std::vector<DeviceClaim>& claims, BootPlan& plan) {
     const NbdDevice foreseen = foreseen_device(request, claims);
     for (const BootWord& word : request.servers) {
         if (word.says_nothing)
@@ -221,17 +124,29 @@ std::expected<BootPlan, BootError> make_boot_plan(const BootRequest& request,
                 add_servers(servers, plan);
                 continue;
             }
-        const auto named = complete(word, answers);
+        const auto named = completed_by_dhcp(word, answers);
         if (!named) return std::unexpected{named.error()};
         if (named->device) claims.push_back({.who = word.text, .device = *named->device});
         merge_options(*named, &word == &request.servers.front(), plan);
         add_servers({named->address}, plan);
     }
-    if (plan.servers.size() > most_servers)
-        return wrong_word(
-            request.servers.front().text,
-            fmt::format("more than {} servers, including those of the configuration file; remove some",
-                        most_servers));
+    if (plan.servers.size() <= most_servers) return {};
+    return wrong_word(
+        request.servers.front().text,
+        fmt::format("more than {} servers, including those of the configuration file; remove some",
+                    most_servers));
+}
+
+}  // namespace
+
+std::expected<BootPlan, BootError> make_boot_plan(const BootRequest& request,
+                                                  const std::vector<NetworkAnswer>& answers,
+                                                  const Config& config, const DeviceTable& table) {
+    BootPlan plan;
+    plan.warnings = request.warnings;
+    std::vector<DeviceClaim> claims = claims_of(request);
+    if (auto taken = take_servers(request, answers, config, claims, plan); !taken)
+        return std::unexpected{taken.error()};
     const NbdDevice device = choose_device(claims, plan.warnings);
     plan.device_index = device.index;
     choose_root(request, device, plan);
@@ -245,12 +160,22 @@ std::expected<BootPlan, BootError> make_boot_plan(const BootRequest& request,
             printable(plan.root)));
     }
     if (auto kept = keep_in_memory(request, plan); !kept) return std::unexpected{kept.error()};
-    const seconds said = plan.options.wait.value_or(least_patience);
-    plan.options = merged(plan.options, config.choices_for(device.index));
-    const seconds usual = std::max(plan.options.wait.value_or(least_patience), least_patience);
-    plan.patience = std::max(request.patience.value_or(usual), said);
+    const Choices words = plan.options;
+    plan.options = merged(words, config.choices_for(device.index));
+    plan.patience = patience_of(request, words, plan.options);
+    auto further = plan_further_disks(request, answers, config, table,
+                                      {plan.device_index, plan.servers, plan.patience}, plan.warnings);
+    if (!further) return std::unexpected{further.error()};
+    plan.further = *std::move(further);
     if (request.limit) plan.patience = std::min(plan.patience, *request.limit);
     return plan;
+}
+
+seconds foreseen_patience(const BootRequest& request, const Config& config) {
+    const auto read = read_boot_options(request.servers.front().named.options);
+    const Choices words = read ? read->choices : Choices{};
+    const NbdDevice device = foreseen_device(request, claims_of(request));
+    return patience_of(request, words, merged(words, config.choices_for(device.index)));
 }
 
 std::string describe(const BootPlan& plan) {

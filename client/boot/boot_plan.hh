@@ -22,9 +22,11 @@
 
 #include "client/address/server_address.hh"
 #include "client/boot/boot_request.hh"
+#include "client/boot/further_disks.hh"
 #include "client/boot/ipconfig.hh"
 #include "client/config/choices.hh"
 #include "client/config/config.hh"
+#include "client/config/device_table.hh"
 
 namespace holdfast::client {
 
@@ -40,14 +42,19 @@ struct BootPlan {
     std::chrono::seconds patience{30};
     MemoryRoot memory;                  // as requested; then the options are read-only
     bool ignores_resume = false;        // see BootRequest
+    std::vector<FurtherDisk> further;   // attached after the root disk
     std::vector<std::string> warnings;  // for the log: one line each, printable
 };
 
+// Returns the time for the attempts as far as it is known without a network: options in DHCP's root-path may
+// lengthen it.
+[[nodiscard]] std::chrono::seconds foreseen_patience(const BootRequest& request, const Config& config);
+
 // `answers`: in order of preference; empty if no interface has an address from ipconfig. `config` supplies
-// the values that the command line leaves open.
+// the values that the command line leaves open; `table` has further disks.
 std::expected<BootPlan, BootError> make_boot_plan(const BootRequest& request,
                                                   const std::vector<NetworkAnswer>& answers,
-                                                  const Config& config = {});
+                                                  const Config& config = {}, const DeviceTable& table = {});
 
 // Returns a line for the console and the log: servers as URIs, device, root.
 std::string describe(const BootPlan& plan);

@@ -8,6 +8,7 @@
 
 #include "client/address/export_address.hh"
 #include "client/boot/boot_options.hh"
+#include "client/boot/disk_words.hh"
 #include "client/boot/kernel_command_line.hh"
 #include "client/boot/network_words.hh"
 #include "client/boot/root_word.hh"
@@ -57,7 +58,8 @@ bool asks_for_nbd(const BootWords& words, const BootVariables& variables) {
            (words.root && (words.root->starts_with("/dev/nbd") || words.root->starts_with("nbd:")));
 }
 
-// Returns the words that name servers, with their keys. No word counts as an empty word.
+// Returns the words that name servers, with their keys. No word counts as an empty word, whose key tells a
+// mistyped nbdroot= in messages.
 std::vector<std::pair<std::string, std::string>> server_words(const BootWords& words,
                                                               const BootVariables& variables) {
     std::vector<std::pair<std::string, std::string>> found;
@@ -68,7 +70,7 @@ std::vector<std::pair<std::string, std::string>> server_words(const BootWords& w
     for (const std::string& value : words.nbdroot) found.emplace_back("nbdroot", value);
     if (words.netroot) found.emplace_back("netroot", *words.netroot);
     if (words.root && words.root->starts_with("nbd:")) found.emplace_back("root", *words.root);
-    if (found.empty()) found.emplace_back("nbdroot", "");
+    if (found.empty()) found.emplace_back("no nbdroot", "");
     return found;
 }
 
@@ -107,6 +109,23 @@ std::expected<void, BootError> take_root(const BootWords& words, const BootVaria
     return device ? check_partition(*device, request.no_partitions) : std::expected<void, BootError>{};
 }
 
+std::expected<std::optional<BootRequest>, BootError> no_request(std::string_view command_line) {
+    if (auto checked = check_without_root_disk(command_line); !checked)
+        return std::unexpected{checked.error()};
+    return std::optional<BootRequest>{};
+}
+
+// Reads holdfast.overlay=, holdfast.toram and holdfast.disk=.
+std::expected<void, BootError> take_own_words(std::string_view command_line, BootRequest& request) {
+    auto memory = read_memory_root(command_line);
+    if (!memory) return std::unexpected{memory.error()};
+    request.memory = *std::move(memory);
+    auto disks = read_disk_words(command_line);
+    if (!disks) return std::unexpected{disks.error()};
+    request.disks = *std::move(disks);
+    return {};
+}
+
 // Hibernation needs a disk that the kernel reaches before the root file system is in use.
 void ignore_resume(const std::string& disk, BootRequest& request) {
     if (disk.empty()) return;
@@ -127,7 +146,7 @@ std::unexpected<BootError> wrong_word(std::string_view word, std::string_view me
 std::expected<std::optional<BootRequest>, BootError> read_boot_request(std::string_view command_line,
                                                                        const BootVariables& variables) {
     const BootWords words = collect_words(command_line);
-    if (!asks_for_nbd(words, variables)) return std::optional<BootRequest>{};
+    if (!asks_for_nbd(words, variables)) return no_request(command_line);
 
     BootRequest request;
     for (const auto& [key, value] : server_words(words, variables)) {
@@ -148,9 +167,7 @@ std::expected<std::optional<BootRequest>, BootError> read_boot_request(std::stri
     if (auto warning = leased_address_warning(request.ip); !warning.empty())
         request.warnings.push_back(std::move(warning));
     request.patience = read_patience(words.rootdelay, request.warnings);
-    auto memory = read_memory_root(command_line);
-    if (!memory) return std::unexpected{memory.error()};
-    request.memory = *std::move(memory);
+    if (auto taken = take_own_words(command_line, request); !taken) return std::unexpected{taken.error()};
     ignore_resume(variables.resume, request);
     return request;
 }

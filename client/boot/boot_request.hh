@@ -1,11 +1,12 @@
 // The kernel command line as a request to boot from an NBD disk. Pure; use only before the daemon's seal.
 //
 // The words: nbdroot= (repeated: further servers, in order of preference), nbddev=, root=, rootdelay=, ip=,
-// nbd.max_part=, dracut's netroot=nbd:... and root=nbd:..., and those of memory_root.hh. The forms of an
-// nbdroot= word are in client/address/boot_forms.txt.
+// nbd.max_part=, dracut's netroot=nbd:... and root=nbd:..., and those of memory_root.hh and disk_words.hh.
+// The forms of an nbdroot= word are in client/address/boot_forms.txt.
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <expected>
 #include <optional>
 #include <string>
@@ -33,10 +34,18 @@ struct BootWord {
     bool says_nothing = false;  // empty or missing: the configuration file is used before DHCP
 };
 
+// A holdfast.disk= word.
+struct DiskWord {
+    BootWord word;
+    std::uint32_t index = 0;
+    bool may_fail = false;  // nofail
+};
+
 inline constexpr std::chrono::seconds least_patience{30};  // the initramfs's own wait for a root device
 
 struct BootRequest {
     std::vector<BootWord> servers;  // at least one
+    std::vector<DiskWord> disks;    // further disks
     std::optional<NbdDevice> nbddev;
     std::string root;                              // root= as given; empty if missing
     std::string ip;                                // ip= as given, for messages

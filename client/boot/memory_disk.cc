@@ -134,7 +134,7 @@ std::expected<std::string, std::string> make_loop(int file, std::uint32_t block_
     for (int attempt = 0; attempt < most_attempts; ++attempt) {
         const int number = ::ioctl(control.get(), LOOP_CTL_GET_FREE);
         if (number < 0) return failed("/dev/loop-control", "LOOP_CTL_GET_FREE");
-        const std::string name = fmt::format("loop{}", number);
+        std::string name = fmt::format("loop{}", number);
         const Fd loop(::open(("/dev/" + name).c_str(), O_RDWR | O_CLOEXEC));
         if (!loop) return failed("/dev/" + name, "open");
         loop_config config{};

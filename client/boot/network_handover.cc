@@ -158,6 +158,21 @@ std::string joined(const std::vector<std::string>& words) {
     return text;
 }
 
+// DHCPv6 has a file of its own: a renewal of the IPv4 lease replaces facts of the other file only.
+std::string facts_path(const NetworkAnswer& answer) {
+    const bool is_ipv6 = answer.address.find(':') != std::string::npos;
+    return fmt::format("{}/facts/{}.{}", run_directory, answer.interface, is_ipv6 ? "boot6" : "boot");
+}
+
+// Several answers may be for one file.
+NetworkFacts facts_for(const std::string& path, const std::vector<NetworkAnswer>& answers,
+                       const NetworkChoices& choices) {
+    NetworkFacts facts;
+    for (const NetworkAnswer& answer : answers)
+        if (facts_path(answer) == path) add_facts(facts, facts_of(answer, choices.host_name));
+    return facts;
+}
+
 // Keeps a manager from the interfaces, or warns of its effect on them.
 void keep_from(NetworkOwner owner, const HandoverFolders& folders, const std::vector<std::string>& interfaces,
                const std::vector<RunFile>& files, bool wanted, Handover& handover) {
@@ -262,15 +277,17 @@ std::vector<std::string> hand_over_facts(const HandoverFolders& folders,
                                          const std::vector<NetworkAnswer>& answers,
                                          const NetworkChoices& choices) {
     std::vector<std::string> failures;
+    std::vector<std::string> done;
     for (const NetworkAnswer& answer : answers) {
         const bool carries_root = std::ranges::any_of(networks, [&](const RootNetwork& network) {
             return std::ranges::find(network.interfaces, answer.interface) != network.interfaces.end();
         });
-        const FactsText lines = lines_of(facts_of(answer, choices.host_name));
-        if (!carries_root || lines.empty()) continue;
-        std::string failure = write_run_file(
-            folders,
-            {fmt::format("{}/facts/{}.boot", run_directory, answer.interface), std::string(lines.view())});
+        std::string path = facts_path(answer);
+        if (!carries_root || std::ranges::find(done, path) != done.end()) continue;
+        const FactsText lines = lines_of(facts_for(path, answers, choices));
+        done.push_back(path);
+        if (lines.empty()) continue;
+        std::string failure = write_run_file(folders, {std::move(path), std::string(lines.view())});
         if (!failure.empty()) failures.push_back(std::move(failure));
     }
     return failures;

@@ -60,7 +60,8 @@ struct Handover {
 [[nodiscard]] Handover hand_over(const HandoverFolders& folders, const std::vector<RootNetwork>& networks,
                                  const NetworkChoices& choices);
 
-// Writes the facts of the answers for these networks, for network-hooks/lease-facts. Returns the failures.
+// Writes the facts of the answers for these networks, for network-hooks/lease-facts: INTERFACE.boot has those
+// of IPv4, INTERFACE.boot6 those of DHCPv6. Returns the failures.
 [[nodiscard]] std::vector<std::string> hand_over_facts(const HandoverFolders& folders,
                                                        const std::vector<RootNetwork>& networks,
                                                        const std::vector<NetworkAnswer>& answers,

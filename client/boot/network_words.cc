@@ -114,10 +114,11 @@ Outcome take_boot_interface(const std::string& text, std::string value, NetworkW
 }
 
 // ip=CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE:...; an IPv6 address in brackets has colons of its own.
+// klibc's ipconfig takes "all" like an empty device; the kernel permits no interface of this name.
 std::string device_in(std::string_view ip) {
     if (ip.contains('[')) return {};
     const auto parts = split(ip, ':');
-    return parts.size() > 5 && is_device_name(parts[5]) ? parts[5] : std::string{};
+    return parts.size() > 5 && parts[5] != "all" && is_device_name(parts[5]) ? parts[5] : std::string{};
 }
 
 // Returns the made devices that carry no other one.
@@ -139,6 +140,11 @@ std::vector<std::string> top_devices(const NetworkWords& words) {
 
 Outcome choose_interface(std::string_view ip, NetworkWords& words) {
     words.interface = device_in(ip);
+    // A protocol, in the field of the device.
+    if (words.interface == "any")
+        return wrong_word(fmt::format("ip={}", ip),
+                          "\"any\" is no network device; leave the field empty to try every card, for "
+                          "example ip=::::NAME::dhcp");
     if (!words.interface.empty()) return {};
     const auto tops = top_devices(words);
     if (tops.size() > 1)

@@ -9,13 +9,16 @@
 namespace holdfast::client {
 namespace {
 
-std::string attachment_text(const BootPlan& plan) {
-    const Choices& choices = plan.options;
+std::string attachment_text(const Choices& choices) {
     const std::string block_size = choices.block_size
                                        ? fmt::format("{}", *choices.block_size)
                                        : std::string("that of the partition table or of the server");
     const char* const read_only = choices.read_only.value_or(false) ? "yes" : "no, unless the export is";
-    std::string text = fmt::format("block-size {}, read-only {}", block_size, read_only);
+    return fmt::format("block-size {}, read-only {}", block_size, read_only);
+}
+
+std::string mount_text(const BootPlan& plan) {
+    std::string text;
     if (!plan.root_fstype.empty()) text += fmt::format(", file system type {}", printable(plan.root_fstype));
     if (!plan.root_flags.empty()) text += fmt::format(", mount options {}", printable(plan.root_flags));
     return text;
@@ -24,8 +27,14 @@ std::string attachment_text(const BootPlan& plan) {
 }  // namespace
 
 std::string plan_text(const BootPlan& plan) {
-    return fmt::format("{}\n{}\n{}\n", describe(plan), attachment_text(plan),
-                       describe(policy_of(plan.options)));
+    std::string text = fmt::format("{}\n{}{}\n{}\n", describe(plan), attachment_text(plan.options),
+                                   mount_text(plan), describe(policy_of(plan.options)));
+    for (const FurtherDisk& disk : plan.further) {
+        text += describe(disk) + "\n";
+        if (disk.problem.empty())
+            text += fmt::format("{}\n{}\n", attachment_text(disk.options), describe(policy_of(disk.options)));
+    }
+    return text;
 }
 
 }  // namespace holdfast::client

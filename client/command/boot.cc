@@ -2,17 +2,24 @@
 // and logs every message to the console and to the kernel's log, where it is available after the boot.
 
 #include <fmt/core.h>
+#include <netdb.h>
 
+#include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "client/attach/attach.hh"
+#include "client/attach/takeover.hh"
 #include "client/boot/boot_files.hh"
 #include "client/boot/boot_plan.hh"
 #include "client/boot/memory_disk.hh"
 #include "client/boot/memory_root.hh"
 #include "client/boot/plan_text.hh"
+#include "client/boot/router_solicitation.hh"
 #include "client/command/commands.hh"
 #include "client/config/config_files.hh"
+#include "client/control/record_file.hh"
+#include "client/kernel/sysfs.hh"
 #include "client/process/hardening.hh"
 #include "common/linux/log.hh"
 #include "common/text/printable.hh"
@@ -57,17 +64,23 @@ ExitCode print_plan(const BootPlan& plan) {
     return ExitCode::ok;
 }
 
+void take_choices(const Choices& choices, std::chrono::seconds patience, std::vector<GrantedLease> leases,
+                  AttachRequest& request) {
+    request.search.block_size = choices.block_size;
+    request.policy = policy_of(choices);
+    if (request.policy.lease == LeaseCare::renew) request.leases = std::move(leases);
+    // 0 would be a single round, which has no end.
+    request.search.patience = std::max(patience, std::chrono::seconds{1});
+    request.read_only = choices.read_only.value_or(false);
+    request.notes_on_console = true;
+}
+
 AttachRequest request_for(const BootPlan& plan, std::vector<GrantedLease> leases) {
     AttachRequest request;
     request.search.servers = plan.servers;
     request.index = plan.device_index;
-    request.search.block_size = plan.options.block_size;
-    request.policy = policy_of(plan.options);
-    if (request.policy.lease == LeaseCare::renew) request.leases = std::move(leases);
-    request.search.patience = plan.patience;
-    request.read_only = plan.options.read_only.value_or(false);
     request.carries_root = !plan.memory.to_ram;
-    request.notes_on_console = true;
+    take_choices(plan.options, plan.patience, std::move(leases), request);
     return request;
 }
 
@@ -101,34 +114,158 @@ ExitCode move_to_memory(BootPlan& plan, std::uint32_t index) {
     return ExitCode::ok;
 }
 
-ExitCode carry_out(BootPlan plan, const BootFiles& files, const std::string& network,
-                   std::vector<GrantedLease> leases, ProcessTitle& title) {
-    tell_warnings(plan.warnings);
-    tell(describe(plan), false);
-    for (const std::string& line : describe(plan.memory)) tell(line, false);
+// True if an earlier attempt has attached the disk, whose other disks failed then.
+bool is_attached_for_root(std::uint32_t index) {
+    const auto sysfs = SysfsDevice::open(index);
+    return sysfs && sysfs->connected() && carries_root(index) && !is_orphan(index);
+}
+
+// A disk for which `attach_further` reports what is missing.
+constexpr const char* mend_further =
+    "correct holdfast.disk= or the table of devices in the initramfs, or add nofail if the root file system "
+    "works without the disk";
+
+// Attaches a disk besides the root disk, through the network that reached the root disk's server.
+bool attach_further(const FurtherDisk& disk, std::vector<GrantedLease> leases, ProcessTitle& title) {
+    if (!disk.problem.empty()) {
+        tell(describe(disk), true);
+        return false;
+    }
+    if (is_attached_for_root(disk.index)) {
+        tell(fmt::format("/dev/nbd{} is attached already", disk.index), false);
+        return true;
+    }
+    tell(describe(disk), false);
+    AttachRequest request;
+    request.search.servers = disk.servers;
+    request.index = disk.index;
+    request.carries_root = true;
+    request.may_be_lost = disk.may_fail;
+    take_choices(disk.options, disk.patience, std::move(leases), request);
+    if (const AttachOutcome outcome = attach(request, title, tell); outcome.code != ExitCode::ok) {
+        const bool is_late = outcome.code == ExitCode::unreachable || outcome.code == ExitCode::refused;
+        tell(is_late ? fmt::format("nbd{}: {}: not attached within {} s; set a longer time with wait=, or {}",
+                                   disk.index, disk.source, disk.patience.count(), mend_further)
+                     : fmt::format("nbd{}: {}: not attached, for the reason above; {}", disk.index,
+                                   disk.source, mend_further),
+             true);
+        return false;
+    }
+    tell(fmt::format("/dev/nbd{} is attached", disk.index), false);
+    return true;
+}
+
+// Attaches the other disks, all that are possible, so that an administrator sees all faults at once. Not
+// `unreachable` or `refused`, which would make the caller try other network cards, and take the root disk's
+// network away.
+ExitCode attach_all_further(const BootPlan& plan, const std::vector<GrantedLease>& leases,
+                            ProcessTitle& title) {
+    ExitCode result = ExitCode::ok;
+    for (const FurtherDisk& disk : plan.further) {
+        if (attach_further(disk, leases, title)) continue;
+        if (disk.may_fail)
+            tell_warnings({fmt::format("nbd{}: nofail: continuing without this disk", disk.index)});
+        else
+            result = ExitCode::failure;
+    }
+    return result;
+}
+
+ExitCode attach_root(const BootPlan& plan, const std::string& network, std::vector<GrantedLease> leases,
+                     ProcessTitle& title) {
+    if (is_attached_for_root(plan.device_index)) {
+        tell(fmt::format("/dev/nbd{} is attached already", plan.device_index), false);
+        return ExitCode::ok;
+    }
     const AttachOutcome outcome = attach(request_for(plan, std::move(leases)), title, tell);
     if (outcome.code == ExitCode::unreachable && !network.empty()) tell(network, true);
     if (outcome.code == ExitCode::unreachable || outcome.code == ExitCode::refused)
-        tell(fmt::format("gave up after {} s; set a longer time with rootdelay= on the kernel command line",
-                         plan.patience.count()),
+        tell(fmt::format("gave up after {} s; set a longer time with wait=, in nbdroot= or in {}",
+                         plan.patience.count(), default_config_file),
              true);
-    if (outcome.code != ExitCode::ok) return outcome.code;
-    tell(fmt::format("/dev/nbd{} is attached", outcome.index), false);
+    if (outcome.code == ExitCode::ok) tell(fmt::format("/dev/nbd{} is attached", outcome.index), false);
+    return outcome.code;
+}
+
+ExitCode carry_out(BootPlan plan, const BootFiles& files, const std::string& network,
+                   const std::vector<GrantedLease>& leases, ProcessTitle& title) {
+    tell_warnings(plan.warnings);
+    tell(describe(plan), false);
+    for (const std::string& line : describe(plan.memory)) tell(line, false);
+    if (const ExitCode attached = attach_root(plan, network, leases, title); attached != ExitCode::ok)
+        return attached;
     if (plan.memory.to_ram)
-        if (const ExitCode moved = move_to_memory(plan, outcome.index); moved != ExitCode::ok) return moved;
+        if (const ExitCode moved = move_to_memory(plan, plan.device_index); moved != ExitCode::ok)
+            return moved;
     if (auto handed = hand_back(files, plan); !handed) {
         tell(handed.error(), true);
         return ExitCode::failure;
     }
-    return ExitCode::ok;
+    return attach_all_further(plan, leases, title);
+}
+
+// Returns an empty table if the file is unreadable, with a warning.
+DeviceTable table_or_none() {
+    auto table = load_device_table();
+    if (table) return *std::move(table);
+    tell_warnings({table.error()});
+    return {};
+}
+
+// True if the initramfs can look up the name: it is an address, or in /etc/hosts, or a name server knows it.
+bool resolves(const std::string& host) {
+    addrinfo* found = nullptr;
+    if (::getaddrinfo(host.c_str(), nullptr, nullptr, &found) != 0) return false;
+    ::freeaddrinfo(found);
+    return true;
+}
+
+bool is_unknown(const ServerAddress& server) {
+    return server.kind == ServerAddress::Kind::tcp && !resolves(server.host);
+}
+
+// Returns how long to wait for the name servers of routers: the boot's whole patience if the root disk has no
+// server without them, a moment if another server's name cannot be looked up, or 0.
+std::chrono::seconds patience_with_routers(const std::vector<NetworkAnswer>& answers, const BootPlan& plan) {
+    // With an address of IPv4, a router of IPv6 is less likely.
+    constexpr std::chrono::seconds moment{5};
+    if (std::ranges::all_of(plan.servers, is_unknown))
+        return answers.empty() ? std::max(plan.patience, std::chrono::seconds{1}) : moment;
+    const auto has_unknown = [](const FurtherDisk& disk) {
+        return std::ranges::any_of(disk.servers, is_unknown);
+    };
+    const bool any =
+        std::ranges::any_of(plan.servers, is_unknown) || std::ranges::any_of(plan.further, has_unknown);
+    return any ? moment : std::chrono::seconds{0};
+}
+
+// A network of IPv6 only: name servers are in the advertisements of routers. Returns the answers, then with
+// the name servers; a failure affects only host names, whose errors report it.
+std::vector<NetworkAnswer> with_name_servers(std::vector<NetworkAnswer> answers, const BootPlan& plan,
+                                             const BootFiles& files) {
+    if (!resolver_configuration(answers).empty() || names_resolver(files)) return answers;
+    const auto patience = patience_with_routers(answers, plan);
+    if (patience.count() == 0) return answers;
+    tell("asking IPv6 routers for name servers", false);
+    const auto asked = ask_routers(network_interfaces(files), files.run, patience);
+    if (!asked) tell(asked.error(), true);
+    if (!asked || !*asked) {
+        tell(
+            "no name server is known, also not from an IPv6 router; name the server by its address in "
+            "nbdroot=, or add its "
+            "name to /etc/hosts in the initramfs",
+            true);
+        return answers;
+    }
+    return read_network_answers(files);
 }
 
 using LoadedConfig = std::expected<Config, std::vector<std::string>>;
 
 ExitCode plan_and_attach(const BootRequest& request, const BootFiles& files, LoadedConfig config,
                          bool print_only, ProcessTitle& title) {
-    const auto answers = read_network_answers(files);
-    auto plan = make_boot_plan(request, answers, config_or_none(std::move(config)));
+    auto answers = read_network_answers(files);
+    auto plan = make_boot_plan(request, answers, config_or_none(std::move(config)), table_or_none());
     const std::string network = network_problem(answers, network_interfaces(files), request.ip);
     if (!plan) {
         tell(plan.error().message, true);
@@ -136,6 +273,7 @@ ExitCode plan_and_attach(const BootRequest& request, const BootFiles& files, Loa
         return plan.error().word.empty() ? ExitCode::failure : ExitCode::usage;
     }
     if (print_only) return print_plan(*plan);
+    answers = with_name_servers(std::move(answers), *plan, files);
     // A missing resolver affects only host names, whose errors report it.
     if (auto written = write_resolver_configuration(files, answers); !written) tell(written.error(), true);
     return carry_out(*std::move(plan), files, network, leases_in(answers, request.ip), title);

@@ -1,8 +1,12 @@
 // boot --network: prints what the initramfs's script makes and configures before there is a network.
 
+#include <fmt/core.h>
+
 #include "client/boot/boot_files.hh"
+#include "client/boot/boot_plan.hh"
 #include "client/boot/network_words.hh"
 #include "client/command/commands.hh"
+#include "client/config/config_files.hh"
 #include "common/linux/text_file.hh"
 
 namespace holdfast::client {
@@ -18,6 +22,15 @@ std::vector<NetworkCard> network_cards(const BootFiles& files) {
         cards.push_back({.name = name, .hardware_address = std::move(address)});
     }
     return cards;
+}
+
+// Prints the time for the attempts. A command line or a file with errors is reported by the command that
+// attaches.
+void say_limit(std::string_view command_line, const BootFiles& files, const BootCommandOptions& options) {
+    const auto request = read_boot_request(command_line, read_boot_variables(files));
+    if (!request || !*request) return;
+    const auto config = load_config(options.config_file);
+    say(fmt::format("limit {}\n", foreseen_patience(**request, config.value_or(Config{})).count()));
 }
 
 }  // namespace
@@ -36,6 +49,7 @@ ExitCode run_boot_network(const BootCommandOptions& options) {
         return ExitCode::usage;
     }
     say(network_steps(*words, network_cards(files)));
+    say_limit(*command_line, files, options);
     return ExitCode::ok;
 }
 

@@ -19,6 +19,7 @@ namespace holdfast::client {
 [[nodiscard]] ExitCode run_devices(const DevicesOptions& options);
 [[nodiscard]] ExitCode run_import_config(const ImportConfigOptions& options);
 [[nodiscard]] ExitCode run_list(const ListOptions& options);
+[[nodiscard]] ExitCode run_boot_files(const BootFilesOptions& options);
 [[nodiscard]] ExitCode run_boot(const BootCommandOptions& options, ProcessTitle& title);
 [[nodiscard]] ExitCode run_boot_network(const BootCommandOptions& options);
 [[nodiscard]] ExitCode run_prepare_root(const PrepareRootOptions& options);

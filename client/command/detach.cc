@@ -18,6 +18,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "client/attach/given_up.hh"
 #include "client/command/commands.hh"
 #include "client/control/control_client.hh"
 #include "client/control/device_record.hh"
@@ -38,9 +39,11 @@ namespace holdfast::client {
 namespace {
 
 constexpr std::chrono::seconds daemon_patience{10};
+// Limit for the kernel to load a module, whose disk may be the very disk to detach.
+constexpr std::chrono::seconds module_patience{10};
 constexpr std::chrono::seconds flush_patience{60};
-constexpr std::chrono::seconds opener_patience{2};
-constexpr std::chrono::seconds end_patience{5};
+constexpr std::chrono::seconds opener_patience{5};
+constexpr std::chrono::seconds end_patience{15};
 constexpr std::chrono::seconds user_patience{10};  // at a service's stop
 // With --force, users keep the device open; do not wait for them.
 constexpr std::chrono::seconds forced_end_patience{1};
@@ -108,8 +111,8 @@ private:
 ExitCode refuse_use(std::uint32_t index, const std::vector<std::string>& users) {
     for (const std::string& user : users) complain(fmt::format("{}: {}", path_of(index), user));
     complain(fmt::format(
-        "{}: in use, not detached; unmount it first (--force detaches anyway and loses unwritten data)",
-        path_of(index)));
+        "{}: in use, not detached; unmount it first (--force detaches anyway and loses unwritten data){}",
+        path_of(index), root_hint(EACCES)));
     return ExitCode::busy;
 }
 
@@ -137,7 +140,7 @@ Result<void> end_recorded_link(std::uint32_t index, const SysfsDevice& sysfs) {
     if (!known || known->record.identifier != sysfs.attribute("backend"))
         return std::unexpected(SysError{ESTALE, "no record of the socket"});
     if (known->live.link_socket == no_socket) return {};
-    const auto diagnostics = SocketDiagnostics::open();
+    const auto diagnostics = SocketDiagnostics::open(module_patience);
     return diagnostics ? diagnostics->destroy_all(known->live.link_socket)
                        : std::unexpected(diagnostics.error());
 }
@@ -147,7 +150,7 @@ Result<void> end_recorded_link(std::uint32_t index, const SysfsDevice& sysfs) {
 // in flight has no such sender. Returns the problem as text.
 std::string end_orphaned_link(std::uint32_t index, const SysfsDevice& sysfs) {
     const auto ended = end_recorded_link(index, sysfs);
-    if (ended || sysfs.in_flight() == 0) return {};
+    if (ended || sysfs.is_idle()) return {};
     return std::string(reason_not_to_disconnect(ended.error(), index).view());
 }
 
@@ -274,9 +277,9 @@ ExitCode detach_carefully(std::uint32_t index, const SysfsDevice& sysfs) {
 // stays for the daemon of the restart; if the daemon has left, the device is detached or has another daemon.
 bool is_not_to_stop() {
     if (::getenv("MAINPID") == nullptr) return true;
-    // Longer than the waits for flush, users and daemon together; the unit's own limit is for the steps after
-    // that.
-    notify_service_manager("EXTEND_TIMEOUT_USEC=100000000");
+    // Longer than the waits for flush, users, openers, daemon and end together; the unit's own limit is for
+    // the steps after that.
+    notify_service_manager("EXTEND_TIMEOUT_USEC=120000000");
     return false;
 }
 
@@ -286,10 +289,17 @@ void await_users(std::uint32_t index) {
     while (!users_of(index).empty() && Clock::now() < end) pause_for(std::chrono::milliseconds{100});
 }
 
+// The device is free already: a server that does not answer delays only this command.
+void fence(std::uint32_t index, const std::string& backend) {
+    if (const std::string problem = fence_released(index, backend); !problem.empty()) complain(problem);
+}
+
 ExitCode detach_and_wait(const DetachOptions& options, const SysfsDevice& sysfs) {
+    const std::string backend = sysfs.attribute("backend");
     const ExitCode code =
         options.force ? disconnect(options.index, true, sysfs) : detach_carefully(options.index, sysfs);
     if (code != ExitCode::ok) return code;
+    if (options.force) fence(options.index, backend);
     if (gone(sysfs, options.force ? forced_end_patience : end_patience)) return ExitCode::ok;
     complain(
         fmt::format("{}: disconnected, but still held open by a program; free once that program closes it",

@@ -44,7 +44,10 @@ ExitCode run_devices(const DevicesOptions& options) {
     }
     for (const Remark& warning : table->warnings) complain("warning: " + to_string(warning));
     for (const Remark& error : table->errors) complain(to_string(error));
-    if (!options.check_only) say(options.json ? as_json(*table) : as_text(*table));
+    if (!options.check_only)
+        say(options.json ? as_json(*table) : as_text(*table));
+    else if (table->errors.empty())
+        say(table->file + ": good\n");
     return table->errors.empty() ? ExitCode::ok : ExitCode::usage;
 }
 

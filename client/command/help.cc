@@ -21,6 +21,7 @@ constexpr std::string_view overview = R"(holdfast-client: attach NBD exports as 
   holdfast-client devices [FILE] [--check]       list or check the table of devices
   holdfast-client import-config [--write]        import the devices of nbd-client
   holdfast-client list SERVER [--long] [--json]  list the exports of a server
+  holdfast-client bootfiles [DEVICE] [--push]    hand kernel and initramfs to the server
   holdfast-client boot                           attach the disk of the kernel command line
   holdfast-client prepare-root                   mount the overlay of holdfast.overlay=
   holdfast-client keep-network                   protect the root disk's network interface
@@ -111,7 +112,7 @@ Print the devices of /etc/holdfast/devices, or of FILE: name, auto or noauto, an
 the line has an error. Report errors and ignored options with file and line. Exit with status 2 on
 errors.
 
-      --check  only report errors
+      --check  only report errors, or that the file is good
   -j, --json   print an array of objects
 )";
 
@@ -137,15 +138,30 @@ Print the names of a server's exports.
   -j, --json   print an array of objects
 )";
 
+constexpr std::string_view boot_files = R"(holdfast-client bootfiles [DEVICE] [OPTION]...
+
+Show which kernel the server has published for the next boot of this machine, or hand it the
+newest kernel with its initramfs. DEVICE defaults to the root disk. The server needs
+bootfiles = yes for the export.
+
+      --status       show what the next boot gets; this is the default
+      --push         hand in the files that the server lacks
+      --kernel FILE  this kernel, vmlinuz-VERSION, not the newest one; needs --initrd
+      --initrd FILE  its initramfs
+      --xen FILE     also this Xen, xen-VERSION.gz
+  -j, --json         print an object
+)";
+
 constexpr std::string_view boot = R"(holdfast-client boot [OPTION]...
 
 Attach the disk named on the kernel command line (nbdroot=), as the initramfs does. Keep trying for
-30 s, or for rootdelay= if that is longer.
+30 s, or for wait= or rootdelay= if that is longer. Then attach the further disks of the root file
+system: those of holdfast.disk=, and lines of /etc/holdfast/devices with the option initramfs.
 
       --check          only check the command line: 0 it names a disk, 2 invalid option, 3 no disk;
                        with --config also check that file: 0 both are valid, 2 one has an error
       --print          print what would be attached, and attach nothing
-      --network        print the bonds, VLANs and the card of the command line, for the initramfs
+      --network        print the bonds, VLANs, the card and the time of the command line
       --limit SECONDS  try no longer than this
       --cmdline FILE   read FILE instead of /proc/cmdline
       --config FILE    read FILE instead of /etc/holdfast/client.conf, and fail if it has an error
@@ -176,6 +192,7 @@ refuse hibernation.
 
 constexpr std::array texts{
     std::pair{std::string_view{""}, overview},
+    std::pair{std::string_view{"help"}, overview},
     std::pair{std::string_view{"attach"}, attach},
     std::pair{std::string_view{"detach"}, detach},
     std::pair{std::string_view{"status"}, status},
@@ -185,6 +202,7 @@ constexpr std::array texts{
     std::pair{std::string_view{"devices"}, devices},
     std::pair{std::string_view{"import-config"}, import_config},
     std::pair{std::string_view{"list"}, list},
+    std::pair{std::string_view{"bootfiles"}, boot_files},
     std::pair{std::string_view{"boot"}, boot},
     std::pair{std::string_view{"keep-network"}, keep_network},
     std::pair{std::string_view{"prepare-root"}, prepare_root},

@@ -99,6 +99,11 @@ void report(const Import& import, const TableAddition& addition) {
     if (import.devices.empty()) complain("no devices to import");
 }
 
+void complain_unwritten(const TableAddition& addition) {
+    complain(fmt::format("nothing was written, because of the errors; correct them{}",
+                         addition.added.empty() ? "" : ", or append the lines below yourself"));
+}
+
 }  // namespace
 
 ExitCode run_import_config(const ImportConfigOptions& options) {
@@ -112,9 +117,7 @@ ExitCode run_import_config(const ImportConfigOptions& options) {
     const TableAddition addition = add_to_table(*import, table_file, *table);
     if (!options.json) report(*import, addition);
     const bool faulty = is_faulty(*import, addition);
-    if (options.write && faulty)
-        complain(
-            "nothing was written, because of the errors; correct them, or append the lines below yourself");
+    if (options.write && faulty) complain_unwritten(addition);
     const std::expected<bool, ExitCode> written =
         options.write && !faulty ? write(table_file, addition) : std::expected<bool, ExitCode>{false};
     if (!written) return written.error();

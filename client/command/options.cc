@@ -87,6 +87,7 @@ public:
         int value = first_choice;
         for (const ChoiceOption& choice : choice_options()) {
             if ((choice.places & place) != 0) {
+                // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): a literal, with its NUL
                 rows_.push_back({choice.name.data(), required_argument, nullptr, value});
                 if (choice.letter != 0) letters_.append({choice.letter, ':'});
             }
@@ -382,6 +383,54 @@ Read<Command> read_list(const Words& words) {
     return options;
 }
 
+// Returns the mistake in a combination of options; nullptr: none.
+const char* flaw_of(const BootFilesOptions& options, bool status) {
+    if (options.push && status) return "bootfiles: --push and --status exclude each other; give one";
+    if (options.kernel.has_value() != options.initrd.has_value())
+        return "bootfiles: --kernel and --initrd belong together; give both";
+    if ((options.kernel || options.xen) && !options.push)
+        return "bootfiles: files are only handed in with --push; give it, too";
+    return nullptr;
+}
+
+bool take_boot_file(BootFilesOptions& options, const Found& found) {
+    switch (found.letter) {
+        case 'k': options.kernel = found.value; return true;
+        case 'i': options.initrd = found.value; return true;
+        case 'x': options.xen = found.value; return true;
+        default: return false;
+    }
+}
+
+Read<Command> read_boot_files(const Words& words) {
+    static constexpr option table[] = {
+        {"push", no_argument, nullptr, 'p'},         {"status", no_argument, nullptr, 's'},
+        {"kernel", required_argument, nullptr, 'k'}, {"initrd", required_argument, nullptr, 'i'},
+        {"xen", required_argument, nullptr, 'x'},    {"json", no_argument, nullptr, 'j'},
+        {"help", no_argument, nullptr, 'h'},         {}};
+    BootFilesOptions options;
+    bool status = false;
+    Scanner scanner(words, ":jh", table);
+    for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
+        switch (found.letter) {
+            case 'p': options.push = true; break;
+            case 's': status = true; break;
+            case 'j': options.json = true; break;
+            case 'h': return HelpOptions{"bootfiles"};
+            default:
+                if (!take_boot_file(options, found)) return unexpected(found.error);
+        }
+    }
+    const Words rest = scanner.rest();
+    if (rest.size() > 1) return unexpected(too_many(rest, 1));
+    if (const char* const flaw = flaw_of(options, status)) return unexpected(flaw);
+    if (rest.empty()) return options;
+    const auto index = read_device(rest[0]);
+    if (!index) return unexpected(index.error());
+    options.index = *index;
+    return options;
+}
+
 Read<Command> read_boot(const Words& words) {
     static constexpr option table[] = {
         {"check", no_argument, nullptr, 'c'},         {"print", no_argument, nullptr, 'p'},
@@ -457,10 +506,14 @@ Read<Command> read_prepare_root(const Words& words) {
     return options;
 }
 
+unexpected<std::string> unknown_command(const std::string& word) {
+    return unexpected(fmt::format("{}: unknown command; see `holdfast-client help`", printable(word)));
+}
+
 Read<Command> read_help(const Words& words) {
     if (words.size() > 2) return unexpected(too_many(words, 2));
     const std::string command = words.size() == 2 ? words[1] : "";
-    if (help_text(command).empty()) return unexpected(printable(command) + ": unknown command");
+    if (help_text(command).empty()) return unknown_command(command);
     return HelpOptions{command};
 }
 
@@ -480,6 +533,7 @@ constexpr CommandReader readers[] = {
     {"devices", read_devices},
     {"import-config", read_import_config},
     {"list", read_list},
+    {"bootfiles", read_boot_files},
     {"boot", read_boot},
     {"keep-network", read_keep_network},
     {"prepare-root", read_prepare_root},
@@ -508,11 +562,11 @@ Read<Command> read_command(const Words& words) {
     if (words.empty())
         return unexpected(
             "missing command: attach, detach, status, takeover, resize, confine, devices, import-config, "
-            "list, boot, prepare-root or keep-network; "
+            "list, bootfiles, boot, prepare-root or keep-network; "
             "see `holdfast-client help`");
     for (const CommandReader& reader : readers)
         if (reader.name == words[0]) return reader.read(words);
-    return unexpected(fmt::format("{}: unknown command; see `holdfast-client help`", printable(words[0])));
+    return unknown_command(words[0]);
 }
 
 }  // namespace holdfast::client

@@ -71,6 +71,16 @@ struct ListOptions {
     bool json = false;
 };
 
+struct BootFilesOptions {
+    std::optional<std::uint32_t> index;  // empty: the root disk's, or the only attached device
+    bool push = false;                   // otherwise: show what the next boot gets
+    bool json = false;
+    // Empty: the newest installed kernel. Only with `push`; kernel and initrd together.
+    std::optional<std::string> kernel;
+    std::optional<std::string> initrd;
+    std::optional<std::string> xen;
+};
+
 struct BootCommandOptions {
     std::optional<std::string> command_line_file;
     std::optional<std::string> config_file;  // empty: the default file
@@ -98,8 +108,8 @@ struct VersionOptions {};
 
 using Command =
     std::variant<AttachOptions, DetachOptions, StatusOptions, TakeoverOptions, ResizeOptions, ConfineOptions,
-                 DevicesOptions, ImportConfigOptions, ListOptions, BootCommandOptions, KeepNetworkOptions,
-                 PrepareRootOptions, HelpOptions, VersionOptions>;
+                 DevicesOptions, ImportConfigOptions, ListOptions, BootFilesOptions, BootCommandOptions,
+                 KeepNetworkOptions, PrepareRootOptions, HelpOptions, VersionOptions>;
 
 // Parses the words after the program's name. The error is a line that names the wrong word and the remedy.
 [[nodiscard]] std::expected<Command, std::string> read_command(const std::vector<std::string>& words);

@@ -10,6 +10,7 @@
 #include "client/boot/memory_disk.hh"
 #include "client/boot/network_handover.hh"
 #include "client/boot/root_overlay.hh"
+#include "client/command/boot_files.hh"
 #include "client/command/commands.hh"
 #include "client/control/control_client.hh"
 #include "client/control/device_record.hh"
@@ -24,6 +25,7 @@ namespace holdfast::client {
 namespace {
 
 constexpr std::chrono::seconds patience{5};
+constexpr std::chrono::seconds next_boot_patience{2};
 
 // Reads the public file. A daemon that has just been replaced publishes its own file a moment later.
 void take_public_file(DeviceStatus& status, std::string_view backend) {
@@ -70,6 +72,15 @@ void take_overlay(DeviceStatus& status) {
     status.overlay_used = use->used;
 }
 
+// Asks the server, on a connection of its own.
+void take_next_boot(DeviceStatus& status) {
+    if (status.state != DeviceState::attached) return;
+    const auto published = published_for_root(status.index, next_boot_patience);
+    if (!published) return;
+    if (published->next) status.next_kernel = published->next->version;
+    status.previous_kernel = published->previous;
+}
+
 DeviceStatus status_of(std::uint32_t index) {
     DeviceStatus status;
     status.index = index;
@@ -80,6 +91,7 @@ DeviceStatus status_of(std::uint32_t index) {
     status = from_lines(*answer);
     status.network = describe_handover(index);
     take_overlay(status);
+    take_next_boot(status);
     // Truncated answer, or another version's: the device is attached, or the kernel would report otherwise.
     if (status.state == DeviceState::detached) return status_without_daemon(index, *sysfs, std::nullopt);
     return status;

@@ -13,6 +13,7 @@
 #include "client/address/export_address.hh"
 #include "client/address/nbd_device.hh"
 #include "client/address/uri.hh"
+#include "client/address/word_checks.hh"
 #include "client/config/option_table.hh"
 #include "common/text/number.hh"
 #include "common/text/printable.hh"
@@ -22,7 +23,6 @@
 namespace holdfast::client {
 namespace {
 
-using Problem = std::unexpected<std::string>;
 using Outcome = std::expected<void, std::string>;
 
 // Returns the words of a line before the first that begins with '#'.
@@ -51,6 +51,19 @@ std::expected<ServerAddress, std::string> checked(const ServerAddress& address) 
     return read;
 }
 
+// Returns the host without brackets.
+std::expected<std::string_view, std::string> plain_host(std::string_view word) {
+    if (word.starts_with('/'))
+        return Problem{fmt::format("'{}' is not a host; for the path of a UNIX socket, add the option unix",
+                                   printable(word))};
+    std::string_view host = word;
+    if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+    if (host.find(':') != std::string_view::npos && !is_ipv6(host))
+        return Problem{
+            fmt::format("'{}' is not a host; write the port as an option, port=10809", printable(word))};
+    return host;
+}
+
 std::expected<ServerAddress, std::string> address_of(const Where& where) {
     if (where.is_uri()) {
         if (where.port) return Problem{"port= and a URI; put the port into the URI"};
@@ -71,12 +84,9 @@ std::expected<ServerAddress, std::string> address_of(const Where& where) {
         address.socket_path = where.host;
         return checked(address);
     }
-    std::string_view host = where.host;
-    if (host.starts_with('/'))
-        return Problem{fmt::format("'{}' is not a host; for the path of a UNIX socket, add the option unix",
-                                   printable(host))};
-    if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-    address.host = host;
+    const auto host = plain_host(where.host);
+    if (!host) return Problem{host.error()};
+    address.host = *host;
     address.port = where.port.value_or(default_nbd_port);
     address.port_given = where.port.has_value();
     return checked(address);
@@ -89,6 +99,7 @@ public:
 
     // Parses the fields after the device.
     Outcome read(std::span<const std::string_view> fields) {
+        if (fields.size() > 2) note_flags(fields[2]);
         if (fields.empty() || (fields.size() == 1 && fields[0].find("://") == std::string_view::npos))
             return Problem{"incomplete line; write DEVICE HOST EXPORT [OPTION,...], see holdfast-devices(5)"};
         if (fields.size() > 3)
@@ -100,11 +111,24 @@ public:
             if (auto taken = take_options(fields[2]); !taken) return taken;
         auto first = address_of(where_);
         if (!first) return Problem{first.error()};
-        line_.servers.insert(line_.servers.begin(), *std::move(first));
+        line_.servers.push_back(*std::move(first));
+        for (const std::string_view word : further_)
+            if (auto taken = take_server(word); !taken) return taken;
         return check_servers();
     }
 
 private:
+    // Reads the two options that tell what a refused line costs.
+    void note_flags(std::string_view options) {
+        while (!options.empty()) {
+            const std::string_view option = take_until(options, ',');
+            const auto known = find_option(option, in_devices);
+            if (!known) continue;
+            if (known->treatment == Treatment::in_initramfs) line_.in_initramfs = true;
+            if (known->treatment == Treatment::may_fail) line_.may_fail = true;
+        }
+    }
+
     Outcome take_options(std::string_view options) {
         while (!options.empty())
             if (auto taken = take_option(take_until(options, ',')); !taken) return taken;
@@ -137,21 +161,25 @@ private:
             case Treatment::read_write: line_.choices.read_only = false; break;
             case Treatment::port: return take_port(value.value_or(""));
             case Treatment::unix_socket: where_.unix_socket = true; break;
-            case Treatment::server: return take_server(value.value_or(""));
+            case Treatment::server: further_.push_back(value.value_or("")); break;
             case Treatment::no_auto: line_.at_boot = false; break;
-            case Treatment::always_so: break;
             case Treatment::no_effect:
                 warn(fmt::format("option '{}' has no effect: {}", printable(option), known.note));
                 break;
             case Treatment::refused:
                 return Problem{fmt::format("option '{}': {}", printable(option), known.note)};
+            default: break;  // always so, or read by note_flags()
         }
         return {};
     }
 
-    // Detects repeated options; bs= and block-size= are the same option.
+    // Detects repeated options; bs= and block-size= are the same option, and ro and rw contradict each other.
     bool is_second(const OptionWord& known) {
-        const std::string_view option = known.treatment == Treatment::choice ? known.note : known.word;
+        const bool is_access =
+            known.treatment == Treatment::read_only || known.treatment == Treatment::read_write;
+        const std::string_view option = known.treatment == Treatment::choice ? known.note
+                                        : is_access                          ? "read-only"
+                                                                             : known.word;
         if (std::ranges::find(seen_, option) != seen_.end()) return true;
         seen_.push_back(option);
         return false;
@@ -171,9 +199,17 @@ private:
         return {};
     }
 
+    // A host alone has the export, and without a port also the port, of the first server: an export without a
+    // name would be another disk.
     Outcome take_server(std::string_view value) {
         auto server = parse_server_address(value);
         if (!server) return Problem{"server=: " + server.error()};
+        const ServerAddress& first = line_.servers.front();
+        if (server->export_name.empty() && value.find('/') == std::string_view::npos) {
+            server->export_name = first.export_name;
+            if (!server->port_given) server->port = first.port;
+            server->port_given |= first.port_given;
+        }
         line_.servers.push_back(*std::move(server));
         return {};
     }
@@ -194,6 +230,7 @@ private:
     const FilePosition& position_;
     Where where_;
     std::vector<std::string_view> seen_;
+    std::vector<std::string_view> further_;  // the values of server=
 };
 
 void take_device_line(DeviceTable& table, const FilePosition& position,
@@ -229,6 +266,7 @@ const DeviceLine* DeviceTable::find(std::uint32_t index) const {
 
 DeviceTable read_device_table(std::string_view file, std::string_view text) {
     DeviceTable table;
+    table.file = file;
     for (FilePosition position{std::string(file), 1}; !text.empty(); ++position.line)
         if (const auto words = words_before_comment(take_line(text)); !words.empty())
             take_device_line(table, position, words);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -17,6 +18,8 @@ struct DeviceLine {
     std::uint32_t index = 0;
     unsigned line = 0;
     bool at_boot = true;                 // no `noauto` option
+    bool in_initramfs = false;           // `initramfs`: valid also for a refused line, like the next
+    bool may_fail = false;               // `nofail`: the root file system works without this disk
     bool refused = false;                // the line has an error: the two members below are invalid
     std::vector<ServerAddress> servers;  // in order of preference, not empty
     Choices choices;
@@ -29,6 +32,7 @@ struct DeviceTable {
     std::vector<DeviceLine> devices;
     std::vector<Remark> errors;    // faults, with the fix
     std::vector<Remark> warnings;  // ignored parts
+    std::string file;              // for messages
 
     // Returns nullptr if the table does not name the device.
     [[nodiscard]] const DeviceLine* find(std::uint32_t index) const;

@@ -66,13 +66,12 @@ std::vector<std::string> steps_after(const Import& import) {
         "stop using the devices: unmount their file systems, swapoff",
         fmt::format("systemd: systemctl disable --now{}", units),
         "System V init: service nbd-client stop, then update-rc.d nbd-client disable",
-        "remove the devices from nbd-client's file, or the package nbd-client: its scripts would disconnect "
-        "them",
+        "remove the devices from nbd-client's file, or its package, whose scripts would disconnect them",
         fmt::format("systemd: systemctl daemon-reload, then systemctl start{}", started),
         "System V init: service holdfast-client start",
+        // NOLINTNEXTLINE(bugprone-suspicious-missing-comma): one long line
         "the lines of /etc/fstab stay as they are; they need the option _netdev, and with noauto in the "
-        "table "
-        "of devices a device is attached on demand only",
+        "table of devices a device is attached on demand only",
     };
 }
 

@@ -68,6 +68,7 @@ private:
             }
             return;
         }
+        if (one.refused) return;
         const auto* const needless = std::ranges::find(needless_variables, one.name, &Variable::name);
         note(one, needless == needless_variables.end() ? "left out: nbd-client does not know this variable"
                                                        : fmt::format("left out: {}", needless->reason));
@@ -94,6 +95,7 @@ private:
     }
 
     void import_entry(const Entry& entry) {
+        if (std::ranges::any_of(entry, [](const auto& one) { return one.second->refused; })) return;
         const Assignment& type = *entry.at("NBD_TYPE");
         const auto named = entry.find("NBD_DEVICE");
         const FilePosition& position = named == entry.end() ? type.position : named->second->position;

@@ -86,7 +86,8 @@ constexpr std::array choices_table{
     ChoiceOption{"lost-cache", in_all_places, 0, read_lost_cache, "continue or fail"},
     ChoiceOption{"shutdown-timeout", in_all_places, 0, read_shutdown_timeout,
                  "0, or a whole number of seconds from 10 to 86400"},
-    // The lease is the root disk's: no other disk is attached by the initramfs.
+    // The lease is that of the initramfs, which the kernel command line or the file describes for all its
+    // disks.
     ChoiceOption{"lease", in_attach | in_nbdroot | in_config, 0, read_lease, "renew or leave"},
     ChoiceOption{"block-size", in_all_places & ~in_takeover, 'b', read_block_size, "512, 1024, 2048 or 4096"},
     // Spelled in the other places as in words_table, and on the command line --read-only and --read-write.
@@ -119,6 +120,8 @@ constexpr std::array words_table{
     OptionWord{"unix", Treatment::unix_socket, "", in_devices},
     OptionWord{"server", Treatment::server, "", in_devices},
     OptionWord{"noauto", Treatment::no_auto, "", in_devices},
+    OptionWord{"initramfs", Treatment::in_initramfs, "", in_devices},
+    OptionWord{"nofail", Treatment::may_fail, "", in_devices},
     OptionWord{"auto", Treatment::always_so, "", in_devices},
     OptionWord{"swap", Treatment::always_so, "", in_nbdroot | in_devices},
     OptionWord{"s", Treatment::always_so, "", in_nbdroot},

@@ -38,10 +38,12 @@ enum class Treatment : std::uint8_t {
     choice,     // `note` is the choice's name
     read_only,  // the choice read-only, without a value
     read_write,
-    port,  // in_devices only, with the next three
+    port,  // in_devices only, with the next five
     unix_socket,
     server,
     no_auto,
+    in_initramfs,
+    may_fail,
     always_so,  // accepted: describes the way Holdfast works anyway
     no_effect,  // `note` is the reason
     refused,    // `note` is the reason

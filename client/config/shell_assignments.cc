@@ -34,7 +34,7 @@ public:
         return !rest_.empty() && rest_.front() != '#';
     }
 
-    Read<Assignment> take_assignment() {
+    Read<void> take_assignment(Assignment& made) {
         const std::string_view whole = rest_;
         const auto unknown = [&] {
             return Problem{
@@ -42,7 +42,6 @@ public:
                             "NAME[NUMBER]=VALUE",
                             printable(trimmed(whole)))};
         };
-        Assignment made;
         made.name = take_name();
         if (made.name.empty()) return unknown();
         if (take('[')) {
@@ -51,6 +50,7 @@ public:
             made.index = *index;
         }
         if (!take('=')) return unknown();
+        made.refused = true;
         if (rest_.starts_with('('))
             return Problem{
                 fmt::format("{}: the form NAME=(...) is not read; write {}[0]=VALUE and so on, each "
@@ -59,7 +59,8 @@ public:
         auto value = take_value();
         if (!value) return Problem{fmt::format("{}: {}", made.name, value.error())};
         made.value = *std::move(value);
-        return made;
+        made.refused = false;
+        return {};
     }
 
 private:
@@ -160,13 +161,12 @@ void read_line(Assignments& read, const FilePosition& position, std::string_view
     }
     LineScanner scanner(line);
     while (scanner.skip_to_word()) {
-        auto assignment = scanner.take_assignment();
-        if (!assignment) {
-            read.errors.push_back({position, std::move(assignment.error())});
-            return;
-        }
-        assignment->position = position;
-        read.all.push_back(*std::move(assignment));
+        Assignment assignment;
+        assignment.position = position;
+        const auto taken = scanner.take_assignment(assignment);
+        if (!taken) read.errors.push_back({position, taken.error()});
+        if (taken || assignment.refused) read.all.push_back(std::move(assignment));
+        if (!taken) return;
     }
 }
 

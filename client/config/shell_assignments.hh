@@ -21,11 +21,12 @@ struct Assignment {
     std::optional<unsigned> index;  // array element, at most highest_array_index
     std::string value;              // without quotes and backslashes
     FilePosition position;
+    bool refused = false;  // the value is not understood, as `errors` says: it is empty
 };
 
 struct Assignments {
     std::vector<Assignment> all;  // in the order of the script; the shell uses the last of equal names
-    std::vector<Remark> errors;   // lines that are not understood; their earlier assignments are in `all`
+    std::vector<Remark> errors;  // lines that are not understood, with their assignments up to there in `all`
 };
 
 [[nodiscard]] Assignments read_assignments(std::string_view file, std::string_view text);

@@ -21,7 +21,7 @@ namespace holdfast::client {
 namespace {
 
 // Limit on an answer: a record has a line for each server, with a name of up to 4096 bytes in hex.
-constexpr std::size_t longest_answer = 4 * 1024 * 1024;
+constexpr std::size_t longest_answer = std::size_t{4} << 20;
 
 Result<Fd> call(std::uint32_t index, std::chrono::milliseconds patience) {
     Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));

@@ -250,6 +250,8 @@ constexpr RecordLine record_lines[] = {
      [](DeviceRecord& to, std::string_view value) { return take_lease_care(value, to.policy); }},
     {"carries_root",
      [](DeviceRecord& to, std::string_view value) { return take_word_of(value, "1", "0", to.carries_root); }},
+    {"may_be_lost",
+     [](DeviceRecord& to, std::string_view value) { return take_word_of(value, "1", "0", to.may_be_lost); }},
     {"attached_at",
      [](DeviceRecord& to, std::string_view value) { return take_duration(value, to.attached_at); }},
     {"lease",
@@ -389,12 +391,12 @@ std::string to_lines(const DeviceRecord& record) {
         "{}\nindex {}\nidentifier {}\nsession {}\nblock_size {}\nserver_flags {}\nconnections "
         "{}\nrequest_timeout {}\n"
         "dead_after {}\nprobe_interval {}\nlost_cache {}\nshutdown_timeout {}\nlease_care {}\n"
-        "carries_root {}\nattached_at {}\n",
+        "carries_root {}\nmay_be_lost {}\nattached_at {}\n",
         version_line, record.index, record.identifier, nbd::digits_of(record.session), record.block_size,
         record.server_flags, policy.connections, policy.request_timeout.count(), policy.dead_after.count(),
         policy.probe_interval.count(), policy.lost_cache == LostCache::fail ? "fail" : "continue",
         policy.shutdown_timeout.count(), policy.lease == LeaseCare::leave ? "leave" : "renew",
-        record.carries_root ? 1 : 0, record.attached_at.count());
+        record.carries_root ? 1 : 0, record.may_be_lost ? 1 : 0, record.attached_at.count());
     if (record.lease) lines += lease_lines(*record.lease);
     if (record.host) lines += host_line(*record.host);
     for (const Target& target : record.targets) lines += target_line(target);

@@ -31,7 +31,8 @@ struct DeviceRecord {
     std::uint32_t block_size = 512;
     std::uint16_t server_flags = 0;  // transmission flags, as passed to the kernel
     Policy policy;
-    bool carries_root = false;    // attached in the initramfs, as the root file system's disk
+    bool carries_root = false;    // attached in the initramfs, as a disk of the root file system
+    bool may_be_lost = false;     // the root file system works without the device (nofail)
     std::vector<Target> targets;  // in order of preference
     Monotonic attached_at{0};
     std::optional<LeaseRecord> lease;  // lease that the daemon renews

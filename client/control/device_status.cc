@@ -42,6 +42,8 @@ constexpr std::array text_fields{
     TextField{"interface", &DeviceStatus::interface},
     TextField{"address", &DeviceStatus::address},
     TextField{"lease_problem", &DeviceStatus::lease_problem},
+    TextField{"next_kernel", &DeviceStatus::next_kernel},
+    TextField{"previous_kernel", &DeviceStatus::previous_kernel},
 };
 
 struct NumberField {
@@ -200,7 +202,7 @@ private:
 };
 
 std::string headline(const DeviceStatus& status) {
-    const std::string begin = fmt::format("/dev/nbd{}: {}", status.index, word_of(status.state));
+    std::string begin = fmt::format("/dev/nbd{}: {}", status.index, word_of(status.state));
     switch (status.state) {
         case DeviceState::detached: return begin;
         case DeviceState::attached:
@@ -287,6 +289,11 @@ std::string to_text(const DeviceStatus& status) {
                      "{} of changes of / in memory, {} free", size_words(status.overlay_used),
                      size_words(status.overlay_size - std::min(status.overlay_size, status.overlay_used))));
     rows.add_if_set("network", status.network);
+    if (!status.next_kernel.empty()) {
+        rows.add("next boot", fmt::format("kernel {}", status.next_kernel.view()));
+        if (!status.previous_kernel.empty())
+            rows.append(fmt::format(", fallback {}", status.previous_kernel.view()));
+    }
     rows.add_if_set("last error", status.last_error);
     if (status.last_error_seconds > 0)
         rows.append(fmt::format(" ({} ago)", duration_words(status.last_error_seconds)));

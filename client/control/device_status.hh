@@ -42,6 +42,9 @@ struct DeviceStatus {
     LineText interface;        // interface whose DHCP lease the daemon renews; empty: none
     LineText address;          // the leased address
     LineText lease_problem;    // reason for a failed renewal; empty: renewed, or not due
+    LineText next_kernel;      // version that the server has published for the next boot; empty: none, or not
+                               // asked. Set by the command only, as is the next:
+    LineText previous_kernel;  // fallback
     bool read_only = false;
     std::uint64_t size = 0;
     std::uint64_t block_size = 0;

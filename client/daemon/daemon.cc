@@ -38,7 +38,7 @@ Result<void> Daemon::prepare(ProcessTitle& title) {
     shutdown_.open(ShutdownDetection::open());
     proof_ = DiskProof::open(device_.record.index);
     links_.prepare();
-    limits_.open();
+    limits_.open(title);
     domain_.open(SelinuxDomain::open({{files_.directory(), run_directory, "holdfast_client_runtime_t"},
                                       {files_.omit_directory(), "/run/sendsigs.omit.d", {}},
                                       {kernel_.attributes_directory(), "/sys/block", {}},

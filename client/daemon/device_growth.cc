@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "client/control/control_server.hh"
@@ -31,12 +32,26 @@ void DeviceGrowth::answer_later(WaitingCaller& caller, Clock::time_point now) no
     caller_due_ = now + growth_patience;
 }
 
-GrowthFacts DeviceGrowth::facts(const LinkView& link, Clock::time_point now) const noexcept {
+bool DeviceGrowth::completes_requests(Clock::time_point now) noexcept {
+    const std::uint64_t completed = kernel_.totals().requests;
+    const bool is_recent = now - std::exchange(counted_, now) <= fresh_answer;
+    return completed > std::exchange(completed_, completed) && is_recent;
+}
+
+// A UNIX socket has no health: completed requests, all on this link, must stand for its answers.
+GrowthFacts DeviceGrowth::facts(const LinkView& link, Clock::time_point now) noexcept {
     const auto health = health_of(link.descriptor);
+    const bool completes = completes_requests(now);
     GrowthFacts facts;
     facts.proved = link.proved && !link.older_links && !is_dead(link.descriptor);
-    facts.answered = health && health->last_acknowledgement < fresh_answer && health->retransmits == 0;
-    facts.in_flight = kernel_.in_flight();
+    facts.older_links = link.older_links;
+    facts.counted = kernel_.counts_requests();
+    // Acknowledgements prove nothing of requests that are not counted.
+    if (facts.counted)
+        facts.answered = health ? health->last_acknowledgement < fresh_answer && health->retransmits == 0
+                                : completes && link.has_link;
+    // Also if the number cannot be read.
+    facts.in_flight = kernel_.is_idle() ? 0 : std::max<std::uint64_t>(kernel_.in_flight(), 1);
     facts.link_age = since_boot(now) - device_.live.link_changed_at;
     facts.stalled = link.stalled;
     return facts;

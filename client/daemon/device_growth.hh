@@ -44,7 +44,9 @@ public:
     void advance(const LinkView& link, Clock::time_point now);
 
 private:
-    [[nodiscard]] GrowthFacts facts(const LinkView& link, Clock::time_point now) const noexcept;
+    [[nodiscard]] GrowthFacts facts(const LinkView& link, Clock::time_point now) noexcept;
+    // True if requests were completed since the last call, a moment ago.
+    [[nodiscard]] bool completes_requests(Clock::time_point now) noexcept;
     [[nodiscard]] bool may_grow(GrowthFacts& facts, Clock::time_point now) noexcept;
     [[nodiscard]] Result<void> grow_to(std::uint64_t size);
 
@@ -52,8 +54,10 @@ private:
     KeptDevice& device_;
     RecordStore& store_;
     DiskProof& proof_;
-    std::uint64_t wanted_ = 0;      // new size of the export, to which the device should grow; 0: none
-    std::uint64_t tried_ = 0;       // size for which the last new link was made
+    std::uint64_t wanted_ = 0;     // new size of the export, to which the device should grow; 0: none
+    std::uint64_t tried_ = 0;      // size for which the last new link was made
+    std::uint64_t completed_ = 0;  // requests, at the time counted_
+    Clock::time_point counted_{};
     WaitingCaller caller_;          // waits for a new link with the new size
     Clock::time_point caller_due_;  // valid only if caller_ exists: latest answer
 };

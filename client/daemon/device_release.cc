@@ -19,7 +19,7 @@ LineText DeviceRelease::reason_to_stay(const Request& request) const {
 // If all data is sent and the device is unused, the kernel can notify the server of the end. Otherwise a
 // sender may be stuck in the socket.
 bool DeviceRelease::is_idle() const noexcept {
-    return all_sent(links_.descriptor()) && (!links_.any_older() || kernel_.in_flight() == 0);
+    return all_sent(links_.descriptor()) && (!links_.any_older() || kernel_.is_idle());
 }
 
 DeviceRelease::Outcome DeviceRelease::detach(const Request& request) {
@@ -37,7 +37,7 @@ DeviceRelease::Outcome DeviceRelease::detach(const Request& request) {
     return {};
 }
 
-bool DeviceRelease::give_up(std::string_view reason) {
+bool DeviceRelease::give_up(std::string_view reason, bool shutting_down) {
     if (const LineText problem = links_.end_all(); !problem.empty()) {
         // Tried again with each attempt to link.
         if (log_.is_new(problem)) log::error(LineText::of("{}: not given up: {}", device_.name(), problem));
@@ -46,17 +46,26 @@ bool DeviceRelease::give_up(std::string_view reason) {
     log::error(LineText::of("{}: given up, so its file system gets errors: {}", device_.name(), reason));
     const auto done = kernel_.release_stuck();
     if (!done) log::error(LineText::of("{}: {}; retrying", device_.name(), done.error().text()));
-    if (done) leave_record_behind();
+    const bool kept = done && leave_record_behind();
+    if (done && server_can_fence(device_.record, device_.live))
+        log::warning(
+            LineText::of("{}: its server may still hold writes and was not asked to discard them; {}before "
+                         "another machine "
+                         "writes to the disk, restart that server",
+                         device_.name(),
+                         kept && !shutting_down ? "the next attach of the disk on this machine asks; " : ""));
     return done.has_value();
 }
 
-void DeviceRelease::leave_record_behind() {
-    if (!server_can_fence(device_.record, device_.live)) return;
-    if (const auto left = store_.leave_behind(); !left)
+bool DeviceRelease::leave_record_behind() {
+    if (!server_can_fence(device_.record, device_.live)) return false;
+    const auto left = store_.leave_behind();
+    if (!left)
         log::warning(
             LineText::of("{}: the record was not kept, so a later attachment under another number cannot "
                          "fence this one: {}",
                          device_.name(), left.error().text()));
+    return left.has_value();
 }
 
 }  // namespace holdfast::client

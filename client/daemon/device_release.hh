@@ -31,14 +31,15 @@ public:
     [[nodiscard]] Outcome detach(const Request& request);
 
     // Fails all I/O of the device. Returns false if the kernel kept the device; the failure is logged.
-    [[nodiscard]] bool give_up(std::string_view reason);
+    // `shutting_down`: the machine is, so its record is lost.
+    [[nodiscard]] bool give_up(std::string_view reason, bool shutting_down = false);
 
 private:
     [[nodiscard]] LineText reason_to_stay(const Request& request) const;
     [[nodiscard]] bool is_idle() const noexcept;
     // Keeps the record for the next attach, which fences the writes of this device that the server still
-    // holds.
-    void leave_record_behind();
+    // holds. Returns true if the record was kept.
+    bool leave_record_behind();
 
     Kernel& kernel_;
     KeptDevice& device_;

@@ -80,7 +80,7 @@ ExportProbe::Finding ExportProbe::find(const LinkView& link, bool expired) {
     finding.size = whole_blocks(attempt_->take_link().offer.size, device_.record.block_size);
     finding.grown = growth_.needs_link(finding.size, caller_.exists());
     // If the server does not fence the old connection, no request may be in flight there.
-    const bool in_flight = finding.grown && kernel_.in_flight() > 0;
+    const bool in_flight = finding.grown && !kernel_.is_idle();
     finding.in_the_way = in_flight && (link.stalled >= longest_look || !device_.live.session_known);
     return finding;
 }
@@ -89,6 +89,11 @@ LineText ExportProbe::answer_to(const Finding& finding, const LinkView& link) co
     if (!finding.done) return LineText::of("error {}\n", attempt_->error().text);
     if (finding.in_the_way && link.stalled >= longest_look)
         return "error requests are waiting for the server; try again once they are answered\n";
+    if (finding.in_the_way && !kernel_.counts_requests())
+        return LineText::of(
+            "error requests may be in flight (the kernel counts none: queue/iostats is 0), which this server "
+            "cannot fence; write 1 to /sys/block/{}/queue/iostats, then try again once the disk is quiet\n",
+            device_.name());
     if (finding.in_the_way)
         return "error requests are in flight, which this server cannot fence; try again\n";
     if (finding.size < device_.live.size)

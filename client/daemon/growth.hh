@@ -14,10 +14,14 @@ namespace holdfast::client {
 
 struct GrowthFacts {
     bool proved = false;                    // the kernel uses this link, and no older link
-    bool answered = false;                  // data arrived on the link within the last moments
-    std::uint64_t in_flight = 0;            // requests
+    bool older_links = false;               // the kernel may use a link of a previous daemon
+    bool answered = false;                  // data arrived on the link within the last moments; if requests
+                                            // are not counted: a read was answered
+    bool counted = true;                    // the kernel counts requests: queue/iostats
+    std::uint64_t in_flight = 0;            // requests; valid only if counted
     std::chrono::milliseconds link_age{0};  // old links' requests are resent within longest_request_timer
-    std::chrono::milliseconds stalled{0};   // time without an answered request while requests are in flight
+    std::chrono::milliseconds stalled{0};   // time without an answered request while requests are in flight;
+                                            // valid only if counted
 };
 
 enum class GrowthStep : std::uint8_t {

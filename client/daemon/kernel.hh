@@ -27,6 +27,8 @@ public:
     // False only if the device is certainly disconnected, or was connected anew by another attachment.
     [[nodiscard]] virtual bool has_our_device() const noexcept = 0;
     [[nodiscard]] virtual std::uint64_t in_flight() const noexcept = 0;
+    [[nodiscard]] virtual bool counts_requests() const noexcept = 0;
+    [[nodiscard]] virtual bool is_idle() const noexcept = 0;
     [[nodiscard]] virtual std::uint64_t writes() const noexcept = 0;
     [[nodiscard]] virtual SysfsDevice::Totals totals() const noexcept = 0;
     [[nodiscard]] virtual std::uint64_t largest_request() const noexcept = 0;

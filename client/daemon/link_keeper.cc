@@ -106,7 +106,7 @@ void LinkKeeper::prove(Clock::time_point now) {
         case LinkWatch::Proof::none: break;
         case LinkWatch::Proof::answered: links_.forget_older(true); return report(LinkEvent::used);
         // Waiting for LINK_DEAD would loop back here.
-        case LinkWatch::Proof::unprovable: return report(LinkEvent::used);
+        case LinkWatch::Proof::unprovable: links_.forget_vanished(true); return report(LinkEvent::used);
         case LinkWatch::Proof::dead:
             return lose(cause_of_death(links_.descriptor(), device_.record.policy.dead_after));
         case LinkWatch::Proof::silent: return lose("the server's machine stopped acknowledging");
@@ -226,6 +226,7 @@ void LinkKeeper::record_session(const NewLink::Candidate& candidate) noexcept {
 }
 
 std::optional<LinkEvent> LinkKeeper::look() {
+    links_.forget_vanished(true);
     const LinkWatch::Look result = watch_.look(links_.descriptor(), kernel_.now());
     if (result.next) supervisor_->look_every(*result.next);
     return result.event;

@@ -61,6 +61,10 @@ void LinksInUse::forget_older(bool has_link) noexcept {
     store_.save();
 }
 
+void LinksInUse::forget_vanished(bool has_link) noexcept {
+    if (older_.have_vanished()) forget_older(has_link);
+}
+
 void LinksInUse::cut() noexcept { client::cut(link_.get()); }
 
 void LinksInUse::purge() noexcept {
@@ -74,7 +78,7 @@ void LinksInUse::let_go() noexcept {
 }
 
 LineText LinksInUse::end_all() noexcept {
-    if (const auto ended = older_.end(); !ended && kernel_.in_flight() > 0)
+    if (const auto ended = older_.end(); !ended && !kernel_.is_idle())
         return reason_not_to_disconnect(ended.error(), device_.record.index);
     let_go();
     return {};

@@ -45,6 +45,8 @@ public:
     void replace(Fd link) noexcept;
     // The kernel has released every older link. `has_link`: the kernel was given the link. Saves the record.
     void forget_older(bool has_link) noexcept;
+    // Same for older links that exist no more. No data on a UNIX socket proves that the kernel uses it.
+    void forget_vanished(bool has_link) noexcept;
 
     // Wakes a sender of the kernel that is stuck in the link: then the kernel releases the socket.
     void cut() noexcept;

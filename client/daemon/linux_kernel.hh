@@ -25,6 +25,8 @@ public:
         return sysfs_.possibly_connected_as(identifier_);
     }
     [[nodiscard]] std::uint64_t in_flight() const noexcept override { return sysfs_.in_flight(); }
+    [[nodiscard]] bool counts_requests() const noexcept override { return sysfs_.counts_requests(); }
+    [[nodiscard]] bool is_idle() const noexcept override { return sysfs_.is_idle(); }
     [[nodiscard]] std::uint64_t writes() const noexcept override { return sysfs_.writes(); }
     [[nodiscard]] SysfsDevice::Totals totals() const noexcept override { return sysfs_.totals(); }
     [[nodiscard]] std::uint64_t largest_request() const noexcept override { return sysfs_.largest_request(); }

@@ -83,9 +83,9 @@ void MachineShutdown::give_device_up() {
     const LineText reason =
         LineText::of("shutting down, and the server has been unreachable for {} s of it (shutdown-timeout)",
                      limit_.patience().count());
-    for (int attempt = 1; !release_.give_up(reason.view()) && attempt < most_attempts; ++attempt)
+    for (int attempt = 1; !release_.give_up(reason.view(), true) && attempt < most_attempts; ++attempt)
         machine_.pause(pause_between_attempts);
-    if (!device_.record.carries_root) return;
+    if (!device_.record.carries_root || device_.record.may_be_lost) return;
     // The programs of the shutdown may be on the lost disk, and not in memory.
     machine_.sync_in_the_background();
     machine_.pause(limit_.grace());

@@ -14,7 +14,7 @@ constexpr std::chrono::seconds module_patience{3};
 
 void OlderLinks::prepare(const SocketNames& recorded) {
     if (recorded.empty() || recorded == no_socket) return;
-    diagnostics_ = SocketDiagnostics::open_in_time(module_patience);
+    diagnostics_ = SocketDiagnostics::open(module_patience, recorded);
 }
 
 SocketNames OlderLinks::names_with(std::string_view own) const noexcept {
@@ -24,6 +24,13 @@ SocketNames OlderLinks::names_with(std::string_view own) const noexcept {
 
 std::optional<SysError> OlderLinks::problem() const noexcept {
     return diagnostics_ ? std::nullopt : std::optional(diagnostics_.error());
+}
+
+bool OlderLinks::have_vanished() const noexcept {
+    if (!any() || !diagnostics_) return false;
+    for (std::string_view rest = names_; !rest.empty();)
+        if (!diagnostics_->has_vanished(take_name(rest))) return false;
+    return true;
 }
 
 Result<void> OlderLinks::end() noexcept {

@@ -19,6 +19,9 @@ public:
     [[nodiscard]] bool any() const noexcept { return !names_.empty() && names_ != no_socket; }
     // Names for the record of a device whose own link is `own`, which may be empty.
     [[nodiscard]] SocketNames names_with(std::string_view own) const noexcept;
+    // True if every older link is known to be over, so that no sender is stuck in it: the kernel has released
+    // its socket, or, of TCP, its connection was reset.
+    [[nodiscard]] bool have_vanished() const noexcept;
     // No older link is left: the kernel was seen to use a later link, or has reported that it released its
     // socket.
     void forget() noexcept { names_ = no_socket; }

@@ -13,9 +13,11 @@ namespace holdfast::client {
 
 using std::chrono::milliseconds;
 
-void QueueLimits::open() {
+void QueueLimits::open(ProcessTitle& title) {
     ::signal(SIGCHLD, SIG_IGN);  // no child of the daemon is waited for
-    timer_ = RequestTimer::start(device_.record.index, device_.record.policy.request_timeout.count() == 0);
+    const DeviceRecord& record = device_.record;
+    timer_ = RequestTimer::start(record.index, record.policy.request_timeout.count() == 0,
+                                 record.carries_root ? &title : nullptr);
 }
 
 void QueueLimits::check_size(bool empty) noexcept {

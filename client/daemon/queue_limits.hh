@@ -20,7 +20,7 @@ public:
 
     // Starts the process that writes the limits (request_timer.hh). Before the seal; all functions below may
     // be called after the seal.
-    void open();
+    void open(ProcessTitle& title);
     // Descriptor of the pipe to that process; -1 without a process.
     [[nodiscard]] int descriptor() const noexcept { return timer_.descriptor(); }
     // Tells that process to follow the daemon into its SELinux domain or AppArmor profile.

@@ -49,7 +49,7 @@ void RequestTimer::keep(const SysfsDevice& sysfs, int orders) {
     }
 }
 
-RequestTimer RequestTimer::start(std::uint32_t index, bool own_timer) {
+RequestTimer RequestTimer::start(std::uint32_t index, bool own_timer, ProcessTitle* title) {
     RequestTimer timer;
     timer.own_timer_ = own_timer;
     std::array<int, 2> ends{};
@@ -62,6 +62,7 @@ RequestTimer RequestTimer::start(std::uint32_t index, bool own_timer) {
         if (timer.orders_) ::fcntl(timer.orders_.get(), F_SETFL, O_NONBLOCK);
         return timer;
     }
+    if (title != nullptr) title->set(FixedText<64>::of("@holdfast-timer: nbd{}", index));
     // Hold no descriptor of the daemon open here, above all no link. The pipe moves to the first closed
     // number.
     constexpr int orders = STDERR_FILENO + 1;

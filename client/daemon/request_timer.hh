@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "client/kernel/sysfs.hh"
+#include "client/process/process_title.hh"
 #include "common/linux/fd.hh"
 
 namespace holdfast::client {
@@ -26,8 +27,10 @@ inline constexpr std::chrono::milliseconds longest_request_timer{30'000};
 class RequestTimer {
 public:
     // Returns an empty timer (set() has no effect) if the process cannot be started. The process ends with
-    // its owner. `own_timer`: set() has an effect; otherwise the administrator has chosen the timer.
-    [[nodiscard]] static RequestTimer start(std::uint32_t index, bool own_timer);
+    // its owner. `own_timer`: set() has an effect; otherwise the administrator has chosen the timer. `title`:
+    // for a root disk, the title to mark as systemd demands of a process that survives the switch to the root
+    // file system; null: no mark, and the process ends with the others at a shutdown.
+    [[nodiscard]] static RequestTimer start(std::uint32_t index, bool own_timer, ProcessTitle* title);
     // May be called after the seal.
     void set(std::chrono::milliseconds timer) noexcept;
     // Sets the largest request, in KiB. May be called after the seal.

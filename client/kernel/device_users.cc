@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -130,12 +131,14 @@ std::vector<std::string> openers_of(std::uint32_t index) {
     const std::vector<BlockName> names = disk_and_partitions(*device, index);
     for (const std::string& process : numbers_in("/proc")) {
         const std::string folder = "/proc/" + process;
-        for (const std::string& descriptor : numbers_in(folder + "/fd")) {
-            const BlockName* const held = device_behind(folder + "/fd/" + descriptor, names);
+        const std::string descriptors = folder + "/fd/";
+        for (const std::string& descriptor : numbers_in(descriptors)) {
+            const BlockName* const held = device_behind(descriptors + descriptor, names);
             if (held == nullptr) continue;
             std::string program = whole_file((folder + "/comm").c_str()).value_or("");
             if (program.ends_with('\n')) program.pop_back();
-            openers.push_back(held->name + " is held open by process " + process + " (" + program + ")");
+            openers.push_back(
+                fmt::format("{} is held open by process {} ({})", held->name, process, program));
             break;
         }
     }

@@ -106,6 +106,11 @@ std::uint64_t SysfsDevice::in_flight() const noexcept {
     return column(text, 0) + column(text, 1);
 }
 
+bool SysfsDevice::is_idle() const noexcept {
+    Room room;
+    return counts_requests() && read("inflight", room) && in_flight() == 0;
+}
+
 std::uint64_t SysfsDevice::writes() const noexcept {
     // "write I/Os" in Documentation/block/stat.rst.
     Room room;

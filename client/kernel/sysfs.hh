@@ -49,6 +49,10 @@ public:
     // Requests sent, or begun to be sent, and not answered. Requests that find every socket dead sleep before
     // that point and are not counted.
     [[nodiscard]] std::uint64_t in_flight() const noexcept;
+    // False with queue/iostats = 0: in_flight() and totals() say nothing then.
+    [[nodiscard]] bool counts_requests() const noexcept { return number("queue/iostats").value_or(0) != 0; }
+    // True only if certainly no request is in flight.
+    [[nodiscard]] bool is_idle() const noexcept;
     // Writes completed since the device was created.
     [[nodiscard]] std::uint64_t writes() const noexcept;
     // Number of all requests completed since the device was created, and their total duration.

@@ -58,7 +58,24 @@ std::optional<std::size_t> take_name(Bytes wire, std::size_t at, Name& name) noe
     return std::nullopt;
 }
 
+template <std::size_t Capacity>
+void add_words(FixedText<Capacity>& list, std::string_view words) noexcept {
+    while (!words.empty()) {
+        const std::size_t end = words.find(' ');
+        add_word(list, words.substr(0, end));
+        words = end == std::string_view::npos ? std::string_view{} : words.substr(end + 1);
+    }
+}
+
 }  // namespace
+
+void add_facts(NetworkFacts& facts, const NetworkFacts& more) noexcept {
+    add_words(facts.name_servers, more.name_servers);
+    add_words(facts.search, more.search);
+    add_words(facts.time_servers, more.time_servers);
+    if (facts.domain.empty()) facts.domain = more.domain;
+    if (facts.host_name.empty()) facts.host_name = more.host_name;
+}
 
 bool is_plain_name(std::string_view text) noexcept {
     constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:%";

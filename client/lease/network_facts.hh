@@ -34,6 +34,9 @@ struct NetworkFacts {
 template <std::size_t Capacity>
 void add_word(FixedText<Capacity>& list, std::string_view word) noexcept;
 
+// Adds facts of a second source: the words of lists, and a domain or a host name if there is none yet.
+void add_facts(NetworkFacts& facts, const NetworkFacts& more) noexcept;
+
 // True if the text consists of the characters of addresses and of host and domain names.
 [[nodiscard]] bool is_plain_name(std::string_view text) noexcept;
 
@@ -65,7 +68,7 @@ void add_word(FixedText<Capacity>& list, std::string_view word) noexcept {
         if (rest.substr(0, end) == word) return;
         rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 1);
     }
-    if (list.view().size() + 1 + word.size() > Capacity) return;
+    if (word.empty() || list.view().size() + 1 + word.size() > Capacity) return;
     if (!list.empty()) list.append(" ");
     list.append(word);
 }

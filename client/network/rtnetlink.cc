@@ -1,5 +1,7 @@
-// Answers are read until the end of their list, so that each request finds an empty socket. A sequence number
-// skips what is left of a list that was given up.
+// Answers are read until the end of their list. If an error ended a list before, the kernel keeps the rest of
+// this list, refuses another list (EBUSY) until the rest was read, and sends it before the answer to the next
+// request. Therefore a request empties the socket first, and takes only messages with its own sequence
+// number.
 
 #include "client/network/rtnetlink.hh"
 
@@ -7,6 +9,8 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <span>
+#include <utility>
 
 namespace holdfast::client {
 namespace {
@@ -52,6 +56,13 @@ int error_in(const nlmsghdr& message) noexcept {
     return -error;
 }
 
+void drain(int socket) noexcept {
+    std::array<std::byte, 4096> room;
+    // An overflow (ENOBUFS) is an event like others.
+    for (int i = 0; i < most_reads; ++i)
+        if (::recv(socket, room.data(), room.size(), MSG_DONTWAIT) < 0 && errno != ENOBUFS) return;
+}
+
 Fd open_socket(std::uint32_t groups) noexcept {
     Fd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
     sockaddr_nl own{};
@@ -64,38 +75,46 @@ Fd open_socket(std::uint32_t groups) noexcept {
 }  // namespace
 
 Result<Rtnetlink> Rtnetlink::open() {
-    Rtnetlink netlink;
-    netlink.requests_ = open_socket(0);
-    if (!netlink.requests_) return sys_error("rtnetlink");
-    netlink.events_ = open_socket(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR |
-                                  RTMGRP_IPV6_ROUTE);
-    if (!netlink.events_) return sys_error("rtnetlink events");
-    return netlink;
+    Fd requests = open_socket(0);
+    if (!requests) return sys_error("rtnetlink");
+    Fd events = open_socket(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR |
+                            RTMGRP_IPV6_ROUTE);
+    if (!events) return sys_error("rtnetlink events");
+    return Rtnetlink(std::move(requests), std::move(events));
 }
 
-void Rtnetlink::drain_events() const noexcept {
-    std::array<std::byte, 4096> room;
-    // An overflow (ENOBUFS) is an event like others.
-    for (int i = 0; i < most_reads; ++i)
-        if (::recv(events_.get(), room.data(), room.size(), MSG_DONTWAIT) < 0 && errno != ENOBUFS) return;
-}
+void Rtnetlink::drain_events() const noexcept { drain(events_.get()); }
 
-Result<void> Rtnetlink::send(std::span<const std::byte> request, const char* call) const noexcept {
-    if (request.empty()) return std::unexpected(SysError{ENOBUFS, call});
-    while (::send(requests_.get(), request.data(), request.size(), 0) < 0)
+Result<void> Rtnetlink::send(NetlinkRequest& request, const char* call) const noexcept {
+    if (request.bytes().empty()) return std::unexpected(SysError{ENOBUFS, call});
+    drain(requests_.get());
+    request.set_sequence(++sequence_);
+    while (::send(requests_.get(), request.bytes().data(), request.bytes().size(), 0) < 0)
         if (errno != EINTR) return sys_error(call);
     return {};
 }
 
-Result<void> Rtnetlink::change(const NetlinkRequest& request, const char* call) const noexcept {
-    if (auto sent = send(request.bytes(), call); !sent) return sent;
+// Calls `take` with each message of the answer to the last request; `take` returns true for the last one.
+template <class Take>
+Result<void> Rtnetlink::receive_until(const char* call, Take&& take) const {
     Room room;
-    if (auto got = receive(requests_.get(), room, call); !got) return got;
-    int error = EPROTO;
-    each_message(room, [&](const nlmsghdr& message) {
-        if (message.nlmsg_type == NLMSG_ERROR) error = error_in(message);
-        return true;
+    for (int reads = 0; reads < most_reads; ++reads) {
+        if (auto got = receive(requests_.get(), room, call); !got) return got;
+        const bool goes_on = each_message(
+            room, [&](const nlmsghdr& message) { return message.nlmsg_seq != sequence_ || !take(message); });
+        if (!goes_on) return {};
+    }
+    return std::unexpected(SysError{EPROTO, call});
+}
+
+Result<void> Rtnetlink::change(NetlinkRequest request, const char* call) const noexcept {
+    if (auto sent = send(request, call); !sent) return sent;
+    int error = 0;
+    const auto got = receive_until(call, [&](const nlmsghdr& message) {
+        error = error_in(message);
+        return message.nlmsg_type == NLMSG_ERROR;
     });
+    if (!got) return got;
     if (error != 0) return std::unexpected(SysError{error, call});
     return {};
 }
@@ -103,37 +122,33 @@ Result<void> Rtnetlink::change(const NetlinkRequest& request, const char* call) 
 Result<std::uint32_t> Rtnetlink::interface_towards(const IpAddress& address,
                                                    std::uint32_t scope) const noexcept {
     constexpr const char* call = "RTM_GETROUTE";
-    if (auto sent = send(route_request(address, scope).bytes(), call); !sent)
-        return std::unexpected(sent.error());
-    Room room;
-    if (auto got = receive(requests_.get(), room, call); !got) return std::unexpected(got.error());
-    int error = ENETUNREACH;
+    NetlinkRequest request = route_request(address, scope);
+    if (auto sent = send(request, call); !sent) return std::unexpected(sent.error());
+    int error = 0;
     std::uint32_t interface = 0;
-    each_message(room, [&](const nlmsghdr& message) {
+    const auto got = receive_until(call, [&](const nlmsghdr& message) {
+        const auto route = read_route(message);
+        if (route) interface = route->interface;
         if (message.nlmsg_type == NLMSG_ERROR) error = error_in(message);
-        if (const auto route = read_route(message)) interface = route->interface;
-        return true;
+        return route || message.nlmsg_type == NLMSG_ERROR;
     });
+    if (!got) return std::unexpected(got.error());
     if (interface == 0) return std::unexpected(SysError{error == 0 ? ENETUNREACH : error, call});
     return interface;
 }
 
 Result<void> Rtnetlink::list(std::uint16_t type, void* context, Call call) const {
     ifinfomsg body{};  // as large as the other structures' family needs
-    const NetlinkRequest request(type, NLM_F_REQUEST | NLM_F_DUMP, std::as_bytes(std::span(&body, 1)));
-    if (auto sent = send(request.bytes(), "rtnetlink"); !sent) return sent;
-    Room room;
+    NetlinkRequest request(type, NLM_F_REQUEST | NLM_F_DUMP, std::as_bytes(std::span(&body, 1)));
+    if (auto sent = send(request, "rtnetlink"); !sent) return sent;
     int error = 0;
-    for (int reads = 0; reads < most_reads; ++reads) {
-        if (auto got = receive(requests_.get(), room, "rtnetlink"); !got) return got;
-        const bool goes_on = each_message(room, [&](const nlmsghdr& message) {
-            const bool ends = message.nlmsg_type == NLMSG_DONE || message.nlmsg_type == NLMSG_ERROR;
-            if (ends) error = error_in(message);
-            if (!ends) call(context, message);
-            return !ends;
-        });
-        if (!goes_on) break;
-    }
+    const auto got = receive_until("rtnetlink", [&](const nlmsghdr& message) {
+        const bool ends = message.nlmsg_type == NLMSG_DONE || message.nlmsg_type == NLMSG_ERROR;
+        if (ends) error = error_in(message);
+        if (!ends) call(context, message);
+        return ends;
+    });
+    if (!got) return got;
     if (error != 0) return std::unexpected(SysError{error, "rtnetlink"});
     return {};
 }

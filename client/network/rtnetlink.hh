@@ -6,7 +6,8 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
+#include <type_traits>
+#include <utility>
 
 #include "client/network/rtnetlink_message.hh"
 #include "common/linux/fd.hh"
@@ -18,13 +19,15 @@ class Rtnetlink {
 public:
     // Changes need CAP_NET_ADMIN in the process that opens, and in the process that asks.
     [[nodiscard]] static Result<Rtnetlink> open();
+    // For sockets that are open already.
+    Rtnetlink(Fd requests, Fd events) noexcept : requests_(std::move(requests)), events_(std::move(events)) {}
     // Readable after a change of interfaces, addresses or routes; owned by the object.
     [[nodiscard]] int events_descriptor() const noexcept { return events_.get(); }
 
     // All functions below may be called after the seal.
     void drain_events() const noexcept;
     // Sends the request and waits for its execution. ENOBUFS: an empty request.
-    [[nodiscard]] Result<void> change(const NetlinkRequest& request, const char* call) const noexcept;
+    [[nodiscard]] Result<void> change(NetlinkRequest request, const char* call) const noexcept;
     // Index of the interface that packets to this address leave by. ENETUNREACH: no route. `scope`: interface
     // of a link-local address, or 0.
     [[nodiscard]] Result<std::uint32_t> interface_towards(const IpAddress& address,
@@ -41,10 +44,14 @@ public:
 private:
     using Call = void (*)(void* context, const nlmsghdr& message);
     [[nodiscard]] Result<void> list(std::uint16_t type, void* context, Call call) const;
-    [[nodiscard]] Result<void> send(std::span<const std::byte> request, const char* call) const noexcept;
+    [[nodiscard]] Result<void> send(NetlinkRequest& request, const char* call) const noexcept;
+    template <class Take>
+    [[nodiscard]] Result<void> receive_until(const char* call, Take&& take) const;
 
     Fd requests_;
     Fd events_;
+    // Number of the last request.
+    mutable std::uint32_t sequence_ = 0;
 };
 
 }  // namespace holdfast::client

@@ -204,6 +204,10 @@ void NetlinkRequest::add(std::uint16_t attribute, std::uint32_t value) noexcept 
     add(attribute, bytes_of(value));
 }
 
+void NetlinkRequest::set_sequence(std::uint32_t sequence) noexcept {
+    if (length_ != 0) std::memcpy(bytes_.data() + offsetof(nlmsghdr, nlmsg_seq), &sequence, sizeof sequence);
+}
+
 NetlinkRequest route_request(const IpAddress& destination, std::uint32_t scope) noexcept {
     rtmsg body{};
     body.rtm_family = destination.family;

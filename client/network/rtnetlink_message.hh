@@ -73,6 +73,8 @@ public:
     NetlinkRequest(std::uint16_t type, std::uint16_t flags, std::span<const std::byte> body) noexcept;
     void add(std::uint16_t attribute, std::span<const std::byte> value) noexcept;
     void add(std::uint16_t attribute, std::uint32_t value) noexcept;
+    // Number that the kernel's answers will carry; nothing for an empty request.
+    void set_sequence(std::uint32_t sequence) noexcept;
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept {
         return std::span(bytes_).first(length_);
     }

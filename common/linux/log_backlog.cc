@@ -43,6 +43,9 @@ private:
     [[nodiscard]] ssize_t offer(std::string_view line) const noexcept;
     [[nodiscard]] bool start_copier();
     [[nodiscard]] bool send_locked();
+    void put(std::string line);
+    // Queues a line with the number of lost lines; returns false if none was lost.
+    bool put_lost_count();
 
     const Sink sink_;
     const char* const program_;
@@ -58,13 +61,15 @@ private:
 // Copies the pipe to stderr until its other end is closed. Only read(2), write(2) and exit(2) are allowed, if
 // the kernel supports strict seccomp.
 [[noreturn]] void copy(int from, int alive) {
-    for (const int signal : {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGPIPE}) ::signal(signal, SIG_IGN);
+    // Every signal that can be ignored: a signal to the whole group must not discard the last lines of the
+    // program (SIGABRT of systemd's watchdog), nor end the log (SIGXFSZ).
+    for (int signal = 1; signal < NSIG; ++signal) (void)::signal(signal, SIG_IGN);
     (void)::prctl(PR_SET_NAME, "holdfast-log");
     (void)::prctl(PR_SET_DUMPABLE, 0);
     (void)::dup2(from, STDIN_FILENO);
     (void)::dup2(alive, STDOUT_FILENO);
     (void)::close_range(3, ~0U, 0);
-    (void)::chdir("/");
+    [[maybe_unused]] const int stays = ::chdir("/");  // only keeps a file system busy
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     // The thread sanitizer runs a thread in this process, too, which exit(2) would leave behind.
     const bool strict = false;
@@ -150,7 +155,7 @@ ssize_t Backlog::offer(std::string_view line) const noexcept {
 }
 
 bool Backlog::send_locked() {
-    while (!lines_.empty()) {
+    while (!lines_.empty() || put_lost_count()) {
         std::string& line = lines_.front();
         const ssize_t count = offer(line);
         if (count < 0 && errno == EINTR) continue;
@@ -187,32 +192,37 @@ void Backlog::finish() {
     (void)::poll(&ended, 1, patience_ms);
 }
 
+void Backlog::put(std::string line) {
+    size_ += line.size();
+    lines_.push_back(std::move(line));
+}
+
+bool Backlog::put_lost_count() {
+    if (lost_ == 0) return false;
+    std::array<char, 128> text;
+    const int number = static_cast<int>(Level::warning);
+    constexpr const char* said = "the log was blocked for a while; lines lost: ";
+    const auto count = static_cast<unsigned long long>(std::exchange(lost_, 0));
+    if (sink_ == Sink::terminal) {
+        (void)std::snprintf(text.data(), text.size(), "%.40s: warning: %s%llu\n", program_, said, count);
+    } else if (sink_ == Sink::journal) {
+        (void)std::snprintf(text.data(), text.size(), "<%d>%s%llu\n", number, said, count);
+    } else {
+        (void)std::snprintf(text.data(), text.size(), "<%d>%.40s[%d]: %s%llu", LOG_DAEMON | number, program_,
+                            ::getpid(), said, count);
+    }
+    put(text.data());
+    return true;
+}
+
 void Backlog::add(std::string line) {
     const std::lock_guard lock(mutex_);
-    const auto put = [&](std::string text) {
-        size_ += text.size();
-        lines_.push_back(std::move(text));
-    };
     (void)send_locked();
     if (size_ + line.size() > most) {
         ++lost_;
         return;
     }
-    if (lost_ > 0) {
-        std::array<char, 128> text;
-        const int number = static_cast<int>(Level::warning);
-        constexpr const char* said = "the log was blocked for a while; lines lost: ";
-        const auto count = static_cast<unsigned long long>(std::exchange(lost_, 0));
-        if (sink_ == Sink::terminal) {
-            (void)std::snprintf(text.data(), text.size(), "%.40s: warning: %s%llu\n", program_, said, count);
-        } else if (sink_ == Sink::journal) {
-            (void)std::snprintf(text.data(), text.size(), "<%d>%s%llu\n", number, said, count);
-        } else {
-            (void)std::snprintf(text.data(), text.size(), "<%d>%.40s[%d]: %s%llu", LOG_DAEMON | number,
-                                program_, ::getpid(), said, count);
-        }
-        put(text.data());
-    }
+    (void)put_lost_count();
     put(std::move(line));
     (void)send_locked();
 }

@@ -3,6 +3,7 @@
 #include "common/linux/socket_name.hh"
 
 #include <netinet/in.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <charconv>
@@ -41,11 +42,18 @@ std::optional<SocketAddress> read_address(std::string_view digits) noexcept {
 
 bool is_empty(const SocketNames& names) noexcept { return names.empty() || names == no_socket; }
 
-// Also matches names of older versions, written without the network.
+// Also matches names of older versions, written without the network, or of a UNIX socket without its numbers.
 bool is_same(std::string_view recorded, std::string_view name) noexcept {
     if (recorded == name) return true;
     return name.starts_with(recorded) && name.substr(recorded.size()).starts_with(' ') &&
-           read_socket_name(recorded);
+           (recorded == unix_socket || read_socket_name(recorded));
+}
+
+SocketName name_of_unix_socket(int socket, std::uint64_t cookie) noexcept {
+    struct stat own {};
+    const auto network = network_of_socket(socket);
+    if (!network || ::fstat(socket, &own) != 0) return unix_socket;
+    return SocketName::of("{} {} {} {}", unix_socket, own.st_ino, cookie, *network);
 }
 
 }  // namespace
@@ -65,7 +73,7 @@ SocketName name_of_socket(int socket) noexcept {
     if (::getsockopt(socket, SOL_SOCKET, SO_COOKIE, &cookie, &length) != 0 ||
         ::getsockname(socket, reinterpret_cast<sockaddr*>(&local.bytes), &local.length) != 0)
         return {};
-    if (local.bytes.ss_family == AF_UNIX) return unix_socket;
+    if (local.bytes.ss_family == AF_UNIX) return name_of_unix_socket(socket, cookie);
     if (::getpeername(socket, reinterpret_cast<sockaddr*>(&remote.bytes), &remote.length) != 0 ||
         !is_inet(local))
         return {};
@@ -88,6 +96,17 @@ std::optional<NamedSocket> read_socket_name(std::string_view name) noexcept {
     return socket.network ? std::optional(socket) : std::nullopt;
 }
 
+std::optional<NamedUnixSocket> read_unix_socket_name(std::string_view name) noexcept {
+    if (take_until(name, ' ') != unix_socket) return std::nullopt;
+    const auto inode = number_of<std::uint32_t>(take_until(name, ' '));
+    const auto cookie = number_of<std::uint64_t>(take_until(name, ' '));
+    const auto network = number_of<std::uint64_t>(name);
+    if (!inode || !cookie || !network) return std::nullopt;
+    return NamedUnixSocket{*inode, *cookie, *network};
+}
+
+bool names_unix_socket(std::string_view name) noexcept { return take_until(name, ' ') == unix_socket; }
+
 SocketNames with(const SocketNames& names, std::string_view name) noexcept {
     if (name.empty()) return names;
     if (is_empty(names)) return name;
@@ -105,7 +124,8 @@ SocketNames without(const SocketNames& names, std::string_view name) noexcept {
     SocketNames result;
     count = 0;
     for (std::string_view rest = names; !rest.empty();)
-        if (const std::string_view next = take_name(rest); ++count != left_out) result = with(result, next);
+        if (const std::string_view next = take_name(rest); ++count != left_out && next != name)
+            result = with(result, next);
     return result.empty() ? SocketNames(no_socket) : result;
 }
 

@@ -29,8 +29,9 @@ enum class Option : std::uint32_t {
     structured_reply = 8,
     list_meta_context = 9,
     set_meta_context = 10,
-    session = 0x48460001,  // private to Holdfast, see session_option.hh
-    host = 0x48460003,     // also private; 0x48460002 is reserved for a host's boot files
+    session = 0x48460001,     // private to Holdfast, see session_option.hh
+    boot_files = 0x48460002,  // also private, see boot_file_option.hh
+    host = 0x48460003,        // also private, see session_option.hh
 };
 
 // "Option reply types".
@@ -40,7 +41,8 @@ enum class OptionReply : std::uint32_t {
     info = 3,
     meta_context = 4,
     session = 0x48460001,  // private to Holdfast
-    host = 0x48460003,     // also private
+    boot_files = 0x48460002,
+    host = 0x48460003,
     err_unsup = 0x80000001,
     err_policy = 0x80000002,
     err_invalid = 0x80000003,

@@ -17,12 +17,16 @@ namespace {
 // the limits the handshake fails.
 constexpr unsigned most_options = 128;
 constexpr std::uint32_t longest_option = 1 << 20;
+// Boot files have their own limit, enough for three of the largest in pieces of 64 KiB. A refused one counts
+// among the other options, too.
+constexpr std::uint32_t most_boot_file_options = 1 << 16;
 
 // Smallest block size assumed by a client that cannot be sent block sizes: the block devices of Linux use
 // 512.
 constexpr std::uint32_t unspoken_block = 512;
 
 constexpr std::string_view malformed = "the option's data is malformed";
+constexpr std::string_view wrong_order = "no file has begun";
 constexpr std::string_view over_8_kib = "the option is longer than 8192 bytes";
 
 std::string_view text_of(std::span<const std::uint8_t> bytes) {
@@ -140,7 +144,10 @@ void ServerHandshake::on_option_head() {
     option_ = head.option;
     length_ = head.length;
     if (head.ihaveopt != ihaveopt) return fail("an option does not begin with IHAVEOPT");
-    if (++options_ > most_options) return fail("too many options");
+    const bool boot_file =
+        static_cast<Option>(option_) == Option::boot_files && directory_.boot_files() != nullptr;
+    if (boot_file ? ++boot_file_options_ > most_boot_file_options : ++options_ > most_options)
+        return fail("too many options");
     if (length_ > longest_option)
         return fail("option " + std::to_string(option_) + " of " + std::to_string(length_) + " bytes");
     expect_option_data();
@@ -159,6 +166,8 @@ void ServerHandshake::expect_option_data() {
         case Option::session:
         case Option::host:
             return expect(length_ > longest_kept ? Step::option_skipped : Step::option_data, length_);
+        case Option::boot_files:
+            return expect(length_ > longest_boot_data() ? Step::option_skipped : Step::option_data, length_);
         default: return expect(Step::option_skipped, length_);  // as received: any number is possible
     }
 }
@@ -183,6 +192,7 @@ std::optional<std::string> ServerHandshake::name_in_option() const {
             if (const auto request = decode_session_request(data); request && !claimed_)
                 return std::string(request->export_name);
             return std::nullopt;
+        case Option::boot_files: return boot_file_export();
         case Option::list_meta_context:
         case Option::set_meta_context: {
             const bool set = static_cast<Option>(option_) == Option::set_meta_context;
@@ -202,6 +212,7 @@ void ServerHandshake::carry_out() {
         case Option::export_name: return on_export_name();  // ends the negotiation either way
         case Option::session: on_session(); break;
         case Option::host: on_host(); break;
+        case Option::boot_files: on_boot_files(); break;
         case Option::list_meta_context:
         case Option::set_meta_context: on_meta_context(); break;
         default: on_info_or_go(); break;  // no other option's data is kept
@@ -227,6 +238,10 @@ void ServerHandshake::on_option_skipped() {
         case Option::list_meta_context: return put_error(OptionReply::err_too_big, over_8_kib);
         case Option::session: claimed_ = true; return put_error(OptionReply::err_invalid, malformed);
         case Option::host: return put_error(OptionReply::err_invalid, malformed);
+        case Option::boot_files:
+            if (directory_.boot_files() == nullptr)
+                return put_error(OptionReply::err_unsup, "unknown option");
+            return refuse_boot_file({OptionReply::err_invalid, std::string(wrong_order)});
         default: return put_error(OptionReply::err_unsup, "unknown option");
     }
 }
@@ -348,6 +363,69 @@ void ServerHandshake::on_session() {
         put_reply(OptionReply::host, flags);
     }
     put_reply(OptionReply::ack);
+}
+
+// Memory for a piece is taken only for a client whose file was accepted. 0: the option is unknown here.
+std::size_t ServerHandshake::longest_boot_data() const noexcept {
+    if (directory_.boot_files() == nullptr) return 0;
+    return boot_file_of_ ? longest_boot_file_option : longest_kept;
+}
+
+// Returns the export of the option being received; nullopt if the option is refused without blocking.
+std::optional<std::string> ServerHandshake::boot_file_export() const {
+    const auto request = decode_boot_file_request(std::span(element_).first(length_));
+    if (!request) return std::nullopt;
+    return std::visit(
+        [this](const auto& command) -> std::optional<std::string> {
+            if constexpr (requires { command.export_name; }) return std::string(command.export_name);
+            return boot_file_of_;
+        },
+        *request);
+}
+
+void ServerHandshake::on_boot_files() {
+    const auto request = decode_boot_file_request(std::span(element_).first(length_));
+    if (directory_.boot_files() == nullptr) return put_error(OptionReply::err_unsup, "unknown option");
+    if (!request) return refuse_boot_file({OptionReply::err_invalid, std::string(malformed)});
+    if (const auto done = carry_out(*request); !done) return refuse_boot_file(done.error());
+    ++boot_file_progress_;
+    put_reply(OptionReply::ack);
+}
+
+// Refusals are few for a sound client, and each may cost a log line.
+void ServerHandshake::refuse_boot_file(const Refusal& refusal) {
+    if (++options_ > most_options) return fail("too many options");
+    put_error(refusal.reply, refusal.text);
+}
+
+std::expected<void, Refusal> ServerHandshake::carry_out(const BootFileRequest& request) {
+    BootFileReceiver& files = *directory_.boot_files();
+    if (const auto* const begin = std::get_if<BootFileBegin>(&request)) return begin_boot_file(*begin);
+    if (const auto* const commit = std::get_if<BootFileCommit>(&request)) return files.commit(*commit);
+    if (const auto* const status = std::get_if<BootFileStatus>(&request)) {
+        const auto text = files.status(*status);
+        if (!text) return std::unexpected(text.error());
+        put_reply(OptionReply::boot_files,
+                  bytes_of_text(std::string_view(*text).substr(0, longest_boot_published)));
+        return {};
+    }
+    if (!boot_file_of_) return std::unexpected(Refusal{OptionReply::err_invalid, std::string(wrong_order)});
+    if (const auto* const piece = std::get_if<BootFilePiece>(&request)) {
+        const auto taken = files.take(*piece);
+        if (!taken) boot_file_of_.reset();
+        return taken;
+    }
+    boot_file_of_.reset();
+    return files.end();
+}
+
+std::expected<void, Refusal> ServerHandshake::begin_boot_file(const BootFileBegin& request) {
+    boot_file_of_.reset();
+    const auto state = directory_.boot_files()->begin(request);
+    if (!state) return std::unexpected(state.error());
+    if (!state->complete) boot_file_of_ = request.export_name;
+    put_reply(OptionReply::boot_files, encode(*state));
+    return {};
 }
 
 void ServerHandshake::begin_transmission(std::string_view name, const Offer& offer) {

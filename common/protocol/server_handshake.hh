@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/protocol/boot_file_option.hh"
 #include "common/protocol/constants.hh"
 #include "common/protocol/session_option.hh"
 #include "common/protocol/transmission.hh"
@@ -46,6 +47,22 @@ struct OfferedExport {
     ListedExport listed;
 };
 
+// Takes a host's boot files (boot_file_option.hh): at most one file at a time, in pieces. Called from within
+// receive() or proceed(); may block. The handshake sees to the order: a piece or an end comes only after a
+// begin() that wants the file, and before its end.
+class BootFileReceiver {
+public:
+    virtual ~BootFileReceiver() = default;
+    // Abandons an earlier file that has not ended; its bytes are kept for a later begin().
+    [[nodiscard]] virtual std::expected<BootFileState, Refusal> begin(const BootFileBegin& request) = 0;
+    // After a refusal the file is over.
+    [[nodiscard]] virtual std::expected<void, Refusal> take(const BootFilePiece& piece) = 0;
+    [[nodiscard]] virtual std::expected<void, Refusal> end() = 0;
+    [[nodiscard]] virtual std::expected<void, Refusal> commit(const BootFileCommit& request) = 0;
+    // Returns the text of `published`, at most longest_boot_published bytes.
+    [[nodiscard]] virtual std::expected<std::string, Refusal> status(const BootFileStatus& request) = 0;
+};
+
 // Server functions that the handshake needs. Called from within receive(); may block (opens devices).
 class ExportDirectory {
 public:
@@ -64,6 +81,9 @@ public:
         const SessionRequest& request, const std::optional<HostRequest>& host) = 0;
     // For NBD_OPT_GO and EXPORT_NAME: opens the export for this connection.
     [[nodiscard]] virtual std::expected<OfferedExport, Refusal> open(std::string_view name) = 0;
+    // nullptr: boot files are an unknown option. Otherwise refuses names that is_refused_at_once() refuses
+    // without blocking, and must outlive the handshake.
+    [[nodiscard]] virtual BootFileReceiver* boot_files() { return nullptr; }
 };
 
 class ServerHandshake {
@@ -90,6 +110,9 @@ public:
     // proceed(), which may block.
     [[nodiscard]] const std::optional<std::string>& waits_for() const noexcept { return waits_for_; }
     void proceed();
+
+    // Number of boot file commands that were carried out: changes only if the client has made progress.
+    [[nodiscard]] std::uint32_t boot_file_progress() const noexcept { return boot_file_progress_; }
 
     [[nodiscard]] State state() const noexcept { return state_; }
     // Valid in transmission.
@@ -127,6 +150,12 @@ private:
     void on_session();
     void on_structured_reply();
     void on_meta_context();
+    void on_boot_files();
+    [[nodiscard]] std::expected<void, Refusal> carry_out(const BootFileRequest& request);
+    [[nodiscard]] std::expected<void, Refusal> begin_boot_file(const BootFileBegin& request);
+    void refuse_boot_file(const Refusal& refusal);
+    [[nodiscard]] std::size_t longest_boot_data() const noexcept;
+    [[nodiscard]] std::optional<std::string> boot_file_export() const;
     void begin_transmission(std::string_view name, const Offer& offer);
     [[nodiscard]] std::uint16_t flags_of(const Offer& offer) const noexcept;
 
@@ -156,6 +185,9 @@ private:
     std::optional<HostRequest> host_;  // set once the host option was received
     bool structured_replies_ = false;
     std::optional<std::string> allocation_of_;  // export for which base:allocation is selected
+    std::optional<std::string> boot_file_of_;   // export of the boot file that is being received
+    std::uint32_t boot_file_options_ = 0;       // number of boot file options received
+    std::uint32_t boot_file_progress_ = 0;
 
     std::vector<std::uint8_t> output_;
     std::size_t sent_ = 0;

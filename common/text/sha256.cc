@@ -1,9 +1,9 @@
-// Follows FIPS 180-4 literally, for texts of a line or two: clarity over speed.
+// Follows FIPS 180-4 literally: clarity over speed.
 
 #include "common/text/sha256.hh"
 
+#include <algorithm>
 #include <bit>
-#include <string>
 
 namespace holdfast {
 namespace {
@@ -17,13 +17,11 @@ constexpr std::array<std::uint32_t, 64> round_constants{
     0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
     0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
-constexpr std::size_t block_size = 64;
-
 using State = std::array<std::uint32_t, 8>;
 
 void add_block(State& state, std::string_view block) {
     std::array<std::uint32_t, 64> words{};
-    for (std::size_t i = 0; i < block_size; ++i)
+    for (std::size_t i = 0; i < block.size(); ++i)
         words[i / 4] = words[i / 4] << 8 | static_cast<unsigned char>(block[i]);
     for (std::size_t i = 16; i < words.size(); ++i) {
         const std::uint32_t a = words[i - 15];
@@ -52,21 +50,41 @@ void add_block(State& state, std::string_view block) {
 
 }  // namespace
 
-std::array<std::uint8_t, 32> sha256(std::string_view text) {
-    State state{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    // Pads the last block: a 1 bit, zeroes, and the length in bits.
-    std::string padded(text);
-    padded += '\x80';
-    while (padded.size() % block_size != block_size - 8) padded += '\0';
-    for (int shift = 56; shift >= 0; shift -= 8)
-        padded += static_cast<char>(static_cast<std::uint64_t>(text.size()) * 8 >> shift & 0xff);
-    for (std::string_view rest = padded; !rest.empty(); rest.remove_prefix(block_size))
-        add_block(state, rest.substr(0, block_size));
+void Sha256::add(std::string_view part) noexcept {
+    const std::size_t begun = size_ % block_size;
+    size_ += part.size();
+    if (begun != 0) {
+        const std::string_view first = part.substr(0, block_size - begun);
+        std::ranges::copy(first, block_.begin() + static_cast<std::ptrdiff_t>(begun));
+        part.remove_prefix(first.size());
+        if (begun + first.size() < block_size) return;
+        add_block(state_, {block_.data(), block_size});
+    }
+    for (; part.size() >= block_size; part.remove_prefix(block_size))
+        add_block(state_, part.substr(0, block_size));
+    std::ranges::copy(part, block_.begin());
+}
+
+// Pads the last block: a 1 bit, zeroes, and the length in bits.
+std::array<std::uint8_t, 32> Sha256::finish() noexcept {
+    const std::uint64_t bits = size_ * 8;
+    constexpr std::size_t length_at = block_size - sizeof bits;
+    add({"\x80", 1});
+    while (size_ % block_size != length_at) add({"\0", 1});
+    std::array<char, sizeof bits> length{};
+    for (std::size_t i = 0; i < length.size(); ++i)
+        length[i] = static_cast<char>(bits >> (56 - 8 * i) & 0xff);
+    add({length.data(), length.size()});
     std::array<std::uint8_t, 32> digest{};
     for (std::size_t i = 0; i < digest.size(); ++i)
-        digest[i] = static_cast<std::uint8_t>(state[i / 4] >> (24 - i % 4 * 8));
+        digest[i] = static_cast<std::uint8_t>(state_[i / 4] >> (24 - i % 4 * 8));
     return digest;
+}
+
+std::array<std::uint8_t, 32> sha256(std::string_view text) {
+    Sha256 sum;
+    sum.add(text);
+    return sum.finish();
 }
 
 }  // namespace holdfast

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Attaches the root disk. dracut runs this program as the handler of netroot=holdfast:... each time an interface has been
+# Attaches the root disk, and the further disks of the root file system. dracut runs this program as the handler of netroot=holdfast:... each time an interface has been
 # configured, with three arguments: INTERFACE NETROOT NEWROOT.
 #
-# Returns 0 if the disk is attached.
+# Returns 0 if the disks are attached.
 
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 # shellcheck source=/dev/null
@@ -22,6 +22,8 @@ attach_root() {
 	! getargbool 0 holdfast.toram || modprobe loop || warn "holdfast: the kernel module loop could not be loaded; it may be missing in this initramfs"
 	[ -z "${1#holdfast:}" ] || export NBDROOT="${1#holdfast:}"
 	holdfast_boot
+	holdfast_status=$?
+	return "$holdfast_status"
 }
 
 # Tells systemd, or dracut's mount hook, the type and options in dracut's form of the parameter.
@@ -57,12 +59,32 @@ announce_disk() {
 	udevadm settle --timeout=10
 }
 
+# The root disk was attached by hand, and no other disk is wanted. Otherwise holdfast_boot leaves the root disk as it is, and
+# attaches the others.
+is_enough() {
+	holdfast_is_attached || return 1
+	[ "$holdfast_status" != 2 ] && [ ! -e /run/holdfast-without ] || return 0
+	[ ! -e /etc/holdfast/devices ] && ! getarg holdfast.disk= >/dev/null
+}
+
+# Status 1 with an attached disk: a further disk of the root file system is missing. Returns 0 to boot without it.
+ask_for_further_disk() {
+	emergency_shell -n holdfast "holdfast: a further disk of the root file system could not be attached; see above. Exit this shell to \
+try again, or attach the disk by hand first: holdfast-client attach --device nbd1 nbd://SERVER:PORT/NAME
+To boot without the disk: echo >/run/holdfast-without; a degraded array or an incomplete volume group may not be found then."
+	[ -e /run/holdfast-without ]
+}
+
 holdfast_is_attached && exit 0
 until attach_root "$2"; do
+	if [ "$holdfast_status" = 1 ] && holdfast_is_attached; then
+		ask_for_further_disk && break
+		continue
+	fi
 	# Reboots or powers off with rd.emergency=; otherwise starts a shell, and tries once more after the shell exits.
 	emergency_shell -n holdfast "holdfast: the root disk could not be attached; see above. Exit this shell to try again, or attach \
 the disk by hand first: holdfast-client attach --device nbd0 nbd://SERVER:PORT/NAME"
-	holdfast_is_attached && break
+	is_enough && break
 done
 ROOT='' ROOTFSTYPE='' ROOTFLAGS=''
 # shellcheck source=/dev/null

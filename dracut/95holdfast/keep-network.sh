@@ -25,7 +25,7 @@ holdfast_keep_addresses() {
 		ip address change "$_address" dev "$1" valid_lft forever preferred_lft forever
 	done
 	# systemd-networkd handles router advertisements in the place of the kernel, which takes them up again.
-	if [ -n "$(ip -6 -o address show dev "$1" scope global dynamic)" ]; then
+	if [ -n "$(ip -6 -o address show dev "$1" dynamic)" ]; then
 		echo 1 >"/proc/sys/net/ipv6/conf/$1/accept_ra"
 	fi
 }

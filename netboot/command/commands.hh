@@ -13,13 +13,14 @@ enum class ExitCode : int {
     failure = 1,  // a file, a permission, a missing package
     usage = 2,    // invalid command line, or a host that does not exist
     edited = 3,   // nothing was changed: files that were edited by hand are in the way
-    faults = 4,   // check: something is wrong
+    faults = 4,   // check: something is wrong; take: boot files of a host were refused
 };
 
 [[nodiscard]] ExitCode run_init(const Options& options);
 [[nodiscard]] ExitCode run_add(const Options& options);
 [[nodiscard]] ExitCode run_remove(const Options& options);
 [[nodiscard]] ExitCode run_default(const Options& options);
+[[nodiscard]] ExitCode run_take(const Options& options);
 [[nodiscard]] ExitCode run_list(const Options& options);
 [[nodiscard]] ExitCode run_check(const Options& options);
 

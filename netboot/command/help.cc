@@ -16,6 +16,7 @@ Make and keep the tree that TFTP and web servers serve to machines without disks
   add      add a host, or change its settings or its kernel
   remove   remove a host
   default  choose the host whose entry unknown machines get
+  take     publish the boot files that hosts have handed to holdfast-server
   list     list the hosts
   check    print what a host gets, by which file, and what is wrong
 
@@ -33,7 +34,7 @@ pxelinux for BIOS; shim and GRUB, signed for Secure Boot, for UEFI. In an existi
       --address ADDRESS  IPv4 address of this boot server, for these lines (default: that of --server)
       --http URL         the tree on a web server, for UEFI HTTP boot (default: http://ADDRESS)
       --proxy NETWORK    with dnsmasq: another DHCP server gives addresses in this network
-      --loaders LIST     of bios, uefi and ipxe (default: those of the tree, or bios,uefi)
+      --loaders LIST     of bios, uefi, xen and ipxe (default: those of the tree, or bios,uefi)
       --from FOLDER      take the loaders from the Debian system in FOLDER (default /)
   -n, --dry-run          print what would change
       --keep, --force    keep, or overwrite, files that were edited by hand and would change; --force also
@@ -52,8 +53,12 @@ Add a host, or change the named settings of a host. An empty value clears a sett
   -r, --root DEVICE     root= of the kernel (default /dev/nbd0)
   -c, --console DEVICE  console such as ttyS0,115200; may be repeated
   -a, --append WORDS    further words for the kernel
+      --shared          several machines use the export: read-only, with changes in memory
+      --no-shared       this host alone uses it (default)
   -k, --kernel FILE     copy this kernel into the tree; the one in use becomes the fallback
       --initrd FILE     and its initramfs
+  -x, --xen FILE        and the Xen hypervisor below it
+      --xen-append WORDS  words for the hypervisor
   -t, --tree FOLDER     the tree (default /srv/tftp)
   -n, --dry-run         print what would change
       --keep, --force   keep, or overwrite, files that were edited by hand and would change; --force also
@@ -79,6 +84,20 @@ message and boot from their next device.
       --keep, --force  keep, or overwrite, files that were edited by hand and would change
 )";
 
+constexpr std::string_view take = R"(holdfast-netboot take HOST... | --all [OPTION]...
+
+Check the boot files that hosts have handed to holdfast-server, and publish them: the new kernel boots next, and
+the one before it is the fallback. Exit with status 4 if files were refused; the old kernel boots then.
+
+      --all            all hosts of the tree, or of several trees
+  -s, --server ADDRESS  the NBD server on this machine, as the hosts name it (default: that of the tree);
+                       may be repeated
+      --spool FOLDER   where holdfast-server keeps the files (default /var/spool/holdfast-server)
+  -j, --json           print an array of objects
+  -t, --tree FOLDER    the tree (default /srv/tftp); may be repeated with --all
+      --keep, --force  keep, or overwrite, files that were edited by hand and would change
+)";
+
 constexpr std::string_view list = R"(holdfast-netboot list [--json] [--tree FOLDER]
 
 List the hosts with their disks, kernels and keys.
@@ -101,7 +120,7 @@ constexpr std::array texts{
     std::pair{std::string_view{""}, overview},        std::pair{std::string_view{"init"}, init},
     std::pair{std::string_view{"add"}, add},          std::pair{std::string_view{"remove"}, remove},
     std::pair{std::string_view{"default"}, default_}, std::pair{std::string_view{"list"}, list},
-    std::pair{std::string_view{"check"}, check},
+    std::pair{std::string_view{"check"}, check},      std::pair{std::string_view{"take"}, take},
 };
 
 }  // namespace

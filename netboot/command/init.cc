@@ -69,20 +69,30 @@ Read<Part> part_of_loaders(BootTree& tree, const Options& options) {
     return compare_part(tree, std::move(part), edited);
 }
 
-// Absolute path without symbolic links, as DHCP servers need it; the path itself if the folder does not exist
-// yet.
-std::string absolute(const std::string& path) {
+// Absolute path without symbolic links, as DHCP servers need it. If the folder does not exist yet, which is
+// so with --dry-run, the path from the working folder.
+Read<std::string> absolute(const std::string& path) {
     const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), &::free);
-    return real ? real.get() : path;
+    if (real) return std::string(real.get());
+    if (errno != ENOENT || path == ".")
+        return unexpected(fmt::format("{}: {}", path, SysError{errno, "realpath"}.message()));
+    if (path.starts_with('/')) return path;
+    const auto here = absolute(".");
+    return here ? Read<std::string>(*here + "/" + path) : here;
 }
 
 // Name of a file from the root. The error is for a link, which would be replaced, and for devices.
 Read<std::string> absolute_name(const std::string& path) {
     struct stat status {};
-    if (::lstat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
+    const bool found = ::lstat(path.c_str(), &status) == 0;
+    if (!found && errno != ENOENT)
+        return unexpected(fmt::format("--dhcp-file {}: {}", path, SysError{errno, "lstat"}.message()));
+    if (found && !S_ISREG(status.st_mode))
         return unexpected(
             fmt::format("--dhcp-file {}: a link, or no regular file; name the file itself", path));
-    return path.starts_with('/') ? path : absolute(".") + "/" + path;
+    if (path.starts_with('/')) return path;
+    const auto here = absolute(".");
+    return here ? Read<std::string>(*here + "/" + path) : here;
 }
 
 // Address of the server without its port; empty if it is no IPv4 address.
@@ -91,16 +101,31 @@ std::string ipv4_of(const std::string& server) {
     return read_ip(take_until(rest, ':')).value_or("");
 }
 
+// Loader for UEFI HTTP boot. Debian's signed GRUB reads HTTP only where its package says so; shim without it
+// ends in GRUB's shell.
+std::string http_loader_of(const Texts& loaders) {
+    const auto grub = loaders.find("grubx64.efi");
+    if (grub != loaders.end() && grub->second.contains("HTTP/1.1")) return "shimx64.efi";
+    return loaders.contains("snponly.efi") ? "snponly.efi" : "";
+}
+
 // Empty without --dhcp.
-Read<std::string> lines_for_dhcp(const Options& options, const TreeSettings& settings) {
+Read<std::string> lines_for_dhcp(const Options& options, const TreeSettings& settings, const Texts& loaders) {
     if (!options.dhcp) return "";
     const std::string address = options.address.empty() ? ipv4_of(settings.server) : options.address;
     if (address.empty())
         return unexpected("--dhcp: the IPv4 address of this boot server is not known; use --address");
     const std::string_view network = std::string_view(options.proxy).substr(0, options.proxy.find('/'));
-    return dhcp_lines(*options.dhcp,
-                      {absolute(options.tree), address,
-                       options.http.empty() ? "http://" + address : options.http, std::string(network)});
+    const auto folder = absolute(options.tree);
+    if (!folder) return folder;
+    const std::string http = options.http.empty() ? "http://" + address : options.http;
+    const std::string loader = http_loader_of(loaders);
+    if (loader == "shimx64.efi" && http.find('/', std::string_view("http://").size()) != std::string::npos)
+        return unexpected(fmt::format(
+            "--http {}: GRUB looks for /grub/grub.cfg on the web server; make the tree the root of "
+            "the server, and name it without a path",
+            http));
+    return dhcp_lines(*options.dhcp, {*folder, address, http, loader, std::string(network)});
 }
 
 // The file of --dhcp-file: as any file of the tree, it is the administrator's once its text is another.
@@ -149,16 +174,21 @@ Read<void> begin(BootTree& tree, const Options& options) {
 ExitCode run_init(const Options& options) {
     BootTree tree(options.tree);
     // Before the first folder: a missing package leaves no half a tree.
-    if (const auto texts = read_loaders(tree, options); !texts) return fail(texts.error());
+    const auto loaders = read_loaders(tree, options);
+    if (!loaders) return fail(loaders.error());
     if (const auto begun = begin(tree, options); !begun) return fail(begun.error());
     const auto before = tree.load();
     if (!before) return fail(before.error());
     TreeState after = *before;
     if (options.server) after.settings.server = *options.server;
-    const auto lines = lines_for_dhcp(options, after.settings);
+    if (const auto checked = refuse_new_sharing(*before, after, options); !checked)
+        return fail(checked.error(), ExitCode::usage);
+    const auto lines = lines_for_dhcp(options, after.settings, *loaders);
     if (!lines) return fail(lines.error(), ExitCode::usage);
     const auto parts = compare_for_init(tree, *before, after, options, *lines);
     if (!parts) return fail(parts.error());
+    if (const auto texts = check_texts_that_stay(tree, *before, after, *parts, options); !texts)
+        return fail(texts.error().line, texts.error().code);
     const ExitCode code = carry_out(tree, *parts, options, {});
     if (code == ExitCode::ok && options.dhcp_file.empty()) say(*lines);
     return code;

@@ -17,20 +17,21 @@ std::string json_array(const std::vector<std::string>& texts) {
 
 std::string json_of(const Host& host, const std::optional<KernelCopy>& kernel) {
     if (!kernel) return "null";
-    return fmt::format("{{\"folder\":{},\"release\":{}}}", json_string(folder_of(host, *kernel)),
-                       json_string(kernel->release));
+    return fmt::format("{{\"folder\":{},\"release\":{},\"xen\":{}}}", json_string(folder_of(host, *kernel)),
+                       json_string(kernel->release), kernel->xen);
 }
 
 std::string json_of(const TreeSettings& settings, const Host& host) {
+    const std::string refused = reason_of_refusal(host);
     return fmt::format(
         "{{\"host\":{},\"export\":{},\"server\":{},\"uuid\":{},\"macs\":{},\"ips\":{},\"default\":{},"
-        "\"kernel\":{},"
-        "\"previous\":{},\"command_line\":{}}}",
-        json_string(host.name), json_string(host.export_name),
-        json_string(host.server.empty() ? settings.server : host.server),
+        "\"shared\":{},\"kernel\":{},"
+        "\"previous\":{},\"refused\":{},\"command_line\":{}}}",
+        json_string(host.name), json_string(host.export_name), json_string(server_of(settings, host)),
         host.keys.uuid.empty() ? "null" : json_string(host.keys.uuid), json_array(host.keys.macs),
-        json_array(host.keys.ips), host.name == settings.default_host, json_of(host, host.kernel),
-        json_of(host, host.previous), json_string(command_line_of(settings, host)));
+        json_array(host.keys.ips), host.name == settings.default_host, host.shared,
+        json_of(host, host.kernel), json_of(host, host.previous),
+        refused.empty() ? "null" : json_string(refused), json_string(command_line_of(settings, host)));
 }
 
 std::string line_of(const TreeSettings& settings, const Host& host) {
@@ -38,10 +39,14 @@ std::string line_of(const TreeSettings& settings, const Host& host) {
     for (const auto& list : {host.keys.macs, host.keys.ips})
         for (const std::string& key : list) keys += " " + key;
     if (!host.keys.uuid.empty()) keys += " " + host.keys.uuid;
-    return fmt::format("{}: {} of {}, {}{}{}\n", host.name, host.export_name,
-                       host.server.empty() ? settings.server : host.server,
-                       host.kernel ? "Linux " + host.kernel->release : "no kernel",
-                       keys.empty() ? "" : "," + keys, host.name == settings.default_host ? ", default" : "");
+    const std::string fallback =
+        host.kernel && host.previous ? ", fallback " + title_of(*host.previous) : std::string();
+    const std::string refused = reason_of_refusal(host);
+    return fmt::format("{}: {} of {}{}, {}{}{}{}{}\n", host.name, host.export_name, server_of(settings, host),
+                       host.shared ? ", shared" : "", host.kernel ? title_of(*host.kernel) : "no kernel",
+                       fallback, keys.empty() ? "" : "," + keys,
+                       host.name == settings.default_host ? ", default" : "",
+                       refused.empty() ? "" : ", refused: " + refused);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/text/number.hh"
 #include "common/text/printable.hh"
 #include "common/text/text.hh"
 #include "netboot/loader/kernel_words.hh"
@@ -54,26 +55,72 @@ Taken set(Options& options, const std::string&) {
     return {};
 }
 
+template <bool Value>
+Taken set_shared(Options& options, const std::string&) {
+    options.shared = Value;
+    return {};
+}
+
 // Value that may be empty, to clear the setting.
 Read<std::string> or_empty(const std::string& word, Read<std::string> (*read)(std::string_view)) {
     return word.empty() ? Read<std::string>("") : read(word);
 }
 
+Taken add_tree(Options& options, Read<std::string> tree) {
+    if (!tree) return unexpected(tree.error());
+    if (std::ranges::count(options.trees, *tree) == 0) options.trees.push_back(*tree);
+    options.tree = std::move(*tree);
+    return {};
+}
+
+Taken add_server(Options& options, Read<std::string> server) {
+    if (!server) return unexpected(server.error());
+    options.servers.push_back(*server);
+    options.server = std::move(*server);
+    return {};
+}
+
 Read<std::string> read_path(const std::string& option, std::string_view word) {
-    if (word.empty() || word.find_first_of("\n\r\",") != std::string_view::npos)
-        return unexpected(fmt::format("{} {}: invalid path; use one without commas, quotes and line breaks",
-                                      option, printable(word)));
+    if (word.empty() || word.find_first_of("\n\r\",") != std::string_view::npos || trimmed(word) != word)
+        return unexpected(
+            fmt::format("{} {}: invalid path; use one without commas, quotes, line breaks, and "
+                        "blanks at its ends",
+                        option, printable(word)));
     return std::string(word);
 }
 
 Read<std::string> read_http(std::string_view word) {
-    const bool good = (word.starts_with("http://") || word.starts_with("https://")) &&
+    const bool good = word.starts_with("http://") && word.size() > std::string_view("http://").size() &&
                       word.find_first_of(" \t\n\r\"'\\,;") == std::string_view::npos;
     if (!good)
-        return unexpected(fmt::format("--http {}: invalid URL; write for example http://192.0.2.1/netboot",
-                                      printable(word)));
+        return unexpected(
+            fmt::format("--http {}: invalid URL; write for example http://192.0.2.1", printable(word)));
     while (word.ends_with('/')) word.remove_suffix(1);
     return std::string(word);
+}
+
+// An address without a length.
+Read<std::string> read_address(std::string_view word) {
+    auto address = read_ip(word);
+    if (address && address->contains('/'))
+        return unexpected(
+            fmt::format("--address {}: this is a network; write the address of this boot server", *address));
+    return address;
+}
+
+// Only the address of the network is of use; a length is checked, and may be any.
+Read<std::string> read_network(std::string_view word) {
+    std::string_view length = word;
+    auto network = read_ip(take_until(length, '/'));
+    const auto bits = number_of<unsigned>(length);
+    if (!network || (word.contains('/') && (!bits || *bits > 32)))
+        return unexpected(
+            fmt::format("--proxy {}: invalid network; write for example 192.0.2.0", printable(word)));
+    return network;
+}
+
+Taken take_xen(Options& options, const std::string& value) {
+    return store(options.xen, value.empty() ? Read<std::string>("") : read_path("--xen", value));
 }
 
 Taken take_dhcp(Options& options, const std::string& value) {
@@ -89,41 +136,49 @@ Taken take_loaders(Options& options, const std::string& value) {
     for (std::string_view rest = value; !rest.empty();) {
         const std::string_view kind = take_until(rest, ',');
         if (std::ranges::none_of(loader_files, [&](const LoaderFile& file) { return file.kind == kind; }))
-            return unexpected(
-                fmt::format("--loaders {}: unknown kind of loader; use bios, uefi or ipxe", printable(kind)));
+            return unexpected(fmt::format("--loaders {}: unknown kind of loader; use bios, uefi, xen or ipxe",
+                                          printable(kind)));
         options.loaders->emplace_back(kind);
     }
     return {};
 }
 
 constexpr std::string_view changes = "init add remove default";
-constexpr std::string_view all = "init add remove default list check";
+constexpr std::string_view can_keep = "init add remove default take";
+constexpr std::string_view all = "init add remove default take list check";
 
 constexpr OptionRow rows[] = {
     {"tree", 't', true, all,
-     [](Options& o, const std::string& v) { return store(o.tree, read_path("--tree", v)); }},
+     [](Options& o, const std::string& v) { return add_tree(o, read_path("--tree", v)); }},
     {"dry-run", 'n', false, changes, set<&Options::dry_run>},
-    {"keep", 0, false, changes, set<&Options::keep>},
-    {"force", 0, false, changes, set<&Options::force>},
-    {"json", 'j', false, "list", set<&Options::json>},
+    {"keep", 0, false, can_keep, set<&Options::keep>},
+    {"force", 0, false, can_keep, set<&Options::force>},
+    {"json", 'j', false, "list take", set<&Options::json>},
+    {"all", 0, false, "take", set<&Options::all>},
+    {"spool", 0, true, "take",
+     [](Options& o, const std::string& v) { return store(o.spool, read_path("--spool", v)); }},
     {"none", 0, false, "default", set<&Options::none>},
     {"dhcp", 'd', true, "init", take_dhcp},
     {"dhcp-file", 0, true, "init",
      [](Options& o, const std::string& v) { return store(o.dhcp_file, read_path("--dhcp-file", v)); }},
     {"address", 0, true, "init",
-     [](Options& o, const std::string& v) { return store(o.address, read_ip(v)); }},
+     [](Options& o, const std::string& v) { return store(o.address, read_address(v)); }},
     {"http", 0, true, "init", [](Options& o, const std::string& v) { return store(o.http, read_http(v)); }},
-    {"proxy", 0, true, "init", [](Options& o, const std::string& v) { return store(o.proxy, read_ip(v)); }},
+    {"proxy", 0, true, "init",
+     [](Options& o, const std::string& v) { return store(o.proxy, read_network(v)); }},
     {"loaders", 0, true, "init", take_loaders},
     {"from", 0, true, "init check",
      [](Options& o, const std::string& v) { return store(o.from, read_path("--from", v)); }},
-    {"server", 's', true, "init add",
-     [](Options& o, const std::string& v) { return store(o.server, or_empty(v, read_server)); }},
+    {"server", 's', true, "init add take",
+     [](Options& o, const std::string& v) { return add_server(o, or_empty(v, read_server)); }},
     {"export", 'e', true, "add",
      [](Options& o, const std::string& v) { return store(o.export_name, read_export(v)); }},
     {"root", 'r', true, "add", [](Options& o, const std::string& v) { return store(o.root, read_root(v)); }},
     {"append", 'a', true, "add",
      [](Options& o, const std::string& v) { return store(o.append, read_append(v)); }},
+    {"xen-append", 0, true, "add",
+     [](Options& o, const std::string& v) { return store(o.xen_append, read_append(v)); }},
+    {"xen", 'x', true, "add", take_xen},
     {"console", 'c', true, "add",
      [](Options& o, const std::string& v) { return add(o.consoles, v, read_console); }},
     {"mac", 'm', true, "add check",
@@ -131,6 +186,8 @@ constexpr OptionRow rows[] = {
     {"uuid", 'u', true, "add check",
      [](Options& o, const std::string& v) { return store(o.uuid, or_empty(v, read_uuid)); }},
     {"ip", 'i', true, "add check", [](Options& o, const std::string& v) { return add(o.ips, v, read_ip); }},
+    {"shared", 0, false, "add", set_shared<true>},
+    {"no-shared", 0, false, "add", set_shared<false>},
     {"kernel", 'k', true, "add",
      [](Options& o, const std::string& v) { return store(o.kernel, read_path("--kernel", v)); }},
     {"initrd", 0, true, "add",
@@ -202,6 +259,17 @@ Read<std::optional<std::vector<std::string>>> take_options(Options& options, std
     return std::vector<std::string>(pointers.begin() + ::optind, pointers.end() - 1);
 }
 
+Taken take_hosts(Options& options, const std::vector<std::string>& rest) {
+    for (const std::string& word : rest) {
+        auto host = read_host_name(word);
+        if (!host) return unexpected(host.error());
+        if (std::ranges::count(options.hosts, *host) == 0) options.hosts.push_back(std::move(*host));
+    }
+    if (options.hosts.empty() != options.all)
+        return unexpected("take: name one or several hosts, or use --all; see `holdfast-netboot help take`");
+    return {};
+}
+
 Taken take_arguments(Options& options, const std::vector<std::string>& rest) {
     const bool takes_one = options.command != "list";
     if (rest.size() > (takes_one ? 1U : 0U))
@@ -217,16 +285,30 @@ Taken take_arguments(Options& options, const std::vector<std::string>& rest) {
     return has_one ? store(options.host, read_host_name(rest[0])) : Taken();
 }
 
-Taken check_together(const Options& options) {
+Taken check_trees(const Options& options) {
+    if (options.trees.size() < 2 || options.all) return {};
+    return unexpected(options.command == "take"
+                          ? "--tree: several trees need --all, because a host belongs to one; name one tree"
+                          : "--tree: used more than once; name one tree");
+}
+
+Taken check_pairs(const Options& options) {
     if (options.keep && options.force) return unexpected("--keep and --force: use one of them");
     if (options.none && !options.host.empty()) return unexpected("default: use a host or --none");
     if (options.kernel.empty() != options.initrd.empty())
         return unexpected("--kernel and --initrd: use both, of the same version");
+    if (options.xen && options.kernel.empty())
+        return unexpected("--xen: no kernel is named; use --kernel and --initrd, too");
     if (!options.proxy.empty() && options.dhcp != DhcpServer::dnsmasq)
         return unexpected("--proxy: only dnsmasq can be a proxyDHCP server; use --dhcp dnsmasq");
     if (!options.dhcp_file.empty() && !options.dhcp)
         return unexpected("--dhcp-file: no DHCP server is named; use --dhcp");
     return {};
+}
+
+Taken check_together(const Options& options) {
+    auto checked = check_trees(options);
+    return checked ? check_pairs(options) : checked;
 }
 
 // Command that the first word means.
@@ -236,26 +318,31 @@ std::string command_of(const std::string& word) {
     return word;
 }
 
+// Argument of `help`; empty: the overview.
+std::string command_to_explain(const std::vector<std::string>& words) {
+    return words.size() > 1 && words[1] != "help" ? words[1] : "";
+}
+
 }  // namespace
 
 Read<Options> read_options(const std::vector<std::string>& words) {
     Options options;
     options.command = words.empty() ? "help" : command_of(words[0]);
     if (options.command == "version") return options;
-    if (options.command == "help") {
-        if (words.size() > 1) options.host = words[1];
-        return options;
-    }
-    if (help_text(options.command).empty())
-        return unexpected(
-            fmt::format("{}: unknown command; see `holdfast-netboot help`", printable(options.command)));
+    const bool is_help = options.command == "help";
+    if (is_help) options.host = command_to_explain(words);
+    const std::string& named = is_help ? options.host : options.command;
+    if (help_text(named).empty())
+        return unexpected(fmt::format("{}: unknown command; see `holdfast-netboot help`", printable(named)));
+    if (is_help) return options;
     const auto rest = take_options(options, words);
     if (!rest) return unexpected(rest.error());
     if (!*rest) {
         options.host = std::exchange(options.command, "help");
         return options;
     }
-    if (auto taken = take_arguments(options, **rest); !taken) return unexpected(taken.error());
+    const auto take = options.command == "take" ? take_hosts : take_arguments;
+    if (auto taken = take(options, **rest); !taken) return unexpected(taken.error());
     if (auto checked = check_together(options); !checked) return unexpected(checked.error());
     return options;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "netboot/command/commands.hh"
+#include "netboot/plan/planned_files.hh"
 #include "netboot/tree/boot_tree.hh"
 
 namespace holdfast::netboot {
@@ -27,6 +28,13 @@ struct OpenTree {
 };
 [[nodiscard]] Read<OpenTree> open_tree(const Options& options);
 
+// Error if two machines would write to the disk of this host, which destroys its file system.
+[[nodiscard]] Read<void> check_sharing(const Host& host, const TreeState& state, const Options& options);
+
+// Error if the change makes that so for any host; or if it was so, for the host of the command.
+[[nodiscard]] Read<void> refuse_new_sharing(const TreeState& before, const TreeState& after,
+                                            const Options& options);
+
 // Compares a part with the disk.
 [[nodiscard]] Read<Part> compare_part(const BootTree& tree, Part part, Edited edited);
 
@@ -35,14 +43,43 @@ struct OpenTree {
 [[nodiscard]] Read<std::vector<Part>> compare_all(BootTree& tree, const TreeState& before, TreeState& after,
                                                   const Options& options);
 
+// "bios,uefi,": kinds of the loaders in the tree.
+[[nodiscard]] std::string kinds_in(const Sums& loaders);
+
 // Treatment of the edited files of a part.
 [[nodiscard]] Edited edited_of(const Options& options, const Part& part);
 
+// A line, and the status with which the command ends.
+struct Failure {
+    ExitCode code = ExitCode::failure;
+    std::string line;
+};
+
+// Texts of the loaders' files that the changes leave as they are. Error if one cannot be read; or if a text
+// of another hand makes a machine write to the disk of a host, and did not before, or the host is that of the
+// command.
+[[nodiscard]] std::expected<Texts, Failure> check_texts_that_stay(const BootTree& tree,
+                                                                  const TreeState& before,
+                                                                  const TreeState& after,
+                                                                  const std::vector<Part>& parts,
+                                                                  const Options& options);
+// Line about such a text.
+[[nodiscard]] std::string line_of(const Writer& writer, const TreeState& state, const Options& options);
+
+// The change of a file that was edited by hand, which makes the command change nothing; nullptr: none.
+[[nodiscard]] const Change* edit_in_the_way(const std::vector<Part>& parts, const Options& options);
+// Stores the states and makes the changes, without a question and a word.
+[[nodiscard]] Read<void> make_changes(BootTree& tree, const std::vector<Part>& parts);
+// Prints a line for each change.
+void report_changes(const std::vector<Part>& parts);
+// Prints a line for each kernel that was removed, unless the output is JSON, and the notes.
+void report_old_kernels(const OldKernels& old, bool json);
+
 // Makes the changes, and prints a line for each; with --dry-run prints the differences. `first` is called
-// before any file changes, `last` after all have.
+// before any file changes, `last` after all have; what `last` has removed is printed, too.
 struct Steps {
     std::function<Read<void>()> first = [] { return Read<void>(); };
-    std::function<Read<void>()> last = [] { return Read<void>(); };
+    std::function<Read<OldKernels>()> last = [] { return OldKernels{}; };
 };
 [[nodiscard]] ExitCode carry_out(BootTree& tree, const std::vector<Part>& parts, const Options& options,
                                  const Steps& steps);

@@ -7,6 +7,15 @@
 namespace holdfast::netboot {
 namespace {
 
+constexpr std::string_view no_http =
+    "UEFI HTTP boot: the GRUB of this tree cannot read HTTP; init with --loaders bios,uefi,ipxe adds iPXE.\n";
+
+// The lines, with the URL of the loader in the place of {}; or a remark.
+std::string http_lines(const DhcpFacts& facts, std::string_view remark, std::string_view lines) {
+    if (facts.http_loader.empty()) return fmt::format("{} {}", remark, no_http);
+    return fmt::format(fmt::runtime(lines), facts.http + "/" + facts.http_loader);
+}
+
 std::string dnsmasq_lines(const DhcpFacts& facts) {
     std::string text = fmt::format(
         "# Network boot from {0}, by holdfast-netboot. As /etc/dnsmasq.d/netboot.conf; {1}\n"
@@ -31,10 +40,10 @@ std::string dnsmasq_lines(const DhcpFacts& facts) {
     return text + fmt::format(
                       "dhcp-boot=tag:ipxe,boot.ipxe\n"
                       "dhcp-boot=tag:!ipxe,tag:bios,pxelinux.0\n"
-                      "dhcp-boot=tag:!ipxe,tag:efi64,shimx64.efi\n"
-                      "dhcp-option-force=tag:http64,60,HTTPClient\n"
-                      "dhcp-boot=tag:!ipxe,tag:http64,{}/shimx64.efi\n",
-                      facts.http);
+                      "dhcp-boot=tag:!ipxe,tag:efi64,shimx64.efi\n{}",
+                      http_lines(facts, "#",
+                                 "dhcp-option-force=tag:http64,60,HTTPClient\n"
+                                 "dhcp-boot=tag:!ipxe,tag:http64,{}\n"));
 }
 
 std::string isc_lines(const DhcpFacts& facts) {
@@ -46,17 +55,17 @@ class "holdfast-netboot" {{
     next-server {1};
     if exists user-class and option user-class = "iPXE" {{
         filename "boot.ipxe";
-    }} elsif option architecture = 16 {{
-        option vendor-class-identifier "HTTPClient";
-        filename "{2}/shimx64.efi";
     }} elsif option architecture = 7 or option architecture = 9 {{
         filename "shimx64.efi";
     }} elsif option architecture = 0 {{
         filename "pxelinux.0";
-    }}
-}}
+    }}{2}}}
 )",
-                       facts.folder, facts.address, facts.http);
+                       facts.folder, facts.address,
+                       http_lines(facts, "\n    #",
+                                  " elsif option architecture = 16 {{\n"
+                                  "        option vendor-class-identifier \"HTTPClient\";\n"
+                                  "        filename \"{}\";\n    }}\n"));
 }
 
 std::string kea_class(std::string_view name, std::string_view test, std::string_view address,
@@ -64,6 +73,16 @@ std::string kea_class(std::string_view name, std::string_view test, std::string_
     return fmt::format(R"(    {{ "name": "{}", "test": "{}",
       "next-server": "{}", "boot-file-name": "{}")",
                        name, test, address, file);
+}
+
+// Class for UEFI HTTP boot, after the other classes; or a remark.
+std::string kea_http_class(const DhcpFacts& facts) {
+    if (facts.http_loader.empty()) return fmt::format("\n// {}", no_http);
+    return ",\n" +
+           kea_class("netboot-http64", "not member('netboot-ipxe') and option[93].hex == 0x0010",
+                     facts.address, facts.http + "/" + facts.http_loader) +
+           ",\n      \"option-data\": [ { \"name\": \"vendor-class-identifier\", \"data\": \"HTTPClient\" } "
+           "] }\n";
 }
 
 std::string kea_lines(const DhcpFacts& facts) {
@@ -78,11 +97,7 @@ std::string kea_lines(const DhcpFacts& facts) {
            " },\n" +
            kea_class("netboot-efi64", arch("(option[93].hex == 0x0007 or option[93].hex == 0x0009)"),
                      facts.address, "shimx64.efi") +
-           " },\n" +
-           kea_class("netboot-http64", arch("option[93].hex == 0x0010"), facts.address,
-                     facts.http + "/shimx64.efi") +
-           ",\n      \"option-data\": [ { \"name\": \"vendor-class-identifier\", \"data\": \"HTTPClient\" } "
-           "] }\n]\n";
+           " }" + kea_http_class(facts) + "]\n";
 }
 
 }  // namespace

@@ -13,9 +13,10 @@ enum class DhcpServer { dnsmasq, isc, kea };
 [[nodiscard]] std::optional<DhcpServer> dhcp_server_of(std::string_view word);
 
 struct DhcpFacts {
-    std::string folder;   // the tree, absolute
-    std::string address;  // IPv4 address of the TFTP server
-    std::string http;     // base of the tree on the web server, without a final slash
+    std::string folder;       // the tree, absolute
+    std::string address;      // IPv4 address of the TFTP server
+    std::string http;         // base of the tree on the web server, without a final slash
+    std::string http_loader;  // for UEFI HTTP boot; empty: no loader of the tree can be booted so
     std::string proxy;  // network such as "192.0.2.0": another DHCP server gives the addresses; dnsmasq only
 };
 

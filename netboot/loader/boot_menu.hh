@@ -7,12 +7,14 @@
 
 namespace holdfast::netboot {
 
-// A kernel with its initramfs and its command line, complete but for BOOTIF, which the loader adds.
+// A kernel with its initramfs and its command line, complete but for BOOTIF, which the loader adds. With Xen,
+// that is the kernel of its first domain.
 struct BootEntry {
     std::string label;   // "current" or "previous"
     std::string title;   // for a menu; no quotes
     std::string folder;  // relative to the tree; contains vmlinuz and initrd.img
     std::string words;
+    std::optional<std::string> xen = {};  // the hypervisor's words; the folder contains xen.gz
 };
 
 struct SerialLine {
@@ -24,6 +26,7 @@ struct BootMenu {
     std::string owner;               // for the first line of the file
     std::vector<BootEntry> entries;  // the first is the default, the second the fallback; may be empty
     std::optional<SerialLine> serial;
+    std::string card = {};  // BOOTIF for a loader that cannot add it: "01-52-54-00-12-34-56"; may be empty
 };
 
 // First line of each generated file, which tells a person who wrote it.

@@ -55,4 +55,18 @@ Read<void> check_initramfs(std::string_view start) {
     return {};
 }
 
+Read<void> check_hypervisor(std::string_view start) {
+    if (!start.starts_with("\x1f\x8b") && !start.starts_with("\x7f"
+                                                             "ELF"))
+        return unexpected("this is no hypervisor for multiboot; use the xen-VERSION-amd64.gz of the host");
+    return {};
+}
+
+Read<void> check_first_domain(std::string_view release) {
+    if (release.contains("-cloud-"))
+        return unexpected(
+            "Debian's cloud kernel hangs without a message under Xen; use the kernel of linux-image-amd64");
+    return {};
+}
+
 }  // namespace holdfast::netboot

@@ -18,4 +18,10 @@ inline constexpr std::size_t bytes_to_recognize = 65536;
 // Error unless the file begins like a cpio archive, plain or compressed as Linux accepts.
 [[nodiscard]] Read<void> check_initramfs(std::string_view start);
 
+// Error unless the file may be a hypervisor that boots by multiboot: an ELF file, plain or compressed by
+// gzip.
+[[nodiscard]] Read<void> check_hypervisor(std::string_view start);
+// Error if a kernel of this release is known not to run as the first domain of Xen.
+[[nodiscard]] Read<void> check_first_domain(std::string_view release);
+
 }  // namespace holdfast::netboot

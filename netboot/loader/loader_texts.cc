@@ -41,6 +41,52 @@ std::string octet_table() {
     return table;
 }
 
+// mboot.c32 would hand what IPAPPEND adds to the last module, the initramfs.
+std::string pxelinux_entry(const BootEntry& entry, const std::string& card) {
+    if (!entry.xen)
+        return fmt::format(
+            "LABEL {0}\n    KERNEL {1}/vmlinuz\n    INITRD {1}/initrd.img\n    APPEND {2}\n    IPAPPEND 2\n",
+            entry.label, entry.folder, entry.words);
+    return fmt::format(
+        "LABEL {0}\n    KERNEL mboot.c32\n    APPEND {1}/xen.gz{2} --- {1}/vmlinuz {3}{4} --- "
+        "{1}/initrd.img\n",
+        entry.label, entry.folder, entry.xen->empty() ? "" : " " + *entry.xen, entry.words,
+        card.empty() ? "" : " BOOTIF=" + card);
+}
+
+// The first word of each image's line is omitted by Xen, or not: Debian's scripts, too, put this one there.
+std::string grub_commands(const BootEntry& entry) {
+    const std::string words = quoted_for_grub(entry.words);
+    if (!entry.xen)
+        return fmt::format(
+            "    linux /{0}/vmlinuz{1} BOOTIF=01-$net_default_mac\n    initrd /{0}/initrd.img\n",
+            entry.folder, words);
+    return fmt::format(
+        "    insmod multiboot2\n    multiboot2 /{0}/xen.gz placeholder{1}\n"
+        "    module2 /{0}/vmlinuz placeholder{2} BOOTIF=01-$net_default_mac\n"
+        "    module2 --nounzip /{0}/initrd.img\n",
+        entry.folder, quoted_for_grub(*entry.xen), words);
+}
+
+std::string ipxe_commands(const BootEntry& entry, const std::string& otherwise) {
+    return fmt::format(
+        "kernel /{0}/vmlinuz {1} BOOTIF=01-${{netX/mac:hexhyp}} initrd=initrd.img{2}\n"
+        "initrd /{0}/initrd.img{2}\nboot{2}\n",
+        entry.folder, entry.words, otherwise);
+}
+
+// Debian's iPXE cannot unpack xen.gz, and that for UEFI knows no multiboot: the other loaders boot Xen by
+// their own files for the machine. GRUB without shim, because GRUB refuses the modules for Xen under Secure
+// Boot anyway, and shim refuses what an older iPXE gives it.
+std::string ipxe_chain_for_xen(const std::string& next) {
+    return "echo Xen boots by pxelinux or GRUB, which choose the kernel again\n"
+           "iseq ${platform} pcbios && chain --autofree /pxelinux.0 && exit ||\n"
+           "iseq ${platform} efi && chain --autofree /grubx64.efi && exit ||\n"
+           "echo iPXE cannot boot Xen, and pxelinux.0 (BIOS) or grubx64.efi (UEFI) cannot be loaded. On the "
+           "boot server: holdfast-netboot init --loaders bios,uefi,xen,ipxe\nsleep 10\n" +
+           (next.empty() ? "exit" : next) + "\n";
+}
+
 }  // namespace
 
 std::string pxelinux_text(const BootMenu& menu) {
@@ -54,10 +100,7 @@ std::string pxelinux_text(const BootMenu& menu) {
     for (const BootEntry& entry : menu.entries)
         if (menu.entries.size() > 1) text += fmt::format("SAY {}: {}\n", entry.label, entry.title);
     text += menu.entries.size() > 1 ? "PROMPT 1\nTIMEOUT 30\n" : "PROMPT 0\n";
-    for (const BootEntry& entry : menu.entries)
-        text += fmt::format(
-            "LABEL {0}\n    KERNEL {1}/vmlinuz\n    INITRD {1}/initrd.img\n    APPEND {2}\n    IPAPPEND 2\n",
-            entry.label, entry.folder, entry.words);
+    for (const BootEntry& entry : menu.entries) text += pxelinux_entry(entry, menu.card);
     return text;
 }
 
@@ -72,10 +115,8 @@ std::string grub_text(const BootMenu& menu) {
     text += fmt::format("set default=0\nset timeout={}\n", menu.entries.size() > 1 ? 3 : 0);
     if (menu.entries.size() > 1) text += "set fallback=1\n";
     for (const BootEntry& entry : menu.entries)
-        text += fmt::format(
-            "menuentry '{0}: {1}' --id {0} {{\n    linux /{2}/vmlinuz{3} BOOTIF=01-$net_default_mac\n"
-            "    initrd /{2}/initrd.img\n}}\n",
-            entry.label, entry.title, entry.folder, quoted_for_grub(entry.words));
+        text += fmt::format("menuentry '{0}: {1}' --id {0} {{\n{2}}}\n", entry.label, entry.title,
+                            grub_commands(entry));
     return text;
 }
 
@@ -92,16 +133,15 @@ if regexp --set=1:a --set=2:b --set=3:c --set=4:d '^([0-9]+)[.]([0-9]+)[.]([0-9]
     regexp --set=1:d ",$d=(..)," "$octets"
     set name="$a$b$c$d"
 fi
-if [ -n "$uuid" -a -e "$prefix/grub.cfg-$uuid" ]; then
+# On TFTP and HTTP, GRUB finds no file by "test -e". A file that is missing costs a line on the screen.
+if [ -n "$uuid" ]; then
     configfile "$prefix/grub.cfg-$uuid"
 fi
-if [ -n "$mac" -a -e "$prefix/grub.cfg-$mac" ]; then
+if [ -n "$mac" ]; then
     configfile "$prefix/grub.cfg-$mac"
 fi
 while [ -n "$name" ]; do
-    if [ -e "$prefix/grub.cfg-$name" ]; then
-        configfile "$prefix/grub.cfg-$name"
-    fi
+    configfile "$prefix/grub.cfg-$name"
     regexp --set=1:name '^(.*).$' "$name"
 done
 configfile "$prefix/default.cfg"
@@ -118,13 +158,10 @@ std::string ipxe_text(const BootMenu& menu) {
         text += "prompt --key p --timeout 3000 Press p for the previous kernel && goto previous ||\n";
     for (std::size_t at = 0; at < menu.entries.size(); ++at) {
         const BootEntry& entry = menu.entries[at];
-        const std::string otherwise =
-            at + 1 < menu.entries.size() ? " || goto " + menu.entries[at + 1].label : "";
-        text += fmt::format(
-            ":{0}\nimgfree ||\n"
-            "kernel /{1}/vmlinuz {2} BOOTIF=01-${{netX/mac:hexhyp}} initrd=initrd.img{3}\n"
-            "initrd /{1}/initrd.img{3}\nboot{3}\n",
-            entry.label, entry.folder, entry.words, otherwise);
+        const std::string next = at + 1 < menu.entries.size() ? "goto " + menu.entries[at + 1].label : "";
+        const std::string otherwise = next.empty() ? "" : " || " + next;
+        text += fmt::format(":{}\nimgfree ||\n{}", entry.label,
+                            entry.xen ? ipxe_chain_for_xen(next) : ipxe_commands(entry, otherwise));
     }
     return text;
 }

@@ -20,7 +20,7 @@ namespace holdfast::netboot {
 // grub/grub.cfg: tries UUID, MAC address, and the address with ever fewer digits, like pxelinux.
 [[nodiscard]] std::string grub_search_text();
 
-// ipxe/NAME.ipxe and ipxe/default.ipxe.
+// ipxe/NAME.ipxe and ipxe/default.ipxe. An entry with Xen loads pxelinux or GRUB.
 [[nodiscard]] std::string ipxe_text(const BootMenu& menu);
 // boot.ipxe: tries UUID, MAC address and address.
 [[nodiscard]] std::string ipxe_search_text();

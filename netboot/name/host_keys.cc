@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "common/text/number.hh"
 #include "common/text/printable.hh"
@@ -23,6 +24,16 @@ constexpr bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' &&
 constexpr bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
+// Values that vendors have left in the firmware of many mainboards, besides those that repeat a byte. A value
+// stands here in one order of its bytes; firmware shows the first three fields in either.
+constexpr std::string_view shared_uuids[] = {
+    "03000200-0400-0500-0006-000700080009", "00010203-0405-0607-0809-0a0b0c0d0e0f",
+    "00112233-4455-6677-8899-aabbccddeeff", "01234567-89ab-cdef-0123-456789abcdef",
+    "12345678-1234-1234-1234-123456789abc", "12345678-1234-5678-90ab-cddeefaabbcc",
+    "12345678-1234-5678-1234-567812345678", "6ab5b300-538d-1014-9fb5-b0684d007b53",
+    "deadbeef-dead-beef-dead-beefdeadbeef", "4c4c4544-0000-2010-8020-80c04f202020",
+};
+
 std::string lower_hex_of(std::string_view word) {
     std::string digits;
     for (const char c : word)
@@ -36,6 +47,8 @@ bool has_shape(std::string_view word, std::string_view shape) {
                return wanted == 'x' ? is_hex(c) : c == wanted;
            });
 }
+
+constexpr std::string_view shape_of_uuid = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
 
 struct Ip {
     std::uint32_t address;
@@ -62,6 +75,26 @@ std::optional<Ip> parse_ip(std::string_view word) {
     const auto length = number_of<unsigned>(rest);
     if (!length || *length > 32) return std::nullopt;
     return Ip{*address, *length};
+}
+
+// The UUID with the bytes of its first three fields in the other order.
+std::string other_byte_order(std::string_view uuid) {
+    std::string other(uuid);
+    constexpr std::size_t swapped[][2] = {{0, 6}, {2, 4}, {9, 11}, {14, 16}};
+    for (const auto& [first, second] : swapped)
+        std::swap_ranges(other.begin() + first, other.begin() + first + 2, other.begin() + second);
+    return other;
+}
+
+// True if all 16 bytes are the same, or all but the last are zeros.
+bool repeats_a_byte(std::string_view digits) {
+    const bool same = digits.substr(2) == digits.substr(0, digits.size() - 2);
+    return same || digits.find_first_not_of('0') >= digits.size() - 2;
+}
+
+bool is_shared(const std::string& uuid) {
+    return repeats_a_byte(lower_hex_of(uuid)) || std::ranges::count(shared_uuids, uuid) != 0 ||
+           std::ranges::count(shared_uuids, other_byte_order(uuid)) != 0;
 }
 
 }  // namespace
@@ -96,17 +129,22 @@ Read<std::string> read_mac(std::string_view word) {
     return mac;
 }
 
+bool is_stored_uuid(std::string_view word) {
+    return has_shape(word, shape_of_uuid) && std::ranges::all_of(word, [](char c) { return c == lower(c); });
+}
+
 Read<std::string> read_uuid(std::string_view word) {
-    if (!has_shape(word, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"))
+    if (!has_shape(word, shape_of_uuid))
         return unexpected(
             fmt::format("{}: invalid UUID; write the output of `dmidecode -s system-uuid` of the machine",
                         printable(word)));
     std::string uuid;
     for (const char c : word) uuid += lower(c);
-    const std::string digits = lower_hex_of(word);
-    if (digits.find_first_not_of(digits[0]) == std::string::npos)
-        return unexpected(
-            fmt::format("{}: mainboards without a UUID report this value; use --mac", printable(word)));
+    if (is_shared(uuid))
+        return unexpected(fmt::format(
+            "{}: many mainboards report this value instead of a UUID of their own, and each of them would "
+            "become this host; use --mac",
+            printable(word)));
     return uuid;
 }
 
@@ -140,9 +178,18 @@ std::string file_name_of_ip(std::string_view word) {
     return fmt::format("{:08X}", ip.address).substr(0, ip.length / 4);
 }
 
+std::string uuid_in_smbios_order(std::string_view uuid) {
+    std::string turned(uuid);
+    // Each pair is the place of a byte in the text, and the place of the byte that goes there.
+    constexpr std::pair<std::size_t, std::size_t> places[] = {{0, 6},  {2, 4},  {4, 2},   {6, 0},
+                                                              {9, 11}, {11, 9}, {14, 16}, {16, 14}};
+    for (const auto& [to, from] : places) turned.replace(to, 2, uuid.substr(from, 2));
+    return turned;
+}
+
 std::vector<std::string> file_names_of(const Keys& keys) {
     std::vector<std::string> names;
-    if (!keys.uuid.empty()) names.push_back(keys.uuid);
+    if (!keys.uuid.empty()) names = {uuid_in_smbios_order(keys.uuid), keys.uuid};
     for (const std::string& mac : keys.macs) names.push_back(file_name_of_mac(mac));
     for (const std::string& ip : keys.ips) names.push_back(file_name_of_ip(ip));
     return names;

@@ -66,7 +66,7 @@ Changes compare(const Sums& recorded, const Texts& wanted, const Texts& on_disk,
     Changes changes;
     Sums paths = united(recorded, sums_of(wanted));
     for (const auto& [path, ignored] : paths) {
-        Change change{path, text_in(on_disk, path), text_in(wanted, path)};
+        Change change{path, text_in(on_disk, path), text_in(wanted, path), !recorded.contains(path)};
         if (change.after) changes.sums[path] = {sum_of(*change.after)};
         if (change.before == change.after) continue;
         const bool ours = !change.before || is_recorded(recorded, path, *change.before);
@@ -88,6 +88,16 @@ Sums united(const Sums& before, const Sums& after) {
     Sums sums = before;
     for (const auto& [path, several] : after) sums[path].insert(several.begin(), several.end());
     return sums;
+}
+
+Obstacle obstacle_to(const Change& change) noexcept {
+    if (change.is_foreign)
+        return {"not written by holdfast-netboot",
+                "merge both texts by hand and use --keep, or use --force to replace the file"};
+    if (!change.after)
+        return {"edited by hand, and would be removed", "use --keep to leave it, or --force to remove it"};
+    return {"edited by hand, and its entry has changed",
+            "merge the change by hand and use --keep, or use --force to lose the edits"};
 }
 
 std::string diff_of(const Change& change) {

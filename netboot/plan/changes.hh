@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "netboot/plan/host.hh"
@@ -18,6 +19,7 @@ struct Change {
     std::string path;
     std::optional<std::string> before;  // nullopt: creates the file
     std::optional<std::string> after;   // nullopt: removes the file
+    bool is_foreign = false;            // no text of this program was ever there
 };
 
 struct Changes {
@@ -34,6 +36,13 @@ struct Changes {
 
 // Sums of both states, to be stored before a change is made: after a crash in between, both texts are ours.
 [[nodiscard]] Sums united(const Sums& before, const Sums& after);
+
+// Reason why a change in `edited` is not made, and the ways to go on.
+struct Obstacle {
+    std::string_view state;
+    std::string_view remedy;
+};
+[[nodiscard]] Obstacle obstacle_to(const Change& change) noexcept;
 
 // The change as a unified diff of one hunk; of a binary file, a line.
 [[nodiscard]] std::string diff_of(const Change& change);

@@ -39,7 +39,10 @@ std::string lines_of(const Sums& sums) {
 }
 
 std::string line_of(std::string_view key, const std::optional<KernelCopy>& kernel) {
-    return kernel ? line_of(key, fmt::format("{} {}", kernel->version, kernel->release)) : "";
+    if (!kernel) return "";
+    return line_of(key,
+                   fmt::format("{} {}{}{}{}", kernel->version, kernel->release, kernel->xen ? " xen" : "",
+                               kernel->sums.empty() ? "" : " ", kernel->sums));
 }
 
 Taker into(std::string& text) {
@@ -56,6 +59,28 @@ Taker into(std::vector<std::string>& texts) {
     };
 }
 
+// Takes keys in the form in which they are written, which the names of files rely on.
+Taker into_keys(std::vector<std::string>& keys, Read<std::string> (*read)(std::string_view)) {
+    return [&keys, read](std::string_view value) {
+        keys.emplace_back(value);
+        return read(value) == keys.back();
+    };
+}
+
+Taker into_uuid(std::string& uuid) {
+    return [&uuid](std::string_view value) {
+        uuid = value;
+        return is_stored_uuid(value);
+    };
+}
+
+Taker into(bool& flag) {
+    return [&flag](std::string_view value) {
+        flag = value == "yes";
+        return flag;
+    };
+}
+
 Taker into(Sums& sums) {
     return [&sums](std::string_view value) {
         const std::string_view sum = take_until(value, ' ');
@@ -67,8 +92,11 @@ Taker into(Sums& sums) {
 Taker into(std::optional<KernelCopy>& kernel) {
     return [&kernel](std::string_view value) {
         const auto version = number_of<unsigned>(take_until(value, ' '));
-        if (version) kernel = KernelCopy{*version, std::string(value)};
-        return version.has_value();
+        const std::string_view release = take_until(value, ' ');
+        const bool xen = value == "xen" || value.starts_with("xen ");
+        if (xen) take_until(value, ' ');
+        if (version) kernel = KernelCopy{*version, std::string(release), xen, std::string(value)};
+        return version.has_value() && value.find_first_not_of("0123456789abcdef,") == std::string_view::npos;
     };
 }
 
@@ -78,10 +106,10 @@ Read<void> read_lines(std::string_view text, const Takers& takers) {
         if (value.empty() || value[0] == '#') continue;
         const auto taker = takers.find(trimmed(take_until(value, '=')));
         if (taker == takers.end() || !taker->second(trimmed(value)))
-            return unexpected(
-                fmt::format("line {}: not readable by this version of holdfast-netboot; install the version "
-                            "that wrote it",
-                            number));
+            return unexpected(fmt::format(
+                "line {}: invalid, or of a later version of holdfast-netboot; correct the line, or "
+                "install the version that wrote it",
+                number));
     }
     return {};
 }
@@ -93,7 +121,9 @@ std::string to_text(const Host& host) {
            line_of("export", host.export_name) + line_of("server", host.server) +
            line_of("uuid", host.keys.uuid) + lines_of("mac", host.keys.macs) + lines_of("ip", host.keys.ips) +
            line_of("root", host.root) + lines_of("console", host.consoles) + line_of("append", host.append) +
-           line_of("kernel", host.kernel) + line_of("previous", host.previous) + lines_of(host.sums);
+           line_of("xen-append", host.xen_append) + line_of("shared", host.shared ? "yes" : "") +
+           line_of("kernel", host.kernel) + line_of("previous", host.previous) +
+           line_of("taken", host.taken) + line_of("refused", host.refused) + lines_of(host.sums);
 }
 
 std::string to_text(const TreeSettings& settings) {
@@ -107,14 +137,18 @@ Read<Host> read_host(std::string_view name, std::string_view text) {
     host.name = name;
     const auto read = read_lines(text, {{"export", into(host.export_name)},
                                         {"server", into(host.server)},
-                                        {"uuid", into(host.keys.uuid)},
-                                        {"mac", into(host.keys.macs)},
-                                        {"ip", into(host.keys.ips)},
+                                        {"uuid", into_uuid(host.keys.uuid)},
+                                        {"mac", into_keys(host.keys.macs, read_mac)},
+                                        {"ip", into_keys(host.keys.ips, read_ip)},
                                         {"root", into(host.root)},
                                         {"console", into(host.consoles)},
                                         {"append", into(host.append)},
+                                        {"xen-append", into(host.xen_append)},
+                                        {"shared", into(host.shared)},
                                         {"kernel", into(host.kernel)},
                                         {"previous", into(host.previous)},
+                                        {"taken", into(host.taken)},
+                                        {"refused", into(host.refused)},
                                         {"file", into(host.sums)}});
     if (!read) return unexpected(read.error());
     return host;
@@ -131,6 +165,22 @@ Read<TreeSettings> read_settings(std::string_view text) {
 
 std::string folder_of(const Host& host, const KernelCopy& kernel) {
     return fmt::format("hosts/{}/{}", host.name, kernel.version);
+}
+
+std::vector<std::string> files_in(const KernelCopy& kernel) {
+    std::vector<std::string> names{"/vmlinuz", "/initrd.img"};
+    if (kernel.xen) names.emplace_back("/xen.gz");
+    return names;
+}
+
+std::string title_of(const KernelCopy& kernel) {
+    return (kernel.xen ? "Xen, Linux " : "Linux ") + kernel.release;
+}
+
+std::string reason_of_refusal(const Host& host) {
+    std::string_view rest = host.refused;
+    take_until(rest, ' ');
+    return std::string(rest);
 }
 
 std::string sum_of(std::string_view text) {

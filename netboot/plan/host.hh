@@ -18,10 +18,14 @@ using Sums = std::map<std::string, std::set<std::string>>;
 // Path relative to the tree -> content.
 using Texts = std::map<std::string, std::string>;
 
-// A copy of a kernel and its initramfs, in hosts/NAME/VERSION.
+// A copy of a kernel and its initramfs, and perhaps a hypervisor, in hosts/NAME/VERSION.
 struct KernelCopy {
     unsigned version = 0;
     std::string release;  // "6.1.0-37-amd64"
+    bool xen = false;     // with a hypervisor, xen.gz
+    // SHA-256 of the files_in() as hexadecimal digits, with commas between them; empty if they are not known:
+    // of a kernel from a command.
+    std::string sums = {};
     bool operator==(const KernelCopy&) const = default;
 };
 
@@ -33,8 +37,14 @@ struct Host {
     std::string root = "/dev/nbd0";
     std::vector<std::string> consoles;
     std::string append;
+    std::string xen_append;
+    bool shared = false;  // several machines use the export, read-only
     std::optional<KernelCopy> kernel;
     std::optional<KernelCopy> previous;
+    // Boot files from the host itself (`take`): SHA-256 of the last manifest that was published, and of the
+    // last that was refused, with the reason after a blank. Empty: none.
+    std::string taken;
+    std::string refused;
     Sums sums;
     bool operator==(const Host&) const = default;
 };
@@ -54,6 +64,12 @@ struct TreeSettings {
 
 // "hosts/NAME/VERSION"
 [[nodiscard]] std::string folder_of(const Host& host, const KernelCopy& kernel);
+// "/vmlinuz" and the other files in that folder.
+[[nodiscard]] std::vector<std::string> files_in(const KernelCopy& kernel);
+// "Linux 6.1.0-37-amd64", or "Xen, Linux ..."
+[[nodiscard]] std::string title_of(const KernelCopy& kernel);
+// Reason of the refusal; empty: none.
+[[nodiscard]] std::string reason_of_refusal(const Host& host);
 // SHA-256 as hexadecimal digits.
 [[nodiscard]] std::string sum_of(std::string_view text);
 // Sums of the texts.

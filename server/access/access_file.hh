@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "common/access/access.hh"
 #include "common/text/ini.hh"
-#include "server/access/access.hh"
 
 namespace holdfast::server {
 

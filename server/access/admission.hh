@@ -12,8 +12,8 @@
 #include <optional>
 #include <set>
 
+#include "common/access/access.hh"
 #include "common/linux/clock.hh"
-#include "server/access/access.hh"
 
 namespace holdfast::server {
 

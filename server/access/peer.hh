@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "server/access/access.hh"
+#include "common/access/access.hh"
 
 namespace holdfast::server {
 

@@ -5,11 +5,13 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <utility>
 
+#include "common/access/access.hh"
+#include "common/text/lower_case.hh"
 #include "common/text/number.hh"
-#include "server/access/access.hh"
 #include "server/config/config_keys.hh"
 #include "server/config/config_value.hh"
 
@@ -128,12 +130,37 @@ std::string to_string(const Endpoint& endpoint) {
 }
 
 bool ExportConfig::is_virtual() const {
+    if (created) return true;
     return virtstyle != VirtStyle::none && path.find("%s") != std::string::npos;
 }
 
+// A section of the name itself goes first, so that a host can have a section of its own.
 const ExportConfig* Config::find(std::string_view name) const {
-    const auto found = std::ranges::find(exports, name, &ExportConfig::name);
-    return found == exports.end() ? nullptr : &*found;
+    const auto own = std::ranges::find_if(
+        exports, [&](const ExportConfig& one) { return one.name == name && !one.by_name(); });
+    if (own != exports.end()) return &*own;
+    const auto matching = std::ranges::find_if(exports, [&](const ExportConfig& one) {
+        return one.by_name() && word_in(one.created->names, one.created->pattern.by, name);
+    });
+    return matching == exports.end() ? nullptr : &*matching;
+}
+
+std::optional<ExportConfig> Config::export_for(std::string_view name) const {
+    const ExportConfig* const found = find(name);
+    if (found == nullptr) return std::nullopt;
+    return found->by_name() ? export_of_host(*found, name) : std::optional(*found);
+}
+
+std::optional<ExportConfig> export_of_host(const ExportConfig& section, std::string_view name) {
+    if (!section.by_name()) return std::nullopt;
+    const CreatedExport& created = *section.created;
+    const std::optional<std::string> word = word_in(created.names, created.pattern.by, name);
+    if (!word) return std::nullopt;
+    ExportConfig made = section;
+    made.name = name_for(created.names, created.pattern.by, *word);
+    made.host_word = *word;
+    made.path = path_for_client(made, {});
+    return made;
 }
 
 std::string_view nearest_word(std::string_view word, const std::vector<std::string_view>& known) {
@@ -154,6 +181,10 @@ std::string_view nearest_word(std::string_view word, const std::vector<std::stri
 }
 
 std::string path_for_client(const ExportConfig& config, std::string_view client) {
+    if (config.created) {
+        const auto name = volume_name(config.created->pattern, config.by_name() ? config.host_word : client);
+        return name ? fmt::format("/dev/{}/{}", config.created->pattern.group, *name) : std::string();
+    }
     std::string path = config.path;
     if (!config.is_virtual()) return path;
     std::string replacement(client);
@@ -219,7 +250,9 @@ void ConfigReader::take_export(const IniSection& section) {
     apply_keys(section, export_keys(), made, errors_, warnings_, [](std::string_view name) {
         return unknown_key(name, export_keys(), generic_keys(), "[generic], not in an export's section");
     });
-    if (made.path.empty() && errors_.size() == errors_before) {
+    if (made.path.empty() && !nearest_word(in_lower_case(made.name), {"generic"}).empty()) {
+        add_error(made.position, fmt::format("[{}]: missing exportname; did you mean [generic]?", made.name));
+    } else if (made.path.empty() && errors_.size() == errors_before) {
         add_error(made.position,
                   fmt::format("[{}]: missing exportname; name the file or device to export", made.name));
     }
@@ -228,6 +261,10 @@ void ConfigReader::take_export(const IniSection& section) {
         warnings_.push_back(
             {entry->position, "listenaddr: has no effect unless the export has its own port"});
     }
+    CreatedExportReading created = read_created_export(section);
+    std::ranges::move(created.errors, std::back_inserter(errors_));
+    std::ranges::move(created.warnings, std::back_inserter(warnings_));
+    made.created = std::move(created.made);
     if (!made.identity.empty() && made.is_virtual()) {
         const auto entry = std::ranges::find(section.entries, "identity", &IniEntry::key);
         add_error(entry->position,
@@ -372,6 +409,29 @@ void ConfigReader::check_flush() {
     }
 }
 
+// The files are stored by export, so an export that gives each client its own disk cannot take them.
+void ConfigReader::check_boot_files() {
+    for (const ExportConfig& one : generic_.config.exports) {
+        if (!one.bootfiles) continue;
+        if (one.is_virtual())
+            add_error(one.position,
+                      fmt::format("[{}]: bootfiles = yes: each client gets its own file (%s in exportname); "
+                                  "write a section for each host",
+                                  one.name));
+        else if (one.readonly)
+            add_error(one.position, fmt::format("[{}]: bootfiles = yes: only clients that write may hand in "
+                                                "boot files; remove readonly or bootfiles",
+                                                one.name));
+    }
+}
+
+void ConfigReader::check_created() {
+    std::vector<const CreatedExport*> created;
+    for (const ExportConfig& one : generic_.config.exports)
+        if (one.created) created.push_back(&*one.created);
+    std::ranges::move(conflicts_of(created), std::back_inserter(errors_));
+}
+
 Config ConfigReader::finish() {
     if (generic_.config.exports.empty() && errors_.empty()) {
         add_error({main_file_, 0}, "no export defined; add a section such as [root] with an exportname");
@@ -379,6 +439,8 @@ Config ConfigReader::finish() {
     make_listens();
     check_cache_modes();
     check_flush();
+    check_boot_files();
+    check_created();
     // Exports of the command line are not secret, so clients may list them; a single export needs no name.
     const bool from_arguments = std::ranges::all_of(
         generic_.config.exports, [](const ExportConfig& one) { return is_on_command_line(one.position); });

@@ -12,12 +12,15 @@
 #include <string_view>
 #include <vector>
 
+#include "common/golden/created_export.hh"
+#include "common/golden/provision_protocol.hh"
 #include "common/protocol/constants.hh"
 #include "common/text/ini.hh"
 
 namespace holdfast::server {
 
 inline constexpr std::string_view default_status_socket = "/run/holdfast-server/status.sock";
+inline constexpr std::string_view default_boot_folder = "/var/spool/holdfast-server";
 
 // Whether the position is an argument of --export or --listen.
 [[nodiscard]] bool is_on_command_line(const FilePosition& position);
@@ -81,13 +84,20 @@ struct ExportConfig {
     std::uint32_t maxconnections = 0;       // 0: no limit
     std::chrono::seconds timeout{0};        // an idle client is disconnected after this. 0: never
     std::chrono::seconds stalltimeout{60};  // a client that accepts no byte for longer is disconnected
-    std::uint64_t filesize = 0;             // 0: the volume's own size
+    bool wait_if_full = false;   // a write that finds no room on the disk waits, instead of failing
+    std::uint64_t filesize = 0;  // 0: the volume's own size
+    bool bootfiles = false;      // hosts may hand in kernel and initramfs (boot_file_option.hh)
+    std::uint64_t bootfilesquota = 1ULL << 30;  // bytes that these files may take
     bool filesize_is_wrong = false;  // a mistake was reported; unknown whether a missing file is created
     VirtStyle virtstyle = VirtStyle::ip_literal;
     unsigned virt_prefix = 0;                            // valid only for cidr_hash
+    std::optional<CreatedExport> created;                // the volumes are created for the hosts
+    std::string host_word{};                             // word of the volume's name; see export_for()
     std::uint16_t port = 0;                              // 0: no port of its own
     std::optional<std::vector<std::string>> listenaddr;  // valid only with `port`; nullopt: as in [generic]
 
+    // Whether the section stands for the exports of many hosts, which their clients name.
+    [[nodiscard]] bool by_name() const { return created && created->by_name(); }
     // Whether different clients get different files.
     [[nodiscard]] bool is_virtual() const;
     // Whether the page cache is bypassed. Empty if `cache` is empty.
@@ -116,14 +126,21 @@ struct Config {
     std::uint64_t buffermemory = 256ULL << 20;  // bytes; for all connections, beyond their small pieces
     std::chrono::seconds handshaketimeout{10};
     std::chrono::seconds stoptimeout{30};
-    std::string statussocket;             // empty: none
-    bool statussocket_is_default = true;  // true: a failure to open the socket is not an error
-    FilePosition statussocket_position;   // valid only if statussocket is not the default
+    std::string statussocket;                       // empty: none
+    bool statussocket_is_default = true;            // true: a failure to open the socket is not an error
+    FilePosition statussocket_position;             // valid only if statussocket is not the default
+    std::string bootfilesdir{default_boot_folder};  // folder with a folder for each export with boot files
+    FilePosition bootfilesdir_position;             // valid only if bootfilesdir is not the default
+    std::string provisionsocket{default_provision_socket};  // socket of holdfast-provision
     bool strict = false;  // a mistake in a file of the includedir keeps the server from starting
     std::vector<Listen> listens;
     std::vector<ExportConfig> exports;  // in the order of the files
 
+    // The section that serves the export of this name: the section of this name, or the section by_name()
+    // that the name matches.
     [[nodiscard]] const ExportConfig* find(std::string_view name) const;
+    // The export of this name. Of a section by_name() that is a copy, with the name and the word of the host.
+    [[nodiscard]] std::optional<ExportConfig> export_for(std::string_view name) const;
 };
 
 // Collects texts, then makes a Config of them. Errors and warnings of all texts are gathered.
@@ -171,6 +188,8 @@ private:
     void make_listens();
     void check_cache_modes();
     void check_flush();
+    void check_boot_files();
+    void check_created();
     void add_listen(Listen listen);
 
     Generic generic_;
@@ -182,6 +201,9 @@ private:
     std::vector<Remark> errors_;
     std::vector<Remark> warnings_;
 };
+
+// Returns the export of a host; nullopt: the section is not by_name(), or the name does not match it.
+[[nodiscard]] std::optional<ExportConfig> export_of_host(const ExportConfig& section, std::string_view name);
 
 // Returns the path of this client's file. `client` is the numeric address ("unix" for a UNIX socket).
 [[nodiscard]] std::string path_for_client(const ExportConfig& config, std::string_view client);

@@ -236,6 +236,7 @@ namespace {
 struct Found {
     std::vector<Remark> mistakes;
     std::string fault;  // empty: none
+    bool refuses{};     // clients cannot use the export
 };
 
 Found look_at_path(const ExportConfig& config) {
@@ -243,16 +244,33 @@ Found look_at_path(const ExportConfig& config) {
     Found found;
     if (!findings.mistake.empty()) found.mistakes.push_back({config.position, std::move(findings.mistake)});
     found.fault = std::move(findings.warning);
+    found.refuses = !found.mistakes.empty() || (!found.fault.empty() && !findings.usable);
     return found;
 }
 
 Found look_at_authfile(const std::string& path) {
     Found found;
     found.mistakes = mistakes_in_access_file(path);
-    if (!found.mistakes.empty()) return found;
+    found.refuses = !found.mistakes.empty();
+    if (found.refuses) return found;
     if (const auto list = read_access_file(path); !list)
         found.fault = list.error() + "; all clients are refused until this is fixed";
+    found.refuses = !found.fault.empty();
     return found;
+}
+
+// A file that look_around() checks: of an export, or an authfile of this export and of later ones.
+struct Checked {
+    const ExportConfig* config;
+    bool is_authfile;
+};
+
+void add_refusing(const Config& config, const Checked& refusing, std::set<std::string>& names) {
+    names.insert(refusing.config->name);
+    if (!refusing.is_authfile) return;
+    for (const ExportConfig& one : config.exports) {
+        if (one.authfile == refusing.config->authfile) names.insert(one.name);
+    }
 }
 
 }  // namespace
@@ -260,15 +278,17 @@ Found look_at_authfile(const std::string& path) {
 Surroundings look_around(const Config& config, const HangingPaths& left_out) {
     constexpr std::chrono::seconds patience{5};
     std::vector<PathTask<Found>> tasks;
-    std::vector<const ExportConfig*> exports;  // the exports of the tasks, in their order
+    std::vector<Checked> checked;  // by the tasks, in their order
     std::set<std::string_view> authfiles;
     const auto add = [&](const ExportConfig& one, const std::string& path, std::function<Found()> work) {
         tasks.push_back(
             {path, std::move(work), [path](const std::string& why) {
                  return Found{
-                     {}, fmt::format("{}: {}; clients are refused until its file system answers", path, why)};
+                     {},
+                     fmt::format("{}: {}; clients are refused until its file system answers", path, why),
+                     true};
              }});
-        exports.push_back(&one);
+        checked.push_back({&one, &path == &one.authfile});
     };
     for (const ExportConfig& one : config.exports) {
         if (!one.path.empty() && !one.filesize_is_wrong && !one.is_virtual()) {
@@ -280,7 +300,8 @@ Surroundings look_around(const Config& config, const HangingPaths& left_out) {
     Surroundings around;
     const std::vector<Found> results = do_for_paths(std::move(tasks), left_out, patience, around.hanging);
     for (std::size_t i = 0; i < results.size(); ++i) {
-        const ExportConfig& one = *exports[i];
+        const ExportConfig& one = *checked[i].config;
+        if (results[i].refuses) add_refusing(config, checked[i], around.refusing);
         for (Remark mistake : results[i].mistakes) {
             mistake.text += fmt::format("; clients of [{}] are refused until this is fixed", one.name);
             around.mistakes.push_back(std::move(mistake));

@@ -64,6 +64,7 @@ struct Surroundings {
     std::vector<Remark> mistakes;      // in authfiles; errors, since these files are not as intended
     std::vector<Remark> warnings;      // missing devices, files and authfiles, which may still appear
     std::vector<std::string> hanging;  // paths that did not answer in time
+    std::set<std::string> refusing;    // exports whose clients are refused at present
 };
 // Checks devices, files and authfiles; opens no volume. Of a configuration with mistakes, checks the valid
 // part. Blocks for at most five seconds; warns of paths that have not answered by then. Leaves threads behind

@@ -85,6 +85,13 @@ constexpr GenericKey generic_table[] = {
          g.config.user_position = v.position();
      }},
     // our own keys
+    {"bootfilesdir",
+     [](Generic& g, ConfigValue& v) {
+         std::string path = v.absolute_path();
+         if (v.is_wrong()) return;
+         g.config.bootfilesdir = std::move(path);
+         g.config.bootfilesdir_position = v.position();
+     }},
     {"buffermemory", [](Generic& g, ConfigValue& v) { g.config.buffermemory = v.number(0, 1ULL << 40); }},
     {"handshaketimeout",
      [](Generic& g, ConfigValue& v) { g.config.handshaketimeout = std::chrono::seconds(v.number(1, 3600)); }},
@@ -95,6 +102,12 @@ constexpr GenericKey generic_table[] = {
     {"maxperaddress",
      [](Generic& g, ConfigValue& v) {
          g.config.maxperaddress = static_cast<std::uint32_t>(v.number(1, 30000));
+     }},
+    {"provisionsocket",
+     [](Generic& g, ConfigValue& v) {
+         g.config.provisionsocket = v.absolute_path();
+         if (v.text().size() > longest_socket_path)
+             v.error("path longer than 107 bytes, the limit of UNIX sockets");
      }},
     {"statussocket", take_statussocket},
     {"stoptimeout",
@@ -146,12 +159,21 @@ void take_description(ExportConfig& e, ConfigValue& v) {
     e.description = v.text();
 }
 
+void take_full(ExportConfig& e, ConfigValue& v) {
+    e.wait_if_full = v.text() == "wait";
+    if (!e.wait_if_full && v.text() != "error") v.error("\"" + v.text() + "\" is none of: error, wait");
+}
+
 void take_waitfile(ExportConfig&, ConfigValue& v) {
     // The man page says string, the program reads a boolean.
     if (v.empty() || v.text() == "false" || v.text() == "no" || v.text() == "0") return;
     v.refuse_if_set(
         "changes are not collected for a later merge, writes go to the volume directly; remove the key");
 }
+
+// The keys of created volumes are read together, by a function that holdfast-provision shares
+// (common/golden/created_export.hh).
+void read_elsewhere(ExportConfig&, ConfigValue&) {}
 
 constexpr ExportKey export_table[] = {
     // keys of nbd-server
@@ -224,12 +246,20 @@ constexpr ExportKey export_table[] = {
     {"virtstyle", take_virtstyle},
     {"waitfile", take_waitfile},
     // our own keys
+    {"bootfiles", [](ExportConfig& e, ConfigValue& v) { e.bootfiles = v.boolean(); }},
+    {"bootfilesquota",
+     [](ExportConfig& e, ConfigValue& v) { e.bootfilesquota = v.number(1 << 20, 1ULL << 40); }},
     {"busypoll",
      [](ExportConfig& e, ConfigValue& v) { e.busypoll = std::chrono::microseconds(v.number(0, 1000)); }},
     {"cache", take_cache},
     {"coalesce",
      [](ExportConfig& e, ConfigValue& v) { e.coalesce = std::chrono::microseconds(v.number(0, 1000)); }},
+    {"create", read_elsewhere},
+    {"createclients", read_elsewhere},
+    {"createlimit", read_elsewhere},
+    {"createmaxsize", read_elsewhere},
     {"description", take_description},
+    {"full", take_full},
     {"identity", take_identity},
     {"stalltimeout",
      [](ExportConfig& e, ConfigValue& v) { e.stalltimeout = std::chrono::seconds(v.number(1, 86'400)); }},

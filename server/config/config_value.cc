@@ -6,18 +6,23 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
+#include "common/access/access.hh"
 #include "common/protocol/constants.hh"
+#include "common/text/lower_case.hh"
 #include "common/text/number.hh"
 #include "common/text/text.hh"
-#include "server/access/access.hh"
 
 namespace holdfast::server {
 namespace {
 
 // Describes the most common mistakes; empty if the value shows none of them.
 std::string_view clue(std::string_view value) {
+    const std::string lower = in_lower_case(std::string(value));
+    constexpr std::array<std::string_view, 4> words{"true", "yes", "false", "no"};
+    if (lower != value && std::ranges::find(words, lower) != words.end()) return "; write it in lower case";
     if (value.find(" #") != std::string_view::npos || value.find(" ;") != std::string_view::npos) {
         return "; put comments on their own lines";
     }

@@ -85,7 +85,8 @@ PathFindings check_device(const ExportConfig& config, dev_t device, const std::s
     return {{},
             fmt::format("{} is a read-only device, and offered read-only; set readonly = true, or make the "
                         "device writable (blockdev --setrw, lvchange --permission rw)",
-                        config.path)};
+                        config.path),
+            true};
 }
 
 }  // namespace

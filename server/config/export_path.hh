@@ -17,6 +17,7 @@ namespace holdfast::server {
 struct PathFindings {
     std::string mistake;  // never usable as it is: wrong kind, or empty
     std::string warning;  // not usable at present, or not as configured
+    bool usable{};        // despite the warning
 };
 
 // Reports what opening the path for a client would find. Blocks while the path's file system does not answer.

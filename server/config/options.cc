@@ -7,6 +7,8 @@
 
 #include <array>
 
+#include "server/config/config.hh"
+
 namespace holdfast::server {
 namespace {
 
@@ -65,6 +67,18 @@ std::string fault_of(const Options& options) {
     return {};
 }
 
+// Explains an argument that belongs to no option: the commands stand first.
+std::string fault_of_argument(std::string_view word, bool first) {
+    const std::string_view command =
+        nearest_word(word, {"status", "volumes", "snapshot", "snapshots", "restore"});
+    if (command.empty())
+        return fmt::format("{}: unexpected argument; write an export as --export NAME=PATH", word);
+    if (command == word && !first)
+        return fmt::format("{}: unexpected argument; a command stands first, without options of the server",
+                           word);
+    return fmt::format("{}: unknown command; did you mean {}?", word, command);
+}
+
 }  // namespace
 
 std::expected<Options, std::string> parse_options(int count, char* const* arguments) {
@@ -79,8 +93,7 @@ std::expected<Options, std::string> parse_options(int count, char* const* argume
         if (!apply(code, options)) return std::unexpected(fmt::format("{}: unknown option", arguments[at]));
     }
     if (optind < count) {
-        return std::unexpected(
-            fmt::format("{}: unexpected argument; write an export as --export NAME=PATH", arguments[optind]));
+        return std::unexpected(fault_of_argument(arguments[optind], count == 2));
     }
     if (std::string fault = fault_of(options); !fault.empty()) return std::unexpected(std::move(fault));
     return options;
@@ -90,7 +103,11 @@ const char* usage() {
     return "usage: holdfast-server [--config FILE] [OPTION...]\n"
            "       holdfast-server --export NAME=PATH[,readonly] [--listen ADDR:PORT] [OPTION...]\n"
            "       holdfast-server status [--json | --prometheus] [--socket PATH]\n"
-           "       holdfast-server volumes [--json] [--socket PATH]\n"
+           "       holdfast-server volumes [--json | --prometheus] [--socket PATH]\n"
+           "       holdfast-server volumes reset | remove | promote HOST --export NAME [--yes]\n"
+           "       holdfast-server snapshot EXPORT NAME --no-freeze\n"
+           "       holdfast-server restore EXPORT NAME [--yes]\n"
+           "       holdfast-server snapshots [--json]\n"
            "\n"
            "Export block devices and files over the network (NBD).\n"
            "\n"
@@ -106,7 +123,8 @@ const char* usage() {
            "  -h, --help                         show this help\n"
            "  -V, --version                      show the version\n"
            "\n"
-           "See holdfast-server(8) and holdfast-server.conf(5).\n";
+           "`holdfast-server status --help`, and --help with another command, shows the options of the\n"
+           "command. See holdfast-server(8) and holdfast-server.conf(5).\n";
 }
 
 }  // namespace holdfast::server

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "common/linux/log.hh"
 #include "common/text/plural.hh"
@@ -28,6 +29,8 @@ void set_option(int socket, int level, int name, int value) {
 }
 
 constexpr int patience_ms = 60'000;
+// Enough for three boot files on a slow link; a client resumes later.
+constexpr std::chrono::hours longest_upload{1};
 
 void set_keepalive(int socket, int idle, int interval) {
     set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, idle);
@@ -150,6 +153,7 @@ void Connection::sleep() noexcept {
 bool Connection::begin(Verdicts verdicts) {
     set_tcp_options(socket_.get());
     deadline_ = Clock::now() + context_.config->handshaketimeout;
+    upload_bound_ = Clock::now() + longest_upload;
     const bool judged = !verdicts.allows_everything();
     exports_.emplace(context_.config, context_.shared, scope_, peer_, std::move(verdicts),
                      ClientLine{*this, socket_.get(), deadline_});
@@ -214,7 +218,7 @@ Connection::Turn Connection::leave_quietly() const {
     return Turn::over;
 }
 
-std::string Connection::called_export() const { return exports_->name_of(*handshake_->waits_for()); }
+std::string Connection::called_export() { return exports_->name_of(*handshake_->waits_for()); }
 
 Connection::Sent Connection::send_output() {
     while (!handshake_->output().empty()) {
@@ -256,7 +260,17 @@ void Connection::end() {
     ended_ = true;
 }
 
+std::optional<Deadline> Connection::take_progress() {
+    const std::uint32_t progress = handshake_->boot_file_progress();
+    if (std::exchange(progress_, progress) == progress) return std::nullopt;
+    deadline_ = std::min<Deadline>(Clock::now() + context_.config->handshaketimeout, upload_bound_);
+    return deadline_;
+}
+
 void Connection::log_timeout() const {
+    if (progress_ != 0)
+        return log_handshake_end(fmt::format("its boot files stopped for {} s, or took more than an hour",
+                                             context_.config->handshaketimeout.count()));
     log_handshake_end(fmt::format("not finished after {} s", context_.config->handshaketimeout.count()));
 }
 

@@ -51,7 +51,7 @@ public:
     // Advances the handshake as far as possible without waiting.
     [[nodiscard]] Turn turn();
     // The requested export. Valid only after turn() returned `calls`.
-    [[nodiscard]] std::string called_export() const;
+    [[nodiscard]] std::string called_export();
     // Starts a thread for the step that may wait. Logs an error.
     [[nodiscard]] bool start_call();
     // Starts the thread that serves requests. Logs an error.
@@ -69,6 +69,9 @@ public:
     void end();
     // end() could not start a thread. Call end() again later.
     [[nodiscard]] bool waits_for_thread() const noexcept { return phase_ == Phase::leaving && !started_; }
+    // For a handshake whose thread has ended: the new deadline if the client has handed in part of its boot
+    // files meanwhile.
+    [[nodiscard]] std::optional<Deadline> take_progress();
     void log_handshake_end(const std::string& why) const;
     void log_timeout() const;
     void log_pushed_out() const;
@@ -134,7 +137,9 @@ private:
     Context context_;
     pthread_t thread_{};
     bool started_ = false;
-    Deadline deadline_{};  // for the handshake
+    Deadline deadline_{};         // for the handshake
+    Deadline upload_bound_{};     // for a handshake with boot files
+    std::uint32_t progress_ = 0;  // boot file commands carried out so far
     std::atomic<Phase> phase_ = Phase::handshake;
     std::atomic<Order> order_ = Order::serve;
     std::atomic<bool> sending_ = false;

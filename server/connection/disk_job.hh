@@ -3,12 +3,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "common/linux/result.hh"
 #include "common/protocol/transmission.hh"
 #include "server/connection/nbd_commands.hh"
+#include "server/export/full_disks.hh"
 #include "server/volume/job_pool.hh"
 
 namespace holdfast::server {
@@ -34,6 +36,8 @@ public:
     const std::span<std::uint8_t> area;
     Result<void> outcome;
     Result<std::vector<nbd::StatusExtent>> status;  // valid only for a block status
+    // Set from the first attempt that found no room on the disk.
+    std::unique_ptr<FullDisk::Wait> wait;
 
 private:
     const NbdCommands& requests_;

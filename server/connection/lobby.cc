@@ -140,6 +140,7 @@ void Lobby::take_back() {
         const std::string name = guest->second.called;
         if (guest->second.connection->phase() == Connection::Phase::back) {
             guest->second.connection->sleep();
+            if (const auto later = guest->second.connection->take_progress()) guest->second.deadline = *later;
             guest->second.state = State::talking;
             admission_.set_busy(guest->second.ticket, false);
             step(guest);

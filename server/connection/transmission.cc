@@ -22,9 +22,6 @@ using nbd::WireRequest;
 
 namespace {
 
-// Maximum number of jobs per connection. Exceeds the number of threads, so that no thread waits for this
-// connection.
-constexpr std::size_t most_jobs = 64;
 // Maximum amount of memory for a request at a time.
 constexpr std::size_t largest_area = 4U << 20;
 // Memory is released after this time without a request.
@@ -57,6 +54,7 @@ Transmission::Transmission(int socket, const nbd::Offer& offer, OpenExport& open
       long_reads_(offer, requests_, counters_, buffers_, replies_, sender_, order, unit_),
       pages_(pipes),
       jobs_(opened.jobs()),
+      full_disk_(opened),
       losses_(socket, requests_.writer()) {}
 
 Transmission::~Transmission() { drop_payload(); }
@@ -98,7 +96,7 @@ void Transmission::take_up() {
 Transmission::Taken Transmission::take_up_next() {
     if (payload_) return go_on_with_payload();
     if (skip_) return go_on_skipping();
-    if (jobs_.outstanding() >= most_jobs) return Taken::no_room;
+    if (jobs_.outstanding() >= job_limit_) return Taken::no_room;
     if (receiver_.bytes().size() < sizeof(WireRequest)) return Taken::incomplete;
     const std::optional<Request> request =
         nbd::decode_request(receiver_.bytes().first<sizeof(WireRequest)>());
@@ -152,7 +150,7 @@ Transmission::Taken Transmission::read(const Request& request) {
     const std::span<std::uint8_t> area =
         request.length <= largest_area ? buffers_.take(request.length) : std::span<std::uint8_t>();
     // Retry when a pending reply or job of this connection has released memory.
-    if (area.empty() && (jobs_.outstanding() > 0 || !replies_.empty())) return Taken::no_room;
+    if (area.empty() && will_free_memory()) return Taken::no_room;
     take_from_input(request);
     if (area.empty()) {
         if (auto done = long_reads_.read(request); !done) lose_link(std::move(done.error()));
@@ -186,18 +184,22 @@ void Transmission::send_pages(const Request& request) {
 Transmission::Taken Transmission::write(const Request& request) {
     const std::span<std::uint8_t> here = receiver_.bytes().subspan(sizeof(WireRequest));
     if (!requests_.waits_for_disk(request) && here.size() >= request.length) {
-        take_from_input(request);
+        counters_.taken_up();
         const Result<void> outcome = requests_.carry_out(request, here.first(request.length));
-        receiver_.consume(request.length);
-        reply(request, outcome);
-        return Taken::yes;
+        if (!full_disk_.applies(request, outcome)) {
+            receiver_.take(request);
+            receiver_.consume(request.length);
+            reply(request, outcome);
+            return Taken::yes;
+        }
+        counters_.put_back();  // attempted again from a buffer, in which the data can wait
     }
     const std::span<std::uint8_t> area =
         buffers_.reserve(request.length <= largest_area ? request.length : long_request_piece);
     const std::size_t committed = area.empty() ? 0 : buffers_.commit(area, 0);
     if (committed == 0) {
         buffers_.give(area);
-        if (jobs_.outstanding() > 0 || !replies_.empty()) return Taken::no_room;
+        if (will_free_memory()) return Taken::no_room;
         lose_link("no memory is left for a request");
         return Taken::yes;
     }
@@ -209,6 +211,7 @@ Transmission::Taken Transmission::write(const Request& request) {
 Transmission::Taken Transmission::go_on_with_payload() {
     Payload& payload = *payload_;
     payload.filled += receiver_.move_to(payload.window());
+    if (is_held() && Clock::now() < held_until_) return Taken::no_room;
     if (!payload.window().empty()) {
         const bool slow = buffers_.borrows() && Clock::now() - payload.since > patience;
         if (slow) write_what_came();
@@ -217,9 +220,7 @@ Transmission::Taken Transmission::go_on_with_payload() {
     if (payload.filled < payload.size()) return find_room_for_payload();
     const Request request = payload.request;
     if (payload.filled == request.length && requests_.waits_for_disk(request)) {
-        const std::span<std::uint8_t> area = payload.area;
-        payload_.reset();
-        start_job(request, area);
+        start(job_of_payload());
     } else {
         write_part(payload.filled);
     }
@@ -233,7 +234,7 @@ Transmission::Taken Transmission::find_room_for_payload() {
         std::exchange(payload.committed, buffers_.commit(payload.area, payload.committed));
     if (payload.committed > before) return Taken::yes;
     const std::size_t whole = payload.filled - payload.filled % unit_;
-    if (whole == 0 && (jobs_.outstanding() > 0 || !replies_.empty())) return Taken::no_room;
+    if (whole == 0 && will_free_memory()) return Taken::no_room;
     if (whole == 0) {
         lose_link("no memory is left for a request");
     } else {
@@ -250,6 +251,8 @@ void Transmission::write_part(std::size_t length) {
     const Result<void> outcome =
         length == 0 ? Result<void>()
                     : requests_.write_piece(request, payload.done, payload.area.first(length));
+    if (full_disk_.applies(request, outcome)) return hold_payload();
+    if (held_) full_disk_.ended(held_, outcome, Clock::now());
     payload.done += length;
     payload.filled -= length;
     payload.since = Clock::now();
@@ -260,6 +263,28 @@ void Transmission::write_part(std::size_t length) {
     counters_.finished(request.command, request.length, outcome.has_value());
     skip_ = Skip{request.length - payload.done - payload.filled, requests_.reply(request, outcome)};
     drop_payload();
+}
+
+// The piece found no room on the disk. A complete write waits beside the other requests; a piece holds up its
+// connection, since there is no memory for the rest.
+void Transmission::hold_payload() {
+    Payload& payload = *payload_;
+    const Clock::time_point now = Clock::now();
+    payload.since = now;
+    if (!payload.window().empty()) return;  // attempted when more has arrived
+    if (payload.done > 0 || payload.filled < payload.request.length) {
+        held_until_ = full_disk_.hold(held_, now);
+        return;
+    }
+    keep_waiting(job_of_payload());
+}
+
+// The complete payload becomes a job.
+std::unique_ptr<DiskJob> Transmission::job_of_payload() {
+    auto work = std::make_unique<DiskJob>(requests_, order_, payload_->request, payload_->area);
+    work->wait = std::move(held_);
+    payload_.reset();
+    return work;
 }
 
 // Writes the received part of a payload that arrives slowly, then shrinks the buffer to the rest.
@@ -278,21 +303,47 @@ Transmission::Taken Transmission::go_on_skipping() {
     return Taken::yes;
 }
 
+bool Transmission::will_free_memory() const {
+    return jobs_.outstanding() > 0 || !replies_.empty() || !full_disk_.empty();
+}
+
 void Transmission::drop_payload() {
     if (payload_) buffers_.give(payload_->area);
     payload_.reset();
+    held_.reset();
 }
 
 // --- jobs and replies ---
 
 void Transmission::start_job(const Request& request, std::span<std::uint8_t> area) {
-    auto work = std::make_unique<DiskJob>(requests_, order_, request, area);
+    start(std::make_unique<DiskJob>(requests_, order_, request, area));
+}
+
+void Transmission::start(std::unique_ptr<DiskJob> work) {
     if (jobs_.add(*work)) {
         (void)work.release();  // collect_jobs() takes ownership again
         return;
     }
     work->work();
+    settle(std::move(work));
+}
+
+// Answers a request whose job has ended, unless it has to wait for room on the disk.
+void Transmission::settle(std::unique_ptr<DiskJob> work) {
+    if (full_disk_.applies(work->request, work->outcome)) return keep_waiting(std::move(work));
+    if (work->wait) full_disk_.ended(work->wait, work->outcome, Clock::now());
     finish(*work);
+}
+
+// The end of the connection drops the request: to the client, silence is an outage.
+void Transmission::keep_waiting(std::unique_ptr<DiskJob> work) {
+    full_disk_.add(std::move(work), Clock::now());
+    if (full_disk_.is_full()) job_limit_ = 0;
+}
+
+void Transmission::attempt_again() {
+    for (std::unique_ptr<DiskJob>& work : full_disk_.take_due(Clock::now())) start(std::move(work));
+    if (!full_disk_.is_full()) job_limit_ = most_jobs;
 }
 
 void Transmission::finish(DiskJob& work) {
@@ -310,11 +361,11 @@ void Transmission::finish(DiskJob& work) {
 
 void Transmission::collect_jobs() {
     for (Job* job : jobs_.take_done()) {
-        const std::unique_ptr<DiskJob> work(static_cast<DiskJob*>(job));
+        std::unique_ptr<DiskJob> work(static_cast<DiskJob*>(job));
         if (order_ == Order::fence) {
             buffers_.give(work->area);
         } else {
-            finish(*work);
+            settle(std::move(work));
         }
     }
 }
@@ -340,6 +391,7 @@ void Transmission::send_replies() {
 
 void Transmission::wait() {
     note_delivery();
+    if (!full_disk_.empty() || is_held()) return wait_for_room();
     if (jobs_.outstanding() > 0) return wait_for_job();
     receive(true);
 }
@@ -388,6 +440,31 @@ void Transmission::wait_for_job() {
     // The socket was closed in both directions, by the client or by a fence.
     if (order_ != Order::serve) return end_by_order();
     lose_link("the connection was closed");
+}
+
+// Time of the next attempt of a request that found no room on the disk.
+Deadline Transmission::next_attempt() const {
+    if (ending_) return no_deadline;
+    return is_held() ? std::min(full_disk_.deadline(), held_until_) : full_disk_.deadline();
+}
+
+// Waits for the next attempt of requests that found no room on the disk, for jobs, and for the client.
+void Transmission::wait_for_room() {
+    const Clock::time_point now = Clock::now();
+    if (!ending_ && full_disk_.deadline() <= now) return attempt_again();
+    if (!jobs_.begin_wait()) return;
+    receiver_.expect_any_byte();
+    if (buffers_.borrows()) buffers_.release();
+    const bool receives = !ending_ && !held_back_;
+    // A client that leaves must be noticed although nothing is received from it.
+    pollfd watched[] = {{ending_ ? -1 : socket_, static_cast<short>(receives ? POLLIN : POLLRDHUP), 0},
+                        {jobs_.event(), POLLIN, 0}};
+    const int ready = ::poll(watched, 2, poll_timeout(next_attempt(), now));
+    jobs_.end_wait();
+    if (ready <= 0 || watched[0].revents == 0) return;
+    if (receives) return receive(false);
+    if (order_ != Order::serve) return end_by_order();
+    lose_link("the client disconnected while its writes waited for room on the disk");
 }
 
 // Releases the memory before waiting for a silent client.

@@ -19,6 +19,7 @@
 #include "common/linux/clock.hh"
 #include "common/protocol/transmission.hh"
 #include "server/connection/disk_job.hh"
+#include "server/connection/full_disk_waits.hh"
 #include "server/connection/long_reads.hh"
 #include "server/connection/loss_delivery.hh"
 #include "server/connection/nbd_commands.hh"
@@ -70,6 +71,9 @@ private:
         std::uint64_t left;
         nbd::ReplyHead reply;
     };
+    // Maximum number of jobs per connection. Exceeds the number of threads, so that no thread waits for this
+    // connection.
+    static constexpr std::size_t most_jobs = 64;
     enum class Taken : std::uint8_t {
         yes,
         incomplete,  // more bytes must be received
@@ -84,12 +88,22 @@ private:
     [[nodiscard]] Taken write(const nbd::Request& request);
     [[nodiscard]] Taken go_on_with_payload();
     [[nodiscard]] Taken find_room_for_payload();
+    [[nodiscard]] std::unique_ptr<DiskJob> job_of_payload();
     void write_part(std::size_t length);
+    void hold_payload();
+    // Whether the connection must wait for room on the disk before it receives more of a payload.
+    [[nodiscard]] bool is_held() const { return held_ && payload_->window().empty(); }
     void write_what_came();
     [[nodiscard]] Taken go_on_skipping();
+    // Whether a reply, a job or a request that waits for room will free memory.
+    [[nodiscard]] bool will_free_memory() const;
     void drop_payload();
     void take_from_input(const nbd::Request& request);
     void start_job(const nbd::Request& request, std::span<std::uint8_t> area);
+    void start(std::unique_ptr<DiskJob> work);
+    void settle(std::unique_ptr<DiskJob> work);
+    void keep_waiting(std::unique_ptr<DiskJob> work);
+    void attempt_again();
     void finish(DiskJob& work);
     void collect_jobs();
     void reply(const nbd::Request& request, const Result<void>& outcome, std::span<std::uint8_t> area = {});
@@ -98,6 +112,8 @@ private:
     void receive(bool may_wait);
     [[nodiscard]] Receiver::Next next() const;
     void wait_for_job();
+    [[nodiscard]] Deadline next_attempt() const;
+    void wait_for_room();
     void wait_while_idle();
     void fall_asleep();
     void note_delivery();
@@ -119,8 +135,12 @@ private:
     LongReads long_reads_;
     PagePipe pages_;
     JobLane jobs_;
+    std::size_t job_limit_ = most_jobs;  // 0 while the maximum number of requests wait for room on the disk
+    FullDiskWaits full_disk_;
     LossDelivery losses_;
     std::optional<Payload> payload_;
+    std::unique_ptr<FullDisk::Wait> held_;  // a piece of the payload found no room on the disk
+    Clock::time_point held_until_{};        // next attempt; valid only with held_
     std::optional<Skip> skip_;
     bool held_back_ = false;  // receive nothing until there is memory for the pending request
     bool dormant_ = false;    // run() returns, to be called again

@@ -25,7 +25,11 @@ ClientExports::ClientExports(std::shared_ptr<const Config> config, Shared& share
       scope_(std::move(scope)),
       peer_(std::move(peer)),
       verdicts_(std::move(verdicts)),
-      line_(line) {
+      line_(line),
+      boot_files_(shared_.opener, shared_.boot_uploads, peer_.name,
+                  [this](std::string_view name, const nbd::Uuid& session) {
+                      return judge_boot_files(name, session);
+                  }) {
     for (const ExportConfig& one : config_->exports) {
         if (offers(one) && !verdicts_.forbidden(one.authfile)) visible_.push_back(&one);
     }
@@ -35,16 +39,31 @@ bool ClientExports::offers(const ExportConfig& config) const {
     return scope_.every_export || config.name == scope_.default_export;
 }
 
-const ExportConfig* ClientExports::visible(std::string_view name) const {
+const ExportConfig* ClientExports::visible(std::string_view name) {
     const std::string_view wanted = name.empty() ? std::string_view(scope_.default_export) : name;
-    const auto found = std::ranges::find_if(
-        visible_, [&](const ExportConfig* one) { return !wanted.empty() && one->name == wanted; });
-    return found == visible_.end() ? nullptr : *found;
+    const auto found = std::ranges::find_if(visible_, [&](const ExportConfig* one) {
+        return !wanted.empty() && one->name == wanted && !one->by_name();
+    });
+    return found == visible_.end() ? visible_of_host(name) : *found;
 }
 
-std::string ClientExports::name_of(std::string_view name) const {
+// A section of the name itself goes first even if this client may not use it, as in the opener.
+const ExportConfig* ClientExports::visible_of_host(std::string_view name) {
+    constexpr std::size_t most_names = 16;  // a client has a few disks
+    const ExportConfig* const section = config_->find(name);
+    if (section == nullptr || std::ranges::find(visible_, section) == visible_.end()) return nullptr;
+    std::optional<ExportConfig> made = export_of_host(*section, name);
+    if (!made) return nullptr;
+    if (const auto known = of_hosts_.find(made->name); known != of_hosts_.end()) return &known->second;
+    if (of_hosts_.size() >= most_names) return nullptr;
+    std::string key = made->name;
+    return &of_hosts_.emplace(std::move(key), std::move(*made)).first->second;
+}
+
+std::string ClientExports::name_of(std::string_view name) {
     const ExportConfig* const found = visible(name);
-    return found == nullptr ? std::string() : found->name;
+    if (found == nullptr) return {};
+    return found->created ? fmt::format("{} of {}", found->created->name, peer_.host) : found->name;
 }
 
 std::string ClientExports::why_none() const {
@@ -116,16 +135,21 @@ ClientExports::Found ClientExports::find(std::string_view name) {
     const ExportConfig* const hidden = wanted.empty() ? nullptr : config_->find(wanted);
     if (hidden == nullptr || !offers(*hidden)) return refuse_unknown(name);
     shared_.statistics.turned_away(TurnedAway::not_allowed);
-    return refuse(*hidden, OptionReply::err_unknown, verdicts_.forbidden(hidden->authfile).value_or(""),
-                  unknown_text(name));
+    return refuse(
+        *hidden, OptionReply::err_unknown,
+        verdicts_.forbidden(hidden->authfile).value_or("the connection has asked for too many hosts"),
+        unknown_text(name));
 }
 
 // Not logged: listing is a common request and does not indicate an attack.
 std::expected<std::vector<nbd::ListedExport>, Refusal> ClientExports::list() {
     if (!config_->allowlist)
-        return std::unexpected(Refusal{OptionReply::err_policy, "listing the exports is not allowed"});
+        return std::unexpected(
+            Refusal{OptionReply::err_policy,
+                    "listing the exports is not allowed; allowlist = true in [generic] permits it"});
     std::vector<nbd::ListedExport> exports;
-    for (const ExportConfig* one : visible_) exports.push_back({one->name, one->description});
+    for (const ExportConfig* one : visible_)
+        if (!one->by_name()) exports.push_back({one->name, one->description});
     return exports;
 }
 
@@ -138,6 +162,25 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::look(std::string_view 
     const std::expected<Offer, std::string> offer = make_offer(config, *traits);
     if (!offer) return refuse(config, {false, offer.error()});
     return nbd::OfferedExport{*offer, {config.name, config.description}};
+}
+
+// All refusals are equal for the client, so that it learns nothing about exports of others.
+std::expected<std::string, Refusal> ClientExports::judge_boot_files(std::string_view name,
+                                                                    const nbd::Uuid& session) {
+    constexpr std::string_view told =
+        "boot files are taken only for an export with bootfiles = yes, and from the client that uses it";
+    const ExportConfig* const config = visible(name);
+    if (config == nullptr) {
+        log_refusal(fmt::format("{}: boot files refused: no such export for this client: \"{}\"", peer_.name,
+                                printable_ascii(name, 100)));
+        return std::unexpected(Refusal{OptionReply::err_policy, std::string(told)});
+    }
+    if (!config->bootfiles)
+        return refuse(*config, OptionReply::err_policy, "boot files need bootfiles = yes", told);
+    if (!shared_.statistics.has_writer(config->name, session))
+        return refuse(*config, OptionReply::err_policy,
+                      "boot files need a connection of their session that uses the export for writing", told);
+    return config->name;
 }
 
 DisksInUse::Use ClientExports::disk_use(const ExportConfig& config, const VolumeUse& use,
@@ -217,10 +260,11 @@ std::expected<void, Refusal> ClientExports::wait_for_fence(const nbd::SessionReq
                                           : fmt::format("replaces it in its session, generation {} after {}",
                                                         request.generation, one.generation);
         log::notice(
-            fmt::format("export {}: {} fenced: {} {}; waited {:.3f} s for its disk requests, discarded {} of "
+            fmt::format("export {}: {} fenced: {} {}; waited {} ms for its disk requests, discarded {} of "
                         "unread requests",
                         claim_->config->name, one.peer, peer_.name, successor,
-                        std::chrono::duration<double>(waited).count(), counted(one.unread, "byte")));
+                        std::chrono::duration_cast<std::chrono::milliseconds>(waited).count(),
+                        counted(one.unread, "byte")));
     }
     const char* why = "";
     switch (outcome) {
@@ -252,6 +296,13 @@ std::expected<void, VolumeRefusal> ClientExports::check_identity(const ExportCon
         VolumeRefusal{false, fmt::format("{} was replaced while being opened", config.path)});
 }
 
+std::optional<ConnectionFacts::OwnDisk> ClientExports::own_disk(const ExportConfig& config) const {
+    if (!config.is_virtual()) return std::nullopt;
+    return ConnectionFacts::OwnDisk{path_for_client(config, peer_.host),
+                                    config.created ? config.created->name : config.name,
+                                    config.by_name() ? config.host_word : peer_.host};
+}
+
 ConnectionFacts ClientExports::facts_of(const ExportConfig& config, const VolumeUse& use,
                                         std::uint64_t size) const {
     const bool claimed = has_claimed(config);
@@ -262,7 +313,8 @@ ConnectionFacts ClientExports::facts_of(const ExportConfig& config, const Volume
             word_of(mode),
             claimed ? std::optional(claim_->session) : std::nullopt,
             std::chrono::system_clock::now(),
-            size};
+            size,
+            own_disk(config)};
 }
 
 std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view name) {

@@ -2,6 +2,7 @@
 // keeps the configuration that was in force when the connection began.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "server/access/peer.hh"
 #include "server/config/access_table.hh"
 #include "server/config/config.hh"
+#include "server/export/boot_upload.hh"
 #include "server/export/open_export.hh"
 #include "server/export/sessions.hh"
 #include "server/export/shared.hh"
@@ -35,8 +37,9 @@ public:
     [[nodiscard]] bool has_any() const { return !visible_.empty(); }
     [[nodiscard]] std::string why_none() const;
     // The export's own name, if the client may use the export; "" stands for the default export of the
-    // listener.
-    [[nodiscard]] std::string name_of(std::string_view name) const;
+    // listener. With `create`, the section and the client's address: a volume that is being made holds up its
+    // own client only, and a client that asks for many hosts has no more places than others.
+    [[nodiscard]] std::string name_of(std::string_view name);
     [[nodiscard]] bool is_refused_at_once(std::string_view name) override { return visible(name) == nullptr; }
 
     [[nodiscard]] std::expected<std::vector<nbd::ListedExport>, nbd::Refusal> list() override;
@@ -48,12 +51,13 @@ public:
     // fence is established. Any other export does not belong to the session, and opening such an export makes
     // the connection leave the session.
     [[nodiscard]] std::expected<nbd::OfferedExport, nbd::Refusal> open(std::string_view name) override;
+    [[nodiscard]] nbd::BootFileReceiver* boot_files() override { return &boot_files_; }
     // Ends all use of the disk by this connection, so that its successor need not wait for the rest of the
     // close. `unread`: number of bytes received from the client and not processed.
     void let_go(std::uint64_t unread);
 
-    // Whether a claim or an open() holds a disk open for this connection.
-    [[nodiscard]] bool uses_disk() const { return claim_ || opened_; }
+    // Whether a claim, an open() or a boot file holds a disk or file open for this connection.
+    [[nodiscard]] bool uses_disk() const { return claim_ || opened_ || boot_files_.has_file(); }
     // Set by a successful open().
     [[nodiscard]] OpenExport* opened() { return opened_ ? &*opened_ : nullptr; }
 
@@ -91,7 +95,9 @@ private:
                                                                std::optional<HostClaim> of_host);
     // nullptr: the client may use no export of this name. Takes the same time whether or not such an export
     // exists.
-    [[nodiscard]] const ExportConfig* visible(std::string_view name) const;
+    [[nodiscard]] const ExportConfig* visible(std::string_view name);
+    // The export of a host, if an allowed section by_name() has the name.
+    [[nodiscard]] const ExportConfig* visible_of_host(std::string_view name);
     [[nodiscard]] DiskWanted wanted(const ExportConfig& config) const;
     // Offer for the open volume; the error says why there is none.
     [[nodiscard]] static std::expected<nbd::Offer, std::string> offer_of(const ExportConfig& config,
@@ -107,12 +113,17 @@ private:
     // Refusal text for a name that is unknown to the client.
     [[nodiscard]] static std::string_view unknown_text(std::string_view name);
     void log_refusal(std::string_view text);
+    // Returns the export's own name if the session may hand in boot files for the export.
+    [[nodiscard]] std::expected<std::string, nbd::Refusal> judge_boot_files(std::string_view name,
+                                                                            const nbd::Uuid& session);
     // Returns the connection's Writer. Logs a line if the volume is open in another cache mode than the
     // export is configured for.
     [[nodiscard]] Writer begin(const ExportConfig& config, Volume& volume, bool claimed) const;
     // `size`: bytes that the client is offered.
     [[nodiscard]] ConnectionFacts facts_of(const ExportConfig& config, const VolumeUse& use,
                                            std::uint64_t size) const;
+    // Nothing unless each client has a disk of its own.
+    [[nodiscard]] std::optional<ConnectionFacts::OwnDisk> own_disk(const ExportConfig& config) const;
     // Host claim of the client, if relevant: a read-only client fences no connection.
     [[nodiscard]] std::optional<HostClaim> host_claim(const VolumeUse& use,
                                                       const std::optional<nbd::HostRequest>& host) const;
@@ -131,9 +142,12 @@ private:
     Verdicts verdicts_;
     ClientLine line_;
     std::vector<const ExportConfig*> visible_;  // exports allowed by listener and authfiles
+    std::map<std::string, ExportConfig, std::less<>>
+        of_hosts_;  // exports of sections by_name(), as asked for
     unsigned refusals_ = 0;
     std::optional<OpenExport> opened_;
     std::optional<Claim> claim_;
+    BootUpload boot_files_;
 };
 
 }  // namespace holdfast::server

@@ -95,6 +95,18 @@ Statistics::Connection::~Connection() {
     ended.tally += tally;
     ended.last_peer = facts_.peer;
     ended.last_seen = std::chrono::system_clock::now();
+    if (facts_.own)
+        statistics_.own_disks_[facts_.own->path] = {facts_.export_name, *facts_.own, facts_.peer,
+                                                    ended.last_seen};
+}
+
+bool Statistics::has_writer(std::string_view export_name, const nbd::Uuid& session) const {
+    const std::lock_guard lock(mutex_);
+    return std::ranges::any_of(live_, [&](const Connection* one) {
+        const ConnectionFacts& facts = one->facts_;
+        return facts.export_name == export_name && !facts.read_only && facts.session &&
+               facts.session->id == session;
+    });
 }
 
 void Statistics::turned_away(TurnedAway reason) noexcept {
@@ -108,6 +120,7 @@ Statistics::Snapshot Statistics::snapshot() const {
     {
         const std::lock_guard lock(mutex_);
         result.exports = ended_;
+        for (const auto& [path, seen] : own_disks_) result.own_disks.push_back(seen);
         result.connections.reserve(live_.size());
         for (const Connection* one : live_)
             result.connections.push_back({one->facts_, one->counters.tally()});

@@ -45,6 +45,8 @@ struct Tally {
 class alignas(64) RequestCounters {
 public:
     void taken_up() noexcept { in_flight_.fetch_add(1, std::memory_order_relaxed); }
+    // Takes back the last taken_up(): the request is not started now.
+    void put_back() noexcept { in_flight_.fetch_sub(1, std::memory_order_relaxed); }
     // Counts the end of a started request. `command` is the number in the request, `bytes` the length of its
     // range.
     void finished(std::uint16_t command, std::uint64_t bytes, bool good) noexcept;
@@ -74,6 +76,13 @@ struct ConnectionFacts {
     std::optional<Session> session;  // only for clients with a session
     std::chrono::system_clock::time_point since;
     std::uint64_t size = 0;  // bytes that the client was offered
+    // Disk of this client, if other clients of the export get others.
+    struct OwnDisk {
+        std::string path;
+        std::string section;  // section of the configuration; export_name may name a host
+        std::string host;     // in the path
+    };
+    std::optional<OwnDisk> own{};
 };
 
 // Reasons to reject a client before it has opened an export.
@@ -116,12 +125,23 @@ public:
         std::string last_peer{};  // client of the connection that ended last; empty: none since the start
         std::chrono::system_clock::time_point last_seen{};  // end of this connection
     };
+    // The last client of a disk that is the client's own, since the server started.
+    struct OwnDiskSeen {
+        std::string export_name;
+        ConnectionFacts::OwnDisk disk;
+        std::string peer;
+        std::chrono::system_clock::time_point when;  // end of its connection
+    };
     struct Snapshot {
+        std::vector<OwnDiskSeen> own_disks;
         std::vector<ConnectionStatus> connections;  // oldest first
         std::map<std::string, ExportStatus, std::less<>> exports;
         std::array<std::uint64_t, turned_away_reasons> turned_away{};
     };
     [[nodiscard]] Snapshot snapshot() const;
+
+    // Whether a live connection of the session uses the export for writing.
+    [[nodiscard]] bool has_writer(std::string_view export_name, const nbd::Uuid& session) const;
 
     void turned_away(TurnedAway reason) noexcept;
 
@@ -129,6 +149,7 @@ private:
     mutable std::mutex mutex_;
     std::set<const Connection*> live_;
     std::map<std::string, ExportStatus, std::less<>> ended_;
+    std::map<std::string, OwnDiskSeen, std::less<>> own_disks_;  // by path
     std::array<std::atomic<std::uint64_t>, turned_away_reasons> turned_away_{};
 };
 

@@ -18,6 +18,7 @@ public:
           disks_(shared.disks),
           disk_use_(std::move(disk_use)),
           in_session_(facts.session.has_value()),
+          full_disk_(shared.full_disks.of(config)),
           use_(std::move(use)),
           counted_connection_(shared.statistics, std::move(facts)) {}
     OpenExport(const OpenExport&) = delete;
@@ -42,6 +43,10 @@ public:
     [[nodiscard]] const Writer& writer() const { return writer_; }
     [[nodiscard]] RequestCounters& counters() { return counted_connection_.counters; }
     [[nodiscard]] JobPool& jobs() const { return use_.jobs(); }
+    [[nodiscard]] FullDiskName full_disk_name() const {
+        return {disk_use_.path, use_.key().inode == 0, volume().thin_pool()};
+    }
+    [[nodiscard]] const std::shared_ptr<FullDisk>& full_disk() const { return full_disk_; }
 
 private:
     const ExportConfig& config_;
@@ -50,6 +55,7 @@ private:
     const DisksInUse::Use disk_use_;
     const bool in_session_;
     bool counted_ = true;
+    const std::shared_ptr<FullDisk> full_disk_;
     VolumeUse use_;
     Writer writer_;
     Statistics::Connection counted_connection_;

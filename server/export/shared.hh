@@ -5,9 +5,11 @@
 #include "common/protocol/uuid.hh"
 #include "server/access/admission.hh"
 #include "server/access/log_limit.hh"
+#include "server/export/boot_upload.hh"
 #include "server/export/connection_counts.hh"
 #include "server/export/counters.hh"
 #include "server/export/disks_in_use.hh"
+#include "server/export/full_disks.hh"
 #include "server/export/sessions.hh"
 #include "server/opener/opener_client.hh"
 #include "server/transport/budget.hh"
@@ -22,7 +24,9 @@ struct Shared {
     VolumeRegistry volumes{};
     ConnectionCounts counts{};
     DisksInUse disks{};
+    FullDisks full_disks{};
     Sessions sessions{};
+    BootUploads boot_uploads{};
     KnownClients known_clients{};
     Statistics statistics{};
     LogLimit stranger_log{};  // for events caused by clients without an export

@@ -18,6 +18,7 @@
 #include "server/config/export_path.hh"
 #include "server/opener/disk_holders.hh"
 #include "server/opener/disk_identity.hh"
+#include "server/opener/thin_pool.hh"
 #include "server/volume/write_cache.hh"
 
 namespace holdfast::server {
@@ -142,6 +143,7 @@ DiskFacts facts_of(const struct stat& status) {
     facts.can_zero_fast = queue_limit(status.st_rdev, "write_zeroes_max_bytes") > 0;
     facts.preferred_block = preferred_block(queue_limit(status.st_rdev, "minimum_io_size"));
     facts.volatile_cache = may_lose_writes(status.st_rdev);
+    facts.thin_pool = thin_pool_of(status.st_rdev);
     return facts;
 }
 
@@ -168,6 +170,11 @@ std::expected<VolumeTraits, VolumeRefusal> traits_of(const VolumeRequest& reques
         make_volume({{std::move(file), Fd(), is_direct(request, status)}, std::move(facts)})->traits();
     if (!traits) return failure(request.path, traits.error());
     return *traits;
+}
+
+// Names what would make open_disk() find the device busy. Processes that have it open are not searched for.
+std::string holder_against(const VolumeRequest& request, const struct stat& status) {
+    return S_ISBLK(status.st_mode) && request.writable ? kernel_holder_of(status.st_rdev) : std::string();
 }
 
 // Returns the traits that the file will have once it is created. Asks a file without a name in the same
@@ -259,6 +266,8 @@ std::expected<VolumeTraits, VolumeRefusal> look_at_volume(const VolumeRequest& w
     }
     if (!S_ISBLK(status.st_mode) && !S_ISREG(status.st_mode)) return wrong_kind(request.path);
     request = without_lost_writes(std::move(request), status);
+    if (const std::string holder = holder_against(request, status); !holder.empty())
+        return busy(request.path, holder);
     // Opens a device read-only: closing a device that was open for writing makes udev probe it.
     const bool for_writing = S_ISREG(status.st_mode) && request.writable;
     Fd file(::open(request.path.c_str(), (for_writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK));

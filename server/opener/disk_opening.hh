@@ -34,7 +34,8 @@ struct VolumeRequest {
 // a busy volume.
 [[nodiscard]] std::expected<OpenedDisk, VolumeRefusal> open_disk(const VolumeRequest& request);
 
-// Reads the volume's traits without claiming, changing or creating anything.
+// Reads the volume's traits without claiming, changing or creating anything. Refuses a device that the kernel
+// would not open for writing, because it is mounted here or part of another device.
 [[nodiscard]] std::expected<VolumeTraits, VolumeRefusal> look_at_volume(const VolumeRequest& request);
 
 }  // namespace holdfast::server

@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +22,9 @@
 #include "common/linux/text_file.hh"
 #include "server/config/config_packing.hh"
 #include "server/listen/listener.hh"
+#include "server/opener/boot_spool.hh"
+#include "server/opener/disk_uses.hh"
+#include "server/opener/provision_client.hh"
 
 namespace holdfast::server {
 namespace {
@@ -37,6 +41,7 @@ OpenerAnswer answer_with(const std::expected<T, VolumeRefusal>& value) {
     return answer;
 }
 
+constexpr std::string_view not_made_yet = "the volume of this client is made when the client first connects";
 constexpr std::string_view no_such_export = "the export no longer exists";
 
 std::string file_group(const std::string& path) { return "file " + path; }
@@ -51,9 +56,23 @@ std::chrono::seconds patience_for(OpenerCall call) {
     }
 }
 
-OpenerAnswer answer_find(const VolumeRequest& disk) {
+bool is_missing(const std::string& path) {
+    struct stat status {};
+    return ::stat(path.c_str(), &status) != 0 && errno == ENOENT;
+}
+
+// `volume`: the creation of the host's volume, if it was missing.
+OpenerAnswer answer_find(const VolumeRequest& disk, const std::expected<void, VolumeRefusal>& volume) {
+    if (!volume) return refusal(volume.error());
     if (const auto created = create_missing_file(disk); !created) return refusal(created.error());
     return answer_with(find_disk(disk));
+}
+
+// `created`: whether a missing volume is made when the client connects.
+OpenerAnswer answer_look(const VolumeRequest& disk, bool created) {
+    if (created && is_missing(disk.path))
+        return refusal(OpenerStatus::refused, disk.path + ": " + std::string(not_made_yet));
+    return answer_with(look_at_volume(disk));
 }
 
 OpenerAnswer answer_open(const VolumeRequest& disk) {
@@ -63,6 +82,31 @@ OpenerAnswer answer_open(const VolumeRequest& disk) {
     pack(answer.packed, opened->facts);
     answer.files.push_back(std::move(opened->files.file));
     answer.files.push_back(std::move(opened->files.for_flushes));
+    return answer;
+}
+
+// Time limit of a process that works for an export: a wait for a disk cannot be ended, other waits can.
+std::chrono::seconds patience_with(const OpenerRequest& request, const Config& config) {
+    constexpr std::chrono::seconds for_boot_files{120};  // the sum over a file, and its flush
+    return is_of_boot_files(request.call) ? for_boot_files : config.handshaketimeout;
+}
+
+OpenerAnswer answer_begin(const BootSpool& spool, const BootFileWanted& wanted) {
+    std::expected<BegunBootFile, BootFault> begun = begin_boot_file(spool, wanted);
+    OpenerAnswer answer;
+    pack(answer.packed, begun ? std::expected<void, BootFault>() : std::unexpected(std::move(begun.error())));
+    if (!begun) return answer;
+    answer.packed.number(std::uint8_t{begun->complete});
+    answer.packed.number(begun->offset);
+    if (begun->file) answer.files.push_back(std::move(begun->file));
+    return answer;
+}
+
+OpenerAnswer answer_published(const BootSpool& spool) {
+    const std::expected<std::string, BootFault> text = published_boot_files(spool);
+    OpenerAnswer answer;
+    pack(answer.packed, text ? std::expected<void, BootFault>() : std::unexpected(text.error()));
+    if (text) answer.packed.text(*text);
     return answer;
 }
 
@@ -150,9 +194,6 @@ bool Opener::take_message() {
 
 void Opener::handle(const OpenerRequest& request, Fd reply_to) {
     switch (request.call) {
-        case OpenerCall::find:
-        case OpenerCall::open:
-        case OpenerCall::look: return handle_for_export(request, std::move(reply_to));
         case OpenerCall::authfiles:
         case OpenerCall::look_around:
         case OpenerCall::reload:
@@ -163,6 +204,8 @@ void Opener::handle(const OpenerRequest& request, Fd reply_to) {
         case OpenerCall::unlisten:
             unlisten(request.number != 0);
             return send(OpenerAnswer(), reply_to.get(), MSG_DONTWAIT);
+        // Disks and boot files.
+        default: return handle_for_export(request, std::move(reply_to));
     }
 }
 
@@ -188,11 +231,24 @@ const Listen* Opener::listener(std::uint32_t number) const {
 std::string Opener::group_of(const OpenerRequest& request) const {
     const bool of_export = request.call == OpenerCall::find || request.call == OpenerCall::open ||
                            request.call == OpenerCall::look;
+    if (is_of_boot_files(request.call)) return "boot files of " + request.name;
     // For other calls the name has no meaning, and must not evade the limit.
-    if (of_export && !request.name.empty()) return "export " + request.name;
+    if (of_export && !request.name.empty()) {
+        // A volume that is being made holds up its own client only, whatever hosts this client asks for.
+        const ExportConfig* const config = config_.find(request.name);
+        if (config != nullptr && config->created)
+            return "export " + config->created->name + " of " + request.host;
+        return "export " + request.name;
+    }
     const Listen* const listen = request.call == OpenerCall::listen ? listener(request.number) : nullptr;
     if (listen != nullptr) return listen_group(listen->endpoint);
     return fmt::format("{}", static_cast<unsigned>(request.call));
+}
+
+// Whether the request's group is of a host, of which there may be more than `most`.
+bool Opener::is_for_host(const OpenerRequest& request) const {
+    const ExportConfig* const config = config_.find(request.name);
+    return config != nullptr && config->created;
 }
 
 bool Opener::has_place(const OpenerRequest& request, const Fd& reply_to) const {
@@ -209,8 +265,8 @@ bool Opener::has_place(const OpenerRequest& request, const Fd& reply_to) const {
               : config == nullptr
                   ? std::string("too many requests of this kind are waiting")
                   : fmt::format("{} requests are already waiting for {}, which does not answer", for_this,
-                                config->path);
-    } else if (processes_.size() + tasks_.size() >= most && for_this > 0) {
+                                is_of_boot_files(request.call) ? config_.bootfilesdir : config->path);
+    } else if (processes_.size() + tasks_.size() >= most && (for_this > 0 || is_for_host(request))) {
         why = "too many requests are waiting for the disks of other exports";
     }
     if (!why.empty()) send(refusal(OpenerStatus::busy, why), reply_to.get(), MSG_DONTWAIT);
@@ -232,7 +288,7 @@ void Opener::answer_apart(const OpenerRequest& request, Fd reply_to, const Opene
     tasks_.clear();  // closes the sockets of other requests, whose answers end when the last copy is closed
     // A file system in user space or on the network may never answer; a fatal signal ends that wait. A wait
     // for a disk cannot be ended: such a process keeps its export's place.
-    (void)::alarm(static_cast<unsigned>(config_.handshaketimeout.count()) + 1);
+    (void)::alarm(static_cast<unsigned>(patience_with(request, config_).count()) + 1);
     {
         const OpenerAnswer made = ready != nullptr ? OpenerAnswer() : answer(request);
         send(ready != nullptr ? *ready : made, reply_to.get(), 0);
@@ -245,23 +301,49 @@ VolumeRequest Opener::request_for(const ExportConfig& config, const std::string&
     return {path_for_client(config, host), !config.readonly, config.filesize, config.direct(), server_};
 }
 
+std::expected<void, VolumeRefusal> Opener::make_missing_volume(const ExportConfig& config,
+                                                               const std::string& host,
+                                                               const std::string& path) const {
+    if (!config.created || !is_missing(path)) return {};
+    // Leaves time to answer the client before its handshake ends.
+    constexpr std::chrono::milliseconds second{1000};
+    const std::chrono::milliseconds whole(config_.handshaketimeout);
+    return ask_for_volume(config_.provisionsocket, config, host,
+                          whole > 2 * second ? whole - second : whole / 2);
+}
+
 OpenerAnswer Opener::answer(const OpenerRequest& request) const {
-    const ExportConfig* const config = config_.find(request.name);
-    if (config == nullptr) return refusal(OpenerStatus::absent, no_such_export);
+    const std::optional<ExportConfig> config = config_.export_for(request.name);
+    if (!config) return refusal(OpenerStatus::absent, no_such_export);
+    if (is_of_boot_files(request.call)) return answer_boot_files(*config, request);
     if (request.host.empty()) return refusal(OpenerStatus::refused, "the client has no address");
     const VolumeRequest disk = request_for(*config, request.host);
     switch (request.call) {
-        case OpenerCall::find: return answer_find(disk);
+        case OpenerCall::find:
+            return answer_find(disk, make_missing_volume(*config, request.host, disk.path));
         case OpenerCall::open: return answer_open(disk);
-        case OpenerCall::look: return answer_with(look_at_volume(disk));
-        case OpenerCall::reload:
-        case OpenerCall::listen:
-        case OpenerCall::commit:
-        case OpenerCall::authfiles:
-        case OpenerCall::look_around:
-        case OpenerCall::unlisten: break;
+        case OpenerCall::look: return answer_look(disk, config->created.has_value());
+        default: break;
     }
     return refusal(OpenerStatus::refused, "not a request for an export");
+}
+
+// Judges by the opener's own configuration, as for disks.
+OpenerAnswer Opener::answer_boot_files(const ExportConfig& config, const OpenerRequest& request) const {
+    if (!config.bootfiles) return refusal(OpenerStatus::refused, "the export takes no boot files");
+    const BootSpool spool{config_.bootfilesdir, config.name, config.bootfilesquota, identity_};
+    if (request.call == OpenerCall::boot_status) return answer_published(spool);
+    OpenerAnswer answer;
+    if (request.call == OpenerCall::boot_commit) {
+        pack(answer.packed, commit_boot_files(spool, request.data));
+        return answer;
+    }
+    const std::optional<BootFileWanted> wanted = unpack_boot_file(request.data);
+    if (!wanted) return refusal(OpenerStatus::refused, "not a boot file");
+    if (request.call == OpenerCall::boot_begin) return answer_begin(spool, *wanted);
+    pack(answer.packed, request.call == OpenerCall::boot_end ? end_boot_file(spool, *wanted)
+                                                             : drop_boot_file(spool, *wanted));
+    return answer;
 }
 
 OpenerAnswer Opener::listen(std::uint32_t number) const {
@@ -319,6 +401,7 @@ OpenerAnswer Opener::carry_out(const OpenerRequest& request, const HangingPaths&
         pack(answer.packed, texts);
     } else {
         Surroundings around = server::look_around(config_, left_out);
+        add_uses(config_, left_out, around);
         hanging.hanging = std::move(around.hanging);
         std::ranges::move(around.warnings, std::back_inserter(around.mistakes));
         pack(answer.packed, around.mistakes);

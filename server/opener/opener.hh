@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <expected>
 #include <functional>
 #include <list>
 #include <map>
@@ -96,9 +97,16 @@ private:
     // Group of requests that may hold each other up: requests for the same export or address; otherwise
     // requests of the same kind.
     [[nodiscard]] std::string group_of(const OpenerRequest& request) const;
+    [[nodiscard]] bool is_for_host(const OpenerRequest& request) const;
+    // Has the volume of a host made if the export has `create`, and the volume does not exist.
+    [[nodiscard]] std::expected<void, VolumeRefusal> make_missing_volume(const ExportConfig& config,
+                                                                         const std::string& host,
+                                                                         const std::string& path) const;
     // Whether there is a place for another request. If not, sends `busy`.
     [[nodiscard]] bool has_place(const OpenerRequest& request, const Fd& reply_to) const;
     [[nodiscard]] OpenerAnswer answer(const OpenerRequest& request) const;
+    [[nodiscard]] OpenerAnswer answer_boot_files(const ExportConfig& config,
+                                                 const OpenerRequest& request) const;
     [[nodiscard]] OpenerAnswer listen(std::uint32_t number) const;
     [[nodiscard]] const Listen* listener(std::uint32_t number) const;
     [[nodiscard]] VolumeRequest request_for(const ExportConfig& config, const std::string& host) const;

@@ -145,6 +145,15 @@ std::expected<VolumeTraits, VolumeRefusal> OpenerClient::look(const DiskWanted& 
     return *traits;
 }
 
+std::expected<OpenerReply, VolumeRefusal> OpenerClient::boot_files(OpenerCall call,
+                                                                   const std::string& export_name,
+                                                                   std::string data, Deadline deadline) {
+    auto answer = ask({call, 0, export_name, {}, std::move(data)}, deadline);
+    if (!answer && answer.error().text == timed_out)
+        answer.error().text = "the server's folder of boot files does not answer";
+    return answer;
+}
+
 // Sends at once, or fails.
 std::expected<OpenerQuestion, std::string> OpenerClient::ask_reload() {
     return begin({OpenerCall::reload, 0, {}, {}}, Deadline::min());

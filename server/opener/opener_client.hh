@@ -38,6 +38,10 @@ public:
     [[nodiscard]] std::expected<DiskKey, VolumeRefusal> find(const DiskWanted& wanted) override;
     [[nodiscard]] std::expected<OpenedDisk, VolumeRefusal> open(const DiskWanted& wanted) override;
     [[nodiscard]] std::expected<VolumeTraits, VolumeRefusal> look(const DiskWanted& wanted);
+    // A request about the boot files of an export (boot_spool.hh).
+    [[nodiscard]] std::expected<OpenerReply, VolumeRefusal> boot_files(OpenerCall call,
+                                                                       const std::string& export_name,
+                                                                       std::string data, Deadline deadline);
     // Requests that do not wait. The error: the opener takes no requests.
     // Asks for the present configuration files. The opener applies them only after commit().
     [[nodiscard]] std::expected<OpenerQuestion, std::string> ask_reload();

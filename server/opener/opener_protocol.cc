@@ -5,18 +5,20 @@
 #include <bit>
 #include <cstring>
 
+#include "common/access/address.hh"
+#include "common/protocol/boot_file_option.hh"
 #include "common/protocol/constants.hh"
 #include "common/protocol/export_identity.hh"
-#include "server/access/address.hh"
 
 namespace holdfast::server {
 namespace {
 
-// Layout: call, three zeroes, number, two lengths; then name and host.
+// Layout: call, a zero, length of data, number, lengths of name and host; then name, host and data.
 constexpr std::size_t head_size = 12;
 constexpr std::size_t longest_name = nbd::longest_string;
 constexpr std::size_t longest_host = 64;
-static_assert(longest_opener_request == head_size + longest_name + longest_host);
+constexpr std::size_t longest_data = nbd::longest_boot_manifest;
+static_assert(longest_opener_request == head_size + longest_name + longest_host + longest_data);
 
 bool is_host(std::string_view host) {
     if (host.empty() || host == "unix") return true;
@@ -36,32 +38,39 @@ T load_number(std::span<const std::uint8_t> bytes, std::size_t at) {
 std::vector<std::uint8_t> pack(const OpenerRequest& request) {
     const std::string_view name = std::string_view(request.name).substr(0, longest_name);
     const std::string_view host = std::string_view(request.host).substr(0, longest_host);
+    const std::string_view data = std::string_view(request.data).substr(0, longest_data);
     std::vector<std::uint8_t> bytes(head_size);
     bytes[0] = static_cast<std::uint8_t>(request.call);
     const auto name_size = static_cast<std::uint16_t>(name.size());
     const auto host_size = static_cast<std::uint16_t>(host.size());
+    const auto data_size = static_cast<std::uint16_t>(data.size());
+    std::memcpy(bytes.data() + 2, &data_size, 2);
     std::memcpy(bytes.data() + 4, &request.number, 4);
     std::memcpy(bytes.data() + 8, &name_size, 2);
     std::memcpy(bytes.data() + 10, &host_size, 2);
     bytes.insert(bytes.end(), name.begin(), name.end());
     bytes.insert(bytes.end(), host.begin(), host.end());
+    bytes.insert(bytes.end(), data.begin(), data.end());
     return bytes;
 }
 
 std::optional<OpenerRequest> unpack_request(std::span<const std::uint8_t> bytes) {
-    if (bytes.size() < head_size || bytes[1] != 0 || bytes[2] != 0 || bytes[3] != 0) return std::nullopt;
+    if (bytes.size() < head_size || bytes[1] != 0) return std::nullopt;
+    const std::size_t data_size = load_number<std::uint16_t>(bytes, 2);
     const std::size_t name_size = load_number<std::uint16_t>(bytes, 8);
     const std::size_t host_size = load_number<std::uint16_t>(bytes, 10);
-    if (name_size > longest_name || host_size > longest_host) return std::nullopt;
-    if (bytes.size() != head_size + name_size + host_size) return std::nullopt;
+    if (name_size > longest_name || host_size > longest_host || data_size > longest_data) return std::nullopt;
+    if (bytes.size() != head_size + name_size + host_size + data_size) return std::nullopt;
     if (bytes[0] < static_cast<std::uint8_t>(OpenerCall::find) ||
-        bytes[0] > static_cast<std::uint8_t>(OpenerCall::unlisten)) {
+        bytes[0] > static_cast<std::uint8_t>(OpenerCall::boot_status)) {
         return std::nullopt;
     }
     const auto* const text = reinterpret_cast<const char*>(bytes.data() + head_size);
     OpenerRequest request{static_cast<OpenerCall>(bytes[0]), load_number<std::uint32_t>(bytes, 4),
-                          std::string(text, name_size), std::string(text + name_size, host_size)};
+                          std::string(text, name_size), std::string(text + name_size, host_size),
+                          std::string(text + name_size + host_size, data_size)};
     if (!is_host(request.host)) return std::nullopt;
+    if (data_size != 0 && !is_of_boot_files(request.call)) return std::nullopt;
     return request;
 }
 
@@ -92,6 +101,7 @@ void pack(Packer& to, const DiskFacts& facts) {
     to.number(std::uint8_t{facts.volatile_cache});
     to.text(facts.identity);
     to.text(facts.path);
+    to.text(facts.thin_pool);
 }
 
 std::optional<DiskFacts> unpack_facts(Unpacker& from) {
@@ -105,6 +115,7 @@ std::optional<DiskFacts> unpack_facts(Unpacker& from) {
     facts.volatile_cache = from.flag();
     facts.identity = from.text();
     facts.path = from.text();
+    facts.thin_pool = from.text();
     if (!from.complete() || !std::has_single_bit(facts.preferred_block) || !is_identity(facts.identity))
         return std::nullopt;
     return facts;

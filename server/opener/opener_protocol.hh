@@ -26,20 +26,30 @@ enum class OpenerCall : std::uint8_t {
     commit,       // puts the configuration that was read last in force
     look_around,  // present causes of refusals
     unlisten,     // removes the listeners' UNIX sockets; with `number` 1, all UNIX sockets
+    boot_begin,   // a boot file's state, and a descriptor to write to unless it is complete (boot_spool.hh)
+    boot_end,     // checks a complete boot file, and gives it its name
+    boot_drop,    // removes an incomplete boot file
+    boot_commit,  // replaces the manifest of the export's boot files
+    boot_status,  // text about the published boot files
 };
+[[nodiscard]] constexpr bool is_of_boot_files(OpenerCall call) noexcept {
+    return call >= OpenerCall::boot_begin && call <= OpenerCall::boot_status;
+}
 
 struct OpenerRequest {
     OpenerCall call{};
     std::uint32_t number = 0;  // valid only for `listen` and `unlisten`
-    std::string name;  // name of the export. Never a path: the path comes from the opener's configuration
-    std::string host;  // numeric address of the client, or "unix"
+    std::string name;    // name of the export. Never a path: the path comes from the opener's configuration
+    std::string host;    // numeric address of the client, or "unix"
+    std::string data{};  // valid only for boot files: see boot_spool.hh
 
     bool operator==(const OpenerRequest&) const = default;
 };
 
-inline constexpr std::size_t longest_opener_request = 12 + 4096 + 64;
+inline constexpr std::size_t longest_opener_request = 12 + 4096 + 64 + 4096;
 
-// Truncates `name` and `host` to the limits of a request, which no name of an export and no address exceeds.
+// Truncates `name`, `host` and `data` to the limits of a request, which no name of an export and no address
+// exceeds.
 [[nodiscard]] std::vector<std::uint8_t> pack(const OpenerRequest& request);
 // Returns nullopt for bytes that pack() does not make: unknown calls, wrong lengths, a host that is no
 // address as inet_ntop(3) writes it. (A path may be made of the host, so "../.." is rejected.)

@@ -2,6 +2,7 @@
 // when the other process closes its end. No length and no count is trusted.
 #pragma once
 
+#include <cstdint>
 #include <expected>
 #include <optional>
 #include <string>

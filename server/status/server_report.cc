@@ -4,7 +4,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
+#include <optional>
 #include <utility>
 
 namespace holdfast::server {
@@ -28,12 +30,19 @@ StatusReport make_report(const Config& config, const Shared& shared, const Serve
         const DisksInUse::Others others = shared.disks.others_than(name, path);
         report.exports.push_back({name, path, read_only, now[name], one.connections, one.tally,
                                   path.empty() || is_virtual ? std::string() : others.path,
-                                  others.connections, one.last_peer, one.last_seen});
+                                  others.connections, one.last_peer, one.last_seen, is_virtual,
+                                  shared.full_disks.counts(name)});
     };
     for (const ExportConfig& one : config.exports) add(one.name, one.path, one.readonly, one.is_virtual());
     for (const auto& [name, one] : figures.exports) {
-        if (config.find(name) == nullptr) add(name, {}, false, false);
+        if (std::ranges::find(config.exports, name, &ExportConfig::name) != config.exports.end()) continue;
+        const std::optional<ExportConfig> found = config.export_for(name);
+        if (!found)
+            add(name, {}, false, false);
+        else if (found->by_name())
+            add(name, path_for_client(*found, {}), found->readonly, true);
     }
+    report.own_disks = std::move(figures.own_disks);
     report.clients = std::move(figures.connections);
     return report;
 }

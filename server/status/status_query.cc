@@ -67,9 +67,12 @@ std::expected<std::string, std::string> ask_server(const std::string& path, std:
     if (!answer) return answer;
     const std::size_t head = answer->find("\r\n\r\n");
     if (!answer->starts_with("HTTP/1.0 200 ") || head == std::string::npos)
-        return std::unexpected(answer->empty()
-                                   ? std::string("too many status clients; try again")
-                                   : "the server replied " + answer->substr(0, answer->find('\r')));
+        return std::unexpected(
+            answer->starts_with("NBDMAGIC")
+                ? std::string("NBD clients connect to this socket; name the statussocket of "
+                              "the configuration")
+            : answer->empty() ? std::string("too many status clients; try again")
+                              : "the server replied " + answer->substr(0, answer->find('\r')));
     return answer->substr(head + 4);
 }
 

@@ -43,19 +43,6 @@ Text plain(std::string_view name) {
     return text;
 }
 
-// Formats a label's value: backslash, quote and newline have escapes, and the rest must be UTF-8.
-Text label(std::string_view name) {
-    Text text = "\"";
-    spell(
-        name,
-        [&](std::string_view shown) {
-            if (shown == "\"" || shown == "\\") text += '\\';
-            text += shown;
-        },
-        [&](unsigned code) { text += code == '\n' ? "\\n" : "?"; });
-    return text + "\"";
-}
-
 // Formats as RFC 3339, in UTC, in whole seconds.
 Text time(StatusReport::Time when, bool for_people = false) {
     const auto seconds = std::chrono::floor<std::chrono::seconds>(when);
@@ -138,6 +125,9 @@ std::string to_text(const StatusReport& report) {
         add(text, "\nexport {} ({}): {}, {} since the start; {}\n", plain(one.name),
             one.path.empty() ? "removed" : plain(one.path), counted(one.connections, "connection"),
             one.connections_total, figures(one.tally));
+        if (one.full.waiting > 0)
+            add(text, "    no room on the disk: {} {}\n", counted(one.full.waiting, "request"),
+                one.full.waiting == 1 ? "waits" : "wait");
         if (!one.old_path.empty())
             add(text, "    waiting for {} that still {} {}\n", counted(one.old_connections, "connection"),
                 one.old_connections == 1 ? "uses" : "use", plain(one.old_path));
@@ -162,10 +152,10 @@ std::string to_json(const StatusReport& report) {
     for (std::size_t i = 0; i < report.exports.size(); ++i) {
         const StatusReport::Export& one = report.exports[i];
         add(text,
-            R"({}{{"name":{},"path":{},"old_path":{},"old_connections":{},"read_only":{},"connections":{},"connections_total":{},{}}})",
+            R"({}{{"name":{},"path":{},"old_path":{},"old_connections":{},"read_only":{},"connections":{},"connections_total":{},"waiting_for_room":{},"waited_for_room_total":{},{}}})",
             i == 0 ? "" : ",", json_string(one.name), one.path.empty() ? "null" : json_string(one.path),
             one.old_path.empty() ? "null" : json_string(one.old_path), one.old_connections, one.read_only,
-            one.connections, one.connections_total, json_tally(one.tally));
+            one.connections, one.connections_total, one.full.waiting, one.full.waited, json_tally(one.tally));
     }
     text += R"(],"clients":[)";
     for (std::size_t i = 0; i < report.clients.size(); ++i) {
@@ -183,6 +173,18 @@ std::string to_json(const StatusReport& report) {
     return text + "]}\n";
 }
 
+std::string prometheus_label(std::string_view value) {
+    Text text = "\"";
+    spell(
+        value,
+        [&](std::string_view shown) {
+            if (shown == "\"" || shown == "\\") text += '\\';
+            text += shown;
+        },
+        [&](unsigned code) { text += code == '\n' ? "\\n" : "?"; });
+    return text + "\"";
+}
+
 std::string to_prometheus(const StatusReport& report) {
     Text text;
     const auto family = [&](std::string_view name, std::string_view type, std::string_view help) {
@@ -193,7 +195,7 @@ std::string to_prometheus(const StatusReport& report) {
         family(name, "counter", help);
         for (const StatusReport::Export& one : report.exports) {
             for (std::size_t i = 0; i < counted_commands; ++i)
-                add(text, "{}{{export={},command=\"{}\"}} {}\n", name, label(one.name),
+                add(text, "{}{{export={},command=\"{}\"}} {}\n", name, prometheus_label(one.name),
                     counted_command_name(i), one.tally.commands[i].*figure);
         }
     };
@@ -201,7 +203,7 @@ std::string to_prometheus(const StatusReport& report) {
                                const auto& figure) {
         family(name, type, help);
         for (const StatusReport::Export& one : report.exports)
-            add(text, "{}{{export={}}} {}\n", name, label(one.name), figure(one));
+            add(text, "{}{{export={}}} {}\n", name, prometheus_label(one.name), figure(one));
     };
     using Export = StatusReport::Export;
     by_command("holdfast_requests_total", "Finished requests.", &Tally::Command::requests);
@@ -214,6 +216,12 @@ std::string to_prometheus(const StatusReport& report) {
               [](const Export& one) { return one.connections; });
     by_export("holdfast_connections_total", "counter", "Connections to the export since the start.",
               [](const Export& one) { return one.connections_total; });
+    by_export("holdfast_requests_waiting_for_room", "gauge",
+              "Requests that wait because their disk has no room (full = wait).",
+              [](const Export& one) { return one.full.waiting; });
+    by_export("holdfast_requests_waited_for_room_total", "counter",
+              "Requests that found no room on their disk and waited.",
+              [](const Export& one) { return one.full.waited; });
     family("holdfast_handshakes", "gauge", "Connections in the handshake, without an export yet.");
     add(text, "holdfast_handshakes {}\n", report.handshakes);
     family("holdfast_turned_away_total", "counter",
@@ -229,7 +237,7 @@ std::string to_prometheus(const StatusReport& report) {
     add(text, "holdfast_start_time_seconds {}\n",
         std::chrono::duration_cast<std::chrono::seconds>(report.started.time_since_epoch()).count());
     family("holdfast_build_info", "gauge", "Always 1, with the version as a label.");
-    add(text, "holdfast_build_info{{version={}}} 1\n", label(report.version));
+    add(text, "holdfast_build_info{{version={}}} 1\n", prometheus_label(report.version));
     return text;
 }
 

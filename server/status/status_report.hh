@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "server/export/counters.hh"
+#include "server/export/full_disks.hh"
 
 namespace holdfast::server {
 
@@ -26,6 +27,8 @@ struct StatusReport {
         std::uint64_t old_connections = 0;  // number of these connections; valid only with `old_path`
         std::string last_peer{};            // client that disconnected last; empty: none since the start
         std::chrono::system_clock::time_point last_seen{};  // valid only with `last_peer`
+        bool is_virtual = false;                            // each client has a disk of its own
+        FullDisk::Counts full{};                            // requests that wait for room on the disk
     };
     using Time = std::chrono::system_clock::time_point;
 
@@ -39,6 +42,7 @@ struct StatusReport {
     std::uint64_t max_connections = 0;
     std::vector<Export> exports;  // in the order of the configuration
     std::vector<Statistics::ConnectionStatus> clients;
+    std::vector<Statistics::OwnDiskSeen> own_disks{};  // whose clients have left
     std::array<std::uint64_t, turned_away_reasons> turned_away{};
 };
 
@@ -48,5 +52,7 @@ struct StatusReport {
 [[nodiscard]] std::string to_json(const StatusReport& report);
 // Formats series by export and command; none for single connections, which are short-lived.
 [[nodiscard]] std::string to_prometheus(const StatusReport& report);
+// Formats a label's value with its quotes: backslash, quote and newline have escapes, and the rest is UTF-8.
+[[nodiscard]] std::string prometheus_label(std::string_view value);
 
 }  // namespace holdfast::server

@@ -2,6 +2,7 @@
 
 #include "server/status/volumes_command.hh"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <getopt.h>
@@ -14,42 +15,32 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "common/linux/fd.hh"
+#include "common/linux/log.hh"
 #include "server/config/config.hh"
+#include "server/status/lvs_program.hh"
 #include "server/status/status_query.hh"
+#include "server/status/volume_change.hh"
 #include "server/status/volume_list.hh"
 
 namespace holdfast::server {
 namespace {
 
 constexpr const char* usage_text =
-    "usage: holdfast-server volumes [--json] [--socket PATH]\n"
+    "usage: holdfast-server volumes [--json | --prometheus] [--socket PATH]\n"
+    "       holdfast-server volumes reset | remove | promote HOST --export NAME [--yes]\n"
     "\n"
     "List the exports of the running server with their disks and clients.\n"
-    "Root also sees logical volumes, and how full thin ones are.\n"
+    "Root also sees logical volumes, and how full thin ones and their pools are.\n"
     "\n"
     "  -j, --json         print one JSON object\n"
+    "  -p, --prometheus   print the Prometheus text format\n"
     "  -s, --socket PATH  connect to this statussocket; default /run/holdfast-server/status.sock\n"
     "  -h, --help         show this help\n";
-
-// Returns what lvs prints; empty without root's rights, or without LVM.
-std::string output_of_lvs() {
-    if (::geteuid() != 0) return {};
-    const std::string command = fmt::format(
-        "LC_ALL=C lvs --noheadings --nosuffix --units b --separator , -o {} 2>/dev/null", lvs_columns);
-    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(::popen(command.c_str(), "re"), ::pclose);
-    std::string text;
-    std::array<char, 4096> bytes;
-    while (pipe) {
-        const std::size_t count = std::fread(bytes.data(), 1, bytes.size(), pipe.get());
-        if (count == 0) break;
-        text.append(bytes.data(), count);
-    }
-    return text;
-}
 
 // Adds the present size, and the facts of a logical volume. O_NONBLOCK and no reads: nothing of the disk is
 // looked at.
@@ -58,25 +49,44 @@ void add_disk_facts(VolumeRow& row, const std::vector<LogicalVolume>& volumes) {
     if (row.path.empty() || ::stat(row.path.c_str(), &status) != 0) return;
     if (S_ISREG(status.st_mode)) row.size = static_cast<std::uint64_t>(status.st_size);
     if (!S_ISBLK(status.st_mode)) return;
-    const auto same = std::ranges::find_if(volumes, [&](const LogicalVolume& one) {
-        return one.major == static_cast<int>(major(status.st_rdev)) &&
-               one.minor == static_cast<int>(minor(status.st_rdev));
-    });
-    if (same != volumes.end()) {
-        row.volume = same->name;
-        row.size = same->size;
-        if (!same->used.empty()) row.used = same->used;
+    if (add_volume_facts(row, volumes, static_cast<int>(major(status.st_rdev)),
+                         static_cast<int>(minor(status.st_rdev))))
         return;
-    }
     std::uint64_t size = 0;
     const Fd disk(::open(row.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     if (disk && ::ioctl(disk.get(), BLKGETSIZE64, &size) == 0) row.size = size;
 }
 
+// Whether a host's disk of before no longer exists.
+bool is_of_removed_disk(const VolumeRow& row) {
+    struct stat status {};
+    return !row.host.empty() && row.client.empty() && ::stat(row.path.c_str(), &status) != 0 &&
+           errno == ENOENT;
+}
+
 struct Wanted {
     std::string path{default_status_socket};
     bool json = false;
+    bool prometheus = false;
 };
+
+std::string formatted(const std::vector<VolumeRow>& rows, const Wanted& wanted) {
+    if (wanted.prometheus) return volumes_prometheus(rows);
+    return wanted.json ? volumes_json(rows) : volumes_text(rows);
+}
+
+// To the journal if a unit runs this command, otherwise to the terminal.
+void warn_of_pools(const std::vector<VolumeRow>& rows) {
+    const std::vector<PoolWarning> warnings = pool_warnings(rows);
+    if (warnings.empty()) return;
+    log::open("holdfast-server", log::default_sink());
+    for (const PoolWarning& one : warnings) {
+        if (one.nearly_full)
+            log::error(one.text);
+        else
+            log::warning(one.text);
+    }
+}
 
 int list(const Wanted& wanted) {
     const auto answer = ask_server(wanted.path, "/volumes");
@@ -94,15 +104,17 @@ int list(const Wanted& wanted) {
     }
     const std::vector<LogicalVolume> volumes = parse_lvs(output_of_lvs());
     for (VolumeRow& row : *rows) add_disk_facts(row, volumes);
-    std::fputs((wanted.json ? volumes_json(*rows) : volumes_text(*rows)).c_str(), stdout);
+    std::erase_if(*rows, is_of_removed_disk);
+    const std::vector<VolumeRow> all = with_made_volumes(std::move(*rows), volumes);
+    std::fputs(formatted(all, wanted).c_str(), stdout);
+    warn_of_pools(all);
     return answered;
 }
 
-}  // namespace
-
-int volumes_command(int count, char** words) {
+int list_command(int count, char** words) {
     constexpr std::array long_options{
         option{"json", no_argument, nullptr, 'j'},
+        option{"prometheus", no_argument, nullptr, 'p'},
         option{"socket", required_argument, nullptr, 's'},
         option{"help", no_argument, nullptr, 'h'},
         option{nullptr, 0, nullptr, 0},
@@ -111,10 +123,11 @@ int volumes_command(int count, char** words) {
     opterr = 0;
     optind = 0;
     for (;;) {
-        const int code = ::getopt_long(count, words, ":js:h", long_options.data(), nullptr);
+        const int code = ::getopt_long(count, words, ":jps:h", long_options.data(), nullptr);
         if (code == -1) break;
         switch (code) {
             case 'j': wanted.json = true; break;
+            case 'p': wanted.prometheus = true; break;
             case 's': wanted.path = optarg; break;
             case 'h': std::fputs(usage_text, stdout); return answered;
             case ':': return usage_error("volumes", fmt::format("{}: missing argument", words[optind - 1]));
@@ -122,7 +135,18 @@ int volumes_command(int count, char** words) {
         }
     }
     if (optind < count) return usage_error("volumes", fmt::format("{}: unexpected argument", words[optind]));
+    if (wanted.json && wanted.prometheus)
+        return usage_error("volumes", "--json and --prometheus are mutually exclusive; use one of them");
     return list(wanted);
+}
+
+}  // namespace
+
+int volumes_command(int count, char** words) {
+    const std::string_view change = count > 1 ? words[1] : "";
+    return change == "reset" || change == "remove" || change == "promote"
+               ? volume_change_command(count - 1, words + 1)
+               : list_command(count, words);
 }
 
 }  // namespace holdfast::server

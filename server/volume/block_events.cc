@@ -3,8 +3,13 @@
 #include "server/volume/block_events.hh"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
+#include <linux/nsfs.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 
@@ -19,6 +24,19 @@ bool is_block_event(std::string_view message) noexcept {
         message.remove_prefix(end + 1);
     }
     return false;
+}
+
+bool sends_notices_here() noexcept {
+    // The number of the initial user namespace is the same in each kernel.
+    constexpr ino_t initial = 0xEFFFFFFD;
+    const Fd network(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+    if (!network) return false;
+    // Fails for an owner outside this process's user namespace.
+    const Fd owner(::ioctl(network.get(), NS_GET_USERNS));
+    struct stat status {};
+    if (owner) return ::fstat(owner.get(), &status) == 0 && status.st_ino == initial;
+    // A kernel without user namespaces.
+    return ::access("/proc/self/ns/user", F_OK) != 0 && errno == ENOENT;
 }
 
 Result<void> BlockEvents::open() {

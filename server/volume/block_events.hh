@@ -14,6 +14,11 @@ namespace holdfast::server {
 // block device. Pure.
 [[nodiscard]] bool is_block_event(std::string_view message) noexcept;
 
+// Whether the kernel is known to send its notices to this network namespace: one that belongs to the initial
+// user namespace. A socket in another one receives nothing, without an error. False also if the owner cannot
+// be determined. Call before the system call filter.
+[[nodiscard]] bool sends_notices_here() noexcept;
+
 class BlockEvents {
 public:
     // Call before the system call filter, which permits no such socket. Fails in a network namespace without

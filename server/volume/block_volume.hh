@@ -14,11 +14,15 @@ public:
           writable_(disk.facts.writable),
           can_discard_(disk.facts.can_discard),
           can_zero_fast_(disk.facts.can_zero_fast),
-          preferred_block_(disk.facts.preferred_block) {}
+          preferred_block_(disk.facts.preferred_block),
+          thin_pool_(std::move(disk.facts.thin_pool)) {}
 
     [[nodiscard]] Result<VolumeTraits> traits() const override;
     [[nodiscard]] Result<void> trim(std::uint64_t offset, std::uint64_t length) override;
     [[nodiscard]] Result<void> zero(std::uint64_t offset, std::uint64_t length, ZeroHow how) override;
+    // Through the page cache, the device refuses data only at writeback, which is a loss.
+    [[nodiscard]] bool fails_before_caching() const noexcept override { return always_waits(); }
+    [[nodiscard]] std::string thin_pool() const override { return thin_pool_; }
 
 private:
     // Zeroes whole blocks. The old content may be lost as soon as the function is called.
@@ -28,6 +32,7 @@ private:
     bool can_discard_;
     std::atomic<bool> can_zero_fast_;  // cleared if the device refuses an operation that its limits promised
     std::uint32_t preferred_block_;
+    std::string thin_pool_;
 };
 
 // Split of a range into whole blocks and the bytes before and after them.

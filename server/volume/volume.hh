@@ -79,6 +79,7 @@ struct DiskFacts {
     bool volatile_cache = true;            // as VolumeFiles has it
     std::string identity;                  // see disk_identity.hh
     std::string path;                      // for the log
+    std::string thin_pool{};               // "vg0/pool", for the log; empty: not a thin volume
 
     bool operator==(const DiskFacts&) const = default;
 };
@@ -144,6 +145,11 @@ public:
     // Returns the extent that begins at `offset`, of 1 to `length` bytes; `length` must not be 0. Reports
     // data if nothing is known, which is always correct.
     [[nodiscard]] virtual Result<Extent> extent_at(std::uint64_t offset, std::uint64_t length) const;
+    // Whether a change that fails with ENOSPC says nothing of earlier changes, so that another attempt may
+    // succeed as if there had been no failure.
+    [[nodiscard]] virtual bool fails_before_caching() const noexcept { return true; }
+    // Thin pool of the volume, "vg0/pool"; empty: none.
+    [[nodiscard]] virtual std::string thin_pool() const { return {}; }
     // Whether a probe for a hole before a read is worthwhile. Costs nothing.
     [[nodiscard]] virtual bool may_have_holes() const noexcept { return false; }
     // Hint that the range will be read: starts readahead into the page cache, if the cache is used.

@@ -1,7 +1,7 @@
 // Who may connect, against a second reading of the same entries that compares bit by bit: nobody is let in,
 // or kept out, by a part of an address. The first part of an input is the authfile, the second the addresses
 // that come.
-#include "server/access/access.hh"
+#include "common/access/access.hh"
 
 #include <arpa/inet.h>
 
@@ -11,7 +11,7 @@
 
 #include "tests/fuzz/input.hh"
 
-using namespace holdfast::server;
+using namespace holdfast;
 using fuzz::check;
 
 namespace {

@@ -4,7 +4,7 @@
 
 #include <set>
 
-#include "server/access/access.hh"
+#include "common/access/access.hh"
 #include "tests/fuzz/input.hh"
 
 using namespace holdfast;

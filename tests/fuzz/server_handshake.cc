@@ -2,6 +2,9 @@
 // belongs to the option that came, nothing grows, and it does not matter in what pieces the bytes arrive.
 #include "common/protocol/server_handshake.hh"
 
+#include <utility>
+
+#include "common/protocol/boot_manifest.hh"
 #include "tests/fuzz/input.hh"
 #include "tests/unit/wire_bytes.hh"
 
@@ -13,8 +16,50 @@ namespace {
 
 constexpr std::size_t greeting_size = 18;
 
+void judge_name(std::string_view name) {
+    check(name.size() <= longest_string, "a name is at most 4096 bytes");
+    check(name.find('\0') == std::string_view::npos, "a name has no NUL");
+}
+
+// Wants files of more than a byte; checks that pieces come only between the beginning and the end of one.
+class Files final : public BootFileReceiver {
+public:
+    std::expected<BootFileState, Refusal> begin(const BootFileBegin& request) override {
+        judge_name(request.export_name);
+        check(request.size >= 1 && request.size <= largest_boot_file, "a file's size is bounded");
+        open_ = request.size > 1;
+        return BootFileState{!open_, 0};
+    }
+    std::expected<void, Refusal> take(const BootFilePiece& piece) override {
+        check(open_, "a piece belongs to a file");
+        check(!piece.bytes.empty() && piece.bytes.size() <= longest_boot_piece, "a piece is bounded");
+        open_ = piece.offset == 0;
+        if (!open_) return std::unexpected(Refusal{OptionReply::err_invalid, "a gap"});
+        return {};
+    }
+    std::expected<void, Refusal> end() override {
+        check(std::exchange(open_, false), "an end belongs to a file");
+        return {};
+    }
+    std::expected<void, Refusal> commit(const BootFileCommit& request) override {
+        judge_name(request.export_name);
+        check(request.manifest.size() <= longest_boot_manifest, "a manifest is bounded");
+        (void)read_boot_manifest(request.manifest);
+        return {};
+    }
+    std::expected<std::string, Refusal> status(const BootFileStatus& request) override {
+        judge_name(request.export_name);
+        (void)read_boot_published(request.export_name);
+        return std::string(longest_boot_published, 'p');
+    }
+
+private:
+    bool open_ = false;
+};
+
 class Directory final : public ExportDirectory {
 public:
+    BootFileReceiver* boot_files() override { return &files_; }
     std::expected<std::vector<ListedExport>, Refusal> list() override {
         return std::vector<ListedExport>{{"disk", "words"}, {std::string(longest_string, 'n'), ""}};
     }
@@ -43,10 +88,7 @@ public:
     std::string opened;
 
 private:
-    static void judge_name(std::string_view name) {
-        check(name.size() <= longest_string, "a name is at most 4096 bytes");
-        check(name.find('\0') == std::string_view::npos, "a name has no NUL");
-    }
+    Files files_;
 };
 
 std::uint64_t number(std::span<const std::uint8_t> bytes, std::size_t at, std::size_t size) {

@@ -1,5 +1,6 @@
 """Servers on loopback ports, other programs and their output, for the interop tests."""
 import os
+import random
 import re
 import shutil
 import signal
@@ -17,11 +18,29 @@ MIB = 1 << 20
 ENVIRONMENT = os.environ | {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
+# The kernel gives the outgoing connections of all programs ports from 32768 up (net.ipv4.ip_local_port_range).
+OUR_PORTS = range(15000, 32768)
+_reservations: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """Return a free port. If another program takes it first, the server reports this and the test fails."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a port of which no other call has returned the number, in this process or in another one that still runs, and which
+    no outgoing connection gets: the server may bind the port at any later time."""
+    for _ in range(len(OUR_PORTS)):
+        port = random.choice(OUR_PORTS)
+        reservation = socket.socket(socket.AF_UNIX)
+        try:
+            reservation.bind(f"\0holdfast-test-port-{port}")
+            with socket.socket() as ipv4, socket.socket(socket.AF_INET6) as ipv6:
+                ipv6.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                ipv4.bind(("0.0.0.0", port))
+                ipv6.bind(("::", port))
+        except OSError:
+            reservation.close()
+            continue
+        _reservations.append(reservation)
+        return port
+    raise AssertionError(f"found no free port from {OUR_PORTS.start} to {OUR_PORTS.stop - 1}")
 
 
 def output(*command: str | Path, status: int = 0, timeout: float = 120) -> str:

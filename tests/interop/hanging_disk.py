@@ -21,6 +21,7 @@ class HangingDisk:
         self.path = folder / "disk"
         self.content = bytearray(size)
         self.hang: set[int] = set()
+        self.keeps_pages = False  # an open of the file waits for no write that hangs
         self.held: list[tuple[int, bytes]] = []
         self.waiting = threading.Condition()
         folder.mkdir()
@@ -97,7 +98,8 @@ class HangingDisk:
         if code in (GETATTR, SETATTR):
             return struct.pack("<QII", 0, 0, 0) + self._attributes(node)
         if code == OPEN:
-            return struct.pack("<QII", 0, 0, 0)
+            keep_cache = 2
+            return struct.pack("<QII", 0, keep_cache if self.keeps_pages else 0, 0)
         if code == READ:
             _, offset, size = struct.unpack_from("<QQI", body)
             return bytes(self.content[offset:offset + size])

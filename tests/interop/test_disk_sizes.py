@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import nbd
 from bench import MIB, Bench, Server, output, wait_for
 from harness.registry import test
 from nbd_wire import CLIENT_FLAGS, NEW, answer, claim, dial, enter, go, read, receive, reply, write, wrote
@@ -100,6 +101,35 @@ def grows_without_notices(bench: Bench) -> None:
         follow_growth(bench, server, disk)
 
 
+@test("disk sizes: in a network of another user namespace, which gets no notices, the server finds out by itself")
+def grows_in_a_user_namespace(bench: Bench) -> None:
+    path = bench.folder / "socket"
+    own = os.readlink("/proc/self/ns/user")
+    with disk_of(bench, 8 * MIB) as disk:
+        config = bench.file("server.conf", content=f"[generic]\nunixsock = {path}\nstatussocket = none\n[disk]\nexportname = {disk.device}\n".encode())
+        log = bench.folder / "log"
+        with log.open("wb") as out:
+            server = subprocess.Popen(["unshare", "--user", "--net", "sh", "-c", 'read -r mapped && exec "$@"', "sh", bench.server_program,
+                                       "--foreground", "--config", config], stdin=subprocess.PIPE, stdout=out, stderr=out)
+        try:
+            wait_for(lambda: os.readlink(f"/proc/{server.pid}/ns/user") != own, "the user namespace")
+            for users in ("uid_map", "gid_map"):
+                Path(f"/proc/{server.pid}/{users}").write_text("0 0 65536\n")
+            assert server.stdin
+            server.stdin.write(b"mapped\n")
+            server.stdin.close()
+            wait_for(lambda: " serves " in log.read_text() or server.poll() is not None, "the server")
+            assert "not sent to this network namespace" in log.read_text(), log.read_text()
+            client = nbd.NBD()
+            client.connect_uri(f"nbd+unix:///disk?socket={path}")
+            disk.resize(9 * MIB)
+            wait_for(lambda: f"{disk.device} has grown from {8 * MIB} to {9 * MIB} bytes" in log.read_text(), "growth")
+            client.shutdown()
+        finally:
+            server.terminate()
+            server.wait(timeout=60)
+
+
 @test("disk sizes: a client without a session is named as the one to reconnect when the disk grows")
 def no_session(bench: Bench) -> None:
     with disk_of(bench, 8 * MIB) as disk:
@@ -129,6 +159,20 @@ def shrinks(bench: Bench) -> None:
         assert server.log().count(f"has shrunk to {4 * MIB} bytes") == 1, server.log()
 
 
+@test("disk sizes: a path that is refused for a new reason is named with it, and not said to be served")
+def refused_for_another_reason(bench: Bench) -> None:
+    path = bench.folder / "volume"
+    server = bench.serve(config="[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\n"
+                         f"[disk]\nexportname = {path}\n[other]\nexportname = {bench.file('other', MIB)}\n")
+    server.wait_for_log(f"[disk]: {path}: stat: No such file or directory")
+    with disk_of(bench, 8 * MIB) as disk:
+        path.touch()
+        disk.resize(9 * MIB)  # the notice
+        server.wait_for_log(f"{path} is empty; clients of [disk] are refused")
+        server.wait_for_log(f"[disk]: {path}: stat: No such file or directory: no longer so")
+    assert "clients are served" not in server.log(), server.log()
+
+
 @test("disk sizes: a volume that appears is served, and one that goes is one line in the log")
 def comes_and_goes(bench: Bench) -> None:
     path = bench.folder / "volume"
@@ -137,7 +181,7 @@ def comes_and_goes(bench: Bench) -> None:
     server.wait_for_log(f"[disk]: {path}")
     with enter(server, None, name=b"other") as other, disk_of(bench, 8 * MIB) as disk:
         path.symlink_to(disk.device)
-        server.wait_for_log(f"[disk]: {path}: stat: No such file or directory: no longer so; clients are served")
+        server.wait_for_log(f"[disk]: {path}: stat: No such file or directory: no longer so")
         enter(server, 1).close()
         before = server.log().count("clients are refused until")
         path.unlink()

@@ -283,7 +283,7 @@ def check_beside_dead_path(bench: Bench) -> None:
             hang.release()  # the kernel ends no process before
         assert check.returncode == 0, said
         assert f"[hang]: {hang.path}: no answer for 5 s" in said and "[disk]: cache = " in said, said
-        assert "good: 2 exports" in said, said
+        assert "no errors: 2 exports, 1 of which refuses clients now" in said, said
 
 
 @test("an authfile on a disk that hangs keeps out its own export's clients and no other's, however often they come")
@@ -457,3 +457,38 @@ def log_on_a_dead_disk(bench: Bench) -> None:
         assert server.process.wait(timeout=60) == 0
         hang.release()
         wait_for(lambda: b" serves 1 export" in hang.content and b"stopped" in hang.content, "the lines")
+
+
+@test("the command that starts a daemon returns after the lines of the start are in its log file, or a second if the disk hangs")
+def log_of_a_daemon_on_a_dead_disk(bench: Bench) -> None:
+    pid_file = bench.folder / "pid"
+    with HangingDisk(bench.folder / "dead", MIB) as hang:
+        hang.hang = {WRITE}
+        start = time.monotonic()
+        output("sh", "-c", 'exec "$@" 2>"$0"', hang.path, bench.server_program, "--listen", f"127.0.0.1:{free_port()}",
+               "--pid-file", pid_file, "--export", f"disk={bench.file('disk', MIB)}")
+        waited = time.monotonic() - start
+        daemon = int(pid_file.read_text())
+        try:
+            assert waited >= 1, f"returned after {waited} s, and its log file has no line yet"
+            hang.release()
+            wait_for(lambda: b"listening on" in hang.content, "the lines")
+        finally:
+            os.kill(daemon, signal.SIGTERM)
+            wait_for(lambda: not pid_file.exists(), "the daemon's end")
+
+
+@test("a server starts again while the disk with its log file hangs, and the lines of both are written when it answers")
+def restart_on_a_dead_log(bench: Bench) -> None:
+    with HangingDisk(bench.folder / "dead", 0) as hang:
+        hang.hang, hang.keeps_pages = {WRITE}, True
+        port = free_port()
+        disk = bench.file("disk", MIB)
+        for _ in range(2):
+            server = bench.start(port, "sh", "-c", 'exec "$@" 2>>"$0"', hang.path, bench.server_program, "--foreground",
+                                 "--listen", f"127.0.0.1:{port}", "--export", f"disk={disk}")
+            hang.wait_for_hanging(WRITE)
+            assert answer_to_go(server, b"disk")[0] == ACK
+            assert server.stop() == 0
+        hang.release()
+        wait_for(lambda: hang.content.count(b": stopped") == 2, "the lines of both")

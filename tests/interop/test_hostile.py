@@ -14,7 +14,7 @@ def unknown_options(bench: Bench) -> None:
     server = bench.serve(f"disk={bench.file('disk', MIB)}")
     with dial(server) as link:
         link.sendall(CLIENT_FLAGS)
-        for number, size in ((5, 0), (99, 0), (1234567, 1), (0x48460002, 28), (0xFFFFFFFF, 4096), (42, 65536)):
+        for number, size in ((5, 0), (99, 0), (1234567, 1), (0x48460004, 28), (0xFFFFFFFF, 4096), (42, 65536)):
             link.sendall(option(number, os.urandom(size)))
             magic, echoed, kind, length = struct.unpack(">QIII", receive(link, 20))
             receive(link, length)

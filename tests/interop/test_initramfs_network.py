@@ -76,7 +76,7 @@ def run(bench: Bench, words: str, answers: dict[str, str], good: str, late: str 
     for card, address in answers.items():
         bench.file(f"answers/{card}", content=address.encode())
     bench.file("good", content=good.encode())
-    bench.file("cmdline", content=f"nbdroot=10.0.0.1/root {words}\n".encode())
+    bench.file("cmdline", content=f"{'' if 'nbdroot=' in words or variables and 'NBDROOT' in variables else 'nbdroot=10.0.0.1/root '}{words}\n".encode())
     if late:
         bench.file("late", content=late.encode())
     text = (PRELUDE + before + f"\n. {SCRIPT}\n"
@@ -147,6 +147,15 @@ def settings_for_each_card(bench: Bench) -> None:
               ["configured with"])
 
 
+@test("in the initramfs, the device all of ip= is each card, for DHCP and for an address")
+def all_cards(bench: Bench) -> None:
+    output = run(bench, "ip=::::diskless:all:dhcp", {"eth1": "10.8.0.5"}, good="eth1")
+    check(output, ["word ::::diskless:eth0:dhcp\n", "word ::::diskless:eth1:dhcp\n", "status 0", "eth1    inet 10.8.0.5/24"], ["asked all"])
+    output = run(bench, "ip=10.8.0.5::10.8.0.1:255.255.255.0:host:all:off", {"eth0": "10.8.0.5", "eth1": "10.8.0.5"}, good="eth1")
+    check(output, ["configured with ip=10.8.0.5::10.8.0.1:255.255.255.0:host:eth0:off\n", "trying the other network cards",
+                   "configured with ip=10.8.0.5::10.8.0.1:255.255.255.0:host:eth1:off\n", "status 0"], ["asked all"])
+
+
 @test("in the initramfs, a card that does not reach the server keeps its IPv6 addresses, except those of DHCPv6")
 def wrong_card_keeps_ipv6(bench: Bench) -> None:
     addresses = "".join(f"ip -6 address add {address}/64 dev eth0 nodad\n" for address in ("fe80::5", "fd00::5"))
@@ -164,6 +173,16 @@ def last_attempt(bench: Bench) -> None:
         output = run(bench, "ip=dhcp", {"eth0": "10.9.0.5"}, good="eth1", variables={"STATUS": status, "OVER": over})
         assert [line for line in output.splitlines() if line.startswith(("boot", "status"))] == [
             "boot with net-eth0.conf --limit 10", "boot with net-eth0.conf", f"status {status}"], output
+
+
+@test("in the initramfs, wait= of nbdroot= and rootdelay= lengthen the time for the network, also where DHCP has the rest")
+def longer_time(bench: Bench) -> None:
+    for words, variables in (("nbdroot=10.0.0.1,root,nbd0,wait=3000", {}), ("root=dhcp rootdelay=3000", {"NBDROOT": "dhcp"}),
+                             ("root=/dev/nbd0", {"NBDROOT": "10.0.0.1,root,nbd0,wait=3000"})):
+        output = run(bench, f"{words} ip=dhcp", {"eth0": "10.9.0.5"}, good="eth1", late="10.8.0.5",
+                     variables={"OVER": "/run/tried", **variables})
+        check(output, ["not reached through eth0; trying the other network cards", "status 0", "eth1    inet 10.8.0.5/24"])
+        bench.file("answers/eth1", content=b"")
 
 
 @test("in the initramfs, no other card is tried after a failure that another card does not mend")

@@ -76,6 +76,17 @@ def resolv_conf(bench: Bench) -> None:
     assert "systemctl" not in system.calls()
 
 
+@test("name servers and domains of DHCPv6 are used besides those of IPv4, and stay when the IPv4 lease is renewed")
+def dual_stack(bench: Bench) -> None:
+    system = System(bench.folder)
+    assert system.apply(eth0_boot6="dns fd00::53\nsearch six.test\n") == ""
+    assert system.text("etc/resolv.conf") == f"{MARK}\nsearch six.test\nnameserver fd00::53\n"
+    assert system.apply(eth0_boot="dns 10.0.0.1\ndomain lab.test\n") == ""
+    assert system.text("etc/resolv.conf") == f"{MARK}\nsearch lab.test six.test\nnameserver 10.0.0.1\nnameserver fd00::53\n"
+    assert system.apply(eth0_renewed="dns 10.0.0.3\n") == ""
+    assert system.text("etc/resolv.conf") == f"{MARK}\nsearch lab.test six.test\nnameserver 10.0.0.3\nnameserver fd00::53\n"
+
+
 @test("a resolv.conf that somebody else has written, or a link, is left alone and named; one that is empty is not")
 def owned_resolv_conf(bench: Bench) -> None:
     system = System(bench.folder)

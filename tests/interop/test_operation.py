@@ -79,12 +79,13 @@ def check(bench: Bench) -> None:
 @test("the example of server.conf is good as it is, and with every default written out")
 def example(bench: Bench) -> None:
     text = (Path(__file__).resolve().parents[2] / "examples/server.conf").read_text()
-    defaults = re.sub(r"^#(?=\w+ = (?!/etc|192))", "", text, flags=re.MULTILINE)
+    defaults = re.sub(r"^#(?=\w+ = (?!/etc|192)|\[)", "", text, flags=re.MULTILINE)
     assert defaults.count("\n#") < text.count("\n#")
-    for number, each in enumerate((text, defaults)):
+    exports = 2
+    for number, (each, more) in enumerate(((text, 0), (defaults, text.count("\n#[")))):
         file = bench.file(f"example-{number}.conf", content=each.encode())
         said = output(bench.server_program, "--config", file, "--check")
-        assert "good: 2 exports" in said and "error" not in said, said
+        assert f"no errors: {exports + more} exports" in said and "error: " not in said, said
 
 
 @test("--check finds the mistakes of all files at once: includedir, authfiles, paths, ports twice, an unknown user")
@@ -114,7 +115,7 @@ def check_all_files(bench: Bench) -> None:
     assert f"{empty}: error: no export defined" in output(bench.server_program, "--check", "--config", empty, status=1)
     # Only the list of clients is wrong: the server would start, and let nobody in.
     good = bench.file("good.conf", content=f"[one]\nexportname = {disk}\nauthfile = {allow}\n".encode())
-    assert "refuse all clients" in output(bench.server_program, "--check", "--config", good, status=1)
+    assert "refuse all clients" in output(bench.server_program, "--check", "--config", good, status=4)
 
 
 @test("a key of nbd-server that does nothing here is named in a warning with its line")
@@ -149,6 +150,18 @@ def comma(bench: Bench) -> None:
     text = output(bench.server_program, "--check", "--export", f"a={disk},ro", "--export", f"b={disk}2,ro")
     assert text.count("is part of the path") == 1, text
     assert "part of" not in output(bench.server_program, "--check", "--export", f"a={disk},readonly")
+
+
+@test("a section [Generic], and status by a socket for NBD clients, are answered with what was meant")
+def meant(bench: Bench) -> None:
+    config = bench.file("capital.conf", content=f"[Generic]\nallowlist = true\n[disk]\nexportname = {bench.file('disk', MIB)}\n".encode())
+    text = output(bench.server_program, "--check", "--config", config, status=1)
+    assert f"{config}:1: error: [Generic]: missing exportname; did you mean [generic]?" in text, text
+    sock = bench.folder / "nbd"
+    server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\nunixsock = {sock}\nduallisten = true\n[disk]\nexportname = {bench.folder}/disk\n")
+    said = output(bench.server_program, "status", "--socket", sock, status=1)
+    assert "NBD clients connect to this socket; name the statussocket" in said, said
+    server.stop()
 
 
 @test("--help and --version answer on standard output and succeed")
@@ -222,7 +235,7 @@ def skipped_file(bench: Bench) -> None:
     server.wait_for_log(f"{bad}: skipped; its exports are not served until it is fixed")
     server.wait_for_log(f"{bench.folder}/disk has {MIB} bytes, less than filesize = {2 * MIB}")
     config = bench.folder / "server.conf"
-    assert "would start without these files" in output(bench.server_program, "--check", "--config", config, status=1)
+    assert "would start without these files" in output(bench.server_program, "--check", "--config", config, status=5)
     # A reload leaves all as it was.
     server.signal(signal.SIGHUP)
     server.wait_for_log("the old one stays in effect")

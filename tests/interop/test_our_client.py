@@ -5,6 +5,7 @@ import socket
 import struct
 import subprocess
 import threading
+from pathlib import Path
 
 from bench import MIB, Bench, free_port, nbd_server, output
 from harness.registry import test
@@ -79,6 +80,19 @@ def checked_files(bench: Bench) -> None:
     assert "none" in output(bench.client_program, "devices", missing, status=2)
 
 
+@test("the completion offers the options of devices, and its files")
+def completion(bench: Bench) -> None:
+    script = Path(__file__).resolve().parents[2] / "client" / "holdfast-client.bash-completion"
+    table = bench.file("table")
+
+    def offered(word: str) -> list[str]:
+        return output("bash", "-c", f"source {script}; COMP_WORDS=(holdfast-client devices '{word}'); COMP_CWORD=2; _holdfast_client; "
+                      "echo \"${COMPREPLY[@]}\"").split()
+
+    assert offered("--") == ["--check", "--json", "--help"] and offered("-") == offered("--"), offered("--")
+    assert offered(f"{bench.folder}/ta") == [str(table)]
+
+
 @test("import-config shows what it would write, and appends it to the table only on request, all or nothing")
 def import_config(bench: Bench) -> None:
     nbdtab = bench.file("nbdtab", content=b"# mine\nnbd1 files.example data swap,persist\nnbd2 10.0.0.1 more port=99\n")
@@ -96,7 +110,7 @@ def import_config(bench: Bench) -> None:
 
     assert f"{table}: 3 lines appended" in output(*command, "--write")
     assert table.read_text().splitlines() == lines
-    assert output(bench.client_program, "devices", table, "--check") == ""
+    assert output(bench.client_program, "devices", table, "--check") == f"{table}: good\n"
     # Once more: nothing new. A line of the administrator's own, with another mode of the file: both are kept.
     table.write_text("# my own\n" + table.read_text().replace(lines[2] + "\n", ""))
     table.chmod(0o640)
@@ -114,6 +128,7 @@ def import_config(bench: Bench) -> None:
         file.write_bytes(content)
         text = output(*command, "--write", status=2)
         assert message in text and "nothing was written" in text, text
+        assert ("append the lines below" in text) == ("nbd4  h  x" in text), text
         assert table.stat().st_ino == kept.st_ino
         file.write_bytes(whole)
     assert [whole for _, whole, _ in before] == [file.read_bytes() for file, _, _ in before]

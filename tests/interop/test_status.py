@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 
 import nbd
-from bench import MIB, Bench, Server, output, wait_for
+from bench import MIB, Bench, Server, loop_device, output, wait_for
 from harness.registry import test
 from nbd_wire import CLIENT_FLAGS, dial, go, option, receive
 
@@ -353,8 +353,8 @@ def volumes(bench: Bench) -> None:
         return found
 
     for row in rows():
-        assert row == {"export": row["export"], "path": str(bench.folder / "disk"), "volume": None, "size": MIB, "used_percent": None,
-                       "client": None, "connected_since": None, "last_client": None, "last_seen": None}, row
+        assert row == {"export": row["export"], "host": None, "path": str(bench.folder / "disk"), "volume": None, "size": MIB, "used_percent": None, "golden_of": None,
+                       "pool": None, "pool_used_percent": None, "pool_metadata_used_percent": None, "client": None, "connected_since": None, "last_client": None, "last_seen": None}, row
     with dial(server) as link:
         link.sendall(CLIENT_FLAGS + go(b"disk"))
         receive(link, 20)
@@ -363,8 +363,45 @@ def volumes(bench: Bench) -> None:
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", rows()[0]["connected_since"]), rows()
         assert rows()[1]["client"] is None, rows()
         table = output(bench.server_program, "volumes", "--socket", bench.folder / "status").splitlines()
-        assert table[0].split()[:3] == ["EXPORT", "PATH", "VOLUME"] and client in table[1] and table[1].endswith("  now"), table
+        assert table[0].split()[:3] == ["EXPORT", "HOST", "PATH"] and client in table[1] and table[1].endswith("  now"), table
     wait_for(lambda: rows()[0]["client"] is None, "the client to leave")
     assert rows()[0]["last_client"] == client and rows()[0]["last_seen"] and rows()[1]["last_client"] is None, rows()
     assert "no answer" in output(bench.server_program, "volumes", "--socket", bench.folder / "none", status=1)
+    figures = output(bench.server_program, "volumes", "--prometheus", "--socket", bench.folder / "status")
+    assert f'holdfast_volume_size_bytes{{export="disk",volume="",pool=""}} {MIB}\n' in figures, figures
+    assert "mutually exclusive" in output(bench.server_program, "volumes", "--prometheus", "--json", status=2)
     assert "--jason: unknown option" in output(bench.server_program, "volumes", "--jason", status=2)
+
+
+@test("the volumes get names and use from lvs, which is run without a shell, and with no variable of the caller's but the language C")
+def volumes_of_lvm(bench: Bench) -> None:
+    with loop_device(bench.file("volume", MIB)) as device:
+        server = bench.serve(config=f"[generic]\nport = @PORT@\nlistenaddr = 127.0.0.1\nstatussocket = {bench.folder}/status\n"
+                             f"[disk]\nexportname = {device}\n")
+        number = os.stat(device).st_rdev
+        lvs = bench.file("lvs", content=f"""#!/bin/sh
+echo "$*" >{bench.folder}/words
+tr '\\0' '\\n' </proc/$$/environ >{bench.folder}/variables
+echo '  vg0,root,{2 * MIB},12.50,{os.major(number)},{os.minor(number)},pool,,,'
+echo '  vg0,pool,{4 * MIB},81.20,-1,-1,,,91.00,'
+echo rubbish >&2
+""".encode())
+        lvs.chmod(0o755)
+        trace = bench.folder / "trace"
+        # In a mount namespace, where lvs is the only program of /usr/sbin.
+        said = output("unshare", "--mount", "sh", "-ec", 'mount -t tmpfs tmpfs /usr/sbin && cp "$1" /usr/sbin/lvs && shift && exec "$@"', "sh", lvs,
+                      "strace", "-f", "-o", trace, "-E", "ASAN_OPTIONS=detect_leaks=0", "-e", "trace=execve",
+                      bench.server_program, "volumes", "--json", "--socket", bench.folder / "status")
+        answer, *warnings = said.splitlines()
+        assert warnings == ["holdfast-server: warning: thin pool vg0/pool, data: 81.20% full; run lvextend -L +10G vg0/pool",
+                            "holdfast-server: error: thin pool vg0/pool, metadata: 91.00% full; run lvextend --poolmetadatasize +256M vg0/pool"]
+        row = json.loads(answer)["volumes"][0]
+        assert row["pool_metadata_used_percent"] == 91, row
+        assert row["volume"] == "vg0/root" and row["size"] == 2 * MIB and row["used_percent"] == 12.5, row
+        assert row["pool"] == "vg0/pool" and row["pool_used_percent"] == 81.2, row
+        assert (bench.folder / "words").read_text().startswith("--noheadings --nosuffix --units b --separator , -o vg_name,lv_name,")
+        variables = (bench.folder / "variables").read_text().split()
+        assert "LC_ALL=C" in variables and not [line for line in variables if line.startswith("PATH=")], variables
+        programs = re.findall(r'execve\("([^"]*)"', trace.read_text())
+        assert programs[:2] == [str(bench.server_program), "/usr/sbin/lvs"] and not [name for name in programs if name.endswith("/sh")], programs
+        assert server.process.poll() is None

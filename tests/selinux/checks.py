@@ -11,7 +11,7 @@ from policy import ENVIRONMENT, HERE, ROOT, Access, Store, compile_access, run
 SOURCES = ROOT / "selinux"
 BUILT = ROOT / "build" / "selinux"
 PROTECTION = "holdfast_client_protect"
-MODULES = ("holdfast", "holdfast_port", "holdfast_client", PROTECTION, "holdfast_server")
+MODULES = ("holdfast", "holdfast_port", "holdfast_client", PROTECTION, "holdfast_server", "holdfast_provision")
 # A module of a site, which uses each of our interfaces (interfaces.te).
 SITE = "holdfast_interfaces"
 
@@ -37,7 +37,7 @@ class Policies:
         self.bare = self.store.snapshot()
         self.store.install(*map(module_file, ("holdfast", "holdfast_port", "holdfast_client")))
         self.unprotected = self.store.snapshot()
-        self.store.install(*map(module_file, (PROTECTION, "holdfast_server")))
+        self.store.install(*map(module_file, (PROTECTION, "holdfast_server", "holdfast_provision")))
         self.whole = self.store.snapshot()
         self.contexts = Path(shutil.copytree(self.store.file_contexts.parent, folder / "contexts"))
         self.store.install(self.build_site_module(folder / "site"))
@@ -146,6 +146,9 @@ def domains(policies: Policies) -> None:
             ("dpkg_script_t", "holdfast_client_exec_t", "holdfast_client_t"),
             ("init_t", "holdfast_server_exec_t", "holdfast_server_t"),
             ("initrc_t", "holdfast_server_exec_t", "holdfast_server_t"),
+            ("init_t", "holdfast_provision_exec_t", "holdfast_provision_t"),
+            ("initrc_t", "holdfast_provision_exec_t", "holdfast_provision_t"),
+            ("holdfast_provision_t", "lvm_exec_t", "lvm_t"),
         ):
             if (found := access.becomes(source, program, "process")) != domain:
                 wrong.append(f"{program} run by {source} is {found}, not {domain}")
@@ -154,6 +157,10 @@ def domains(policies: Policies) -> None:
         # holdfast-server.service has NoNewPrivileges.
         if not access.may("init_t", "holdfast_server_t", "process2", "nnp_transition"):
             wrong.append("init_t may not become holdfast_server_t with NoNewPrivileges")
+        # As has holdfast-provision.service, whose children are LVM's programs.
+        for source, target in (("init_t", "holdfast_provision_t"), ("holdfast_provision_t", "lvm_t")):
+            if not access.may(source, target, "process2", "nnp_transition"):
+                wrong.append(f"{source} may not become {target} with NoNewPrivileges")
         for target, kind, permission in (("kernel_t", "process", "setcurrent"), ("holdfast_client_t", "process", "dyntransition")):
             if not access.may("kernel_t", target, kind, permission):
                 wrong.append(f"kernel_t may not {permission} {target}")
@@ -172,6 +179,8 @@ def new_files(policies: Policies) -> None:
             ("holdfast_server_t", "var_run_t", "file", "holdfast-server.pid.new", "holdfast_server_runtime_t"),
             ("holdfast_server_t", "var_run_t", "sock_file", "holdfast-server.sock", "holdfast_server_runtime_t"),
             ("holdfast_server_t", "holdfast_volume_t", "file", "disk", "holdfast_volume_t"),
+            ("holdfast_server_t", "var_spool_t", "dir", "holdfast-server", "holdfast_server_spool_t"),
+            ("holdfast_server_t", "holdfast_server_spool_t", "file", "manifest", "holdfast_server_spool_t"),
         ):
             if (found := access.becomes(source, folder, kind, name)) != expected:
                 wrong.append(f"{name}, made by {source} in {folder}, is {found}, not {expected}")
@@ -212,6 +221,9 @@ CLIENT_NEEDS = """
     net_conf_t file open read                           # resolv.conf
     etc_t file open read                                # nsswitch.conf
     etc_runtime_t file open read                        # machine-id
+    boot_t file open read getattr                       # bootfiles
+    boot_t lnk_file read
+    boot_t dir open read search
     self capability net_admin                           # to end the connection of a daemon that has died
     self netlink_tcpdiag_socket create read write nlmsg_read nlmsg_write
     dhcpc_port_t udp_socket name_bind
@@ -362,6 +374,9 @@ SERVER_NEEDS = """
     holdfast_volume_t blk_file open read write ioctl getattr
     holdfast_volume_t file open read write create lock getattr setattr
     holdfast_volume_t dir search add_name write
+    holdfast_server_spool_t dir create open read search add_name remove_name write lock
+    holdfast_server_spool_t file create open read write rename unlink getattr setattr
+    var_spool_t dir search add_name write
     device_t lnk_file read                              # /dev/vg0/root
     var_t dir search                                    # /srv
     node_t tcp_socket node_bind
@@ -371,6 +386,9 @@ SERVER_NEEDS = """
     etc_t file open read                                # passwd, nbd-server's authfile
     sysfs_t file open read
     sysfs_t lnk_file read
+    lvm_runtime_t dir open read search                  # pvs_online
+    lvm_runtime_t file open read
+    nsfs_t file open read ioctl getattr                 # the owner of the network: does it get notices of block devices?
     proc_t file open read                               # swaps
     sysctl_kernel_t file open read                      # boot_id
     holdfast_server_runtime_t file create open write rename unlink
@@ -436,7 +454,7 @@ def server_confined(policies: Policies) -> None:
             assert found == expected, f"the server may {permission} {kind} of {found}, not {expected}"
         assert access.whom("holdfast_server_t", "domain", "process", "transition") == set()
         changed = opened_for_writing(access, "holdfast_server_t")
-        assert changed == {"holdfast_volume_t", "holdfast_server_runtime_t"}, f"the server writes to files of {changed}"
+        assert changed == {"holdfast_volume_t", "holdfast_server_runtime_t", "holdfast_server_spool_t"}, f"the server writes to files of {changed}"
 
 
 SERVING_NEEDS = """
@@ -444,6 +462,7 @@ SERVING_NEEDS = """
     init_t fd use
     holdfast_volume_t blk_file read write ioctl getattr
     holdfast_volume_t file read write getattr
+    holdfast_server_spool_t file read write getattr     # opened by the opener
     holdfast_server_t tcp_socket accept read write shutdown setopt getattr
     holdfast_server_t unix_stream_socket accept read write shutdown getopt
     holdfast_server_t unix_dgram_socket write
@@ -460,6 +479,7 @@ SERVING_NEEDS = """
 """
 
 SERVING_NEVER = """
+    nsfs_t file open read
     holdfast_volume_t blk_file open create lock setattr
     holdfast_volume_t file open create unlink setattr append
     holdfast_volume_t dir search add_name
@@ -618,6 +638,8 @@ LABELS = """
     /run/holdfast-server.pid.new                    f   holdfast_server_runtime_t
     /run/holdfast-server.sock                       s   holdfast_server_runtime_t
     /run/holdfast-server/losses                     f   holdfast_server_runtime_t
+    /var/spool/holdfast-server                      d   holdfast_server_spool_t
+    /var/spool/holdfast-server/web1/manifest        f   holdfast_server_spool_t
     /run/holdfast/lease-eth0                        f   holdfast_client_runtime_t
     /dev/nbd0                                       b   fixed_disk_device_t
     /etc/passwd                                     f   etc_t
@@ -692,3 +714,43 @@ def commented(_: Policies) -> None:
             if not declares and not re.match(r"tunable_policy|optional_policy|gen_require", first):
                 wrong.append(f"{file.name}: {first}")
     expect(wrong)
+
+
+# --- the maker of volumes
+
+PROVISION_NEEDS = """
+    self unix_stream_socket create bind listen accept read write getopt connectto
+    self process signal sigkill
+    lvm_t process transition sigkill
+    holdfast_volume_t blk_file open read write ioctl
+    holdfast_provision_runtime_t file create open write lock
+    holdfast_provision_runtime_t sock_file create unlink
+    holdfast_etc_t file open read
+"""
+
+PROVISION_NEVER = """
+    shell_exec_t file execute execute_no_trans
+    bin_t file execute_no_trans
+    fixed_disk_device_t blk_file open read write
+    lvm_control_t chr_file open
+    holdfast_etc_t file write append create unlink
+    etc_t file write append create unlink
+    shadow_t file open read
+    holdfast_server_t process signal sigkill ptrace transition dyntransition
+    holdfast_port_t tcp_socket name_bind name_connect
+    self capability sys_admin sys_rawio sys_module mknod
+    self process ptrace execmem setexec setcurrent
+"""
+
+
+@test("the maker of volumes opens volumes, and leaves the rest to LVM; the server's opener may ask it, and the process that serves clients may not")
+def provision(policies: Policies) -> None:
+    with policies.ask(policies.whole) as access:
+        must(access, "holdfast_provision_t", PROVISION_NEEDS, True)
+        must(access, "holdfast_provision_t", PROVISION_NEVER, False)
+        must(access, "holdfast_server_t", "holdfast_provision_t unix_stream_socket connectto", True)
+        must(access, "holdfast_server_net_t", "holdfast_provision_t unix_stream_socket connectto", False)
+        changed = opened_for_writing(access, "holdfast_provision_t")
+        assert changed == {"holdfast_provision_runtime_t"}, f"the maker of volumes writes to files of {changed}"
+        into = access.whom("holdfast_provision_t", "domain", "process", "transition")
+        assert into == {"lvm_t"}, f"the maker of volumes becomes {into}"

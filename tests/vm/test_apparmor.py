@@ -3,8 +3,6 @@
 Debian enables AppArmor in its kernels; the package apparmor loads the profiles that the packages have installed.
 """
 
-import os
-
 from lab import Lab, test
 from lab.layer import Image
 from lab.machine import Machine
@@ -19,11 +17,11 @@ profile lab-reader {
   file,
 }
 """
-SERVER_CONF = "[generic]\nlistenaddr = 127.0.0.1\n[root]\nexportname = /dev/vg0/workstation0\ntimeout = 600\n[file]\nexportname = /srv/file\n"
+SERVER_CONF = "[generic]\nlistenaddr = 127.0.0.1\nallowlist = true\n[root]\nexportname = /dev/vg0/workstation0\ntimeout = 600\n[file]\nexportname = /srv/file\n"
 
 
-# Ours enforced. The other profiles of the package take an emulated processor minutes to compile.
-PROFILES = "sed -i 's/complain, //' /etc/apparmor.d/holdfast-* && find /etc/apparmor.d -maxdepth 1 -type f ! -name 'holdfast-*' ! -name lab-reader -delete"
+# The other profiles of the package take an emulated processor minutes to compile.
+PROFILES = "find /etc/apparmor.d -maxdepth 1 -type f ! -name 'holdfast-*' ! -name lab-reader -delete"
 
 
 def image(lab: Lab, release: int, kind: str = "client") -> Image:
@@ -43,7 +41,7 @@ def _is_confined(lab: Lab, machine: Machine) -> None:
     """The daemon and its helper process are in the profile, and status says so."""
     machine.wait_until("holdfast-client status nbd0 --json | grep '\"profile\":\"holdfast-client\"'", timeout=outages.PATIENCE)
     profiles = [profile_of(machine, outages.status(machine)["daemon_pid"])]
-    profiles += [profile_of(machine, int(pid)) for pid in machine.run("cd /proc; grep -lx holdfast-timer [0-9]*/comm | cut -d/ -f1").split()]
+    profiles += [profile_of(machine, int(pid)) for pid in machine.run("cd /proc; grep -lsx holdfast-timer [0-9]*/comm | cut -d/ -f1").split()]
     lab.require(profiles == ["holdfast-client (enforce)"] * 2, f"the daemon and its helper: {profiles}")
 
 
@@ -67,21 +65,10 @@ def _lives(lab: Lab, release: int, kind: str) -> None:
     scene = outages.start(lab, made=image(lab, release, kind), exit_on_reboot=False)
     machine = scene.machine
     _is_confined(lab, machine)
-    scene.kill_server()
-    outages.wait_for_state(machine, "reconnecting")
-    size = scene.disk.stat().st_size + (64 << 20)
-    os.truncate(scene.disk, size)
-    scene.serve()
-    scene.progress()
-    machine.wait_until(f"test $(blockdev --getsize64 /dev/nbd0) -eq {size}", timeout=outages.PATIENCE)
-    daemon = scene.status()["daemon_pid"]
-    machine.run("holdfast-client takeover nbd0", timeout=outages.PATIENCE)
-    lab.require(scene.status()["daemon_pid"] != daemon, "no takeover")
+    outages.grow_in_outage(scene, scene.kill_server)
+    outages.take_over(scene)
     _is_confined(lab, machine)
-    scene.stop_server()
-    outages.wait_for_state(machine, "reconnecting")
-    scene.serve()
-    scene.progress()
+    outages.live_through(scene, scene.stop_server)
     _reads_without_network_rules(lab, scene)
     no_denial(lab, machine)
     machine.reboot().login(timeout=outages.PATIENCE)
@@ -134,7 +121,8 @@ def _serves(lab: Lab, release: int) -> None:
     lab.require(profiles == ["holdfast-server (enforce)"] * 2, f"the server and its opener: {profiles}")
     _is_confined_here(lab, machine)
     machine.run("systemctl reload holdfast-server && systemctl restart holdfast-server && md5sum /mnt/file && echo 3 >/proc/sys/vm/drop_caches && "
-                "cat /mnt/file >/dev/null && holdfast-server status && holdfast-client list 127.0.0.1", timeout=outages.PATIENCE)
+                "cat /mnt/file >/dev/null && holdfast-server status && holdfast-client list 127.0.0.1 && "
+                "holdfast-server volumes | grep -q '^root .* vg0/workstation0 '", timeout=outages.PATIENCE)
     machine.run("umount /mnt && holdfast-client detach nbd0 && holdfast-client detach nbd1 && systemctl stop holdfast-server", timeout=outages.PATIENCE)
     # By a socket of systemd's, and without systemd's restrictions.
     machine.write("/etc/systemd/system/holdfast-server.socket.d/here.conf", "[Socket]\nListenStream=\nListenStream=127.0.0.1:10809\n")

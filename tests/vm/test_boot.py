@@ -21,13 +21,24 @@ def debian_13(lab: Lab) -> None:
     _boots(lab, 13)
 
 
-def _boots(lab: Lab, release: int) -> None:
-    image = lab.image("client", release)
+@test("Debian 13 with sysvinit boots from our server, survives its restart, and powers off", long=True, timeout=900)
+def debian_13_sysvinit(lab: Lab) -> None:
+    _boots(lab, 13, "sysv")
+
+
+@test("Debian 12 boots in 200 MB of memory from our server, survives its restart, and powers off", long=True, timeout=900)
+def small_memory(lab: Lab) -> None:
+    _boots(lab, 12, memory=200)
+
+
+def _boots(lab: Lab, release: int, kind: str = "client", **options) -> None:
+    # Under System V init, a file system is checked twice: in the initramfs, and by a script of the system.
+    image = lab.image(kind, release, packages=("e2fsprogs",) if kind == "sysv" else ())
     disk = lab.copy(image)
     network = lab.network()
     server = serving.serve(lab, network, f"root={disk}")
     machine = lab.boot("diskless", image, disks=[], cards=[network.user_card()],
-                       append=f"root=/dev/nbd0 nbdroot={HOST},root {USER_IP}").login(timeout=300)
+                       append=f"root=/dev/nbd0 nbdroot={HOST},root {USER_IP}", **options).login(timeout=300)
     diskless.look_around(machine, HOST)
     machine.run("grep -qw \"$(cat /sys/block/nbd0/pid)\" /run/sendsigs.omit.d/*")
     diskless.write_and_flush(machine)

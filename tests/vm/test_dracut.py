@@ -26,9 +26,11 @@ def image(lab: Lab) -> Image:
 
 
 def is_handed_over(lab: Lab, machine: Machine) -> None:
-    """The daemon of the initramfs is the only one, is outside every unit, and has its mark; networkd leaves the interface alone."""
+    """The daemon of the initramfs is the only one, is outside every unit, and has its mark, as have its processes; networkd leaves the
+    interface alone."""
     machine.run("test $(pgrep -c '^holdfast-nbd0') = 1 && pgrep '^holdfast-nbd0' | grep -qx \"$(cat /sys/block/nbd0/pid)\"")
     machine.run("grep -q '^@holdfast-client: nbd0' /proc/$(cat /sys/block/nbd0/pid)/cmdline")
+    machine.run("test $(pgrep -cx holdfast-timer) = 1 && grep -q '^@holdfast-timer: nbd0' /proc/$(pgrep -x holdfast-timer)/cmdline")
     machine.run("grep -qx '0::/init.scope' /proc/$(cat /sys/block/nbd0/pid)/cgroup")
     machine.run("grep -q '^eth0 (.*systemd-networkd' /run/holdfast/nbd0.network")
     machine.wait_until("systemctl is-active systemd-networkd && networkctl --no-pager list eth0 | grep -qw unmanaged")
@@ -109,7 +111,8 @@ def ipv6(lab: Lab) -> None:
     machine = lab.boot("diskless", made, disks=[], cards=[network.user_card()],
                        append=f"nbdroot=[{HOST6}]/root ip=auto6").login(timeout=600)
     diskless.look_around(machine, HOST6)
-    machine.run("grep -qx 1 /proc/sys/net/ipv6/conf/eth0/accept_ra")
+    machine.run("grep -qx 1 /proc/sys/net/ipv6/conf/eth0/accept_ra || { cat /proc/sys/net/ipv6/conf/eth0/accept_ra; ip -6 address show dev eth0; "
+                "networkctl status eth0; exit 1; }")
     # Router advertisements extend the address; QEMU's router sends one in answer to a solicitation.
     machine.run("ip -6 -o address show dev eth0 scope site dynamic || ip -6 -o address show dev eth0")
     machine.poweroff()

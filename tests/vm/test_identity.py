@@ -105,7 +105,7 @@ def _serve_slowly(network: Network, disk: pathlib.Path, delay: int) -> Service:
     return server
 
 
-@test("an idle device that has a new link to a larger disk grows when a read on this link was answered, and not before")
+@test("an idle device that has a new link to a larger disk grows when a read on this link was answered, and not before", long=True)
 def grown_when_proved(lab: Lab) -> None:
     network = lab.network()
     disk = lab.blank_disk(16, "growing")

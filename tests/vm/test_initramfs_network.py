@@ -5,7 +5,7 @@ import sys
 
 from lab import Lab, test
 from lab.machine import Machine
-from lab.network import BRIDGE_HOST, Card, Network
+from lab.network import BRIDGE_HOST, BRIDGE_HOST6, Card, Network
 from scenes import serving, short_leases
 
 # A card on a network of its own, whose DHCP server answers at once and from which nothing else is reached.
@@ -73,8 +73,27 @@ def right_card_late(lab: Lab) -> None:
     network = lab.network()
     cards = [Card(network, LONELY, LONELY_MAC), network.bridge_card()]
     network.pull(cards[1])
-    machine, disk = _boot(lab, 13, network, cards, "ip=dhcp rootdelay=300")
+    machine, disk = _boot(lab, 13, network, cards, "ip=dhcp")
     machine.expect("the server is not reached through eth0; trying the other network cards", timeout=400)
     network.plug(cards[1])
     machine.login(timeout=900)
     _finish(lab, machine, disk, "eth1")
+
+
+@test("on a network of IPv6 only, the server's name is found through a router's advertisement, in the initramfs and in the system", long=True,
+      timeout=1200)
+def ipv6_names(lab: Lab) -> None:
+    network = lab.network(ipv6=True)
+    card = network.bridge_card()
+    image = lab.image("client", 12)
+    disk = lab.copy(image)
+    serving.serve(lab, network, f"root={disk}", address=f"[{BRIDGE_HOST6}]")
+    network.spawn(["dnsmasq", "--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root",
+                   "--interface=br0", "--bind-interfaces", f"--dhcp-leasefile={lab.scratch}/leases", "--pid-file=", "--enable-ra",
+                   "--dhcp-range=::,constructor:br0,ra-only", f"--dhcp-option=option6:dns-server,[{BRIDGE_HOST6}]",
+                   "--dhcp-option=option6:domain-search,example.test", f"--host-record=files.example.test,{BRIDGE_HOST6}"], ready="started")
+    machine = lab.boot("diskless", image, disks=[], cards=[card], append="root=/dev/nbd0 nbdroot=files.example.test,root ip=off").login(timeout=900)
+    machine.run("findmnt -no SOURCE / | grep -x /dev/nbd0 && ip -4 address show scope global | grep -c inet | grep -x 0")
+    machine.wait_until(f"getent ahosts files | grep {BRIDGE_HOST6}")
+    machine.poweroff(timeout=300)
+    lab.check_file_system(disk)

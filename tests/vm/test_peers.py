@@ -10,9 +10,9 @@ from scenes import serving
 PORTS = {"holdfast-server": 10810, "nbd-server": 10811, "nbdkit": 10812, "qemu-nbd": 10813}
 
 
-def machine_on(lab: Lab, network: Network) -> Machine:
+def machine_on(lab: Lab, network: Network, release: int = 12) -> Machine:
     """A machine with a disk of its own, our client and the stock one."""
-    machine = lab.boot("client", lab.image("server", 12), cards=[network.user_card()]).login()
+    machine = lab.boot("client", lab.image("server", release), cards=[network.user_card()]).login()
     machine.run("ip link set eth0 up && ip address add 10.0.2.15/24 dev eth0 && modprobe nbd")
     return machine
 
@@ -148,3 +148,49 @@ def stock_client(lab: Lab) -> None:
                     "status=none && cd /mnt && sha256sum data >sum && cd / && umount /mnt")
         machine.run("echo 3 >/proc/sys/vm/drop_caches && mount /dev/nbd0 /mnt && cd /mnt && sha256sum -c sum && cd / && umount /mnt")
         machine.run("nbd-client -d /dev/nbd0")
+
+
+LOOPS = 9
+ROUNDS = 50
+
+# Attaches, reads and detaches a device again and again; $1: the number of the device and of the export.
+LOOP = f"""i=0
+while [ $i -lt {ROUNDS} ]; do
+    i=$((i + 1))
+    holdfast-client attach {HOST},disk$1 --device nbd$1 && dd if=/dev/nbd$1 of=/dev/null bs=4096 count=1 iflag=direct status=none &&
+        holdfast-client detach nbd$1 || echo "nbd$1, round $i: status $?: $(tail -n 1 /run/loop$1.log)" >>/run/failed
+done
+echo nbd$1 >>/run/ended
+"""
+
+
+def _parallel_loops(lab: Lab, release: int) -> None:
+    network = lab.network()
+    machine = machine_on(lab, network, release)
+    serving.serve(lab, network, *(f"disk{number}={lab.blank_disk(1, f'disk{number}')}" for number in range(LOOPS)))
+    machine.write("/run/loop", LOOP)
+    machine.run("dmesg --clear")
+    for number in range(LOOPS):
+        machine.start_command(f"sh /run/loop {number} >/run/loop{number}.log 2>&1")
+    machine.wait_until(f"test $(cat /run/ended 2>/dev/null | wc -l) = {LOOPS}", timeout=2400)
+    failed = machine.run("head -n 5 /run/failed 2>/dev/null || :")
+    lab.require(machine.run_status("test -e /run/failed")[0] != 0, failed)
+    odd = machine.run("dmesg | grep -E 'WARNING|BUG|Oops|Call Trace|blocked for more|I/O error|cannot create|refcount|leak' || :")
+    lab.require(not odd, odd)
+    for number in range(LOOPS):
+        machine.run(f"test ! -e /sys/block/nbd{number}/pid && grep -x 0 /sys/block/nbd{number}/size")
+    machine.run("! pgrep -f '[h]oldfast-client' && test -z \"$(ls /run/holdfast | grep nbd | grep -v .lock)\"")
+    machine.run("rmmod nbd")  # refused while anything holds a device
+    machine.poweroff()
+
+
+@test("nine devices are attached and detached fifty times each, in parallel, and Debian 12's kernel has nothing left of them", long=True,
+      timeout=3000)
+def parallel_loops_12(lab: Lab) -> None:
+    _parallel_loops(lab, 12)
+
+
+@test("nine devices are attached and detached fifty times each, in parallel, and Debian 13's kernel has nothing left of them", long=True,
+      timeout=3000)
+def parallel_loops_13(lab: Lab) -> None:
+    _parallel_loops(lab, 13)

@@ -141,22 +141,10 @@ def _is_protected(lab: Lab, scene: outages.Scene) -> None:
 
 def _works(lab: Lab, scene: outages.Scene) -> None:
     """An outage in which the disk grows, a takeover, another outage, all under load."""
-    machine = scene.machine
-    scene.stop_server()
-    outages.wait_for_state(machine, "reconnecting")
-    size = scene.disk.stat().st_size + (64 << 20)
-    os.truncate(scene.disk, size)
-    scene.serve()
-    scene.progress()
-    machine.wait_until(f"test $(blockdev --getsize64 /dev/nbd0) -eq {size}", timeout=outages.PATIENCE)
-    daemon = scene.status()["daemon_pid"]
-    machine.run("holdfast-client takeover nbd0", timeout=outages.PATIENCE)
-    lab.require(scene.status()["daemon_pid"] != daemon, "no takeover")
-    _is_confined(lab, machine)
-    scene.kill_server()
-    outages.wait_for_state(machine, "reconnecting")
-    scene.serve()
-    scene.progress()
+    outages.grow_in_outage(scene, scene.stop_server)
+    outages.take_over(scene)
+    _is_confined(lab, scene.machine)
+    outages.live_through(scene, scene.kill_server)
 
 
 # When the link is cut: what the console says then, in this order.

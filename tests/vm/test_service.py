@@ -27,6 +27,16 @@ def socket_activation(lab: Lab) -> None:
     opener = status_of(machine, opener_of(machine, first))
     lab.require(opener["Name"] == ["holdfast-opener"] and "0" not in opener["Uid"], f"the opener: {opener['Name']} {opener['Uid']}")
 
+    # A reload with a broken configuration fails, and its reason is in the journal; exports that refuse everybody do not hinder one.
+    configuration = "/etc/holdfast/server.conf"
+    lab.require(machine.run_status(f"cp {configuration} /root && sed -i s/allowlist/alowlist/ {configuration} && "
+                                   "systemctl reload holdfast-server")[0] == 1, "the reload of a broken configuration succeeded")
+    machine.run("journalctl -u holdfast-server | grep 'alowlist: unknown key' && systemctl is-active holdfast-server")
+    machine.run(f"cp /root/server.conf {configuration} && printf '[null]\\nexportname = /dev/null\\n' >>{configuration} && "
+                "systemctl reload holdfast-server && holdfast-client list nbd://127.0.0.1 | grep -x null")
+    machine.run(f"cp /root/server.conf {configuration} && systemctl reload holdfast-server")
+    lab.require(main_process(machine) == first, "another process after the reloads")
+
     # The client comes again by itself, and that starts the service; nobody is refused, and nothing is lost.
     machine.run("systemctl stop holdfast-server")
     machine.wait_until(f"test $(systemctl show -p MainPID --value holdfast-server) -gt 0 && {state}")

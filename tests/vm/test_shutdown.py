@@ -138,7 +138,7 @@ WantedBy=multi-user.target
 
 
 @test("a shutdown that takes longer than the bound gives up no disk that works, idle after a reconnect or adopted from a server that "
-      "does not fence, and the one whose server is gone")
+      "does not fence, and the one whose server is gone", long=True)
 def idle_disks(lab: Lab) -> None:
     image = lab.image("client", 12, files={"/etc/systemd/system/slow-stop.service": SLOW_STOP},
                       commands=["systemctl enable slow-stop"])

@@ -34,7 +34,8 @@ def late_write(lab: Lab) -> None:
     found = _after_a_late_write(lab, machine, network, "holdfast-server", 10823, given_up=True)
     said = (lab.logs / "holdfast-server-10823.log").read_text(errors="replace")
     lab.require(found == b"N", f"holdfast-server let a write of a device that was given up overwrite newer data: there is {found!r}")
-    lab.require("newer attachment of its machine" in said, f"the server's log does not speak of the fence:\n{said}")
+    # By detach --force, or, where the server did not answer it, by the next attachment.
+    lab.require(" fenced: " in said, f"the server's log does not speak of the fence:\n{said}")
     # And under another device number, which is another host identity to the server.
     found = _after_a_late_write(lab, machine, network, "holdfast-server", 10827, given_up=True, again="nbd3")
     lab.require(found == b"N", f"holdfast-server let a write of nbd0, which was given up, overwrite newer data of nbd3: {found!r}")
@@ -86,7 +87,8 @@ def _stuck_orphan(lab: Lab, machine: Machine, network: Network, port: int, adopt
     machine.start_command("holdfast-client detach --force nbd1 >/run/detach.said 2>&1; echo $? >/run/detach")
     machine.wait_until("test -s /run/detach", timeout=120)
     said = machine.run("cat /run/detach /run/detach.said")
-    lab.require(said == "0", f"detach --force of an orphan with a stuck sender: {said}")
+    # The server is stopped: it cannot confirm that it discards the writes.
+    lab.require(said.startswith("0\n") and "did not confirm that they are discarded" in said, f"detach --force of an orphan with a stuck sender: {said}")
     machine.wait_until("test -s /run/dd && ! grep -qx 0 /run/dd", timeout=60)
     # Another device's business goes through; the next round has the device, too.
     machine.run(f"holdfast-client detach nbd2 && holdfast-client attach {HOST},10832,disk --device nbd2", timeout=120)

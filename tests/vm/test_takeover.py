@@ -185,14 +185,15 @@ def recorded_first(lab: Lab) -> None:
     outages.wait_for_state(machine, "attached")
 
 
-@test("a link by a UNIX socket that a dead daemon has left is not disconnected while requests are in flight, and the reason is said")
+@test("a link by a UNIX socket that a dead daemon has left is not disconnected while requests are in flight, and the reason is said",
+      long=True)
 def unix_orphan(lab: Lab) -> None:
     machine = lab.boot("client", lab.image("server", 12)).login()
     machine.run("modprobe nbd && truncate -s 64M /run/disk")
     machine.start_command("exec holdfast-server --foreground --listen unix:/run/nbd.sock --export disk=/run/disk 2>/run/server.log")
     machine.wait_until("test -S /run/nbd.sock")
     machine.run("holdfast-client attach 'nbd+unix:///disk?socket=/run/nbd.sock' --device nbd0", timeout=PATIENCE)
-    machine.run("grep -x 'link_socket unix' /run/holdfast/nbd0.state")
+    machine.run("grep '^link_socket unix ' /run/holdfast/nbd0.state")
     daemon = outages.status(machine)["daemon_pid"]
     machine.run("pkill -STOP holdfast-server")
     machine.start_command("dd if=/dev/zero of=/dev/nbd0 bs=16M count=1 oflag=direct 2>/dev/null; echo $? >/run/dd")

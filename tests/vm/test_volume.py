@@ -111,7 +111,7 @@ def _grows(lab: Lab, machine: Machine) -> None:
     machine.run("lvextend -q -L 192M vg0/root")
     _logged(machine, f"/dev/vg0/root has grown from {128 * MIB} to {192 * MIB} bytes")
     _has_size(machine, "/dev/nbd0", 192 * MIB)
-    machine.run("resize2fs /dev/nbd0 2>&1 && test $(stat -f -c %b /mnt) -gt 150000 && echo more >/mnt/more && sync && md5sum -c /run/sum",
+    machine.run("holdfast-grow nbd0 2>&1 && test $(stat -f -c %b /mnt) -gt 150000 && echo more >/mnt/more && sync && md5sum -c /run/sum",
                 timeout=120)
     status, text = machine.run_status("lvremove -f vg0/root")
     lab.require(status != 0, f"LVM removed a volume that is in use: {text}")
@@ -119,7 +119,7 @@ def _grows(lab: Lab, machine: Machine) -> None:
 
 def _comes_and_goes(lab: Lab, machine: Machine) -> None:
     machine.run("lvcreate -q -y -L 32M -n late vg0")
-    _logged(machine, "[late]: /dev/vg0/late: stat: No such file or directory: no longer so; clients are served")
+    _logged(machine, "[late]: /dev/vg0/late: stat: No such file or directory: no longer so")
     machine.run("holdfast-client attach 127.0.0.1,late --device nbd1 && holdfast-client detach nbd1")
     before = int(machine.run("journalctl -u holdfast-server | grep -c 'late.*clients are refused'"))
     machine.wait_until("lvremove -f vg0/late", timeout=60)  # udev may still look at it
@@ -179,3 +179,44 @@ def followed(lab: Lab) -> None:
     _shrinks(lab, machine)
     require_confined_unit(lab, machine)
     machine.run("umount /mnt && holdfast-client detach nbd0")
+
+
+# How each content is made on the volume and used on the device, and a command that prints its size in bytes.
+MOUNTED = "echo $(($(stat -f -c '%S * %b' /mnt)))"
+CONTENTS = (
+    ("ext4", "mkfs.ext4 -q /dev/nbd0 && mount /dev/nbd0 /mnt", "nbd0", MOUNTED, "umount /mnt"),
+    ("xfs", "mkfs.xfs -q -f /dev/nbd0 && mount /dev/nbd0 /mnt", "nbd0", MOUNTED, "umount /mnt"),
+    ("btrfs", "mkfs.btrfs -q -f /dev/nbd0 && mount /dev/nbd0 /mnt", "nbd0", MOUNTED, "umount /mnt"),
+    ("LVM", "pvcreate -q -ff -y /dev/nbd0 && vgcreate -q inside /dev/nbd0", "nbd0", "pvs --noheadings --nosuffix --units b -o pv_size /dev/nbd0",
+     "vgremove -q -f inside && pvremove -q /dev/nbd0"),
+    ("LUKS", "printf word >/run/word && cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 /dev/nbd0 /run/word && "
+     "cryptsetup open --key-file /run/word /dev/nbd0 inside && mkfs.ext4 -q /dev/mapper/inside && mount /dev/mapper/inside /mnt",
+     "nbd0", MOUNTED, "umount /mnt && cryptsetup close inside"),
+    ("partition", "wipefs -q -a /dev/nbd0 && echo 'label: gpt\nstart=2048' | sfdisk -q /dev/nbd0 && udevadm settle && mkfs.ext4 -q -F /dev/nbd0p1 && "
+     "mount /dev/nbd0p1 /mnt", "nbd0p1", MOUNTED, "umount /mnt"),
+)
+
+
+@test("holdfast-grow grows ext4, XFS, btrfs, a physical volume, LUKS and a partition on an extended volume, while in use", long=True)
+def grown(lab: Lab) -> None:
+    image = lab.image("server", 12, packages=("xfsprogs", "btrfs-progs", "cryptsetup-bin", "cloud-guest-utils"),
+                      files={"/etc/holdfast/server.conf": CONFIGURATION,
+                             # The physical volume inside is the client's, not the server's.
+                             "/etc/lvm/lvmlocal.conf": 'devices { global_filter = [ "a|^/dev/vdb$|", "a|^/dev/nbd|", "r|.*|" ] }\n'},
+                      commands=["systemctl disable holdfast-server"])
+    machine = lab.boot("server", image, disks=[lab.copy(image), lab.blank_disk(4096)]).login()
+    machine.run("modprobe nbd && ip link set lo up && vgcreate -q vg0 /dev/vdb && lvcreate -q -y -L 320M -n root vg0 && "
+                "systemctl start holdfast-server")
+    size = 320
+    for name, make, node, measure, leave in CONTENTS:
+        machine.run("holdfast-client attach 127.0.0.1,root --device nbd0")
+        machine.run(make, timeout=180)
+        before = int(machine.run(measure).strip())
+        size += 320
+        machine.run(f"lvextend -q -L {size}M vg0/root")
+        # cryptsetup asks for the passphrase.
+        said = machine.run(f"echo word | holdfast-grow {node}", timeout=180)
+        after = int(machine.run(measure).strip())
+        lab.require(after - before > 280 * MIB and after <= size * MIB, f"{name}: {before} bytes became {after}: {said}")
+        machine.run(f"{leave} && holdfast-client detach nbd0", timeout=180)
+    machine.poweroff()

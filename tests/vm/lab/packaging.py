@@ -46,6 +46,20 @@ def release_repository(base: images.Base) -> pathlib.Path:
     return _made(f"release-{base.name}", build)
 
 
+def kernel_repository(base: images.Base) -> pathlib.Path:
+    """Apt repository with the kernels of a Debian tree."""
+    def build(folder: pathlib.Path) -> None:
+        packages = folder / "packages"
+        packages.mkdir()
+        for name in _installed(base.tree()):
+            if name.startswith("linux-image-"):
+                shutil.copy(paths.cache() / "archives" / name, packages)
+        _index(packages, folder)
+        cachedir.remove(packages)
+
+    return _made(f"kernels-{base.name}", build)
+
+
 # Packages of a site on which a file server is set up, by the folders of its web server.
 SITE = ("holdfast", "debian", "debian-security")
 SITE_KEY = "debian/holdfast.asc"  # signs the archive that stands for Debian's

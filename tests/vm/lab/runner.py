@@ -69,7 +69,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--only", dest="more", action="append", default=[], metavar="SUBSTRING")
     parser.add_argument("--long", action="store_true", help="run the tests that take long, instead of the others")
     parser.add_argument("--rotation", type=float, metavar="STARTED", help="run the long tests whose turn it is, as many as end within "
-                        "66 minutes after STARTED, seconds since 1970")
+                        "62 minutes after STARTED, seconds since 1970")
     parser.add_argument("--list", action="store_true", help="name the tests and run none")
     parser.add_argument("--jobs", "-j", type=int, default=2, help="how many tests at the same time (2)")
     parser.add_argument("--log-dir", type=pathlib.Path, default=paths.BUILD / "vm-logs")

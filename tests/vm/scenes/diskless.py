@@ -1,6 +1,7 @@
 """The main job, whole: a file server with a volume group, and a machine without a disk that boots from one of its LVs.
 
-`make demo` tells this as a story on the screen; a test of `make check` runs the same story in silence.
+`make demo` tells this as a story on the screen; a test of `make check` runs the same story in silence. The commands are those that an
+administrator types.
 """
 
 import contextlib
@@ -28,19 +29,9 @@ listenaddr =
     "/etc/dnsmasq-diskless.conf": """port=0
 interface=eth0
 bind-interfaces
-user=root
 dhcp-range=10.77.0.100,10.77.0.120,255.255.255.0,1h
 dhcp-leasefile=/run/dnsmasq.leases
-dhcp-boot=pxelinux.0
-enable-tftp
-tftp-root=/srv/tftp
-""",
-    "/srv/tftp/pxelinux.cfg/default": f"""SERIAL 0 115200
-DEFAULT holdfast
-LABEL holdfast
-    KERNEL vmlinuz
-    INITRD initrd.img
-    APPEND root=/dev/nbd0 nbdroot={SERVER},{PORT} ip=dhcp console=ttyS0 loglevel=5 net.ifnames=0 mitigations=off
+conf-dir=/etc/dnsmasq.d
 """,
 }
 
@@ -65,22 +56,28 @@ def diskless_image(release: int) -> layer.Image:
     return layer.image(images.base("client", release))
 
 
-def prepare_server(server: Machine, say: Say) -> None:
-    """The volume group on the second disk, the LV filled from the third, the boot files from the LV, the services."""
+def prepare_server(server: Machine, mac: str, say: Say) -> None:
+    """The volume group on the second disk, the LV filled from the third, the tree for network boot, the services. mac: of the diskless
+    machine."""
     for words, command in (
         ("its network card", f"ip address add {SERVER}/24 dev eth0 && ip link set eth0 up"),
         ("a volume group and a logical volume",
          "vgcreate -q vg0 /dev/vdb && lvcreate -q -y -L 1G -n workstation0 vg0"),
         ("Debian's root file system onto the LV", f"dd if=/dev/vdc of={VOLUME} bs=4M conv=sparse,fsync status=none"),
-        ("kernel and initramfs from the LV to the TFTP folder",
-         f"mount -o ro {VOLUME} /mnt && cp -L /mnt/vmlinuz /mnt/initrd.img /srv/tftp/ && umount /mnt && "
-         "cp /usr/lib/PXELINUX/pxelinux.0 /usr/lib/syslinux/modules/bios/ldlinux.c32 /srv/tftp/"),
+        ("holdfast-netboot init: a tree for network boot, and the lines for dnsmasq",
+         f"holdfast-netboot init --loaders bios --server {SERVER}:{PORT} --dhcp dnsmasq --dhcp-file /etc/dnsmasq.d/netboot.conf"),
+        ("holdfast-netboot add: the diskless machine, with kernel and initramfs from the LV",
+         f"mount -o ro {VOLUME} /mnt && holdfast-netboot add workstation0 --export root --mac {mac} --console ttyS0 "
+         "--append 'loglevel=5 net.ifnames=0 mitigations=off' --kernel /mnt/vmlinuz --initrd /mnt/initrd.img && umount /mnt"),
+        ("holdfast-netboot check", "holdfast-netboot check"),
         ("holdfast-server with the classic configuration",
          "holdfast-server --check && systemctl start holdfast-server && systemctl is-active holdfast-server"),
         ("dnsmasq for DHCP and TFTP", "dnsmasq --conf-file=/etc/dnsmasq-diskless.conf"),
     ):
         say(f"file server: {words}")
-        server.run(command, timeout=180)
+        said = server.run(command, timeout=180)
+        if command.startswith("holdfast-netboot"):
+            say("\n".join(f"    {line}" for line in said.splitlines()))
 
 
 def look_around(client: Machine, server: str, say: Say = silent) -> None:
@@ -144,8 +141,9 @@ def machines(logs: pathlib.Path, release: int, say: Say,
             disks=[disk, pool, golden], cards=[network.bridge_card()]))
         say("file server: booting")
         server.login()
-        prepare_server(server, say)
-        client = stack.enter_context(Machine("diskless", logs, boot_from_network=True, cards=[network.bridge_card()]))
+        card = network.bridge_card()
+        prepare_server(server, card.mac, say)
+        client = stack.enter_context(Machine("diskless", logs, boot_from_network=True, cards=[card]))
         follow(client)
         say("diskless machine: switched on; it has a network card and nothing else")
         client.login(timeout=300)

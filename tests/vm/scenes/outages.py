@@ -8,11 +8,12 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from scenes import serving
 from lab import Lab, process
@@ -210,6 +211,29 @@ def start(lab: Lab, release: int = 12, *, kind: str = "client", network: Network
         scene.load()
     keep_in_memory(machine)
     return scene
+
+
+def live_through(scene: Scene, end_server: Callable[[], None], meanwhile: Callable[[], None] = lambda: None) -> None:
+    """An outage under load, begun by one of the scene's ways to end its server."""
+    end_server()
+    wait_for_state(scene.machine, "reconnecting")
+    meanwhile()
+    scene.serve()
+    scene.progress()
+
+
+def grow_in_outage(scene: Scene, end_server: Callable[[], None]) -> None:
+    """The disk grows while the server is away, and its device afterwards."""
+    size = scene.disk.stat().st_size + (64 << 20)
+    live_through(scene, end_server, lambda: os.truncate(scene.disk, size))
+    scene.machine.wait_until(f"test $(blockdev --getsize64 /dev/nbd0) -eq {size}", timeout=PATIENCE)
+
+
+def take_over(scene: Scene) -> None:
+    """Another daemon is in charge afterwards."""
+    daemon = scene.status()["daemon_pid"]
+    scene.machine.run("holdfast-client takeover nbd0", timeout=PATIENCE)
+    scene.lab.require(scene.status()["daemon_pid"] != daemon, "no takeover")
 
 
 def one_daemon(scene: Scene) -> int:

@@ -27,6 +27,8 @@
 using namespace holdfast;
 using namespace holdfast::client;
 using namespace stub;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
 
 namespace {
 
@@ -55,8 +57,11 @@ private:
 class DiskServer {
 public:
     DiskServer(const std::string& path, std::string identity, std::uint64_t bytes = size,
-               std::uint32_t largest_request = 0)
-        : identity_(std::move(identity)), bytes_(bytes), largest_request_(largest_request) {
+               std::uint32_t largest_request = 0, int dropped = 0)
+        : identity_(std::move(identity)),
+          bytes_(bytes),
+          largest_request_(largest_request),
+          dropped_(dropped) {
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
         path.copy(address.sun_path, sizeof address.sun_path - 1);
@@ -66,7 +71,7 @@ public:
             for (;;) {
                 const Fd peer(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
                 if (!peer) return;
-                talk(peer.get());
+                if (dropped_-- <= 0) talk(peer.get());
             }
         });
     }
@@ -128,6 +133,7 @@ private:
     std::string identity_;
     std::uint64_t bytes_;
     std::uint32_t largest_request_;
+    int dropped_;  // number of connections that are closed at once
     std::vector<std::string> sessions_;
     std::thread thread_;
 };
@@ -355,7 +361,7 @@ TEST_CASE("a device that was given up is fenced by its session before its disk i
         const std::string record = give_up(folder, known);
         CHECK(std::filesystem::exists(record));
         CHECK_FALSE(std::filesystem::exists(folder.socket("nbd5.state")));
-        REQUIRE(fence_given_up(found, std::chrono::seconds{3}, folder.path().c_str()));
+        REQUIRE(fence_given_up(found, seconds{3}, folder.path().c_str()));
         CHECK_FALSE(std::filesystem::exists(record));
         const auto sessions = server.end();
         REQUIRE(sessions.size() == 1);
@@ -368,7 +374,7 @@ TEST_CASE("a device that was given up is fenced by its session before its disk i
         later.record.identifier = identifier_of(later.record.session);
         later.live.export_identity = "disk-b";
         const std::string other = give_up(folder, later);
-        REQUIRE(fence_given_up(found, std::chrono::seconds{3}, folder.path().c_str()));
+        REQUIRE(fence_given_up(found, seconds{3}, folder.path().c_str()));
         CHECK_FALSE(std::filesystem::exists(record));
         CHECK(std::filesystem::exists(other));
         CHECK(server.end().size() == 1);
@@ -378,7 +384,7 @@ TEST_CASE("a device that was given up is fenced by its session before its disk i
         found.claim.host = nbd::HostRequest{{7}, {8}, 2, 0};
         found.link.session->host_fenced = true;
         const std::string record = give_up(folder, known);
-        REQUIRE(fence_given_up(found, std::chrono::seconds{3}, folder.path().c_str()));
+        REQUIRE(fence_given_up(found, seconds{3}, folder.path().c_str()));
         CHECK_FALSE(std::filesystem::exists(record));
         CHECK(server.end().empty());
     }
@@ -386,18 +392,70 @@ TEST_CASE("a device that was given up is fenced by its session before its disk i
         SUBCASE("another disk") { known.live.export_identity = "disk-b"; }
         SUBCASE("another boot") { known.live.boot_identity->fill('c'); }
         const std::string record = give_up(folder, known);
-        REQUIRE(fence_given_up(found, std::chrono::seconds{3}, folder.path().c_str()));
+        REQUIRE(fence_given_up(found, seconds{3}, folder.path().c_str()));
         CHECK(std::filesystem::exists(record));
         CHECK(server.end().empty());
     }
     SUBCASE("and where the server does not confirm it, nothing is attached") {
         const std::string record = give_up(folder, known);
         server.end();
-        const auto fenced = fence_given_up(found, std::chrono::seconds{3}, folder.path().c_str());
+        const auto fenced = fence_given_up(found, milliseconds{1}, folder.path().c_str());
         REQUIRE_FALSE(fenced);
         CHECK(fenced.error().text.find("/dev/nbd5, which was given up or detached by force") !=
               std::string::npos);
         CHECK(std::filesystem::exists(record));
+    }
+}
+
+TEST_CASE("a server that drops the claim of a given-up device is asked again, for a limited time") {
+    const Folder folder;
+    const std::string path = folder.socket("server");
+    DiskServer server(path, "disk-a", size, 0, 2);
+    const Found found = found_at(path);
+    const std::string record = give_up(folder, device_of(path));
+    REQUIRE(fence_given_up(found, seconds{60}, folder.path().c_str()));
+    CHECK_FALSE(std::filesystem::exists(record));
+    CHECK(server.end().size() == 1);
+}
+
+TEST_CASE("a device that was detached by force is fenced at once, or its user is told that it is not") {
+    const Folder folder;
+    const std::string path = folder.socket("server");
+    KnownDevice known = device_of(path);
+    known.record.index = 5;
+    const auto fence = [&](milliseconds patience = seconds{60}) {
+        return fence_released(5, known.record.identifier, patience, folder.path().c_str());
+    };
+    DiskServer server(path, "disk-a", size, 0, 1);
+    SUBCASE("confirmed, at the second attempt") {
+        const std::string record = give_up(folder, known);
+        CHECK(fence().empty());
+        CHECK_FALSE(std::filesystem::exists(record));
+        CHECK(server.end().size() == 1);
+    }
+    SUBCASE("the server machine is another one by now") {
+        known.live.boot_identity->fill('c');
+        const std::string record = give_up(folder, known);
+        CHECK(fence().find("a different server machine") != std::string::npos);
+        CHECK(std::filesystem::exists(record));
+    }
+    SUBCASE("the server is away: the record stays for the next attach") {
+        const std::string record = give_up(folder, known);
+        server.end();
+        const std::string problem = fence(milliseconds{1});
+        CHECK(problem.find("may still hold writes of /dev/nbd5") != std::string::npos);
+        CHECK(std::filesystem::exists(record));
+    }
+    SUBCASE("without a record there is nothing to do") {
+        CHECK(fence().empty());
+        CHECK(server.end().empty());
+    }
+    SUBCASE("the record of another attachment is none") {
+        const std::string record = give_up(folder, known);
+        known.record.identifier = identifier_of({4, 5, 6});
+        CHECK(fence().empty());
+        CHECK(std::filesystem::exists(record));
+        CHECK(server.end().empty());
     }
 }
 
@@ -432,7 +490,16 @@ TEST_CASE("a disk that another device of this machine writes to is refused a sec
         // Until the record of that device is there, the next one waits.
         const auto next = judge();
         REQUIRE_FALSE(next);
-        CHECK(next.error().text.find("has been attaching a disk") != std::string::npos);
+        CHECK(next.error().text.find("has been attaching the same disk") != std::string::npos);
+    }
+    SUBCASE("nor does the attach of one disk wait for that of another") {
+        known.live.export_identity = "disk-b";
+        const auto turn = judge();
+        REQUIRE(turn);
+        for (int number = 0; number < 100; ++number) {
+            found.link.session->export_identity = std::to_string(number);
+            CHECK(judge());
+        }
     }
     SUBCASE("nor where another machine names a place of its own alike") {
         known.live.export_identity = found.link.session->export_identity = "device:virtual/block/zd0";

@@ -73,6 +73,22 @@ TEST_CASE("each interface of dracut's initramfs has the facts of its own client"
     CHECK(answers[2].lease_seconds == 7);
 }
 
+TEST_CASE("name servers from a router of IPv6 take no lease away from dracut's client") {
+    Initramfs initramfs;
+    initramfs.write("/run/net6-eth0.conf", "IPV6ADDR='fd77::5'\nIPV6DNS0='fd77::1'\n");
+    initramfs.write("/net/eth0/ifindex", "2\n");
+    initramfs.write("/run/systemd/netif/leases/2",
+                    "ADDRESS=192.0.2.5\nNETMASK=255.255.255.0\nSERVER_ADDRESS=192.0.2.1\nLIFETIME=600\n");
+    auto answers = read_network_answers(initramfs.files);
+    REQUIRE(answers.size() == 1);
+    add_dracut_answers(initramfs.files, answers);
+    REQUIRE(answers.size() == 2);
+    CHECK(answers[1].address == "192.0.2.5");
+    CHECK(answers[1].from_dhcp);
+    add_dracut_answers(initramfs.files, answers);
+    CHECK(answers.size() == 2);
+}
+
 TEST_CASE("outside an initramfs, the files of dracut's clients are not used") {
     Initramfs initramfs;
     initramfs.write("/net/eth2/ifindex", "4\n");

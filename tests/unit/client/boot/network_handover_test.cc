@@ -79,6 +79,34 @@ TEST_CASE("the facts of the root disk's interfaces are handed over, and those of
     CHECK(folder.text("run/holdfast/facts/eth0.boot") == "dns 10.0.0.53\nhostname client7\n");
 }
 
+TEST_CASE(
+    "facts of several answers for one interface are all handed over, those of DHCPv6 in a second file") {
+    const Folder folder;
+    NetworkAnswer ipv4;
+    ipv4.interface = "eth0";
+    ipv4.address = "10.0.0.7";
+    ipv4.name_servers = {"10.0.0.53"};
+    ipv4.domain = "lab.test";
+    NetworkAnswer second = ipv4;
+    second.name_servers = {"10.0.0.53", "10.0.0.54"};
+    second.domain = "other.test";
+    second.search = {"a.test"};
+    second.time_servers = {"10.0.0.4", "10.0.0.5"};
+    second.host_name = "client7";
+    NetworkAnswer ipv6;
+    ipv6.interface = "eth0";
+    ipv6.address = "fd00::7";
+    ipv6.name_servers = {"fd00::53"};
+    ipv6.search = {"six.test"};
+    const std::vector<RootNetwork> networks{{0, "10.0.0.1", {"eth0"}}};
+    CHECK(hand_over_facts(folder.folders(), networks, {ipv4, second, ipv6}, NetworkChoices{.host_name = true})
+              .empty());
+    CHECK(folder.text("run/holdfast/facts/eth0.boot") ==
+          "dns 10.0.0.53 10.0.0.54\ndomain lab.test\nsearch a.test\nntp 10.0.0.4 10.0.0.5\n"
+          "hostname client7\n");
+    CHECK(folder.text("run/holdfast/facts/eth0.boot6") == "dns fd00::53\nsearch six.test\n");
+}
+
 TEST_CASE("two root devices on one interface name it once") {
     const Folder folder;
     (void)hand_over(folder.folders(), {{0, "10.0.0.1", {"eth0"}}, {1, "10.0.0.1", {"eth0"}}},

@@ -23,6 +23,16 @@ TEST_CASE("a command line without words for the network leaves the cards to the 
     CHECK(steps("ip=10.0.0.2::10.0.0.1:255.255.255.0 BOOTIF=", two_cards).empty());
 }
 
+TEST_CASE("the device all in ip= is each card, and the device any is an error that names it") {
+    CHECK(steps("ip=::::host:all:dhcp", two_cards).empty());
+    CHECK(steps("ip=::::host:all:dhcp BOOTIF=01-52-54-00-77-00-0a", two_cards) == "card eth1\n");
+    CHECK(steps("ip=::::host:all:dhcp vlan=eth0.5:eth0") == "vlan eth0.5 eth0 5\ncard eth0.5\n");
+    CHECK(steps("ip=::::host:any:dhcp", two_cards)
+              .starts_with("error: ip=::::host:any:dhcp: \"any\" is no network device; "));
+    CHECK(steps("ip=::::host::any", two_cards).empty());
+    CHECK(steps("ip=any", two_cards).empty());
+}
+
 TEST_CASE("vlan= has the ID at the end of the name") {
     CHECK(steps("vlan=eth0.5:eth0") == "vlan eth0.5 eth0 5\ncard eth0.5\n");
     CHECK(steps("vlan=eth0.0005:eth0") == "vlan eth0.0005 eth0 5\ncard eth0.0005\n");

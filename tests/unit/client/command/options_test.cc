@@ -149,6 +149,10 @@ TEST_CASE("a wrong word is named with its mend") {
     refuse({"status", "nbd0", "nbd1"}, "nbd1");
     refuse({"list"}, "server");
     refuse({"boot", "now"}, "now");
+    refuse({"bootfiles", "--push", "--status"}, "--push and --status");
+    refuse({"bootfiles", "--push", "--kernel", "/boot/vmlinuz-6.1"}, "--initrd");
+    refuse({"bootfiles", "--xen", "/boot/xen-4.17.gz"}, "--push");
+    refuse({"bootfiles", "nbd0", "nbd1"}, "nbd1");
     refuse({"mount"}, "mount");
     refuse({}, "attach");
     refuse({}, "devices");
@@ -195,6 +199,16 @@ TEST_CASE("the other commands take what they document") {
     refuse({"boot", "--limit", "soon"}, "soon");
     CHECK(boot.command_line_file == "/tmp/words");
     CHECK(boot.config_file == "/tmp/conf");
+    CHECK_FALSE(read_as<BootFilesOptions>({"bootfiles"}).push);
+    CHECK_FALSE(read_as<BootFilesOptions>({"bootfiles", "--status"}).index);
+    const auto files = read_as<BootFilesOptions>(
+        {"bootfiles", "nbd3", "--push", "-j", "--kernel", "/k", "--initrd=/i", "--xen", "/x"});
+    CHECK(files.push);
+    CHECK(files.json);
+    CHECK(files.index == 3U);
+    CHECK(files.kernel == "/k");
+    CHECK(files.initrd == "/i");
+    CHECK(files.xen == "/x");
     (void)read_as<VersionOptions>({"--version"});
 }
 
@@ -205,6 +219,8 @@ TEST_CASE("every command has a help text, and asks for it with --help") {
         CHECK(help_text(name).find(name) != std::string_view::npos);
     }
     CHECK(read_as<HelpOptions>({"--help"}).command.empty());
+    CHECK(help_text(read_as<HelpOptions>({"help", "help"}).command) == help_text(""));
+    refuse({"help", "ini"}, "ini: unknown command; see `holdfast-client help`");
 }
 
 TEST_CASE("a device is a number, a name or a path of a whole disk") {

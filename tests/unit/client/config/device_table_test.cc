@@ -86,6 +86,13 @@ TEST_CASE("further servers of the same disk are options") {
     CHECK(servers_of("nbd1 a data server=nbd://b:99/copy,port=7,server=c:8/data") ==
           "nbd://a:7/data nbd://b:99/copy nbd://c:8/data");
     refuse("nbd1 a data server=nbd://a/data", "named twice");
+    // A host alone has the same export.
+    CHECK(servers_of("nbd1 a data server=b,server=c:8,server=[fd00::7]") ==
+          "nbd://a/data nbd://b/data nbd://c:8/data nbd://[fd00::7]/data");
+    CHECK(servers_of("nbd1 a data server=b,port=7") == "nbd://a:7/data nbd://b:7/data");
+    CHECK(servers_of("nbd1 nbd://a:7/x - server=b") == "nbd://a:7/x nbd://b:7/x");
+    CHECK(servers_of("nbd1 a data server=nbd://b/,server=c/") == "nbd://a/data nbd://b/ nbd://c/");
+    refuse("nbd1 a data server=a", "named twice");
     refuse("nbd1 a data server=", "server=: ");
 }
 
@@ -127,7 +134,12 @@ TEST_CASE("a mistake is told at its line, with the mend") {
     refuse("nbd1 h data bs=512,block-size=512", "duplicate option");
     refuse("nbd1 h,i data", "character");
     refuse("nbd1 10.1 data", "neither an IPv4 address");
+    refuse("nbd1 10.0.0.1:99 data", "'10.0.0.1:99' is not a host; write the port as an option, port=");
+    refuse("nbd1 files:99 data", "port=");
+    refuse("nbd1 [fd00::7]:99 data", "port=");
     refuse("nbd1 /run/nbd.sock data", "add the option unix");
+    refuse("nbd1 h data ro,rw", "duplicate option 'rw'");
+    refuse("nbd1 h data rw,read-only=true", "duplicate option 'read-only'");
     refuse("nbd1 h data unix", "begin with /");
     refuse("nbd1 /s data unix,port=7", "remove one of them");
     refuse("nbd1 nbd://h/data data", "put the name into the URI");
@@ -153,4 +165,18 @@ TEST_CASE("a mistake is its line's alone, and the device's wait ends") {
           "table:2: nbd2: port= takes a port (1-65535), not 'x'\n"
           "table:3: nbd1: duplicate device, first at line 1; add a further server of the same disk there, "
           "with server=\n");
+}
+
+TEST_CASE("initramfs and nofail are known also of a refused line") {
+    CHECK_FALSE(only("nbd1 host a").in_initramfs);
+    CHECK_FALSE(only("nbd1 host a _initramfs").in_initramfs);
+    CHECK(only("nbd1 host a initramfs").in_initramfs);
+    CHECK_FALSE(only("nbd1 host a initramfs").may_fail);
+    CHECK(only("nbd1 host a initramfs,nofail,wait=5").may_fail);
+    const DeviceTable table = read("nbd1 host a bs=3,initramfs,nofail\n");
+    REQUIRE(table.devices.size() == 1);
+    CHECK(table.devices[0].refused);
+    CHECK(table.devices[0].in_initramfs);
+    CHECK(table.devices[0].may_fail);
+    CHECK(table.file == "table");
 }

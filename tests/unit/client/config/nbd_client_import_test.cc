@@ -195,6 +195,15 @@ TEST_CASE("the script's arrays are devices, by port, by name, or by both") {
     refuse(from_entry("NBD_PORT[0]=nbd\n"), "NBD_PORT 'nbd' is not a number");
     refuse(from_entry("NBD_HOST[0]='h ro'\nNBD_NAME[0]=x\n"), "NBD_HOST must be one word");
     refuse(from_entry("NBD_HOST[0]=\nNBD_NAME[0]=x\n"), "NBD_HOST must be one word");
+    // A value that is not understood is a single error.
+    for (const std::string line : {"NBD_HOST=$(hostname)", "NBD_HOST=(a b)", "NBD_NAME=`x`", "FOO=$(x)"}) {
+        const Import import = from_script("NBD_DEVICE=nbd1\nNBD_TYPE=r\n" + line + "\n" +
+                                          (line.starts_with("FOO") ? "NBD_HOST=h\nNBD_NAME=x\n" : ""));
+        has(import.errors, "script:3: " + line.substr(0, line.find('=')) + ": ");
+        CHECK(import.errors.size() == 1);
+        CHECK(import.notes.empty());
+        CHECK(import.devices.size() == (line.starts_with("FOO") ? 1 : 0));
+    }
     has(from_entry("NBD_NAME[0]=x\nNBD_HOST[0]=i\n").notes,
         "script:5: NBD_HOST: overrides the one at script:3");
 }

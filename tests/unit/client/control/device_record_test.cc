@@ -19,6 +19,7 @@ DeviceRecord some_record() {
     record.server_flags = 0x0d;
     record.policy = {seconds{7}, seconds{20}, seconds{0}, 1, LostCache::fail, seconds{40}, LeaseCare::leave};
     record.carries_root = true;
+    record.may_be_lost = true;
     record.attached_at = Monotonic{123456};
     Target target;
     target.endpoint.length = 16;
@@ -100,6 +101,7 @@ TEST_CASE("a record and its live state are read back as they were written") {
     CHECK(known->record.server_flags == record.server_flags);
     CHECK(known->record.policy == record.policy);
     CHECK(known->record.carries_root);
+    CHECK(known->record.may_be_lost);
     CHECK(known->record.attached_at == record.attached_at);
     CHECK(known->record.lease == record.lease);
     CHECK(known->record.host == record.host);

@@ -101,6 +101,20 @@ TEST_CASE("an overlay on the root file system is shown with its use of memory") 
     CHECK(to_json(status).find("\"overlay_size\":209715200,\"overlay_used\":20971520") != std::string::npos);
 }
 
+TEST_CASE("the kernel of the next boot is shown if the server has published it") {
+    DeviceStatus status;
+    status.state = DeviceState::attached;
+    CHECK(to_text(status).find("next boot") == std::string::npos);
+    CHECK(to_json(status).find("\"next_kernel\":\"\",\"previous_kernel\":\"\"") != std::string::npos);
+    status.next_kernel = "6.12.117+deb12-cloud-amd64";
+    CHECK(to_text(status).find("next boot   kernel 6.12.117+deb12-cloud-amd64\n") != std::string::npos);
+    status.previous_kernel = "6.1.0-57-cloud-amd64";
+    CHECK(to_text(status).find(" kernel 6.12.117+deb12-cloud-amd64, fallback 6.1.0-57-cloud-amd64\n") !=
+          std::string::npos);
+    CHECK(to_json(status).find("\"next_kernel\":\"6.12.117+deb12-cloud-amd64\","
+                               "\"previous_kernel\":\"6.1.0-57-cloud-amd64\"") != std::string::npos);
+}
+
 TEST_CASE("a device without link, without daemon, or not attached says so in its first line") {
     DeviceStatus status = some_status();
     status.state = DeviceState::reconnecting;

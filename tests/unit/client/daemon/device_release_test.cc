@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "tests/unit/client/daemon/fake_kernel.hh"
+#include "tests/unit/log_lines.hh"
 #include "tests/unit/socket_pair.hh"
 
 using namespace holdfast;
@@ -97,13 +98,16 @@ TEST_CASE("nothing is asked of the kernel in vain") {
 TEST_CASE("while a link that cannot be ended may hold a stuck sender, the device stays") {
     // A record of an older version: some socket, which has no name.
     Bench bench("unknown");
-    bench.kernel.requests_in_flight = 1;
+    SUBCASE("a request is in flight") { bench.kernel.requests_in_flight = 1; }
+    SUBCASE("the kernel counts no requests") { bench.kernel.counts = false; }
     CHECK_FALSE(bench.detach(true).failure.empty());
+    CHECK_FALSE(bench.detach(false).failure.empty());
     CHECK_FALSE(bench.release.give_up("test"));
     CHECK(bench.events.empty());
     CHECK(bench.links.is_alive());
     // Without a request in flight there is no such sender.
     bench.kernel.requests_in_flight = 0;
+    bench.kernel.counts = true;
     CHECK(bench.release.give_up("test"));
     CHECK(bench.events == Events{"kernel: release", "record: left behind"});
 }
@@ -122,4 +126,40 @@ TEST_CASE("the record names the link in use besides the older links, until those
     // Saved only once.
     bench.links.forget_older(true);
     CHECK(bench.events.size() == 1);
+}
+
+TEST_CASE("a device that is given up is not fenced, and the log says so") {
+    LogLines lines;
+    Bench bench;
+    bool is_said = true;
+    SUBCASE("writable, with a server that fences") {}
+    SUBCASE("a server without sessions fences nothing in any case") {
+        bench.device.live.session_known = false;
+        is_said = false;
+    }
+    SUBCASE("the kernel keeps the device") {
+        bench.kernel.error = EBUSY;
+        is_said = false;
+    }
+    CHECK(bench.release.give_up("test") == !bench.kernel.error);
+    CHECK(lines.take(log::Level::warning).size() == (is_said ? 1U : 0U));
+}
+
+TEST_CASE("a later attach is promised only if the record is there for it") {
+    LogLines lines;
+    Bench bench;
+    bool shutting_down = false;
+    std::size_t said = 1;
+    bool is_promised = false;
+    SUBCASE("kept") { is_promised = true; }
+    SUBCASE("lost with the machine") { shutting_down = true; }
+    SUBCASE("not kept") {
+        bench.store.error = ENOSPC;
+        said = 2;
+    }
+    CHECK(bench.release.give_up("test", shutting_down));
+    const auto warnings = lines.take(log::Level::warning);
+    REQUIRE(warnings.size() == said);
+    CHECK((warnings.back().find("the next attach of the disk") != std::string::npos) == is_promised);
+    CHECK(warnings.back().find("restart that server") != std::string::npos);
 }

@@ -4,10 +4,17 @@
 
 #include <doctest/doctest.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
 
+#include <array>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <string>
 
+#include "client/daemon/request_timer.hh"
+#include "common/linux/pause.hh"
 #include "tests/unit/client/daemon/fake_kernel.hh"
 #include "tests/unit/client/daemon/fake_server.hh"
 #include "tests/unit/socket_pair.hh"
@@ -169,6 +176,13 @@ TEST_CASE("requests that wait, or that the server would not keep out, prevent th
     bench.server.offer.size = 2 * mebibyte;
     bench.kernel.requests_in_flight = 1;
     SUBCASE("the server fences") { CHECK(bench.probe_for(1) == Outcome::grown); }
+    SUBCASE("the server does not fence, and the kernel does not count") {
+        bench.device.live.session_known = false;
+        bench.kernel.requests_in_flight = 0;
+        bench.kernel.counts = false;
+        CHECK(bench.probe_for(1) == Outcome::none);
+        CHECK(bench.answers[1].find("write 1 to /sys/block/nbd7/queue/iostats") != std::string::npos);
+    }
     SUBCASE("the server does not fence") {
         bench.device.live.session_known = false;
         CHECK(bench.probe_for(1) == Outcome::none);
@@ -248,4 +262,67 @@ TEST_CASE("a periodic probe does not drop the caller that waits for the growth")
     bench.finish(bench.probe.on_timer(bench.link(), bench.kernel.time));
     CHECK(bench.growth.caller().is(1));
     CHECK(bench.answers.empty());
+}
+
+TEST_CASE("a busy device over a UNIX socket grows as soon as its requests are seen to be answered") {
+    Bench bench;
+    std::array<int, 2> ends{};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
+    bench.pair = {Fd(ends[0]), Fd(ends[1])};
+    bench.device.live.link_changed_at = since_boot(bench.kernel.time);
+    bench.kernel.time += longest_request_timer + seconds{1};
+    bench.growth.link_established(2 * mebibyte);
+    bench.kernel.requests_in_flight = 3;
+    bench.kernel.completed.requests = 100;
+    bench.growth.advance(bench.link(), bench.kernel.time);
+    bench.kernel.time += seconds{1};
+    bench.growth.advance(bench.link(), bench.kernel.time);
+    CHECK(bench.events.empty());
+    bench.kernel.completed.requests = 101;
+    SUBCASE("but not if the answer may be an old one") {
+        bench.kernel.time += seconds{3};
+        bench.growth.advance(bench.link(), bench.kernel.time);
+        CHECK(bench.events.empty());
+    }
+    SUBCASE("nor while the kernel may use another link") {
+        LinkView link = bench.link();
+        link.older_links = true;
+        bench.kernel.time += seconds{1};
+        bench.growth.advance(link, bench.kernel.time);
+        CHECK(bench.events.empty());
+    }
+    SUBCASE("an answer within the last moment") {
+        bench.kernel.time += seconds{1};
+        bench.growth.advance(bench.link(), bench.kernel.time);
+        CHECK(bench.events == Events{"kernel: size 2097152", "record: saved"});
+    }
+}
+
+TEST_CASE("a device whose requests are not counted grows once a read was answered") {
+    Bench bench;
+    std::string folder = "/var/tmp/holdfast-probe-XXXXXX";
+    REQUIRE(::mkdtemp(folder.data()) != nullptr);
+    const bool has_disk = std::ofstream(folder + "/nbd7").write(std::string(4096, 'x').data(), 4096).good();
+    REQUIRE(has_disk);
+    SUBCASE("over TCP") {}
+    SUBCASE("over a UNIX socket, whose answers only totals would show") {
+        std::array<int, 2> ends{};
+        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
+        bench.pair = {Fd(ends[0]), Fd(ends[1])};
+    }
+    bench.kernel.counts = false;
+    bench.device.live.link_changed_at = since_boot(bench.kernel.time);
+    bench.growth.link_established(2 * mebibyte);
+    bench.kernel.time += longest_request_timer + seconds{1};
+    // No disk: the link's acknowledgements are no answer.
+    bench.growth.advance(bench.link(), bench.kernel.time);
+    CHECK(bench.events.empty());
+    bench.proof = DiskProof::open(7, folder.c_str());
+    for (int i = 0; i < 1000 && bench.events.empty(); ++i) {
+        bench.kernel.time += std::chrono::milliseconds{10};
+        bench.growth.advance(bench.link(), bench.kernel.time);
+        pause_for(std::chrono::milliseconds{10});
+    }
+    CHECK(bench.events == Events{"kernel: size 2097152", "record: saved"});
+    std::filesystem::remove_all(folder);
 }

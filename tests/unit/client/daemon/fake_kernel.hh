@@ -41,6 +41,8 @@ public:
     void give_up_socket_rights() noexcept override { has_socket_rights = false; }
     bool has_our_device() const noexcept override { return ours; }
     std::uint64_t in_flight() const noexcept override { return requests_in_flight; }
+    bool counts_requests() const noexcept override { return counts; }
+    bool is_idle() const noexcept override { return counts && requests_in_flight == 0; }
     std::uint64_t writes() const noexcept override { return completed_writes; }
     SysfsDevice::Totals totals() const noexcept override { return completed; }
     std::uint64_t largest_request() const noexcept override { return max_sectors_kb * 1024; }
@@ -53,6 +55,7 @@ public:
     bool ours = true;
     bool has_socket_rights = true;
     std::uint64_t requests_in_flight = 0;
+    bool counts = true;
     std::uint64_t completed_writes = 0;
     SysfsDevice::Totals completed;
     std::uint64_t max_sectors_kb = 1280;
@@ -75,8 +78,11 @@ public:
     void save() noexcept override { events_.emplace_back("record: saved"); }
     Result<void> leave_behind() noexcept override {
         events_.emplace_back("record: left behind");
+        if (error) return std::unexpected(SysError{*error, "rename"});
         return {};
     }
+
+    std::optional<int> error;  // of leave_behind()
 
 private:
     Events& events_;

@@ -55,7 +55,32 @@ TEST_CASE("a device does not grow while requests are stuck, or may wait for a li
     CHECK(growth_step(facts) == GrowthStep::wait);
 }
 
+TEST_CASE("a device whose requests are not counted grows after a read, when old requests were resent") {
+    GrowthFacts facts = busy();
+    facts.counted = false;
+    facts.answered = false;
+    CHECK(growth_step(facts) == GrowthStep::prove);
+    facts.in_flight = 0;
+    CHECK(growth_step(facts) == GrowthStep::prove);
+    facts.answered = true;
+    CHECK(growth_step(facts) == GrowthStep::grow);
+    facts.proved = false;
+    CHECK(growth_step(facts) == GrowthStep::prove);
+    facts.proved = true;
+    facts.link_age = longest_request_timer;
+    CHECK(growth_step(facts) == GrowthStep::wait);
+    const holdfast::LineText text = reason_to_wait(facts);
+    CHECK(text.view().find("queue/iostats is 0") != std::string_view::npos);
+    CHECK(text.view().find("30 s after") != std::string_view::npos);
+    CHECK_FALSE(text.full());
+}
+
 TEST_CASE("who waits for a growth is told what for") {
     CHECK(reason_to_wait(idle()).view().find("not answered") != std::string_view::npos);
     CHECK(reason_to_wait(busy()).view().starts_with("the device has 7 requests in flight"));
+    GrowthFacts older = busy();
+    older.older_links = true;
+    const holdfast::LineText text = reason_to_wait(older);
+    CHECK(text.view().find("connection of a previous daemon") != std::string_view::npos);
+    CHECK_FALSE(text.full());
 }

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 
@@ -122,6 +123,38 @@ TEST_CASE("an answer on the link proves that the kernel uses the link, and no ol
     bench.tick();
     CHECK(bench.keeper.view(bench.kernel.time).proved);
     CHECK_FALSE(bench.links.any_older());
+    CHECK(bench.events == Events{"record: saved"});
+}
+
+TEST_CASE("a UNIX socket of a dead daemon is forgotten once it exists no more, not before") {
+    std::array<int, 4> ends{};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data() + 2) == 0);
+    Fd link(ends[0]);
+    const Fd peer(ends[1]);
+    Fd before(ends[2]);
+    const Fd peer_before(ends[3]);
+    Bench bench;
+    bench.device.live.link_up = true;
+    bench.device.live.link_socket =
+        with(SocketNames(name_of_socket(before.get()).view()), name_of_socket(link.get()));
+    bench.links.prepare();
+    if (const auto diagnostics = SocketDiagnostics::open(std::chrono::seconds{10});
+        !diagnostics || !diagnostics->has_vanished(
+                            "unix 1 1 " + std::to_string(network_of_socket(before.get()).value_or(0)))) {
+        MESSAGE("skipped: the kernel does not find UNIX sockets");
+        return;
+    }
+    bench.keeper.take(std::move(link), 1);
+    bench.tick();
+    CHECK(bench.keeper.view(bench.kernel.time).proved);
+    CHECK(bench.links.any_older());
+    bench.tick();
+    CHECK(bench.links.any_older());
+    before.reset();
+    bench.tick();
+    CHECK_FALSE(bench.links.any_older());
+    CHECK(bench.device.live.link_socket == name_of_socket(bench.links.descriptor()).view());
     CHECK(bench.events == Events{"record: saved"});
 }
 

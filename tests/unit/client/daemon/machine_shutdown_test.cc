@@ -42,8 +42,8 @@ private:
 // A machine with System V init, whose runlevel says that it shuts down. Its disk cannot be read: the folder
 // of device nodes is empty, so that each read fails.
 struct Bench {
-    explicit Bench(bool carries_root = true, seconds timeout = seconds{30})
-        : device(make_device(carries_root, timeout)) {
+    explicit Bench(bool carries_root = true, seconds timeout = seconds{30}, bool may_be_lost = false)
+        : device(make_device(carries_root, timeout, may_be_lost)) {
         std::string pattern = "/tmp/holdfast-shutdown-XXXXXX";
         REQUIRE(::mkdtemp(pattern.data()) != nullptr);
         folder = pattern;
@@ -66,10 +66,11 @@ struct Bench {
         disk_hangs_ = true;
     }
 
-    static KeptDevice make_device(bool carries_root, seconds timeout) {
+    static KeptDevice make_device(bool carries_root, seconds timeout, bool may_be_lost) {
         KeptDevice device = fake_device();
         DeviceRecord record = device.record;
         record.carries_root = carries_root;
+        record.may_be_lost = may_be_lost;
         record.policy.shutdown_timeout = timeout;
         return {std::move(record), device.live};
     }
@@ -125,6 +126,13 @@ TEST_CASE("a shutdown without the server gives the device up, and then ends the 
 
 TEST_CASE("a machine whose root disk is elsewhere ends by itself") {
     Bench bench(false);
+    bench.runlevel('0');
+    CHECK(bench.leaves_within(100) == 20);
+    CHECK(bench.events == Events{"kernel: release"});
+}
+
+TEST_CASE("a machine whose root file system works without the lost disk ends by itself") {
+    Bench bench(true, seconds{30}, true);
     bench.runlevel('0');
     CHECK(bench.leaves_within(100) == 20);
     CHECK(bench.events == Events{"kernel: release"});

@@ -110,7 +110,7 @@ TEST_CASE("a reset is not the peer's end: another machine at its address sends o
     CHECK_FALSE(is_ended_by_peer(pair.ours.get()));
 }
 
-TEST_CASE("a TCP socket has a name of its own, a UNIX socket has none") {
+TEST_CASE("a TCP socket and a UNIX socket have names of their own") {
     const Pair pair = connected();
     const SocketName name = name_of_socket(pair.ours.get());
     CHECK_FALSE(name.empty());
@@ -121,7 +121,15 @@ TEST_CASE("a TCP socket has a name of its own, a UNIX socket has none") {
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
     const Fd one(ends[0]);
     const Fd other(ends[1]);
-    CHECK(name_of_socket(one.get()) == unix_socket);
+    const SocketName local = name_of_socket(one.get());
+    CHECK(names_unix_socket(local));
+    CHECK(names_unix_socket(unix_socket));
+    CHECK_FALSE(names_unix_socket(name));
+    CHECK_FALSE(local == name_of_socket(other.get()));
+    const auto read_local = read_unix_socket_name(local);
+    CHECK(read_local.has_value() == network_of_socket(one.get()).has_value());
+    for (const char* text : {"", "unix", "unix 1", "unix 1 2", "unix 1 2 x", "unix x 2 3", "tcp 1 2 3"})
+        CHECK_FALSE(read_unix_socket_name(text));
     CHECK(name_of_socket(-1).empty());
     const auto read = read_socket_name(name);
     REQUIRE(read);

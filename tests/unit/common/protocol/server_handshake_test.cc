@@ -769,3 +769,162 @@ TEST_CASE("an option is waited with for the export that it names, and not where 
         CHECK_FALSE(waits_for(one).has_value());
     CHECK_FALSE(waits_for(option(set_meta, queries("root")), false).has_value());
 }
+
+namespace {
+
+constexpr std::uint32_t boot_files = 0x48460002, policy = 0x80000002, platform = 0x80000004;
+
+// Notes the calls; refuses the export "private", and pieces at offset 13.
+class Files final : public BootFileReceiver {
+public:
+    std::expected<BootFileState, Refusal> begin(const BootFileBegin& request) override {
+        calls.push_back("begin " + std::string(request.export_name));
+        if (request.export_name == "private")
+            return std::unexpected(Refusal{OptionReply::err_policy, "no boot files"});
+        return BootFileState{request.size == 1, request.size == 1 ? 1U : 0U};
+    }
+    std::expected<void, Refusal> take(const BootFilePiece& piece) override {
+        calls.push_back("piece " + std::to_string(piece.offset) + " " + std::to_string(piece.bytes.size()));
+        if (piece.offset == 13) return std::unexpected(Refusal{OptionReply::err_platform, "disk full"});
+        return {};
+    }
+    std::expected<void, Refusal> end() override {
+        calls.emplace_back("end");
+        return {};
+    }
+    std::expected<void, Refusal> commit(const BootFileCommit& request) override {
+        calls.push_back("commit " + std::string(request.manifest));
+        return {};
+    }
+    std::expected<std::string, Refusal> status(const BootFileStatus&) override {
+        calls.emplace_back("status");
+        return published;
+    }
+
+    std::vector<std::string> calls;
+    std::string published = "as published";
+};
+
+class DirectoryWithFiles final : public ExportDirectory {
+public:
+    bool is_refused_at_once(std::string_view name) override { return name == "hidden"; }
+    std::expected<std::vector<ListedExport>, Refusal> list() override { return {}; }
+    std::expected<OfferedExport, Refusal> look(std::string_view) override { return OfferedExport{}; }
+    std::expected<OfferedExport, Refusal> open(std::string_view) override { return OfferedExport{}; }
+    std::expected<ClaimAnswer, Refusal> claim(const SessionRequest&,
+                                              const std::optional<HostRequest>&) override {
+        return ClaimAnswer{};
+    }
+    BootFileReceiver* boot_files() override { return &files; }
+
+    Files files;
+};
+
+Bytes begin_file(std::string_view name, std::uint64_t size) {
+    return option(boot_files, encode(BootFileBegin{{}, name, {}, size}));
+}
+Bytes send_piece(std::uint64_t offset, std::size_t size) {
+    const Bytes bytes(size, 0x77);
+    return option(boot_files, encode(BootFilePiece{offset, bytes}));
+}
+const Bytes end_file = option(boot_files, encode(BootFileEnd{}));
+const Bytes acknowledged = hex("0003e889045565a9 48460002 00000001 00000000");
+const Bytes go_on = hex("0003e889045565a9 48460002 48460002 00000009 00 0000000000000000") + acknowledged;
+
+}  // namespace
+
+TEST_CASE("a boot file comes in pieces, and is committed") {
+    DirectoryWithFiles directory;
+    ServerHandshake machine(directory);
+    (void)drain(machine);
+    const std::vector<std::string> calls{"begin root", "piece 0 65536", "piece 65536 1",
+                                         "end",        "commit text",   "status"};
+    feed(machine, client_flags + begin_file("root", 65537) + send_piece(0, 65536) + send_piece(65536, 1) +
+                      end_file + option(boot_files, encode(BootFileCommit{{}, "root", "text"})));
+    CHECK(drain(machine) == go_on + acknowledged + acknowledged + acknowledged + acknowledged);
+    feed(machine, option(boot_files, encode(BootFileStatus{{}, "root"})));
+    CHECK(drain(machine) ==
+          hex("0003e889045565a9 48460002 48460002 0000000c") + text("as published") + acknowledged);
+    CHECK(directory.files.calls == calls);
+    CHECK(machine.boot_file_progress() == 6);
+    CHECK(machine.state() == State::running);
+}
+
+TEST_CASE("a piece or an end of a boot file that has not begun is refused, and not kept") {
+    DirectoryWithFiles directory;
+    ServerHandshake machine(directory);
+    feed(machine, client_flags);
+    for (const Bytes& early : {send_piece(0, 5), send_piece(0, 65536), end_file}) {
+        (void)drain(machine);
+        feed(machine, early);
+        check_error(drain(machine), boot_files, invalid);
+    }
+    // The same after a file that the server has, after a refused one, after the end, and after a lost one.
+    for (const Bytes& before :
+         {begin_file("root", 1), begin_file("private", 5), begin_file("root", 5) + end_file,
+          begin_file("root", 50) + send_piece(13, 5)}) {
+        feed(machine, before);
+        (void)drain(machine);
+        feed(machine, send_piece(0, 5));
+        check_error(drain(machine), boot_files, invalid);
+    }
+    CHECK(machine.state() == State::running);
+    CHECK(machine.boot_file_progress() == 4);
+}
+
+TEST_CASE("a refused boot file tells why") {
+    DirectoryWithFiles directory;
+    ServerHandshake machine(directory);
+    feed(machine, client_flags);
+    (void)drain(machine);
+    feed(machine, begin_file("private", 5));
+    check_error(drain(machine), boot_files, policy);
+    feed(machine, begin_file("root", 50));
+    (void)drain(machine);
+    feed(machine, send_piece(13, 5));
+    check_error(drain(machine), boot_files, platform);
+    feed(machine, option(boot_files, hex("09")));
+    check_error(drain(machine), boot_files, invalid);
+}
+
+TEST_CASE("boot files are an unknown option where the server takes none") {
+    check_error(answer_to(begin_file("root", 5)), boot_files, unsup);
+    check_error(answer_to(send_piece(0, 65536)), boot_files, unsup);
+    check_error(answer_to(option(boot_files)), boot_files, unsup);
+}
+
+TEST_CASE("the many pieces of a boot file are not too many options, and refused ones are") {
+    DirectoryWithFiles directory;
+    ServerHandshake machine(directory);
+    feed(machine, client_flags + begin_file("root", 1 << 20));
+    for (unsigned i = 0; i < 1000; ++i) feed(machine, send_piece(20, 1));
+    CHECK(machine.state() == State::running);
+    for (unsigned i = 0; i < 128; ++i) feed(machine, option(boot_files, hex("09")));
+    CHECK(machine.state() == State::running);
+    feed(machine, option(boot_files, hex("09")));
+    CHECK(machine.state() == State::failed);
+    ServerHandshake endless(directory);
+    feed(endless, client_flags + begin_file("root", 1 << 20));
+    for (unsigned i = 1; i < 1 << 16; ++i) feed(endless, send_piece(20, 1));
+    CHECK(endless.state() == State::running);
+    feed(endless, send_piece(20, 1));
+    CHECK(endless.state() == State::failed);
+}
+
+TEST_CASE("each command of boot files that may wait for a disk is left to proceed()") {
+    DirectoryWithFiles directory;
+    ServerHandshake machine(directory, ServerHandshake::Calls::by_proceed);
+    feed(machine, client_flags);
+    for (const Bytes& one : {begin_file("root", 50), send_piece(0, 5), end_file,
+                             option(boot_files, encode(BootFileCommit{{}, "root", "text"})),
+                             option(boot_files, encode(BootFileStatus{{}, "root"}))}) {
+        feed(machine, one);
+        CHECK(machine.waits_for() == "root");
+        machine.proceed();
+        CHECK_FALSE(machine.waits_for());
+    }
+    CHECK(directory.files.calls.size() == 5);
+    feed(machine, begin_file("hidden", 50));  // refused at once, by begin()
+    CHECK_FALSE(machine.waits_for());
+    CHECK(directory.files.calls.size() == 6);
+}

@@ -6,6 +6,12 @@
 using namespace holdfast::netboot;
 using Names = std::vector<std::string>;
 
+namespace {
+
+std::string error_of(const Read<std::string>& read) { return read ? "" : read.error(); }
+
+}  // namespace
+
 TEST_CASE("the name of a host is a valid name of a folder, and nothing else") {
     CHECK(read_host_name("workstation0") == "workstation0");
     CHECK(read_host_name("a.example.org") == "a.example.org");
@@ -33,7 +39,14 @@ TEST_CASE("a UUID that many mainboards share is no key") {
     CHECK(!read_uuid("b8945908d6a641a9611d74a6ab80b83d"));
     CHECK(!read_uuid("b8945908-d6a6-41a9-611d-74a6ab80b83g"));
     CHECK(read_uuid("ffffffff-ffff-ffff-ffff-ffffffffffff").error().contains("use --mac"));
-    CHECK(!read_uuid("00000000-0000-0000-0000-000000000000"));
+    for (const char* word : {"00000000-0000-0000-0000-000000000000", "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF",
+                             "03000200-0400-0500-0006-000700080009", "00020003-0004-0005-0006-000700080009",
+                             "01010101-0101-0101-0101-010101010101", "fefefefe-fefe-fefe-fefe-fefefefefefe",
+                             "00000000-0000-0000-0000-000000000001", "00010203-0405-0607-0809-0A0B0C0D0E0F",
+                             "33221100-5544-7766-8899-aabbccddeeff", "6AB5B300-538D-1014-9FB5-B0684D007B53"})
+        CHECK_MESSAGE(error_of(read_uuid(word)).contains("many mainboards report this value"), word);
+    // Unique: the last field is the MAC address of a card.
+    CHECK(read_uuid("00000000-0000-0000-0000-525400123456"));
 }
 
 TEST_CASE("an address may be a network of whole hexadecimal digits") {
@@ -53,8 +66,9 @@ TEST_CASE("files have the names that pxelinux and GRUB look for") {
     CHECK(file_name_of_ip("192.0.2.80/28") == "C000025");
     CHECK(file_name_of_ip("10.0.0.0/8") == "0A");
     const Keys keys{"b8945908-d6a6-41a9-611d-74a6ab80b83d", {"52:54:00:ab:cd:0e"}, {"192.0.2.91"}};
-    CHECK(file_names_of(keys) ==
-          Names{"b8945908-d6a6-41a9-611d-74a6ab80b83d", "01-52-54-00-ab-cd-0e", "C000025B"});
+    CHECK(file_names_of(keys) == Names{"085994b8-a6d6-a941-611d-74a6ab80b83d",
+                                       "b8945908-d6a6-41a9-611d-74a6ab80b83d", "01-52-54-00-ab-cd-0e",
+                                       "C000025B"});
     CHECK(names_tried_for({"", {}, {"192.0.2.91"}}) ==
           Names{"C000025B", "C000025", "C00002", "C0000", "C000", "C00", "C0", "C"});
 }

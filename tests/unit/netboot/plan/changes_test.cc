@@ -33,6 +33,9 @@ TEST_CASE("the settings of a host are the same after they were stored") {
     host.server = "192.0.2.1:10810";
     host.consoles = {"tty0", "ttyS0"};
     host.append = "quiet a=b";
+    host.shared = true;
+    host.xen_append = "dom0_mem=1G";
+    host.kernel->xen = true;
     host.sums = sums_of({{"pxelinux.cfg/01-52", "text"}, {"grub/grub.cfg-C0", "other"}});
     host.sums["grub/grub.cfg-C0"].insert(sum_of("before"));
     CHECK(read_host("ws0", to_text(host)) == host);
@@ -42,9 +45,39 @@ TEST_CASE("the settings of a host are the same after they were stored") {
 }
 
 TEST_CASE("a state of a later version is not taken for less than it says") {
-    CHECK(read_host("ws0", "export = a\nxen = yes\n").error().starts_with("line 2: "));
+    CHECK(read_host("ws0", "export = a\nloader = yes\n").error().starts_with("line 2: "));
     CHECK(!read_host("ws0", "kernel = six\n"));
+    CHECK(!read_host("ws0", "shared = partly\n"));
+    CHECK(!read_host("ws0", "kernel = 6 6.1.0-37-amd64 bsd\n"));
     CHECK(!read_settings("file = sum\n"));
+}
+
+TEST_CASE(
+    "a state whose keys were damaged is refused with its line, and the keys of older versions are accepted") {
+    for (const char* line : {"uuid = abc", "uuid = B8945908-D6A6-41A9-611D-74A6AB80B83D", "mac = 52:54",
+                             "mac = 525400123456", "mac = 52:54:00:12:34:5X", "ip = abc", "ip = 192.0.2.0/33",
+                             "ip = 192.0.2.1/0", "ip = 192.0.2.080", "uuid =", "ip ="}) {
+        const auto host = read_host("ws0", std::string("export = a\n") + line + "\n");
+        CHECK_MESSAGE((!host && host.error().starts_with("line 2: ")), line);
+    }
+    const auto shared = read_host("ws0", "uuid = 03000200-0400-0500-0006-000700080009\n");
+    CHECK((shared && shared->keys.uuid == "03000200-0400-0500-0006-000700080009"));
+}
+
+TEST_CASE("a fallback with Xen limits the words and consoles of its host, too") {
+    Host host = host_with_kernel();
+    host.append = "a --- b";
+    host.consoles = {"tty0", "ttyS2"};
+    CHECK(fault_with_xen(host) == "");
+    host.previous->xen = true;
+    CHECK(fault_with_xen(host).contains("mboot.c32 takes ---"));
+    CHECK(fault_with_xen(host).contains("which the previous kernel still has"));
+    host.append = "";
+    CHECK(fault_with_xen(host).contains("--console ttyS2: Xen has only"));
+    host.consoles = {"ttyS1"};
+    CHECK(fault_with_xen(host) == "");
+    host.xen_append = "---";
+    CHECK(fault_with_xen(host) != "");
 }
 
 TEST_CASE("a host has a file for each key and loader, and none for networks of iPXE") {
@@ -61,6 +94,24 @@ TEST_CASE("a host has a file for each key and loader, and none for networks of i
     Host with_address = host_with_kernel();
     with_address.keys = {"", {}, {"192.0.2.91"}};
     CHECK(files_of({"192.0.2.1", "", {}}, with_address).contains("ipxe/c000025b.ipxe"));
+}
+
+TEST_CASE("pxelinux tells the kernel under Xen the card that the file, or the host, names") {
+    Host host = host_with_kernel();
+    host.kernel->xen = true;
+    const auto card_in = [&](const char* file) {
+        const std::string text = files_of({"s", "", {}}, host).at(std::string("pxelinux.cfg/") + file);
+        const std::size_t at = text.find("BOOTIF=");
+        return at == std::string::npos ? "" : text.substr(at, 27);
+    };
+    // A machine of the network may have any card.
+    CHECK(card_in("01-52-54-00-00-00-01") == "BOOTIF=01-52-54-00-00-00-01");
+    CHECK(card_in("C000025") == "");
+    host.keys.ips = {"192.0.2.91"};
+    CHECK(card_in("C000025B") == "BOOTIF=01-52-54-00-00-00-01");
+    host.keys.macs.push_back("52:54:00:00:00:02");
+    CHECK(card_in("C000025B") == "");
+    CHECK(card_in("01-52-54-00-00-00-02") == "BOOTIF=01-52-54-00-00-00-02");
 }
 
 TEST_CASE("unknown machines get the entry of the default host") {
@@ -88,6 +139,37 @@ TEST_CASE("a machine becomes the host of its UUID, then of its MAC address, then
     twin.name = "twin";
     CHECK(clash_of(twin, hosts)->host == "card");
     CHECK(clash_of(twin, hosts)->key == "01-52-54-00-00-00-01");
+}
+
+TEST_CASE("two hosts with one export of one server are found, unless both are shared") {
+    const TreeSettings settings{"192.0.2.1", "ws0", {}};
+    Host first = host_with_kernel("ws0");
+    Host second = host_with_kernel("ws1");
+    const auto clash = [&] { return other_on_disk(settings, second, {first, second}) != nullptr; };
+    CHECK(!clash());
+    second.export_name = first.export_name;
+    CHECK(clash());
+    for (const char* server : {"192.0.2.1:10809", "192.0.2.1"}) {
+        second.server = server;
+        CHECK_MESSAGE(clash(), server);
+    }
+    for (const char* server : {"192.0.2.1:10810", "192.0.2.2"}) {
+        second.server = server;
+        CHECK_MESSAGE(!clash(), server);
+    }
+    second.server.clear();
+    second.shared = true;
+    CHECK(clash());
+    first.shared = true;
+    CHECK(!clash());
+    first.server = second.server = "Files.example.org";
+    first.shared = false;
+    second.server = "files.example.org:10809";
+    CHECK(clash());
+    CHECK(is_for_many(settings, first));   // the default
+    CHECK(is_for_many(settings, second));  // a network
+    second.keys.ips = {"192.0.2.91"};
+    CHECK(!is_for_many(settings, second));
 }
 
 TEST_CASE("a file is created, replaced or removed if its text is ours") {

@@ -4,6 +4,7 @@
 #include "server/access/admission.hh"
 #include "server/config/access_table.hh"
 
+using namespace holdfast;
 using namespace holdfast::server;
 using namespace std::chrono_literals;
 

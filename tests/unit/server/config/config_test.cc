@@ -179,6 +179,7 @@ TEST_CASE("a boolean is true, false, yes, no, 1 or 0") {
     }
     CHECK(has(with_export_lines("readonly = true # really").errors, 4, "put comments on their own lines"));
     CHECK(has(with_export_lines("readonly = \"true\"").errors, 4, "without quotes"));
+    CHECK(has(with_export_lines("readonly = True").errors, 4, "write it in lower case"));
 }
 
 TEST_CASE("the keys of an export are taken") {
@@ -204,8 +205,15 @@ TEST_CASE("the keys of an export are taken") {
     CHECK(export_with("maxconnections = 3").maxconnections == 3);
     CHECK(export_with("").busypoll.count() == 100);
     CHECK(export_with("busypoll = 0").busypoll.count() == 0);
+    CHECK_FALSE(export_with("").bootfiles);
+    CHECK(export_with("bootfiles = yes").bootfiles);
+    CHECK(export_with("").bootfilesquota == 1 << 30);
+    CHECK(export_with("bootfilesquota = 2097152").bootfilesquota == 2097152);
     CHECK(export_with("").coalesce.count() == 50);
     CHECK(export_with("coalesce = 0").coalesce.count() == 0);
+    CHECK_FALSE(export_with("").wait_if_full);
+    CHECK_FALSE(export_with("full = error").wait_if_full);
+    CHECK(export_with("full = wait").wait_if_full);
     CHECK(export_with("").stalltimeout.count() == 60);
     CHECK(export_with("stalltimeout = 5").stalltimeout.count() == 5);
     CHECK(export_with("timeout = 90").timeout.count() == 90);
@@ -360,6 +368,7 @@ TEST_CASE("a cache mode is one of qemu's words, and the writers of a volume agre
     CHECK_FALSE(export_with("flush = true").durable_writes());
     CHECK(has(with_export_lines("cache = unsafe").errors, 4, "flushes are always honoured"));
     CHECK(has(with_export_lines("cache =").errors, 4, "none of: writeback, none"));
+    CHECK(has(with_export_lines("full = stop").errors, 4, "\"stop\" is none of: error, wait"));
     const auto two = [](const std::string& first, const std::string& second) {
         return read("[a]\nexportname = /x\n" + first + "\n[b]\nexportname = /x\n" + second + "\n");
     };
@@ -637,6 +646,21 @@ TEST_CASE("limits of zero and beyond all measure are mistakes") {
     CHECK(result.errors.size() == 5);
     for (const unsigned line : {11U, 12U}) CHECK(has(result.errors, line, "is not a number from 0 to 1000"));
     for (const unsigned line : {2U, 5U, 8U}) CHECK(has(result.errors, line, "is not a number from 1"));
+}
+
+TEST_CASE("boot files need a folder, a quota, and an export that one host writes to") {
+    const Read result = read(
+        "[generic]\nbootfilesdir = here\n[a]\nexportname = /a\nbootfilesquota = 1048575\n[b]\nexportname = "
+        "/b/%s\nbootfiles = yes\n[c]\nexportname = /c\nreadonly = yes\nbootfiles = yes\n[d]\nexportname = "
+        "/d\nbootfiles = perhaps\n");
+    CHECK(result.errors.size() == 5);
+    CHECK(has(result.errors, 2, "absolute"));
+    CHECK(has(result.errors, 5, "is not a number from 1048576"));
+    CHECK(has(result.errors, 6, "[b]: bootfiles = yes: each client gets its own file"));
+    CHECK(has(result.errors, 9, "[c]: bootfiles = yes: only clients that write"));
+    CHECK(read("[a]\nexportname = /a\n").config.bootfilesdir == "/var/spool/holdfast-server");
+    CHECK(read("[generic]\nbootfilesdir = /srv/boot\n[a]\nexportname = /a\n").config.bootfilesdir ==
+          "/srv/boot");
 }
 
 TEST_CASE("at a start, an includedir that hangs is left out, and one that is not there is a mistake") {

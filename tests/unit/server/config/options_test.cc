@@ -62,3 +62,11 @@ TEST_CASE("what is wrong with the command line is named") {
     CHECK(error({"--config", "c", "--foreground"}).empty());
     CHECK(error({"--help"}).empty());
 }
+
+TEST_CASE("a misspelt command, or one behind options, is named") {
+    CHECK(parse({"statsu"}).error() == "statsu: unknown command; did you mean status?");
+    CHECK(parse({"--check", "status"})
+              .error()
+              .starts_with("status: unexpected argument; a command stands first"));
+    CHECK(parse({"/dev/vg0/root"}).error().ends_with("write an export as --export NAME=PATH"));
+}

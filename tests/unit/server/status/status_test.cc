@@ -8,6 +8,7 @@
 #include "server/status/status_report.hh"
 #include "server/status/status_socket.hh"
 
+using namespace holdfast;
 using namespace holdfast::server;
 
 namespace {
@@ -36,6 +37,7 @@ StatusReport example() {
     tally.commands[1] = {2, 0, 512};
     tally.in_flight = 1;
     report.exports.push_back({"root \"1\"\n\xff", "/dev/vg0/root", false, 1, 4, tally});
+    report.exports.back().full = {.waiting = 2, .waited = 7};
     ConnectionFacts client = facts(report.exports[0].name);
     client.since = report.started;
     client.session = {.id = {0x12, 0x34}, .slot = 2, .generation = 9};
@@ -102,12 +104,14 @@ TEST_CASE("the status as JSON escapes what a name may have") {
     CHECK(contains(json, R"("session":"12340000","slot":2,"generation":9)"));
     CHECK(contains(json, R"("in_flight":1,"requests":5,"errors":1,"bytes_in":512,"bytes_out":8192)"));
     CHECK(contains(json, R"("maxperaddress":5)"));
+    CHECK(contains(json, R"("connections_total":4,"waiting_for_room":2,"waited_for_room_total":7,)"));
     CHECK(json.ends_with("}]}\n"));
 }
 
 TEST_CASE("the status for people has no order to a terminal in it") {
     const std::string text = to_text(example());
     CHECK(contains(text, "export root \"1\"?? (/dev/vg0/root): 1 connection, 4 since the start; 5 requests"));
+    CHECK(contains(text, "\n    no room on the disk: 2 requests wait\n"));
     CHECK(contains(text, "generation 9"));
     CHECK(contains(text, "turned away: 5 by maxperaddress\n"));
 }
@@ -117,6 +121,8 @@ TEST_CASE("the status for Prometheus has a type for every family, and escapes la
     CHECK(contains(text, "# TYPE holdfast_requests_total counter\n"));
     CHECK(contains(text, "holdfast_requests_total{export=\"root \\\"1\\\"\\n?\",command=\"read\"} 3\n"));
     CHECK(contains(text, "holdfast_requests_in_flight{export=\"root \\\"1\\\"\\n?\"} 1\n"));
+    CHECK(contains(text, "holdfast_requests_waiting_for_room{export=\"root \\\"1\\\"\\n?\"} 2\n"));
+    CHECK(contains(text, "holdfast_requests_waited_for_room_total{export=\"root \\\"1\\\"\\n?\"} 7\n"));
     CHECK(contains(text, "holdfast_turned_away_total{reason=\"maxperaddress\"} 5\n"));
 }
 

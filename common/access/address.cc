@@ -1,13 +1,13 @@
 // Holds every address in 128 bits; only this file knows the position of IPv4 in them.
 
-#include "server/access/address.hh"
+#include "common/access/address.hh"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
 #include <algorithm>
 
-namespace holdfast::server {
+namespace holdfast {
 namespace {
 
 constexpr std::array<std::uint8_t, 12> mapped_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -58,4 +58,4 @@ Address place_of(const Address& address) noexcept {
     return address.is_v4() ? address : network_of(address, 64);
 }
 
-}  // namespace holdfast::server
+}  // namespace holdfast

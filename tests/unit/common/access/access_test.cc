@@ -1,9 +1,9 @@
 // Addresses, networks and authfiles: who is let in, and that nobody is let in by a list with a mistake in it.
 #include <doctest/doctest.h>
 
-#include "server/access/access.hh"
+#include "common/access/access.hh"
 
-using namespace holdfast::server;
+using namespace holdfast;
 
 namespace {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace holdfast::server {
+namespace holdfast {
 
 // An IPv4 or IPv6 address. IPv4 is stored as IPv4-mapped IPv6 (::ffff:a.b.c.d), so that a client has the same
 // address through an IPv6 socket.
@@ -33,4 +33,4 @@ struct Address {
 
 inline constexpr unsigned mapped_bits = 96;  // length of the prefix ::ffff:0:0/96 before an IPv4 address
 
-}  // namespace holdfast::server
+}  // namespace holdfast

@@ -1,6 +1,6 @@
 // Parses the lines of an authfile into networks, and compares addresses with them.
 
-#include "server/access/access.hh"
+#include "common/access/access.hh"
 
 #include <fmt/core.h>
 
@@ -9,7 +9,7 @@
 #include "common/text/number.hh"
 #include "common/text/text.hh"
 
-namespace holdfast::server {
+namespace holdfast {
 namespace {
 
 std::optional<unsigned> parse_length(std::string_view text) {
@@ -76,4 +76,4 @@ bool AccessList::allows(const Address& address) const noexcept {
     return std::ranges::any_of(networks_, [&](const Network& network) { return network.contains(address); });
 }
 
-}  // namespace holdfast::server
+}  // namespace holdfast

@@ -7,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
-#include "server/access/address.hh"
+#include "common/access/address.hh"
 
-namespace holdfast::server {
+namespace holdfast {
 
 struct Network {
     Address address;      // host bits are zero
@@ -42,4 +42,4 @@ private:
     std::vector<Network> networks_;
 };
 
-}  // namespace holdfast::server
+}  // namespace holdfast

@@ -1,0 +1,113 @@
+// A word is what a volume's name is made of; the administrator's tools show it, so that a MAC address is
+// written without separators, which the encoding of volume names would spell out.
+
+#include "common/golden/host_word.hh"
+
+#include <algorithm>
+
+#include "common/golden/volume_name.hh"
+
+namespace holdfast {
+namespace {
+
+constexpr std::size_t mac_digits = 12;
+constexpr std::size_t mac_bytes = mac_digits / 2;
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_small_letter(char c) { return c >= 'a' && c <= 'z'; }
+bool is_end_of_name(char c) { return is_small_letter(c) || is_digit(c); }
+
+std::optional<std::string> name_word(std::string_view text) {
+    if (text.empty() || !is_end_of_name(text.front()) || !is_end_of_name(text.back())) return std::nullopt;
+    const auto is_sound = [](char c) { return is_end_of_name(c) || c == '-' || c == '.'; };
+    if (!std::ranges::all_of(text, is_sound) || text.find("..") != text.npos) return std::nullopt;
+    if (encoded_word(text).size() > longest_encoded_word) return std::nullopt;
+    return std::string(text);
+}
+
+// Returns the lower-case digit, or 0.
+char hex_digit(char c) {
+    if (is_digit(c) || (c >= 'a' && c <= 'f')) return c;
+    return c >= 'A' && c <= 'F' ? static_cast<char>(c + ('a' - 'A')) : '\0';
+}
+
+std::string without_separators(std::string_view text) {
+    constexpr std::size_t with_separators = mac_digits + mac_bytes - 1;
+    if (text.size() != with_separators) return std::string(text);
+    std::string digits;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const bool between = i % 3 == 2;
+        if (between && (text[i] != text[2] || (text[i] != '-' && text[i] != ':'))) return {};
+        if (!between) digits += text[i];
+    }
+    return digits;
+}
+
+// Refuses addresses that no card has: zero, and those of groups.
+std::optional<std::string> mac_word(std::string_view text) {
+    constexpr std::string_view odd_digits = "13579bdf";
+    std::string digits = without_separators(text);
+    if (digits.size() != mac_digits) return std::nullopt;
+    std::ranges::transform(digits, digits.begin(), hex_digit);
+    if (digits.find('\0') != digits.npos || odd_digits.find(digits[1]) != odd_digits.npos)
+        return std::nullopt;
+    return digits.find_first_not_of('0') == digits.npos ? std::nullopt : std::optional(digits);
+}
+
+// Whether the ends of two patterns could belong to the same name: one is longer by characters of hosts only.
+bool ends_may_meet(std::string_view longer, std::string_view shorter, bool at_the_front) {
+    if (longer.size() < shorter.size()) std::swap(longer, shorter);
+    if (at_the_front ? !longer.starts_with(shorter) : !longer.ends_with(shorter)) return false;
+    if (at_the_front)
+        longer.remove_prefix(shorter.size());
+    else
+        longer.remove_suffix(shorter.size());
+    return std::ranges::all_of(longer, [](char c) {
+        return is_end_of_name(c) || c == '-' || c == '.' || c == ':' || (c >= 'A' && c <= 'F');
+    });
+}
+
+}  // namespace
+
+std::expected<NamePattern, std::string> parse_name_pattern(std::string_view name) {
+    const std::size_t at = name.find('*');
+    if (at == name.npos || name.find('*', at + 1) != name.npos)
+        return std::unexpected(
+            "with %n or %m, the section's name has one *, which stands for the host, such as [root-*]");
+    if (name.size() == 1)
+        return std::unexpected(
+            "the section's name must have characters of its own, such as [root-*]: any name would match [*]");
+    return NamePattern{std::string(name.substr(0, at)), std::string(name.substr(at + 1))};
+}
+
+std::optional<std::string> host_word(HostKind kind, std::string_view text) {
+    switch (kind) {
+        case HostKind::address: break;
+        case HostKind::name: return name_word(text);
+        case HostKind::mac: return mac_word(text);
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> word_in(const NamePattern& pattern, HostKind kind, std::string_view name) {
+    if (name.size() <= pattern.before.size() + pattern.after.size()) return std::nullopt;
+    if (!name.starts_with(pattern.before) || !name.ends_with(pattern.after)) return std::nullopt;
+    name.remove_prefix(pattern.before.size());
+    name.remove_suffix(pattern.after.size());
+    return host_word(kind, name);
+}
+
+std::string name_for(const NamePattern& pattern, HostKind kind, std::string_view word) {
+    std::string name = pattern.before;
+    for (std::size_t i = 0; i < word.size(); ++i) {
+        if (kind == HostKind::mac && i > 0 && i % 2 == 0) name += '-';
+        name += word[i];
+    }
+    return name + pattern.after;
+}
+
+bool may_both_match(const NamePattern& one, const NamePattern& other) {
+    return ends_may_meet(one.before, other.before, true) && ends_may_meet(one.after, other.after, false);
+}
+
+}  // namespace holdfast

@@ -1,0 +1,179 @@
+// Reads nbdroot= and holdfast.disk= as holdfast-client(8) documents them, and the root=nbd: and netroot=nbd:
+// of dracut. No form of a disk may be missed; a form that is read in one way too many costs a refusal.
+
+#include "netboot/loader/named_disks.hh"
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+#include "common/text/number.hh"
+#include "common/text/text.hh"
+#include "common/text/words.hh"
+#include "netboot/loader/kernel_words.hh"
+
+namespace holdfast::netboot {
+namespace {
+
+using Names = std::vector<std::string>;
+
+std::string percent_decoded(std::string_view text) {
+    std::string decoded;
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        const std::string_view digits = text.substr(at + 1).substr(0, 2);
+        const bool is_code =
+            text[at] == '%' && digits.size() == 2 &&
+            std::ranges::all_of(digits, [](unsigned char c) { return std::isxdigit(c) != 0; });
+        if (is_code) {
+            decoded += static_cast<char>(std::stoi(std::string(digits), nullptr, 16));
+            at += 2;
+        } else {
+            decoded += text[at];
+        }
+    }
+    return decoded;
+}
+
+// Removes and returns the server at the start: up to a comma, slash or colon, but with all of an IPv6
+// address, and with a port that a slash follows.
+std::string take_server(std::string_view& rest) {
+    std::size_t end = rest.find_first_of(",/:");
+    const std::string_view first_field = rest.substr(0, rest.find_first_of(",/"));
+    const bool bare_v6 = !rest.starts_with('[') && std::ranges::count(first_field, ':') > 1 &&
+                         first_field.find_first_not_of("0123456789abcdefABCDEF:.") == std::string_view::npos;
+    if (rest.starts_with('[')) end = rest.find(']') == std::string_view::npos ? end : rest.find(']') + 1;
+    if (bare_v6) end = first_field.size();
+    std::string server(rest.substr(0, end));
+    rest.remove_prefix(std::min(end, rest.size()));
+    if (bare_v6) return "[" + server + "]";
+    const std::string_view port = rest.substr(0, rest.find('/'));
+    if (port.size() < rest.size() && port.starts_with(':') && number_of<unsigned>(port.substr(1))) {
+        server += port;
+        rest.remove_prefix(port.size());
+    }
+    return server;
+}
+
+// The fields between commas and colons.
+Names fields_of(std::string_view text) {
+    Names fields;
+    while (!text.empty()) {
+        const std::size_t end = std::min(text.find_first_of(",:"), text.size());
+        if (end != 0) fields.emplace_back(text.substr(0, end));
+        text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return fields;
+}
+
+NamedDisk disk_of_uri(std::string_view rest) {
+    const std::string server = percent_decoded(take_until(rest, '/'));
+    const std::string_view plain = rest.substr(0, rest.find(','));
+    return {{server}, {percent_decoded(rest), percent_decoded(plain)}};
+}
+
+NamedDisk disk_of(std::string_view value) {
+    if (value.starts_with("nbd://")) return disk_of_uri(value.substr(6));
+    if (value.starts_with("nbd:")) value.remove_prefix(4);
+    const std::string server = take_server(value);
+    NamedDisk disk{{server}, fields_of(value)};
+    for (const std::string& field : Names(disk.exports)) {
+        if (number_of<unsigned>(field)) disk.servers.push_back(server + ":" + field);
+        if (field.starts_with('/')) disk.exports.push_back(field.substr(1));
+    }
+    if (value.starts_with('/')) disk.exports.emplace_back(value.substr(1));
+    return disk;
+}
+
+// Splits a loader's text into commands, without comments; GRUB's also without quotes.
+class Commands {
+public:
+    explicit Commands(std::string_view path)
+        : is_grub_(path.starts_with("grub/")), is_pxelinux_(path.starts_with("pxelinux.cfg/")) {}
+
+    Names split(std::string text) {
+        if (!is_pxelinux_)
+            for (std::size_t at = 0; (at = text.find("\\\n", at)) != std::string::npos;)
+                text.replace(at, 2, "  ");
+        for (const char c : text) take(c);
+        end_command();
+        return std::move(commands_);
+    }
+
+private:
+    void take(char c) {
+        if (in_comment_ && c != '\n') return;
+        if (quote_ != '\0') {
+            take_quoted(c);
+        } else if (is_grub_ && (c == '\'' || c == '"')) {
+            quote_ = c;
+        } else if (c == '\n' || (is_grub_ && std::string_view(";{}").contains(c))) {
+            end_command();
+        } else if (c == '#' && begins_comment()) {
+            in_comment_ = true;
+        } else {
+            command_ += c;
+        }
+    }
+
+    void take_quoted(char c) {
+        if (c == quote_)
+            quote_ = '\0';
+        else
+            command_ += c;
+    }
+
+    [[nodiscard]] bool begins_comment() const {
+        return is_pxelinux_ ? trimmed(command_).empty() : command_.empty() || is_blank(command_.back());
+    }
+
+    void end_command() {
+        std::string joined;
+        for (const std::string_view word : words_of(command_)) {
+            if (word == "||" || word == "&&")
+                commands_.push_back(std::exchange(joined, ""));
+            else
+                joined += std::string(word) + " ";
+        }
+        commands_.push_back(std::move(joined));
+        command_.clear();
+        in_comment_ = false;
+    }
+
+    bool is_grub_;
+    bool is_pxelinux_;
+    char quote_ = '\0';
+    bool in_comment_ = false;
+    std::string command_;
+    Names commands_;
+};
+
+// Value of a word that names the disk; empty for other words.
+std::string_view disk_in(std::string_view word) {
+    constexpr std::string_view further = "holdfast.disk=";
+    if (const std::size_t at = word.find(further); at != std::string_view::npos) {
+        std::string_view value = word.substr(at + further.size());
+        take_until(value, '=');  // the device
+        return value;
+    }
+    const std::size_t at = word.find("root=");
+    if (at == std::string_view::npos) return {};
+    const std::string_view value = word.substr(at + 5);
+    return word.substr(0, at).ends_with("nbd") || value.starts_with("nbd:") ? value : std::string_view();
+}
+
+}  // namespace
+
+std::vector<NamedDisk> disks_named_in(std::string_view path, std::string_view text) {
+    std::vector<NamedDisk> disks;
+    for (const std::string& command : Commands(path).split(std::string(text))) {
+        for (const std::string_view word : words_of(command)) {
+            const std::string_view value = disk_in(word);
+            if (value.empty()) continue;
+            disks.push_back(disk_of(value));
+            disks.back().writes = !keeps_changes_in_memory(command);
+        }
+    }
+    return disks;
+}
+
+}  // namespace holdfast::netboot

@@ -1,0 +1,89 @@
+// Makes, resets and removes the volume of one host. May be ended at any moment: the next request for the host
+// finds either the finished volume, or an unfinished one, which it removes.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/golden/created_export.hh"
+#include "provision/lvm.hh"
+#include "provision/volume_locks.hh"
+
+namespace holdfast::provision {
+
+class VolumeMaker {
+public:
+    // `asker` is the socket of the process that waits for the volume. The references must outlive this
+    // object.
+    VolumeMaker(const Lvm& lvm, const VolumeLocks& locks, const CreatedExport& config, std::string host,
+                int asker);
+
+    // Return what was done.
+    [[nodiscard]] Outcome<std::string> make();
+    // With `only_say` return what would be done, and change nothing.
+    [[nodiscard]] Outcome<std::string> reset(bool only_say);
+    [[nodiscard]] Outcome<std::string> remove(bool only_say);
+    // Makes the host's state the golden volume; the golden volume of before stays under a name with a number.
+    [[nodiscard]] Outcome<std::string> promote(bool only_say);
+    // Whether the last refusal was that a volume is in use.
+    [[nodiscard]] bool is_in_use() const { return in_use_; }
+
+private:
+    struct Volumes {
+        Fd lock;
+        std::vector<LvmVolume> all;
+    };
+    // Locks the group, and lists its volumes.
+    [[nodiscard]] Outcome<Volumes> list() const;
+    [[nodiscard]] Outcome<VolumeLock> lock_volume() const;
+    [[nodiscard]] Outcome<std::string> make_locked();
+    // Creates the volume, unfinished if it has to be filled. Returns whether it has.
+    [[nodiscard]] Outcome<bool> create(const std::vector<LvmVolume>& volumes) const;
+    [[nodiscard]] Outcome<std::string> use_existing(const LvmVolume& volume) const;
+    [[nodiscard]] Outcome<> remove_unfinished(const std::vector<LvmVolume>& volumes) const;
+    [[nodiscard]] Outcome<> check_limit(const std::vector<LvmVolume>& volumes) const;
+    // Checks, as far as possible before the volume is removed, that the volume can be made again.
+    [[nodiscard]] Outcome<> check_making(std::vector<LvmVolume> volumes) const;
+    [[nodiscard]] Outcome<std::vector<std::string>> words_for_rule(
+        const std::vector<LvmVolume>& volumes) const;
+    // Arguments of lvcreate that depend on the rule.
+    [[nodiscard]] Outcome<std::vector<std::string>> words_for_snapshot(
+        const std::vector<LvmVolume>& volumes) const;
+    [[nodiscard]] Outcome<std::vector<std::string>> words_for_copy(
+        const std::vector<LvmVolume>& volumes) const;
+    [[nodiscard]] Outcome<std::vector<std::string>> words_for_empty(
+        const std::vector<LvmVolume>& volumes) const;
+    // The volume of this name, if it is the host's and may be removed.
+    [[nodiscard]] Outcome<> check_removal(const std::vector<LvmVolume>& volumes, const std::string& name);
+    // The name of the host's volume, or of what an interrupted copy has left.
+    [[nodiscard]] std::string name_to_remove(const std::vector<LvmVolume>& volumes) const;
+    // Checks, and removes unless `only_say`. Returns the name.
+    [[nodiscard]] Outcome<std::string> remove_locked(bool only_say, bool for_reset);
+    [[nodiscard]] std::unexpected<std::string> refuse_use(const std::string& volume);
+    // Checks that the host's volume can become the golden volume; returns the name that the old one gets.
+    [[nodiscard]] Outcome<std::string> check_promotion(const std::vector<LvmVolume>& volumes);
+    // Checks createmaxsize for a volume of this size; `volume` has the size.
+    [[nodiscard]] Outcome<> check_size(const std::string& volume, std::uint64_t size) const;
+    [[nodiscard]] Outcome<> replace_golden(const std::vector<LvmVolume>& volumes,
+                                           const std::string& old) const;
+    // Finishes a promotion that was interrupted between its two renames.
+    [[nodiscard]] Outcome<> finish_promotion(std::vector<LvmVolume>& volumes) const;
+    [[nodiscard]] std::string full(const std::string& volume) const {
+        return config_.pattern.group + "/" + volume;
+    }
+    [[nodiscard]] std::string device(const std::string& volume) const { return "/dev/" + full(volume); }
+    [[nodiscard]] bool is_filled() const;
+    [[nodiscard]] std::string rule_text() const;
+
+    const Lvm& lvm_;
+    const VolumeLocks& locks_;
+    const CreatedExport& config_;
+    std::string host_;
+    int asker_;
+    Outcome<std::string> name_;
+    std::string export_tag_;
+    std::string host_tag_;
+    bool in_use_ = false;
+};
+
+}  // namespace holdfast::provision

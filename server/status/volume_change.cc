@@ -1,0 +1,74 @@
+// The words of the command line become a request to holdfast-provision.
+
+#include "server/status/volume_change.hh"
+
+#include <fmt/core.h>
+#include <getopt.h>
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "common/access/address.hh"
+#include "server/status/provision_request.hh"
+#include "server/status/status_query.hh"
+
+namespace holdfast::server {
+namespace {
+
+constexpr const char* usage_text =
+    "usage: holdfast-server volumes reset HOST --export NAME [--yes [--wait[=SECONDS]]]\n"
+    "       holdfast-server volumes remove HOST --export NAME [--yes [--wait[=SECONDS]]]\n"
+    "       holdfast-server volumes promote HOST --export NAME [--yes [--wait[=SECONDS]]]\n"
+    "\n"
+    "Remove the volume that was made for a host, and with reset make it again as the\n"
+    "configuration says; all data of the host on it are lost. With promote, make the\n"
+    "host's state the golden volume; other hosts keep theirs until they are reset.\n"
+    "A volume in use is refused, unless --wait is given.\n"
+    "\n"
+    "  -e, --export NAME     export of the volume; required\n"
+    "  -y, --yes             do it; by default only say what would be done\n"
+    "  -w, --wait[=SECONDS]  wait until the volume is no longer in use;\n"
+    "                        default without SECONDS: for any time\n"
+    "  -s, --socket PATH     socket of holdfast-provision;\n"
+    "                        default /run/holdfast-provision/provision.sock\n"
+    "  -h, --help            show this help\n";
+
+ProvisionCall call_of(std::string_view word) {
+    if (word == "reset") return ProvisionCall::reset;
+    return word == "promote" ? ProvisionCall::promote : ProvisionCall::remove;
+}
+
+}  // namespace
+
+int volume_change_command(int count, char** words) {
+    constexpr std::array long_options{
+        option{"export", required_argument, nullptr, 'e'}, option{"yes", no_argument, nullptr, 'y'},
+        option{"wait", optional_argument, nullptr, 'w'},   option{"socket", required_argument, nullptr, 's'},
+        option{"help", no_argument, nullptr, 'h'},         option{nullptr, 0, nullptr, 0},
+    };
+    VolumeOrder wanted;
+    wanted.command = "volumes";
+    wanted.usage = usage_text;
+    wanted.request.call = call_of(words[0]);
+    opterr = 0;
+    optind = 0;
+    for (;;) {
+        const int code = ::getopt_long(count, words, ":e:yw::s:h", long_options.data(), nullptr);
+        if (code == -1) break;
+        wanted.word = words[optind - 1];
+        if (code == 'e') {
+            wanted.request.name = optarg;
+            continue;
+        }
+        if (const auto status = take_common_option(wanted, code)) return *status;
+    }
+    if (optind + 1 != count) return usage_error("volumes", "name one host, by its address");
+    wanted.request.host = words[optind];
+    if (const auto address = parse_address(wanted.request.host)) wanted.request.host = to_string(*address);
+    if (wanted.wait && !wanted.yes) return usage_error("volumes", "--wait: needs --yes");
+    if (wanted.request.name.empty()) return usage_error("volumes", "missing --export; name the export");
+    return carry_out(std::move(wanted));
+}
+
+}  // namespace holdfast::server

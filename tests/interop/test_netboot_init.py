@@ -1,0 +1,88 @@
+"""The init script of holdfast-netboot, which publishes boot files without systemd, in folders of the test's own."""
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench import Bench
+from harness.registry import test
+
+SCRIPT = Path(__file__).resolve().parents[2] / "sysvinit/holdfast-netboot.in"
+
+
+class Watch:
+    """The script as `start` runs it, with programs in the place of holdfast-netboot and logger that note how they were called."""
+
+    def __init__(self, bench: Bench, trees: str, interrupted: bool = False) -> None:
+        self.calls, self.log, self.mark, self.status = (bench.folder / name for name in ("calls", "log", "spool/.committed", "status"))
+        self.taking = self.mark.with_name(".taking")
+        self.mark.parent.mkdir()
+        self.status.write_text("0")
+        if interrupted:
+            self.taking.touch()
+        programs = bench.folder / "programs"
+        programs.mkdir()
+        self._write(programs / "holdfast-netboot", f"#!/bin/sh\nstatus=$(cat {self.status})\nrm -f {self.mark} {self.taking}\n"
+                    f"echo \"$*\" >>{self.calls}\necho published\nexit $status\n")
+        self._write(programs / "logger", f"#!/bin/sh\necho \"$*\" >>{self.log}\n")
+        # The script's seconds are short: a retry comes after 300 of them.
+        self._write(programs / "sleep", "#!/bin/sh\nexec /bin/sleep 0.01\n")
+        text = SCRIPT.read_text().replace("@SBINDIR@", str(programs)).replace("PATH=/usr/sbin", f"PATH={programs}:/usr/sbin")
+        for line, value in (("SPOOL=", self.mark.parent), ("TREES=", f"'{trees}'"), (". /lib/lsb/init-functions", "")):
+            before = next(each for each in text.splitlines() if each.startswith(line))
+            text = text.replace(f"\n{before}\n", f"\n{line if value else ':'}{value}\n")
+        script = bench.folder / "script"
+        self._write(script, text)
+        self.process = subprocess.Popen(["/bin/sh", script, "watch"], stdin=subprocess.DEVNULL)
+
+    @staticmethod
+    def _write(path: Path, text: str) -> None:
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def called(self) -> list[str]:
+        return self.calls.read_text().splitlines() if self.calls.exists() else []
+
+    def wait(self, look: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60  # only ends a failing test
+        while not look():
+            assert time.monotonic() < deadline and self.process.poll() is None, (self.called(), self.process.poll())
+            time.sleep(0.02)
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(20) == -signal.SIGTERM
+
+
+@test("the init script of the boot server takes the boot files of all trees once for each commit, logs what was said, and tries again after a failure")
+def commits_are_taken(bench: Bench) -> None:
+    watch = Watch(bench, "/srv/tftp /srv/boot")
+    try:
+        both = [f"take --all --spool {watch.mark.parent} --tree /srv/tftp --tree /srv/boot"]
+        watch.mark.touch()
+        watch.wait(lambda: watch.called() == both and not watch.mark.exists())
+        watch.wait(lambda: watch.log.exists() and watch.log.read_text().count("-t holdfast-netboot -p daemon.notice published\n") == 1)
+        # Refused files are no reason to try again; another commit is.
+        watch.status.write_text("4")
+        watch.mark.touch()
+        watch.wait(lambda: watch.called() == 2 * both)
+        # A failure of this machine: again after 300 of the script's seconds, with no commit.
+        watch.status.write_text("1")
+        watch.mark.touch()
+        watch.wait(lambda: len(watch.called()) >= 3)
+        watch.status.write_text("0")
+        watch.wait(lambda: watch.called() == 4 * both)
+    finally:
+        watch.end()
+    assert not os.path.exists(watch.mark)
+
+
+@test("the init script of the boot server takes files of a commit whose take was interrupted, by the end of the machine for example")
+def interrupted_takes_are_repeated(bench: Bench) -> None:
+    watch = Watch(bench, "/srv/tftp", interrupted=True)
+    try:
+        watch.wait(lambda: len(watch.called()) == 1 and not watch.taking.exists())
+    finally:
+        watch.end()
