@@ -199,15 +199,25 @@ def fence(bench: Bench) -> None:
         disk.server.wait_for_log("no write waits for room any more, after ")
 
 
-def overfill(disk: SmallDisk, link: socket.socket) -> None:
-    """Send a few writes more than the server has memory for; they stay in its socket."""
-    send_writes(link, 162)
-    wait_for(lambda: disk.waiting() > 120, "the memory to be used up")
+def taken(disk: SmallDisk) -> int:
+    told = disk.status()
+    return told["waiting_for_room"] + told["commands"]["write"]["requests"]
 
 
 @test("a client that leaves takes its waiting writes along")
 def leave(bench: Bench) -> None:
+    with SmallDisk(bench) as disk, enter(disk.server, None) as link:
+        flood(disk, link)
+        most = taken(disk)
+
+    def overfill(disk: SmallDisk, link: socket.socket) -> None:
+        """Send a bit of a write more than the server has memory for. More would fill its socket, and keep the end out."""
+        send_writes(link, most)
+        link.sendall(write(most, 0, PIECE) + pattern(0)[:4096])
+        wait_for(lambda: taken(disk) == most, "the memory to be used up")
+
     for send in (fill, overfill):
+        os.rmdir(bench.folder / "small")
         with SmallDisk(bench) as disk, enter(disk.server, None) as link:
             send(disk, link)
             link.shutdown(socket.SHUT_WR)
@@ -215,7 +225,6 @@ def leave(bench: Bench) -> None:
             disk.server.wait_for_log(": the connection ends")
             disk.grow()
             assert disk.server.stop() == 0
-        os.rmdir(bench.folder / "small")
 
 
 @test("a reload that changes full from wait to error ends the wait with ENOSPC, and one from error to wait goes for connections that exist")
