@@ -238,6 +238,7 @@ const OptionRow* row_of(int found) {
 Read<std::optional<std::vector<std::string>>> take_options(Options& options, std::vector<std::string> words) {
     const Table table(options.command);
     std::vector<char*> pointers;
+    pointers.reserve(words.size() + 1);
     for (std::string& word : words) pointers.push_back(word.data());
     pointers.push_back(nullptr);
     ::optind = 0;  // GNU: starts anew

@@ -158,9 +158,8 @@ Transmission::Taken Transmission::read(const Request& request) {
         counters_.finished(request.command, request.length, true);
         replies_.add(nbd::hole_chunk(request, all).bytes());
         buffers_.give(area);
-    } else if (requests_.waits_for_disk(request)) {
-        start_job(request, area);
-    } else if (const std::optional<Result<void>> tried = requests_.try_read(request, area)) {
+    } else if (const std::optional<Result<void>> tried =
+                   requests_.waits_for_disk(request) ? std::nullopt : requests_.try_read(request, area)) {
         reply(request, *tried, area);
     } else {
         start_job(request, area);
