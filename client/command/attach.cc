@@ -11,6 +11,7 @@
 #include "client/command/commands.hh"
 #include "client/config/config_files.hh"
 #include "client/control/record_file.hh"
+#include "client/kernel/udev_settling.hh"
 #include "client/process/hardening.hh"
 #include "common/linux/service_notice.hh"
 
@@ -19,6 +20,7 @@ namespace {
 
 // Client and server may power up at the same switch; the server may take longer.
 constexpr std::chrono::seconds table_patience{30};
+constexpr std::chrono::seconds udev_patience{10};
 
 // Returns the device's line in the table, if the command line names no servers.
 std::expected<std::optional<DeviceLine>, std::string> line_for(const AttachOptions& options) {
@@ -92,6 +94,15 @@ ExitCode usage_error(std::string_view error) {
     return ExitCode::usage;
 }
 
+// A script that mounts the device by its label, or detaches it, does not run ahead of udev.
+void await_udev(std::uint32_t index) {
+    if (settle_udev(index, udev_patience) == UdevSettling::late)
+        complain(
+            fmt::format("/dev/nbd{}: udev has not processed the device within {} s; links in /dev/disk may "
+                        "be missing",
+                        index, udev_patience.count()));
+}
+
 // Reports the end of attaching to the person, the script or the service manager that waits.
 void report(const AttachOptions& options, const AttachOutcome& outcome) {
     if (outcome.code == ExitCode::unreachable && !options.index)
@@ -128,6 +139,8 @@ ExitCode run_attach(const AttachOptions& options, ProcessTitle& title) {
     const AttachOutcome outcome = attach(*request, title, [&](std::string_view note, bool is_error) {
         if (is_error || !options.quiet) complain(note);
     });
+    // A unit of systemd waits for the device itself.
+    if (outcome.code == ExitCode::ok && !options.service) await_udev(outcome.index);
     report(options, outcome);
     return outcome.code;
 }

@@ -31,6 +31,7 @@
 #include "client/kernel/kernel_module.hh"
 #include "client/kernel/socket_diagnostics.hh"
 #include "client/kernel/sysfs.hh"
+#include "client/kernel/udev_settling.hh"
 #include "client/link/link.hh"
 #include "common/linux/pause.hh"
 #include "common/linux/service_notice.hh"
@@ -41,6 +42,7 @@ namespace {
 constexpr std::chrono::seconds daemon_patience{10};
 // Limit for the kernel to load a module, whose disk may be the very disk to detach.
 constexpr std::chrono::seconds module_patience{10};
+constexpr std::chrono::seconds udev_patience{5};
 constexpr std::chrono::seconds flush_patience{60};
 constexpr std::chrono::seconds opener_patience{5};
 constexpr std::chrono::seconds end_patience{15};
@@ -319,6 +321,9 @@ ExitCode run_detach(const DetachOptions& options) {
         complain(fmt::format("{}: not attached", path_of(options.index)));
         return ExitCode::not_attached;
     }
+    // A probe that is still to come would begin when the claim ends, and read from a device without a link.
+    // At a service's stop, udev may have ended before.
+    if (!options.force && !options.service) (void)settle_udev(options.index, udev_patience);
     return detach_and_wait(options, *sysfs);
 }
 

@@ -82,9 +82,9 @@ def _program(machine: Machine, pid: int) -> tuple[str, str]:
     return text[0], text[1]
 
 
-def _version(machine: Machine) -> str:
+def _version(machine: Machine, package: str = "holdfast-client") -> str:
     """Version and state of the package."""
-    return machine.run("dpkg-query -W -f '${Version} ${db:Status-Status}' holdfast-client", timeout=PATIENCE)
+    return machine.run(f"dpkg-query -W -f '${{Version}} ${{db:Status-Status}}' {package}", timeout=PATIENCE)
 
 
 def _try(machine: Machine, command: str, timeout: float = PATIENCE) -> tuple[int, str]:
@@ -109,18 +109,18 @@ def _killed(scene: Scene) -> None:
     """Upgrades that are killed when dpkg says that a step begins; the last is completed as dpkg's manual says."""
     lab, machine, old = scene.lab, scene.machine, _daemon(scene)
     install = f"--install {PACKAGE}"
-    # A trigger that is pending since a killed run is processed by --configure -a only.
-    steps = {"Preparing to unpack": install, "Unpacking holdfast-client": install, "Setting up holdfast-client": install,
-             "update-initramfs: Generating": "--configure -a"}
-    for step, words in steps.items():
+    # A trigger that is pending since a killed run is processed by --configure -a only. Our package is complete by then.
+    steps = {"Preparing to unpack": (install, "holdfast-client"), "Unpacking holdfast-client": (install, "holdfast-client"),
+             "Setting up holdfast-client": (install, "holdfast-client"), "update-initramfs: Generating": ("--configure -a", "initramfs-tools")}
+    for step, (words, package) in steps.items():
         machine.start_command(f"echo $$ >/run/dpkg.pid && exec dpkg {words} >/run/dpkg.log 2>&1")
         machine.wait_until(f"grep '{step}' /run/dpkg.log || {{ tail -n 5 /run/dpkg.log; ps -C dpkg,sh -o pid,ppid,args; false; }}", timeout=PATIENCE * 2)
         machine.run("kill -KILL $(cat /run/dpkg.pid)")
-        state = _version(machine)
-        lab.require(not state.endswith(" installed"), f"{step}: dpkg was killed too late, the package is {state}")
+        state = _version(machine, package)
+        lab.require(not state.endswith(" installed"), f"{step}: dpkg was killed too late, {package} is {state}")
         # Scripts of the package that dpkg has started go on without dpkg.
         now = outages.one_daemon_soon(scene)
-        print(f"killed at {step!r}: the package is {state}, the daemon {now}, at first {old}")
+        print(f"killed at {step!r}: {package} is {state}, the daemon {now}, at first {old}")
         _daemon(scene)
         machine.run("holdfast-client --version")
         scene.progress()
