@@ -30,12 +30,18 @@ class Watch:
         # The script's seconds are short: a retry comes after 300 of them.
         self._write(programs / "sleep", "#!/bin/sh\nexec /bin/sleep 0.01\n")
         text = SCRIPT.read_text().replace("@SBINDIR@", str(programs)).replace("PATH=/usr/sbin", f"PATH={programs}:/usr/sbin")
-        for line, value in (("SPOOL=", self.mark.parent), ("TREES=", f"'{trees}'"), (". /lib/lsb/init-functions", "")):
+        self.pid_file = bench.folder / "pid"
+        messages = "log_daemon_msg() { :; }; log_end_msg() { :; }"
+        for line, value in (("SPOOL=", self.mark.parent), ("TREES=", f"'{trees}'"), ("PIDFILE=", self.pid_file), ("LOCK=", bench.folder / "lock"),
+                            (". /lib/lsb/init-functions", "")):
             before = next(each for each in text.splitlines() if each.startswith(line))
-            text = text.replace(f"\n{before}\n", f"\n{line if value else ':'}{value}\n")
-        script = bench.folder / "script"
-        self._write(script, text)
-        self.process = subprocess.Popen(["/bin/sh", script, "watch"], stdin=subprocess.DEVNULL)
+            text = text.replace(f"\n{before}\n", f"\n{line}{value}\n" if value else f"\n{messages}\n")
+        self.script = bench.folder / "script"
+        self._write(self.script, text)
+        self.process = subprocess.Popen(["/bin/sh", self.script, "watch"], stdin=subprocess.DEVNULL)
+
+    def run(self, action: str) -> int:
+        return subprocess.run(["/bin/sh", self.script, action], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode
 
     @staticmethod
     def _write(path: Path, text: str) -> None:
@@ -72,8 +78,13 @@ def commits_are_taken(bench: Bench) -> None:
         watch.status.write_text("1")
         watch.mark.touch()
         watch.wait(lambda: len(watch.called()) >= 3)
+        # Killed, for want of memory for example: again.
+        watch.status.write_text("137")
+        watch.wait(lambda: len(watch.called()) >= 5)
         watch.status.write_text("0")
-        watch.wait(lambda: watch.called() == 4 * both)
+        called = len(watch.called())
+        watch.wait(lambda: len(watch.called()) > called)
+        assert set(watch.called()) == set(both)
     finally:
         watch.end()
     assert not os.path.exists(watch.mark)
@@ -86,3 +97,25 @@ def interrupted_takes_are_repeated(bench: Bench) -> None:
         watch.wait(lambda: len(watch.called()) == 1 and not watch.taking.exists())
     finally:
         watch.end()
+
+
+@test("the init script of the boot server takes no other process for its watch, whatever number is left in its pid file")
+def strangers_live(bench: Bench) -> None:
+    watch = Watch(bench, "/srv/tftp")
+    with subprocess.Popen(["sleep", "600"]) as stranger:
+        try:
+            watch.wait(lambda: watch.run("status") == 0)
+            watch.process.kill()
+            watch.process.wait()
+            watch.pid_file.write_text(f"{stranger.pid}\n")
+            assert watch.run("status") == 3
+            assert watch.run("stop") == 0 and stranger.poll() is None
+            assert watch.run("start") == 0
+            deadline = time.monotonic() + 60  # only ends a failing test
+            while watch.run("status") != 0:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            assert watch.run("start") == 0 and watch.run("stop") == 0 and watch.run("status") == 3 and stranger.poll() is None
+        finally:
+            watch.run("stop")
+            stranger.kill()

@@ -33,7 +33,8 @@ def socket_activation(lab: Lab) -> None:
                                    "systemctl reload holdfast-server")[0] == 1, "the reload of a broken configuration succeeded")
     machine.run("journalctl -u holdfast-server | grep 'alowlist: unknown key' && systemctl is-active holdfast-server")
     machine.run(f"cp /root/server.conf {configuration} && printf '[null]\\nexportname = /dev/null\\n' >>{configuration} && "
-                "systemctl reload holdfast-server && holdfast-client list nbd://127.0.0.1 | grep -x null")
+                "systemctl reload holdfast-server")
+    machine.wait_until("holdfast-client list nbd://127.0.0.1 | grep -x null")
     machine.run(f"cp /root/server.conf {configuration} && systemctl reload holdfast-server")
     lab.require(main_process(machine) == first, "another process after the reloads")
 
