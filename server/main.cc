@@ -168,6 +168,12 @@ int start(const Options& options) {
     for (const Remark& one : loaded.skipped) log::error(to_string(one));
     for (const std::string& one : loaded.left_out)
         log::error(fmt::format("{}: skipped; its exports are not served until it is fixed", one));
+    const auto by_name = std::ranges::find_if(loaded.config.exports, &ExportConfig::by_name);
+    if (loaded.config.left_out_unknown && by_name != loaded.config.exports.end())
+        log::error(
+            fmt::format("[{}]: serves no host until all files are read: a skipped one could have a section "
+                        "of the host's own",
+                        by_name->name));
     for (const Remark& one : loaded.warnings) log::warning(to_string(one));
     if (!loaded.errors.empty()) {
         const int code = exit_of(loaded.errors);

@@ -12,6 +12,7 @@
 #include "common/access/access.hh"
 #include "common/text/lower_case.hh"
 #include "common/text/number.hh"
+#include "common/text/text.hh"
 #include "server/config/config_keys.hh"
 #include "server/config/config_value.hh"
 
@@ -139,10 +140,20 @@ const ExportConfig* Config::find(std::string_view name) const {
     const auto own = std::ranges::find_if(
         exports, [&](const ExportConfig& one) { return one.name == name && !one.by_name(); });
     if (own != exports.end()) return &*own;
-    const auto matching = std::ranges::find_if(exports, [&](const ExportConfig& one) {
-        return one.by_name() && word_in(one.created->names, one.created->pattern.by, name);
-    });
-    return matching == exports.end() ? nullptr : &*matching;
+    for (const ExportConfig& section : exports) {
+        if (!section.by_name()) continue;
+        const auto word = [&](std::string_view text) {
+            return word_in(section.created->names, section.created->pattern.by, text);
+        };
+        const auto wanted = word(name);
+        if (!wanted) continue;
+        const auto is_wanted = [&](std::string_view text) { return word(text) == wanted; };
+        const auto spelt = std::ranges::find_if(
+            exports, [&](const ExportConfig& one) { return !one.by_name() && is_wanted(one.name); });
+        if (spelt != exports.end()) return &*spelt;
+        return left_out_unknown || std::ranges::any_of(left_out, is_wanted) ? nullptr : &section;
+    }
+    return nullptr;
 }
 
 std::optional<ExportConfig> Config::export_for(std::string_view name) const {
@@ -414,10 +425,12 @@ void ConfigReader::check_boot_files() {
     for (const ExportConfig& one : generic_.config.exports) {
         if (!one.bootfiles) continue;
         if (one.is_virtual())
-            add_error(one.position,
-                      fmt::format("[{}]: bootfiles = yes: each client gets its own file (%s in exportname); "
-                                  "write a section for each host",
-                                  one.name));
+            add_error(
+                one.position,
+                fmt::format(
+                    "[{}]: bootfiles = yes: each client gets its own file (%s, %n or %m in exportname); "
+                    "write a section for each host",
+                    one.name));
         else if (one.readonly)
             add_error(one.position, fmt::format("[{}]: bootfiles = yes: only clients that write may hand in "
                                                 "boot files; remove readonly or bootfiles",
@@ -425,11 +438,40 @@ void ConfigReader::check_boot_files() {
     }
 }
 
+namespace {
+
+// Whether a client of the section could name the volume of the export. The export of a host's own is not
+// meant: the section does not serve its name.
+bool serves_volume(const CreatedExport& section, const ExportConfig& one) {
+    std::string_view volume = one.path;
+    constexpr std::string_view folder = "/dev/";
+    if (!volume.starts_with(folder)) return false;
+    volume.remove_prefix(folder.size());
+    const std::string_view group = take_until(volume, '/');
+    if (!may_be_of(section.pattern, group, volume)) return false;
+    const auto word = word_in(section.names, section.pattern.by, one.name);
+    return !word || volume_name(section.pattern, *word) != std::string(volume);
+}
+
+}  // namespace
+
 void ConfigReader::check_created() {
     std::vector<const CreatedExport*> created;
     for (const ExportConfig& one : generic_.config.exports)
         if (one.created) created.push_back(&*one.created);
     std::ranges::move(conflicts_of(created), std::back_inserter(errors_));
+    for (const ExportConfig& one : generic_.config.exports) {
+        if (one.created) continue;
+        const auto other = std::ranges::find_if(created, [&](const CreatedExport* section) {
+            return section->by_name() && serves_volume(*section, one);
+        });
+        if (other != created.end())
+            warnings_.push_back(
+                {one.position,
+                 fmt::format("[{}]: clients of [{}] can use {}, too, by its name there; rename the "
+                             "volume, or use one authfile",
+                             one.name, (*other)->name, one.path)});
+    }
 }
 
 Config ConfigReader::finish() {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -135,9 +136,13 @@ struct Config {
     bool strict = false;  // a mistake in a file of the includedir keeps the server from starting
     std::vector<Listen> listens;
     std::vector<ExportConfig> exports;  // in the order of the files
+    // Sections of files that a start has left out. A section by_name() does not stand in for them, since its
+    // authfile admits others.
+    std::set<std::string, std::less<>> left_out;
+    bool left_out_unknown = false;  // ... whose names are not known: no section by_name() serves anything
 
-    // The section that serves the export of this name: the section of this name, or the section by_name()
-    // that the name matches.
+    // The section that serves the export of this name: the section of this name, in any spelling of a MAC
+    // address, or the section by_name() that the name matches.
     [[nodiscard]] const ExportConfig* find(std::string_view name) const;
     // The export of this name. Of a section by_name() that is a copy, with the name and the word of the host.
     [[nodiscard]] std::optional<ExportConfig> export_for(std::string_view name) const;

@@ -205,11 +205,30 @@ ConfigTexts read_access_files(const Config& config, const HangingPaths& left_out
     return texts;
 }
 
+namespace {
+
+// Sections of files that are left out.
+struct HiddenSections {
+    std::set<std::string, std::less<>> names;
+    bool unknown = false;
+
+    void add(const ConfigTexts::File& file) {
+        std::vector<Remark> mistakes;
+        for (const IniSection& one : scan_ini(file.path, file.text, "[EXPORT]", mistakes))
+            names.insert(one.name);
+        // A mistake may be in the name of a section.
+        unknown |= !file.fault.empty() || !mistakes.empty();
+    }
+};
+
+}  // namespace
+
 LoadedConfig make_config_for_start(const Options& options, ConfigTexts texts) {
     LoadedConfig loaded = make_config(options, texts);
     const LoadedConfig whole = loaded;
     std::vector<Remark> skipped;
     std::set<std::string> left_out;
+    HiddenSections hidden;
     // Files that are left out may have hidden mistakes of others, but each turn has fewer files.
     while (!loaded.errors.empty() && !loaded.config.strict) {
         std::set<std::string> faulty;
@@ -219,13 +238,18 @@ LoadedConfig make_config_for_start(const Options& options, ConfigTexts texts) {
         if (std::exchange(texts.directory_hangs, false)) {
             texts.directory_fault.clear();
             left_out.insert(texts.directory);
-        } else if (std::erase_if(texts.files, [&](const auto& one) { return faulty.contains(one.path); }) ==
-                   0) {
-            return whole;
+            hidden.unknown = true;
+        } else {
+            for (const ConfigTexts::File& one : texts.files)
+                if (faulty.contains(one.path)) hidden.add(one);
+            if (std::erase_if(texts.files, [&](const auto& one) { return faulty.contains(one.path); }) == 0)
+                return whole;
         }
         left_out.merge(faulty);
         loaded = make_config(options, texts);
     }
+    loaded.config.left_out = std::move(hidden.names);
+    loaded.config.left_out_unknown = hidden.unknown;
     loaded.skipped = std::move(skipped);
     loaded.left_out = std::move(left_out);
     return loaded;

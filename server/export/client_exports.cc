@@ -52,6 +52,7 @@ const ExportConfig* ClientExports::visible_of_host(std::string_view name) {
     constexpr std::size_t most_names = 16;  // a client has a few disks
     const ExportConfig* const section = config_->find(name);
     if (section == nullptr || std::ranges::find(visible_, section) == visible_.end()) return nullptr;
+    if (!section->by_name()) return section;  // another spelling of a MAC address
     std::optional<ExportConfig> made = export_of_host(*section, name);
     if (!made) return nullptr;
     if (const auto known = of_hosts_.find(made->name); known != of_hosts_.end()) return &known->second;

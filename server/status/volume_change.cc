@@ -63,7 +63,7 @@ int volume_change_command(int count, char** words) {
         }
         if (const auto status = take_common_option(wanted, code)) return *status;
     }
-    if (optind + 1 != count) return usage_error("volumes", "name one host, by its address");
+    if (optind + 1 != count) return usage_error("volumes", "name one host: its address, name or MAC address");
     wanted.request.host = words[optind];
     if (const auto address = parse_address(wanted.request.host)) wanted.request.host = to_string(*address);
     if (wanted.wait && !wanted.yes) return usage_error("volumes", "--wait: needs --yes");

@@ -716,3 +716,60 @@ TEST_CASE(
     texts.files = {texts.files[0], texts.files[2]};
     CHECK_FALSE(make_config_for_start(options, texts).errors.empty());
 }
+
+namespace {
+
+constexpr const char* by_mac =
+    "[root-*]\nexportname = /dev/vg0/root-%m\ncreate = empty 1G\ncreatelimit = 9\n"
+    "[root-525400123456]\nexportname = /dev/vg0/special\n";
+
+}  // namespace
+
+TEST_CASE("each spelling of a MAC address is the export of the host's own section") {
+    const Config config = read(by_mac).config;
+    for (const char* const name : {"root-525400123456", "root-52-54-00-12-34-56", "root-52:54:00:12:34:56"})
+        CHECK_MESSAGE(config.export_for(name)->path == "/dev/vg0/special", name);
+    CHECK(config.export_for("root-52-54-00-12-34-57")->path == "/dev/vg0/root-525400123457");
+    CHECK(config.find("root-52-54-00-12-34-5") == nullptr);
+}
+
+TEST_CASE("no section with * stands in for a section of a file that a start has left out") {
+    Options options;
+    options.config = "/main";
+    ConfigTexts texts;
+    const std::string main =
+        "[generic]\nincludedir = /d\n[root-*]\nexportname = /dev/vg0/root-%m\ncreate = empty 1G\n"
+        "createlimit = 9\n";
+    texts.files = {
+        {"/main", main, ""},
+        {"/d/a.conf", "[root-525400123456]\nexportname = /dev/vg0/root-525400123456\nreadonli = true\n", ""}};
+    const LoadedConfig loaded = make_config_for_start(options, texts);
+    REQUIRE(loaded.left_out.size() == 1);
+    CHECK_FALSE(loaded.config.left_out_unknown);
+    for (const char* const name : {"root-525400123456", "root-52-54-00-12-34-56"})
+        CHECK_MESSAGE(loaded.config.find(name) == nullptr, name);
+    CHECK(loaded.config.find("root-52-54-00-12-34-57") != nullptr);
+    // The names of the sections are not certain, or not known.
+    texts.files[1].text = "[root-52-54-00-12-34-56\nexportname = /dev/vg0/root-525400123456\n";
+    CHECK(make_config_for_start(options, texts).config.find("root-52-54-00-12-34-57") == nullptr);
+    texts.files[1] = {"/d/a.conf", "", "open: Permission denied"};
+    CHECK(make_config_for_start(options, texts).config.find("root-52-54-00-12-34-57") == nullptr);
+    texts.files.pop_back();
+    texts.directory = "/d";
+    texts.directory_fault = "no answer for 5 s";
+    texts.directory_hangs = true;
+    const LoadedConfig hangs = make_config_for_start(options, texts);
+    CHECK((hangs.errors.empty() && hangs.config.find("root-52-54-00-12-34-57") == nullptr));
+}
+
+TEST_CASE(
+    "an export whose volume a section with * serves by a name is warned of, but not the one of the host's "
+    "own") {
+    const std::string section =
+        "[root-*]\nexportname = /dev/vg0/root-%n\ncreate = empty 1G\ncreatelimit = 9\n";
+    CHECK(has(read(section + "[archive]\nexportname = /dev/vg0/root-archive\n").warnings, 5,
+              "[archive]: clients of [root-*] can use /dev/vg0/root-archive, too"));
+    CHECK(read(section + "[root-web1]\nexportname = /dev/vg0/root-web1\n").warnings.empty());
+    CHECK(read(section + "[archive]\nexportname = /dev/vg0/archive\n").warnings.empty());
+    CHECK(read(section + "[archive]\nexportname = /dev/vg1/root-archive\n").warnings.empty());
+}
