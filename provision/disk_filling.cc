@@ -62,15 +62,27 @@ Result<void> flush_now_and_then(const Fd& disk, std::uint64_t offset) {
     return offset % interval == 0 ? flush(disk) : Result<void>();
 }
 
-Result<void> copy(const Fd& from, const Fd& to, std::uint64_t size) {
+std::unexpected<std::string> failure(const std::string& path, const SysError& error) {
+    return std::unexpected(fmt::format("{}: {}", path, error.message()));
+}
+
+struct Disk {
+    const Fd& file;
+    const std::string& path;  // for messages
+};
+
+std::expected<void, std::string> copy(const Disk& from, const Disk& to, std::uint64_t size) {
     std::vector<char> buffer;
     for (std::uint64_t offset = 0; offset < size; offset += buffer.size()) {
         buffer.resize(std::min<std::uint64_t>(piece, size - offset));
-        if (const auto done = read_piece(from, buffer, offset); !done) return done;
-        if (const auto done = write_piece(to, buffer, offset); !done) return done;
-        if (const auto done = flush_now_and_then(to, offset + buffer.size()); !done) return done;
+        if (const auto done = read_piece(from.file, buffer, offset); !done)
+            return failure(from.path, done.error());
+        if (const auto done = write_piece(to.file, buffer, offset); !done)
+            return failure(to.path, done.error());
+        if (const auto done = flush_now_and_then(to.file, offset + buffer.size()); !done)
+            return failure(to.path, done.error());
     }
-    (void)::posix_fadvise(from.get(), 0, 0, POSIX_FADV_DONTNEED);
+    (void)::posix_fadvise(from.file.get(), 0, 0, POSIX_FADV_DONTNEED);
     return {};
 }
 
@@ -91,10 +103,6 @@ Result<void> zero(const Fd& to, std::uint64_t begin, std::uint64_t end) {
     return {};
 }
 
-std::unexpected<std::string> failure(const std::string& path, const SysError& error) {
-    return std::unexpected(fmt::format("{}: {}", path, error.message()));
-}
-
 }  // namespace
 
 std::expected<void, std::string> fill_disk(const std::string& from, const std::string& to) {
@@ -110,7 +118,7 @@ std::expected<void, std::string> fill_disk(const std::string& from, const std::s
         if (!found) return failure(from, found.error());
         size = *found;
         if (size > *room) return std::unexpected(fmt::format("{} is smaller than {}", to, from));
-        if (const auto done = copy(source, target, size); !done) return failure(to, done.error());
+        if (auto done = copy({source, from}, {target, to}, size); !done) return done;
     }
     if (const auto done = zero(target, size, *room); !done) return failure(to, done.error());
     if (const auto done = flush(target); !done) return failure(to, done.error());

@@ -76,7 +76,7 @@ bool read_some(const Fd& from, std::string& text) {
     return count > 0;
 }
 
-// Reads both streams to their ends; returns false at the deadline, or if there is too much.
+// Reads both streams to their ends; returns false at the deadline, or if there is too much (longest_output).
 bool read_all(Fd& output, Fd& errors, std::string& text, std::string& error_text) {
     const Deadline deadline = Clock::now() + patience;
     while (output || errors) {
@@ -113,8 +113,11 @@ Outcome<std::string> Lvm::run(const std::string& program, const std::vector<std:
     std::string error_text;
     // A command that was killed could leave a suspended volume, and with it hosts that wait for ever.
     if (!read_all(output->reading, errors->reading, text, error_text))
-        return std::unexpected(fmt::format("{}: no answer for {} s; the command goes on, see the log of LVM",
-                                           program, patience.count()));
+        return std::unexpected(
+            text.size() >= longest_output
+                ? fmt::format("{}: more than {} MiB of output", program, longest_output >> 20)
+                : fmt::format("{}: no answer for {} s; the command goes on, see the log of LVM", program,
+                              patience.count()));
     int status = 0;
     while (::waitpid(*child, &status, 0) < 0 && errno == EINTR) continue;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return text;

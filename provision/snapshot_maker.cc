@@ -6,7 +6,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <chrono>
 #include <ranges>
+#include <thread>
 #include <utility>
 
 #include "common/golden/snapshots.hh"
@@ -21,13 +23,33 @@ std::string tag(std::string_view key, std::string_view value) { return fmt::form
 
 }  // namespace
 
+namespace {
+
+// A volume that was to be replaced, and has its name still.
+Outcome<> give_back(const Lvm& lvm, const std::string& full) {
+    for (const Words& words : {Words{"--activate", "y", full}, {"--deltag", std::string(replaced_tag), full}})
+        if (const auto done = lvm.run("lvchange", words); !done) return std::unexpected(done.error());
+    return {};
+}
+
+}  // namespace
+
 Outcome<> finish_restore(const Lvm& lvm, const std::string& group, const std::string& volume,
-                         std::vector<LvmVolume>& volumes) {
-    if (find_volume(volumes, volume) != nullptr) return {};
+                         std::vector<LvmVolume>& volumes, bool only_look) {
+    const auto found = std::ranges::find(volumes, volume, &LvmVolume::name);
+    if (found != volumes.end()) {
+        if (!found->has_tag(replaced_tag)) return {};
+        if (!only_look)
+            if (auto done = give_back(lvm, group + "/" + volume); !done) return done;
+        std::erase(found->tags, replaced_tag);
+        found->active = true;
+        return {};
+    }
     const auto next = std::ranges::find(volumes, unfinished_name(volume), &LvmVolume::name);
     if (next == volumes.end() || !next->has_tag(restoring_tag)) return {};
-    if (const auto renamed = lvm.run("lvrename", {group, next->name, volume}); !renamed)
-        return std::unexpected(renamed.error());
+    if (!only_look)
+        if (const auto renamed = lvm.run("lvrename", {group, next->name, volume}); !renamed)
+            return std::unexpected(renamed.error());
     next->name = volume;
     return {};
 }
@@ -42,16 +64,17 @@ Outcome<> SnapshotMaker::run(const std::string& program, const Words& words) con
     return {};
 }
 
-Outcome<SnapshotMaker::Volumes> SnapshotMaker::list() const {
+Outcome<SnapshotMaker::Volumes> SnapshotMaker::list(bool only_look) const {
     Result<VolumeLock> own = locks_.lock_volume(target_.group, target_.volume, asker_);
     if (!own) return std::unexpected("lock of the volume: " + own.error().message());
     Result<Fd> group = locks_.lock_group(target_.group);
     if (!group) return std::unexpected("lock of the volume group: " + group.error().message());
     auto all = lvm_.volumes(target_.group);
     if (!all) return std::unexpected(all.error());
-    if (const auto whole = finish_restore(lvm_, target_.group, target_.volume, *all); !whole)
+    if (const auto whole = finish_restore(lvm_, target_.group, target_.volume, *all, only_look); !whole)
         return std::unexpected(whole.error());
-    if (const auto whole = finish_retirement(*all); !whole) return std::unexpected(whole.error());
+    if (const auto whole = only_look ? Outcome<>() : finish_retirement(*all); !whole)
+        return std::unexpected(whole.error());
     return Volumes{std::move(*own), std::move(*group), std::move(*all)};
 }
 
@@ -90,21 +113,28 @@ Words SnapshotMaker::tags_of(const std::string& name, Time now) const {
 }
 
 // LVM suspends the volume for the moment of the snapshot, and so must have the snapshot active first. Then
-// nothing of this machine looks at it.
-Outcome<> SnapshotMaker::create(const std::string& name, bool automatic, Time now) const {
+// nothing of this machine looks at it. udev may still do so just now.
+Outcome<std::string> SnapshotMaker::create(const std::string& name, bool automatic, Time now) const {
     Words words{"--yes"};
     std::ranges::copy(tags_of(name, now), std::back_inserter(words));
     if (automatic) words.insert(words.end(), {"--addtag", std::string(automatic_tag)});
     words.insert(words.end(),
                  {"--name", volume_of(name), "--type", "thin", "--permission", "rw", "--setactivationskip",
                   "y", "--ignoreactivationskip", "--activate", "y", full(target_.volume)});
-    if (const auto made = run("lvcreate", words); !made) return made;
-    return run("lvchange", {"--activate", "n", full(volume_of(name))});
+    if (const auto made = run("lvcreate", words); !made) return std::unexpected(made.error());
+    constexpr int attempts = 5;
+    Outcome<> done;
+    for (int i = 0; i < attempts; ++i) {
+        if (i > 0) std::this_thread::sleep_for(std::chrono::seconds(1));
+        done = run("lvchange", {"--activate", "n", full(volume_of(name))});
+        if (done) return std::string();
+    }
+    return fmt::format("; it is still active: {}", done.error());
 }
 
-Outcome<std::string> SnapshotMaker::prune(SnapshotsKept kept, Time now) const {
+std::string SnapshotMaker::prune(SnapshotsKept kept, Time now) const {
     const auto all = lvm_.volumes(target_.group);
-    if (!all) return std::unexpected(all.error());
+    if (!all) return fmt::format("; older ones were not looked for: {}", all.error());
     std::vector<Snapshot> snapshots;
     for (const LvmVolume& one : *all) {
         auto snapshot = snapshot_by_tags(one.tags);
@@ -112,10 +142,12 @@ Outcome<std::string> SnapshotMaker::prune(SnapshotsKept kept, Time now) const {
             snapshots.push_back(std::move(*snapshot));
     }
     std::string text;
+    // Each for itself: one that is mounted must not keep the others.
     for (const std::string& name : not_kept(std::move(snapshots), kept.count, kept.age, now)) {
-        if (const auto removed = run("lvremove", {"--yes", full(volume_of(name))}); !removed)
-            return std::unexpected(removed.error());
-        text += fmt::format("; removed {}", full(volume_of(name)));
+        const std::string volume = full(volume_of(name));
+        const auto removed = run("lvremove", {"--yes", volume});
+        text += removed ? fmt::format("; removed {}", volume)
+                        : fmt::format("; {} was not removed: {}", volume, removed.error());
     }
     return text;
 }
@@ -123,7 +155,7 @@ Outcome<std::string> SnapshotMaker::prune(SnapshotsKept kept, Time now) const {
 Outcome<std::string> SnapshotMaker::take(const std::string& name, bool automatic, SnapshotsKept kept,
                                          Time now, bool only_say) {
     if (!is_snapshot_name(name)) return std::unexpected("the snapshot's name has other characters");
-    const Outcome<Volumes> volumes = list();
+    const Outcome<Volumes> volumes = list(only_say);
     if (!volumes) return std::unexpected(volumes.error());
     const auto target = find_target(*volumes);
     if (!target) return std::unexpected(target.error());
@@ -131,10 +163,10 @@ Outcome<std::string> SnapshotMaker::take(const std::string& name, bool automatic
         return std::unexpected(fmt::format("{} exists already; choose another name", full(volume_of(name))));
     const std::string of = fmt::format("a snapshot of {}", full(target_.volume));
     if (only_say) return fmt::format("{} would be made as {}", full(volume_of(name)), of);
-    if (const auto made = create(name, automatic, now); !made) return std::unexpected(made.error());
-    const auto removed = automatic ? prune(kept, now) : Outcome<std::string>(std::string());
-    if (!removed) return std::unexpected(removed.error());
-    return fmt::format("made {} as {}{}", full(volume_of(name)), of, *removed);
+    const auto made = create(name, automatic, now);
+    if (!made) return std::unexpected(made.error());
+    const std::string removed = automatic ? prune(kept, now) : std::string();
+    return fmt::format("made {} as {}{}{}", full(volume_of(name)), of, *made, removed);
 }
 
 // The volume has its old name no more: it becomes a snapshot, and is no longer the volume of a host.
@@ -158,6 +190,20 @@ Outcome<> SnapshotMaker::finish_retirement(const std::vector<LvmVolume>& volumes
     return {};
 }
 
+// LVM deactivates no volume that is open, and nobody opens one that is not active. The tag comes first, so
+// that a restore that is ended here is noticed.
+Outcome<> SnapshotMaker::take_away(const LvmVolume& target) {
+    const std::string replaced(replaced_tag);
+    if (auto done = run("lvchange", {"--addtag", replaced, full(target.name)}); !done) return done;
+    const auto taken = run("lvchange", {"--activate", "n", full(target.name)});
+    if (taken) return {};
+    const auto now = lvm_.volumes(target_.group);
+    const LvmVolume* const found = now ? find_volume(*now, target.name) : nullptr;
+    in_use_ = found != nullptr && found->open;
+    (void)run("lvchange", {"--deltag", replaced, full(target.name)});
+    return std::unexpected(in_use_ ? fmt::format("{} {}", full(target.name), text_of_use) : taken.error());
+}
+
 Outcome<> SnapshotMaker::swap_in(const LvmVolume& target, const LvmVolume& snapshot,
                                  const std::string& old_name, Time now) const {
     const std::string next = unfinished_name(target.name);
@@ -168,9 +214,11 @@ Outcome<> SnapshotMaker::swap_in(const LvmVolume& target, const LvmVolume& snaps
         if (one != restoring && one != replaced) made.insert(made.end(), {"--addtag", one});
     made.insert(made.end(), {"--name", next, "--type", "thin", "--permission", "rw", "--setactivationskip",
                              "n", "--ignoreactivationskip", "--activate", "y", full(snapshot.name)});
+    if (auto done = run("lvcreate", made); !done) {
+        (void)give_back(lvm_, full(target.name));
+        return done;
+    }
     const std::vector<std::pair<const char*, Words>> steps{
-        {"lvcreate", made},
-        {"lvchange", {"--addtag", replaced, full(target.name)}},
         {"lvrename", {target_.group, target.name, volume_of(old_name)}},
         {"lvrename", {target_.group, next, target.name}},
         {"lvchange", {"--deltag", restoring, full(target.name)}},
@@ -190,26 +238,25 @@ std::string SnapshotMaker::free_name(const Volumes& volumes, const std::string& 
 }
 
 Outcome<std::string> SnapshotMaker::restore(const std::string& name, Time now, bool only_say) {
-    const Outcome<Volumes> volumes = list();
+    const Outcome<Volumes> volumes = list(only_say);
     if (!volumes) return std::unexpected(volumes.error());
     const auto target = find_target(*volumes);
     if (!target) return std::unexpected(target.error());
     const auto snapshot = find_snapshot(*volumes, name);
     if (!snapshot) return std::unexpected(snapshot.error());
-    if ((*target)->open) {
-        in_use_ = true;
-        return std::unexpected(fmt::format("{} is in use; disconnect the host first", full(target_.volume)));
-    }
+    in_use_ = (*target)->open;
+    if (in_use_ && !only_say) return std::unexpected(fmt::format("{} {}", full(target_.volume), text_of_use));
     const std::string old_name = free_name(*volumes, snapshot_name_at("before", now));
     if (only_say)
-        return fmt::format("{} would get the state of {}; its state of now would stay as a snapshot {}",
-                           full(target_.volume), full(volume_of(name)), old_name);
+        return fmt::format("{} would get the state of {}; its state of now would stay as a snapshot {}; {}",
+                           full(target_.volume), full(volume_of(name)), old_name, only_if_down);
     const LvmVolume* const left = find_volume(volumes->all, unfinished_name(target_.volume));
     if (left != nullptr && !left->has_tag(restoring_tag))
         return std::unexpected(fmt::format("{} is in the way; rename or remove it", full(left->name)));
     if (left != nullptr)
         if (const auto removed = run("lvremove", {"--yes", full(left->name)}); !removed)
             return std::unexpected(removed.error());
+    if (const auto taken = take_away(**target); !taken) return std::unexpected(taken.error());
     if (const auto done = swap_in(**target, **snapshot, old_name, now); !done)
         return std::unexpected(done.error());
     return fmt::format("restored {} from {}; its state of before is the snapshot {}", full(target_.volume),
@@ -217,7 +264,7 @@ Outcome<std::string> SnapshotMaker::restore(const std::string& name, Time now, b
 }
 
 Outcome<std::string> SnapshotMaker::remove(const std::string& name, bool only_say) {
-    const Outcome<Volumes> volumes = list();
+    const Outcome<Volumes> volumes = list(only_say);
     if (!volumes) return std::unexpected(volumes.error());
     const auto snapshot = find_snapshot(*volumes, name);
     if (!snapshot) return std::unexpected(snapshot.error());

@@ -27,9 +27,16 @@ struct SnapshotTarget {
 inline constexpr std::string_view restoring_tag = "holdfast.restoring";
 // Tag of a volume that is replaced.
 inline constexpr std::string_view replaced_tag = "holdfast.replaced";
-// Gives the volume its name, if a restore was ended between its renamings.
+// Of a volume that LVM says is open.
+inline constexpr std::string_view text_of_use = "is in use; disconnect the host first";
+// LVM does not know of a host that waits for its server, and will use the volume again.
+inline constexpr std::string_view only_if_down =
+    "shut the host down first: one that only waits for its server is not noticed";
+
+// Gives the volume its name, or activates it, if a restore was ended between its steps. With `only_look`,
+// changes the list only.
 [[nodiscard]] Outcome<> finish_restore(const Lvm& lvm, const std::string& group, const std::string& volume,
-                                       std::vector<LvmVolume>& volumes);
+                                       std::vector<LvmVolume>& volumes, bool only_look);
 
 // Automatic snapshots to keep; 0: no limit.
 struct SnapshotsKept {
@@ -52,28 +59,33 @@ public:
     // Replaces the volume by a copy of the snapshot's state. The state of before stays as a snapshot.
     [[nodiscard]] Outcome<std::string> restore(const std::string& name, Time now, bool only_say);
     [[nodiscard]] Outcome<std::string> remove(const std::string& name, bool only_say);
-    // Whether the last refusal was that the volume is in use.
+    // Whether the volume is in use: the reason of the last refusal or, with `only_say`, of a refusal to come.
     [[nodiscard]] bool is_in_use() const { return in_use_; }
 
 private:
-    // Locks the volume and its group, finishes what was interrupted, and lists the volumes.
+    // Locks the volume and its group, finishes what was interrupted, or with `only_look` assumes it finished,
+    // and lists the volumes.
     struct Volumes {
         VolumeLock volume_lock;
         Fd group_lock;
         std::vector<LvmVolume> all;
     };
-    [[nodiscard]] Outcome<Volumes> list() const;
+    [[nodiscard]] Outcome<Volumes> list(bool only_look) const;
     // The export's volume, or why it has no snapshots.
     [[nodiscard]] Outcome<const LvmVolume*> find_target(const Volumes& volumes) const;
     [[nodiscard]] Outcome<const LvmVolume*> find_snapshot(const Volumes& volumes,
                                                           const std::string& name) const;
-    [[nodiscard]] Outcome<> create(const std::string& name, bool automatic, Time now) const;
-    // Removes automatic snapshots that are not kept; returns their names for a message.
-    [[nodiscard]] Outcome<std::string> prune(SnapshotsKept kept, Time now) const;
+    // Returns what is left to say of the snapshot that was made.
+    [[nodiscard]] Outcome<std::string> create(const std::string& name, bool automatic, Time now) const;
+    // Removes automatic snapshots that are not kept; returns which were and could not be removed, for a
+    // message.
+    [[nodiscard]] std::string prune(SnapshotsKept kept, Time now) const;
     [[nodiscard]] std::string free_name(const Volumes& volumes, const std::string& wanted) const;
     // Makes a replaced volume, which has the name already, a snapshot.
     [[nodiscard]] Outcome<> retire(const LvmVolume& replaced, const std::string& name, Time now) const;
     [[nodiscard]] Outcome<> finish_retirement(const std::vector<LvmVolume>& volumes) const;
+    // Takes the volume away from later clients; fails if a client has it open.
+    [[nodiscard]] Outcome<> take_away(const LvmVolume& target);
     [[nodiscard]] Outcome<> swap_in(const LvmVolume& target, const LvmVolume& snapshot,
                                     const std::string& old_name, Time now) const;
     [[nodiscard]] Outcome<> run(const std::string& program, const std::vector<std::string>& words) const;

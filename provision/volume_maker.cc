@@ -18,10 +18,6 @@ using Kind = CreateRule::Kind;
 using Words = std::vector<std::string>;
 
 constexpr const char* golden_tag = "holdfast.golden";
-// LVM does not know of a host that waits for its server, and will use the volume again.
-constexpr const char* only_if_down =
-    "shut the host down first: one that only waits for its server is not noticed";
-
 }  // namespace
 
 VolumeMaker::VolumeMaker(const Lvm& lvm, const VolumeLocks& locks, const CreatedExport& config,
@@ -46,13 +42,14 @@ std::string VolumeMaker::rule_text() const {
                        rule.origin);
 }
 
-Outcome<VolumeMaker::Volumes> VolumeMaker::list() const {
+Outcome<VolumeMaker::Volumes> VolumeMaker::list(bool only_look) const {
     Result<Fd> lock = locks_.lock_group(config_.pattern.group);
     if (!lock) return std::unexpected("lock of the volume group: " + lock.error().message());
     auto volumes = lvm_.volumes(config_.pattern.group);
     if (!volumes) return std::unexpected(volumes.error());
-    if (const auto whole = finish_promotion(*volumes); !whole) return std::unexpected(whole.error());
-    if (const auto whole = finish_restore(lvm_, config_.pattern.group, *name_, *volumes); !whole)
+    if (const auto whole = finish_promotion(*volumes, only_look); !whole)
+        return std::unexpected(whole.error());
+    if (const auto whole = finish_restore(lvm_, config_.pattern.group, *name_, *volumes, only_look); !whole)
         return std::unexpected(whole.error());
     return Volumes{std::move(*lock), std::move(*volumes)};
 }
@@ -71,7 +68,7 @@ Outcome<std::string> VolumeMaker::make() {
 }
 
 Outcome<std::string> VolumeMaker::make_locked() {
-    Outcome<Volumes> volumes = list();
+    Outcome<Volumes> volumes = list(false);
     if (!volumes) return std::unexpected(volumes.error());
     if (const LvmVolume* const found = find_volume(volumes->all, *name_)) return use_existing(*found);
     if (const auto removed = remove_unfinished(volumes->all); !removed)
@@ -222,7 +219,14 @@ Outcome<Words> VolumeMaker::words_for_empty(const std::vector<LvmVolume>& volume
 
 std::unexpected<std::string> VolumeMaker::refuse_use(const std::string& volume) {
     in_use_ = true;
-    return std::unexpected(fmt::format("{} is in use; disconnect the host first", full(volume)));
+    return std::unexpected(fmt::format("{} {}", full(volume), text_of_use));
+}
+
+Outcome<> VolumeMaker::check_use(const LvmVolume& volume, bool only_say) {
+    if (!volume.open) return {};
+    if (!only_say) return refuse_use(volume.name);
+    in_use_ = true;
+    return {};
 }
 
 Outcome<> VolumeMaker::check_size(const std::string& volume, std::uint64_t size) const {
@@ -231,13 +235,14 @@ Outcome<> VolumeMaker::check_size(const std::string& volume, std::uint64_t size)
     return std::unexpected(fmt::format("{} has {}; raise createmaxsize, or shrink the volume", volume, why));
 }
 
-Outcome<> VolumeMaker::check_removal(const std::vector<LvmVolume>& volumes, const std::string& name) {
+Outcome<> VolumeMaker::check_removal(const std::vector<LvmVolume>& volumes, const std::string& name,
+                                     bool only_say) {
     const LvmVolume* const found = find_volume(volumes, name);
     if (found == nullptr) return std::unexpected(fmt::format("{} does not exist", full(name)));
     if (!found->has_tag(export_tag_) || !found->has_tag(host_tag_))
         return std::unexpected(
             fmt::format("{} was not made for this host; use lvremove if it shall go", full(name)));
-    if (found->open) return refuse_use(name);
+    if (auto may = check_use(*found, only_say); !may) return may;
     if (found->has_snapshots)
         return std::unexpected(fmt::format(
             "{} has snapshots, which LVM would remove with it; remove them first, or keep the volume",
@@ -253,10 +258,11 @@ std::string VolumeMaker::name_to_remove(const std::vector<LvmVolume>& volumes) c
 }
 
 Outcome<std::string> VolumeMaker::remove_locked(bool only_say, bool for_reset) {
-    const Outcome<Volumes> volumes = list();
+    const Outcome<Volumes> volumes = list(only_say);
     if (!volumes) return std::unexpected(volumes.error());
     std::string name = name_to_remove(volumes->all);
-    if (const auto may = check_removal(volumes->all, name); !may) return std::unexpected(may.error());
+    if (const auto may = check_removal(volumes->all, name, only_say); !may)
+        return std::unexpected(may.error());
     if (for_reset)
         if (const auto can = check_making(volumes->all); !can)
             return std::unexpected(fmt::format("{}; {} was not removed, because it could not be made again",
@@ -284,25 +290,28 @@ Outcome<std::string> VolumeMaker::remove(bool only_say) {
                     : fmt::format("removed {}", full(*name));
 }
 
-Outcome<> VolumeMaker::finish_promotion(std::vector<LvmVolume>& volumes) const {
+Outcome<> VolumeMaker::finish_promotion(std::vector<LvmVolume>& volumes, bool only_look) const {
     if (config_.rule.kind != Kind::snapshot || find_volume(volumes, config_.rule.origin) != nullptr)
         return {};
     const auto next = std::ranges::find(volumes, unfinished_name(config_.rule.origin), &LvmVolume::name);
     if (next == volumes.end() || !next->has_tag(golden_tag)) return {};
-    const auto renamed = lvm_.run("lvrename", {config_.pattern.group, next->name, config_.rule.origin});
-    if (!renamed) return std::unexpected(renamed.error());
+    if (!only_look)
+        if (const auto renamed =
+                lvm_.run("lvrename", {config_.pattern.group, next->name, config_.rule.origin});
+            !renamed)
+            return std::unexpected(renamed.error());
     next->name = config_.rule.origin;
     return {};
 }
 
-Outcome<std::string> VolumeMaker::check_promotion(const std::vector<LvmVolume>& volumes) {
+Outcome<std::string> VolumeMaker::check_promotion(const std::vector<LvmVolume>& volumes, bool only_say) {
     if (config_.rule.kind != Kind::snapshot)
         return std::unexpected("only exports with create = snapshot can have a new golden volume");
-    if (const auto may = check_removal(volumes, *name_); !may) return std::unexpected(may.error());
+    if (const auto may = check_removal(volumes, *name_, only_say); !may) return std::unexpected(may.error());
     const LvmVolume* const golden = find_volume(volumes, config_.rule.origin);
     if (golden == nullptr)
         return std::unexpected(fmt::format("the golden volume {} does not exist", full(config_.rule.origin)));
-    if (golden->open) return refuse_use(golden->name);
+    if (const auto may = check_use(*golden, only_say); !may) return std::unexpected(may.error());
     // The next golden volume has this size, and with it each volume that is made from it.
     if (const auto within = check_size(full(*name_), find_volume(volumes, *name_)->size); !within)
         return std::unexpected(within.error());
@@ -334,9 +343,9 @@ Outcome<> VolumeMaker::replace_golden(const std::vector<LvmVolume>& volumes, con
 Outcome<std::string> VolumeMaker::promote(bool only_say) {
     const Outcome<VolumeLock> lock = lock_volume();
     if (!lock) return std::unexpected(lock.error());
-    const Outcome<Volumes> volumes = list();
+    const Outcome<Volumes> volumes = list(only_say);
     if (!volumes) return std::unexpected(volumes.error());
-    const Outcome<std::string> old = check_promotion(volumes->all);
+    const Outcome<std::string> old = check_promotion(volumes->all, only_say);
     if (!old) return old;
     const std::string golden = full(config_.rule.origin);
     if (only_say)

@@ -25,7 +25,7 @@ public:
     [[nodiscard]] Outcome<std::string> remove(bool only_say);
     // Makes the host's state the golden volume; the golden volume of before stays under a name with a number.
     [[nodiscard]] Outcome<std::string> promote(bool only_say);
-    // Whether the last refusal was that a volume is in use.
+    // Whether a volume is in use: the reason of the last refusal or, with `only_say`, of a refusal to come.
     [[nodiscard]] bool is_in_use() const { return in_use_; }
 
 private:
@@ -33,8 +33,9 @@ private:
         Fd lock;
         std::vector<LvmVolume> all;
     };
-    // Locks the group, and lists its volumes.
-    [[nodiscard]] Outcome<Volumes> list() const;
+    // Locks the group, finishes what was interrupted, or with `only_look` assumes it finished, and lists the
+    // volumes.
+    [[nodiscard]] Outcome<Volumes> list(bool only_look) const;
     [[nodiscard]] Outcome<VolumeLock> lock_volume() const;
     [[nodiscard]] Outcome<std::string> make_locked();
     // Creates the volume, unfinished if it has to be filled. Returns whether it has.
@@ -54,20 +55,23 @@ private:
     [[nodiscard]] Outcome<std::vector<std::string>> words_for_empty(
         const std::vector<LvmVolume>& volumes) const;
     // The volume of this name, if it is the host's and may be removed.
-    [[nodiscard]] Outcome<> check_removal(const std::vector<LvmVolume>& volumes, const std::string& name);
+    [[nodiscard]] Outcome<> check_removal(const std::vector<LvmVolume>& volumes, const std::string& name,
+                                          bool only_say);
+    // Refuses a volume in use; with `only_say` notes the use.
+    [[nodiscard]] Outcome<> check_use(const LvmVolume& volume, bool only_say);
     // The name of the host's volume, or of what an interrupted copy has left.
     [[nodiscard]] std::string name_to_remove(const std::vector<LvmVolume>& volumes) const;
     // Checks, and removes unless `only_say`. Returns the name.
     [[nodiscard]] Outcome<std::string> remove_locked(bool only_say, bool for_reset);
     [[nodiscard]] std::unexpected<std::string> refuse_use(const std::string& volume);
     // Checks that the host's volume can become the golden volume; returns the name that the old one gets.
-    [[nodiscard]] Outcome<std::string> check_promotion(const std::vector<LvmVolume>& volumes);
+    [[nodiscard]] Outcome<std::string> check_promotion(const std::vector<LvmVolume>& volumes, bool only_say);
     // Checks createmaxsize for a volume of this size; `volume` has the size.
     [[nodiscard]] Outcome<> check_size(const std::string& volume, std::uint64_t size) const;
     [[nodiscard]] Outcome<> replace_golden(const std::vector<LvmVolume>& volumes,
                                            const std::string& old) const;
     // Finishes a promotion that was interrupted between its two renames.
-    [[nodiscard]] Outcome<> finish_promotion(std::vector<LvmVolume>& volumes) const;
+    [[nodiscard]] Outcome<> finish_promotion(std::vector<LvmVolume>& volumes, bool only_look) const;
     [[nodiscard]] std::string full(const std::string& volume) const {
         return config_.pattern.group + "/" + volume;
     }

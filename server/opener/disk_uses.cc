@@ -33,10 +33,8 @@ void add_use(const ExportConfig& config, dev_t device, Surroundings& around) {
 }
 
 // The page cache takes every write, and the device refuses the data later, when nobody can wait any more.
-void add_wait_without_effect(const ExportConfig& config, Surroundings& around) {
+void warn_of_wait(const ExportConfig& config, Surroundings& around) {
     if (config.readonly || !config.wait_if_full) return;
-    const auto direct = find_direct({config.path, true, 0, config.direct()});
-    if (!direct || *direct) return;
     around.warnings.push_back(
         {config.position,
          fmt::format(
@@ -44,11 +42,18 @@ void add_wait_without_effect(const ExportConfig& config, Surroundings& around) {
              config.name)});
 }
 
+void add_wait_without_effect(const ExportConfig& config, Surroundings& around) {
+    const auto direct = find_direct({config.path, true, 0, config.direct()});
+    if (direct && !*direct) warn_of_wait(config, around);
+}
+
 }  // namespace
 
 void add_uses(const Config& config, const HangingPaths& left_out, Surroundings& around) {
     const HangingPaths hanging(around.hanging.begin(), around.hanging.end());
     for (const ExportConfig& one : config.exports) {
+        // Volumes that may not exist yet; without `cache` they are opened without the page cache.
+        if (one.created && one.direct() == false) warn_of_wait(one, around);
         if (one.is_virtual() || hanging.contains(one.path) || left_out.contains(one.path)) continue;
         struct stat status {};
         if (::stat(one.path.c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) continue;

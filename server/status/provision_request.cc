@@ -76,21 +76,48 @@ void show_wait(const VolumeOrder& wanted, const std::string& answer, std::string
                                    printable_ascii(volume, longest_provision_answer), by));
 }
 
-// Asks until no volume is in use.
-std::expected<ProvisionAnswer, std::string> ask_patiently(const VolumeOrder& wanted) {
+using Answer = std::expected<ProvisionAnswer, std::string>;
+
+// Waits until no volume has been in use for a while: a server that restarts closes them all, and its clients
+// come back. Returns the last answer to a request that only says.
+Answer await_free(VolumeOrder wanted) {
     // Neither LVM nor the kernel announces the last close of a volume.
     constexpr std::chrono::milliseconds pause{1000};
+    constexpr std::chrono::seconds quiet{10};
+    wanted.request.only_say = true;
     std::string last;
+    Deadline free_since = no_deadline;
     for (;;) {
-        std::expected<ProvisionAnswer, std::string> answer = ask(wanted);
-        if (!answer || !answer->in_use || !wanted.wait) return answer;
+        Answer answer = ask(wanted);
+        if (!answer || (!answer->done && !answer->in_use)) return answer;
         const Deadline now = Clock::now();
-        if (now >= wanted.deadline) return answer;
-        show_wait(wanted, answer->text, last);
+        if (answer->in_use)
+            free_since = no_deadline;
+        else if (free_since == no_deadline)
+            free_since = now;
+        if ((free_since != no_deadline && now - free_since >= quiet) || now >= wanted.deadline) return answer;
+        if (answer->in_use) show_wait(wanted, answer->text, last);
         std::this_thread::sleep_for(
             std::min<Clock::duration>(pause, wanted.deadline == no_deadline ? pause : wanted.deadline - now));
     }
 }
+
+// Returns whether the request was carried out, or would be.
+bool show(const VolumeOrder& wanted, const Answer& answer) {
+    if (!answer) {
+        show_error(wanted, fmt::format("no answer from {}: {}", wanted.socket, answer.error()));
+        return false;
+    }
+    const std::string text = printable_ascii(answer->text, longest_provision_answer);
+    if (answer->done)
+        std::fputs((text + "\n").c_str(), stdout);
+    else
+        show_error(wanted, text);
+    std::fflush(stdout);
+    return answer->done;
+}
+
+bool is_in_use(const Answer& answer) { return answer && answer->in_use; }
 
 // `seconds`: null without a number.
 bool take_wait(VolumeOrder& wanted, const char* seconds) {
@@ -119,30 +146,31 @@ std::optional<int> take_common_option(VolumeOrder& wanted, int code) {
     }
 }
 
-bool ask_and_show(const VolumeOrder& wanted) {
-    const std::expected<ProvisionAnswer, std::string> answer = ask_patiently(wanted);
-    if (!answer) {
-        show_error(wanted, fmt::format("no answer from {}: {}", wanted.socket, answer.error()));
-        return false;
-    }
-    const std::string text = printable_ascii(answer->text, longest_provision_answer) + "\n";
-    if (answer->done)
-        std::fputs(text.c_str(), stdout);
-    else
-        show_error(wanted, text.substr(0, text.size() - 1));
-    std::fflush(stdout);
-    return answer->done;
-}
+bool ask_and_show(const VolumeOrder& wanted) { return show(wanted, ask(wanted)); }
 
+// What will be done is said before any wait for it.
 int carry_out(VolumeOrder wanted) {
     wanted.request.only_say = true;
-    if (!ask_and_show(wanted)) return no_answer;
+    Answer planned = ask(wanted);
+    const bool would_be_done = show(wanted, planned);
+    if (!would_be_done && !(wanted.wait && is_in_use(planned))) return no_answer;
     if (!wanted.yes) {
         std::fputs("Nothing was changed; add --yes to do it.\n", stdout);
         return answered;
     }
-    wanted.request.only_say = false;
-    return ask_and_show(wanted) ? answered : no_answer;
+    bool must_wait = !would_be_done;
+    for (;;) {
+        if (must_wait)
+            if (const Answer free = await_free(wanted); !free || !free->done) {
+                show(wanted, free);
+                return no_answer;
+            }
+        wanted.request.only_say = false;
+        const Answer done = ask(wanted);
+        if (!wanted.wait || !is_in_use(done) || Clock::now() >= wanted.deadline)
+            return show(wanted, done) ? answered : no_answer;
+        must_wait = true;  // a client has come in between
+    }
 }
 
 }  // namespace holdfast::server

@@ -25,10 +25,11 @@ struct VolumeOrder {
 // Returns the exit status if the command ends with this option.
 [[nodiscard]] std::optional<int> take_common_option(VolumeOrder& order, int code);
 
-// Asks and shows the answer; waits as long as LVM takes and, with `wait`, while a volume is in use. Returns
-// whether the answer was that it is, or would be, done.
+// Asks and shows the answer; waits as long as LVM takes. Returns whether the answer was that it is, or would
+// be, done.
 [[nodiscard]] bool ask_and_show(const VolumeOrder& order);
-// Shows what would be done and, with `yes`, does it. Returns the exit status.
+// Shows what would be done and, with `yes`, does it; with `wait` not before the volume has been free for ten
+// seconds. Returns the exit status.
 [[nodiscard]] int carry_out(VolumeOrder order);
 
 }  // namespace holdfast::server

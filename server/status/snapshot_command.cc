@@ -114,6 +114,7 @@ std::string fault_of(const Wanted& wanted) {
                "state "
                "of a power cut";
     if (wanted.automatic && !keeps) return "--automatic: missing --keep or --keep-days";
+    if (!wanted.remove && wanted.order.yes) return "--yes: only for --remove and restore";
     if (!wanted.automatic && keeps) return "--keep and --keep-days: need --automatic";
     return {};
 }
@@ -237,7 +238,12 @@ int snapshots_command(int count, char** words) {
         std::fputs("holdfast-server snapshots: only root may list volumes; use sudo\n", stderr);
         return no_answer;
     }
-    const std::vector<LogicalVolume> volumes = parse_lvs(output_of_lvs());
+    const auto listed = output_of_lvs();
+    if (!listed) {
+        std::fputs(fmt::format("holdfast-server snapshots: lvs: {}\n", listed.error().text).c_str(), stderr);
+        return no_answer;
+    }
+    const std::vector<LogicalVolume> volumes = parse_lvs(*listed);
     std::fputs((json ? json_of(volumes) : table_of(volumes)).c_str(), stdout);
     return answered;
 }

@@ -32,7 +32,7 @@ namespace {
 
 constexpr const char* usage_text =
     "usage: holdfast-server volumes [--json | --prometheus] [--socket PATH]\n"
-    "       holdfast-server volumes reset | remove | promote HOST --export NAME [--yes]\n"
+    "       holdfast-server volumes reset | remove | promote HOST --export NAME [--yes] [--wait[=SECONDS]]\n"
     "\n"
     "List the exports of the running server with their disks and clients.\n"
     "Root also sees logical volumes, and how full thin ones and their pools are.\n"
@@ -102,7 +102,13 @@ int list(const Wanted& wanted) {
         std::fputs("holdfast-server volumes: the running server has another version; restart it\n", stderr);
         return no_answer;
     }
-    const std::vector<LogicalVolume> volumes = parse_lvs(output_of_lvs());
+    const auto listed = output_of_lvs();
+    if (!listed && !listed.error().not_for_us)
+        std::fputs(fmt::format("holdfast-server volumes: warning: lvs: {}; logical volumes are missing\n",
+                               listed.error().text)
+                       .c_str(),
+                   stderr);
+    const std::vector<LogicalVolume> volumes = parse_lvs(listed.value_or(std::string()));
     for (VolumeRow& row : *rows) add_disk_facts(row, volumes);
     std::erase_if(*rows, is_of_removed_disk);
     const std::vector<VolumeRow> all = with_made_volumes(std::move(*rows), volumes);

@@ -89,6 +89,8 @@ elif program == "lvchange":
             tags.append(value)
         if word == "--deltag":
             tags.remove(value)
+    if option("--activate") == "n" and state[words[-1]]["attr"][5] == "o":
+        fail("Logical volume " + words[-1] + " in use.")
     if option("--activate"):
         set_active(words[-1], option("--activate") == "y")
 with open(state_folder + "/next", "w") as out:

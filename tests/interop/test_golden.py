@@ -434,13 +434,22 @@ def waits(bench: Bench) -> None:
     assert not made.calls("lvremove")
     with subprocess.Popen([str(word) for word in (*words, "--yes", "--wait")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT) as waiting:
         assert waiting.stdout is not None
+        plan = waiting.stdout.readline()
+        assert "would be removed with all its data" in plan and "shut the host down first" in plan and "it is in use" in plan, plan
         first = waiting.stdout.readline()
         assert "waiting until vg0/thin-127.0.1.1 is no longer in use" in first, first
         assert waiting.poll() is None and not made.calls("lvremove")
-        # Free when the command looks, and in use again when LVM removes: the wait goes on.
+        # Free for a moment, as when the server restarts.
+        looks = len(made.calls("lvs"))
+        made.change("vg0/thin-127.0.1.1", attr=THIN)
+        wait_for(lambda: len(made.calls("lvs")) >= looks + 3, "three looks at a volume that is free")
+        made.change("vg0/thin-127.0.1.1", attr="Vwi-aotz--")
+        looks = len(made.calls("lvs"))
+        wait_for(lambda: len(made.calls("lvs")) >= looks + 3, "three looks at a volume in use")
+        assert waiting.poll() is None and not made.calls("lvremove")
+        # Free for long enough, and in use again when LVM removes: the wait goes on.
         held = made.hold("lvremove", "-")
         made.change("vg0/thin-127.0.1.1", attr=THIN)
-        assert "would be removed" in waiting.stdout.readline()
         wait_for((bench.folder / "state/held-lvremove--").exists, "LVM to remove the volume")
         made.change("vg0/thin-127.0.1.1", attr="Vwi-aotz--")
         held.unlink()
@@ -537,11 +546,26 @@ def snapshot(bench: Bench) -> None:
     assert not snapshots(made).keys() - {("disk", None, "one")}
     with (bench.folder / "dev/vg0/disk").open("r+b") as disk:
         disk.write(b"changed")
-    assert "vg0/disk is in use; disconnect the host first" in run("restore", "disk", "one", "--yes", status=1)
+    for words in ((), ("--yes",)):
+        said = run("restore", "disk", "one", *words, status=1)
+        assert "vg0/disk would get the state of" in said and "it is in use; disconnect the host first" in said, said
     assert "waiting until vg0/disk is no longer in use" in run("restore", "disk", "one", "--yes", "--wait=1", status=1)
     made.change("vg0/disk", attr=THIN)
     said = run("restore", "disk", "one")
     assert "vg0/disk would get the state of vg0/disk+snap-one; its state of now would stay as a snapshot before-" in said and not made.calls("lvrename"), said
+    assert "shut the host down first" in said, said
+    # A client that comes after the look keeps its disk.
+    held = made.hold("lvchange", "-")
+    with subprocess.Popen([str(word) for word in (bench.server_program, "restore", "disk", "one", "--yes", "--socket", path)],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT) as restoring:
+        wait_for((bench.folder / "state/held-lvchange--").exists, "LVM to change the volume")
+        made.change("vg0/disk", attr="Vwi-aotz--")
+        held.unlink()
+        assert restoring.stdout is not None
+        said = restoring.stdout.read()
+    assert restoring.returncode == 1 and "vg0/disk is in use; disconnect the host first" in said, said
+    assert not made.calls("lvrename") and made.volumes()["vg0/disk"] | {"attr": ""} == made.volumes()["vg0/disk"] | {"attr": "", "tags": []}
+    made.change("vg0/disk", attr=THIN)
     said = run("restore", "disk", "one", "--yes")
     assert "restored vg0/disk from vg0/disk+snap-one; its state of before is the snapshot before-" in said, said
     assert made.content("vg0/disk").startswith(b"127.0.1.1")
@@ -610,6 +634,14 @@ def snapshot_kept(bench: Bench) -> None:
         assert len(age) == 1 and names[-1].startswith("auto-"), made.volumes()
         wait_for(lambda: time.strftime("auto-%Y%m%d-%H%M%S", time.gmtime()) > names[-1], "the next second")
     assert {name for _, _, name in snapshots(made)} == {"mine", *names[1:]}, snapshots(made)
+    # One that is mounted keeps no other from its end, nor the new one from being made.
+    made.change(f"vg0/disk+snap-{names[1]}", attr="Vwi-aotz-k")
+    said = run("--automatic", "--no-freeze", "--keep", "1")
+    assert f"vg0/disk+snap-{names[1]} was not removed: lvremove: Logical volume vg0/disk+snap-{names[1]} in use." in said, said
+    assert f"removed vg0/disk+snap-{names[2]}" in said, said
+    made.change(f"vg0/disk+snap-{names[1]}", attr="Vwi---tz-k")
+    names[2] = said.split("+snap-")[1].split()[0]
+    wait_for(lambda: time.strftime("auto-%Y%m%d-%H%M%S", time.gmtime()) > names[2], "the next second")
     volume = made.volumes()[f"vg0/disk+snap-{names[1]}"]
     tags = [tag for tag in volume["tags"] if not tag.startswith("holdfast.taken=")]
     made.change(f"vg0/disk+snap-{names[1]}", tags=[*tags, f"holdfast.taken={int(time.time()) - 3 * 86400}"])
@@ -641,6 +673,10 @@ def restore_killed(bench: Bench) -> None:
     held.unlink()
     made.provision = start_provision(bench)
     bench.servers.append(Server(made.provision, 0, bench.folder / "provision.log"))
+    before = made.volumes()
+    for command in (("restore", "thin", "a", "--host", "127.0.1.1"), ("volumes", "reset", "127.0.1.1", "--export", "thin")):
+        said = output(bench.server_program, *command, "--socket", path)
+        assert "vg0/thin-127.0.1.1 would" in said and made.volumes() == before, "a request that only says has changed a volume"
     assert read_and_mark(made, "127.0.1.1", "thin").startswith(b"127.0.1.1")
     assert len(made.calls("lvcreate")) == 3, made.calls("lvcreate")
     # The next request about snapshots makes the replaced volume one.
@@ -657,3 +693,39 @@ def restore_killed(bench: Bench) -> None:
     bench.file("state/volumes", content=json.dumps(state).encode())
     output(bench.server_program, "volumes", "reset", "127.0.1.1", "--export", "thin", "--yes", "--socket", path)
     assert made.content("vg0/thin-127.0.1.1") == GOLDEN and "vg0/thin-127.0.1.1+new" not in made.volumes()
+
+
+@test("a restore that was ended before it has made the new volume gives the host its volume back at the next connection")
+def restore_ended_early(bench: Bench) -> None:
+    made = site(bench)
+    path = bench.folder / "run/provision.sock"
+    read_and_mark(made, "127.0.1.1", "thin")
+    output(bench.server_program, "snapshot", "thin", "a", "--no-freeze", "--host", "127.0.1.1", "--socket", path)
+    tags = made.volumes()["vg0/thin-127.0.1.1"]["tags"]
+    held = made.hold("lvcreate", "-")
+    with subprocess.Popen([str(word) for word in (bench.server_program, "restore", "thin", "a", "--host", "127.0.1.1", "--yes", "--socket", path)],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT) as restoring:
+        wait_for((bench.folder / "state/held-lvcreate--").exists, "LVM to make the volume")
+        assert made.volumes()["vg0/thin-127.0.1.1"]["attr"][4] == "-", "a client could open the volume that is replaced"
+        for pid in descendants(made.provision.pid):
+            os.kill(pid, signal.SIGKILL)
+        made.provision.wait()
+        assert restoring.wait() == 1
+    held.unlink()
+    made.provision = start_provision(bench)
+    bench.servers.append(Server(made.provision, 0, bench.folder / "provision.log"))
+    assert read_and_mark(made, "127.0.1.1", "thin").startswith(b"127.0.1.1")
+    assert made.volumes()["vg0/thin-127.0.1.1"]["tags"] == tags and len(made.calls("lvcreate")) == 2, made.volumes()
+
+
+@test("a failure of LVM is not taken for a system without snapshots")
+def lvs_fails(bench: Bench) -> None:
+    made = site(bench)
+    assert snapshots(made) == {}
+    lvs = bench.file("sbin/lvs", content=b"#!/bin/sh\necho '  VG vg0 is damaged.' >&2\nexit 5\n")
+    for words in (("--json",), ()):
+        said = output(*with_ours(bench, bench.server_program, "snapshots", *words), status=1)
+        assert said == "holdfast-server snapshots: lvs: VG vg0 is damaged.\n", said
+    lvs.unlink()
+    said = output(*with_ours(bench, bench.server_program, "snapshots"), status=1)
+    assert said == "holdfast-server snapshots: lvs: not found; install lvm2\n", said
