@@ -20,7 +20,7 @@ namespace {
 
 // Client and server may power up at the same switch; the server may take longer.
 constexpr std::chrono::seconds table_patience{30};
-constexpr std::chrono::seconds udev_patience{10};
+constexpr std::chrono::seconds udev_patience{30};
 
 // Returns the device's line in the table, if the command line names no servers.
 std::expected<std::optional<DeviceLine>, std::string> line_for(const AttachOptions& options) {

@@ -3,9 +3,12 @@
 
 #include "client/daemon/device_release.hh"
 
+#include <chrono>
+
 #include "client/control/record_file.hh"
 #include "client/link/link_health.hh"
 #include "common/linux/log.hh"
+#include "common/linux/pause.hh"
 
 namespace holdfast::client {
 
@@ -22,13 +25,27 @@ bool DeviceRelease::is_idle() const noexcept {
     return all_sent(links_.descriptor()) && (!links_.any_older() || kernel_.is_idle());
 }
 
+// A probe of udev would else read from a device without a link, and the kernel log an error for each read:
+// udev opens a disk that somebody has locked before it sees the lock. Of a disk without a size nothing is
+// read.
+Result<void> DeviceRelease::disconnect_empty() {
+    constexpr std::chrono::milliseconds pause{5};
+    constexpr int most_pauses = 100;  // reads of before, which the link still serves
+    const std::uint64_t size = kernel_.size();
+    const bool emptied = kernel_.reconfigure({.size = 0}).has_value();
+    for (int i = 0; emptied && i < most_pauses && kernel_.in_flight() > 0; ++i) pause_for(pause);
+    auto done = kernel_.disconnect();
+    if (!done && emptied && size > 0) (void)kernel_.reconfigure({.size = size});
+    return done;
+}
+
 DeviceRelease::Outcome DeviceRelease::detach(const Request& request) {
     if (const LineText reason = reason_to_stay(request); !reason.empty()) return {reason};
     if (!kernel_.has_our_device()) return {};
     const bool clear = !request.forced && is_idle();
     if (!clear)
         if (const LineText problem = links_.end_all(); !problem.empty()) return {problem};
-    const auto done = clear ? kernel_.disconnect() : kernel_.release_stuck();
+    const auto done = clear ? disconnect_empty() : kernel_.release_stuck();
     if (!done) return {done.error().text(), !clear};
     links_.close();
     if (request.forced) leave_record_behind();

@@ -37,6 +37,8 @@ public:
 private:
     [[nodiscard]] LineText reason_to_stay(const Request& request) const;
     [[nodiscard]] bool is_idle() const noexcept;
+    // Disconnects a device that nobody uses.
+    [[nodiscard]] Result<void> disconnect_empty();
     // Keeps the record for the next attach, which fences the writes of this device that the server still
     // holds. Returns true if the record was kept.
     bool leave_record_behind();

@@ -162,7 +162,7 @@ while [ $i -lt {ROUNDS} ]; do
     i=$((i + 1))
     holdfast-client attach {HOST},disk$1 --device nbd$1 && test /dev/disk/by-label/disk$1 -ef /dev/nbd$1 &&
         dd if=/dev/nbd$1 of=/dev/null bs=4096 count=1 iflag=direct status=none && holdfast-client detach nbd$1 ||
-        echo "nbd$1, round $i: status $?: $(tail -n 1 /run/loop$1.log)" >>/run/failed
+        echo "nbd$1, round $i: status $?: $(tail -n 3 /run/loop$1.log)" >>/run/failed
 done
 echo nbd$1 >>/run/ended
 """

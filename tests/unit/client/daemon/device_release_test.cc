@@ -49,7 +49,8 @@ TEST_CASE("an idle device is disconnected while its link is up, so that the serv
     bool had_link = false;
     bench.kernel.on_request = [&] { had_link = bench.links.is_alive(); };
     CHECK(bench.detach(false).failure.empty());
-    CHECK(bench.events == Events{"kernel: disconnect"});
+    // With no size, so that nobody reads from it without a link.
+    CHECK(bench.events == Events{"kernel: size 0", "kernel: disconnect"});
     CHECK(had_link);
     CHECK_FALSE(bench.links.has_socket());
 }
@@ -75,6 +76,18 @@ TEST_CASE("a device that the kernel keeps needs a new link if its link was ended
     CHECK_FALSE(forced.failure.empty());
     CHECK(forced.link_ended);
     CHECK_FALSE(bench.links.is_alive());
+}
+
+TEST_CASE("a device that the kernel keeps has its size again") {
+    Bench bench;
+    bench.kernel.device_size = 8192;
+    int requests = 0;
+    bench.kernel.on_request = [&] {
+        bench.kernel.error = ++requests == 2 ? std::optional(EBUSY) : std::nullopt;
+    };
+    CHECK_FALSE(bench.detach(false).failure.empty());
+    CHECK(bench.events == Events{"kernel: size 0", "kernel: disconnect", "kernel: size 8192"});
+    CHECK(bench.links.is_alive());
 }
 
 TEST_CASE("nothing is asked of the kernel in vain") {
