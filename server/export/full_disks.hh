@@ -31,7 +31,7 @@ struct FullDiskName {
 [[nodiscard]] std::string mend_of(const FullDiskName& disk);
 
 // State of an export. Safe to be called from any thread.
-class FullDisk : public std::enable_shared_from_this<FullDisk> {
+class FullDisk {
 public:
     // Minimum time between two log lines that say that requests wait.
     static constexpr std::chrono::seconds log_period{10};
