@@ -23,27 +23,26 @@ namespace holdfast::server {
 namespace {
 
 // Starts lvs with this standard output and standard error, by no shell: the AppArmor profile permits lvs
-// only. Empty without LVM.
-std::optional<pid_t> start_lvs(int output, int errors) {
+// only. ENOENT: no LVM.
+Result<pid_t> start_lvs(int output, int errors) {
     std::string columns(lvs_columns);
     std::array<const char*, 10> words{"lvs", "--noheadings", "--nosuffix",    "--units", "b", "--separator",
                                       ",",   "-o",           columns.c_str(), nullptr};
     std::array<const char*, 2> environment{"LC_ALL=C", nullptr};
     posix_spawn_file_actions_t actions;
-    if (::posix_spawn_file_actions_init(&actions) != 0) return std::nullopt;
+    if (::posix_spawn_file_actions_init(&actions) != 0) return std::unexpected(SysError{ENOMEM, "start"});
     ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     ::posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
     ::posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO);
-    std::optional<pid_t> child;
+    pid_t child = -1;
+    int error = ENOENT;
     for (const char* path : {"/usr/sbin/lvs", "/sbin/lvs"}) {
-        pid_t pid = -1;
-        if (::posix_spawn(&pid, path, &actions, nullptr, const_cast<char**>(words.data()),
-                          const_cast<char**>(environment.data())) != 0)
-            continue;
-        child = pid;
-        break;
+        if (error != ENOENT) break;
+        error = ::posix_spawn(&child, path, &actions, nullptr, const_cast<char**>(words.data()),
+                              const_cast<char**>(environment.data()));
     }
     ::posix_spawn_file_actions_destroy(&actions);
+    if (error != 0) return std::unexpected(SysError{error, "start"});
     return child;
 }
 
@@ -73,8 +72,10 @@ std::expected<std::string, LvsFault> output_of_lvs() {
         return std::unexpected(LvsFault{false, "no descriptor is left"});
     Fd reading(ends[0]);
     Fd writing(ends[1]);
-    const std::optional<pid_t> child = start_lvs(writing.get(), error_writing.get());
-    if (!child) return std::unexpected(LvsFault{true, "not found; install lvm2"});
+    const Result<pid_t> child = start_lvs(writing.get(), error_writing.get());
+    if (!child && child.error().code == ENOENT)
+        return std::unexpected(LvsFault{true, "not found; install lvm2"});
+    if (!child) return std::unexpected(LvsFault{false, child.error().message()});
     writing.reset();
     error_writing.reset();
     Result<std::string> text = read_to_end(reading.get(), longest);

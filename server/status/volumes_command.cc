@@ -103,11 +103,14 @@ int list(const Wanted& wanted) {
         return no_answer;
     }
     const auto listed = output_of_lvs();
-    if (!listed && !listed.error().not_for_us)
-        std::fputs(fmt::format("holdfast-server volumes: warning: lvs: {}; logical volumes are missing\n",
+    if (!listed && !listed.error().not_for_us) {
+        std::fputs(fmt::format("holdfast-server volumes: lvs: {}; logical volumes are missing\n",
                                listed.error().text)
                        .c_str(),
                    stderr);
+        // Monitoring must not take missing figures for good ones.
+        if (wanted.prometheus) return no_answer;
+    }
     const std::vector<LogicalVolume> volumes = parse_lvs(listed.value_or(std::string()));
     for (VolumeRow& row : *rows) add_disk_facts(row, volumes);
     std::erase_if(*rows, is_of_removed_disk);

@@ -726,6 +726,9 @@ def lvs_fails(bench: Bench) -> None:
     for words in (("--json",), ()):
         said = output(*with_ours(bench, bench.server_program, "snapshots", *words), status=1)
         assert said == "holdfast-server snapshots: lvs: VG vg0 is damaged.\n", said
+    volumes = (bench.server_program, "volumes", "--socket", bench.folder / "status.sock")
+    said = output(*with_ours(bench, *volumes, "--prometheus"), status=1)
+    assert "lvs: VG vg0 is damaged.; logical volumes are missing" in said and "holdfast_volume_" not in said, said
     lvs.unlink()
     said = output(*with_ours(bench, bench.server_program, "snapshots"), status=1)
     assert said == "holdfast-server snapshots: lvs: not found; install lvm2\n", said
