@@ -63,11 +63,11 @@ Outcome<std::string> carry_out(const ProvisionRequest& request, VolumeMaker& mak
     return std::unexpected("unknown request");
 }
 
-// What would be done to a volume in use is said, too.
-ProvisionAnswer answer_for(const Outcome<std::string>& outcome, bool in_use) {
-    if (!outcome) return {false, outcome.error(), in_use};
-    if (in_use) return {false, fmt::format("{}; it {}", *outcome, text_of_use), true};
-    return {true, *outcome, false};
+// The plan for a volume in use is said, too.
+ProvisionAnswer answer_for(const Outcome<std::string>& outcome, const std::string& in_use) {
+    if (!outcome) return {false, outcome.error(), !in_use.empty()};
+    if (in_use.empty()) return {true, *outcome, false};
+    return {false, fmt::format("{} {}; once it is free, {}", in_use, text_of_use, *outcome), true};
 }
 
 ProvisionAnswer answer_about_snapshot(const ProvisionRequest& request, const Service::Setup& setup,
@@ -84,7 +84,7 @@ ProvisionAnswer answer_about_snapshot(const ProvisionRequest& request, const Ser
             ? maker.take(request.snapshot, request.automatic, kept, now, request.only_say)
         : request.call == ProvisionCall::restore ? maker.restore(request.snapshot, now, request.only_say)
                                                  : maker.remove(request.snapshot, request.only_say);
-    return answer_for(outcome, maker.is_in_use());
+    return answer_for(outcome, maker.in_use());
 }
 
 ProvisionAnswer answer_to(const ProvisionRequest& request, const Service::Setup& setup, int asker) {
@@ -103,7 +103,7 @@ ProvisionAnswer answer_to(const ProvisionRequest& request, const Service::Setup&
     const VolumeLocks locks(setup.lock_folder);
     VolumeMaker maker(lvm, locks, config, *word, asker);
     const Outcome<std::string> outcome = carry_out(request, maker);
-    return answer_for(outcome, maker.is_in_use());
+    return answer_for(outcome, maker.in_use());
 }
 
 // Runs in a process of its own.

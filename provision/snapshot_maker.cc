@@ -199,9 +199,9 @@ Outcome<> SnapshotMaker::take_away(const LvmVolume& target) {
     if (taken) return {};
     const auto now = lvm_.volumes(target_.group);
     const LvmVolume* const found = now ? find_volume(*now, target.name) : nullptr;
-    in_use_ = found != nullptr && found->open;
+    if (found != nullptr && found->open) in_use_ = full(target.name);
     (void)run("lvchange", {"--deltag", replaced, full(target.name)});
-    return std::unexpected(in_use_ ? fmt::format("{} {}", full(target.name), text_of_use) : taken.error());
+    return std::unexpected(in_use_.empty() ? taken.error() : fmt::format("{} {}", in_use_, text_of_use));
 }
 
 Outcome<> SnapshotMaker::swap_in(const LvmVolume& target, const LvmVolume& snapshot,
@@ -244,8 +244,8 @@ Outcome<std::string> SnapshotMaker::restore(const std::string& name, Time now, b
     if (!target) return std::unexpected(target.error());
     const auto snapshot = find_snapshot(*volumes, name);
     if (!snapshot) return std::unexpected(snapshot.error());
-    in_use_ = (*target)->open;
-    if (in_use_ && !only_say) return std::unexpected(fmt::format("{} {}", full(target_.volume), text_of_use));
+    if ((*target)->open) in_use_ = full(target_.volume);
+    if (!in_use_.empty() && !only_say) return std::unexpected(fmt::format("{} {}", in_use_, text_of_use));
     const std::string old_name = free_name(*volumes, snapshot_name_at("before", now));
     if (only_say)
         return fmt::format("{} would get the state of {}; its state of now would stay as a snapshot {}; {}",

@@ -59,8 +59,8 @@ public:
     // Replaces the volume by a copy of the snapshot's state. The state of before stays as a snapshot.
     [[nodiscard]] Outcome<std::string> restore(const std::string& name, Time now, bool only_say);
     [[nodiscard]] Outcome<std::string> remove(const std::string& name, bool only_say);
-    // Whether the volume is in use: the reason of the last refusal or, with `only_say`, of a refusal to come.
-    [[nodiscard]] bool is_in_use() const { return in_use_; }
+    // Volume in use, empty: none: the reason of the last refusal or, with `only_say`, of a refusal to come.
+    [[nodiscard]] const std::string& in_use() const { return in_use_; }
 
 private:
     // Locks the volume and its group, finishes what was interrupted, or with `only_look` assumes it finished,
@@ -97,7 +97,7 @@ private:
     const VolumeLocks& locks_;
     SnapshotTarget target_;
     int asker_;
-    bool in_use_ = false;
+    std::string in_use_;
 };
 
 }  // namespace holdfast::provision

@@ -218,14 +218,14 @@ Outcome<Words> VolumeMaker::words_for_empty(const std::vector<LvmVolume>& volume
 }
 
 std::unexpected<std::string> VolumeMaker::refuse_use(const std::string& volume) {
-    in_use_ = true;
-    return std::unexpected(fmt::format("{} {}", full(volume), text_of_use));
+    in_use_ = full(volume);
+    return std::unexpected(fmt::format("{} {}", in_use_, text_of_use));
 }
 
 Outcome<> VolumeMaker::check_use(const LvmVolume& volume, bool only_say) {
     if (!volume.open) return {};
     if (!only_say) return refuse_use(volume.name);
-    in_use_ = true;
+    in_use_ = full(volume.name);
     return {};
 }
 

@@ -25,8 +25,8 @@ public:
     [[nodiscard]] Outcome<std::string> remove(bool only_say);
     // Makes the host's state the golden volume; the golden volume of before stays under a name with a number.
     [[nodiscard]] Outcome<std::string> promote(bool only_say);
-    // Whether a volume is in use: the reason of the last refusal or, with `only_say`, of a refusal to come.
-    [[nodiscard]] bool is_in_use() const { return in_use_; }
+    // Volume in use, empty: none: the reason of the last refusal or, with `only_say`, of a refusal to come.
+    [[nodiscard]] const std::string& in_use() const { return in_use_; }
 
 private:
     struct Volumes {
@@ -87,7 +87,7 @@ private:
     Outcome<std::string> name_;
     std::string export_tag_;
     std::string host_tag_;
-    bool in_use_ = false;
+    std::string in_use_;
 };
 
 }  // namespace holdfast::provision
