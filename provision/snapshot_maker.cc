@@ -237,6 +237,14 @@ std::string SnapshotMaker::free_name(const Volumes& volumes, const std::string& 
     return name;
 }
 
+Outcome<> SnapshotMaker::remove_left(const Volumes& volumes) const {
+    const LvmVolume* const left = find_volume(volumes.all, unfinished_name(target_.volume));
+    if (left == nullptr) return {};
+    if (!left->has_tag(restoring_tag))
+        return std::unexpected(fmt::format("{} is in the way; rename or remove it", full(left->name)));
+    return run("lvremove", {"--yes", full(left->name)});
+}
+
 Outcome<std::string> SnapshotMaker::restore(const std::string& name, Time now, bool only_say) {
     const Outcome<Volumes> volumes = list(only_say);
     if (!volumes) return std::unexpected(volumes.error());
@@ -250,12 +258,7 @@ Outcome<std::string> SnapshotMaker::restore(const std::string& name, Time now, b
     if (only_say)
         return fmt::format("{} would get the state of {}; its state of now would stay as a snapshot {}; {}",
                            full(target_.volume), full(volume_of(name)), old_name, only_if_down);
-    const LvmVolume* const left = find_volume(volumes->all, unfinished_name(target_.volume));
-    if (left != nullptr && !left->has_tag(restoring_tag))
-        return std::unexpected(fmt::format("{} is in the way; rename or remove it", full(left->name)));
-    if (left != nullptr)
-        if (const auto removed = run("lvremove", {"--yes", full(left->name)}); !removed)
-            return std::unexpected(removed.error());
+    if (const auto removed = remove_left(*volumes); !removed) return std::unexpected(removed.error());
     if (const auto taken = take_away(**target); !taken) return std::unexpected(taken.error());
     if (const auto done = swap_in(**target, **snapshot, old_name, now); !done)
         return std::unexpected(done.error());

@@ -27,7 +27,7 @@ struct SnapshotTarget {
 inline constexpr std::string_view restoring_tag = "holdfast.restoring";
 // Tag of a volume that is replaced.
 inline constexpr std::string_view replaced_tag = "holdfast.replaced";
-// Of a volume that LVM says is open.
+// Said of a volume that LVM reports as open.
 inline constexpr std::string_view text_of_use = "is in use; disconnect the host first";
 // LVM does not know of a host that waits for its server, and will use the volume again.
 inline constexpr std::string_view only_if_down =
@@ -84,6 +84,8 @@ private:
     // Makes a replaced volume, which has the name already, a snapshot.
     [[nodiscard]] Outcome<> retire(const LvmVolume& replaced, const std::string& name, Time now) const;
     [[nodiscard]] Outcome<> finish_retirement(const std::vector<LvmVolume>& volumes) const;
+    // Removes what an interrupted restore has left.
+    [[nodiscard]] Outcome<> remove_left(const Volumes& volumes) const;
     // Takes the volume away from later clients; fails if a client has it open.
     [[nodiscard]] Outcome<> take_away(const LvmVolume& target);
     [[nodiscard]] Outcome<> swap_in(const LvmVolume& target, const LvmVolume& snapshot,

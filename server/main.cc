@@ -160,10 +160,7 @@ int serve(const Options& options, Config config, InheritedSockets given, Daemoni
     ::_exit(left_stuck);
 }
 
-int start(const Options& options) {
-    log::open(program, log::default_sink(), options.verbose ? log::Level::debug : log::Level::info);
-    log::never_wait();
-    LoadedConfig loaded = make_config_for_start(options, read_config_files_apart(options));
+void log_findings(const LoadedConfig& loaded) {
     for (const Remark& one : loaded.errors) log::error(to_string(one));
     for (const Remark& one : loaded.skipped) log::error(to_string(one));
     for (const std::string& one : loaded.left_out)
@@ -172,9 +169,16 @@ int start(const Options& options) {
     if (loaded.config.left_out_unknown && by_name != loaded.config.exports.end())
         log::error(
             fmt::format("[{}]: serves no host until all files are read: a skipped one could have a section "
-                        "of the host's own",
+                        "of the host's own; mend them and reload",
                         by_name->name));
     for (const Remark& one : loaded.warnings) log::warning(to_string(one));
+}
+
+int start(const Options& options) {
+    log::open(program, log::default_sink(), options.verbose ? log::Level::debug : log::Level::info);
+    log::never_wait();
+    LoadedConfig loaded = make_config_for_start(options, read_config_files_apart(options));
+    log_findings(loaded);
     if (!loaded.errors.empty()) {
         const int code = exit_of(loaded.errors);
         log::error(fmt::format("{}{}; not started", counted(loaded.errors.size(), "error"),

@@ -71,12 +71,13 @@ Flush and disconnect the device, and end its daemon. Refuse if the device is in 
       --service for holdfast@.service: do nothing if the daemon has died
 )";
 
-constexpr std::string_view status = R"(holdfast-client status [DEVICE] [--json]
+constexpr std::string_view status = R"(holdfast-client status [DEVICE] [--json | --prometheus]
 
 Show the state of DEVICE, or of all attached devices. Exit status: 0 attached, 3 not attached,
 7 attached but the link is down, 8 no daemon, or state unknown.
 
-  -j, --json   print one object for DEVICE, an array without
+  -j, --json         print one object for DEVICE, an array without
+  -p, --prometheus   print the Prometheus text format
 )";
 
 constexpr std::string_view takeover = R"(holdfast-client takeover [DEVICE] [OPTION]...

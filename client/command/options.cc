@@ -223,15 +223,22 @@ Read<Command> read_detach(const Words& words) {
 }
 
 Read<Command> read_status(const Words& words) {
-    static constexpr option table[] = {
-        {"json", no_argument, nullptr, 'j'}, {"help", no_argument, nullptr, 'h'}, {}};
+    static constexpr option table[] = {{"json", no_argument, nullptr, 'j'},
+                                       {"prometheus", no_argument, nullptr, 'p'},
+                                       {"help", no_argument, nullptr, 'h'},
+                                       {}};
     StatusOptions options;
-    Scanner scanner(words, ":jh", table);
+    Scanner scanner(words, ":jph", table);
     for (Found found = scanner.next(); found.letter != -1; found = scanner.next()) {
-        if (found.letter == 'h') return HelpOptions{"status"};
-        if (found.letter != 'j') return unexpected(found.error);
-        options.json = true;
+        switch (found.letter) {
+            case 'j': options.json = true; break;
+            case 'p': options.prometheus = true; break;
+            case 'h': return HelpOptions{"status"};
+            default: return unexpected(found.error);
+        }
     }
+    if (options.json && options.prometheus)
+        return unexpected("status: --json and --prometheus exclude each other; give one");
     const Words rest = scanner.rest();
     if (rest.size() > 1) return unexpected(too_many(rest, 1));
     if (rest.empty()) return options;

@@ -33,6 +33,7 @@ struct DetachOptions {
 struct StatusOptions {
     std::optional<std::uint32_t> index;  // empty: all attached devices
     bool json = false;
+    bool prometheus = false;
 };
 
 struct TakeoverOptions {

@@ -13,6 +13,7 @@
 #include "client/command/boot_files.hh"
 #include "client/command/commands.hh"
 #include "client/control/control_client.hh"
+#include "client/control/device_metrics.hh"
 #include "client/control/device_record.hh"
 #include "client/control/device_status.hh"
 #include "client/control/orders.hh"
@@ -81,7 +82,8 @@ void take_next_boot(DeviceStatus& status) {
     status.previous_kernel = published->previous;
 }
 
-DeviceStatus status_of(std::uint32_t index) {
+// With `next_boot`, the server is asked for the kernel of the next boot.
+DeviceStatus status_of(std::uint32_t index, bool next_boot = true) {
     DeviceStatus status;
     status.index = index;
     const auto sysfs = SysfsDevice::open(index);
@@ -91,7 +93,7 @@ DeviceStatus status_of(std::uint32_t index) {
     status = from_lines(*answer);
     status.network = describe_handover(index);
     take_overlay(status);
-    take_next_boot(status);
+    if (next_boot) take_next_boot(status);
     // Truncated answer, or another version's: the device is attached, or the kernel would report otherwise.
     if (status.state == DeviceState::detached) return status_without_daemon(index, *sysfs, std::nullopt);
     return status;
@@ -145,9 +147,21 @@ ExitCode print_all(bool json) {
     return code;
 }
 
+ExitCode print_metrics(const std::optional<std::uint32_t>& index) {
+    ExitCode code = ExitCode::not_attached;
+    std::vector<DeviceStatus> found;
+    for (const std::uint32_t one : index ? std::vector{*index} : nbd_devices()) {
+        found.push_back(status_of(one, false));
+        code = worse_of(code, code_of(found.back().state));
+    }
+    say(to_prometheus(found));
+    return code;
+}
+
 }  // namespace
 
 ExitCode run_status(const StatusOptions& options) {
+    if (options.prometheus) return print_metrics(options.index);
     return options.index ? print_one(*options.index, options.json) : print_all(options.json);
 }
 

@@ -1,3 +1,5 @@
+// Sends an event with a UUID through the kernel, and reads the messages of udev until one has this UUID.
+
 #include "client/kernel/udev_settling.hh"
 
 #include <errno.h>

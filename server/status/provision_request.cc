@@ -119,6 +119,17 @@ bool show(const VolumeOrder& wanted, const Answer& answer) {
 
 bool is_in_use(const Answer& answer) { return answer && answer->in_use; }
 
+// Has the request carried out; waits again if a client comes in between.
+Answer do_patiently(VolumeOrder wanted, bool must_wait) {
+    wanted.request.only_say = false;
+    for (;; must_wait = true) {
+        if (must_wait)
+            if (Answer free = await_free(wanted); !free || !free->done) return free;
+        Answer done = ask(wanted);
+        if (!wanted.wait || !is_in_use(done) || Clock::now() >= wanted.deadline) return done;
+    }
+}
+
 // `seconds`: null without a number.
 bool take_wait(VolumeOrder& wanted, const char* seconds) {
     constexpr std::int64_t most = 1'000'000;
@@ -148,29 +159,18 @@ std::optional<int> take_common_option(VolumeOrder& wanted, int code) {
 
 bool ask_and_show(const VolumeOrder& wanted) { return show(wanted, ask(wanted)); }
 
-// What will be done is said before any wait for it.
+// The plan is said before any wait.
 int carry_out(VolumeOrder wanted) {
     wanted.request.only_say = true;
-    Answer planned = ask(wanted);
+    const Answer planned = ask(wanted);
     const bool would_be_done = show(wanted, planned);
     if (!would_be_done && !(wanted.wait && is_in_use(planned))) return no_answer;
     if (!wanted.yes) {
         std::fputs("Nothing was changed; add --yes to do it.\n", stdout);
         return answered;
     }
-    bool must_wait = !would_be_done;
-    for (;;) {
-        if (must_wait)
-            if (const Answer free = await_free(wanted); !free || !free->done) {
-                show(wanted, free);
-                return no_answer;
-            }
-        wanted.request.only_say = false;
-        const Answer done = ask(wanted);
-        if (!wanted.wait || !is_in_use(done) || Clock::now() >= wanted.deadline)
-            return show(wanted, done) ? answered : no_answer;
-        must_wait = true;  // a client has come in between
-    }
+    const Answer done = do_patiently(wanted, !would_be_done);
+    return show(wanted, done) ? answered : no_answer;
 }
 
 }  // namespace holdfast::server

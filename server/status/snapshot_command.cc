@@ -107,15 +107,17 @@ std::optional<int> take_snapshot_option(Wanted& wanted, int code) {
 std::string fault_of(const Wanted& wanted) {
     const ProvisionRequest& request = wanted.order.request;
     const bool keeps = request.keep_count != 0 || request.keep_days != 0;
-    if (wanted.remove && (wanted.automatic || wanted.no_freeze))
-        return "--remove: takes no snapshot; omit --automatic and --no-freeze";
-    if (!wanted.remove && !wanted.no_freeze)
+    if (!wanted.automatic && keeps) return "--keep and --keep-days: need --automatic";
+    if (wanted.remove)
+        return wanted.automatic || wanted.no_freeze
+                   ? "--remove: takes no snapshot; omit --automatic and --no-freeze"
+                   : "";
+    if (!wanted.no_freeze)
         return "the client cannot freeze its file system for a snapshot; add --no-freeze for one with the "
                "state "
                "of a power cut";
     if (wanted.automatic && !keeps) return "--automatic: missing --keep or --keep-days";
-    if (!wanted.remove && wanted.order.yes) return "--yes: only for --remove and restore";
-    if (!wanted.automatic && keeps) return "--keep and --keep-days: need --automatic";
+    if (wanted.order.yes) return "--yes: only for --remove and restore";
     return {};
 }
 
