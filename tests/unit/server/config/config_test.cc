@@ -766,8 +766,9 @@ TEST_CASE(
     "an export whose volume a section with * serves by a name is warned of, but not the one of the host's "
     "own") {
     const std::string section =
-        "[root-*]\nexportname = /dev/vg0/root-%n\ncreate = empty 1G\ncreatelimit = 9\n";
-    CHECK(has(read(section + "[archive]\nexportname = /dev/vg0/root-archive\n").warnings, 5,
+        "[root-*]\nexportname = /dev/vg0/root-%n\ncreate = empty 1G\ncreatelimit = 9\n"
+        "createclients = 10.0.0.0/8\n";
+    CHECK(has(read(section + "[archive]\nexportname = /dev/vg0/root-archive\n").warnings, 6,
               "[archive]: clients of [root-*] can use /dev/vg0/root-archive, too"));
     CHECK(read(section + "[root-web1]\nexportname = /dev/vg0/root-web1\n").warnings.empty());
     CHECK(read(section + "[archive]\nexportname = /dev/vg0/archive\n").warnings.empty());
