@@ -15,6 +15,7 @@
 #include "netboot/command/kernels.hh"
 #include "netboot/inspect/inspection.hh"
 #include "netboot/loader/kernel_image.hh"
+#include "netboot/name/server_name.hh"
 #include "netboot/plan/planned_files.hh"
 #include "netboot/plan/published.hh"
 #include "netboot/tree/spool.hh"
