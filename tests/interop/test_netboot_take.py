@@ -727,6 +727,16 @@ def local_obstacles_are_failures(bench: Bench) -> None:
         said = failure("unshare", "-m", "sh", "-c", hide, "sh")
         assert "initrd.img: /usr/bin/zstd: cannot be started on the boot server; run `apt install zstd` there" in said, said
         assert "cannot be started" in spool.published()["refused"]
+        # An unpacker that is killed, as for want of memory: by the hard limit of processor time. The soft one is due to the file.
+        busy = bench.file("busy", content=b'#!/bin/sh\nulimit -t 1\nwhile :; do :; done\n')
+        busy.chmod(0o755)
+        bench.folder.chmod(0o755)
+        replace = ("unshare", "-m", "sh", "-c", f'mount --bind {busy} /usr/bin/zstd && exec "$@"', "sh")
+        said = failure(*replace)
+        assert "initrd.img: /usr/bin/zstd was ended by signal 9" in said and "was ended by signal 9" in spool.published()["refused"], said
+        busy.write_bytes(b'#!/bin/sh\nulimit -S -t 1\nwhile :; do :; done\n')
+        done = subprocess.run([*replace, *command], capture_output=True, text=True)
+        assert done.returncode == FAULTS and "initrd.img: /usr/bin/zstd needs more than 100 s of processor time" in done.stderr, done
     take(netboot, spool)
 
 
