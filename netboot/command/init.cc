@@ -179,11 +179,12 @@ Read<void> check_loaders_wanted(const BootTree& tree, const TreeState& state, co
     const bool loses_base = !has_base && (had.contains("bios,") || had.contains("uefi,"));
     const auto host = std::ranges::find_if(state.hosts, [](const Host& each) { return has_xen(each); });
     if (host == state.hosts.end() || (!loses_xen && !loses_base)) return {};
+    const std::string_view lost = loses_xen ? "xen" : "bios,uefi";
     return unexpected(fmt::format(
         "--loaders: the host {0} has a kernel under Xen, which needs the loaders {1}; add {1} to the list, "
         "or "
         "first give the host a kernel and a fallback without Xen, by `{2}`",
-        host->name, loses_xen ? "xen" : "bios or uefi",
+        host->name, lost,
         command_on_tree(options, fmt::format("add {} --kernel FILE --initrd FILE --xen ''", host->name))));
 }
 

@@ -126,7 +126,7 @@ struct AllowedValues {
 const AllowedValues calls_with_values[] = {
     {__NR_fcntl, 1, {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL}},
     {__NR_prctl, 0, {PR_SET_NAME, PR_SET_NO_NEW_PRIVS}},
-    {__NR_prlimit64, 0, {0}},  // of the process itself
+    {__NR_prlimit64, 0, {0}},  // the process itself
 };
 
 // Calls whose argument must not have any of these bits.
@@ -287,6 +287,18 @@ Result<std::string> read_answer(int pipe, const SandboxLimits& limits) {
     }
 }
 
+// The answer of a process that has ended with this status.
+Result<std::string> answer_of(int status, std::string answer) {
+    if (WIFEXITED(status) && WEXITSTATUS(status) == no_sandbox)
+        return std::unexpected(SysError{EPERM, "sandbox"});
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
+        return std::unexpected(SysError{ETIME, "sandbox"});
+    // A process that was killed half-way has not answered, whatever it wrote.
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || answer.empty())
+        return std::unexpected(SysError{ECHILD, "sandbox"});
+    return answer;
+}
+
 }  // namespace
 
 Result<std::string> run_in_sandbox(int file, const std::function<std::string(int)>& body,
@@ -306,15 +318,7 @@ Result<std::string> run_in_sandbox(int file, const std::function<std::string(int
     int status = 0;
     while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
-    if (!answer) return answer;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == no_sandbox)
-        return std::unexpected(SysError{EPERM, "sandbox"});
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
-        return std::unexpected(SysError{ETIME, "sandbox"});
-    // A process that was killed half-way has not answered, whatever it wrote.
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || answer->empty())
-        return std::unexpected(SysError{ECHILD, "sandbox"});
-    return answer;
+    return answer ? answer_of(status, std::move(*answer)) : answer;
 }
 
 }  // namespace holdfast::netboot

@@ -132,21 +132,29 @@ public:
 private:
     void take(char c) {
         if (in_comment_ && c != '\n') return;
-        if (std::exchange(is_escaped_, false)) {
-            command_ += is_quote(c) ? "" : std::string(1, c);
-        } else if (is_grub_ && c == '\\' && quote_ != '\'') {
+        if (std::exchange(is_escaped_, false))
+            take_escaped(c);
+        else if (is_grub_ && c == '\\' && quote_ != '\'')
             is_escaped_ = true;
-        } else if (quote_ != '\0' && (is_grub_ || c != '\n')) {
+        else if (quote_ != '\0' && (is_grub_ || c != '\n'))
             take_quoted(c);
-        } else if (is_quote(c)) {
+        else
+            take_plain(c);
+    }
+
+    void take_plain(char c) {
+        if (is_quote(c))
             quote_ = c;
-        } else if (c == '\n' || (is_grub_ && std::string_view(";{}").contains(c) && !is_of_variable(c))) {
+        else if (ends_command(c))
             end_command();
-        } else if (c == '#' && begins_comment()) {
+        else if (c == '#' && begins_comment())
             in_comment_ = true;
-        } else {
+        else
             command_ += c;
-        }
+    }
+
+    void take_escaped(char c) {
+        if (!is_quote(c)) command_ += c;
     }
 
     void take_quoted(char c) {
@@ -157,6 +165,10 @@ private:
     }
 
     [[nodiscard]] bool is_quote(char c) const { return c == '"' || (is_grub_ && c == '\''); }
+
+    [[nodiscard]] bool ends_command(char c) const {
+        return c == '\n' || (is_grub_ && std::string_view(";{}").contains(c) && !is_of_variable(c));
+    }
 
     // True for the braces of "${name}".
     [[nodiscard]] bool is_of_variable(char c) const {

@@ -16,7 +16,7 @@
 namespace holdfast::netboot {
 namespace {
 
-using Groups = std::vector<unsigned>;  // of 16 bits each
+using Groups = std::vector<unsigned>;  // numbers of 16 bits
 
 // Appends the two groups of an IPv4 address; false if it is none.
 bool take_v4(std::string_view text, Groups& groups) {

@@ -553,7 +553,7 @@ def xen_is_booted(bench: Bench) -> None:
     state.write_text(before)
     # The loaders that the fallback needs stay; a state without them is that of an earlier version.
     files = netboot.files()
-    for kinds, missing in (("bios,uefi", "xen"), ("bios,uefi,ipxe", "xen"), ("xen,ipxe", "bios or uefi")):
+    for kinds, missing in (("bios,uefi", "xen"), ("bios,uefi,ipxe", "xen"), ("xen,ipxe", "bios,uefi")):
         for source in ("undionly.kpxe", "snponly.efi"):
             (netboot.debian / "usr/lib/ipxe").mkdir(exist_ok=True)
             (netboot.debian / "usr/lib/ipxe" / source).write_bytes(b"\0ipxe")
