@@ -722,6 +722,9 @@ def local_obstacles_are_failures(bench: Bench) -> None:
         obstacles.append(("-q", "pipe2"))
     for words, calls in obstacles:
         failure("strace", words, "-o", bench.folder / "calls", "-E", "ASAN_OPTIONS=detect_leaks=0", "-e", f"inject={calls}:error=EAGAIN")
+    # A process of the sandbox that is killed.
+    said = failure("strace", "-f", "-o", bench.folder / "calls", "-E", "ASAN_OPTIONS=detect_leaks=0", "-e", "inject=prctl:signal=SIGKILL")
+    assert "vmlinuz: the process that reads the file was ended" in said, said
     if os.geteuid() == 0:
         hide = 'mount --bind /dev/null /usr/bin/zstd && exec "$@"'
         said = failure("unshare", "-m", "sh", "-c", hide, "sh")
