@@ -10,6 +10,7 @@
 #include <set>
 
 #include "common/text/text.hh"
+#include "netboot/command/hints.hh"
 #include "netboot/command/update.hh"
 #include "netboot/loader/loader_files.hh"
 #include "netboot/tree/tree_files.hh"
@@ -125,7 +126,11 @@ Read<std::string> lines_for_dhcp(const Options& options, const TreeSettings& set
             "--http {}: GRUB looks for /grub/grub.cfg on the web server; make the tree the root of "
             "the server, and name it without a path",
             http));
-    return dhcp_lines(*options.dhcp, {*folder, address, http, loader, std::string(network)});
+    Options named = options;
+    named.tree = *folder;
+    const std::string command =
+        fmt::format("{} --loaders {}ipxe", command_to_init(named), kinds_in(sums_of(loaders)));
+    return dhcp_lines(*options.dhcp, {*folder, address, http, loader, std::string(network), command});
 }
 
 // The file of --dhcp-file: as any file of the tree, it is the administrator's once its text is another.
@@ -162,6 +167,27 @@ Read<std::vector<Part>> compare_for_init(BootTree& tree, const TreeState& before
     return parts;
 }
 
+// Error if --loaders removes what a host of the tree needs: the modules for Xen, and a loader that they
+// extend.
+Read<void> check_loaders_wanted(const BootTree& tree, const TreeState& state, const Options& options) {
+    const auto recorded = tree.load_loaders();
+    if (!recorded) return unexpected(recorded.error());
+    const auto kinds = kinds_of(options, *recorded);
+    const std::string had = kinds_in(*recorded);
+    const bool loses_xen = had.contains("xen,") && !kinds.contains("xen");
+    const bool has_base = kinds.contains("bios") || kinds.contains("uefi");
+    const bool loses_base = !has_base && (had.contains("bios,") || had.contains("uefi,"));
+    const auto host = std::ranges::find_if(state.hosts, [](const Host& each) { return has_xen(each); });
+    if (host == state.hosts.end() || (!loses_xen && !loses_base)) return {};
+    const std::string_view lost = loses_xen ? "xen" : "bios,uefi";
+    return unexpected(fmt::format(
+        "--loaders: the host {0} has a kernel under Xen, which needs the loaders {1}; add {1} to the list, "
+        "or "
+        "first give the host a kernel and a fallback without Xen, by `{2}`",
+        host->name, lost,
+        command_on_tree(options, fmt::format("add {} --kernel FILE --initrd FILE --xen ''", host->name))));
+}
+
 // Folders and lock of a new tree; nothing with --dry-run.
 Read<void> begin(BootTree& tree, const Options& options) {
     if (options.dry_run) return {};
@@ -179,6 +205,8 @@ ExitCode run_init(const Options& options) {
     if (const auto begun = begin(tree, options); !begun) return fail(begun.error());
     const auto before = tree.load();
     if (!before) return fail(before.error());
+    if (const auto checked = check_loaders_wanted(tree, *before, options); !checked)
+        return fail(checked.error(), ExitCode::usage);
     TreeState after = *before;
     if (options.server) after.settings.server = *options.server;
     if (const auto checked = refuse_new_sharing(*before, after, options); !checked)

@@ -1,8 +1,9 @@
 // take: boot files that hosts have handed to holdfast-server, from the spool into the tree.
 //
 // The files are copied into a draft folder of the tree, and checked there. Nothing else changes until all is
-// good; then the change is that of `add --kernel`. The host's state names the manifest, so that only another
-// one is work, whatever the clock says.
+// good; then the change is that of `add --kernel`, of the host's own files alone. The host's state names the
+// manifest, so that only another one is work, whatever the clock says; a host without work is recognized by
+// its own state and files, without the lock of the tree, so that many hosts cost little.
 
 #include <fmt/core.h>
 
@@ -15,6 +16,7 @@
 #include "netboot/command/kernels.hh"
 #include "netboot/inspect/inspection.hh"
 #include "netboot/loader/kernel_image.hh"
+#include "netboot/name/server_name.hh"
 #include "netboot/plan/planned_files.hh"
 #include "netboot/plan/published.hh"
 #include "netboot/tree/spool.hh"
@@ -62,6 +64,22 @@ Try or_refused(std::string_view file, const Inspection& inspection) {
 const Host* host_named(const TreeState& state, const std::string& name) {
     const auto found = std::ranges::find(state.hosts, name, &Host::name);
     return found == state.hosts.end() ? nullptr : &*found;
+}
+
+void name_kernels(Taken& taken, const Host& host) {
+    if (host.kernel) taken.next = title_of(*host.kernel);
+    if (host.kernel && host.previous) taken.previous = title_of(*host.previous);
+}
+
+// The options for a change that no person has asked for.
+Options keeping_edits(Options options) {
+    options.keep = true;
+    options.force = false;
+    return options;
+}
+
+bool has_changes(const std::vector<Part>& parts) {
+    return std::ranges::any_of(parts, [](const Part& part) { return !part.changes.list.empty(); });
 }
 
 // Error of a copy: of the file in the spool, or of this machine.
@@ -115,7 +133,8 @@ private:
     [[nodiscard]] Try fill_draft(const Host& host, const nbd::BootManifest& manifest);
     [[nodiscard]] Try complete_interrupted();
     [[nodiscard]] Try refuse(const Problem& problem);
-    [[nodiscard]] Try answer(const Host& host);
+    [[nodiscard]] Try answer();
+    [[nodiscard]] Try make(const std::vector<Part>& parts);
     [[nodiscard]] Try settle(const Try& done);
     [[nodiscard]] std::string sums_of_kernel(const Host& host) const;
     [[nodiscard]] bool has_kernel(const nbd::BootManifest& manifest, bool xen) const;
@@ -127,8 +146,9 @@ private:
     const Host before_;
     const std::string& text_;  // the manifest
     const std::string sum_;
-    Host now_;            // once taken
-    bool began_ = false;  // to change the tree: the state of before is no longer true
+    Host now_;              // once taken
+    bool began_ = false;    // to change the tree: the state of before is no longer true
+    bool changed_ = false;  // a file of the tree
 };
 
 // Computes those of a kernel from a command from its files; empty if one of them cannot be read.
@@ -144,8 +164,14 @@ std::string Taking::sums_of_kernel(const Host& host) const {
     return sums;
 }
 
-Try Taking::answer(const Host& host) {
-    const auto written = spool_.publish(host.export_name, published_text(host, sum_, sums_of_kernel(host)));
+// Also stores the sums of the kernel once they are known, because they take long.
+Try Taking::answer() {
+    const std::string sums = sums_of_kernel(now_);
+    if (now_.kernel && now_.kernel->sums != sums) {
+        now_.kernel->sums = sums;
+        if (auto stored = or_local(tree_.store(now_)); !stored) return stored;
+    }
+    const auto written = spool_.publish(now_.export_name, published_text(now_, sum_, sums));
     if (written) return {};
     return unexpected(
         Problem{fmt::format("{}: the answer to the host could not be written: {}; correct the permissions",
@@ -173,10 +199,19 @@ Try Taking::fill_draft(const Host& host, const nbd::BootManifest& manifest) {
     return inspect_files(*draft, manifest, xen);
 }
 
+// Makes the changes, once `now_` may no longer be the host of before.
+Try Taking::make(const std::vector<Part>& parts) {
+    began_ = true;
+    if (auto made = or_local(make_changes(tree_, parts)); !made) return made;
+    changed_ = has_changes(parts);
+    if (!options_.json) report_changes(parts);
+    return {};
+}
+
 // `copied`: the manifest whose files are the new kernel; nullptr if there is none.
 Try Taking::publish(TreeState& after, const nbd::BootManifest* copied) {
     Host& host = host_in(after, before_.name);
-    const auto parts = compare_all(tree_, state_, after, options_);
+    const auto parts = compare_host(tree_, state_, after, options_);
     if (!parts) return unexpected(Problem{parts.error(), true});
     if (const Change* const edit = edit_in_the_way(*parts, options_))
         return unexpected(Problem{fmt::format(
@@ -194,9 +229,8 @@ Try Taking::publish(TreeState& after, const nbd::BootManifest* copied) {
         }
         if (auto finished = or_local(tree_.finish_kernel(host, *host.kernel)); !finished) return finished;
     }
-    began_ = true;
-    if (auto made = or_local(make_changes(tree_, *parts)); !made) return made;
-    if (!options_.json) report_changes(*parts);
+    if (auto made = make(*parts); !made) return made;
+    if (copied != nullptr) changed_ = true;
     if (copied != nullptr) report_old_kernels(tree_.remove_other_kernels(host, *texts), options_.json);
     now_ = host;
     return {};
@@ -214,7 +248,10 @@ Try Taking::take_new(const nbd::BootManifest& manifest) {
             "`{}` on the boot server to boot without it",
             command_on_tree(options_,
                             fmt::format("add {} --kernel FILE --initrd FILE --xen ''", host.name)))});
-    if (has_kernel(manifest, xen)) return publish(after, nullptr);
+    if (has_kernel(manifest, xen)) {
+        host.kernel->sums = sums_of(manifest, xen);
+        return publish(after, nullptr);
+    }
     if (xen)
         if (auto checked = check_loaders_for_xen(tree_, host, options_); !checked)
             return unexpected(Problem{checked.error()});
@@ -238,21 +275,14 @@ Try Taking::take() {
 
 // Completes a change that was interrupted after the state was stored.
 Try Taking::complete_interrupted() {
-    Options keep = options_;
-    keep.keep = true;
-    keep.force = false;
     TreeState after = state_;
     Host& host = host_in(after, before_.name);
     host.refused = "";  // about another manifest
-    const auto parts = compare_all(tree_, state_, after, keep);
+    const auto parts = compare_host(tree_, state_, after, keeping_edits(options_));
     if (!parts) return unexpected(Problem{parts.error(), true});
-    const bool changes =
-        std::ranges::any_of(*parts, [](const Part& part) { return !part.changes.list.empty(); });
+    if (has_changes(*parts) || !before_.refused.empty())
+        if (auto made = make(*parts); !made) return made;
     now_ = host;
-    if (!changes && before_.refused.empty()) return {};
-    began_ = true;
-    if (auto made = or_local(make_changes(tree_, *parts)); !made) return made;
-    if (!options_.json) report_changes(*parts);
     return {};
 }
 
@@ -261,12 +291,12 @@ Try Taking::refuse(const Problem& problem) {
     now_.refused = sum_ + " " + line_of_reason(problem.line);
     if (now_.refused != before_.refused)
         if (auto stored = or_local(tree_.store(now_)); !stored) return stored;
-    return answer(now_);
+    return answer();
 }
 
 // Tells the host, and the administrator, how it ended; the state changes only if the tree has not.
 Try Taking::settle(const Try& done) {
-    if (done) return answer(now_);
+    if (done) return answer();
     now_ = before_;
     if (began_) return {};  // the state of before is no longer true
     return refuse(done.error());
@@ -277,7 +307,7 @@ Taken Taking::run() {
     taken.host = before_.name;
     const bool is_known = before_.taken == sum_;
     const Try done = is_known ? complete_interrupted() : take();
-    taken.outcome = is_known ? Outcome::unchanged : Outcome::published;
+    taken.outcome = changed_ ? Outcome::published : Outcome::unchanged;
     if (!done) {
         taken.outcome = done.error().is_local ? Outcome::failed : Outcome::refused;
         taken.reason = line_of_reason(done.error().line);
@@ -286,8 +316,7 @@ Taken Taking::run() {
         taken.outcome = Outcome::failed;
         taken.reason += (taken.reason.empty() ? "" : "; ") + settled.error().line;
     }
-    if (now_.kernel) taken.next = title_of(*now_.kernel);
-    if (now_.kernel && now_.previous) taken.previous = title_of(*now_.previous);
+    name_kernels(taken, now_);
     const auto later = spool_.manifest(before_.export_name);
     taken.again = later && *later && **later != text_;
     return taken;
@@ -343,10 +372,10 @@ std::string twin_of(const TreeState& state, const Host& host, const Options& opt
 }
 
 // Why the boot files of this export are not those of the host; nullopt: they are.
-std::optional<Taken> obstacle_in_names(const OpenTree& open, const Host& host, const Options& options,
+std::optional<Taken> obstacle_in_names(const TreeState& state, const Host& host, const Options& options,
                                        const AllChosen& all) {
-    if (!is_of_this_server(open.state, host, options)) {
-        const std::string server = server_of(open.state.settings, host);
+    if (!is_of_this_server(state, host, options)) {
+        const std::string server = server_of(state.settings, host);
         return Taken{
             host.name, options.all ? Outcome::ignored : Outcome::failed,
             fmt::format("the host boots from {}, and these are of the server here; run `{}` if both "
@@ -354,7 +383,7 @@ std::optional<Taken> obstacle_in_names(const OpenTree& open, const Host& host, c
                         server,
                         command_on_tree(options, fmt::format("take {} --server {}", host.name, server)))};
     }
-    if (const std::string twin = twin_of(open.state, host, options, all); !twin.empty())
+    if (const std::string twin = twin_of(state, host, options, all); !twin.empty())
         return failed(host.name,
                       fmt::format("the host {} has an export of the same name, and the boot files may be "
                                   "of either; rename an export, or remove a host",
@@ -362,8 +391,44 @@ std::optional<Taken> obstacle_in_names(const OpenTree& open, const Host& host, c
     return std::nullopt;
 }
 
+// True if nothing is to do for the host: its manifest is taken, its files are those of the plan, and the host
+// has its answer.
+bool is_settled(BootTree& tree, const TreeState& state, const Spool& spool, const std::string& manifest,
+                const Options& options) {
+    const Host& host = state.hosts[0];
+    const std::string sum = sum_of(manifest);
+    if (host.taken != sum || !host.refused.empty()) return false;
+    if (host.kernel && host.kernel->sums.empty()) return false;
+    TreeState after = state;
+    const auto parts = compare_host(tree, state, after, keeping_edits(options));
+    return parts && !has_changes(*parts) &&
+           spool.has_published(host.export_name,
+                               published_text(host, sum, host.kernel ? host.kernel->sums : ""));
+}
+
+// The end of a host without work, which changes nothing; nullopt if there may be work, or an error. `chosen`
+// has the names of the other hosts.
+std::optional<Taken> take_nothing(const Chosen& chosen, const AllChosen& all, const Options& options) {
+    BootTree tree(options.tree);
+    const auto own = tree.load(options.host);
+    if (!own || own->hosts.empty()) return std::nullopt;
+    const Host& host = own->hosts[0];
+    const Spool spool(options.spool);
+    const auto manifest = spool.manifest(host.export_name);
+    if (!manifest) return std::nullopt;
+    Taken taken{host.name};
+    if (!*manifest) return taken;
+    if (obstacle_in_names(chosen.state, host, options, all)) return std::nullopt;
+    if (!is_settled(tree, *own, spool, **manifest, options)) return std::nullopt;
+    taken.outcome = Outcome::unchanged;
+    name_kernels(taken, host);
+    return taken;
+}
+
 Taken take_once(const Chosen& chosen, const AllChosen& all, const std::string& name) {
-    const Options& options = chosen.options;
+    Options options = chosen.options;
+    options.host = name;
+    if (auto nothing = take_nothing(chosen, all, options)) return std::move(*nothing);
     auto open = open_tree(options);
     if (!open) return failed(name, open.error());
     const Host* const host = host_named(open->state, name);
@@ -374,10 +439,8 @@ Taken take_once(const Chosen& chosen, const AllChosen& all, const std::string& n
         return failed(name, fmt::format("{}: the manifest cannot be read: {}; run holdfast-netboot as root",
                                         spool.folder(), text.error().message()));
     if (!*text) return {name};
-    if (auto obstacle = obstacle_in_names(*open, *host, options, all)) return std::move(*obstacle);
-    Options one = options;
-    one.host = name;
-    return Taking(*open, one, spool, *host, **text).run();
+    if (auto obstacle = obstacle_in_names(open->state, *host, options, all)) return std::move(*obstacle);
+    return Taking(*open, options, spool, *host, **text).run();
 }
 
 Taken take_host(const Chosen& chosen, const AllChosen& all, const std::string& name) {
@@ -424,9 +487,8 @@ void report(const Taken& taken, const Options& options) {
 // The tree of these options, and the hosts of the command; the error is a line about one that cannot be
 // taken.
 Read<Chosen> choose(const Options& options) {
-    Options reading = options;
-    reading.command = "list";
-    auto open = open_tree(reading);
+    // Locked, so that drafts of an interrupted command are removed.
+    auto open = open_tree(options);
     if (!open) return unexpected(open.error());
     Chosen chosen{options, std::move(open->state), {}};
     for (const Host& host : chosen.state.hosts)

@@ -46,7 +46,7 @@ Part part_of_host(BootTree& tree, const TreeState& before, TreeState& after, Hos
                 host.sums = sums;
                 return tree.store(host);
             },
-            (options.command == "add" || options.command == "take") && host.name == options.host};
+            options.command == "add" && host.name == options.host};
 }
 
 Part part_of_removed_host(BootTree& tree, const Host& host) {
@@ -55,6 +55,16 @@ Part part_of_removed_host(BootTree& tree, const Host& host) {
                 left.sums = sums;
                 return tree.store(left);
             }};
+}
+
+Read<std::vector<Part>> compared(const BootTree& tree, std::vector<Part> parts, const Options& options) {
+    for (Part& part : parts) {
+        const Edited edited = edited_of(options, part);
+        auto compared = compare_part(tree, std::move(part), edited);
+        if (!compared) return unexpected(compared.error());
+        part = std::move(*compared);
+    }
+    return parts;
 }
 
 std::string command_to_share(const Host& host, const Options& options) {
@@ -169,13 +179,17 @@ Read<std::vector<Part>> compare_all(BootTree& tree, const TreeState& before, Tre
     for (const Host& host : before.hosts)
         if (host_named(after, host.name) == nullptr) parts.push_back(part_of_removed_host(tree, host));
     parts.push_back(part_of_tree(tree, before, after, options));
-    for (Part& part : parts) {
-        const Edited edited = edited_of(options, part);
-        auto compared = compare_part(tree, std::move(part), edited);
-        if (!compared) return unexpected(compared.error());
-        part = std::move(*compared);
-    }
-    return parts;
+    return compared(tree, std::move(parts), options);
+}
+
+Read<std::vector<Part>> compare_host(BootTree& tree, const TreeState& before, TreeState& after,
+                                     const Options& options) {
+    std::vector<Part> parts;
+    for (Host& host : after.hosts)
+        if (host.name == options.host) parts.push_back(part_of_host(tree, before, after, host, options));
+    if (after.settings.default_host == options.host)
+        parts.push_back(part_of_tree(tree, before, after, options));
+    return compared(tree, std::move(parts), options);
 }
 
 std::string kinds_in(const Sums& loaders) {

@@ -43,6 +43,11 @@ struct OpenTree {
 [[nodiscard]] Read<std::vector<Part>> compare_all(BootTree& tree, const TreeState& before, TreeState& after,
                                                   const Options& options);
 
+// The same for the host of the command alone, and for the tree if unknown machines get the host's entry.
+// Only the state of this host, and that of the tree, are needed.
+[[nodiscard]] Read<std::vector<Part>> compare_host(BootTree& tree, const TreeState& before, TreeState& after,
+                                                   const Options& options);
+
 // "bios,uefi,": kinds of the loaders in the tree.
 [[nodiscard]] std::string kinds_in(const Sums& loaders);
 

@@ -7,12 +7,14 @@
 namespace holdfast::netboot {
 namespace {
 
-constexpr std::string_view no_http =
-    "UEFI HTTP boot: the GRUB of this tree cannot read HTTP; init with --loaders bios,uefi,ipxe adds iPXE.\n";
+std::string no_http(const DhcpFacts& facts) {
+    return fmt::format("UEFI HTTP boot: the GRUB of this tree cannot read HTTP; `{}` adds iPXE.\n",
+                       facts.command_for_ipxe);
+}
 
 // The lines, with the URL of the loader in the place of {}; or a remark.
 std::string http_lines(const DhcpFacts& facts, std::string_view remark, std::string_view lines) {
-    if (facts.http_loader.empty()) return fmt::format("{} {}", remark, no_http);
+    if (facts.http_loader.empty()) return fmt::format("{} {}", remark, no_http(facts));
     return fmt::format(fmt::runtime(lines), facts.http + "/" + facts.http_loader);
 }
 
@@ -77,7 +79,7 @@ std::string kea_class(std::string_view name, std::string_view test, std::string_
 
 // Class for UEFI HTTP boot, after the other classes; or a remark.
 std::string kea_http_class(const DhcpFacts& facts) {
-    if (facts.http_loader.empty()) return fmt::format("\n// {}", no_http);
+    if (facts.http_loader.empty()) return fmt::format("\n// {}", no_http(facts));
     return ",\n" +
            kea_class("netboot-http64", "not member('netboot-ipxe') and option[93].hex == 0x0010",
                      facts.address, facts.http + "/" + facts.http_loader) +

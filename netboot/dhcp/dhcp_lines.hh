@@ -18,6 +18,7 @@ struct DhcpFacts {
     std::string http;         // base of the tree on the web server, without a final slash
     std::string http_loader;  // for UEFI HTTP boot; empty: no loader of the tree can be booted so
     std::string proxy;  // network such as "192.0.2.0": another DHCP server gives the addresses; dnsmasq only
+    std::string command_for_ipxe = {};  // adds iPXE to the loaders of the tree
 };
 
 // The text for a file of its own (dnsmasq), to be included in dhcpd.conf (isc), or the value of "Dhcp4" /

@@ -36,7 +36,13 @@ InspectionFault local(std::string line) { return {std::move(line), true}; }
 InspectionFault fault_of(const SysError& error) {
     if (error.code == ETIMEDOUT)
         return local("reading took too long; make the file smaller, or run `holdfast-netboot take` again");
-    if (error.code == ECHILD) return {"reading ended without a result; make the file again on the host"};
+    if (error.code == ETIME)
+        return {fmt::format("reading takes more than {} s of processor time; make the file smaller",
+                            longest_work)};
+    if (error.code == ECHILD)
+        return local(
+            "the process that reads the file was ended, for want of memory for example; make room on the "
+            "boot server, or run `holdfast-netboot take` again");
     return local(fmt::format("{}; run holdfast-netboot as root, with the capabilities to change its user",
                              error.message()));
 }

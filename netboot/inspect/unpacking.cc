@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,6 +31,19 @@ std::unexpected<std::string> local_failure(const char* call) {
     char* const environment[] = {nullptr};
     if (ready) ::execve(unpacker.program, words, environment);
     ::_exit(cannot_start);
+}
+
+// Error if a signal has ended the program: that of the limit of processor time is due to the file, any other
+// one is not.
+Read<void> check_end(const Unpacker& unpacker, int status) {
+    if (!WIFSIGNALED(status)) return {};
+    if (WTERMSIG(status) == SIGXCPU)
+        return unexpected(fmt::format("{} needs more than {} s of processor time; make the file smaller",
+                                      unpacker.program, longest_work));
+    return unexpected(local_fault(fmt::format(
+        "{} was ended by signal {}, for want of memory for example; make room on the boot server, "
+        "or run `holdfast-netboot take` again",
+        unpacker.program, WTERMSIG(status))));
 }
 
 Read<void> hand_over(int pipe, const std::function<Read<void>(std::string_view)>& take) {
@@ -78,6 +92,7 @@ Read<void> unpack(const Unpacker& unpacker, int file, bool expect_success,
         return unexpected(
             local_fault(fmt::format("{}: cannot be started on the boot server; run `apt install {}` there",
                                     unpacker.program, unpacker.package)));
+    if (auto ended = check_end(unpacker, status); !ended) return ended;
     if (expect_success && status != 0)
         return unexpected(fmt::format(
             "damaged, or too large to unpack, says {}; make the file again on the host", unpacker.program));

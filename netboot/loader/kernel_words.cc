@@ -179,6 +179,7 @@ bool keeps_changes_in_memory(std::string_view words) {
     bool overlay = false;
     bool to_ram = false;
     for (const std::string_view word : words_of(words)) {
+        if (word == "--") break;  // the rest is for init
         if (word.starts_with("holdfast.overlay=")) overlay = true;
         if (word == "holdfast.toram" || word.starts_with("holdfast.toram="))
             to_ram = !word.ends_with("=0") && !word.ends_with("=no") && !word.ends_with("=false");

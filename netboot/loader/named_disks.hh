@@ -11,7 +11,9 @@ namespace holdfast::netboot {
 struct NamedDisk {
     std::vector<std::string> servers;  // with the port, if it is named
     std::vector<std::string> exports;
-    bool writes = true;  // false: the command line keeps all changes in memory
+    bool writes = true;           // false: the command line keeps all changes in memory
+    bool is_any_server = false;   // DHCP, or a variable of the loader, names the server
+    bool may_be_default = false;  // the default export of the port, if no name is meant
 };
 
 // Disks in all kernel command lines of the text. `path` is the file with the text, relative to the tree.

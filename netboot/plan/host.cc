@@ -173,6 +173,10 @@ std::vector<std::string> files_in(const KernelCopy& kernel) {
     return names;
 }
 
+bool has_xen(const Host& host) {
+    return (host.kernel && host.kernel->xen) || (host.previous && host.previous->xen);
+}
+
 std::string title_of(const KernelCopy& kernel) {
     return (kernel.xen ? "Xen, Linux " : "Linux ") + kernel.release;
 }

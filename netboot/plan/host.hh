@@ -66,6 +66,8 @@ struct TreeSettings {
 [[nodiscard]] std::string folder_of(const Host& host, const KernelCopy& kernel);
 // "/vmlinuz" and the other files in that folder.
 [[nodiscard]] std::vector<std::string> files_in(const KernelCopy& kernel);
+// True if the kernel or the previous one has a hypervisor.
+[[nodiscard]] bool has_xen(const Host& host);
 // "Linux 6.1.0-37-amd64", or "Xen, Linux ..."
 [[nodiscard]] std::string title_of(const KernelCopy& kernel);
 // Reason of the refusal; empty: none.

@@ -10,6 +10,7 @@
 #include "netboot/loader/kernel_words.hh"
 #include "netboot/loader/loader_texts.hh"
 #include "netboot/loader/named_disks.hh"
+#include "netboot/name/server_name.hh"
 
 namespace holdfast::netboot {
 namespace {
@@ -51,9 +52,15 @@ BootEntry entry_of(const TreeSettings& settings, const Host& host, const KernelC
 
 bool is_disk_of(const TreeSettings& settings, const Host& host, const NamedDisk& disk) {
     const std::string server = plain_server(server_of(settings, host));
-    return std::ranges::count(disk.exports, host.export_name) != 0 &&
-           std::ranges::any_of(disk.servers,
-                               [&](const std::string& named) { return plain_server(named) == server; });
+    const std::string_view port = port_in(server);
+    const bool is_named = std::ranges::count(disk.exports, host.export_name) != 0;
+    // A port of its own has one export.
+    const bool is_default = disk.may_be_default && !port.empty();
+    return (is_named && disk.is_any_server) ||
+           ((is_named || is_default) && std::ranges::any_of(disk.servers, [&](const std::string& named) {
+                const std::string plain = plain_server(named);
+                return plain == server || (disk.is_any_server && port_in(plain) == port);
+            }));
 }
 
 // A planned text, and the host whose machine gets it; empty: of the tree.
@@ -77,15 +84,6 @@ Texts default_files(const BootMenu& menu) {
 }
 
 }  // namespace
-
-std::string plain_server(std::string server) {
-    constexpr std::string_view usual_port = ":10809";
-    if (server.ends_with(usual_port)) server.resize(server.size() - usual_port.size());
-    std::ranges::transform(server, server.begin(), [](char c) {
-        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    });
-    return server;
-}
 
 std::string server_of(const TreeSettings& settings, const Host& host) {
     return host.server.empty() ? settings.server : host.server;

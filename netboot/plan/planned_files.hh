@@ -14,8 +14,6 @@ namespace holdfast::netboot {
 [[nodiscard]] BootMenu menu_of(const TreeSettings& settings, const Host& host, std::string owner);
 // The NBD server of the host.
 [[nodiscard]] std::string server_of(const TreeSettings& settings, const Host& host);
-// A server in lower case, without the port that is meant anyway: the same text for the same server.
-[[nodiscard]] std::string plain_server(std::string server);
 // Kernel command line of the host, without BOOTIF.
 [[nodiscard]] std::string command_line_of(const TreeSettings& settings, const Host& host);
 

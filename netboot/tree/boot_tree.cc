@@ -100,7 +100,7 @@ Read<std::string> BootTree::text_of(const std::string& name) const {
     return text->value_or("");
 }
 
-Read<TreeState> BootTree::load() const {
+Read<TreeState> BootTree::load_settings() const {
     TreeState state;
     const auto stored = exists();
     if (!stored) return unexpected(stored.error());
@@ -110,16 +110,37 @@ Read<TreeState> BootTree::load() const {
     auto settings = read_settings(*text);
     if (!settings) return unexpected(fmt::format("{}: {}", path_of(tree_file), settings.error()));
     state.settings = std::move(*settings);
+    return state;
+}
+
+Read<void> BootTree::load_host(TreeState& state, const std::string& name) const {
+    const std::string path = hosts_folder + "/" + name;
+    const auto text = text_of(path);
+    if (!text) return unexpected(text.error());
+    auto host = read_host(name, *text);
+    if (!host) return unexpected(fmt::format("{}: {}", path_of(path), host.error()));
+    state.hosts.push_back(std::move(*host));
+    return {};
+}
+
+Read<TreeState> BootTree::load() const {
+    auto state = load_settings();
+    if (!state) return state;
     const auto names = at(path_of(hosts_folder), list_folder(path_of(hosts_folder)));
     if (!names) return unexpected(names.error());
-    for (const std::string& name : *names) {
-        const std::string path = hosts_folder + "/" + name;
-        const auto host_text = text_of(path);
-        if (!host_text) return unexpected(host_text.error());
-        auto host = read_host(name, *host_text);
-        if (!host) return unexpected(fmt::format("{}: {}", path_of(path), host.error()));
-        state.hosts.push_back(std::move(*host));
-    }
+    for (const std::string& name : *names)
+        if (auto loaded = load_host(*state, name); !loaded) return unexpected(loaded.error());
+    return state;
+}
+
+Read<TreeState> BootTree::load(const std::string& host) const {
+    auto state = load_settings();
+    if (!state) return state;
+    const std::string path = path_of(hosts_folder + "/" + host);
+    const auto there = at(path, is_there(path));
+    if (!there) return unexpected(there.error());
+    if (*there)
+        if (auto loaded = load_host(*state, host); !loaded) return unexpected(loaded.error());
     return state;
 }
 

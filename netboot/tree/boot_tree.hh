@@ -60,6 +60,8 @@ public:
     // a process has left.
     [[nodiscard]] Read<void> lock();
     [[nodiscard]] Read<TreeState> load() const;
+    // The same for the tree and one host; no host if the tree has none of this name.
+    [[nodiscard]] Read<TreeState> load(const std::string& host) const;
     // Sums of the loaders' files.
     [[nodiscard]] Read<Sums> load_loaders() const;
     // Sums of the files for DHCP servers, by their absolute names.
@@ -99,6 +101,8 @@ public:
 private:
     [[nodiscard]] std::string draft_of(const Host& host, const KernelCopy& copy) const;
     [[nodiscard]] Read<std::string> text_of(const std::string& name) const;
+    [[nodiscard]] Read<TreeState> load_settings() const;
+    [[nodiscard]] Read<void> load_host(TreeState& state, const std::string& name) const;
     // Names of the kernels' folders of a host, and of other files beside them.
     [[nodiscard]] Read<std::vector<std::string>> versions_of(const Host& host) const;
     [[nodiscard]] Read<Sums> load_sums(const std::string& name) const;

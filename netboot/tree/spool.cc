@@ -93,11 +93,17 @@ Result<void> Spool::copy(std::string_view export_name, const std::string& sum, s
     return copy_known_file(file->get(), to, size, sum);
 }
 
+bool Spool::has_published(std::string_view export_name, std::string_view text) const {
+    const auto folder = open_folder(export_name);
+    if (!folder) return false;
+    const auto before = read_text(folder->get(), published_name, nbd::longest_boot_published);
+    return before && *before && **before == text;
+}
+
 Result<void> Spool::publish(std::string_view export_name, std::string_view text) const {
+    if (has_published(export_name, text)) return {};
     const auto folder = open_folder(export_name);
     if (!folder) return std::unexpected(folder.error());
-    const auto before = read_text(folder->get(), published_name, nbd::longest_boot_published);
-    if (before && *before && **before == text) return {};
     if (::unlinkat(folder->get(), published_draft, 0) != 0 && errno != ENOENT) return sys_error("unlink");
     const Fd draft(::openat(folder->get(), published_draft,
                             O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, published_mode));

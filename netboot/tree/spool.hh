@@ -30,6 +30,8 @@ public:
     // sum differ.
     [[nodiscard]] Result<void> copy(std::string_view export_name, const std::string& sum, std::uint64_t size,
                                     const std::string& to) const;
+    // True if the file `published` has this text.
+    [[nodiscard]] bool has_published(std::string_view export_name, std::string_view text) const;
     // Writes the file `published`, unless it has this text.
     [[nodiscard]] Result<void> publish(std::string_view export_name, std::string_view text) const;
 

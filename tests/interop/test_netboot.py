@@ -44,6 +44,7 @@ def tree_is_made(bench: Bench) -> None:
     grub = netboot.debian / "usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"
     for lines in (netboot.init("--dhcp", server) for server in ("dnsmasq", "isc", "kea")):
         assert "http://" not in lines and "cannot read HTTP" in lines, lines
+        assert f"`holdfast-netboot init {netboot.tree} --from {netboot.debian} --loaders bios,uefi,ipxe` adds iPXE" in lines, lines
     grub.write_bytes(grub.read_bytes() + b"GET /x HTTP/1.1")
     for server in ("dnsmasq", "isc", "kea"):
         lines = netboot.init("--dhcp", server)
@@ -550,7 +551,27 @@ def xen_is_booted(bench: Bench) -> None:
         said = netboot.check(status=FAULTS if fault else FAILURE)
         assert (fault or f"{state}: line {len(before.splitlines()) + 1}: invalid, or of a later version") in said, said
     state.write_text(before)
-    netboot.init("--loaders", "bios,uefi")
+    # The loaders that the fallback needs stay; a state without them is that of an earlier version.
+    files = netboot.files()
+    for kinds, missing in (("bios,uefi", "xen"), ("bios,uefi,ipxe", "xen"), ("xen,ipxe", "bios,uefi")):
+        for source in ("undionly.kpxe", "snponly.efi"):
+            (netboot.debian / "usr/lib/ipxe").mkdir(exist_ok=True)
+            (netboot.debian / "usr/lib/ipxe" / source).write_bytes(b"\0ipxe")
+        said = netboot.init("--loaders", kinds, status=USAGE)
+        assert f"--loaders: the host ws0 has a kernel under Xen, which needs the loaders {missing}; add {missing} to the list" in said, said
+        assert netboot.files() == files
+    # The command in the lines for the DHCP server adds iPXE, and removes nothing.
+    for server in ("dnsmasq", "isc", "kea"):
+        lines = netboot.init("--dhcp", server)
+        assert f"`holdfast-netboot init {netboot.tree} --from {netboot.debian} --loaders bios,uefi,xen,ipxe` adds iPXE" in lines, lines
+    netboot.init("--loaders", "bios,uefi,xen,ipxe")
+    assert files.items() <= netboot.files().items() and (netboot.tree / "snponly.efi").exists()
+    netboot.init("--loaders", "uefi,xen")
+    assert not (netboot.tree / "pxelinux.0").exists()
+    netboot.init("--loaders", "bios,uefi,xen")
+    loaders = netboot.tree / ".holdfast/loaders"
+    loaders.write_text("".join(line for line in loaders.read_text().splitlines(keepends=True)
+                               if "mboot.c32" not in line and "libcom32" not in line and ".mod" not in line))
     assert f"the tree has no loaders for Xen; run `holdfast-netboot init {netboot.tree} --from {netboot.debian} --loaders bios,uefi,xen`" in netboot.check(status=FAULTS)
     netboot.init("--loaders", "bios,uefi,xen")
     netboot.check()

@@ -153,10 +153,18 @@ def sets_are_published(bench: Bench) -> None:
     assert versions(netboot) == ["2", "3"]
     assert "Linux 6.1.0-37-amd64, fallback Linux 6.1.0-36-amd64" in netboot.run("list")
 
-    # The same files by another manifest are no new set; an older set is a new one.
+    # The same files by another manifest are no new set, and no news; an older set is a new one.
     text = (spool.export / "manifest").read_text().splitlines()
-    spool.manifest("\n".join([text[0], text[2], text[1]]) + "\n")
-    assert "published" in take(netboot, spool) and versions(netboot) == ["2", "3"]
+    for order, words in (((2, 1), ("--all",)), ((1, 2), ("ws0",)), ((2, 1), ("ws0", "--json"))):
+        manifest = spool.manifest("".join(text[line] + "\n" for line in (0, *order)))
+        said = take(netboot, spool, *words)
+        expected = "" if words == ("--all",) else "unchanged"
+        assert "published" not in said and expected in said and (said == "") == (expected == ""), said
+        assert versions(netboot) == ["2", "3"] and spool.published()["manifest"] == manifest
+    # A file that is gone is made again, and this is said.
+    (netboot.tree / KEYED[1]).unlink()
+    said = take(netboot, spool)
+    assert f"created {KEYED[1]}\n" in said and "ws0: boot files: published" in said, said
     spool.good(0)
     take(netboot, spool)
     assert versions(netboot) == ["3", "4"] and spool.published()["next"].startswith("6.1.0-36-amd64 ")
@@ -172,7 +180,7 @@ def sets_are_published(bench: Bench) -> None:
     # The host hands in the files that the command has copied: no new version, which would push out the one before.
     before = versions(netboot)
     spool.commit(RELEASES[2], netboot.kernels[2].read_bytes(), netboot.initrd.read_bytes())
-    take(netboot, spool)
+    assert "ws0: boot files: unchanged; the next boot gets Linux 6.1.0-38-amd64" in take(netboot, spool, "ws0")
     assert versions(netboot) == before and spool.published()["next"].startswith("6.1.0-38-amd64 "), versions(netboot)
 
     netboot.run("add", "ws1", "--export", "b", "--shared")
@@ -544,6 +552,66 @@ def obstacles_are_reported(bench: Bench) -> None:
     assert "the host ws1 has an export of the same name" in said and "the host ws0 has an export of the same name" in said, said
 
 
+@test("take concerns the files of its host alone, and no edit that nothing requires to change, not even with --force")
+def edits_are_not_in_the_way(bench: Bench) -> None:
+    netboot, spool = made(bench)
+    netboot.run("add", "ws1", "--export", "b", "--mac", "52:54:00:12:34:57", *netboot.with_kernel(0))
+    other = tuple(name.replace("-56", "-57") for name in KEYED)
+    spool.good(0)
+    take(netboot, spool)
+
+    # The plan of the other host has changed, as after an upgrade of this program or an interrupted command, and one of its files was edited by hand.
+    state = netboot.tree / ".holdfast/hosts/ws1"
+    state.write_text(state.read_text() + "append = quiet\n")
+    (netboot.tree / other[0]).write_text(netboot.text(other[0]) + "# theirs\n")
+    before = {name: netboot.text(name) for name in other} | {"state": state.read_text()}
+    for number, words in ((1, ("--all",)), (2, ("--all", "--force")), (0, ("ws0",))):
+        manifest = spool.good(number)
+        assert "ws0: boot files: published" in take(netboot, spool, *words)
+        assert spool.published()["manifest"] == manifest
+        assert {name: netboot.text(name) for name in other} | {"state": state.read_text()} == before, "take has changed the files of another host"
+
+    # An edit of the host's own, and a manifest that changes nothing.
+    edited = netboot.text(KEYED[0]) + "# mine\n"
+    (netboot.tree / KEYED[0]).write_text(edited)
+    text = (spool.export / "manifest").read_text().splitlines()
+    spool.manifest("\n".join([text[0], text[2], text[1]]) + "\n")
+    assert "unchanged" in take(netboot, spool, "ws0", "--force") and netboot.text(KEYED[0]) == edited
+    assert "unchanged" in take(netboot, spool, "ws0", "--force") and netboot.text(KEYED[0]) == edited
+    spool.good(1)
+    take(netboot, spool, "ws0", "--force")
+    assert "# mine" not in netboot.text(KEYED[0]) and "# theirs" in netboot.text(other[0])
+
+
+@test("take reads a host without work once, no state of other hosts for it, and no kernel whose sums it has computed before")
+def hosts_without_work_cost_little(bench: Bench) -> None:
+    netboot, spool = made(bench)
+    names = [f"ws{number}" for number in range(12)]
+    for number, name in enumerate(names):
+        netboot.run("add", name, "--export", name, "--mac", f"52:54:00:12:35:{number:02}", *netboot.with_kernel(0))
+        each = Spool.__new__(Spool)
+        each.folder, each.export = spool.folder, spool.folder / name
+        each.export.mkdir(exist_ok=True)
+        each.commit(RELEASES[0], netboot.kernels[0].read_bytes(), netboot.initrd.read_bytes())
+
+    def opened() -> list[str]:
+        log = bench.folder / "calls"
+        subprocess.run(["strace", "-f", "-o", log, "-E", "ASAN_OPTIONS=detect_leaks=0", "-e", "trace=openat,open", netboot.program, "take", "--all", "--spool", spool.folder,
+                        "--tree", netboot.tree], check=True, capture_output=True)
+        return [line for line in log.read_text().splitlines() if " = -1 " not in line]
+
+    take(netboot, spool)
+    calls = opened()
+    assert not [line for line in calls if "/vmlinuz" in line or "/initrd.img" in line], calls
+    states = [line for line in calls if "/.holdfast/hosts/ws" in line]
+    assert len(states) == 2 * len(names), states
+    # A kernel of an earlier version's state, or of a later command: its sums are computed once.
+    netboot.run("add", "ws3", *netboot.with_kernel(1))
+    for expected in (2, 0):
+        kernels = [line for line in opened() if "/vmlinuz" in line or "/initrd.img" in line]
+        assert len(kernels) == expected and all("/hosts/ws3/" in line for line in kernels), kernels
+
+
 @test("take gives a host no boot files of another server, which may have an export of that name, too")
 def files_are_of_this_server(bench: Bench) -> None:
     netboot, spool = made(bench)
@@ -654,11 +722,24 @@ def local_obstacles_are_failures(bench: Bench) -> None:
         obstacles.append(("-q", "pipe2"))
     for words, calls in obstacles:
         failure("strace", words, "-o", bench.folder / "calls", "-E", "ASAN_OPTIONS=detect_leaks=0", "-e", f"inject={calls}:error=EAGAIN")
+    # A process of the sandbox that is killed.
+    said = failure("strace", "-f", "-o", bench.folder / "calls", "-E", "ASAN_OPTIONS=detect_leaks=0", "-e", "inject=prctl:signal=SIGKILL")
+    assert "vmlinuz: the process that reads the file was ended" in said, said
     if os.geteuid() == 0:
         hide = 'mount --bind /dev/null /usr/bin/zstd && exec "$@"'
         said = failure("unshare", "-m", "sh", "-c", hide, "sh")
         assert "initrd.img: /usr/bin/zstd: cannot be started on the boot server; run `apt install zstd` there" in said, said
         assert "cannot be started" in spool.published()["refused"]
+        # An unpacker that is killed, as for want of memory: by the hard limit of processor time. The soft one is due to the file.
+        busy = bench.file("busy", content=b'#!/bin/sh\nulimit -t 1\nwhile :; do :; done\n')
+        busy.chmod(0o755)
+        bench.folder.chmod(0o755)
+        replace = ("unshare", "-m", "sh", "-c", f'mount --bind {busy} /usr/bin/zstd && exec "$@"', "sh")
+        said = failure(*replace)
+        assert "initrd.img: /usr/bin/zstd was ended by signal 9" in said and "was ended by signal 9" in spool.published()["refused"], said
+        busy.write_bytes(b'#!/bin/sh\nulimit -S -t 1\nwhile :; do :; done\n')
+        done = subprocess.run([*replace, *command], capture_output=True, text=True)
+        assert done.returncode == FAULTS and "initrd.img: /usr/bin/zstd needs more than 100 s of processor time" in done.stderr, done
     take(netboot, spool)
 
 

@@ -44,6 +44,28 @@ TEST_CASE("the disk of a command line is found in each form of its word") {
         disks_named_in("pxelinux.cfg/x", "APPEND root=/dev/nbd0 BOOTIF=01\n# APPEND nbdroot=s,a\n").empty());
 }
 
+TEST_CASE("quotes of the kernel, and those of GRUB, do not hide a disk, and hold its blanks together") {
+    const auto names = [](const std::string& path, const std::string& line, const std::string& name) {
+        return has(disks_named_in(path, line + "\n"), "s", name, true);
+    };
+    for (const char* path : {"pxelinux.cfg/x", "grub/grub.cfg-x", "ipxe/x.ipxe"}) {
+        CHECK(names(path, "linux x nbdroot=\"s,a\" quiet", "a"));
+        CHECK(names(path, "linux x \"nbdroot=s,a\"", "a"));
+        CHECK(names(path, "linux x nbdroot=\"s,a b\" holdfast.overlay", "a b"));
+        CHECK(names(path, "linux x nbdroot=s,a \"foo=x holdfast.overlay=RAM\"", "a"));
+        CHECK(names(path, "linux x nbdroot=s,a -- holdfast.overlay=RAM", "a"));
+        CHECK(!names(path, "linux x nbdroot=\"s,a\" \"holdfast.overlay=RAM\"", "a"));
+    }
+    CHECK(names("pxelinux.cfg/x", "SAY 3\" disks\nAPPEND nbdroot=s,a", "a"));
+    CHECK(names("grub/x.cfg", "linux x nbdroot='s,a b'", "a b"));
+    CHECK(names("grub/x.cfg", "linux x nbdroot=\\\"s,a\\\"", "a"));
+    CHECK(names("grub/x.cfg", "linux x nbdroot=s,\\a", "a"));
+    CHECK(names("grub/x.cfg", "eval \"linux x nbdroot=s,a quiet\"", "a"));
+    CHECK(has(disks_named_in("grub/x.cfg", "linux x nbdroot=${s},a; x\n"), "${s}", "a", true));
+    CHECK(names("grub/x.cfg", "menuentry \"$x\" {linux ${x} nbdroot=s,a}", "a"));
+    CHECK(names("grub/x.cfg", "words='quiet nbdroot=s,a quiet'", "a"));
+}
+
 TEST_CASE("a disk is written to unless its own command line keeps the changes in memory") {
     const auto writes = [](const std::string& path, const std::string& text) {
         return has(disks_named_in(path, text), "s", "a", true);
