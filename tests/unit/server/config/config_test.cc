@@ -767,8 +767,8 @@ TEST_CASE(
     "own") {
     const std::string section =
         "[root-*]\nexportname = /dev/vg0/root-%n\ncreate = empty 1G\ncreatelimit = 9\n"
-        "createclients = 10.0.0.0/8\n";
-    CHECK(has(read(section + "[archive]\nexportname = /dev/vg0/root-archive\n").warnings, 6,
+        "createclients = 10.0.0.0/8\nauthfile = /a\n";
+    CHECK(has(read(section + "[archive]\nexportname = /dev/vg0/root-archive\n").warnings, 7,
               "[archive]: clients of [root-*] can use /dev/vg0/root-archive, too"));
     CHECK(read(section + "[root-web1]\nexportname = /dev/vg0/root-web1\n").warnings.empty());
     CHECK(read(section + "[archive]\nexportname = /dev/vg0/archive\n").warnings.empty());
