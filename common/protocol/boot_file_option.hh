@@ -38,8 +38,11 @@ inline constexpr std::size_t longest_boot_piece = 64 << 10;
 inline constexpr std::size_t longest_boot_manifest = 4096;
 inline constexpr std::size_t longest_boot_published = 4096;
 inline constexpr std::uint64_t largest_boot_file = 512ULL << 20;
-// Size of the longest option data, without the option's head: a piece, as every other command is shorter.
+// Sizes of the longest option data, without the option's head: of a piece, and of every other command, the
+// longest of which is a commit.
 inline constexpr std::size_t longest_boot_file_option = 1 + 8 + longest_boot_piece;
+inline constexpr std::size_t longest_boot_command =
+    1 + sizeof(Uuid) + 4 + longest_string + longest_boot_manifest;
 
 // The commands. All views point into the decoded bytes.
 struct BootFileBegin {
