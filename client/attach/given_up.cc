@@ -108,7 +108,7 @@ std::expected<KnownDevice, std::string> read_record(const std::string& path) {
 std::expected<void, Failure> fence_given_up(const Found& found, milliseconds patience, const char* folder) {
     if (!found.link.session) return {};
     const Target& target = found.targets[found.target];
-    // The caller holds a lock that every attach for writing needs.
+    // Bounds all records together: the caller has the turn of the disk's writers (second_writer.hh).
     const auto end = Clock::now() + patience;
     for (const std::string& path : records_in(folder)) {
         const auto known = read_record(path);

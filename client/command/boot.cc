@@ -120,7 +120,7 @@ bool is_attached_for_root(std::uint32_t index) {
     return sysfs && sysfs->connected() && carries_root(index) && !is_orphan(index);
 }
 
-// A disk for which `attach_further` reports what is missing.
+// Remedy in the messages of attach_further().
 constexpr const char* mend_further =
     "correct holdfast.disk= or the table of devices in the initramfs, or add nofail if the root file system "
     "works without the disk";
