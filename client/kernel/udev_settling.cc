@@ -1,3 +1,6 @@
+// Has the kernel repeat an event of the device, marked with a UUID: udev passes it on after all earlier
+// events.
+
 #include "client/kernel/udev_settling.hh"
 
 #include <errno.h>
