@@ -91,6 +91,13 @@ ClaimResult claim_in_time(const KnownDevice& known, const Endpoint& endpoint, mi
     }
 }
 
+std::string path_of(std::uint32_t index, const std::string& identifier, const char* folder) {
+    DeviceRecord record;
+    record.index = index;
+    record.identifier = identifier;
+    return fmt::format("{}/{}", folder, given_up_name(record));
+}
+
 std::expected<KnownDevice, std::string> read_record(const std::string& path) {
     const auto text = read_text_file(path, longest_record);
     return text ? read_known_device(*text) : std::unexpected(std::string("cannot be read"));
@@ -101,7 +108,7 @@ std::expected<KnownDevice, std::string> read_record(const std::string& path) {
 std::expected<void, Failure> fence_given_up(const Found& found, milliseconds patience, const char* folder) {
     if (!found.link.session) return {};
     const Target& target = found.targets[found.target];
-    // The caller holds a lock that every attach for writing needs.
+    // Bounds all records together: the caller has the turn of the disk's writers (second_writer.hh).
     const auto end = Clock::now() + patience;
     for (const std::string& path : records_in(folder)) {
         const auto known = read_record(path);
@@ -127,13 +134,15 @@ std::expected<void, Failure> fence_given_up(const Found& found, milliseconds pat
     return {};
 }
 
+bool is_given_up(std::uint32_t index, const std::string& identifier, const char* folder) {
+    const std::string path = path_of(index, identifier, folder);
+    return ::access(path.c_str(), F_OK) == 0 || errno != ENOENT;
+}
+
 std::string fence_released(std::uint32_t index, const std::string& identifier, milliseconds patience,
                            const char* folder) {
-    DeviceRecord record;
-    record.index = index;
-    record.identifier = identifier;
-    const std::string path = fmt::format("{}/{}", folder, given_up_name(record));
-    if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) return {};
+    if (!is_given_up(index, identifier, folder)) return {};
+    const std::string path = path_of(index, identifier, folder);
     const auto known = read_record(path);
     if (!known)
         return fmt::format(

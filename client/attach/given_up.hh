@@ -29,6 +29,10 @@ inline constexpr std::chrono::seconds detach_fence_patience{3};
     const Found& found, std::chrono::milliseconds patience = attach_fence_patience,
     const char* folder = run_directory);
 
+// True if a record of this attachment was kept.
+[[nodiscard]] bool is_given_up(std::uint32_t index, const std::string& identifier,
+                               const char* folder = run_directory);
+
 // Call after a device was detached by force. Does the same at once with the server of its link: the disk's
 // next user may be another machine, or none for long. Returns an empty text if the server has confirmed it,
 // or if there is no record; else the problem with its remedy, and the record stays for fence_given_up().

@@ -86,11 +86,8 @@ std::expected<void, BootError> keep_in_memory(const BootRequest& request, BootPl
     plan.memory = request.memory;
     plan.ignores_resume = request.ignores_resume;
     if (!plan.memory.needs_read_only()) return {};
-    if (plan.options.read_only == false)
-        return wrong_word(
-            request.servers.front().text,
-            fmt::format("the option rw contradicts {}, which attaches the disk read-only; remove one of them",
-                        plan.memory.overlay ? "holdfast.overlay=" : "holdfast.toram"));
+    if (auto checked = check_access(plan.memory, request.servers.front().text, plan.options); !checked)
+        return checked;
     plan.options.read_only = true;
     return {};
 }
@@ -168,6 +165,7 @@ std::expected<BootPlan, BootError> make_boot_plan(const BootRequest& request,
     if (!further) return std::unexpected{further.error()};
     plan.further = *std::move(further);
     if (request.limit) plan.patience = std::min(plan.patience, *request.limit);
+    plan.file_decides_patience = !request.patience && !words.wait;
     return plan;
 }
 

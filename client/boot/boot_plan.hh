@@ -40,10 +40,11 @@ struct BootPlan {
     Choices options;            // options of the first word, then the configuration file's
     // Time limit for attaching: at least 30 s, or the limit of the request.
     std::chrono::seconds patience{30};
-    MemoryRoot memory;                  // as requested; then the options are read-only
-    bool ignores_resume = false;        // see BootRequest
-    std::vector<FurtherDisk> further;   // attached after the root disk
-    std::vector<std::string> warnings;  // for the log: one line each, printable
+    bool file_decides_patience = false;  // neither rootdelay= nor wait= on the command line
+    MemoryRoot memory;                   // as requested; then the options are read-only
+    bool ignores_resume = false;         // see BootRequest
+    std::vector<FurtherDisk> further;    // attached after the root disk
+    std::vector<std::string> warnings;   // for the log: one line each, printable
 };
 
 // Returns the time for the attempts as far as it is known without a network: options in DHCP's root-path may

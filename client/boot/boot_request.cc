@@ -9,6 +9,7 @@
 #include "client/address/export_address.hh"
 #include "client/boot/boot_options.hh"
 #include "client/boot/disk_words.hh"
+#include "client/boot/further_disks.hh"
 #include "client/boot/kernel_command_line.hh"
 #include "client/boot/network_words.hh"
 #include "client/boot/root_word.hh"
@@ -115,7 +116,32 @@ std::expected<std::optional<BootRequest>, BootError> no_request(std::string_view
     return std::optional<BootRequest>{};
 }
 
-// Reads holdfast.overlay=, holdfast.toram and holdfast.disk=.
+// A comma may be part of an export's name.
+void warn_of_uri_options(const BootWord& word, std::string_view form, std::vector<std::string>& warnings) {
+    if (word.text.find("://") == std::string::npos) return;
+    const std::string_view name = word.named.address.export_name;
+    const std::size_t comma = name.rfind(',');
+    if (comma == std::string_view::npos) return;
+    const std::string_view last = name.substr(comma + 1);
+    if (last == "nofail" || parse_nbd_device(last) ||
+        (!last.empty() && read_boot_options({std::string(last)})))
+        warnings.push_back(
+            fmt::format("{}: '{}' is part of the export's name, because a URI takes no options; "
+                        "write {} if it is an option",
+                        printable(word.text), printable(last), form));
+}
+
+// Finds contradictions that do not depend on DHCP, so that `boot --check` reports them.
+std::expected<void, BootError> check_own_words(const BootRequest& request) {
+    const BootWord& first = request.servers.front();
+    const auto options = read_boot_options(first.named.options);
+    if (options && !first.named.all_from_dhcp)
+        if (auto checked = check_access(request.memory, first.text, options->choices); !checked)
+            return checked;
+    return check_disk_words(request);
+}
+
+// Reads holdfast.overlay=, holdfast.toram and holdfast.disk=, after all other words.
 std::expected<void, BootError> take_own_words(std::string_view command_line, BootRequest& request) {
     auto memory = read_memory_root(command_line);
     if (!memory) return std::unexpected{memory.error()};
@@ -123,7 +149,9 @@ std::expected<void, BootError> take_own_words(std::string_view command_line, Boo
     auto disks = read_disk_words(command_line);
     if (!disks) return std::unexpected{disks.error()};
     request.disks = *std::move(disks);
-    return {};
+    for (const DiskWord& disk : request.disks)
+        warn_of_uri_options(disk.word, "holdfast.disk=nbd1=SERVER,PORT,NAME,OPTION", request.warnings);
+    return check_own_words(request);
 }
 
 // Hibernation needs a disk that the kernel reaches before the root file system is in use.
@@ -143,6 +171,15 @@ std::unexpected<BootError> wrong_word(std::string_view word, std::string_view me
         BootError{.word = std::string{word}, .message = fmt::format("{}: {}", printable(word), message)}};
 }
 
+std::expected<void, BootError> check_access(const MemoryRoot& memory, std::string_view word,
+                                            const Choices& options) {
+    if (!memory.needs_read_only() || options.read_only != false) return {};
+    return wrong_word(
+        word,
+        fmt::format("the option rw contradicts {}, which attaches the disk read-only; remove one of them",
+                    memory.overlay ? "holdfast.overlay=" : "holdfast.toram"));
+}
+
 std::expected<std::optional<BootRequest>, BootError> read_boot_request(std::string_view command_line,
                                                                        const BootVariables& variables) {
     const BootWords words = collect_words(command_line);
@@ -154,6 +191,7 @@ std::expected<std::optional<BootRequest>, BootError> read_boot_request(std::stri
         if (!word) return std::unexpected{word.error()};
         if (request.servers.size() == most_servers)
             return wrong_word(word->text, fmt::format("more than {} servers; remove some", most_servers));
+        warn_of_uri_options(*word, "nbdroot=SERVER,PORT,NAME,nbd0,OPTION", request.warnings);
         request.servers.push_back(*std::move(word));
     }
     if (words.nbddev && !words.nbddev->empty()) {

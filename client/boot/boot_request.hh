@@ -16,6 +16,7 @@
 #include "client/address/named_export.hh"
 #include "client/boot/boot_error.hh"
 #include "client/boot/memory_root.hh"
+#include "client/config/choices.hh"
 
 namespace holdfast::client {
 
@@ -56,6 +57,10 @@ struct BootRequest {
     bool ignores_resume = false;  // the initramfs would wait for a disk to resume from hibernation
     std::vector<std::string> warnings;
 };
+
+// Fails if `options`, which `word` gives the root disk, contradict the choice to keep changes in memory.
+std::expected<void, BootError> check_access(const MemoryRoot& memory, std::string_view word,
+                                            const Choices& options);
 
 // Returns nullopt if the command line requests no NBD root: the machine boots from its own disk. A request is
 // an nbdroot= word, nbddev=, root=/dev/nbdN, netroot=nbd:..., root=nbd:..., or NBDROOT.

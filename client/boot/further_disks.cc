@@ -4,6 +4,8 @@
 #include "client/boot/further_disks.hh"
 
 #include <algorithm>
+#include <cstdint>
+#include <optional>
 
 #include <fmt/core.h>
 
@@ -99,6 +101,22 @@ void add_lines(const DeviceTable& table, const RootDisk& root, bool to_ram, Disk
     }
 }
 
+// Returns the remarks on lines with the option initramfs, except the errors that are problems of disks.
+void add_remarks(const DeviceTable& table, std::vector<std::string>& warnings) {
+    const auto add = [&](const std::vector<Remark>& remarks, bool errors) {
+        for (const Remark& remark : remarks) {
+            const unsigned line = remark.position.line;
+            const bool concerns =
+                std::ranges::find(table.lines_of_initramfs, line) != table.lines_of_initramfs.end();
+            const bool is_problem =
+                errors && std::ranges::find(table.devices, line, &DeviceLine::line) != table.devices.end();
+            if (concerns && !is_problem) warnings.push_back(printable(to_string(remark)));
+        }
+    };
+    add(table.errors, true);
+    add(table.warnings, false);
+}
+
 // Returns why the disk is no disk of its own; empty if it is.
 std::string clash(const FurtherDisk& disk, const RootDisk& root, const Disks& disks) {
     if (disk.index == root.index)
@@ -134,6 +152,17 @@ void complete_options(const Config& config, const RootDisk& root, FurtherDisk& d
     disk.patience = std::max(root.patience, disk.options.wait.value_or(root.patience));
 }
 
+// Returns the device of the root disk, unless the configuration file or DHCP may name another one.
+std::optional<std::uint32_t> device_without_dhcp(const BootRequest& request) {
+    if (const auto root = parse_nbd_device(request.root)) return root->index;
+    if (request.nbddev) return request.nbddev->index;
+    for (const BootWord& word : request.servers) {
+        if (word.named.all_from_dhcp) return std::nullopt;
+        if (word.named.device) return word.named.device->index;
+    }
+    return 0;
+}
+
 }  // namespace
 
 std::expected<Disks, BootError> plan_further_disks(const BootRequest& request,
@@ -143,6 +172,7 @@ std::expected<Disks, BootError> plan_further_disks(const BootRequest& request,
     auto disks = disks_of_words(request, answers, warnings);
     if (!disks) return disks;
     const std::size_t words = disks->size();
+    add_remarks(table, warnings);
     add_lines(table, root, request.memory.to_ram, *disks, warnings);
     for (std::size_t i = 0; i < disks->size(); ++i) {
         FurtherDisk& disk = (*disks)[i];
@@ -154,6 +184,23 @@ std::expected<Disks, BootError> plan_further_disks(const BootRequest& request,
         complete_options(config, root, disk);
     }
     return disks;
+}
+
+std::expected<void, BootError> check_disk_words(const BootRequest& request) {
+    const auto from_dhcp = [](const BootWord& word) {
+        return word.named.all_from_dhcp || word.named.server_from_dhcp;
+    };
+    BootRequest known = request;
+    std::erase_if(known.disks, [&](const DiskWord& disk) { return from_dhcp(disk.word); });
+    std::vector<ServerAddress> servers;
+    for (const BootWord& word : request.servers)
+        if (!from_dhcp(word)) servers.push_back(word.named.address);
+    std::vector<std::string> warnings;  // the plan has them
+    const auto index = device_without_dhcp(request);
+    const auto planned = plan_further_disks(known, {}, {}, {},
+                                            {index.value_or(UINT32_MAX), servers, least_patience}, warnings);
+    if (!planned) return std::unexpected{planned.error()};
+    return {};
 }
 
 std::string describe(const FurtherDisk& disk) {

@@ -42,6 +42,10 @@ struct RootDisk {
     const BootRequest& request, const std::vector<NetworkAnswer>& answers, const Config& config,
     const DeviceTable& table, const RootDisk& root, std::vector<std::string>& warnings);
 
+// Checks the words as far as this is possible without DHCP, the configuration file and the table. Returns an
+// error that the plan would have, too.
+[[nodiscard]] std::expected<void, BootError> check_disk_words(const BootRequest& request);
+
 // Returns a line for the console and the log: servers as URIs, device, source; or the problem.
 [[nodiscard]] std::string describe(const FurtherDisk& disk);
 

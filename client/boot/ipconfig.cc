@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/core.h>
 
@@ -225,6 +226,14 @@ std::vector<GrantedLease> leases_in(const std::vector<NetworkAnswer>& answers, s
         leases.push_back(lease);
     }
     return leases;
+}
+
+bool asks_for_ipv4(std::string_view ip_word) {
+    // The forms of an address, ADDRESS:...:PROTOCOL, end with another protocol for the card's other
+    // addresses.
+    if (ip_word.starts_with(':')) ip_word.remove_prefix(ip_word.rfind(':') + 1);
+    constexpr std::array without{"off", "none", "auto6", "link6", "dhcp6", "link-local"};
+    return std::ranges::none_of(without, [&](std::string_view word) { return ip_word == word; });
 }
 
 std::string network_problem(const std::vector<NetworkAnswer>& answers,

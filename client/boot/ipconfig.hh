@@ -42,6 +42,9 @@ NetworkAnswer parse_network_answer(std::string_view text, DhcpSoftware software 
 // `ip_word`: ip= of the command line, from which the clients take the host name that they send.
 std::vector<GrantedLease> leases_in(const std::vector<NetworkAnswer>& answers, std::string_view ip_word);
 
+// True if ip= asks for an address of IPv4; the initramfs takes a missing ip= for ip=dhcp.
+bool asks_for_ipv4(std::string_view ip_word);
+
 // Explains why there is no network and how to fix it; empty if there is an address. An IPv6-only network also
 // has no answer from ipconfig, so use the text to explain a failure, not to detect one.
 std::string network_problem(const std::vector<NetworkAnswer>& answers,

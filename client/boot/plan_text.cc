@@ -37,4 +37,14 @@ std::string plan_text(const BootPlan& plan) {
     return text;
 }
 
+std::string gave_up_text(const BootPlan& plan, std::string_view file) {
+    const auto patience = plan.patience.count();
+    return plan.file_decides_patience
+               ? fmt::format("gave up after {} s; set a longer time with wait=, in nbdroot= or in {}",
+                             patience, file)
+               : fmt::format(
+                     "gave up after {} s; set a longer time with wait= in nbdroot=, or with rootdelay=",
+                     patience);
+}
+
 }  // namespace holdfast::client

@@ -75,12 +75,14 @@ void take_choices(const Choices& choices, std::chrono::seconds patience, std::ve
     request.notes_on_console = true;
 }
 
-AttachRequest request_for(const BootPlan& plan, std::vector<GrantedLease> leases) {
+// `end`: of the plan's patience, of which the search for name servers may have used some.
+AttachRequest request_for(const BootPlan& plan, Deadline end, std::vector<GrantedLease> leases) {
     AttachRequest request;
     request.search.servers = plan.servers;
     request.index = plan.device_index;
     request.carries_root = !plan.memory.to_ram;
-    take_choices(plan.options, plan.patience, std::move(leases), request);
+    take_choices(plan.options, std::chrono::ceil<std::chrono::seconds>(end - Clock::now()), std::move(leases),
+                 request);
     return request;
 }
 
@@ -120,7 +122,7 @@ bool is_attached_for_root(std::uint32_t index) {
     return sysfs && sysfs->connected() && carries_root(index) && !is_orphan(index);
 }
 
-// A disk for which `attach_further` reports what is missing.
+// Remedy in the messages of attach_further().
 constexpr const char* mend_further =
     "correct holdfast.disk= or the table of devices in the initramfs, or add nofail if the root file system "
     "works without the disk";
@@ -171,28 +173,26 @@ ExitCode attach_all_further(const BootPlan& plan, const std::vector<GrantedLease
     return result;
 }
 
-ExitCode attach_root(const BootPlan& plan, const std::string& network, std::vector<GrantedLease> leases,
-                     ProcessTitle& title) {
+ExitCode attach_root(const BootPlan& plan, Deadline end, const std::string& network,
+                     std::vector<GrantedLease> leases, ProcessTitle& title) {
     if (is_attached_for_root(plan.device_index)) {
         tell(fmt::format("/dev/nbd{} is attached already", plan.device_index), false);
         return ExitCode::ok;
     }
-    const AttachOutcome outcome = attach(request_for(plan, std::move(leases)), title, tell);
+    const AttachOutcome outcome = attach(request_for(plan, end, std::move(leases)), title, tell);
     if (outcome.code == ExitCode::unreachable && !network.empty()) tell(network, true);
     if (outcome.code == ExitCode::unreachable || outcome.code == ExitCode::refused)
-        tell(fmt::format("gave up after {} s; set a longer time with wait=, in nbdroot= or in {}",
-                         plan.patience.count(), default_config_file),
-             true);
+        tell(gave_up_text(plan, default_config_file), true);
     if (outcome.code == ExitCode::ok) tell(fmt::format("/dev/nbd{} is attached", outcome.index), false);
     return outcome.code;
 }
 
-ExitCode carry_out(BootPlan plan, const BootFiles& files, const std::string& network,
+ExitCode carry_out(BootPlan plan, Deadline end, const BootFiles& files, const std::string& network,
                    const std::vector<GrantedLease>& leases, ProcessTitle& title) {
     tell_warnings(plan.warnings);
     tell(describe(plan), false);
     for (const std::string& line : describe(plan.memory)) tell(line, false);
-    if (const ExitCode attached = attach_root(plan, network, leases, title); attached != ExitCode::ok)
+    if (const ExitCode attached = attach_root(plan, end, network, leases, title); attached != ExitCode::ok)
         return attached;
     if (plan.memory.to_ram)
         if (const ExitCode moved = move_to_memory(plan, plan.device_index); moved != ExitCode::ok)
@@ -204,7 +204,8 @@ ExitCode carry_out(BootPlan plan, const BootFiles& files, const std::string& net
     return attach_all_further(plan, leases, title);
 }
 
-// Returns an empty table if the file is unreadable, with a warning.
+// Returns an empty table if the file is unreadable, with a warning. The plan has the remarks on the lines of
+// the initramfs.
 DeviceTable table_or_none() {
     auto table = load_device_table();
     if (table) return *std::move(table);
@@ -225,45 +226,46 @@ bool is_unknown(const ServerAddress& server) {
 }
 
 // Returns how long to wait for the name servers of routers: the boot's whole patience if the root disk has no
-// server without them, a moment if another server's name cannot be looked up, or 0.
-std::chrono::seconds patience_with_routers(const std::vector<NetworkAnswer>& answers, const BootPlan& plan) {
-    // With an address of IPv4, a router of IPv6 is less likely.
+// server without them and no network but that of IPv6, a moment if a name cannot be looked up otherwise, or
+// 0.
+std::chrono::seconds patience_with_routers(bool only_ipv6, const BootPlan& plan) {
     constexpr std::chrono::seconds moment{5};
-    if (std::ranges::all_of(plan.servers, is_unknown))
-        return answers.empty() ? std::max(plan.patience, std::chrono::seconds{1}) : moment;
+    if (only_ipv6 && std::ranges::all_of(plan.servers, is_unknown))
+        return std::max(plan.patience, std::chrono::seconds{1});
     const auto has_unknown = [](const FurtherDisk& disk) {
         return std::ranges::any_of(disk.servers, is_unknown);
     };
     const bool any =
         std::ranges::any_of(plan.servers, is_unknown) || std::ranges::any_of(plan.further, has_unknown);
-    return any ? moment : std::chrono::seconds{0};
+    return any ? std::min(moment, std::max(plan.patience, std::chrono::seconds{1})) : std::chrono::seconds{0};
 }
 
 // A network of IPv6 only: name servers are in the advertisements of routers. Returns the answers, then with
-// the name servers; a failure affects only host names, whose errors report it.
+// the name servers; a failure affects only host names, whose errors report it. `network` says why there is no
+// address of IPv4, if ip= asks for one.
 std::vector<NetworkAnswer> with_name_servers(std::vector<NetworkAnswer> answers, const BootPlan& plan,
+                                             const std::string& network, bool asks_for_ipv4,
                                              const BootFiles& files) {
     if (!resolver_configuration(answers).empty() || names_resolver(files)) return answers;
-    const auto patience = patience_with_routers(answers, plan);
+    const auto patience = patience_with_routers(answers.empty() && !asks_for_ipv4, plan);
     if (patience.count() == 0) return answers;
     tell("asking IPv6 routers for name servers", false);
     const auto asked = ask_routers(network_interfaces(files), files.run, patience);
     if (!asked) tell(asked.error(), true);
-    if (!asked || !*asked) {
-        tell(
-            "no name server is known, also not from an IPv6 router; name the server by its address in "
-            "nbdroot=, or add its "
-            "name to /etc/hosts in the initramfs",
-            true);
-        return answers;
-    }
-    return read_network_answers(files);
+    if (asked && *asked) return read_network_answers(files);
+    tell(asks_for_ipv4 && !network.empty()
+             ? network
+             : "no name server is known, also not from an IPv6 router; name the server by its address in "
+               "nbdroot=, or add its name to /etc/hosts in the initramfs",
+         true);
+    return answers;
 }
 
 using LoadedConfig = std::expected<Config, std::vector<std::string>>;
 
 ExitCode plan_and_attach(const BootRequest& request, const BootFiles& files, LoadedConfig config,
                          bool print_only, ProcessTitle& title) {
+    const auto began = Clock::now();
     auto answers = read_network_answers(files);
     auto plan = make_boot_plan(request, answers, config_or_none(std::move(config)), table_or_none());
     const std::string network = network_problem(answers, network_interfaces(files), request.ip);
@@ -273,10 +275,11 @@ ExitCode plan_and_attach(const BootRequest& request, const BootFiles& files, Loa
         return plan.error().word.empty() ? ExitCode::failure : ExitCode::usage;
     }
     if (print_only) return print_plan(*plan);
-    answers = with_name_servers(std::move(answers), *plan, files);
+    const Deadline end = began + plan->patience;
+    answers = with_name_servers(std::move(answers), *plan, network, asks_for_ipv4(request.ip), files);
     // A missing resolver affects only host names, whose errors report it.
     if (auto written = write_resolver_configuration(files, answers); !written) tell(written.error(), true);
-    return carry_out(*std::move(plan), files, network, leases_in(answers, request.ip), title);
+    return carry_out(*std::move(plan), end, files, network, leases_in(answers, request.ip), title);
 }
 
 ExitCode usage_error(const std::vector<std::string>& errors) {

@@ -6,19 +6,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "client/boot/installed_kernel.hh"
 #include "client/command/commands.hh"
+#include "client/control/command_turn.hh"
 #include "client/control/control_client.hh"
 #include "client/control/device_record.hh"
 #include "client/control/record_file.hh"
+#include "client/control/root_disk.hh"
 #include "client/kernel/sysfs.hh"
 #include "client/link/boot_file_link.hh"
+#include "common/linux/pause.hh"
 #include "common/protocol/boot_manifest.hh"
 #include "common/text/hex.hh"
 #include "common/text/json.hh"
@@ -27,6 +30,13 @@
 
 namespace holdfast::client {
 namespace {
+
+// For the whole command. Less than the hooks wait (kernel-hooks/boot-files); what was sent by then stays at
+// the server, and the next command goes on there.
+constexpr std::chrono::seconds push_patience{590};
+constexpr std::chrono::seconds status_patience{60};
+// Time for the device to reconnect, if its server is reachable.
+constexpr std::chrono::seconds reconnect_patience{30};
 
 struct Failed {
     ExitCode code = ExitCode::failure;
@@ -138,22 +148,12 @@ Outcome<LocalFiles> files_of(const BootFilesOptions& options) {
     return files;
 }
 
-// The device that was named; otherwise the root disk, or the only attached device. The further disks of the
-// root file system are attached after the root disk.
+// The device that was named; otherwise the root disk, or the only attached device.
 Outcome<std::uint32_t> device_of(const BootFilesOptions& options) {
     if (options.index) return *options.index;
-    std::vector<std::uint32_t> attached;
-    std::optional<std::pair<Monotonic, std::uint32_t>> root;
-    for (const std::uint32_t index : nbd_devices()) {
-        const auto text = read_state_file(index);
-        if (!text) continue;
-        attached.push_back(index);
-        const auto known = read_known_device(*text);
-        if (!known || !known->record.carries_root) continue;
-        const std::pair found{known->record.attached_at, index};
-        if (!root || found < *root) root = found;
-    }
-    if (root) return root->second;
+    std::vector<std::uint32_t> attached = nbd_devices();
+    if (const auto root = root_disk(attached)) return *root;
+    std::erase_if(attached, [](std::uint32_t index) { return !read_state_file(index); });
     if (attached.size() == 1) return attached.front();
     if (attached.empty())
         return failed(fmt::format("no device is attached{}", root_hint(::geteuid() == 0 ? 0 : EACCES)),
@@ -176,10 +176,11 @@ Outcome<KnownDevice> record_of(std::uint32_t index) {
     return std::move(*known);
 }
 
-// Tells a server that takes no boot files from this machine from one that fails to store them, or that is not
-// understood.
+// Tells a server that takes no boot files from this machine from one that takes none just now, that fails to
+// store them, or that is not understood.
 ExitCode code_of(const BootFileError& error) {
     if (error.fault == LinkFault::unreachable) return ExitCode::unreachable;
+    if (error.reply == nbd::OptionReply::err_no_writer) return ExitCode::link_down;
     const bool takes_none =
         error.fault == LinkFault::refused &&
         (error.reply == nbd::OptionReply::err_policy || error.reply == nbd::OptionReply::err_unsup);
@@ -259,9 +260,9 @@ private:
     int shown_ = -1;
 };
 
-Outcome<Transfer> open_transfer(const KnownDevice& known, std::chrono::seconds patience = attempt_patience) {
+Outcome<Transfer> open_transfer(const KnownDevice& known, Deadline end) {
     const Target& target = known.record.targets[known.live.target];
-    auto link = BootFileLink::open(target.endpoint, known.record.session, target.export_name, patience);
+    auto link = BootFileLink::open(target.endpoint, known.record.session, target.export_name, end);
     if (!link) return std::unexpected(failed_link(target, link.error()));
     return Transfer(std::move(*link), target);
 }
@@ -302,21 +303,30 @@ std::string as_json(const std::optional<nbd::BootPublished>& published) {
     return json + "}\n";
 }
 
-// Exists if the server has answered for the root disk since the boot.
-std::string mark_path() { return fmt::format("{}/bootfiles.accepted", run_directory); }
+// Exists if the server of this root disk has answered since the boot.
+std::string mark_path(std::uint32_t index) {
+    return fmt::format("{}/nbd{}.bootfiles-accepted", run_directory, index);
+}
 
-void mark_accepted(const KnownDevice& known) {
-    if (known.record.carries_root)
-        Fd(::open(mark_path().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+void mark_accepted(std::uint32_t index) {
+    if (root_disk(nbd_devices()) == index)
+        Fd(::open(mark_path(index).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
 }
 
 // Lets a single command work at a time, so that each commit is of files that were complete before the next
 // begins: hooks for kernel and initramfs follow each other quickly.
-Fd lock_commands() {
-    Fd lock(
-        ::open(fmt::format("{}/bootfiles.lock", run_directory).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-    if (lock) (void)::flock(lock.get(), LOCK_EX);
-    return lock;
+Outcome<Fd> take_turn_to_push(Deadline end) {
+    const std::string path = fmt::format("{}/bootfiles.lock", run_directory);
+    auto turn = take_turn(
+        path, end, [] { complain("waiting until another \"holdfast-client bootfiles --push\" has ended"); });
+    if (turn) return std::move(*turn);
+    if (turn.error().code != ETIMEDOUT)
+        return failed(fmt::format("{}: {}{}", path, turn.error().message(), root_hint(turn.error().code)));
+    return failed(
+        fmt::format("{}: locked by another \"holdfast-client bootfiles --push\" for {} s; try again, "
+                    "or look for a hung process",
+                    path, push_patience.count()),
+        ExitCode::busy);
 }
 
 Outcome<void> hand_in_all(Transfer& transfer, const LocalFiles& files) {
@@ -348,27 +358,45 @@ std::string push_report(bool json, const std::string& version, bool known, std::
                  : fmt::format("kernel {}: handed to the server, {} bytes sent\n", version, sent);
 }
 
-Outcome<void> push(const BootFilesOptions& options, const KnownDevice& device) {
-    const Fd lock = lock_commands();
-    const auto files = files_of(options);
-    if (!files) return std::unexpected(files.error());
-    auto transfer = open_transfer(device);
+// Reads the record anew: its daemon may have changed to another server meanwhile.
+Outcome<void> push_once(const BootFilesOptions& options, std::uint32_t index, const LocalFiles& files,
+                        Deadline end) {
+    const auto device = record_of(index);
+    if (!device) return std::unexpected(device.error());
+    auto transfer = open_transfer(*device, end);
     if (!transfer) return std::unexpected(transfer.error());
-    const auto known = is_known(*transfer, *files);
+    const auto known = is_known(*transfer, files);
     if (!known) return std::unexpected(known.error());
     if (!*known)
-        if (const auto done = hand_in_all(*transfer, *files); !done) return done;
-    mark_accepted(device);
-    say(push_report(options.json, files->kernel.facts.version, *known, transfer->sent()));
+        if (const auto done = hand_in_all(*transfer, files); !done) return done;
+    mark_accepted(index);
+    say(push_report(options.json, files.kernel.facts.version, *known, transfer->sent()));
     return {};
 }
 
-Outcome<void> show_status(const BootFilesOptions& options, const KnownDevice& known) {
-    auto transfer = open_transfer(known);
+// Tries again while the device reconnects: its server takes boot files from a session in use only.
+Outcome<void> push(const BootFilesOptions& options, std::uint32_t index) {
+    const Deadline end = Clock::now() + push_patience;
+    const auto turn = take_turn_to_push(end);
+    if (!turn) return std::unexpected(turn.error());
+    const auto files = files_of(options);
+    if (!files) return std::unexpected(files.error());
+    const Deadline reconnected = std::min(end, Clock::now() + reconnect_patience);
+    for (;;) {
+        auto done = push_once(options, index, *files, end);
+        if (done || done.error().code != ExitCode::link_down || Clock::now() >= reconnected) return done;
+        pause_for(std::chrono::seconds{1});
+    }
+}
+
+Outcome<void> show_status(const BootFilesOptions& options, std::uint32_t index) {
+    const auto known = record_of(index);
+    if (!known) return std::unexpected(known.error());
+    auto transfer = open_transfer(*known, Clock::now() + status_patience);
     if (!transfer) return std::unexpected(transfer.error());
     const auto published = published_of(*transfer);
     if (!published) return std::unexpected(published.error());
-    mark_accepted(known);
+    mark_accepted(index);
     say(options.json ? as_json(*published) : as_text(*published));
     return {};
 }
@@ -376,18 +404,17 @@ Outcome<void> show_status(const BootFilesOptions& options, const KnownDevice& kn
 Outcome<void> carry_out(const BootFilesOptions& options) {
     const auto index = device_of(options);
     if (!index) return std::unexpected(index.error());
-    const auto known = record_of(*index);
-    if (!known) return std::unexpected(known.error());
-    return options.push ? push(options, *known) : show_status(options, *known);
+    return options.push ? push(options, *index) : show_status(options, *index);
 }
 
 }  // namespace
 
-std::optional<nbd::BootPublished> published_for_root(std::uint32_t index, std::chrono::seconds patience) {
-    if (::access(mark_path().c_str(), F_OK) != 0) return std::nullopt;
+std::optional<nbd::BootPublished> published_for_root(std::uint32_t index, Deadline end) {
+    if (::access(mark_path(index).c_str(), F_OK) != 0 || root_disk(nbd_devices()) != index)
+        return std::nullopt;
     const auto known = record_of(index);
-    if (!known || !known->record.carries_root) return std::nullopt;
-    auto transfer = open_transfer(*known, patience);
+    if (!known) return std::nullopt;
+    auto transfer = open_transfer(*known, end);
     if (!transfer) return std::nullopt;
     auto published = published_of(*transfer);
     return published ? std::move(*published) : std::nullopt;

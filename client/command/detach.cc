@@ -183,10 +183,16 @@ ExitCode disconnect_without_daemon(std::uint32_t index, bool force, const SysfsD
             complain(fmt::format("{}: {}", path_of(index), problem));
             return ExitCode::failure;
         }
-    if (!force && sysfs.in_flight() > 0) {
+    if (!force && !sysfs.is_idle()) {
         complain(
-            fmt::format("{}: requests are in flight, and no daemon is running; try again, or use --force",
-                        path_of(index)));
+            sysfs.counts_requests()
+                ? fmt::format(
+                      "{}: requests are in flight, and no daemon is running; try again, or use --force",
+                      path_of(index))
+                : fmt::format("{}: no daemon is running, and the kernel does not count the requests in "
+                              "flight (queue/iostats is 0); start a daemon with `holdfast-client takeover "
+                              "nbd{}`, or use --force",
+                              path_of(index), index));
         return ExitCode::busy;
     }
     const std::string backend = sysfs.attribute("backend");
@@ -291,22 +297,44 @@ void await_users(std::uint32_t index) {
     while (!users_of(index).empty() && Clock::now() < end) pause_for(std::chrono::milliseconds{100});
 }
 
+// Whether the device has, at its server, writes that can be discarded by a fence.
+bool is_fenceable(std::uint32_t index, const std::string& backend) {
+    const auto text = read_state_file(index);
+    const auto known = text ? read_known_device(*text) : std::unexpected(text.error().message());
+    return known && known->record.identifier == backend && server_can_fence(known->record, known->live);
+}
+
 // The device is free already: a server that does not answer delays only this command.
-void fence(std::uint32_t index, const std::string& backend) {
-    if (const std::string problem = fence_released(index, backend); !problem.empty()) complain(problem);
+ExitCode fence(std::uint32_t index, const std::string& backend, bool is_fenceable) {
+    std::string problem;
+    if (!is_fenceable || is_given_up(index, backend))
+        problem = fence_released(index, backend);
+    else
+        problem = fmt::format(
+            "{}: no record was kept, so its server was not asked to discard the writes that it "
+            "may still hold; before the disk is written to, restart that server",
+            path_of(index));
+    if (problem.empty()) return ExitCode::ok;
+    complain(problem);
+    return ExitCode::not_fenced;
+}
+
+ExitCode detach_by_force(std::uint32_t index, const SysfsDevice& sysfs) {
+    const std::string backend = sysfs.attribute("backend");
+    const bool can_be_fenced = is_fenceable(index, backend);
+    if (const ExitCode code = disconnect(index, true, sysfs); code != ExitCode::ok) return code;
+    return fence(index, backend, can_be_fenced);
 }
 
 ExitCode detach_and_wait(const DetachOptions& options, const SysfsDevice& sysfs) {
-    const std::string backend = sysfs.attribute("backend");
     const ExitCode code =
-        options.force ? disconnect(options.index, true, sysfs) : detach_carefully(options.index, sysfs);
-    if (code != ExitCode::ok) return code;
-    if (options.force) fence(options.index, backend);
-    if (gone(sysfs, options.force ? forced_end_patience : end_patience)) return ExitCode::ok;
+        options.force ? detach_by_force(options.index, sysfs) : detach_carefully(options.index, sysfs);
+    if (code != ExitCode::ok && code != ExitCode::not_fenced) return code;
+    if (gone(sysfs, options.force ? forced_end_patience : end_patience)) return code;
     complain(
         fmt::format("{}: disconnected, but still held open by a program; free once that program closes it",
                     path_of(options.index)));
-    return options.force ? ExitCode::ok : ExitCode::busy;
+    return options.force ? code : ExitCode::busy;
 }
 
 }  // namespace

@@ -67,7 +67,8 @@ constexpr std::string_view detach = R"(holdfast-client detach DEVICE [--force]
 
 Flush and disconnect the device, and end its daemon. Refuse if the device is in use.
 
-  -f, --force   detach anyway; unwritten data is lost
+  -f, --force   detach anyway; unwritten data is lost. Exit status 9: the server did not confirm that
+                it discards old writes
       --service for holdfast@.service: do nothing if the daemon has died
 )";
 

@@ -18,6 +18,7 @@
 #include "client/control/device_status.hh"
 #include "client/control/orders.hh"
 #include "client/control/record_file.hh"
+#include "client/control/root_disk.hh"
 #include "client/kernel/sysfs.hh"
 #include "client/link/link.hh"
 #include "common/linux/pause.hh"
@@ -67,7 +68,7 @@ DeviceStatus status_without_daemon(std::uint32_t index, const SysfsDevice& sysfs
 }
 
 void take_overlay(DeviceStatus& status) {
-    const auto use = carries_root(status.index) ? overlay_use() : std::nullopt;
+    const auto use = root_disk(nbd_devices()) == status.index ? overlay_use() : std::nullopt;
     if (!use) return;
     status.overlay_size = use->size;
     status.overlay_used = use->used;
@@ -76,7 +77,7 @@ void take_overlay(DeviceStatus& status) {
 // Asks the server, on a connection of its own.
 void take_next_boot(DeviceStatus& status) {
     if (status.state != DeviceState::attached) return;
-    const auto published = published_for_root(status.index, next_boot_patience);
+    const auto published = published_for_root(status.index, Clock::now() + next_boot_patience);
     if (!published) return;
     if (published->next) status.next_kernel = published->next->version;
     status.previous_kernel = published->previous;

@@ -92,6 +92,28 @@ std::expected<ServerAddress, std::string> address_of(const Where& where) {
     return checked(address);
 }
 
+std::string_view name_of(std::string_view option) { return option.substr(0, option.find('=')); }
+
+bool has_option(std::string_view options, Treatment treatment) {
+    while (!options.empty())
+        if (const auto known = find_option(name_of(take_until(options, ',')), in_devices);
+            known && known->treatment == treatment)
+            return true;
+    return false;
+}
+
+bool takes_no_value(Treatment treatment) {
+    switch (treatment) {
+        case Treatment::read_write:
+        case Treatment::unix_socket:
+        case Treatment::no_auto:
+        case Treatment::in_initramfs:
+        case Treatment::may_fail:
+        case Treatment::always_so: return true;
+        default: return false;
+    }
+}
+
 class LineReader {
 public:
     LineReader(DeviceTable& table, DeviceLine& line, const FilePosition& position)
@@ -120,13 +142,8 @@ public:
 private:
     // Reads the two options that tell what a refused line costs.
     void note_flags(std::string_view options) {
-        while (!options.empty()) {
-            const std::string_view option = take_until(options, ',');
-            const auto known = find_option(option, in_devices);
-            if (!known) continue;
-            if (known->treatment == Treatment::in_initramfs) line_.in_initramfs = true;
-            if (known->treatment == Treatment::may_fail) line_.may_fail = true;
-        }
+        line_.in_initramfs = has_option(options, Treatment::in_initramfs);
+        line_.may_fail = has_option(options, Treatment::may_fail);
     }
 
     Outcome take_options(std::string_view options) {
@@ -138,7 +155,7 @@ private:
     Outcome take_option(std::string_view option) {
         const bool for_local_use = option.starts_with('_');  // nbdtab(5)
         if (option.empty() || for_local_use) return {};
-        const std::string_view name = option.substr(0, option.find('='));
+        const std::string_view name = name_of(option);
         const auto known = find_option(name, in_devices);
         if (!known) {
             warn(fmt::format("unknown option '{}'; ignored", printable(option)));
@@ -148,6 +165,9 @@ private:
             return Problem{fmt::format("duplicate option '{}'; remove one", printable(name))};
         std::optional<std::string_view> value;
         if (name.size() < option.size()) value = option.substr(name.size() + 1);
+        if (value && takes_no_value(known->treatment))
+            return Problem{fmt::format("option '{}' takes no value; write {}, or remove it",
+                                       printable(option), printable(name))};
         return apply(*known, option, value);
     }
 
@@ -235,6 +255,8 @@ private:
 
 void take_device_line(DeviceTable& table, const FilePosition& position,
                       std::span<const std::string_view> words) {
+    if (words.size() > 3 && has_option(words[3], Treatment::in_initramfs))
+        table.lines_of_initramfs.push_back(position.line);
     const auto wrong = [&](std::string text) { table.errors.push_back({position, std::move(text)}); };
     const auto device = parse_nbd_device(words[0]);
     if (!device || device->partition != 0)

@@ -33,6 +33,8 @@ struct DeviceTable {
     std::vector<Remark> errors;    // faults, with the fix
     std::vector<Remark> warnings;  // ignored parts
     std::string file;              // for messages
+    // Numbers of the lines with the option `initramfs`, also of those whose device is invalid.
+    std::vector<unsigned> lines_of_initramfs;
 
     // Returns nullptr if the table does not name the device.
     [[nodiscard]] const DeviceLine* find(std::uint32_t index) const;

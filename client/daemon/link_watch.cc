@@ -46,15 +46,16 @@ LinkWatch::Look LinkWatch::look(int link, Clock::time_point now) {
     if (is_dead(link)) return {LinkEvent::link_lost, {}};
     const auto health = health_of(link);
     const bool answered = !health || health->received > received_;
-    const std::uint64_t in_flight = kernel_.in_flight();
-    const bool idle = !answered && in_flight == 0;
+    const bool none_in_flight = kernel_.is_idle();
+    const bool idle = !answered && none_in_flight;
     Look result{{}, idle ? idle_look : busy_look};
     if (looks_++ % thorough_every == 0 && !kernel_.has_our_device()) {
         result.event = LinkEvent::leave;
         return result;
     }
-    limits_.check_size(in_flight == 0);
-    stall_.see(in_flight, answered, now);
+    limits_.check_size(none_in_flight);
+    // Counts only requests that the kernel counts: without the counts, an idle disk would be a stalled one.
+    stall_.see(kernel_.in_flight(), answered, now);
     record_stall(now);
     const milliseconds unanswered = health ? silence_.see(*health, now) : milliseconds{0};
     if (!idle && unanswered.count() == 0) limits_.check_timer(stall_.age(now), now);

@@ -55,10 +55,10 @@ DiskEvidence MachineShutdown::evidence(const LinkView& link, Clock::time_point n
         case DiskProof::Verdict::silent: break;
         case DiskProof::Verdict::failed: return link.has_link ? DiskEvidence::works : DiskEvidence::away;
     }
-    // A merely slow server has received requests on this link. A UNIX socket does not count sent bytes.
+    // A merely slow server has received requests on this link. A UNIX socket does not count sent bytes, and
+    // with queue/iostats = 0 the kernel does not count the requests in flight, of which there may be some.
     const auto health = health_of(link.descriptor);
-    const bool has_requests =
-        health ? health->acknowledged > link.acknowledged_before : kernel_.in_flight() > 0;
+    const bool has_requests = health ? health->acknowledged > link.acknowledged_before : !kernel_.is_idle();
     return link.has_link && has_requests ? DiskEvidence::works : DiskEvidence::away;
 }
 

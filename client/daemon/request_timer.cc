@@ -72,8 +72,8 @@ RequestTimer RequestTimer::start(std::uint32_t index, bool own_timer, ProcessTit
     if (!sysfs) ::_exit(1);
     // Root owns the attributes: writing them needs no capability.
     give_up_capabilities();
-    // An attach blocks signals while it connects the device. Unblock them: a shutdown's signals must end this
-    // process.
+    // An attach blocks signals while it connects the device. Unblock them: this process may be ended at any
+    // time.
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);

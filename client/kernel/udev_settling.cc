@@ -1,4 +1,5 @@
-// Sends an event with a UUID through the kernel, and reads the messages of udev until one has this UUID.
+// Has the kernel repeat an event of the device, marked with a UUID: udev passes it on after all earlier
+// events.
 
 #include "client/kernel/udev_settling.hh"
 

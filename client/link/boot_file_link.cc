@@ -1,10 +1,14 @@
-// Timeouts of the socket bound each wait, also that of connect(2).
+// A timeout of the socket bounds each call, also connect(2). The timeout is set anew before each of them to
+// the time that is left: a server that sends a byte now and then would otherwise have a new wait for each
+// byte.
 
 #include "client/link/boot_file_link.hh"
 
 #include <errno.h>
 #include <fmt/core.h>
 #include <sys/time.h>
+
+#include <algorithm>
 
 #include "common/linux/result.hh"
 #include "common/protocol/wire.hh"
@@ -16,19 +20,14 @@ namespace {
 using Bytes = std::span<const std::uint8_t>;
 
 constexpr std::uint32_t longest_reply = 64 << 10;
-// The server waits for its disk at the end of a file and at a commit.
+// For sending a request and its answer: the server waits for its disk at the end of a file and at a commit.
 constexpr std::chrono::seconds answer_patience{130};
 
 BootFileError broken(std::string_view text) { return {LinkFault::unusable, {}, std::string(text)}; }
 
-std::unexpected<BootFileError> lost(const char* call) {
-    const int code = errno == EAGAIN || errno == EINPROGRESS ? ETIMEDOUT : errno;
+std::unexpected<BootFileError> lost(const char* call, int error) {
+    const int code = error == EAGAIN || error == EINPROGRESS ? ETIMEDOUT : error;
     return std::unexpected(BootFileError{LinkFault::unreachable, {}, SysError{code, call}.message()});
-}
-
-void set_timeout(int socket, int option, std::chrono::seconds time) {
-    const timeval value{.tv_sec = time.count(), .tv_usec = 0};
-    (void)::setsockopt(socket, SOL_SOCKET, option, &value, sizeof value);
 }
 
 std::string text_of(Bytes bytes) { return {bytes.begin(), bytes.end()}; }
@@ -42,17 +41,28 @@ BootFileError refusal(nbd::OptionReply reply, Bytes text) {
 
 }  // namespace
 
+void BootFileLink::begin_exchange(std::chrono::seconds patience) {
+    exchange_end_ = std::min(end_, Clock::now() + patience);
+}
+
+bool BootFileLink::bound_next(int option) const {
+    const auto left = std::chrono::ceil<std::chrono::microseconds>(exchange_end_ - Clock::now()).count();
+    if (left <= 0) return false;
+    const timeval value{.tv_sec = left / 1'000'000, .tv_usec = left % 1'000'000};
+    (void)::setsockopt(socket_.get(), SOL_SOCKET, option, &value, sizeof value);
+    return true;
+}
+
 std::expected<BootFileLink, BootFileError> BootFileLink::open(const Endpoint& server,
                                                               const nbd::Uuid& session,
-                                                              std::string export_name,
-                                                              std::chrono::seconds patience) {
+                                                              std::string export_name, Deadline end) {
     Fd socket(::socket(server.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (!socket) return lost("socket");
-    set_timeout(socket.get(), SO_SNDTIMEO, patience);
-    set_timeout(socket.get(), SO_RCVTIMEO, patience);
-    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&server.address), server.length) != 0)
-        return lost("connect");
-    BootFileLink link(std::move(socket), session, std::move(export_name));
+    if (!socket) return lost("socket", errno);
+    BootFileLink link(std::move(socket), session, std::move(export_name), end);
+    link.begin_exchange(attempt_patience);
+    if (!link.bound_next(SO_SNDTIMEO)) return lost("connect", ETIMEDOUT);
+    const auto* const address = reinterpret_cast<const sockaddr*>(&server.address);
+    if (::connect(link.socket_.get(), address, server.length) != 0) return lost("connect", errno);
     const auto bytes = link.receive(sizeof(nbd::WireGreeting));
     if (!bytes) return std::unexpected(bytes.error());
     const auto greeting = nbd::load<nbd::WireGreeting>(*bytes);
@@ -61,15 +71,15 @@ std::expected<BootFileLink, BootFileError> BootFileLink::open(const Endpoint& se
         return std::unexpected(broken("the server's greeting is not a fixed newstyle greeting"));
     const nbd::be32 flags(nbd::flag_c_fixed_newstyle);
     if (const auto sent = link.send_all(nbd::bytes_of(flags)); !sent) return std::unexpected(sent.error());
-    if (patience >= attempt_patience) set_timeout(link.socket_.get(), SO_RCVTIMEO, answer_patience);
     return link;
 }
 
 std::expected<void, BootFileError> BootFileLink::send_all(Bytes bytes) const {
     while (!bytes.empty()) {
+        if (!bound_next(SO_SNDTIMEO)) return lost("send", ETIMEDOUT);
         const ssize_t count = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
         if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return lost("send");
+        if (count < 0) return lost("send", errno);
         bytes = bytes.subspan(static_cast<std::size_t>(count));
     }
     return {};
@@ -78,9 +88,10 @@ std::expected<void, BootFileError> BootFileLink::send_all(Bytes bytes) const {
 std::expected<BootFileLink::Data, BootFileError> BootFileLink::receive(std::size_t size) const {
     Data data(size);
     for (std::size_t have = 0; have < size;) {
+        if (!bound_next(SO_RCVTIMEO)) return lost("receive", ETIMEDOUT);
         const ssize_t count = ::recv(socket_.get(), data.data() + have, size - have, 0);
         if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return lost("receive");
+        if (count < 0) return lost("receive", errno);
         if (count == 0)
             return std::unexpected(
                 BootFileError{LinkFault::unreachable, {}, "the server closed the connection"});
@@ -90,6 +101,7 @@ std::expected<BootFileLink::Data, BootFileError> BootFileLink::receive(std::size
 }
 
 std::expected<BootFileLink::Data, BootFileError> BootFileLink::ask(const nbd::BootFileRequest& request) {
+    begin_exchange(answer_patience);
     const std::vector<std::uint8_t> data = encode(request);
     const nbd::WireOption head{nbd::ihaveopt, static_cast<std::uint32_t>(nbd::Option::boot_files),
                                static_cast<std::uint32_t>(data.size())};

@@ -11,8 +11,9 @@ enum class ExitCode : int {
     refused = 4,       // a server refused, or its offer is unusable
     unreachable = 5,   // no server was reachable
     busy = 6,          // the device is already attached (attach), or in use (detach)
-    link_down = 7,     // status: the device is attached, its link is down and the daemon is reconnecting
+    link_down = 7,     // the device is attached, its link is down and the daemon is reconnecting
     unknown = 8,       // status: the link's state is not known (unattended, unknown)
+    not_fenced = 9,    // detach --force: detached, but the server may still apply old writes
 };
 
 }  // namespace holdfast::client

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 
+#include "common/golden/pattern_ends.hh"
 #include "common/golden/volume_name.hh"
+#include "common/text/characters.hh"
 
 namespace holdfast {
 namespace {
@@ -13,13 +15,10 @@ namespace {
 constexpr std::size_t mac_digits = 12;
 constexpr std::size_t mac_bytes = mac_digits / 2;
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_small_letter(char c) { return c >= 'a' && c <= 'z'; }
-bool is_end_of_name(char c) { return is_small_letter(c) || is_digit(c); }
-
 std::optional<std::string> name_word(std::string_view text) {
-    if (text.empty() || !is_end_of_name(text.front()) || !is_end_of_name(text.back())) return std::nullopt;
-    const auto is_sound = [](char c) { return is_end_of_name(c) || c == '-' || c == '.'; };
+    if (text.empty() || !is_small_letter_or_digit(text.front()) || !is_small_letter_or_digit(text.back()))
+        return std::nullopt;
+    const auto is_sound = [](char c) { return is_small_letter_or_digit(c) || c == '-' || c == '.'; };
     if (!std::ranges::all_of(text, is_sound) || text.find("..") != text.npos) return std::nullopt;
     if (encoded_word(text).size() > longest_encoded_word) return std::nullopt;
     return std::string(text);
@@ -54,17 +53,8 @@ std::optional<std::string> mac_word(std::string_view text) {
     return digits.find_first_not_of('0') == digits.npos ? std::nullopt : std::optional(digits);
 }
 
-// Whether the ends of two patterns could belong to the same name: one is longer by characters of hosts only.
-bool ends_may_meet(std::string_view longer, std::string_view shorter, bool at_the_front) {
-    if (longer.size() < shorter.size()) std::swap(longer, shorter);
-    if (at_the_front ? !longer.starts_with(shorter) : !longer.ends_with(shorter)) return false;
-    if (at_the_front)
-        longer.remove_prefix(shorter.size());
-    else
-        longer.remove_suffix(shorter.size());
-    return std::ranges::all_of(longer, [](char c) {
-        return is_end_of_name(c) || c == '-' || c == '.' || c == ':' || (c >= 'A' && c <= 'F');
-    });
+bool may_be_of_host(char c) {
+    return is_small_letter_or_digit(c) || c == '-' || c == '.' || c == ':' || (c >= 'A' && c <= 'F');
 }
 
 }  // namespace
@@ -107,7 +97,8 @@ std::string name_for(const NamePattern& pattern, HostKind kind, std::string_view
 }
 
 bool may_both_match(const NamePattern& one, const NamePattern& other) {
-    return ends_may_meet(one.before, other.before, true) && ends_may_meet(one.after, other.after, false);
+    return ends_may_meet(one.before, other.before, true, may_be_of_host) &&
+           ends_may_meet(one.after, other.after, false, may_be_of_host);
 }
 
 }  // namespace holdfast

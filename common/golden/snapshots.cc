@@ -7,12 +7,11 @@
 #include <algorithm>
 
 #include "common/golden/volume_name.hh"
+#include "common/text/characters.hh"
 #include "common/text/number.hh"
 
 namespace holdfast {
 namespace {
-
-bool is_end_of_name(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
 
 bool take_value(std::string_view tag, std::string_view key, std::string& value) {
     if (!tag.starts_with(key)) return false;
@@ -24,8 +23,9 @@ bool take_value(std::string_view tag, std::string_view key, std::string& value) 
 
 bool is_snapshot_name(std::string_view text) {
     constexpr std::size_t longest = 40;
-    return !text.empty() && text.size() <= longest && is_end_of_name(text.front()) &&
-           std::ranges::all_of(text, [](char c) { return is_end_of_name(c) || c == '-' || c == '.'; });
+    return !text.empty() && text.size() <= longest && is_small_letter_or_digit(text.front()) &&
+           std::ranges::all_of(text,
+                               [](char c) { return is_small_letter_or_digit(c) || c == '-' || c == '.'; });
 }
 
 std::string snapshot_volume(std::string_view volume, std::string_view name) {

@@ -8,14 +8,13 @@
 #include <array>
 #include <charconv>
 
+#include "common/golden/pattern_ends.hh"
+#include "common/text/characters.hh"
+
 namespace holdfast {
 namespace {
 
 constexpr std::string_view unfinished_end = "+new";
-
-bool is_letter_or_digit(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
 
 bool is_name_character(char c) {
     return is_letter_or_digit(c) || c == '_' || c == '.' || c == '-' || c == '+';
@@ -36,16 +35,6 @@ constexpr std::size_t longest_mapped = 120;
 bool is_name(std::string_view text) {
     return !text.empty() && text.size() <= longest_mapped && text.front() != '-' && text != "." &&
            text != ".." && std::ranges::all_of(text, is_name_character);
-}
-
-// Whether some word could stand between the two ends: equal, or one longer by word characters only.
-bool ends_may_meet(std::string_view one, std::string_view other, bool at_the_front) {
-    const std::string_view longer = one.size() >= other.size() ? one : other;
-    const std::string_view shorter = one.size() >= other.size() ? other : one;
-    const bool fits = at_the_front ? longer.starts_with(shorter) : longer.ends_with(shorter);
-    if (!fits) return false;
-    return is_word(at_the_front ? longer.substr(shorter.size())
-                                : longer.substr(0, longer.size() - shorter.size()));
 }
 
 constexpr std::size_t place_size = 2;  // bytes of "%s"
@@ -153,8 +142,8 @@ std::string unfinished_name(std::string_view volume) {
 }
 
 bool may_collide(const VolumePattern& one, const VolumePattern& other) {
-    return one.group == other.group && ends_may_meet(one.before, other.before, true) &&
-           ends_may_meet(one.after, other.after, false);
+    return one.group == other.group && ends_may_meet(one.before, other.before, true, is_word_character) &&
+           ends_may_meet(one.after, other.after, false, is_word_character);
 }
 
 bool may_be_of(const VolumePattern& pattern, std::string_view group, std::string_view volume) {

@@ -12,7 +12,8 @@
 //   5 status  16 bytes session UUID, u32 length of name, export name -> reply of type 0x48460002: the text
 //             `published` (boot_manifest.hh), empty if there is none; then ACK
 // Errors: ERR_INVALID malformed, or in a wrong order; ERR_POLICY not allowed (also for unknown exports): the
-// export takes no boot files, or no connection of that session uses the export for writing; ERR_TOO_BIG over
+// export takes no boot files; 0xc8460002 no connection of that session uses the export for writing, so the
+// client should try again once its device has reconnected (ERR_POLICY from older servers); ERR_TOO_BIG over
 // the quota; ERR_PLATFORM a failure of the server, such as a full disk; ERR_UNSUP a server without this
 // option. After ERR_TOO_BIG and ERR_PLATFORM for a piece, what came of the file is removed.
 #pragma once
@@ -37,8 +38,11 @@ inline constexpr std::size_t longest_boot_piece = 64 << 10;
 inline constexpr std::size_t longest_boot_manifest = 4096;
 inline constexpr std::size_t longest_boot_published = 4096;
 inline constexpr std::uint64_t largest_boot_file = 512ULL << 20;
-// Size of the longest option data, without the option's head: a piece, as every other command is shorter.
+// Sizes of the longest option data, without the option's head: of a piece, and of every other command, the
+// longest of which is a commit.
 inline constexpr std::size_t longest_boot_file_option = 1 + 8 + longest_boot_piece;
+inline constexpr std::size_t longest_boot_command =
+    1 + sizeof(Uuid) + 4 + longest_string + longest_boot_manifest;
 
 // The commands. All views point into the decoded bytes.
 struct BootFileBegin {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "common/text/characters.hh"
 #include "common/text/hex.hh"
 #include "common/text/number.hh"
 
@@ -16,16 +17,12 @@ constexpr std::string_view published_head = "holdfast-boot-published 1";
 constexpr std::size_t longest_version = 64;
 constexpr std::size_t longest_refusal = 400;
 
-bool is_letter_or_digit(char c) noexcept {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
 std::unexpected<std::string> wrong(std::string_view line) {
     return std::unexpected("invalid line: " + std::string(line.substr(0, longest_refusal)));
 }
 
-// Splits at single spaces.
-std::vector<std::string_view> words_of(std::string_view line) {
+// Splits at each space: two spaces have an empty word between them, which no line has.
+std::vector<std::string_view> split_at_spaces(std::string_view line) {
     std::vector<std::string_view> words;
     for (;;) {
         const std::size_t space = line.find(' ');
@@ -100,7 +97,7 @@ bool take_refused(BootPublished& published, std::string_view text) {
 
 bool take_published_line(BootPublished& published, bool& answers, std::string_view line) {
     constexpr std::string_view refused = "refused ";
-    const std::vector<std::string_view> words = words_of(line);
+    const std::vector<std::string_view> words = split_at_spaces(line);
     if (words[0] == "next") return take_next(published, words);
     if (words[0] == "previous") return take_previous(published, words);
     if (line.starts_with(refused)) return take_refused(published, line.substr(refused.size()));
@@ -136,7 +133,7 @@ std::expected<BootManifest, std::string> read_boot_manifest(std::string_view tex
     std::optional<BootFile> initrd;
     std::optional<BootFile> xen;
     for (const std::string_view line : *lines) {
-        const std::vector<std::string_view> words = words_of(line);
+        const std::vector<std::string_view> words = split_at_spaces(line);
         std::optional<BootFile>* const into = words[0] == "kernel"   ? &kernel
                                               : words[0] == "initrd" ? &initrd
                                               : words[0] == "xen"    ? &xen

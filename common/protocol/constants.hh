@@ -52,6 +52,7 @@ enum class OptionReply : std::uint32_t {
     err_shutdown = 0x80000007,
     err_block_size_reqd = 0x80000008,
     err_too_big = 0x80000009,
+    err_no_writer = 0xc8460002,  // private to Holdfast (boot_file_option.hh)
 };
 inline constexpr std::uint32_t option_reply_error_bit = 0x80000000;
 

@@ -29,6 +29,12 @@ constexpr std::string_view malformed = "the option's data is malformed";
 constexpr std::string_view wrong_order = "no file has begun";
 constexpr std::string_view over_8_kib = "the option is longer than 8192 bytes";
 
+// Returns why the data of a boot file command was not read.
+std::string reason_to_skip(std::uint32_t length) {
+    return length > longest_boot_file_option ? "the command is too long"
+                                             : "no file has begun, or the command is too long";
+}
+
 std::string_view text_of(std::span<const std::uint8_t> bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -112,7 +118,8 @@ void ServerHandshake::expect(Step step, std::size_t length) {
     step_ = step;
     need_ = length;
     have_ = 0;
-    // Allocates only for data that a client really sends, up to longest_kept.
+    // Allocates only for data that a client really sends, up to longest_kept; for boot files, up to
+    // longest_boot_data().
     if (step != Step::option_skipped && element_.size() < length) element_.resize(length);
 }
 
@@ -241,7 +248,7 @@ void ServerHandshake::on_option_skipped() {
         case Option::boot_files:
             if (directory_.boot_files() == nullptr)
                 return put_error(OptionReply::err_unsup, "unknown option");
-            return refuse_boot_file({OptionReply::err_invalid, std::string(wrong_order)});
+            return refuse_boot_file({OptionReply::err_invalid, reason_to_skip(length_)});
         default: return put_error(OptionReply::err_unsup, "unknown option");
     }
 }
@@ -368,7 +375,7 @@ void ServerHandshake::on_session() {
 // Memory for a piece is taken only for a client whose file was accepted. 0: the option is unknown here.
 std::size_t ServerHandshake::longest_boot_data() const noexcept {
     if (directory_.boot_files() == nullptr) return 0;
-    return boot_file_of_ ? longest_boot_file_option : longest_kept;
+    return boot_file_of_ ? longest_boot_file_option : longest_boot_command;
 }
 
 // Returns the export of the option being received; nullopt if the option is refused without blocking.

@@ -176,7 +176,7 @@ private:
     Step step_ = Step::client_flags;
     std::size_t need_ = sizeof(be32);    // length of the element
     std::size_t have_ = 0;               // bytes of the element received
-    std::vector<std::uint8_t> element_;  // longest_kept bytes, allocated once
+    std::vector<std::uint8_t> element_;  // as long as the longest element so far
     std::uint32_t option_ = 0;           // code of the current option, as received
     std::uint32_t length_ = 0;           // length of the option's data
     unsigned options_ = 0;               // number of options received

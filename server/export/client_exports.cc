@@ -165,7 +165,8 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::look(std::string_view 
     return nbd::OfferedExport{*offer, {config.name, config.description}};
 }
 
-// All refusals are equal for the client, so that it learns nothing about exports of others.
+// All refusals that last are equal for the client, so that it learns nothing about exports of others. A
+// client whose device reconnects just then learns that it may try again.
 std::expected<std::string, Refusal> ClientExports::judge_boot_files(std::string_view name,
                                                                     const nbd::Uuid& session) {
     constexpr std::string_view told =
@@ -178,9 +179,10 @@ std::expected<std::string, Refusal> ClientExports::judge_boot_files(std::string_
     }
     if (!config->bootfiles)
         return refuse(*config, OptionReply::err_policy, "boot files need bootfiles = yes", told);
+    constexpr std::string_view no_writer =
+        "boot files need a connection of their session that uses the export for writing";
     if (!shared_.statistics.has_writer(config->name, session))
-        return refuse(*config, OptionReply::err_policy,
-                      "boot files need a connection of their session that uses the export for writing", told);
+        return refuse(*config, OptionReply::err_no_writer, no_writer, no_writer);
     return config->name;
 }
 

@@ -16,6 +16,7 @@ from nbd_wire import ACK, CLIENT_FLAGS, INVALID, MINE, POLICY, SECOND, dial, end
 
 BOOT_FILES = 0x48460002
 PLATFORM, TOO_BIG = 0x80000004, 0x80000009
+NO_WRITER = 0xc8460002  # the session has no connection just now
 KERNEL, INITRD = b"kernel" * 20_000, b"initrd" * 50_000
 PIECE = 65536
 
@@ -176,19 +177,19 @@ def wrong_content(bench: Bench) -> None:
 def policy(bench: Bench) -> None:
     server = serve(bench)
     with side(server) as link:
-        assert begin(link, KERNEL) == (POLICY, -1), "the session has no connection"
+        assert begin(link, KERNEL) == (NO_WRITER, -1), "the session has no connection"
         with enter(server, 1), enter(server, 1, b"reader", session=SECOND):
-            assert begin(link, KERNEL, session=SECOND) == (POLICY, -1), "another session"
-            assert begin(link, KERNEL, b"other") == (POLICY, -1), "another export"
+            assert begin(link, KERNEL, session=SECOND) == (NO_WRITER, -1), "another session"
+            assert begin(link, KERNEL, b"other") == (NO_WRITER, -1), "another export"
             assert begin(link, KERNEL, b"reader", SECOND) == (POLICY, -1), "a reader"
             assert begin(link, KERNEL, b"nowhere") == (POLICY, -1)
             for command in (named(4, b"disk", SECOND) + manifest(KERNEL, INITRD), named(5, b"disk", SECOND)):
-                assert ask(link, command) == POLICY
+                assert ask(link, command) == NO_WRITER
             assert begin(link, KERNEL) == (0, 0)
         # Its connection ends meanwhile.
-        wait_for(lambda: not_allowed(server), "the session to be over")
-        assert ask(link, piece(0, KERNEL[:10])) == POLICY
-        assert begin(link, KERNEL) == (POLICY, -1)
+        wait_for(lambda: has_no_writer(server), "the session to be over")
+        assert ask(link, piece(0, KERNEL[:10])) == NO_WRITER
+        assert begin(link, KERNEL) == (NO_WRITER, -1)
     server.stop()
     server = serve(bench, allowed="no")
     with enter(server, 1), side(server) as link:
@@ -196,9 +197,9 @@ def policy(bench: Bench) -> None:
         assert ask(link, named(5, b"disk", MINE)) == POLICY
 
 
-def not_allowed(server: Server) -> bool:
+def has_no_writer(server: Server) -> bool:
     with side(server) as link:
-        return ask(link, named(5, b"disk", MINE)) == POLICY
+        return ask(link, named(5, b"disk", MINE)) == NO_WRITER
 
 
 @test("boot files: the quota holds, and files that nobody committed make room")
@@ -384,8 +385,6 @@ def damaged_part(bench: Bench) -> None:
 def client_failures(bench: Bench) -> None:
     server = serve(bench, quota=MIB)
     kernel, initrd = files_of(bench)
-    done = push(bench, server, kernel, initrd)
-    assert done.returncode == 4 and "bootfiles = yes" in done.stderr, done
     with enter(server, 1):
         done = push(bench, server, kernel, bench.file("initrd.img-large", size=2 * MIB))
         assert done.returncode == 1 and "raise bootfilesquota" in done.stderr, done
@@ -405,6 +404,25 @@ def client_failures(bench: Bench) -> None:
         assert done.returncode == 1 and "not a fixed newstyle greeting" in done.stderr, done
 
 
+@test("boot files: a server that takes none is not confused with a device that reconnects, whose client tries again")
+def while_reconnecting(bench: Bench) -> None:
+    server = serve(bench)
+    kernel, initrd = files_of(bench)
+    done = bootfiles(bench, server)
+    assert done.returncode == 7 and "a connection of their session" in done.stderr, done
+    pushing = threading.Thread(target=lambda: results.append(push(bench, server, kernel, initrd)))
+    results: list[subprocess.CompletedProcess[str]] = []
+    pushing.start()
+    wait_for(lambda: server.log().count("boot files need a connection of their session") > 1, "the second refusal")
+    with enter(server, 1):
+        pushing.join()
+    assert results[0].returncode == 0 and "handed to the server" in results[0].stdout, results
+    server.stop()
+    server = serve(bench, allowed="no")
+    done = push(bench, server, kernel, initrd)
+    assert done.returncode == 4 and "bootfiles = yes" in done.stderr, done
+
+
 @test("boot files: our client asks the server of the root disk, and not that of a further disk with a lower number")
 def root_disk_is_asked(bench: Bench) -> None:
     server, other = serve(bench), serve(bench)
@@ -412,11 +430,29 @@ def root_disk_is_asked(bench: Bench) -> None:
     further = record(other) + "attached_at 7000000000\n"
     states = [bench.file(f"nbd{index}.state", content=text.encode()) for index, text in enumerate((further, first))]
     script = ('mount -t tmpfs none /run && mkdir -p /run/holdfast /run/block/nbd0 /run/block/nbd1 && mount --bind /run/block /sys/block && '
-              f'cp {states[0]} {states[1]} /run/holdfast && exec "$@"')
+              f'cp {states[0]} {states[1]} /run/holdfast && "$@" && ls /run/holdfast')
     with enter(server, 1):
         done = subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", str(bench.client_program), "bootfiles"],
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "nothing was published" in done.stdout, done
+    # `status` asks the server of this disk from now on, and of no other disk.
+    assert "nbd1.bootfiles-accepted" in done.stdout and "nbd0.bootfiles-accepted" not in done.stdout, done
+
+
+@test("boot files: a command waits for another one, with a message")
+def turns(bench: Bench) -> None:
+    server = serve(bench)
+    kernel, initrd = files_of(bench)
+    held = "flock /run/holdfast/bootfiles.lock sh -c 'read line </run/held' & wait_for_lock() { while flock -n /run/holdfast/bootfiles.lock true; do :; done; }"
+    state = bench.file("nbd0.state", content=record(server).encode())
+    script = (f'mount -t tmpfs none /run && mkdir /run/holdfast && cp {state} /run/holdfast/nbd0.state && mkfifo /run/held && {held}; '
+              'wait_for_lock; exec 3<>/run/held; { "$@"; echo "status $?"; } 2>&1 | while read -r line; do echo "$line"; '
+              'case $line in *waiting*) echo over >&3 ;; esac; done')
+    with enter(server, 1):
+        done = subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", str(bench.client_program), "bootfiles", "nbd0", "--push",
+                               "--kernel", kernel, "--initrd", initrd], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    said = done.stdout.splitlines()
+    assert said[0].startswith("holdfast-client: waiting until another") and "handed to the server" in said[1] and said[2] == "status 0", done
 
 
 @test("boot files: the hook of the kernel packages never fails, and does nothing on a machine without our root disk")
@@ -444,4 +480,5 @@ def hook(bench: Bench) -> None:
     (run / "nbd0.state").write_text("index 0\ncarries_root 1\n")
     assert run_hook(0) == ("bootfiles --push\n", "")
     assert run_hook(4) == ("bootfiles --push\n", "")
-    assert "the reason; run" in run_hook(5)[1]
+    for status in (1, 5, 6, 7):
+        assert "the reason; run" in run_hook(status)[1]

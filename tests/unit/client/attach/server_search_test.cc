@@ -155,9 +155,9 @@ TEST_CASE("a disk that spins up answers even if its server was reached at the en
 
 TEST_CASE("a hanging disk leaves the next server its share of the time") {
     const SlowServer hanging;
-    const SlowServer slow{seconds{1}};
+    const SlowServer slow{milliseconds{500}};
     SearchRequest request = request_to({&hanging, &slow});
-    request.patience = seconds{5};
+    request.patience = seconds{6};  // a share of three seconds
     request.least_read_patience = milliseconds{100};
     const auto found = search_for(request);
     REQUIRE(found);

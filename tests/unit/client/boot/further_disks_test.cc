@@ -217,3 +217,76 @@ TEST_CASE("a plan is shown with each further disk and its choices") {
         text.ends_with("/etc/holdfast/devices:1: nbd2: not attached: option 'bs=3': takes 512, 1024, 2048 or "
                        "4096, not 3\n"));
 }
+
+namespace {
+
+// The error that `boot --check` reports, before there is a network; "good" without one.
+std::string checked(const std::string& command_line) {
+    const auto request = read_boot_request(command_line);
+    return request ? "good" : request.error().message;
+}
+
+bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("contradictions between words are known before there is a network") {
+    CHECK(checked(root + "holdfast.disk=nbd1=192.0.2.2,a"s) == "good");
+    CHECK(has(checked(root + "holdfast.disk=nbd0=192.0.2.2,a"s), "nbd0 is the root disk"));
+    CHECK(has(checked(root + "nbddev=nbd3 holdfast.disk=nbd3=192.0.2.2,a"s), "nbd3 is the root disk"));
+    CHECK(
+        has(checked("nbdroot=192.0.2.1,root,nbd2 holdfast.disk=nbd2=192.0.2.2,a"), "nbd2 is the root disk"));
+    CHECK(has(checked(root + "holdfast.disk=nbd1=192.0.2.1,root"s), "is attached as nbd0 already"));
+    CHECK(has(checked(root + "holdfast.disk=nbd1=192.0.2.2,a holdfast.disk=nbd2=192.0.2.2,a"s),
+              "is attached as nbd1 already"));
+    CHECK(has(checked(root + "holdfast.toram holdfast.disk=nbd1=192.0.2.2,a"s), "copies one disk only"));
+    CHECK(has(checked(root + "holdfast.overlay=RAM holdfast.disk=nbd1=192.0.2.2,a,rw"s),
+              "the option rw contradicts"));
+    CHECK(has(checked("nbdroot=192.0.2.1,root,rw holdfast.overlay=RAM"), "the option rw contradicts"));
+}
+
+TEST_CASE("words that DHCP completes contradict nothing before there is a network") {
+    // The root-path may name another device, or another server.
+    CHECK(checked("nbdroot=dhcp holdfast.disk=nbd0=192.0.2.2,a") == "good");
+    CHECK(checked("nbdroot=dhcp,root holdfast.disk=nbd1=dhcp,root") == "good");
+    CHECK(
+        has(checked("nbdroot=dhcp root=/dev/nbd0 holdfast.disk=nbd0=192.0.2.2,a"), "nbd0 is the root disk"));
+}
+
+TEST_CASE("remarks on lines of the table with the option initramfs are the boot's warnings") {
+    const auto warnings = plan_of("",
+                                  "nbd1 192.0.2.2 a initramfs,colour=blue\n"
+                                  "nbd2 192.0.2.2 b colour=red\n"
+                                  "sda 192.0.2.2 c initramfs\n"
+                                  "sdb 192.0.2.2 d\n"
+                                  "nbd3 192.0.2.2 e initramfs,bs=7\n")
+                              .warnings;
+    REQUIRE(warnings.size() == 2);
+    CHECK(warnings[0].starts_with("/etc/holdfast/devices:3: 'sda' is not a device"));
+    CHECK(warnings[1].starts_with("/etc/holdfast/devices:1: unknown option 'colour=blue'"));
+}
+
+TEST_CASE("an option behind a URI is part of the export's name, and reported") {
+    const auto warnings_of = [](const std::string& words) {
+        const auto request = read_boot_request(words);
+        REQUIRE(request);
+        std::string all;
+        for (const std::string& warning : (*request)->warnings) all += warning + "\n";
+        return all;
+    };
+    for (const char* const option : {"nofail", "ro", "wait=60", "nbd2"}) {
+        const std::string text = warnings_of(root + "holdfast.disk=nbd1=nbd://192.0.2.2/m,"s + option);
+        CHECK(has(text, (std::string("'") + option + "' is part of the export's name").c_str()));
+    }
+    CHECK(has(warnings_of("nbdroot=nbd://192.0.2.1/root,dead-after=5"), "write nbdroot=SERVER,PORT,NAME"));
+    CHECK(warnings_of("nbdroot=nbd://192.0.2.1/root,x holdfast.disk=nbd1=192.0.2.2,m,nofail").empty());
+}
+
+TEST_CASE("a boot that gave up names only the places where a longer time has an effect") {
+    const auto text = [](const std::string& words) { return gave_up_text(plan_of(words), "FILE"); };
+    CHECK(text("") == "gave up after 30 s; set a longer time with wait=, in nbdroot= or in FILE");
+    CHECK(text("rootdelay=40") ==
+          "gave up after 40 s; set a longer time with wait= in nbdroot=, or with rootdelay=");
+    const auto request = read_boot_request("nbdroot=192.0.2.1,root,wait=50");
+    CHECK_FALSE(has(gave_up_text(*make_boot_plan(**request, {}), "FILE"), "FILE"));
+}

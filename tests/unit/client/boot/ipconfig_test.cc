@@ -145,3 +145,12 @@ TEST_CASE("a machine without a network is told which interface and what to do") 
     const std::string by_hand = network_problem({}, {"eth0"}, "off");
     CHECK(by_hand.find("ip=off") != std::string::npos);
 }
+
+TEST_CASE("ip= asks for an address of IPv4, except where it names another protocol only") {
+    for (const char* const word : {"", "dhcp", "on", "any", "eth0:dhcp",
+                                   "10.0.0.2::10.0.0.1:255.0.0.0::eth0:off", ":::::eth0:dhcp", "both"})
+        CHECK_MESSAGE(asks_for_ipv4(word), word);
+    for (const char* const word :
+         {"off", "none", "auto6", "link6", "dhcp6", ":::::eth0:off", ":::::eth0:none"})
+        CHECK_MESSAGE(!asks_for_ipv4(word), word);
+}

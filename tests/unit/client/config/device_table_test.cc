@@ -145,6 +145,8 @@ TEST_CASE("a mistake is told at its line, with the mend") {
     refuse("nbd1 nbd://h/data data", "put the name into the URI");
     refuse("nbd1 nbd://h/data - port=7", "put the port into the URI");
     refuse("nbd1 http://h/data -", "nbd://");
+    for (const char* const option : {"initramfs=yes", "nofail=1", "noauto=", "rw=no", "unix=no", "swap=no"})
+        refuse(std::string("nbd1 h data ") + option, "takes no value; write ");
     refuse("nbd1 h data certfile=/etc/c", "TLS is not supported yet");
     refuse("nbd1 h \x01", "control character");
 }
@@ -173,6 +175,15 @@ TEST_CASE("initramfs and nofail are known also of a refused line") {
     CHECK(only("nbd1 host a initramfs").in_initramfs);
     CHECK_FALSE(only("nbd1 host a initramfs").may_fail);
     CHECK(only("nbd1 host a initramfs,nofail,wait=5").may_fail);
+    for (const char* const options : {"bs=3,initramfs,nofail", "initramfs=yes,nofail=1"}) {
+        const DeviceTable faulty = read(std::string("nbd1 host a ") + options);
+        REQUIRE(faulty.devices.size() == 1);
+        CHECK(faulty.devices[0].refused);
+        CHECK(faulty.devices[0].in_initramfs);
+        CHECK(faulty.devices[0].may_fail);
+    }
+    CHECK(read("nbd1 h a\nsda h a initramfs\nnbd2 h a initramfs,noauto").lines_of_initramfs ==
+          std::vector<unsigned>{2, 3});
     const DeviceTable table = read("nbd1 host a bs=3,initramfs,nofail\n");
     REQUIRE(table.devices.size() == 1);
     CHECK(table.devices[0].refused);

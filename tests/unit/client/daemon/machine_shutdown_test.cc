@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <utmp.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -198,6 +199,22 @@ TEST_CASE("a disk that is silent works while its server receives requests on the
         bench.link.has_link = false;
         CHECK(bench.leaves_within(100));
     }
+}
+
+TEST_CASE("a silent disk whose requests are not counted may have some in flight, and is not given up") {
+    Bench bench;
+    bench.runlevel('0');
+    bench.disk_hangs();
+    std::array<int, 2> ends{};  // a UNIX socket has no counters, either
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
+    const Fd ours(ends[0]);
+    const Fd peer(ends[1]);
+    bench.link = {.has_link = true, .descriptor = ours.get()};
+    SUBCASE("not counted") {
+        bench.kernel.counts = false;
+        CHECK_FALSE(bench.leaves_within(1000));
+    }
+    SUBCASE("counted, and none") { CHECK(bench.leaves_within(100)); }
 }
 
 TEST_CASE("a disk is not given up before its first read has had its time") {

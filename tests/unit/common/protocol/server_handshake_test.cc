@@ -872,6 +872,38 @@ TEST_CASE("a piece or an end of a boot file that has not begun is refused, and n
     CHECK(machine.boot_file_progress() == 4);
 }
 
+TEST_CASE("a command of boot files that is too long is refused for its length") {
+    DirectoryWithFiles directory;
+    ServerHandshake machine(directory);
+    feed(machine, client_flags);
+    const auto answer_says = [&](const Bytes& bytes, std::string_view words) {
+        (void)drain(machine);
+        feed(machine, bytes);
+        const Bytes answer = drain(machine);
+        check_error(answer, boot_files, invalid);
+        return std::string(answer.begin() + 20, answer.end()) == words;
+    };
+    CHECK(answer_says(send_piece(0, 65536), "no file has begun, or the command is too long"));
+    CHECK(answer_says(option(boot_files, Bytes(65546)), "the command is too long"));
+    feed(machine, begin_file("root", 1 << 20));
+    CHECK(answer_says(option(boot_files, Bytes(65546)), "the command is too long"));
+    (void)drain(machine);
+    feed(machine, send_piece(0, 5));
+    CHECK(drain(machine) == acknowledged);
+}
+
+TEST_CASE("a commit of the longest name and manifest is not too long") {
+    DirectoryWithFiles directory;
+    ServerHandshake machine(directory);
+    feed(machine, client_flags);
+    (void)drain(machine);
+    const std::string name(4096, 'n');
+    const std::string manifest(4096, 'm');
+    feed(machine, option(boot_files, encode(BootFileCommit{{}, name, manifest})));
+    CHECK(drain(machine) == acknowledged);
+    CHECK(directory.files.calls == std::vector<std::string>{"commit " + manifest});
+}
+
 TEST_CASE("a refused boot file tells why") {
     DirectoryWithFiles directory;
     ServerHandshake machine(directory);
