@@ -269,6 +269,11 @@ private:
     CreatedExportReading result_;
 };
 
+// Sessions have random words: those of two exports of the same volume do not meet.
+bool may_share_volume(const CreatedExport& one, const CreatedExport& other) {
+    return !(one.by_session() && other.by_session()) && may_collide(one.pattern, other.pattern);
+}
+
 }  // namespace
 
 std::expected<CreateRule, std::string> parse_create_rule(std::string_view text, std::string_view group) {
@@ -289,11 +294,6 @@ std::expected<CreateRule, std::string> parse_create_rule(std::string_view text, 
 }
 
 CreatedExportReading read_created_export(const IniSection& section) { return Reading(section).read(); }
-
-// Sessions have random words: those of two exports of the same volume do not meet.
-static bool may_share_volume(const CreatedExport& one, const CreatedExport& other) {
-    return !(one.by_session() && other.by_session()) && may_collide(one.pattern, other.pattern);
-}
 
 std::vector<Remark> conflicts_of(const std::vector<const CreatedExport*>& exports) {
     std::vector<Remark> found;
