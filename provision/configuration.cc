@@ -103,7 +103,7 @@ std::optional<FoundExport> find_by_name(std::map<std::string, CreatedExport>& cr
 std::expected<SnapshotTarget, std::string> target_of_host(const CreatedExport& config,
                                                           const std::string& host) {
     if (host.empty()) return std::unexpected("each host has a volume of its own; name the host with --host");
-    const auto word = word_of({config, {}}, host, true);
+    const auto word = word_of({config, {}}, host, {}, true);
     if (!word) return std::unexpected(word.error());
     const auto volume = volume_name(config.pattern, *word);
     if (!volume) return std::unexpected(volume.error());
@@ -129,9 +129,23 @@ std::expected<FoundExport, std::string> find_export(const std::string& main_file
     return std::move(*found);
 }
 
+std::expected<std::vector<CreatedExport>, std::string> created_exports(const std::string& main_file) {
+    std::expected<Exports, std::string> exports = read_exports(main_file, {});
+    if (!exports) return std::unexpected(exports.error());
+    std::vector<CreatedExport> all;
+    for (auto& [name, config] : exports->created) all.push_back(std::move(config));
+    return all;
+}
+
 std::expected<std::string, std::string> word_of(const FoundExport& found, std::string_view host,
-                                                bool by_root) {
+                                                std::string_view session, bool by_root) {
     const CreatedExport& config = found.config;
+    if (config.by_session()) {
+        std::optional<std::string> word = host_word(HostKind::session, by_root ? host : session);
+        if (word) return std::move(*word);
+        return std::unexpected("not a session; holdfast-server volumes shows them");
+    }
+    if (!session.empty()) return std::unexpected("the export has no volumes of sessions");
     if (!config.by_name()) return std::string(host);
     if (!by_root && found.word.empty()) return std::unexpected("no host has the name of the section");
     if (!by_root) return found.word;
@@ -151,7 +165,9 @@ std::expected<SnapshotTarget, std::string> find_snapshot_target(const std::strin
     std::expected<Exports, std::string> exports = read_exports(main_file, name);
     if (!exports) return std::unexpected(exports.error());
     if (!exports->has_section) return std::unexpected("no export of this name is in the configuration");
-    if (const auto found = exports->created.find(name); found != exports->created.end())
+    // An export with copyonwrite has snapshots of the volume that all sessions begin with.
+    const auto found = exports->created.find(name);
+    if (found != exports->created.end() && !found->second.by_session())
         return target_of_host(found->second, host);
     if (!host.empty()) return std::unexpected("the export has one volume for all clients; omit --host");
     std::string_view volume = exports->path;

@@ -4,6 +4,7 @@
 #include <expected>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/golden/created_export.hh"
 #include "provision/snapshot_maker.hh"
@@ -21,9 +22,14 @@ struct FoundExport {
                                                                   std::string_view name);
 
 // Word of the volume's name for a request about the export. A client names its host in the export's name, and
-// the administrator (`by_root`) beside the section's name. The error says what is wrong with the request.
+// the administrator (`by_root`) beside the section's name. `session`: word of a client's session. The error
+// says what is wrong with the request.
 [[nodiscard]] std::expected<std::string, std::string> word_of(const FoundExport& found, std::string_view host,
-                                                              bool by_root);
+                                                              std::string_view session, bool by_root);
+
+// All exports whose volumes are created; refuses like find_export().
+[[nodiscard]] std::expected<std::vector<CreatedExport>, std::string> created_exports(
+    const std::string& main_file);
 
 // The volume of the export, for snapshots. `host`: empty if all clients have one volume.
 [[nodiscard]] std::expected<SnapshotTarget, std::string> find_snapshot_target(const std::string& main_file,

@@ -2,7 +2,7 @@
 
 #include "provision/service.hh"
 
-#include <fmt/core.h>
+#include <fmt/ranges.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -18,11 +18,14 @@
 #include "common/linux/log.hh"
 #include "common/text/printable.hh"
 #include "provision/configuration.hh"
+#include "provision/session_sweep.hh"
 #include "provision/snapshot_maker.hh"
 #include "provision/volume_maker.hh"
 
 namespace holdfast::provision {
 namespace {
+
+constexpr std::string_view nothing_to_sweep = "no volume of a lost session to remove";
 
 // Processes at the same time; each may be a copy, or wait for its turn.
 constexpr std::size_t most_requests = 512;
@@ -42,10 +45,15 @@ std::optional<ProvisionRequest> receive(const Fd& asker) {
     return unpack_provision_request(std::span(bytes).first(static_cast<std::size_t>(count)));
 }
 
-// Root may ask for everything; the server's user, under which systemd runs the opener, for a volume only.
+bool is_of_server(ProvisionCall call) {
+    return call == ProvisionCall::make || call == ProvisionCall::end_session;
+}
+
+// Root may ask for everything; the server's user, under which systemd runs the opener, for a volume only, and
+// for the end of a session, whose volume the server could overwrite, too.
 bool may_ask(uid_t user, ProvisionCall call, const std::string& config) {
     if (user == 0) return true;
-    if (call != ProvisionCall::make) return false;
+    if (!is_of_server(call)) return false;
     const passwd* const server = ::getpwnam(server_user(config).c_str());
     return server != nullptr && server->pw_uid == user;
 }
@@ -58,6 +66,8 @@ Outcome<std::string> carry_out(const ProvisionRequest& request, VolumeMaker& mak
         case ProvisionCall::reset: return maker.reset(request.only_say);
         case ProvisionCall::remove: return maker.remove(request.only_say);
         case ProvisionCall::promote: return maker.promote(request.only_say);
+        case ProvisionCall::end_session:
+            return request.only_say ? std::unexpected("not a question") : maker.end_session();
         default: break;
     }
     return std::unexpected("unknown request");
@@ -87,16 +97,35 @@ ProvisionAnswer answer_about_snapshot(const ProvisionRequest& request, const Ser
     return answer_for(outcome, maker.in_use());
 }
 
+ProvisionAnswer answer_to_sweep(const ProvisionRequest& request, const Service::Setup& setup) {
+    const auto exports = created_exports(setup.config);
+    if (!exports) return refused(exports.error());
+    const Lvm lvm;
+    const VolumeLocks locks(setup.lock_folder);
+    const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+    const SessionSweep::Swept swept =
+        SessionSweep(lvm, locks, use_of_device).sweep(*exports, now, request.only_say);
+    std::string text(nothing_to_sweep);
+    if (!swept.removed.empty())
+        text = fmt::format("{} {}", request.only_say ? "would be removed:" : "removed",
+                           fmt::join(swept.removed, ", "));
+    if (swept.errors.empty()) return {true, std::move(text)};
+    return refused(fmt::format("{}; {}", text, fmt::join(swept.errors, "; ")));
+}
+
 ProvisionAnswer answer_to(const ProvisionRequest& request, const Service::Setup& setup, int asker) {
+    if (request.call == ProvisionCall::sweep_sessions) return answer_to_sweep(request, setup);
     if (is_of_snapshots(request.call)) return answer_about_snapshot(request, setup, asker);
     const auto found = find_export(setup.config, request.name);
     if (!found) return refused(found.error());
     const CreatedExport& config = found->config;
-    const bool by_client = request.call == ProvisionCall::make;
-    const auto word = word_of(*found, request.host, !by_client);
+    const bool by_client = is_of_server(request.call);
+    const auto word = word_of(*found, request.host, request.session, !by_client);
     if (!word) return refused(word.error());
     // The administrator names a host by its address only if the volumes are those of addresses.
-    const bool by_address = by_client || (request.call == ProvisionCall::reset && !config.by_name());
+    const bool by_address =
+        request.call == ProvisionCall::make ||
+        (request.call == ProvisionCall::reset && !config.by_name() && !config.by_session());
     if (const std::string why = by_address ? refusal_of(config, request.host) : std::string(); !why.empty())
         return refused(why);
     const Lvm lvm;
@@ -116,8 +145,11 @@ void serve(const Fd& asker, uid_t user, const Service::Setup& setup) {
     }
     const ProvisionAnswer given = answer_to(*request, setup, asker.get());
     const std::string host = request->host.empty() ? std::string("all") : printable_ascii(request->host, 64);
-    const std::string who = fmt::format("export {}, host {}", printable_ascii(request->name, 100), host);
-    if (!request->only_say) {
+    const std::string who =
+        request->call == ProvisionCall::sweep_sessions
+            ? std::string("sweep")
+            : fmt::format("export {}, host {}", printable_ascii(request->name, 100), host);
+    if (!request->only_say && given.text != nothing_to_sweep) {
         const std::string line = fmt::format("{}: {}", who, given.text);
         if (given.done)
             log::notice(line);

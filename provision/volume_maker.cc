@@ -6,9 +6,12 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "provision/disk_filling.hh"
+#include "provision/session_sweep.hh"
 #include "provision/snapshot_maker.hh"
 
 namespace holdfast::provision {
@@ -29,7 +32,7 @@ VolumeMaker::VolumeMaker(const Lvm& lvm, const VolumeLocks& locks, const Created
       asker_(asker),
       name_(volume_name(config.pattern, host_)),
       export_tag_("holdfast.export=" + encoded_word(config.name)),
-      host_tag_("holdfast.host=" + encoded_word(host_)) {}
+      host_tag_((config.by_session() ? std::string(session_tag) : "holdfast.host=") + encoded_word(host_)) {}
 
 bool VolumeMaker::is_filled() const {
     return config_.rule.kind == Kind::copy || (config_.rule.kind == Kind::empty && config_.rule.pool.empty());
@@ -73,7 +76,7 @@ Outcome<std::string> VolumeMaker::make_locked() {
     if (const LvmVolume* const found = find_volume(volumes->all, *name_)) return use_existing(*found);
     if (const auto removed = remove_unfinished(volumes->all); !removed)
         return std::unexpected(removed.error());
-    if (const auto within = check_limit(volumes->all); !within) return std::unexpected(within.error());
+    if (const auto within = make_room(volumes); !within) return std::unexpected(within.error());
     const Outcome<bool> unfinished = create(volumes->all);
     if (!unfinished) return std::unexpected(unfinished.error());
     volumes->lock.reset();  // others need not wait while the volume is filled
@@ -124,6 +127,16 @@ Outcome<> VolumeMaker::check_limit(const std::vector<LvmVolume>& volumes) const 
         config_.limit));
 }
 
+Outcome<> VolumeMaker::make_room(Outcome<Volumes>& volumes) const {
+    const Outcome<> within = check_limit(volumes->all);
+    if (within || !config_.by_session()) return within;
+    volumes->lock.reset();
+    const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+    (void)SessionSweep(lvm_, locks_, use_of_device).sweep_export(config_, now);
+    volumes = list(false);
+    return volumes ? check_limit(volumes->all) : std::unexpected(volumes.error());
+}
+
 Outcome<> VolumeMaker::check_making(std::vector<LvmVolume> volumes) const {
     std::erase_if(volumes, [&](const LvmVolume& one) { return one.name == *name_; });
     if (auto within = check_limit(volumes); !within) return within;
@@ -164,7 +177,9 @@ Outcome<Words> VolumeMaker::words_for_snapshot(const std::vector<LvmVolume>& vol
     if (golden == nullptr) return std::unexpected(fmt::format("the golden volume {} does not exist", name));
     if (!golden->thin)
         return std::unexpected(
-            fmt::format("{} is not a volume of a thin pool; set create = copy of {}", name, name));
+            fmt::format("{} is not a volume of a thin pool; {}", name,
+                        config_.by_session() ? std::string("make it one (lvmthin(7)), or set readonly = true")
+                                             : fmt::format("set create = copy of {}", name)));
     if (!golden->zeroes)
         return std::unexpected(
             fmt::format("the thin pool of {} does not zero new blocks, so that a host could read data of "
@@ -240,8 +255,8 @@ Outcome<> VolumeMaker::check_removal(const std::vector<LvmVolume>& volumes, cons
     const LvmVolume* const found = find_volume(volumes, name);
     if (found == nullptr) return std::unexpected(fmt::format("{} does not exist", full(name)));
     if (!found->has_tag(export_tag_) || !found->has_tag(host_tag_))
-        return std::unexpected(
-            fmt::format("{} was not made for this host; use lvremove if it shall go", full(name)));
+        return std::unexpected(fmt::format("{} was not made for this {}; use lvremove if it shall go",
+                                           full(name), config_.by_session() ? "session" : "host"));
     if (auto may = check_use(*found, only_say); !may) return may;
     if (found->has_snapshots)
         return std::unexpected(fmt::format(
@@ -288,6 +303,21 @@ Outcome<std::string> VolumeMaker::remove(bool only_say) {
     if (!name) return name;
     return only_say ? fmt::format("{} would be removed with all its data; {}", full(*name), only_if_down)
                     : fmt::format("removed {}", full(*name));
+}
+
+Outcome<std::string> VolumeMaker::end_session() {
+    using std::chrono::milliseconds;
+    constexpr milliseconds pause{500};
+    constexpr int most_attempts = 6;
+    const Outcome<VolumeLock> lock = lock_volume();
+    if (!lock) return std::unexpected(lock.error());
+    for (int attempt = 1;; ++attempt) {
+        in_use_.clear();
+        const Outcome<std::string> removed = remove_locked(false, false);
+        if (removed) return fmt::format("removed {}, whose session is over", full(*removed));
+        if (in_use_.empty() || attempt == most_attempts) return removed;
+        std::this_thread::sleep_for(pause);
+    }
 }
 
 Outcome<> VolumeMaker::finish_promotion(std::vector<LvmVolume>& volumes, bool only_look) const {
@@ -359,6 +389,8 @@ Outcome<std::string> VolumeMaker::promote(bool only_say) {
 }
 
 Outcome<std::string> VolumeMaker::reset(bool only_say) {
+    if (config_.by_session())
+        return std::unexpected("a session cannot go on with another volume; remove its volume instead");
     const Outcome<VolumeLock> lock = lock_volume();
     if (!lock) return std::unexpected(lock.error());
     const Outcome<std::string> name = remove_locked(only_say, true);

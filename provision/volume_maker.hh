@@ -1,5 +1,5 @@
-// Makes, resets and removes the volume of one host. May be ended at any moment: the next request for the host
-// finds either the finished volume, or an unfinished one, which it removes.
+// Makes, resets and removes the volume of one host or session. May be ended at any moment: the next request
+// for the host finds either the finished volume, or an unfinished one, which it removes.
 #pragma once
 
 #include <string>
@@ -25,6 +25,9 @@ public:
     [[nodiscard]] Outcome<std::string> remove(bool only_say);
     // Makes the host's state the golden volume; the golden volume of before stays under a name with a number.
     [[nodiscard]] Outcome<std::string> promote(bool only_say);
+    // Removes the volume of a session that is over. Waits for a moment if the volume is open: a connection
+    // that ends is followed by udev's look at the device.
+    [[nodiscard]] Outcome<std::string> end_session();
     // Volume in use, empty: none: the reason of the last refusal or, with `only_say`, of a refusal to come.
     [[nodiscard]] const std::string& in_use() const { return in_use_; }
 
@@ -43,6 +46,8 @@ private:
     [[nodiscard]] Outcome<std::string> use_existing(const LvmVolume& volume) const;
     [[nodiscard]] Outcome<> remove_unfinished(const std::vector<LvmVolume>& volumes) const;
     [[nodiscard]] Outcome<> check_limit(const std::vector<LvmVolume>& volumes) const;
+    // Checks the limit; if it is reached by volumes of sessions, removes those that are over.
+    [[nodiscard]] Outcome<> make_room(Outcome<Volumes>& volumes) const;
     // Checks, as far as possible before the volume is removed, that the volume can be made again.
     [[nodiscard]] Outcome<> check_making(std::vector<LvmVolume> volumes) const;
     [[nodiscard]] Outcome<std::vector<std::string>> words_for_rule(

@@ -67,6 +67,7 @@ void DiskWatch::stop() noexcept {
 std::optional<ExportConfig> DiskWatch::config_of(const Connection& connection) const {
     const Connection::Served& served = *connection.served();
     std::optional<ExportConfig> config = config_->export_for(served.export_name);
+    if (config && config->by_session()) config = export_of_session(*config, served.own_session);
     if (!config || path_for_client(*config, connection.peer().host) != served.disk.path) return std::nullopt;
     return config;
 }

@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <limits>
 
 #include "common/text/number.hh"
@@ -76,31 +77,20 @@ public:
 
     CreatedExportReading read() {
         const IniEntry* const create = entry_of(section_, "create");
-        if (create == nullptr) {
+        const IniEntry* const copies = entry_of(section_, "copyonwrite");
+        const bool by_session = copies != nullptr && is_true(*copies);
+        if (by_session && create != nullptr) {
+            error(*copies, "excludes create; remove one of them");
+        } else if (by_session && is_set("readonly")) {
+            result_.warnings.push_back({copies->position, "copyonwrite: has no effect with readonly = true"});
             refuse_without_create();
-            return std::move(result_);
+        } else if (by_session) {
+            read_made(*copies, true);
+        } else if (create != nullptr) {
+            read_made(*create, false);
+        } else {
+            refuse_without_create();
         }
-        CreatedExport made;
-        made.name = section_.name;
-        made.position = create->position;
-        constexpr std::size_t longest_tag = 200;  // bytes; LVM's limit is 1024
-        if (encoded_word(made.name).size() > longest_tag)
-            error(*create, "the export's name is too long for a tag of LVM; shorten it");
-        read_pattern(made, *create);
-        read_limit(made, *create);
-        read_largest(made, *create);
-        read_clients(made);
-        if (const IniEntry* const authfile = entry_of(section_, "authfile")) made.authfile = authfile->value;
-        if (made.authfile.empty() && made.by_name())
-            result_.warnings.push_back(
-                {create->position,
-                 "create: every client may use the volume of every host, because clients choose the "
-                 "names; set authfile"});
-        else if (made.authfile.empty() && made.clients.empty())
-            result_.warnings.push_back(
-                {create->position,
-                 "create: every client may have a volume created; set createclients or authfile"});
-        if (result_.errors.empty()) result_.made = std::move(made);
         return std::move(result_);
     }
 
@@ -109,11 +99,86 @@ private:
         result_.errors.push_back({entry.position, fmt::format("{}: {}", entry.key, text)});
     }
 
+    // Any other value than these is false, or a mistake that the server reports.
+    static bool is_true(const IniEntry& entry) {
+        return entry.value == "true" || entry.value == "yes" || entry.value == "1";
+    }
+    bool is_set(std::string_view key) const {
+        const IniEntry* const entry = entry_of(section_, key);
+        return entry != nullptr && is_true(*entry);
+    }
+
+    // `rule`: the entry of `create`, or of `copyonwrite` if `by_session`.
+    void read_made(const IniEntry& rule, bool by_session) {
+        CreatedExport made;
+        made.name = section_.name;
+        made.position = rule.position;
+        constexpr std::size_t longest_tag = 200;  // bytes; LVM's limit is 1024
+        if (encoded_word(made.name).size() > longest_tag)
+            error(rule, "the export's name is too long for a tag of LVM; shorten it");
+        if (by_session) {
+            read_session_pattern(made, rule);
+        } else {
+            read_pattern(made, rule);
+            refuse_without_sessions();
+        }
+        read_keep(made);
+        read_limit(made, rule);
+        read_largest(made, rule);
+        read_clients(made);
+        if (const IniEntry* const authfile = entry_of(section_, "authfile")) made.authfile = authfile->value;
+        warn_of_strangers(made, rule);
+        if (result_.errors.empty()) result_.made = std::move(made);
+    }
+
+    void warn_of_strangers(const CreatedExport& made, const IniEntry& rule) {
+        if (!made.authfile.empty()) return;
+        std::string_view text;
+        if (made.by_name())
+            text =
+                "every client may use the volume of every host, because clients choose the names; set "
+                "authfile";
+        else if (made.clients.empty())
+            text = "every client may have a volume created; set createclients or authfile";
+        if (!text.empty()) result_.warnings.push_back({rule.position, fmt::format("{}: {}", rule.key, text)});
+    }
+
     void refuse_without_create() {
         for (const char* key : {"createlimit", "createclients", "createmaxsize"}) {
             if (const IniEntry* const entry = entry_of(section_, key))
                 error(*entry, "has no effect without create; add create, or remove the key");
         }
+        refuse_without_sessions();
+    }
+
+    void refuse_without_sessions() {
+        if (const IniEntry* const entry = entry_of(section_, "copyonwritekeep"))
+            error(*entry, "has no effect without copyonwrite = true; remove the key");
+    }
+
+    void read_session_pattern(CreatedExport& made, const IniEntry& copies) {
+        const IniEntry* const path = entry_of(section_, "exportname");
+        if (path == nullptr) return;  // the server reports this mistake of every export
+        auto pattern = parse_session_pattern(path->value);
+        if (!pattern) return error(copies, pattern.error());
+        made.pattern = std::move(*pattern);
+        made.rule.origin_group = made.pattern.group;
+        made.rule.origin = origin_of_sessions(made.pattern);
+        if (section_.name.find('*') != section_.name.npos)
+            error(copies, "a name with * needs create, with %n or %m in exportname");
+        refuse_keys({"filesize", "identity"}, "copyonwrite");
+    }
+
+    void read_keep(CreatedExport& made) {
+        const IniEntry* const entry = made.by_session() ? entry_of(section_, "copyonwritekeep") : nullptr;
+        if (entry == nullptr) return;
+        constexpr std::uint32_t least = 60;  // a reconnect takes some time
+        constexpr std::uint32_t most = 366 * 86'400;
+        const auto keep = number_of<std::uint32_t>(entry->value);
+        if (!keep || *keep < least || *keep > most)
+            return error(*entry, fmt::format("\"{}\" is not a number of seconds from {} to {}", entry->value,
+                                             least, most));
+        made.keep = std::chrono::seconds(*keep);
     }
 
     void read_pattern(CreatedExport& made, const IniEntry& create) {
@@ -151,15 +216,24 @@ private:
         const IniEntry* const style = entry_of(section_, "virtstyle");
         if (style != nullptr && style->value != "ipliteral")
             error(*style, "with create, only ipliteral gives each host a volume of its own");
-        for (const char* key : {"filesize", "identity"}) {
+        refuse_keys({"filesize", "identity"}, "create");
+    }
+
+    void refuse_keys(std::initializer_list<const char*> keys, std::string_view with) {
+        for (const char* key : keys) {
             if (const IniEntry* const entry = entry_of(section_, key))
-                error(*entry, "has no meaning together with create; remove one of them");
+                error(*entry, fmt::format("has no meaning together with {}; remove one of them", with));
         }
     }
 
     void read_limit(CreatedExport& made, const IniEntry& create) {
         constexpr std::uint32_t most = 10'000;
+        constexpr std::uint32_t for_sessions = 100;  // nbd-server has no such key
         const IniEntry* const entry = entry_of(section_, "createlimit");
+        if (entry == nullptr && made.by_session()) {
+            made.limit = for_sessions;
+            return;
+        }
         if (entry == nullptr)
             return error(create, "missing createlimit; set the largest number of volumes, for example 100");
         const auto limit = number_of<std::uint32_t>(entry->value);
@@ -195,6 +269,11 @@ private:
     CreatedExportReading result_;
 };
 
+// Sessions have random words: those of two exports of the same volume do not meet.
+bool may_share_volume(const CreatedExport& one, const CreatedExport& other) {
+    return !(one.by_session() && other.by_session()) && may_collide(one.pattern, other.pattern);
+}
+
 }  // namespace
 
 std::expected<CreateRule, std::string> parse_create_rule(std::string_view text, std::string_view group) {
@@ -222,7 +301,7 @@ std::vector<Remark> conflicts_of(const std::vector<const CreatedExport*>& export
         const CreatedExport& one = *exports[i];
         for (std::size_t j = 0; j < exports.size(); ++j) {
             const CreatedExport& other = *exports[j];
-            if (j < i && may_collide(one.pattern, other.pattern))
+            if (j < i && may_share_volume(one, other))
                 found.push_back(
                     {one.position, fmt::format("[{}] and [{}] could give two hosts the same volume; use "
                                                "names that differ in a character before %s",

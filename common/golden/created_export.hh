@@ -1,8 +1,10 @@
-// Exports whose volumes are created for their hosts: the keys `create`, `createlimit`, `createmaxsize`
-// and `createclients` of a section. Pure. The server and holdfast-provision both read them here, so that a
-// mistake which one of them refuses is refused by the other, too.
+// Exports whose volumes are created for their hosts or sessions: the keys `create`, `copyonwrite`,
+// `copyonwritekeep`, `createlimit`, `createmaxsize` and `createclients` of a section. Pure. The server and
+// holdfast-provision both read them here, so that a mistake which one of them refuses is refused by the
+// other, too.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -42,13 +44,19 @@ struct CreatedExport {
     std::uint64_t largest = 0;     // bytes of a volume; 0: no limit
     std::vector<Network> clients;  // empty: all that the authfile admits
     std::string authfile;          // empty: none
+    // Time for which the volume of a lost session is kept; valid only if by_session().
+    std::chrono::seconds keep = default_keep;
 
+    static constexpr std::chrono::seconds default_keep = std::chrono::days(1);
+
+    // Whether each session has a volume of its own, a snapshot of exportname's (copyonwrite).
+    [[nodiscard]] bool by_session() const { return pattern.by == HostKind::session; }
     // Whether the section stands for many exports, each with the name of a host.
-    [[nodiscard]] bool by_name() const { return pattern.by != HostKind::address; }
+    [[nodiscard]] bool by_name() const { return pattern.by == HostKind::name || pattern.by == HostKind::mac; }
 };
 
 struct CreatedExportReading {
-    std::optional<CreatedExport> made;  // empty: no `create`, or a mistake
+    std::optional<CreatedExport> made;  // empty: neither `create` nor `copyonwrite`, or a mistake
     std::vector<Remark> errors;
     std::vector<Remark> warnings;
 };

@@ -3,11 +3,15 @@
 
 #include "common/golden/host_word.hh"
 
+#include <fmt/core.h>
+
 #include <algorithm>
+#include <span>
 
 #include "common/golden/pattern_ends.hh"
 #include "common/golden/volume_name.hh"
 #include "common/text/characters.hh"
+#include "common/text/sha256.hh"
 
 namespace holdfast {
 namespace {
@@ -53,6 +57,18 @@ std::optional<std::string> mac_word(std::string_view text) {
     return digits.find_first_not_of('0') == digits.npos ? std::nullopt : std::optional(digits);
 }
 
+constexpr std::string_view connection_mark = "c";
+constexpr std::size_t session_digits = 32;
+
+std::optional<std::string> sound_session(std::string_view text) {
+    std::string_view digits = text;
+    if (digits.starts_with(connection_mark) && digits.size() > session_digits)
+        digits.remove_prefix(connection_mark.size());
+    const auto is_hex = [](char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); };
+    if (digits.size() != session_digits || !std::ranges::all_of(digits, is_hex)) return std::nullopt;
+    return std::string(text);
+}
+
 bool may_be_of_host(char c) {
     return is_small_letter_or_digit(c) || c == '-' || c == '.' || c == ':' || (c >= 'A' && c <= 'F');
 }
@@ -75,8 +91,24 @@ std::optional<std::string> host_word(HostKind kind, std::string_view text) {
         case HostKind::address: break;
         case HostKind::name: return name_word(text);
         case HostKind::mac: return mac_word(text);
+        case HostKind::session: return sound_session(text);
     }
     return std::nullopt;
+}
+
+// With the ID itself, a reader of the volume's name could claim the session.
+std::string session_word(std::string_view id) {
+    const auto hash = sha256(id);
+    std::string word;
+    for (const std::uint8_t byte : std::span(hash).first(session_digits / 2))
+        word += fmt::format("{:02x}", static_cast<unsigned>(byte));
+    return word;
+}
+
+std::string connection_word(std::string_view id) { return std::string(connection_mark) + session_word(id); }
+
+bool is_connection_word(std::string_view word) {
+    return word.size() == connection_mark.size() + session_digits && word.starts_with(connection_mark);
 }
 
 std::optional<std::string> word_in(const NamePattern& pattern, HostKind kind, std::string_view name) {

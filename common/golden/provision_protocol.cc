@@ -1,5 +1,5 @@
-// Layout of a request: version, call, two flags, lengths of name, host and snapshot, a zero, two numbers,
-// name, host, snapshot. Of an answer: version, outcome, text.
+// Layout of a request: version, call, two flags, lengths of name, host and snapshot or session, a zero, two
+// numbers, name, host, snapshot or session. Of an answer: version, outcome, text.
 
 #include "common/golden/provision_protocol.hh"
 
@@ -35,21 +35,24 @@ void put(std::vector<std::uint8_t>& bytes, T value) {
 bool has_sound_head(std::span<const std::uint8_t> bytes) {
     return bytes.size() >= head_size && bytes[0] == version &&
            bytes[1] >= static_cast<std::uint8_t>(ProvisionCall::make) &&
-           bytes[1] <= static_cast<std::uint8_t>(ProvisionCall::remove_snapshot) && bytes[2] <= 1 &&
+           bytes[1] <= static_cast<std::uint8_t>(ProvisionCall::sweep_sessions) && bytes[2] <= 1 &&
            bytes[3] <= 1 && number_at<std::uint16_t>(bytes, 10) == 0;
 }
 
 struct Sizes {
     std::size_t name;
     std::size_t host;
-    std::size_t snapshot;
+    std::size_t last;  // snapshot or session
 };
 
 bool are_sound(const Sizes& sizes, ProvisionCall call) {
-    if (sizes.name == 0 || sizes.name > longest_name || sizes.host > longest_host ||
-        sizes.snapshot > longest_snapshot)
-        return false;
-    return is_of_snapshots(call) ? sizes.snapshot != 0 : sizes.host != 0 && sizes.snapshot == 0;
+    if (sizes.name > longest_name || sizes.host > longest_host || sizes.last > longest_snapshot) return false;
+    if (call == ProvisionCall::sweep_sessions) return sizes.name + sizes.host + sizes.last == 0;
+    if (sizes.name == 0) return false;
+    if (is_of_snapshots(call)) return sizes.last != 0;
+    if (sizes.host == 0) return false;
+    if (call == ProvisionCall::end_session) return sizes.last != 0;
+    return call == ProvisionCall::make || sizes.last == 0;
 }
 
 std::string text_of(std::span<const std::uint8_t> bytes) {
@@ -61,14 +64,16 @@ std::string text_of(std::span<const std::uint8_t> bytes) {
 std::vector<std::uint8_t> pack(const ProvisionRequest& request) {
     const std::string_view name = std::string_view(request.name).substr(0, longest_name);
     const std::string_view host = std::string_view(request.host).substr(0, longest_host);
-    const std::string_view snapshot = std::string_view(request.snapshot).substr(0, longest_snapshot);
+    const std::string_view last =
+        std::string_view(is_of_snapshots(request.call) ? request.snapshot : request.session)
+            .substr(0, longest_snapshot);
     std::vector<std::uint8_t> bytes{version, static_cast<std::uint8_t>(request.call),
                                     std::uint8_t{request.only_say}, std::uint8_t{request.automatic}};
-    for (const std::size_t size : {name.size(), host.size(), snapshot.size(), std::size_t{0}})
+    for (const std::size_t size : {name.size(), host.size(), last.size(), std::size_t{0}})
         put(bytes, static_cast<std::uint16_t>(size));
     put(bytes, request.keep_count);
     put(bytes, request.keep_days);
-    for (const std::string_view text : {name, host, snapshot})
+    for (const std::string_view text : {name, host, last})
         bytes.insert(bytes.end(), text.begin(), text.end());
     return bytes;
 }
@@ -78,12 +83,13 @@ std::optional<ProvisionRequest> unpack_provision_request(std::span<const std::ui
     const auto call = static_cast<ProvisionCall>(bytes[1]);
     const Sizes sizes{number_at<std::uint16_t>(bytes, 4), number_at<std::uint16_t>(bytes, 6),
                       number_at<std::uint16_t>(bytes, 8)};
-    if (!are_sound(sizes, call) || bytes.size() != head_size + sizes.name + sizes.host + sizes.snapshot)
+    if (!are_sound(sizes, call) || bytes.size() != head_size + sizes.name + sizes.host + sizes.last)
         return std::nullopt;
     const std::span<const std::uint8_t> texts = bytes.subspan(head_size);
     ProvisionRequest request{call, bytes[2] != 0, text_of(texts.first(sizes.name)),
-                             text_of(texts.subspan(sizes.name, sizes.host)),
-                             text_of(texts.subspan(sizes.name + sizes.host))};
+                             text_of(texts.subspan(sizes.name, sizes.host))};
+    (is_of_snapshots(call) ? request.snapshot : request.session) =
+        text_of(texts.subspan(sizes.name + sizes.host));
     request.automatic = bytes[3] != 0;
     request.keep_count = number_at<std::uint32_t>(bytes, 12);
     request.keep_days = number_at<std::uint32_t>(bytes, 16);

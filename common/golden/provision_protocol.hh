@@ -23,22 +23,27 @@ enum class ProvisionCall : std::uint8_t {
     snapshot,  // takes a snapshot of the export's volume
     restore,   // gives the volume the state of a snapshot
     remove_snapshot,
+    end_session,     // removes the volume of a session that is over
+    sweep_sessions,  // removes the volumes of sessions that were lost long ago
 };
 // Whether the call is about a snapshot, and may be about the volume of all clients.
 [[nodiscard]] constexpr bool is_of_snapshots(ProvisionCall call) noexcept {
-    return call >= ProvisionCall::snapshot;
+    return call >= ProvisionCall::snapshot && call <= ProvisionCall::remove_snapshot;
 }
 
 struct ProvisionRequest {
     ProvisionCall call{};
     bool only_say = false;  // answers what would be done, and changes nothing
-    std::string name;       // export
+    std::string name;       // export; empty only for sweep_sessions, which is about all exports
     std::string host;       // numeric address, or "unix"; for snapshots, empty if all clients have one volume
     // Valid only for snapshots.
     std::string snapshot{};
     bool automatic = false;        // removes older automatic snapshots
     std::uint32_t keep_count = 0;  // automatic snapshots to keep; 0: any number
     std::uint32_t keep_days = 0;   // days to keep them; 0: any time
+    // Word of a session (HostKind::session). Valid only for make and end_session; empty: the export has no
+    // volumes of sessions.
+    std::string session{};
 
     bool operator==(const ProvisionRequest&) const = default;
 };

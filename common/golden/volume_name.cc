@@ -10,11 +10,14 @@
 
 #include "common/golden/pattern_ends.hh"
 #include "common/text/characters.hh"
+#include "common/text/text.hh"
 
 namespace holdfast {
 namespace {
 
 constexpr std::string_view unfinished_end = "+new";
+// Cannot be part of a pattern of `create`, nor of a word.
+constexpr std::string_view session_mark = "+cow-";
 
 bool is_name_character(char c) {
     return is_letter_or_digit(c) || c == '_' || c == '.' || c == '-' || c == '+';
@@ -95,6 +98,29 @@ std::expected<VolumePattern, std::string> parse_volume_pattern(std::string_view 
     return checked({std::string(group), std::string(volume.substr(0, at)),
                     std::string(volume.substr(at + place_size)), *by},
                    volume);
+}
+
+std::expected<VolumePattern, std::string> parse_session_pattern(std::string_view path) {
+    constexpr std::string_view folder = "/dev/";
+    constexpr std::size_t longest_session = 33;
+    std::string_view volume = path;
+    if (volume.starts_with(folder)) volume.remove_prefix(folder.size());
+    const std::string_view group = take_until(volume, '/');
+    if (!path.starts_with(folder) || !is_group_name(group) || group == "mapper" || !is_volume_name(volume))
+        return std::unexpected(fmt::format(
+            "{} is no logical volume /dev/GROUP/VOLUME, of which LVM could take a snapshot; export "
+            "an LV, or set readonly = true",
+            path));
+    VolumePattern pattern{
+        std::string(group), std::string(volume) + std::string(session_mark), {}, HostKind::session};
+    if (mapped_size(group) + 1 + mapped_size(pattern.before) + longest_session > longest_mapped)
+        return std::unexpected(
+            fmt::format("the names of snapshots of {} would be too long for LVM; rename the volume", path));
+    return pattern;
+}
+
+std::string origin_of_sessions(const VolumePattern& pattern) {
+    return pattern.before.substr(0, pattern.before.size() - session_mark.size());
 }
 
 std::string encoded_word(std::string_view word) {

@@ -31,6 +31,12 @@ inline constexpr std::size_t longest_encoded_word = 53;
 // Parses /dev/GROUP/BEFORE%sAFTER, with %s, %n or %m. The error says how to correct the path.
 [[nodiscard]] std::expected<VolumePattern, std::string> parse_volume_pattern(std::string_view path);
 
+// Parses /dev/GROUP/VOLUME, of which each session gets a snapshot: VOLUME+cow-SESSION. The error says how to
+// correct the path.
+[[nodiscard]] std::expected<VolumePattern, std::string> parse_session_pattern(std::string_view path);
+// The volume of which a pattern of parse_session_pattern() has snapshots.
+[[nodiscard]] std::string origin_of_sessions(const VolumePattern& pattern);
+
 // Encodes a word with letters, digits, "." and "+": any other byte becomes "+" and two hexadecimal digits.
 // Different words have different results.
 [[nodiscard]] std::string encoded_word(std::string_view word);

@@ -118,6 +118,13 @@ std::expected<Endpoint, std::string_view> parse_endpoint(std::string_view text) 
     return Endpoint{.host = std::string(host), .port = *port, .unix_path = {}};
 }
 
+std::string path_of_created(const ExportConfig& config, std::string_view client) {
+    if (config.by_session() && config.host_word.empty()) return config.path;
+    const bool by_word = config.by_name() || config.by_session();
+    const auto name = volume_name(config.created->pattern, by_word ? config.host_word : client);
+    return name ? fmt::format("/dev/{}/{}", config.created->pattern.group, *name) : std::string();
+}
+
 }  // namespace
 
 bool is_on_command_line(const FilePosition& position) { return position.file == command_line; }
@@ -174,6 +181,15 @@ std::optional<ExportConfig> export_of_host(const ExportConfig& section, std::str
     return made;
 }
 
+std::optional<ExportConfig> export_of_session(const ExportConfig& config, std::string_view word) {
+    if (!config.by_session()) return std::nullopt;
+    std::optional<std::string> sound = host_word(HostKind::session, word);
+    if (!sound) return std::nullopt;
+    ExportConfig made = config;
+    made.host_word = std::move(*sound);
+    return made;
+}
+
 std::string_view nearest_word(std::string_view word, const std::vector<std::string_view>& known) {
     std::string lower(word);
     std::ranges::transform(lower, lower.begin(), [](char c) {
@@ -192,10 +208,7 @@ std::string_view nearest_word(std::string_view word, const std::vector<std::stri
 }
 
 std::string path_for_client(const ExportConfig& config, std::string_view client) {
-    if (config.created) {
-        const auto name = volume_name(config.created->pattern, config.by_name() ? config.host_word : client);
-        return name ? fmt::format("/dev/{}/{}", config.created->pattern.group, *name) : std::string();
-    }
+    if (config.created) return path_of_created(config, client);
     std::string path = config.path;
     if (!config.is_virtual()) return path;
     std::string replacement(client);
@@ -425,12 +438,10 @@ void ConfigReader::check_boot_files() {
     for (const ExportConfig& one : generic_.config.exports) {
         if (!one.bootfiles) continue;
         if (one.is_virtual())
-            add_error(
-                one.position,
-                fmt::format(
-                    "[{}]: bootfiles = yes: each client gets its own file (%s, %n or %m in exportname); "
-                    "write a section for each host",
-                    one.name));
+            add_error(one.position,
+                      fmt::format("[{}]: bootfiles = yes: each client gets its own file ({}); "
+                                  "write a section for each host",
+                                  one.name, one.by_session() ? "copyonwrite" : "%s, %n or %m in exportname"));
         else if (one.readonly)
             add_error(one.position, fmt::format("[{}]: bootfiles = yes: only clients that write may hand in "
                                                 "boot files; remove readonly or bootfiles",

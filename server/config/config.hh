@@ -91,14 +91,17 @@ struct ExportConfig {
     std::uint64_t bootfilesquota = 1ULL << 30;  // bytes that these files may take
     bool filesize_is_wrong = false;  // a mistake was reported; unknown whether a missing file is created
     VirtStyle virtstyle = VirtStyle::ip_literal;
-    unsigned virt_prefix = 0;                            // valid only for cidr_hash
-    std::optional<CreatedExport> created;                // the volumes are created for the hosts
-    std::string host_word{};                             // word of the volume's name; see export_for()
-    std::uint16_t port = 0;                              // 0: no port of its own
+    unsigned virt_prefix = 0;              // valid only for cidr_hash
+    std::optional<CreatedExport> created;  // the volumes are created for the hosts
+    std::string host_word{};  // word of the volume's name; see export_for() and export_of_session()
+    std::uint16_t port = 0;   // 0: no port of its own
     std::optional<std::vector<std::string>> listenaddr;  // valid only with `port`; nullopt: as in [generic]
 
     // Whether the section stands for the exports of many hosts, which their clients name.
     [[nodiscard]] bool by_name() const { return created && created->by_name(); }
+    // Whether each session of a client has a volume of its own (copyonwrite). `path` is then the volume that
+    // all sessions begin with, and `host_word` that of the session; see export_of_session().
+    [[nodiscard]] bool by_session() const { return created && created->by_session(); }
     // Whether different clients get different files.
     [[nodiscard]] bool is_virtual() const;
     // Whether the page cache is bypassed. Empty if `cache` is empty.
@@ -209,6 +212,11 @@ private:
 
 // Returns the export of a host; nullopt: the section is not by_name(), or the name does not match it.
 [[nodiscard]] std::optional<ExportConfig> export_of_host(const ExportConfig& section, std::string_view name);
+
+// Returns the export with the volume of a session; nullopt: the export is not by_session(), or the word is
+// none of HostKind::session.
+[[nodiscard]] std::optional<ExportConfig> export_of_session(const ExportConfig& config,
+                                                            std::string_view word);
 
 // Returns the path of this client's file. `client` is the numeric address ("unix" for a UNIX socket).
 [[nodiscard]] std::string path_for_client(const ExportConfig& config, std::string_view client);

@@ -183,12 +183,9 @@ constexpr ExportKey export_table[] = {
              return v.warning("empty, so every client may connect; name a file, or remove the key");
          e.authfile = v.absolute_path();
      }},
-    {"copyonwrite",
-     [](ExportConfig&, ConfigValue& v) {
-         v.refuse_if_true("writes would go to the original; export an LVM snapshot, or set readonly = true");
-     }},
+    {"copyonwrite", [](ExportConfig&, ConfigValue& v) { (void)v.boolean(); }},  // and read elsewhere
     {"cowdir",
-     [](ExportConfig&, ConfigValue& v) { v.warn_not_supported("copy-on-write is not implemented"); }},
+     [](ExportConfig&, ConfigValue& v) { v.warn_not_needed("copies are snapshots in the volume group"); }},
     {"datalog",
      [](ExportConfig&, ConfigValue& v) { v.warn_not_supported("transaction logs are not written"); }},
     {"exportname", [](ExportConfig& e, ConfigValue& v) { e.path = v.absolute_path(); }},
@@ -224,7 +221,9 @@ constexpr ExportKey export_table[] = {
          v.refuse_if_true("Linux no longer has the Socket Direct Protocol; remove the key to use TCP");
      }},
     {"sparse_cow",
-     [](ExportConfig&, ConfigValue& v) { v.warn_not_supported_if_true("copy-on-write is not implemented"); }},
+     [](ExportConfig&, ConfigValue& v) {
+         if (v.boolean()) v.warn_not_needed("copies are snapshots, which hold the changes only");
+     }},
     {"splice",
      [](ExportConfig&, ConfigValue& v) { v.warn_not_needed("only affects how nbd-server copies data"); }},
     {"sync", [](ExportConfig& e, ConfigValue& v) { e.sync = v.boolean(); }},
@@ -254,6 +253,7 @@ constexpr ExportKey export_table[] = {
     {"cache", take_cache},
     {"coalesce",
      [](ExportConfig& e, ConfigValue& v) { e.coalesce = std::chrono::microseconds(v.number(0, 1000)); }},
+    {"copyonwritekeep", read_elsewhere},
     {"create", read_elsewhere},
     {"createclients", read_elsewhere},
     {"createlimit", read_elsewhere},

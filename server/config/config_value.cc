@@ -126,8 +126,4 @@ void ConfigValue::warn_not_supported(std::string_view why) {
     warning(fmt::format("not supported by holdfast-server: {}", why));
 }
 
-void ConfigValue::warn_not_supported_if_true(std::string_view why) {
-    if (boolean()) warn_not_supported(why);
-}
-
 }  // namespace holdfast::server

@@ -35,7 +35,6 @@ public:
     void refuse_if_set(std::string_view why);
     void warn_not_needed(std::string_view why);
     void warn_not_supported(std::string_view why);
-    void warn_not_supported_if_true(std::string_view why);
 
     void error(std::string_view text);
     void warning(std::string_view text);

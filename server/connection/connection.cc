@@ -311,14 +311,29 @@ bool Connection::carry_out_call() {
 
 void Connection::finish() {
     const std::uint64_t unread = transmission_ ? transmission_->unread() : 0;
+    // A fenced connection's successor uses the volume.
+    const bool announced = transmission_ && transmission_->was_announced() && order_ != Order::fence;
+    std::optional<DiskWanted> ended = exports_->volume_to_end(announced);
     transmission_.reset();
     exports_->let_go(unread);  // before say_goodbye(), for which a successor need not wait
     say_goodbye();
     // Releases the volume, which may take long; the client has already been disconnected.
     exports_.reset();
+    if (ended) end_session(std::move(*ended));
     ended_ = true;
     // Last access to the context: the main thread may join from here on.
     context_.changed();
+}
+
+// A server that stops does not wait: holdfast-provision finishes, or sweeps later.
+void Connection::end_session(DiskWanted volume) {
+    if (context_.shared.statistics.is_used(volume.name, volume.session)) return;
+    constexpr std::chrono::seconds patience{10};
+    volume.deadline = order_ == Order::stop ? Deadline::min() : Clock::now() + patience;
+    const auto done = context_.shared.opener.end_session(volume);
+    if (!done)
+        log::warning(fmt::format("export {}: {}: the volume of its session was not removed: {}", volume.name,
+                                 peer_.name, done.error().text));
 }
 
 void Connection::log_handshake_end(const std::string& why) const {
@@ -337,7 +352,8 @@ void Connection::begin_transmission() {
     log::info(fmt::format("{} connected ({}, {}, {})", label_, path_for_client(config, peer_.host),
                           size_text(offer_.size),
                           (offer_.flags & nbd::flag_read_only) != 0 ? "read-only" : "read-write"));
-    served_ = {config.name, opened.disk_use(), offer_.size, opened.in_session()};
+    served_ = {config.name, opened.disk_use(), offer_.size, opened.in_session(),
+               config.by_session() ? config.host_word : std::string()};
     is_served_ = true;
     set_stall_timeout(socket_.get(), config.stalltimeout);
     const std::string place = peer_.address ? to_string(place_of(*peer_.address)) : peer_.host;

@@ -92,6 +92,7 @@ public:
         DisksInUse::Use disk;
         std::uint64_t size = 0;  // as offered to the client
         bool in_session = false;
+        std::string own_session{};  // word of the session whose volume it is; see ExportConfig::by_session()
     };
     // Callable from the main thread. nullptr before the first request.
     [[nodiscard]] const Served* served() const noexcept { return is_served_ ? &served_ : nullptr; }
@@ -126,6 +127,8 @@ private:
     void begin_transmission();
     void finish();
     void say_goodbye() noexcept;
+    // Has the volume removed, unless another connection of its session uses it.
+    void end_session(DiskWanted volume);
     // Sets the order to stop, unless the order is to fence.
     void give_order_to_stop() noexcept;
 

@@ -117,9 +117,9 @@ Transmission::Taken Transmission::serve(const Request& request) {
             skip_ = Skip{judgement.payload_to_skip, requests_.refuse(request, judgement.error)};
             return Taken::yes;
         case nbd::Verdict::disconnect:
-            end(request.command == static_cast<std::uint16_t>(Command::disconnect)
-                    ? "disconnected"
-                    : fmt::format("the client sent a request of {} bytes", request.length));
+            announced_ = request.command == static_cast<std::uint16_t>(Command::disconnect);
+            end(announced_ ? "disconnected"
+                           : fmt::format("the client sent a request of {} bytes", request.length));
             return Taken::yes;
     }
     const auto command = static_cast<Command>(request.command);

@@ -47,6 +47,8 @@ public:
     // progress then. nullopt: the client has been silent for a while, and no memory is held for the
     // connection. Call run() again, in any thread, when the socket is readable.
     [[nodiscard]] std::optional<std::string> run();
+    // Whether the client has announced the end of its connection (NBD_CMD_DISC).
+    [[nodiscard]] bool was_announced() const noexcept { return announced_; }
     // Number of received bytes that were not processed.
     [[nodiscard]] std::uint64_t unread() const { return receiver_.unread(); }
 
@@ -146,6 +148,7 @@ private:
     bool dormant_ = false;    // run() returns, to be called again
     ThreadKeeping keeping_;
     bool ending_ = false;     // start no new request
+    bool announced_ = false;  // by NBD_CMD_DISC
     bool link_lost_ = false;  // send nothing more
     std::string why_;         // valid only if ending_
 };

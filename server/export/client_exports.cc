@@ -3,6 +3,7 @@
 #include "server/export/client_exports.hh"
 
 #include <fmt/core.h>
+#include <sys/random.h>
 
 #include <algorithm>
 
@@ -17,6 +18,14 @@ namespace holdfast::server {
 using nbd::Offer;
 using nbd::OptionReply;
 using nbd::Refusal;
+
+namespace {
+
+std::string_view bytes_of(const nbd::Uuid& id) {
+    return {reinterpret_cast<const char*>(id.data()), id.size()};
+}
+
+}  // namespace
 
 ClientExports::ClientExports(std::shared_ptr<const Config> config, Shared& shared, ListenScope scope,
                              Peer peer, Verdicts verdicts, ClientLine line)
@@ -76,8 +85,44 @@ std::string ClientExports::why_none() const {
     return "no export is available to this client";
 }
 
+const ExportConfig* ClientExports::of_session(const ExportConfig& config, const nbd::Uuid* session) {
+    if (!config.by_session()) return &config;
+    const std::string word = session != nullptr ? session_word(bytes_of(*session)) : word_of_connection();
+    const auto known = std::ranges::find_if(of_sessions_, [&](const ExportConfig& one) {
+        return one.name == config.name && one.host_word == word;
+    });
+    if (known != of_sessions_.end()) return &*known;
+    std::optional<ExportConfig> made = export_of_session(config, word);
+    return made ? &of_sessions_.emplace_back(std::move(*made)) : &config;
+}
+
+const std::string& ClientExports::word_of_connection() {
+    nbd::Uuid random{};
+    if (word_.empty() && ::getrandom(random.data(), random.size(), 0) == ssize_t{random.size()})
+        word_ = connection_word(bytes_of(random));
+    return word_;
+}
+
+std::string ClientExports::likely_session(const ExportConfig& config) const {
+    if (!config.by_session()) return {};
+    if (has_claimed(config)) return claim_->config->host_word;
+    return shared_.statistics.session_at(config.name, peer_.host);
+}
+
 DiskWanted ClientExports::wanted(const ExportConfig& config) const {
-    return {config.name, peer_.host, !config.readonly, line_.deadline, path_for_client(config, peer_.host)};
+    return {config.name,
+            peer_.host,
+            !config.readonly,
+            line_.deadline,
+            path_for_client(config, peer_.host),
+            config.by_session() ? config.host_word : std::string()};
+}
+
+std::optional<DiskWanted> ClientExports::volume_to_end(bool said_so) const {
+    if (!opened_ || !opened_->config().by_session()) return std::nullopt;
+    const ExportConfig& config = opened_->config();
+    if (!said_so && !is_connection_word(config.host_word)) return std::nullopt;
+    return wanted(config);
 }
 
 Writer ClientExports::begin(const ExportConfig& config, Volume& volume, bool claimed) const {
@@ -158,7 +203,9 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::look(std::string_view 
     const Found found = find(name);
     if (!found) return std::unexpected(found.error());
     const ExportConfig& config = **found;
-    const std::expected<VolumeTraits, VolumeRefusal> traits = shared_.opener.look(wanted(config));
+    DiskWanted disk = wanted(config);
+    disk.session = likely_session(config);
+    const std::expected<VolumeTraits, VolumeRefusal> traits = shared_.opener.look(disk);
     if (!traits) return refuse(config, traits.error());
     const std::expected<Offer, std::string> offer = make_offer(config, *traits);
     if (!offer) return refuse(config, {false, offer.error()});
@@ -204,7 +251,7 @@ std::expected<nbd::ClaimAnswer, Refusal> ClientExports::claim(const nbd::Session
                                                               const std::optional<nbd::HostRequest>& host) {
     const Found found = find(request.export_name);
     if (!found) return std::unexpected(found.error());
-    const ExportConfig& config = **found;
+    const ExportConfig& config = *of_session(**found, &request.session);
     std::expected<VolumeUse, VolumeRefusal> use = shared_.volumes.acquire(shared_.opener, wanted(config));
     if (!use) return refuse(config, use.error());
     if (const auto offer = offer_of(config, *use); !offer) return refuse(config, {false, offer.error()});
@@ -225,6 +272,8 @@ std::expected<void, Refusal> ClientExports::take_place(const ExportConfig& confi
                                                        const nbd::SessionRequest& request, VolumeUse use,
                                                        std::optional<HostClaim> of_host) {
     std::string identity = config.identity.empty() ? use.volume().identity() : config.identity;
+    // The volume of a session was never another session's, and hosts need not be remembered for it.
+    if (config.by_session()) of_host.reset();
     claim_.emplace(&config, std::move(identity), nullptr, std::move(use),
                    ConnectionFacts::Session{request.session, request.slot, request.generation}, false);
     auto place = shared_.sessions.claim({{request.session, request.slot, config.name},
@@ -303,7 +352,8 @@ std::optional<ConnectionFacts::OwnDisk> ClientExports::own_disk(const ExportConf
     if (!config.is_virtual()) return std::nullopt;
     return ConnectionFacts::OwnDisk{path_for_client(config, peer_.host),
                                     config.created ? config.created->name : config.name,
-                                    config.by_name() ? config.host_word : peer_.host};
+                                    config.by_name() || config.by_session() ? config.host_word : peer_.host,
+                                    config.by_session(), peer_.host};
 }
 
 ConnectionFacts ClientExports::facts_of(const ExportConfig& config, const VolumeUse& use,
@@ -324,7 +374,7 @@ std::expected<nbd::OfferedExport, Refusal> ClientExports::open(std::string_view 
     opened_.reset();
     const Found found = find(name);
     if (!found) return std::unexpected(found.error());
-    const ExportConfig& config = **found;
+    const ExportConfig& config = has_claimed(**found) ? *claim_->config : *of_session(**found, nullptr);
     if (const auto why = has_claimed(config) ? out_of_session() : std::nullopt)
         return refuse(config, OptionReply::err_policy, *why, *why);
     if (const auto counted = enter_counts(config); !counted) return std::unexpected(counted.error());

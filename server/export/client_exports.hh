@@ -2,6 +2,7 @@
 // keeps the configuration that was in force when the connection began.
 #pragma once
 
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -52,6 +53,10 @@ public:
     // the connection leave the session.
     [[nodiscard]] std::expected<nbd::OfferedExport, nbd::Refusal> open(std::string_view name) override;
     [[nodiscard]] nbd::BootFileReceiver* boot_files() override { return &boot_files_; }
+    // The volume of the connection's session, if the session ends with this connection; for
+    // OpenerClient::end_session(), once this object no longer exists. `said_so`: the client has announced the
+    // end. A client without a session never comes back to its volume.
+    [[nodiscard]] std::optional<DiskWanted> volume_to_end(bool said_so) const;
     // Ends all use of the disk by this connection, so that its successor need not wait for the rest of the
     // close. `unread`: number of bytes received from the client and not processed.
     void let_go(std::uint64_t unread);
@@ -82,7 +87,7 @@ private:
     [[nodiscard]] bool offers(const ExportConfig& config) const;
     // Whether this connection's claim is for the export.
     [[nodiscard]] bool has_claimed(const ExportConfig& config) const {
-        return claim_ && claim_->config == &config;
+        return claim_ && claim_->config->name == config.name;
     }
     // Counts the connection, as one of the export and one of the server.
     [[nodiscard]] std::expected<void, nbd::Refusal> enter_counts(const ExportConfig& config);
@@ -98,6 +103,14 @@ private:
     [[nodiscard]] const ExportConfig* visible(std::string_view name);
     // The export of a host, if an allowed section by_name() has the name.
     [[nodiscard]] const ExportConfig* visible_of_host(std::string_view name);
+    // The export with the volume of the session or, without one, of this connection; `config` itself unless
+    // it is by_session().
+    [[nodiscard]] const ExportConfig* of_session(const ExportConfig& config, const nbd::Uuid* session);
+    // Random, the same for the whole connection.
+    [[nodiscard]] const std::string& word_of_connection();
+    // Word of the session whose volume a client that asks for the export's size is likely to mean: that of
+    // this connection's claim, or of a connection from the same address. Empty: there is none.
+    [[nodiscard]] std::string likely_session(const ExportConfig& config) const;
     [[nodiscard]] DiskWanted wanted(const ExportConfig& config) const;
     // Offer for the open volume; the error says why there is none.
     [[nodiscard]] static std::expected<nbd::Offer, std::string> offer_of(const ExportConfig& config,
@@ -143,7 +156,9 @@ private:
     ClientLine line_;
     std::vector<const ExportConfig*> visible_;  // exports allowed by listener and authfiles
     std::map<std::string, ExportConfig, std::less<>>
-        of_hosts_;  // exports of sections by_name(), as asked for
+        of_hosts_;                         // exports of sections by_name(), as asked for
+    std::list<ExportConfig> of_sessions_;  // exports by_session(), as used
+    std::string word_;                     // word of a connection without a session
     unsigned refusals_ = 0;
     std::optional<OpenExport> opened_;
     std::optional<Claim> claim_;

@@ -98,6 +98,19 @@ Statistics::Connection::~Connection() {
     if (facts_.own)
         statistics_.own_disks_[facts_.own->path] = {facts_.export_name, *facts_.own, facts_.peer,
                                                     ended.last_seen};
+    if (facts_.own && facts_.own->of_session) statistics_.forget_oldest_session();
+}
+
+// Sessions come and go without end. Needs the mutex.
+void Statistics::forget_oldest_session() {
+    constexpr std::ptrdiff_t most_sessions = 1024;
+    const auto is_of_session = [](const auto& one) { return one.second.disk.of_session; };
+    if (std::ranges::count_if(own_disks_, is_of_session) <= most_sessions) return;
+    auto oldest = own_disks_.end();
+    for (auto one = own_disks_.begin(); one != own_disks_.end(); ++one)
+        if (is_of_session(*one) && (oldest == own_disks_.end() || one->second.when < oldest->second.when))
+            oldest = one;
+    own_disks_.erase(oldest);
 }
 
 bool Statistics::has_writer(std::string_view export_name, const nbd::Uuid& session) const {
@@ -107,6 +120,27 @@ bool Statistics::has_writer(std::string_view export_name, const nbd::Uuid& sessi
         return facts.export_name == export_name && !facts.read_only && facts.session &&
                facts.session->id == session;
     });
+}
+
+bool Statistics::is_used(std::string_view export_name, std::string_view session) const {
+    const std::lock_guard lock(mutex_);
+    return std::ranges::any_of(live_, [&](const Connection* one) {
+        const ConnectionFacts& facts = one->facts_;
+        return facts.own && facts.own->of_session && facts.own->host == session &&
+               facts.export_name == export_name;
+    });
+}
+
+std::string Statistics::session_at(std::string_view export_name, std::string_view address) const {
+    const std::lock_guard lock(mutex_);
+    const ConnectionFacts* newest = nullptr;
+    for (const Connection* const one : live_) {
+        const ConnectionFacts& facts = one->facts_;
+        const bool fits = facts.own && facts.own->of_session && facts.own->address == address &&
+                          facts.export_name == export_name;
+        if (fits && (newest == nullptr || newest->since < facts.since)) newest = &facts;
+    }
+    return newest != nullptr ? newest->own->host : std::string();
 }
 
 void Statistics::turned_away(TurnedAway reason) noexcept {

@@ -79,8 +79,10 @@ struct ConnectionFacts {
     // Disk of this client, if other clients of the export get others.
     struct OwnDisk {
         std::string path;
-        std::string section;  // section of the configuration; export_name may name a host
-        std::string host;     // in the path
+        std::string section;      // section of the configuration; export_name may name a host
+        std::string host;         // in the path
+        bool of_session = false;  // `host` is the word of a session
+        std::string address{};    // the client's, without the port
     };
     std::optional<OwnDisk> own{};
 };
@@ -143,9 +145,17 @@ public:
     // Whether a live connection of the session uses the export for writing.
     [[nodiscard]] bool has_writer(std::string_view export_name, const nbd::Uuid& session) const;
 
+    // Whether a live connection uses the volume of this session.
+    [[nodiscard]] bool is_used(std::string_view export_name, std::string_view session) const;
+    // The session of the newest live connection from the address to an export with volumes of sessions;
+    // empty: there is none.
+    [[nodiscard]] std::string session_at(std::string_view export_name, std::string_view address) const;
+
     void turned_away(TurnedAway reason) noexcept;
 
 private:
+    void forget_oldest_session();
+
     mutable std::mutex mutex_;
     std::set<const Connection*> live_;
     std::map<std::string, ExportStatus, std::less<>> ended_;

@@ -87,7 +87,8 @@ std::unexpected<VolumeRefusal> wrong_kind(const std::string& path) {
 
 // Turns the request for a disk that rejects writes into one for reading: offer.cc reports that to clients.
 VolumeRequest without_lost_writes(VolumeRequest request, const struct stat& status) {
-    if (request.writable && S_ISBLK(status.st_mode) && is_read_only_device(status.st_rdev))
+    if (request.writable && !request.as_origin && S_ISBLK(status.st_mode) &&
+        is_read_only_device(status.st_rdev))
         request.writable = false;
     return request;
 }
@@ -174,7 +175,9 @@ std::expected<VolumeTraits, VolumeRefusal> traits_of(const VolumeRequest& reques
 
 // Names what would make open_disk() find the device busy. Processes that have it open are not searched for.
 std::string holder_against(const VolumeRequest& request, const struct stat& status) {
-    return S_ISBLK(status.st_mode) && request.writable ? kernel_holder_of(status.st_rdev) : std::string();
+    return S_ISBLK(status.st_mode) && request.writable && !request.as_origin
+               ? kernel_holder_of(status.st_rdev)
+               : std::string();
 }
 
 // Returns the traits that the file will have once it is created. Asks a file without a name in the same

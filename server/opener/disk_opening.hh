@@ -17,6 +17,8 @@ struct VolumeRequest {
     // requests of 512 bytes possible.
     std::optional<bool> direct = false;
     pid_t server = -1;  // process whose own descriptors do not count as a holder's
+    // A snapshot of the disk is served, so that neither its users nor a read-only disk stand in the way.
+    bool as_origin = false;
 };
 
 // Creates a missing file if `create_size` is set. Never below /dev: an inactive logical volume must not be

@@ -68,6 +68,23 @@ OpenerAnswer answer_find(const VolumeRequest& disk, const std::expected<void, Vo
     return answer_with(find_disk(disk));
 }
 
+std::unexpected<VolumeRefusal> refused(std::string text) {
+    return std::unexpected(VolumeRefusal{false, std::move(text)});
+}
+
+// The export with the volume of the request's session, if it has volumes of sessions. A look without a
+// session is for the volume that all sessions begin with.
+std::expected<ExportConfig, VolumeRefusal> of_session(const ExportConfig& config,
+                                                      const OpenerRequest& request) {
+    if (!config.by_session())
+        return request.data.empty() ? std::expected<ExportConfig, VolumeRefusal>(config)
+                                    : refused("the export has no volumes of sessions");
+    if (request.call == OpenerCall::look && request.data.empty()) return config;
+    std::optional<ExportConfig> made = export_of_session(config, request.data);
+    if (!made) return refused("the client has no session");
+    return std::move(*made);
+}
+
 // `created`: whether a missing volume is made when the client connects.
 OpenerAnswer answer_look(const VolumeRequest& disk, bool created) {
     if (created && is_missing(disk.path))
@@ -232,6 +249,8 @@ std::string Opener::group_of(const OpenerRequest& request) const {
     const bool of_export = request.call == OpenerCall::find || request.call == OpenerCall::open ||
                            request.call == OpenerCall::look;
     if (is_of_boot_files(request.call)) return "boot files of " + request.name;
+    // Removals are not to hold up the clients that come meanwhile.
+    if (request.call == OpenerCall::end_session) return "ended sessions of " + request.name;
     // For other calls the name has no meaning, and must not evade the limit.
     if (of_export && !request.name.empty()) {
         // A volume that is being made holds up its own client only, whatever hosts this client asks for.
@@ -298,18 +317,23 @@ void Opener::answer_apart(const OpenerRequest& request, Fd reply_to, const Opene
 }
 
 VolumeRequest Opener::request_for(const ExportConfig& config, const std::string& host) const {
-    return {path_for_client(config, host), !config.readonly, config.filesize, config.direct(), server_};
+    VolumeRequest made{path_for_client(config, host), !config.readonly, config.filesize, config.direct(),
+                       server_};
+    made.as_origin = config.by_session() && config.host_word.empty();
+    return made;
+}
+
+std::chrono::milliseconds Opener::patience_for_provision() const {
+    constexpr std::chrono::milliseconds second{1000};
+    const std::chrono::milliseconds whole(config_.handshaketimeout);
+    return whole > 2 * second ? whole - second : whole / 2;
 }
 
 std::expected<void, VolumeRefusal> Opener::make_missing_volume(const ExportConfig& config,
                                                                const std::string& host,
                                                                const std::string& path) const {
     if (!config.created || !is_missing(path)) return {};
-    // Leaves time to answer the client before its handshake ends.
-    constexpr std::chrono::milliseconds second{1000};
-    const std::chrono::milliseconds whole(config_.handshaketimeout);
-    return ask_for_volume(config_.provisionsocket, config, host,
-                          whole > 2 * second ? whole - second : whole / 2);
+    return ask_for_volume(config_.provisionsocket, config, host, patience_for_provision());
 }
 
 OpenerAnswer Opener::answer(const OpenerRequest& request) const {
@@ -317,12 +341,24 @@ OpenerAnswer Opener::answer(const OpenerRequest& request) const {
     if (!config) return refusal(OpenerStatus::absent, no_such_export);
     if (is_of_boot_files(request.call)) return answer_boot_files(*config, request);
     if (request.host.empty()) return refusal(OpenerStatus::refused, "the client has no address");
-    const VolumeRequest disk = request_for(*config, request.host);
+    const std::expected<ExportConfig, VolumeRefusal> of_request = of_session(*config, request);
+    return of_request ? answer_disk(*of_request, request) : refusal(of_request.error());
+}
+
+OpenerAnswer Opener::answer_end(const ExportConfig& config, const std::string& host) const {
+    const auto ended = config.by_session() ? ask_for_end_of_session(config_.provisionsocket, config, host,
+                                                                    patience_for_provision())
+                                           : refused("the export has no volumes of sessions");
+    return ended ? OpenerAnswer() : refusal(ended.error());
+}
+
+OpenerAnswer Opener::answer_disk(const ExportConfig& config, const OpenerRequest& request) const {
+    const VolumeRequest disk = request_for(config, request.host);
     switch (request.call) {
-        case OpenerCall::find:
-            return answer_find(disk, make_missing_volume(*config, request.host, disk.path));
+        case OpenerCall::find: return answer_find(disk, make_missing_volume(config, request.host, disk.path));
         case OpenerCall::open: return answer_open(disk);
-        case OpenerCall::look: return answer_look(disk, config->created.has_value());
+        case OpenerCall::look: return answer_look(disk, config.created && !disk.as_origin);
+        case OpenerCall::end_session: return answer_end(config, request.host);
         default: break;
     }
     return refusal(OpenerStatus::refused, "not a request for an export");

@@ -105,6 +105,11 @@ private:
     // Whether there is a place for another request. If not, sends `busy`.
     [[nodiscard]] bool has_place(const OpenerRequest& request, const Fd& reply_to) const;
     [[nodiscard]] OpenerAnswer answer(const OpenerRequest& request) const;
+    // Requests for the disk of the export, which is that of the session if by_session().
+    [[nodiscard]] OpenerAnswer answer_disk(const ExportConfig& config, const OpenerRequest& request) const;
+    [[nodiscard]] OpenerAnswer answer_end(const ExportConfig& config, const std::string& host) const;
+    // Time for a question to holdfast-provision, so that the client is answered before its handshake ends.
+    [[nodiscard]] std::chrono::milliseconds patience_for_provision() const;
     [[nodiscard]] OpenerAnswer answer_boot_files(const ExportConfig& config,
                                                  const OpenerRequest& request) const;
     [[nodiscard]] OpenerAnswer listen(std::uint32_t number) const;

@@ -110,7 +110,8 @@ std::expected<OpenerClient::Answer, VolumeRefusal> OpenerClient::ask(const Opene
 
 std::expected<OpenerClient::Answer, VolumeRefusal> OpenerClient::ask(OpenerCall call,
                                                                      const DiskWanted& wanted) {
-    std::expected<Answer, VolumeRefusal> answer = ask({call, 0, wanted.name, wanted.host}, wanted.deadline);
+    std::expected<Answer, VolumeRefusal> answer =
+        ask({call, 0, wanted.name, wanted.host, wanted.session}, wanted.deadline);
     if (!answer && answer.error().text == timed_out && !wanted.path.empty())
         answer.error().text = wanted.path + ": " + answer.error().text;
     return answer;
@@ -143,6 +144,15 @@ std::expected<VolumeTraits, VolumeRefusal> OpenerClient::look(const DiskWanted& 
     const std::optional<VolumeTraits> traits = unpack_traits(from);
     if (!traits) return no_answer();
     return *traits;
+}
+
+std::expected<void, VolumeRefusal> OpenerClient::end_session(const DiskWanted& wanted) {
+    if (wanted.deadline <= Clock::now()) {
+        (void)begin({OpenerCall::end_session, 0, wanted.name, wanted.host, wanted.session}, Deadline::min());
+        return {};
+    }
+    const std::expected<Answer, VolumeRefusal> answer = ask(OpenerCall::end_session, wanted);
+    return answer ? std::expected<void, VolumeRefusal>() : std::unexpected(answer.error());
 }
 
 std::expected<OpenerReply, VolumeRefusal> OpenerClient::boot_files(OpenerCall call,

@@ -38,6 +38,10 @@ public:
     [[nodiscard]] std::expected<DiskKey, VolumeRefusal> find(const DiskWanted& wanted) override;
     [[nodiscard]] std::expected<OpenedDisk, VolumeRefusal> open(const DiskWanted& wanted) override;
     [[nodiscard]] std::expected<VolumeTraits, VolumeRefusal> look(const DiskWanted& wanted);
+    // Has the volume of the session that `wanted` names removed, which nobody uses any more; blocks until
+    // that is done. A deadline that has passed: sends the request, and does not wait. The error is for the
+    // log.
+    [[nodiscard]] std::expected<void, VolumeRefusal> end_session(const DiskWanted& wanted);
     // A request about the boot files of an export (boot_spool.hh).
     [[nodiscard]] std::expected<OpenerReply, VolumeRefusal> boot_files(OpenerCall call,
                                                                        const std::string& export_name,

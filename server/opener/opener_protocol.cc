@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "common/access/address.hh"
+#include "common/golden/host_word.hh"
 #include "common/protocol/boot_file_option.hh"
 #include "common/protocol/constants.hh"
 #include "common/protocol/export_identity.hh"
@@ -24,6 +25,16 @@ bool is_host(std::string_view host) {
     if (host.empty() || host == "unix") return true;
     const std::optional<Address> address = parse_address(host);
     return address && to_string(*address) == host;
+}
+
+bool may_name_session(OpenerCall call) {
+    return call == OpenerCall::find || call == OpenerCall::open || call == OpenerCall::look ||
+           call == OpenerCall::end_session;
+}
+
+bool has_sound_data(const OpenerRequest& request) {
+    return request.data.empty() || is_of_boot_files(request.call) ||
+           (may_name_session(request.call) && host_word(HostKind::session, request.data));
 }
 
 template <std::unsigned_integral T>
@@ -62,15 +73,14 @@ std::optional<OpenerRequest> unpack_request(std::span<const std::uint8_t> bytes)
     if (name_size > longest_name || host_size > longest_host || data_size > longest_data) return std::nullopt;
     if (bytes.size() != head_size + name_size + host_size + data_size) return std::nullopt;
     if (bytes[0] < static_cast<std::uint8_t>(OpenerCall::find) ||
-        bytes[0] > static_cast<std::uint8_t>(OpenerCall::boot_status)) {
+        bytes[0] > static_cast<std::uint8_t>(OpenerCall::end_session)) {
         return std::nullopt;
     }
     const auto* const text = reinterpret_cast<const char*>(bytes.data() + head_size);
     OpenerRequest request{static_cast<OpenerCall>(bytes[0]), load_number<std::uint32_t>(bytes, 4),
                           std::string(text, name_size), std::string(text + name_size, host_size),
                           std::string(text + name_size + host_size, data_size)};
-    if (!is_host(request.host)) return std::nullopt;
-    if (data_size != 0 && !is_of_boot_files(request.call)) return std::nullopt;
+    if (!is_host(request.host) || !has_sound_data(request)) return std::nullopt;
     return request;
 }
 

@@ -31,6 +31,7 @@ enum class OpenerCall : std::uint8_t {
     boot_drop,    // removes an incomplete boot file
     boot_commit,  // replaces the manifest of the export's boot files
     boot_status,  // text about the published boot files
+    end_session,  // has the volume of a session that is over removed
 };
 [[nodiscard]] constexpr bool is_of_boot_files(OpenerCall call) noexcept {
     return call >= OpenerCall::boot_begin && call <= OpenerCall::boot_status;
@@ -39,9 +40,11 @@ enum class OpenerCall : std::uint8_t {
 struct OpenerRequest {
     OpenerCall call{};
     std::uint32_t number = 0;  // valid only for `listen` and `unlisten`
-    std::string name;    // name of the export. Never a path: the path comes from the opener's configuration
-    std::string host;    // numeric address of the client, or "unix"
-    std::string data{};  // valid only for boot files: see boot_spool.hh
+    std::string name;  // name of the export. Never a path: the path comes from the opener's configuration
+    std::string host;  // numeric address of the client, or "unix"
+    // For boot files: see boot_spool.hh. For disks: word of the client's session (HostKind::session), or
+    // empty.
+    std::string data{};
 
     bool operator==(const OpenerRequest&) const = default;
 };

@@ -106,6 +106,7 @@ void add_client(Text& text, const Statistics::ConnectionStatus& client) {
     add(text, "    {}{}, cache {}, since {}: {}\n", plain(client.facts.peer),
         client.facts.read_only ? ", read-only" : "", client.facts.cache, time(client.facts.since, true),
         figures(client.tally));
+    if (client.facts.own) add(text, "        disk {}\n", plain(client.facts.own->path));
     if (!client.facts.session) return;
     const auto& session = *client.facts.session;
     add(text, "        session {}, slot {}, generation {}\n", short_id(session.id), session.slot,
@@ -163,6 +164,7 @@ std::string to_json(const StatusReport& report) {
         add(text, R"({}{{"export":{},"peer":{},"read_only":{},"cache":"{}","since":"{}","seconds":{},)",
             i == 0 ? "" : ",", json_string(facts.export_name), json_string(facts.peer), facts.read_only,
             facts.cache, time(facts.since), seconds_between(facts.since, report.now));
+        add(text, R"("path":{},)", facts.own ? json_string(facts.own->path) : "null");
         if (facts.session)
             add(text, R"("session":"{}","slot":{},"generation":{},)", short_id(facts.session->id),
                 facts.session->slot, facts.session->generation);

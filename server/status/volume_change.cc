@@ -20,11 +20,14 @@ constexpr const char* usage_text =
     "usage: holdfast-server volumes reset HOST --export NAME [--yes [--wait[=SECONDS]]]\n"
     "       holdfast-server volumes remove HOST --export NAME [--yes [--wait[=SECONDS]]]\n"
     "       holdfast-server volumes promote HOST --export NAME [--yes [--wait[=SECONDS]]]\n"
+    "       holdfast-server volumes sweep [--yes]\n"
     "\n"
     "Remove the volume that was made for a host, and with reset make it again as the\n"
     "configuration says; all data of the host on it are lost. With promote, make the\n"
     "host's state the golden volume; other hosts keep theirs until they are reset.\n"
-    "A volume in use is refused, unless --wait is given.\n"
+    "A volume in use is refused, unless --wait is given. HOST may be the session of a\n"
+    "volume of an export with copyonwrite. With sweep, remove the volumes of sessions\n"
+    "that were lost for longer than copyonwritekeep; holdfast-sweep.timer does so.\n"
     "\n"
     "  -e, --export NAME     export of the volume; required\n"
     "  -y, --yes             do it; by default only say what would be done\n"
@@ -36,7 +39,24 @@ constexpr const char* usage_text =
 
 ProvisionCall call_of(std::string_view word) {
     if (word == "reset") return ProvisionCall::reset;
+    if (word == "sweep") return ProvisionCall::sweep_sessions;
     return word == "promote" ? ProvisionCall::promote : ProvisionCall::remove;
+}
+
+// Checks the words after the options: the host and the options of all commands but sweep.
+std::optional<std::string_view> fault_of(VolumeOrder& wanted, int count, char** words) {
+    if (wanted.request.call == ProvisionCall::sweep_sessions) {
+        if (optind != count) return "sweep: takes no host";
+        if (wanted.wait || !wanted.request.name.empty())
+            return "sweep: is for all exports, and waits for no volume";
+        return std::nullopt;
+    }
+    if (optind + 1 != count) return "name one host: its address, name or MAC address";
+    wanted.request.host = words[optind];
+    if (const auto address = parse_address(wanted.request.host)) wanted.request.host = to_string(*address);
+    if (wanted.wait && !wanted.yes) return "--wait: needs --yes";
+    if (wanted.request.name.empty()) return "missing --export; name the export";
+    return std::nullopt;
 }
 
 }  // namespace
@@ -63,11 +83,7 @@ int volume_change_command(int count, char** words) {
         }
         if (const auto status = take_common_option(wanted, code)) return *status;
     }
-    if (optind + 1 != count) return usage_error("volumes", "name one host: its address, name or MAC address");
-    wanted.request.host = words[optind];
-    if (const auto address = parse_address(wanted.request.host)) wanted.request.host = to_string(*address);
-    if (wanted.wait && !wanted.yes) return usage_error("volumes", "--wait: needs --yes");
-    if (wanted.request.name.empty()) return usage_error("volumes", "missing --export; name the export");
+    if (const auto fault = fault_of(wanted, count, words)) return usage_error("volumes", *fault);
     return carry_out(std::move(wanted));
 }
 

@@ -18,7 +18,7 @@
 namespace holdfast::server {
 namespace {
 
-constexpr std::size_t fields_of_row = 9;
+constexpr std::size_t fields_of_row = 9;  // number in earlier versions; a further one follows
 
 std::string encoded(std::string_view text) {
     std::string out;
@@ -81,6 +81,7 @@ std::optional<VolumeRow> decode_row(std::string_view line) {
     row.last_seen = VolumeRow::Time(seconds(*last_seen));
     row.host = decoded(fields[7]);
     row.of_hosts = fields[8] == "1";
+    row.of_session = fields.size() > fields_of_row && fields[fields_of_row] == "1";
     return row;
 }
 
@@ -126,12 +127,13 @@ std::string json_of(const VolumeRow& row) {
         return valid ? json_string(time_text(when)) : std::string("null");
     };
     return fmt::format(
-        R"({{"export":{},"host":{},"path":{},"volume":{},"size":{},"used_percent":{},"golden_of":{},"pool":{},"pool_used_percent":{},"pool_metadata_used_percent":{},"client":{},"connected_since":{},"last_client":{},"last_seen":{}}})",
-        json_string(row.export_name), json_or_null(row.host), json_or_null(row.path),
-        json_or_null(row.volume), size ? fmt::format("{}", *size) : "null", row.used.value_or("null"),
-        json_or_null(row.golden), json_or_null(row.pool), row.pool_used.value_or("null"),
-        row.pool_metadata_used.value_or("null"), json_or_null(row.client), time(connected, row.since),
-        json_or_null(row.last_client), time(!row.last_client.empty(), row.last_seen));
+        R"({{"export":{},"host":{},"session":{},"path":{},"volume":{},"size":{},"used_percent":{},"golden_of":{},"pool":{},"pool_used_percent":{},"pool_metadata_used_percent":{},"client":{},"connected_since":{},"last_client":{},"last_seen":{}}})",
+        json_string(row.export_name), json_or_null(row.of_session ? "" : row.host),
+        json_or_null(row.of_session ? row.host : ""), json_or_null(row.path), json_or_null(row.volume),
+        size ? fmt::format("{}", *size) : "null", row.used.value_or("null"), json_or_null(row.golden),
+        json_or_null(row.pool), row.pool_used.value_or("null"), row.pool_metadata_used.value_or("null"),
+        json_or_null(row.client), time(connected, row.since), json_or_null(row.last_client),
+        time(!row.last_client.empty(), row.last_seen));
 }
 
 // Source of a row's line. Null: no client, no last client, no disk of its own.
@@ -145,14 +147,15 @@ struct Source {
 
 std::string line_of(const Source& one) {
     const bool connected = one.client != nullptr;
-    return fmt::format("{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\n",
+    return fmt::format("{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\n",
                        encoded(one.own != nullptr ? one.own->section : one.of.name),
                        encoded(one.own != nullptr ? one.own->path : one.of.path),
                        connected ? encoded(one.client->peer) : std::string(),
                        connected ? one.client->size : 0, connected ? seconds_of(one.client->since) : 0,
                        encoded(one.last_peer), one.last_peer.empty() ? 0 : seconds_of(one.last_seen),
                        one.own != nullptr ? encoded(one.own->host) : std::string(),
-                       one.of.is_virtual && one.own == nullptr ? 1 : 0);
+                       one.of.is_virtual && one.own == nullptr ? 1 : 0,
+                       one.own != nullptr && one.own->of_session ? 1 : 0);
 }
 
 const Statistics::OwnDiskSeen* last_of(const StatusReport& report, const ConnectionFacts::OwnDisk& disk) {
@@ -185,6 +188,7 @@ std::string lines_of(const StatusReport& report, const StatusReport::Export& one
 
 constexpr std::string_view export_tag = "holdfast.export=";
 constexpr std::string_view host_tag = "holdfast.host=";
+constexpr std::string_view session_tag = "holdfast.session=";
 constexpr std::string_view copy_tag = "holdfast.copy_of=";
 
 // Reads the tags of holdfast-provision.
@@ -194,6 +198,8 @@ void take_tags(LogicalVolume& volume, std::string_view tags) {
     for (const std::string_view tag : all) {
         if (tag.starts_with(export_tag)) volume.export_name = decoded_word(tag.substr(export_tag.size()));
         if (tag.starts_with(host_tag)) volume.host = decoded_word(tag.substr(host_tag.size()));
+        volume.of_session |= tag.starts_with(session_tag);
+        if (tag.starts_with(session_tag)) volume.host = decoded_word(tag.substr(session_tag.size()));
         if (tag.starts_with(copy_tag)) volume.origin = tag.substr(copy_tag.size());
     }
     if (volume.host.empty()) volume.export_name.clear();
@@ -323,6 +329,7 @@ std::vector<VolumeRow> with_made_volumes(std::vector<VolumeRow> rows,
         row.export_name = one.export_name;
         row.path = "/dev/" + one.name;
         row.host = one.host;
+        row.of_session = one.of_session;
         add_facts(row, one, volumes);
         rows.push_back(std::move(row));
     }

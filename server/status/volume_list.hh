@@ -25,7 +25,7 @@ struct VolumeRow {
     Time since{};             // begin of the connection; valid only with `client`
     std::string last_client;  // client that disconnected last; empty: none since the server's start
     Time last_seen{};         // valid only with `last_client`
-    std::string host;         // host whose disk it is; empty: the disk of all clients
+    std::string host;         // host or session whose disk it is; empty: the disk of all clients
     bool of_hosts = false;    // stands for disks of hosts that the server has not seen
     // From lvs(8) and stat(2), where permitted:
     std::string volume;                    // "vg0/root"; empty: unknown, or no logical volume
@@ -35,6 +35,7 @@ struct VolumeRow {
     std::optional<std::string> pool_used;  // percent
     std::string golden{};                  // golden volume of a host's volume, "vg0/golden"; empty: none
     std::optional<std::string> pool_metadata_used{};  // percent of the pool's metadata
+    bool of_session = false;                          // `host` is the word of a session; from the server, too
 
     bool operator==(const VolumeRow&) const = default;
 };
@@ -55,6 +56,7 @@ struct LogicalVolume {
     std::string host{};         // valid only with `export_name`
     std::optional<Snapshot> snapshot{};
     std::string metadata_used{};  // percent; empty: no thin pool
+    bool of_session = false;      // `host` is the word of a session
 
     bool operator==(const LogicalVolume&) const = default;
 };

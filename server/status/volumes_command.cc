@@ -33,6 +33,7 @@ namespace {
 constexpr const char* usage_text =
     "usage: holdfast-server volumes [--json | --prometheus] [--socket PATH]\n"
     "       holdfast-server volumes reset | remove | promote HOST --export NAME [--yes] [--wait[=SECONDS]]\n"
+    "       holdfast-server volumes sweep [--yes]\n"
     "\n"
     "List the exports of the running server with their disks and clients.\n"
     "Root also sees logical volumes, and how full thin ones and their pools are.\n"
@@ -153,7 +154,7 @@ int list_command(int count, char** words) {
 
 int volumes_command(int count, char** words) {
     const std::string_view change = count > 1 ? words[1] : "";
-    return change == "reset" || change == "remove" || change == "promote"
+    return change == "reset" || change == "remove" || change == "promote" || change == "sweep"
                ? volume_change_command(count - 1, words + 1)
                : list_command(count, words);
 }

@@ -71,8 +71,9 @@ struct DiskWanted {
     std::string name;  // export name
     std::string host;  // the client's address, or "unix"
     bool writable = false;
-    Deadline deadline;   // latest end of the wait
-    std::string path{};  // for messages only: the source chooses the disk to open
+    Deadline deadline;      // latest end of the wait
+    std::string path{};     // for messages only: the source chooses the disk to open
+    std::string session{};  // word of the session whose volume it is (HostKind::session); empty: no session's
 };
 
 // Source of disks, by export name and configuration.

@@ -353,7 +353,7 @@ def volumes(bench: Bench) -> None:
         return found
 
     for row in rows():
-        assert row == {"export": row["export"], "host": None, "path": str(bench.folder / "disk"), "volume": None, "size": MIB, "used_percent": None, "golden_of": None,
+        assert row == {"export": row["export"], "host": None, "session": None, "path": str(bench.folder / "disk"), "volume": None, "size": MIB, "used_percent": None, "golden_of": None,
                        "pool": None, "pool_used_percent": None, "pool_metadata_used_percent": None, "client": None, "connected_since": None, "last_client": None, "last_seen": None}, row
     with dial(server) as link:
         link.sendall(CLIENT_FLAGS + go(b"disk"))

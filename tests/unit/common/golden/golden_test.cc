@@ -133,6 +133,55 @@ TEST_CASE("sections that could stand for the same name are a mistake, and so is 
     CHECK(read(section("root-*", "a-%n") + "authfile = /etc/x\n").warnings.empty());
 }
 
+TEST_CASE("copyonwrite gives each session a snapshot of the export's volume, with a name that no host gets") {
+    const auto section = [](const std::string& path, const std::string& keys = {}) {
+        return "[cow]\nexportname = " + path + "\ncopyonwrite = true\n" + keys;
+    };
+    const CreatedExport one = sound(section("/dev/vg0/golden"));
+    CHECK(one.by_session());
+    CHECK_FALSE(one.by_name());
+    CHECK(one.pattern == VolumePattern{"vg0", "golden+cow-", "", HostKind::session});
+    CHECK(one.rule == CreateRule{CreateRule::Kind::snapshot, "vg0", "golden", 0, {}});
+    CHECK((one.limit == 100 && one.keep == std::chrono::days(1)));
+    CHECK(volume_name(one.pattern, std::string(32, 'a')) == "golden+cow-" + std::string(32, 'a'));
+    const CreatedExport two =
+        sound(section("/dev/vg0/golden", "createlimit = 7\ncopyonwritekeep = 600\ncreatemaxsize = 1G\n"));
+    CHECK((two.limit == 7 && two.keep == std::chrono::minutes(10) && two.largest == 1U << 30));
+    CHECK(conflicts_of({&one, &two}).empty());
+    const CreatedExport hosts =
+        sound("[a]\nexportname = /dev/vg0/golden%s\ncreatelimit = 1\ncreate = empty 1G\n");
+    CHECK(conflicts_of({&one, &hosts}).empty());
+    for (const char* path : {"/srv/disk", "/dev/mapper/vg0-golden", "/dev/vg0", "/dev/vg0/a/b", "/dev/sda",
+                             "/dev/vg0/a-%s", "/dev/vg0/../x"})
+        CHECK_MESSAGE(mistake_of(section(path)).ends_with("export an LV, or set readonly = true"), path);
+    CHECK(mistake_of(section("/dev/vg0/" + std::string(90, 'a'))).find("too long for LVM") !=
+          std::string::npos);
+    for (const char* key :
+         {"copyonwritekeep = 59", "copyonwritekeep = 1d", "identity = x", "filesize = 4096"})
+        CHECK_MESSAGE(mistake_of(section("/dev/vg0/golden", std::string(key) + "\n")).starts_with("f:4: "),
+                      key);
+    CHECK(mistake_of(section("/dev/vg0/golden", "create = empty 1G\n"))
+              .starts_with("f:3: copyonwrite: excludes create"));
+    CHECK(mistake_of("[a]\nexportname = /x\ncopyonwritekeep = 60\n").starts_with("f:3: copyonwritekeep: "));
+    // Nothing is written to a read-only export.
+    const CreatedExportReading readonly = read(section("/srv/disk", "readonly = true\n"));
+    CHECK((!readonly.made && readonly.errors.empty() && readonly.warnings.size() == 1));
+}
+
+TEST_CASE("the word of a session does not tell its ID, and that of a connection is known as such") {
+    const std::string id("0123456789abcdef");
+    const std::string word = session_word(id);
+    CHECK(word == "9f9f5111f7b27a781f1f1ddde5ebc2dd");  // the first half of SHA-256
+    CHECK(host_word(HostKind::session, word) == word);
+    CHECK(host_word(HostKind::session, connection_word(id)) == "c" + word);
+    CHECK(is_connection_word(connection_word(id)));
+    CHECK_FALSE(is_connection_word(word));
+    CHECK_FALSE(is_connection_word("c" + word.substr(1)));
+    for (const std::string& text : {std::string(), word.substr(1), "d" + word, "cc" + word,
+                                    std::string(32, 'A'), "../" + word.substr(3)})
+        CHECK_MESSAGE(!host_word(HostKind::session, text), text);
+}
+
 TEST_CASE("the forms of create are read, and every other one is refused with its line") {
     CHECK(sound(std::string(head) + "snapshot of vg0/golden\n").rule ==
           CreateRule{CreateRule::Kind::snapshot, "vg0", "golden", 0, {}});
@@ -305,7 +354,19 @@ TEST_CASE("holdfast-provision refuses requests with wrong lengths, calls and ver
     snapshot = {ProvisionCall::snapshot, true, "root-*", "web1", "auto-1", true, 70'000, 30};
     CHECK(unpack_provision_request(pack(snapshot)) == snapshot);
     CHECK(!unpack_provision_request(pack(ProvisionRequest{ProvisionCall::restore, false, "root", "", ""})));
-    CHECK(!unpack_provision_request(pack(ProvisionRequest{ProvisionCall::make, false, "root", "web1", "x"})));
+    // A session belongs to the calls of the server, and a sweep is about no export.
+    ProvisionRequest of_session{ProvisionCall::make, false, "cow", "10.0.0.1"};
+    of_session.session = std::string(32, 'a');
+    CHECK(unpack_provision_request(pack(of_session)) == of_session);
+    of_session.call = ProvisionCall::end_session;
+    CHECK(unpack_provision_request(pack(of_session)) == of_session);
+    of_session.call = ProvisionCall::remove;
+    CHECK(!unpack_provision_request(pack(of_session)));
+    CHECK(!unpack_provision_request(
+        pack(ProvisionRequest{ProvisionCall::end_session, false, "cow", "10.0.0.1"})));
+    const ProvisionRequest sweep{ProvisionCall::sweep_sessions, true, "", ""};
+    CHECK(unpack_provision_request(pack(sweep)) == sweep);
+    CHECK(!unpack_provision_request(pack(ProvisionRequest{ProvisionCall::sweep_sessions, true, "cow", ""})));
     CHECK(!unpack_provision_request(
         pack(ProvisionRequest{ProvisionCall::restore, false, "root", "", "x", false, 1})));
     const ProvisionAnswer answer{true, "made"};

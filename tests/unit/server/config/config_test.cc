@@ -324,7 +324,7 @@ TEST_CASE("an unknown key is an error with its place and the nearest key") {
 
 TEST_CASE("what would lose data or protection when neglected is an error when it is asked for") {
     for (const char* key :
-         {"copyonwrite", "multifile", "treefiles", "temporary", "sdp", "force_tls", "tlsonly", "waitfile"}) {
+         {"multifile", "treefiles", "temporary", "sdp", "force_tls", "tlsonly", "waitfile"}) {
         CAPTURE(key);
         CHECK(has(with_export_lines(std::string(key) + " = true").errors, 4,
                   "not supported by holdfast-server"));
@@ -422,7 +422,6 @@ TEST_CASE(
     };
     constexpr Key exports[] = {
         {"authfile = /etc/nbd-server/allow", served},
-        {"copyonwrite = true", refused},
         {"cowdir = /tmp", ignored},
         {"exportname = /x", served},
         {"filesize = 4096", served},
@@ -466,6 +465,23 @@ TEST_CASE(
         check(key, 3,
               read("[generic]\n[r]\n" + std::string(key.line) + "\n" +
                    (std::string_view(key.line).starts_with("exportname") ? "" : "exportname = /x\n")));
+}
+
+TEST_CASE("copyonwrite gives each session a path of its own, and refuses what is no logical volume") {
+    const ExportConfig config = export_with("copyonwrite = true\ncreateclients = 10.0.0.0/8");
+    CHECK((config.by_session() && config.is_virtual() && !config.by_name()));
+    CHECK(path_for_client(config, "10.0.0.1") == "/dev/vg0/root");
+    const std::string word(32, 'a');
+    const auto made = export_of_session(config, word);
+    REQUIRE(made);
+    CHECK(path_for_client(*made, "10.0.0.1") == "/dev/vg0/root+cow-" + word);
+    CHECK_FALSE(export_of_session(config, "../" + word.substr(3)));
+    CHECK_FALSE(export_of_session(export_with("readonly = true"), word));
+    CHECK_FALSE(export_with("copyonwrite = true\nreadonly = true").is_virtual());
+    CHECK(has(read("[generic]\n[r]\nexportname = /x\ncopyonwrite = true\n").errors, 4,
+              "copyonwrite: /x is no logical volume"));
+    CHECK(has(with_export_lines("copyonwrite = maybe").errors, 4, "neither true nor false"));
+    CHECK(has(with_export_lines("copyonwrite = true\nbootfiles = yes").errors, 2, "own file (copyonwrite)"));
 }
 
 TEST_CASE("all mistakes are found, not only the first") {

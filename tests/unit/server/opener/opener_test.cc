@@ -166,6 +166,15 @@ TEST_CASE("a request to the opener arrives as it was sent") {
     const OpenerRequest files{OpenerCall::boot_commit, 0, std::string(4096, 'n'), {}, std::string(4096, 'd')};
     CHECK(pack(files).size() <= longest_opener_request);
     CHECK(unpack_request(pack(files)) == files);
+    for (const OpenerCall call :
+         {OpenerCall::find, OpenerCall::open, OpenerCall::look, OpenerCall::end_session}) {
+        OpenerRequest of_session{call, 0, "root", "10.0.0.1", std::string(32, 'a')};
+        CHECK(unpack_request(pack(of_session)) == of_session);
+        of_session.data = "../" + std::string(29, 'a');
+        CHECK_FALSE(unpack_request(pack(of_session)).has_value());
+    }
+    CHECK_FALSE(
+        unpack_request(pack(OpenerRequest{OpenerCall::listen, 0, {}, {}, std::string(32, 'a')})).has_value());
 }
 
 TEST_CASE("what is no request of ours is none: lengths, calls, hosts of which a path could be made") {
@@ -175,7 +184,7 @@ TEST_CASE("what is no request of ours is none: lengths, calls, hosts of which a 
     std::vector<std::uint8_t> bytes = sound;
     bytes.push_back(0);
     CHECK_FALSE(unpack_request(bytes).has_value());
-    for (const int call : {0, 15, 255}) {
+    for (const int call : {0, 16, 255}) {
         bytes = sound;
         bytes[0] = static_cast<std::uint8_t>(call);
         CHECK_FALSE(unpack_request(bytes).has_value());

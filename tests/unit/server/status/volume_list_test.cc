@@ -126,7 +126,7 @@ TEST_CASE("each volume of a host has a row, connected or not, with its host and 
     CHECK((row_of("").export_name == "home-*" && row_of("").of_hosts));
     CHECK(
         volumes_json(rows).find(
-            R"("export":"root-*","host":"web3","path":"/dev/vg0/root-web3","volume":"vg0/root-web3","size":4096,"used_percent":2.00,"golden_of":"vg0/golden.1")") !=
+            R"("export":"root-*","host":"web3","session":null,"path":"/dev/vg0/root-web3","volume":"vg0/root-web3","size":4096,"used_percent":2.00,"golden_of":"vg0/golden.1")") !=
         std::string::npos);
     const std::string prometheus = volumes_prometheus(rows);
     for (const char* host : {"web1", "web3"})
@@ -136,6 +136,28 @@ TEST_CASE("each volume of a host has a row, connected or not, with its host and 
     CHECK(holdfast::decoded_word("root+2d+2a") == "root-*");
     CHECK(holdfast::decoded_word("a+2") == "a+2");
     CHECK(holdfast::decoded_word("a+x1+") == "a+x1+");
+}
+
+TEST_CASE("the volume of a session has the session in the place of the host, from the server and from LVM") {
+    const std::string word(32, 'a');
+    const std::string lost(32, 'b');
+    StatusReport report;
+    report.exports.push_back({.name = "cow", .path = "/dev/vg0/golden", .tally = {}, .is_virtual = true});
+    ConnectionFacts client;
+    client.export_name = "cow";
+    client.peer = "192.0.2.7:40000";
+    client.own = ConnectionFacts::OwnDisk{"/dev/vg0/golden+cow-" + word, "cow", word, true, "192.0.2.7"};
+    report.clients.push_back({client, {}});
+    auto rows = *decode_volumes(encode_volumes(report));
+    REQUIRE(rows.size() == 1);
+    CHECK((rows[0].of_session && rows[0].host == word));
+    rows = with_made_volumes(
+        rows, parse_lvs("  vg0,golden+cow-" + lost +
+                        ",4096,1.00,-1,-1,pool,golden,,holdfast.export=cow,holdfast.session=" + lost +
+                        ",holdfast.idle=1.1\n"));
+    REQUIRE(rows.size() == 2);
+    CHECK((rows[1].of_session && rows[1].host == lost && rows[1].golden == "vg0/golden"));
+    CHECK(volumes_json(rows).find(R"("host":null,"session":")" + lost) != std::string::npos);
 }
 
 TEST_CASE("volumes for Prometheus have one series an export, and no figure that is not known") {
@@ -200,8 +222,8 @@ TEST_CASE("volumes are a table for a person and an object for a program") {
     CHECK(text.find("old      -     (removed) ") != std::string::npos);
     const std::string json = volumes_json(rows);
     CHECK(json.starts_with(
-        R"({"volumes":[{"export":"root\u0009%1","host":null,"path":"/dev/vg0/root","volume":"vg0/root","size":2147483648,"used_percent":12.50,"golden_of":null,"pool":"vg0/pool","pool_used_percent":81.20,"pool_metadata_used_percent":90.00,"client":"192.0.2.7:40000","connected_since":"2026-11-27T22:30:00Z","last_client":null,"last_seen":null},)"));
+        R"({"volumes":[{"export":"root\u0009%1","host":null,"session":null,"path":"/dev/vg0/root","volume":"vg0/root","size":2147483648,"used_percent":12.50,"golden_of":null,"pool":"vg0/pool","pool_used_percent":81.20,"pool_metadata_used_percent":90.00,"client":"192.0.2.7:40000","connected_since":"2026-11-27T22:30:00Z","last_client":null,"last_seen":null},)"));
     CHECK(json.ends_with(
-        R"({"export":"old","host":null,"path":null,"volume":null,"size":null,"used_percent":null,"golden_of":null,"pool":null,"pool_used_percent":null,"pool_metadata_used_percent":null,"client":null,"connected_since":null,"last_client":null,"last_seen":null}]})"
+        R"({"export":"old","host":null,"session":null,"path":null,"volume":null,"size":null,"used_percent":null,"golden_of":null,"pool":null,"pool_used_percent":null,"pool_metadata_used_percent":null,"client":null,"connected_since":null,"last_client":null,"last_seen":null}]})"
         "\n"));
 }
