@@ -22,6 +22,7 @@
 namespace holdfast::client {
 namespace {
 
+constexpr std::string_view ifdown_command = "/sbin/ifdown -a --read-environment --exclude=lo";  // its unit's
 constexpr const char* head = "# Made by holdfast-client: the root disk uses this interface.\n";
 
 bool contains(const std::vector<std::string>& interfaces, std::string_view name) {
@@ -50,8 +51,7 @@ void for_each_line(std::string_view text, Visit visit) {
 std::string networking_drop_in(const std::vector<std::string>& above) {
     std::string text = fmt::format("{}[Service]\nEnvironmentFile=-/run/holdfast/networking.env\n", head);
     if (!above.empty())
-        text += fmt::format("ExecStop=\nExecStop=/sbin/ifdown -a --read-environment --exclude=lo {}\n",
-                            joined(above, "--exclude=", " "));
+        text += fmt::format("ExecStop=\nExecStop={} {}\n", ifdown_command, joined(above, "--exclude=", " "));
     return text;
 }
 
@@ -127,7 +127,8 @@ std::string excluded_interfaces(std::string_view text) {
 }
 
 std::vector<std::string> interfaces_above(std::string_view text, const std::vector<std::string>& interfaces) {
-    const std::vector<std::string> keys{"bridge_ports", "bridge-ports", "bond-slaves", "bond_slaves", "slaves"};
+    const std::vector<std::string> keys{"bridge_ports", "bridge-ports", "bond-slaves", "bond_slaves",
+                                        "slaves"};
     std::vector<std::string> above;
     std::string name;
     for_each_line(text, [&](unsigned, std::string_view line) {

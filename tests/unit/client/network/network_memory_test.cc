@@ -185,7 +185,8 @@ TEST_CASE("the address of a flushed port comes back on the bridge, also if both 
     });
 }
 
-TEST_CASE("a bridge that is taken apart gives its addresses to its first port, whatever its hardware address") {
+TEST_CASE(
+    "a bridge that is taken apart gives its addresses to its first port, whatever its hardware address") {
     with_card([](NetworkMemory& memory) {
         if (!ip("link add br0 address 52:54:00:77:00:0b type bridge")) {
             MESSAGE("skipped: no bridge can be made here");
