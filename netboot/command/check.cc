@@ -9,6 +9,7 @@
 #include "common/text/plural.hh"
 #include "netboot/command/hints.hh"
 #include "netboot/command/update.hh"
+#include "netboot/inspect/inspection.hh"
 #include "netboot/loader/loader_files.hh"
 #include "netboot/loader/named_files.hh"
 #include "netboot/tree/tree_files.hh"
@@ -120,6 +121,17 @@ void check_left_kernels(const Checked& checked, const Host& host, Findings& find
     }
 }
 
+// A kernel that `add` has put into the tree, which knows only the names of kernels that hang.
+void check_first_domain(const Checked& checked, const Host& host, const KernelCopy& kernel,
+                        Findings& findings) {
+    const std::string path = folder_of(host, kernel) + "/vmlinuz";
+    if (const auto there = is_there(checked.tree.path_of(path)); !there || !*there) return;
+    const auto inspected = inspect_first_domain(checked.tree.path_of(path));
+    if (inspected) return;
+    const std::string line = fmt::format("{}: {}", path, inspected.error().line);
+    inspected.error().is_local ? Findings::note(line) : findings.fault(line);
+}
+
 void check_kernels(const Checked& checked, const Host& host, Findings& findings) {
     if (!host.kernel)
         findings.fault(fmt::format("no kernel, so that no file names this host; run `{}`",
@@ -137,6 +149,7 @@ void check_kernels(const Checked& checked, const Host& host, Findings& findings)
         if (!kernel) continue;
         for (const std::string& name : files_in(*kernel))
             check_readable(checked, host, folder_of(host, *kernel) + name, findings);
+        if (kernel->xen) check_first_domain(checked, host, *kernel, findings);
     }
 }
 
