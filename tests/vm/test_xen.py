@@ -50,7 +50,7 @@ def _boot(lab: Lab, image: Image, network: Network, lines: pathlib.Path, *export
     machine = lab.machine("dom0", cards=[card], boot_from_network=not extra, memory=1024, cpu=CPU, extra=extra or [])
     machine.login(timeout=3 * PATIENCE)
     machine.run("findmnt -n -o SOURCE / | grep -x /dev/nbd0")
-    machine.run("grep -w console=hvc0 /proc/cmdline && grep -w BOOTIF=01-52-54-00-77-00-01 /proc/cmdline")
+    machine.run("grep -w console=hvc0 /proc/cmdline && grep -w BOOTIF=01-52.54.00.77.00.01 /proc/cmdline")
     # Its daemons start by a script of System V, which takes a minute here.
     machine.wait_until("xl info | grep -F 'xen_version' && xl list | grep '^Domain-0  *0 '", timeout=PATIENCE)
     lab.require("dom0_mem=512M,max:512M" in machine.run("xl info | grep ^xen_commandline", timeout=PATIENCE), machine.run("xl info"))
