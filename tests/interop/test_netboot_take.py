@@ -2,15 +2,12 @@
 import gzip
 import hashlib
 import json
-import lzma
 import os
 import re
 import resource
 import shutil
 import signal
-import struct
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 from bench import Bench
