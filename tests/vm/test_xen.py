@@ -2,8 +2,11 @@
 
 import pathlib
 import shutil
+import sys
+import time
 
 from lab import Lab, process, test
+from lab.failure import Failure
 from lab.layer import Image
 from lab.machine import Machine
 from lab.network import BRIDGE_HOST, Network
@@ -76,7 +79,7 @@ def first_domain(lab: Lab) -> None:
     # Without the script for iPXE, which QEMU's card has: it loads pxelinux as other cards do.
     lines.write_text("\n".join(line for line in lines.read_text().splitlines() if "set:ipxe" not in line) + "\n")
     scene = _boot(lab, image, network, lines)
-    lab.require(not scene.machine.said("boot.ipxe"), "iPXE has run the script")
+    lab.require(scene.machine.said(r"\(XEN\) Bootloader: PXELINUX") and not scene.machine.said("boot.ipxe"), "pxelinux has not booted it alone")
     scene.load(pause=0.2)
     outages.keep_in_memory(scene.machine)
     _make_bridge(scene)
@@ -91,20 +94,21 @@ def by_grub(lab: Lab) -> None:
     # Without shim: under Secure Boot, GRUB refuses the modules for Xen.
     lines.write_text(lines.read_text().replace("shimx64.efi", "grubx64.efi"))
     scene = _boot(lab, image, network, lines, extra=boot_tree.firmware(lab))
-    scene.machine.run("test -d /sys/firmware/efi || dmesg | grep -i 'efi'")
+    lab.require(scene.machine.said(r"\(XEN\) Bootloader: GRUB") and scene.machine.said(r"\(XEN\) EFI RAM map"), "GRUB has not booted it with UEFI")
     scene.load(pause=0.2)
     scene.finish()
 
 
 GUEST_ADDRESS = "10.77.0.50"
 INIT = f"""#!/bin/busybox sh
-# The only program of the guest: counts on its disk, each number on stable storage before the next.
+# Counts on the guest's disk, each number on stable storage before the next, and shows them by HTTP.
 export PATH=/bin
 mount -t proc none /proc
 ip address add {GUEST_ADDRESS}/24 dev eth0
 ip link set eth0 up
+httpd -h /count
 n=0
-while n=$((n + 1)); do echo $n >>/log; sync; sleep 0.2; done
+while n=$((n + 1)); do echo $n >>/count/log; sync; sleep 0.2; done
 """
 # The kernel calls it when the first domain asks the guest to power off.
 POWEROFF = "#!/bin/busybox sh\nexport PATH=/bin\nsync\nmount -o remount,ro /\npoweroff -f\n"
@@ -121,10 +125,10 @@ on_reboot = "destroy"
 
 def _guest_disk(lab: Lab) -> pathlib.Path:
     root = lab.scratch / "guest"
-    for folder in ("bin", "sbin", "proc", "sys", "dev", "run", "tmp"):
+    for folder in ("bin", "sbin", "proc", "sys", "dev", "run", "count"):
         (root / folder).mkdir(parents=True)
     shutil.copy(boot_tree.unpacked(lab, "busybox-static") / "bin/busybox", root / "bin")
-    for command in ("sh", "mount", "ip", "sync", "sleep", "poweroff"):
+    for command in ("sh", "mount", "ip", "sync", "sleep", "poweroff", "httpd"):
         (root / "bin" / command).symlink_to("busybox")
     for name, text in (("init", INIT), ("poweroff", POWEROFF)):
         (root / "sbin" / name).write_text(text)
@@ -144,6 +148,24 @@ def _start_guest(scene: Scene) -> None:
     machine.run("ip link show master xenbr0 | grep -F vif", timeout=PATIENCE)
 
 
+def _counted(network: Network) -> int:
+    """How far the guest has counted, as the host sees by the bridge; 0 without an answer."""
+    program = ("from urllib.request import ProxyHandler, build_opener; "
+               f"print(build_opener(ProxyHandler({{}})).open('http://{GUEST_ADDRESS}/log', timeout=10).read().decode().split()[-1])")
+    try:
+        return int(network.run([sys.executable, "-c", program]))
+    except Failure:
+        return 0
+
+
+def _wait_for_count(lab: Lab, network: Network, least: int) -> int:
+    deadline = time.monotonic() + 2 * PATIENCE
+    while (count := _counted(network)) < least:
+        lab.require(time.monotonic() < deadline, f"the guest has counted to {count}, not to {least}")
+        time.sleep(1)
+    return count
+
+
 @test("a paravirtualized guest runs on a further export and on the bridge of a diskless first domain, and outlives an outage of the server",
       timeout=3000, long=True)
 def guest(lab: Lab) -> None:
@@ -155,20 +177,20 @@ def guest(lab: Lab) -> None:
     outages.keep_in_memory(scene.machine)
     _make_bridge(scene)
     _start_guest(scene)
-    network.run(["ping", "-q", "-c", "1", "-w", f"{2 * PATIENCE}", GUEST_ADDRESS])
+    count = _wait_for_count(lab, network, 3)
     scene.stop_server()
     outages.wait_for_state(scene.machine, "reconnecting")
     scene.serve(f"root={scene.disk}", f"guest={disk}")
     scene.progress()
     outages.wait_for_state(scene.machine, "attached", device="nbd1")
     scene.machine.run("xl list | grep -w guest", timeout=PATIENCE)
-    network.run(["ping", "-q", "-c", "1", "-w", f"{PATIENCE}", GUEST_ADDRESS])
+    _wait_for_count(lab, network, count + 10)
     scene.machine.run("xl shutdown guest", timeout=PATIENCE)
     scene.machine.wait_until("! xl list | grep -w guest", timeout=PATIENCE)
     print(scene.machine.run("tail -n 5 /var/log/xen/console/*", timeout=PATIENCE))
     scene.machine.run("holdfast-client detach nbd1", timeout=PATIENCE)
     lab.check_file_system(disk)
-    numbers = process.output_of(["debugfs", "-R", "cat /log", disk]).split("\n")[1:]
+    numbers = process.output_of(["debugfs", "-R", "cat /count/log", disk]).split("\n")[1:]
     counted = [int(number) for number in numbers if number.isdigit()]
     lab.require(counted and counted == list(range(1, len(counted) + 1)), f"the guest's log: {counted[:20]}... {counted[-20:]}")
     scene.finish()
