@@ -118,7 +118,7 @@ ramdisk = "/initrd.img"
 memory = 256
 disk = ["phy:/dev/nbd1,xvda,w"]
 vif = ["bridge=xenbr0"]
-extra = "root=/dev/xvda rw console=hvc0 mitigations=off"
+extra = "root=/dev/xvda rw console=hvc0 net.ifnames=0 mitigations=off"
 on_reboot = "destroy"
 """
 
@@ -174,7 +174,6 @@ def guest(lab: Lab) -> None:
     scene = _boot(lab, image, network, lines, f"guest={disk}")
     lab.require(scene.machine.said("Xen boots by pxelinux or GRUB"), "iPXE has not run the script")
     scene.load(pause=1)
-    outages.keep_in_memory(scene.machine)
     _make_bridge(scene)
     _start_guest(scene)
     count = _wait_for_count(lab, network, 3)
