@@ -123,14 +123,25 @@ std::vector<std::string> files_in(const std::string& root, const std::string& fo
     return paths;
 }
 
+std::vector<std::string> files_of_ifupdown(const std::string& root) {
+    std::vector<std::string> paths = files_in(root, "/etc/network/interfaces.d", "");
+    paths.insert(paths.begin(), "/etc/network/interfaces");
+    return paths;
+}
+
+Ifupdown ifupdown_of(const std::string& root, const std::vector<std::string>& interfaces) {
+    std::string text;
+    for (const std::string& path : files_of_ifupdown(root)) text += text_of(root + path) + "\n";
+    return {excluded_interfaces(text_of(root + "/etc/default/networking")),
+            ::access((root + "/usr/share/ifupdown-ng").c_str(), F_OK) == 0,
+            interfaces_above(text, interfaces)};
+}
+
 std::optional<std::string> administrators_place(NetworkOwner owner, const std::string& root,
                                                 const std::vector<std::string>& interfaces) {
     switch (owner) {
-        case NetworkOwner::ifupdown: {
-            std::vector<std::string> paths = files_in(root, "/etc/network/interfaces.d", "");
-            paths.insert(paths.begin(), "/etc/network/interfaces");
-            return first_place(root, paths, place_in_interfaces, interfaces);
-        }
+        case NetworkOwner::ifupdown:
+            return first_place(root, files_of_ifupdown(root), place_in_interfaces, interfaces);
         case NetworkOwner::networkd:
             return first_place(root, files_in(root, "/etc/systemd/network", ".network"),
                                place_in_network_file, interfaces);
@@ -255,8 +266,7 @@ Handover hand_over(const HandoverFolders& folders, const std::vector<RootNetwork
         for (const std::string& name : network.interfaces)
             if (std::ranges::find(interfaces, name) == interfaces.end()) interfaces.push_back(name);
     if (interfaces.empty()) return handover;
-    const Ifupdown ifupdown{excluded_interfaces(text_of(folders.root + "/etc/default/networking")),
-                            ::access((folders.root + "/usr/share/ifupdown-ng").c_str(), F_OK) == 0};
+    const Ifupdown ifupdown = ifupdown_of(folders.root, interfaces);
     for (const NetworkOwner owner :
          {NetworkOwner::ifupdown, NetworkOwner::networkd, NetworkOwner::network_manager})
         keep_from(owner, folders, interfaces, files_against(owner, folders.init, interfaces, ifupdown),

@@ -3,6 +3,9 @@
 // systemd, drop-ins exclude the interface from the units; under sysvinit the shutdown script that would run
 // `ifdown -a` does nothing while /dev/nbd* is mounted.
 //
+// A bridge that ifupdown makes of such an interface is brought up, but not taken down with the machine: that
+// would take the interface down, too.
+//
 // ifupdown-ng has /run/ifstate for the same purpose (its ifstate(5)), but no list of exclusions for `ifdown
 // -a`. Therefore its unit is configured to take nothing down.
 
@@ -19,6 +22,7 @@
 namespace holdfast::client {
 namespace {
 
+constexpr std::string_view ifdown_command = "/sbin/ifdown -a --read-environment --exclude=lo";  // its unit's
 constexpr const char* head = "# Made by holdfast-client: the root disk uses this interface.\n";
 
 bool contains(const std::vector<std::string>& interfaces, std::string_view name) {
@@ -42,23 +46,32 @@ void for_each_line(std::string_view text, Visit visit) {
     }
 }
 
+// EnvironmentFile= is a cumulative list: the last file read takes precedence. The exclusions of the
+// environment would also keep `ifup -a` from the bridges.
+std::string networking_drop_in(const std::vector<std::string>& above) {
+    std::string text = fmt::format("{}[Service]\nEnvironmentFile=-/run/holdfast/networking.env\n", head);
+    if (!above.empty())
+        text += fmt::format("ExecStop=\nExecStop={} {}\n", ifdown_command, joined(above, "--exclude=", " "));
+    return text;
+}
+
 std::vector<RunFile> against_ifupdown(Init init, const std::vector<std::string>& interfaces,
-                                      std::string_view excluded) {
+                                      const Ifupdown& ifupdown) {
     std::vector<RunFile> files;
     std::string state;
     for (const std::string& name : interfaces) state += fmt::format("{0}={0}\n", name);
     files.push_back({"/run/network/ifstate", state, true});
-    std::string all(excluded);
+    std::string all = ifupdown.excluded;
     for (const std::string& name : interfaces) all += (all.empty() ? "" : " ") + name;
     files.push_back(
         {"/run/holdfast/networking.env", fmt::format("{}EXCLUDE_INTERFACES=\"{}\"\n", head, all)});
     if (init != Init::systemd) return files;
-    // EnvironmentFile= is a cumulative list: the last file read takes precedence.
-    files.push_back({"/run/systemd/system/networking.service.d/holdfast.conf",
-                     fmt::format("{}[Service]\nEnvironmentFile=-/run/holdfast/networking.env\n", head)});
-    for (const std::string& name : interfaces)
-        files.push_back({fmt::format("/run/systemd/system/ifup@{}.service.d/holdfast.conf", name),
-                         fmt::format("{}[Service]\nExecStop=\n", head)});
+    files.push_back(
+        {"/run/systemd/system/networking.service.d/holdfast.conf", networking_drop_in(ifupdown.above)});
+    for (const auto& names : {interfaces, ifupdown.above})
+        for (const std::string& name : names)
+            files.push_back({fmt::format("/run/systemd/system/ifup@{}.service.d/holdfast.conf", name),
+                             fmt::format("{}[Service]\nExecStop=\n", head)});
     return files;
 }
 
@@ -89,7 +102,7 @@ std::vector<RunFile> files_against(NetworkOwner owner, Init init, const std::vec
     switch (owner) {
         case NetworkOwner::ifupdown:
             return ifupdown.is_ng ? against_ifupdown_ng(init, interfaces)
-                                  : against_ifupdown(init, interfaces, ifupdown.excluded);
+                                  : against_ifupdown(init, interfaces, ifupdown);
         case NetworkOwner::networkd:
             if (init != Init::systemd) return {};
             return against_networkd(interfaces);
@@ -111,6 +124,24 @@ std::string excluded_interfaces(std::string_view text) {
             if (c != '"' && c != '\'') value += c;
     });
     return value;
+}
+
+std::vector<std::string> interfaces_above(std::string_view text, const std::vector<std::string>& interfaces) {
+    const std::vector<std::string> keys{"bridge_ports", "bridge-ports", "bond-slaves", "bond_slaves",
+                                        "slaves"};
+    std::vector<std::string> above;
+    std::string name;
+    for_each_line(text, [&](unsigned, std::string_view line) {
+        const std::vector<std::string_view> words = words_of(line);
+        if (words.size() < 2) return;
+        if (words[0] == "iface") name = words[1];
+        if (!contains(keys, words[0]) || name.empty() || contains(above, name)) return;
+        const bool has_port = std::ranges::any_of(words, [&](std::string_view word) {
+            return contains(interfaces, word) || contains(above, word) || word == "all" || word == "regex";
+        });
+        if (has_port) above.push_back(name);
+    });
+    return above;
 }
 
 std::optional<std::string> place_in_interfaces(std::string_view file, std::string_view text,

@@ -28,10 +28,12 @@ struct RunFile {
 // proof that systemd runs (sd_booted(3)).
 enum class Init : std::uint8_t { systemd, other };
 
-// The system's ifupdown variant, and the interfaces already excluded in its /etc/default/networking.
+// The system's ifupdown variant, the interfaces already excluded in its /etc/default/networking, and the
+// bridges and bonds that it makes of the root disk's interfaces.
 struct Ifupdown {
     std::string excluded;
     bool is_ng = false;
+    std::vector<std::string> above{};
 };
 
 // Returns the files that keep `owner` from the interfaces; empty if the owner exists only under systemd and
@@ -42,6 +44,11 @@ struct Ifupdown {
 
 // Reads EXCLUDE_INTERFACES from the text of /etc/default/networking.
 [[nodiscard]] std::string excluded_interfaces(std::string_view text);
+
+// Reads the names of bridges and bonds from the text of interfaces(5), with one of the interfaces among their
+// ports, or with a pattern in the place of ports.
+[[nodiscard]] std::vector<std::string> interfaces_above(std::string_view text,
+                                                        const std::vector<std::string>& interfaces);
 
 // Finds the administrator's own configuration of an interface in `interfaces` and returns "FILE:LINE"; empty
 // if there is none. For interfaces(5): the first iface stanza of such an interface.

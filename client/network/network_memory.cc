@@ -62,29 +62,8 @@ NetworkMemory::Place NetworkMemory::place_of(const InterfaceName& name) const no
     return end == std::string_view::npos ? Place() : Place(text.substr(0, end));
 }
 
-InterfaceFacts NetworkMemory::find_card() const {
-    InterfaceFacts best;
-    int most = 0;
-    if (lost_.index == 0) return best;
-    (void)netlink_.list(RTM_GETLINK, [&](const nlmsghdr& message) {
-        const auto facts = read_interface(message);
-        if (!facts) return;
-        const bool same_place = !place_.empty() && place_of(facts->name) == place_;
-        const int value = fitness(lost_, *facts, same_place);
-        if (value <= most) return;
-        most = value;
-        best = *facts;
-    });
-    return best;
-}
-
-InterfaceFacts NetworkMemory::interface_with(const IpAddress& address) const {
-    std::uint32_t index = 0;
+InterfaceFacts NetworkMemory::facts_of(std::uint32_t index) const {
     InterfaceFacts found;
-    (void)netlink_.list(RTM_GETADDR, [&](const nlmsghdr& message) {
-        const auto facts = read_address(message);
-        if (facts && facts->address == address) index = facts->interface;
-    });
     if (index == 0) return found;
     (void)netlink_.list(RTM_GETLINK, [&](const nlmsghdr& message) {
         const auto facts = read_interface(message);
@@ -93,10 +72,75 @@ InterfaceFacts NetworkMemory::interface_with(const IpAddress& address) const {
     return found;
 }
 
+// Returns the port that was created first: a bridge gets those of virtual machines later.
+InterfaceFacts NetworkMemory::first_port_of(std::uint32_t master) const {
+    InterfaceFacts first;
+    (void)netlink_.list(RTM_GETLINK, [&](const nlmsghdr& message) {
+        const auto facts = read_interface(message);
+        if (facts && facts->master == master && (first.index == 0 || facts->index < first.index))
+            first = *facts;
+    });
+    return first;
+}
+
+// Returns the bridge, bond or team that gets the packets of a port; index 0: no port.
+InterfaceFacts NetworkMemory::top_above(std::uint32_t port) const {
+    constexpr int deepest = 4;
+    InterfaceFacts top = facts_of(port);
+    for (int depth = 0; depth < deepest && top.master != 0; ++depth) {
+        const InterfaceFacts master = facts_of(top.master);
+        if (!is_gathering(master.kind)) break;
+        top = master;
+    }
+    return top.index == port ? InterfaceFacts() : top;
+}
+
+InterfaceFacts NetworkMemory::fittest(const InterfaceFacts& lost, const Place& place) const {
+    InterfaceFacts best;
+    int most = 0;
+    (void)netlink_.list(RTM_GETLINK, [&](const nlmsghdr& message) {
+        const auto facts = read_interface(message);
+        if (!facts) return;
+        const bool same_place = !place.empty() && place_of(facts->name) == place;
+        const int value = fitness(lost, *facts, same_place);
+        if (value <= most) return;
+        most = value;
+        best = *facts;
+    });
+    return best;
+}
+
+// Returns the interface that gets the packets of the remembered one: the bridge to which a card was added, or
+// the first port of a bridge that has none any more. Index 0: the remembered one gets them itself.
+InterfaceFacts NetworkMemory::successor() const {
+    const InterfaceFacts above = top_above(lost_.index);
+    if (above.index != 0) return above;
+    if (port_.index == 0 || first_port_of(lost_.index).index != 0) return {};
+    const InterfaceFacts port = fittest(port_, place_of_port_);
+    return port.index != 0 ? port : top_above(port_.index);
+}
+
+InterfaceFacts NetworkMemory::find_card() const {
+    if (lost_.index == 0) return {};
+    const InterfaceFacts next = successor();
+    return next.index != 0 ? next : fittest(lost_, place_);
+}
+
+InterfaceFacts NetworkMemory::interface_with(const IpAddress& address) const {
+    std::uint32_t index = 0;
+    (void)netlink_.list(RTM_GETADDR, [&](const nlmsghdr& message) {
+        const auto facts = read_address(message);
+        if (facts && facts->address == address) index = facts->interface;
+    });
+    return facts_of(index);
+}
+
 NetworkLook NetworkMemory::look(const IpAddress& address, const IpAddress& server, std::uint32_t scope) {
     NetworkLook look;
     holder_ = interface_with(address);
-    card_ = holder_.index != 0 ? holder_ : find_card();
+    const auto interface = netlink_.interface_towards(server, scope);
+    stranded_ = interface && *interface == lost_.index && successor().index != 0;
+    card_ = holder_.index != 0 && !stranded_ ? holder_ : find_card();
     look.address = holder_.index != 0;
     look.card = card_.index != 0 && lost_.index != 0;
     look.up = (card_.flags & IFF_UP) != 0;
@@ -107,15 +151,16 @@ NetworkLook NetworkMemory::look(const IpAddress& address, const IpAddress& serve
             facts->scope < RT_SCOPE_LINK)
             look.bare = false;
     });
-    const auto interface = netlink_.interface_towards(server, scope);
     look.route = interface.has_value();
-    look.by_card = interface && *interface == holder_.index;
+    look.by_card = interface && *interface == holder_.index && !stranded_;
     return look;
 }
 
 void NetworkMemory::remember() {
     lost_ = holder_;
     place_ = place_of(lost_.name);
+    port_ = is_gathering(lost_.kind) ? first_port_of(lost_.index) : InterfaceFacts();
+    place_of_port_ = place_of(port_.name);
     addresses_.clear();
     routes_.clear();
     (void)netlink_.list(RTM_GETADDR, [&](const nlmsghdr& message) {
@@ -139,6 +184,13 @@ void NetworkMemory::restore_each(const MessageStore& messages, const char* call,
     });
 }
 
+// The interface's routes vanish with its addresses.
+void NetworkMemory::remove_addresses(Restored& result) const {
+    addresses_.each([&](const nlmsghdr& message) {
+        if (netlink_.change(remove_request(message, lost_.index), "RTM_DELADDR")) ++result.removed;
+    });
+}
+
 // Routes through a gateway need the route to the gateway.
 NetworkMemory::Restored NetworkMemory::restore() {
     Restored result;
@@ -152,6 +204,7 @@ NetworkMemory::Restored NetworkMemory::restore() {
             result.error = done.error();
     }
     restore_each(addresses_, "RTM_NEWADDR", result.addresses, result, false);
+    if (stranded_) remove_addresses(result);
     restore_each(routes_, "RTM_NEWROUTE", result.routes, result, false);
     restore_each(routes_, "RTM_NEWROUTE", result.routes, result, true);
     return result;

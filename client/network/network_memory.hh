@@ -26,9 +26,12 @@ public:
         bool raised = false;  // the interface was down
         std::uint32_t addresses = 0;
         std::uint32_t routes = 0;
-        SysError error;  // the first; code 0: none
+        std::uint32_t removed = 0;  // addresses, from a port of `interface`, or from the bridge above it
+        SysError error;             // the first; code 0: none
 
-        [[nodiscard]] bool anything() const noexcept { return raised || addresses != 0 || routes != 0; }
+        [[nodiscard]] bool anything() const noexcept {
+            return raised || addresses != 0 || routes != 0 || removed != 0;
+        }
     };
 
     // `interfaces`: the folder /sys/class/net, where the places of cards are read; -1: places are unknown.
@@ -40,7 +43,8 @@ public:
     [[nodiscard]] NetworkLook look(const IpAddress& address, const IpAddress& server, std::uint32_t scope);
     // Remembers the interface with the address that the last look() found.
     void remember();
-    // Restores what is missing on the card that the last look() found.
+    // Restores what is missing on the card that the last look() found. Moves the addresses if the interface
+    // with the route to the server gets no packets: a port of a bridge, or a bridge without ports.
     [[nodiscard]] Restored restore();
     // Finds the interface with an address; index 0: none.
     [[nodiscard]] InterfaceFacts interface_with(const IpAddress& address) const;
@@ -48,20 +52,30 @@ public:
 private:
     using Place = FixedText<256>;
     [[nodiscard]] Place place_of(const InterfaceName& name) const noexcept;
+    [[nodiscard]] InterfaceFacts facts_of(std::uint32_t index) const;
+    [[nodiscard]] InterfaceFacts first_port_of(std::uint32_t master) const;
+    [[nodiscard]] InterfaceFacts top_above(std::uint32_t port) const;
+    [[nodiscard]] InterfaceFacts fittest(const InterfaceFacts& lost, const Place& place) const;
+    [[nodiscard]] InterfaceFacts successor() const;
     [[nodiscard]] InterfaceFacts find_card() const;
     void restore_each(const MessageStore& messages, const char* call, std::uint32_t& count, Restored& result,
                       bool with_gateway) const;
+
+    void remove_addresses(Restored& result) const;
 
     Rtnetlink netlink_;
     int interfaces_;
     // The memory.
     InterfaceFacts lost_;
     Place place_;
+    InterfaceFacts port_;  // first port of a bridge, bond or team; index 0: none
+    Place place_of_port_;
     MessageStore addresses_;
     MessageStore routes_;
     // The last look.
     InterfaceFacts holder_;  // with the address
     InterfaceFacts card_;    // in the place of the remembered interface
+    bool stranded_ = false;  // the remembered interface has the route, and `card_` gets the packets
 };
 
 }  // namespace holdfast::client

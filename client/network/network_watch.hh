@@ -19,7 +19,7 @@ struct NetworkLook {
     bool address = false;  // some interface has the link's address
     bool bare = false;     // the card has no global address of the link's family
     bool route = false;    // the kernel has a route to the server
-    bool by_card = false;  // ... through the interface with the link's address
+    bool by_card = false;  // ... through the interface with the link's address, which gets packets
 
     bool operator==(const NetworkLook&) const = default;
 };

@@ -75,10 +75,11 @@ std::span<const std::byte> bytes_of(const Body& body) noexcept {
 
 constexpr auto create = static_cast<std::uint16_t>(NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
 
-NetlinkRequest restored_address(const Parts<ifaddrmsg>& parts, std::uint32_t interface) noexcept {
+NetlinkRequest address_request(std::uint16_t type, std::uint16_t flags, const Parts<ifaddrmsg>& parts,
+                               std::uint32_t interface) noexcept {
     ifaddrmsg body = parts.body;
     body.ifa_index = interface;
-    NetlinkRequest request(RTM_NEWADDR, create, bytes_of(body));
+    NetlinkRequest request(type, flags, bytes_of(body));
     each_attribute(parts.attributes, [&](const Attribute& each) {
         // The label has the name of the interface, which may be another now.
         const bool expiry = each.type == IFA_CACHEINFO && body.ifa_family == AF_INET;
@@ -230,9 +231,15 @@ NetlinkRequest raise_request(std::uint32_t interface, std::optional<std::uint32_
 
 NetlinkRequest restore_request(const nlmsghdr& message, std::uint32_t interface) noexcept {
     if (const auto address = parts_of<ifaddrmsg>(message, RTM_NEWADDR))
-        return restored_address(*address, interface);
+        return address_request(RTM_NEWADDR, create, *address, interface);
     if (const auto route = parts_of<rtmsg>(message, RTM_NEWROUTE)) return restored_route(*route, interface);
     return {0, 0, {}};
+}
+
+NetlinkRequest remove_request(const nlmsghdr& message, std::uint32_t interface) noexcept {
+    const auto address = parts_of<ifaddrmsg>(message, RTM_NEWADDR);
+    if (!address) return {0, 0, {}};
+    return address_request(RTM_DELADDR, NLM_F_REQUEST | NLM_F_ACK, *address, interface);
 }
 
 void MessageStore::add(const nlmsghdr& message) noexcept {

@@ -93,6 +93,8 @@ private:
 // Restores the address or the route of the kernel's message on an interface; never replaces another. An IPv4
 // address is restored without expiry: the daemon renews its lease.
 [[nodiscard]] NetlinkRequest restore_request(const nlmsghdr& message, std::uint32_t interface) noexcept;
+// Removes the address of the kernel's message from an interface.
+[[nodiscard]] NetlinkRequest remove_request(const nlmsghdr& message, std::uint32_t interface) noexcept;
 
 // Messages of the kernel, one after the other. A message that does not fit is dropped.
 class MessageStore {

@@ -9,6 +9,7 @@
 #include "common/text/plural.hh"
 #include "netboot/command/hints.hh"
 #include "netboot/command/update.hh"
+#include "netboot/inspect/inspection.hh"
 #include "netboot/loader/loader_files.hh"
 #include "netboot/loader/named_files.hh"
 #include "netboot/tree/tree_files.hh"
@@ -120,6 +121,29 @@ void check_left_kernels(const Checked& checked, const Host& host, Findings& find
     }
 }
 
+// A kernel that `add` has put into the tree, which knows only the names of kernels that hang.
+void check_first_domain(const Checked& checked, const Host& host, const KernelCopy& kernel,
+                        Findings& findings) {
+    const std::string path = folder_of(host, kernel) + "/vmlinuz";
+    if (const auto there = is_there(checked.tree.path_of(path)); !there || !*there) return;
+    const auto inspected = inspect_first_domain(checked.tree.path_of(path));
+    if (inspected) return;
+    const std::string line = fmt::format("{}: {}", path, inspected.error().line);
+    inspected.error().is_local ? Findings::note(line) : findings.fault(line);
+}
+
+void check_xen(const Checked& checked, const Host& host, Findings& findings) {
+    for (const auto& kernel : {host.kernel, host.previous}) {
+        if (!kernel || !kernel->xen) continue;
+        if (!checked.loaders.contains("mboot.c32"))
+            findings.fault(fmt::format("the tree has no loaders for Xen; run `{} --loaders {}xen`",
+                                       command_to_init(checked.options), kinds_in(checked.loaders)));
+        check_first_domain(checked, host, *kernel, findings);
+    }
+    if (const std::string fault = fault_with_xen(host); !fault.empty())
+        findings.fault(fmt::format("{}: {}", host.name, fault));
+}
+
 void check_kernels(const Checked& checked, const Host& host, Findings& findings) {
     if (!host.kernel)
         findings.fault(fmt::format("no kernel, so that no file names this host; run `{}`",
@@ -127,12 +151,7 @@ void check_kernels(const Checked& checked, const Host& host, Findings& findings)
     check_left_kernels(checked, host, findings);
     if (const std::string reason = reason_of_refusal(host); !reason.empty())
         findings.fault(fmt::format("boot files of the host refused: {}", reason));
-    const bool has_xen = (host.kernel && host.kernel->xen) || (host.previous && host.previous->xen);
-    if (has_xen && !checked.loaders.contains("mboot.c32"))
-        findings.fault(fmt::format("the tree has no loaders for Xen; run `{} --loaders {}xen`",
-                                   command_to_init(checked.options), kinds_in(checked.loaders)));
-    if (const std::string fault = fault_with_xen(host); !fault.empty())
-        findings.fault(fmt::format("{}: {}", host.name, fault));
+    check_xen(checked, host, findings);
     for (const auto& kernel : {host.kernel, host.previous}) {
         if (!kernel) continue;
         for (const std::string& name : files_in(*kernel))

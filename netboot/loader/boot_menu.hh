@@ -10,7 +10,7 @@ namespace holdfast::netboot {
 // A kernel with its initramfs and its command line, complete but for BOOTIF, which the loader adds. With Xen,
 // that is the kernel of its first domain.
 struct BootEntry {
-    std::string label;   // "current" or "previous"
+    std::string label;   // "current", "previous", or "plain": the current kernel without Xen
     std::string title;   // for a menu; no quotes
     std::string folder;  // relative to the tree; contains vmlinuz and initrd.img
     std::string words;

@@ -154,7 +154,7 @@ std::string ipxe_text(const BootMenu& menu) {
         return text +
                fmt::format("echo {}\necho MAC address ${{netX/mac}}, address ${{netX/ip}}\nsleep 10\nexit\n",
                            unknown_machine);
-    if (menu.entries.size() > 1)
+    if (menu.entries.size() > 1 && menu.entries[1].label == "previous")
         text += "prompt --key p --timeout 3000 Press p for the previous kernel && goto previous ||\n";
     for (std::size_t at = 0; at < menu.entries.size(); ++at) {
         const BootEntry& entry = menu.entries[at];

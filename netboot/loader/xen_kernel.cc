@@ -121,8 +121,7 @@ Read<void> XenKernel::check() const {
     if (has_feature && note_in(notes_, note_of_entry) && has_name_) return {};
     return unexpected(
         "this kernel is not known to run as the first domain of Xen (Debian's cloud kernel hangs without a "
-        "message); use the kernel of linux-image-amd64, or put it into the tree by hand with "
-        "`holdfast-netboot add HOST --kernel FILE --initrd FILE --xen FILE`");
+        "message); use the kernel of linux-image-amd64");
 }
 
 }  // namespace holdfast::netboot

@@ -50,6 +50,13 @@ BootEntry entry_of(const TreeSettings& settings, const Host& host, const KernelC
     return entry;
 }
 
+BootEntry entry_without_xen(const TreeSettings& settings, const Host& host, KernelCopy kernel) {
+    kernel.xen = false;
+    BootEntry entry = entry_of(settings, host, kernel, "plain");
+    entry.title += " without Xen";
+    return entry;
+}
+
 bool is_disk_of(const TreeSettings& settings, const Host& host, const NamedDisk& disk) {
     const std::string server = plain_server(server_of(settings, host));
     const std::string_view port = port_in(server);
@@ -98,6 +105,8 @@ BootMenu menu_of(const TreeSettings& settings, const Host& host, std::string own
     if (host.kernel) menu.entries.push_back(entry_of(settings, host, *host.kernel, "current"));
     if (host.kernel && host.previous)
         menu.entries.push_back(entry_of(settings, host, *host.previous, "previous"));
+    if (host.kernel && host.kernel->xen)
+        menu.entries.push_back(entry_without_xen(settings, host, *host.kernel));
     return menu;
 }
 

@@ -533,6 +533,12 @@ def xen_is_booted(bench: Bench) -> None:
     assert (netboot.tree / "hosts/ws0/1/xen.gz").read_bytes() == xen.read_bytes()
     words = "root=/dev/nbd0 nbdroot=nbd://192.0.2.1/a ip=dhcp console=hvc0"
     assert f"hosts/ws0/1/xen.gz com1=9600,8n1 console=com1,vga dom0_mem=1G,max:1G --- hosts/ws0/1/vmlinuz {words} BOOTIF=" in netboot.text(KEYED[0])
+    # `add` knows hanging kernels by their names only.
+    netboot.run("add", "ws1", "--export", "b", "--kernel", netboot.kernel(bench, "6.1.0-36-amd64", xen=False), "--initrd", netboot.initrd, "--xen", xen)
+    assert "hosts/ws1/1/vmlinuz: this kernel is not known to run as the first domain of Xen" in netboot.check("ws1", status=FAULTS)
+    netboot.run("remove", "ws1")
+    plain = f"LABEL plain\n    KERNEL hosts/ws0/1/vmlinuz\n    INITRD hosts/ws0/1/initrd.img\n    APPEND {words.replace('hvc0', 'ttyS0,9600')}\n"
+    assert plain in netboot.text(KEYED[0]) and "SAY plain: ws0, Linux 6.1.0-36-amd64 without Xen\n" in netboot.text(KEYED[0])
     assert "Xen, Linux 6.1.0-36-amd64" in netboot.check() and "Xen, Linux" in netboot.run("list")
     assert json.loads(netboot.run("list", "--json"))[0]["kernel"]["xen"] is True
 

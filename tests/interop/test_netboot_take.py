@@ -2,23 +2,19 @@
 import gzip
 import hashlib
 import json
-import lzma
 import os
 import re
 import resource
 import shutil
 import signal
-import struct
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 from bench import Bench
 from harness.registry import test
-from netboot_tree import FAILURE, FAULTS, KEYED, MAC, OK, USAGE, Netboot
+from netboot_tree import COMPRESSORS, DOM0, FAILURE, FAULTS, KEYED, MAC, OK, USAGE, Netboot, elf, kernel
 
 RELEASES = ("6.1.0-36-amd64", "6.1.0-37-amd64", "6.1.0-38-amd64")
-DOM0 = b"\0xen_cpu\0"
 
 
 def cpio(*entries: tuple[str, int, bytes]) -> bytes:
@@ -35,42 +31,6 @@ def cpio(*entries: tuple[str, int, bytes]) -> bytes:
 def entries_of(release: str, extra: bytes = b"") -> list[tuple[str, int, bytes]]:
     return [(".", 0o40755, b""), ("usr/sbin/holdfast-client", 0o100755, b"\x7fELF program"), ("scripts/local-top/holdfast", 0o100755, b"#!/bin/sh\n"),
             (f"usr/lib/modules/{release}/modules.dep", 0o100644, b"x" + extra)]
-
-
-def program(name: str, *words: str) -> Callable[[bytes], bytes]:
-    return lambda data: subprocess.run([name, *words], input=data, stdout=subprocess.PIPE, check=True).stdout
-
-
-COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
-    "plain": lambda data: data,
-    "gzip": gzip.compress,
-    "xz": lambda data: lzma.compress(data, check=lzma.CHECK_CRC32),
-    "zstd": program("zstd", "-qc"),
-    "lz4": program("lz4", "-lqc"),
-}
-
-
-def elf(*notes: tuple[int, bytes], rest: bytes = b"") -> bytes:
-    """An unpacked kernel with the notes of Xen."""
-    body = b""
-    for kind, content in notes:
-        body += struct.pack("<III", 4, len(content), kind) + b"Xen\0" + content + b"\0" * (-len(content) % 4)
-    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, 62, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
-    segment = struct.pack("<IIQQQQQQ", 4, 4, 100_000, 0, 0, len(body), len(body), 4)
-    return (header + segment).ljust(100_000, b"\0") + body + rest.rjust(200_000, b"\1")
-
-
-def kernel(release: str, unpacked: bytes = b"", packed: str = "xz") -> bytes:
-    """A bzImage for x86-64 of one sector of setup code and a payload."""
-    payload = COMPRESSORS[packed](unpacked) + len(unpacked).to_bytes(4, "little")
-    image = bytearray(1024)
-    image[0x1F1] = 1
-    image[0x202:0x206] = b"HdrS"
-    struct.pack_into("<HxxxxxxH", image, 0x206, 0x20F, 0x100)
-    struct.pack_into("<H", image, 0x236, 0x7F)
-    struct.pack_into("<II", image, 0x248, 0, len(payload))
-    image[0x300:0x300 + len(release)] = release.encode()
-    return bytes(image) + payload
 
 
 class Spool:

@@ -101,6 +101,26 @@ def moved_to_a_bridge(lab: Lab) -> None:
     scene.finish()
 
 
+@test("ifupdown makes a bridge of the root disk's card at boot and leaves the address on the card: in an outage it moves to the bridge, the I/O "
+      "goes on, and the machine powers off", timeout=1200, long=True)
+def bridge_of_ifupdown(lab: Lab) -> None:
+    files = {"/etc/network/interfaces.d/br0": "auto br0\niface br0 inet static\n    address 10.77.0.60/24\n    bridge_ports eth0\n"}
+    made = outages.image(lab, 12, files=files, packages=("ifupdown", "bridge-utils"))
+    scene = outages.start(lab, 12, made=made, bridge=True)
+    machine = scene.machine
+    _prepare(machine, "ip")
+    machine.wait_until("systemctl is-active networking", timeout=PATIENCE)
+    machine.run("ip -4 address show dev eth0 | grep -F 10.77.0.10/24 && ip link show dev eth0 | grep 'master br0'")
+    scene.stop_server()
+    outages.wait_for_state(machine, "reconnecting")
+    machine.run("ip neigh flush dev eth0")  # as after a longer outage
+    scene.log_says(RESTORED.format("br0"))
+    scene.serve()
+    scene.progress()
+    machine.run("ip -4 address show dev br0 | grep -F 10.77.0.10/24 && ! ip -4 address show dev eth0 | grep inet")
+    scene.finish()
+
+
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFn0f5Wc1Jx5r7Jq9y1k3m2o4p6q8s0u2w4y6A8C0E2G lab\n"
 # The script of clevis, as far as the network goes: it sorts before ours in local-bottom.
 FLUSH = """#!/bin/sh

@@ -13,7 +13,10 @@ from lab import cachedir, debian, paths, process, progress
 
 KEEP = 10  # trees, of some 300 MB each
 
-BASE = ("udev", "kmod", "iproute2", "dbus", "zstd", "procps", "linux-image-cloud-amd64")
+BASE = ("udev", "kmod", "iproute2", "dbus", "zstd", "procps")
+# The cloud kernel is small, and cannot be the first domain of Xen.
+KERNEL = "linux-image-cloud-amd64"
+KERNELS = {"xen": "linux-image-amd64"}
 INITRAMFS_TOOLS = ("initramfs-tools",)
 # Without recommended packages, which include stock nbd-client. dracut's network modules need systemd-networkd (Debian 13) or
 # isc-dhcp-client (Debian 12), which come with systemd and dracut-network.
@@ -29,6 +32,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "sysv": (*INITRAMFS_TOOLS, *SYSVINIT),
     "server": (*INITRAMFS_TOOLS, *SYSTEMD, "lvm2", "thin-provisioning-tools", "e2fsprogs", "fdisk", "dnsmasq-base", "pxelinux",
                "syslinux-common", "nbd-client", "psmisc"),
+    "xen": (*INITRAMFS_TOOLS, *SYSTEMD, "xen-hypervisor-4.17-amd64", "xen-utils-4.17", "ifupdown", "bridge-utils", "isc-dhcp-client"),
 }
 
 # Run inside each tree: BEGIN, the part for the tree's initramfs, and REST.
@@ -156,5 +160,5 @@ class Base:
 
 
 def base(kind: str, release: int = 12, packages: tuple[str, ...] = (), customise: str = "") -> Base:
-    """Kind of machine ("client", "dracut", "sysv", "server"), optionally with further packages and a shell script run inside."""
-    return Base(kind, release, (*BASE, *OUR_LIBRARIES, *KINDS[kind], *packages), customise)
+    """Kind of machine ("client", "dracut", "sysv", "server", "xen"), optionally with further packages and a shell script run inside."""
+    return Base(kind, release, (*BASE, KERNELS.get(kind, KERNEL), *OUR_LIBRARIES, *KINDS[kind], *packages), customise)

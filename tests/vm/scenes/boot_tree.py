@@ -54,10 +54,14 @@ def add_grub_for_bios(lab: Lab, tree: pathlib.Path) -> str:
 
 def http_firmware(lab: Lab) -> list[str]:
     """QEMU's options for UEFI that boots over HTTP alone."""
+    return [*firmware(lab), "-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n"]
+
+
+def firmware(lab: Lab) -> list[str]:
+    """QEMU's options for UEFI without Secure Boot, by the firmware's own drivers."""
     ovmf = unpacked(lab, *FIRMWARE) / "usr/share/OVMF"
     return ["-machine", "q35,graphics=off", "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={ovmf}/OVMF_CODE_4M.fd",
-            "-drive", f"if=pflash,format=raw,unit=1,file={ovmf}/OVMF_VARS_4M.fd",
-            "-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n", "-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n"]
+            "-drive", f"if=pflash,format=raw,unit=1,file={ovmf}/OVMF_VARS_4M.fd"]
 
 
 def secure_firmware(lab: Lab) -> list[str]:

@@ -69,6 +69,30 @@ TEST_CASE(
               .ends_with("[Service]\nExecStop=\n"));
 }
 
+TEST_CASE("network owners: ifupdown brings a bridge of the interface up, and does not take it down") {
+    const auto files = files_against(NetworkOwner::ifupdown, Init::systemd, card, {"", false, {"xenbr0"}});
+    CHECK(text_of(files, "/run/network/ifstate") == "eth0=eth0\n");
+    CHECK(text_of(files, "/run/holdfast/networking.env").ends_with("EXCLUDE_INTERFACES=\"eth0\"\n"));
+    CHECK(text_of(files, "/run/systemd/system/networking.service.d/holdfast.conf")
+              .ends_with("networking.env\nExecStop=\n"
+                         "ExecStop=/sbin/ifdown -a --read-environment --exclude=lo --exclude=xenbr0\n"));
+    CHECK(text_of(files, "/run/systemd/system/ifup@xenbr0.service.d/holdfast.conf")
+              .ends_with("[Service]\nExecStop=\n"));
+}
+
+TEST_CASE("network owners: bridges and bonds of the interface are found in interfaces(5)") {
+    const std::string text =
+        "auto lo\niface lo inet loopback\n\niface eth0 inet manual\n\n"
+        "auto xenbr0\niface xenbr0 inet dhcp\n\tbridge_ports eth1 eth0\n\tbridge_fd 0\n"
+        "iface xenbr0 inet6 auto\n    bridge-ports eth0\n"
+        "iface br1 inet manual\n    bridge_ports eth1 eth00\n# bridge_ports eth0\n    bridge_stp eth0\n"
+        "iface bond0 inet manual\n    bond-slaves eth0\n"
+        "iface br2 inet manual\n    bridge_ports bond0\n"
+        "iface br3 inet manual\n    bridge_ports regex eth.*\n";
+    CHECK(interfaces_above(text, card) == std::vector<std::string>{"xenbr0", "bond0", "br2", "br3"});
+    CHECK(interfaces_above("bridge_ports eth0\n", card).empty());
+}
+
 TEST_CASE(
     "network owners: ifupdown-ng takes the interface for one that is up, and its unit takes nothing down") {
     const auto files = files_against(NetworkOwner::ifupdown, Init::systemd, card, {"", true});

@@ -141,6 +141,86 @@ TEST_CASE("an address that moves to a bridge of the card is followed, and restor
     });
 }
 
+TEST_CASE("an address that was left on a port moves to the bridge, which gets the packets") {
+    with_card([](NetworkMemory& memory) {
+        // With another hardware address than its port, as ifupdown makes it, and not up yet.
+        if (!ip("link add br0 address 52:54:00:77:00:0b type bridge")) {
+            MESSAGE("skipped: no bridge can be made here");
+            return;
+        }
+        REQUIRE(ip("link set card0 master br0"));
+        const NetworkLook look = memory.look(address_of(own), address_of(server), 0);
+        CHECK(look == NetworkLook{.card = true, .address = true, .bare = true, .route = true});
+        const auto done = memory.restore();
+        CHECK(done.interface == "br0");
+        CHECK(done.raised);
+        CHECK(done.removed >= 2);
+        CHECK(done.error.code == 0);
+        CHECK_FALSE(shows("address show card0", "inet"));
+        CHECK(shows("address show br0", "inet 10.99.0.2/24 brd 10.99.0.255"));
+        CHECK(shows("address show br0", "fd99::2/64"));
+        CHECK(shows("route", "default via 10.99.0.1 dev br0"));
+        CHECK(shows("route", "10.97.0.0/16 via 10.99.0.7 dev br0 metric 7 mtu 1300"));
+        CHECK(memory.look(address_of(own), address_of(server), 0).by_card);
+    });
+}
+
+TEST_CASE("the address of a flushed port comes back on the bridge, also if both have it by now") {
+    with_card([](NetworkMemory& memory) {
+        if (!ip("link add br0 address 52:54:00:77:00:0b type bridge")) {
+            MESSAGE("skipped: no bridge can be made here");
+            return;
+        }
+        REQUIRE(ip("link set br0 up"));
+        REQUIRE(ip("link set card0 master br0"));
+        REQUIRE(ip("address add 10.99.0.2/24 dev br0"));  // as DHCP on the bridge may give it
+        CHECK_FALSE(memory.look(address_of(own), address_of(server), 0).by_card);
+        CHECK(memory.restore().removed >= 2);
+        CHECK_FALSE(shows("address show card0", "inet"));
+        CHECK(shows("route", "default via 10.99.0.1 dev br0"));
+        REQUIRE(ip("address flush dev br0"));
+        CHECK(memory.look(address_of(own), address_of(server), 0).card);
+        CHECK(memory.restore().interface == "br0");
+        CHECK(shows("address show br0", "inet 10.99.0.2/24 brd 10.99.0.255"));
+    });
+}
+
+TEST_CASE(
+    "a bridge that is taken apart gives its addresses to its first port, whatever its hardware address") {
+    with_card([](NetworkMemory& memory) {
+        if (!ip("link add br0 address 52:54:00:77:00:0b type bridge")) {
+            MESSAGE("skipped: no bridge can be made here");
+            return;
+        }
+        REQUIRE(make_card("later", "52:54:00:77:00:0c"));
+        REQUIRE(ip("link set br0 up"));
+        REQUIRE(ip("link set card0 master br0"));
+        REQUIRE(ip("link set later master br0"));
+        (void)memory.look(address_of(own), address_of(server), 0);
+        (void)memory.restore();
+        (void)memory.look(address_of(own), address_of(server), 0);
+        memory.remember();
+        SUBCASE("while it has another port, it keeps them") {
+            REQUIRE(ip("link set card0 nomaster"));
+            CHECK(memory.look(address_of(own), address_of(server), 0).by_card);
+        }
+        SUBCASE("without ports") {
+            REQUIRE(ip("link set later nomaster"));
+            REQUIRE(ip("link set card0 nomaster down"));
+            CHECK_FALSE(memory.look(address_of(own), address_of(server), 0).by_card);
+            CHECK(memory.restore().error.code == 0);
+            CHECK(is_whole("card0"));
+            CHECK_FALSE(shows("address show br0", "inet"));
+        }
+        SUBCASE("deleted") {
+            REQUIRE(ip("link delete br0"));
+            CHECK(memory.look(address_of(own), address_of(server), 0).card);
+            CHECK(memory.restore().error.code == 0);
+            CHECK(is_whole("card0"));
+        }
+    });
+}
+
 TEST_CASE("a route that somebody else has put in the place of a lost one stays") {
     with_card([](NetworkMemory& memory) {
         REQUIRE(ip("route del default"));

@@ -114,6 +114,30 @@ TEST_CASE("pxelinux tells the kernel under Xen the card that the file, or the ho
     CHECK(card_in("01-52-54-00-00-00-02") == "BOOTIF=01-52-54-00-00-00-02");
 }
 
+TEST_CASE("the menu of a host with Xen ends with its kernel without Xen, which the fallback precedes") {
+    Host host = host_with_kernel();
+    host.consoles = {"ttyS0"};
+    const auto labels = [&] {
+        std::string text;
+        for (const BootEntry& entry : menu_of({"s", "", {}}, host, "x").entries) text += entry.label + " ";
+        return text;
+    };
+    CHECK(labels() == "current previous ");
+    host.kernel->xen = true;
+    CHECK(labels() == "current previous plain ");
+    const BootEntry plain = menu_of({"s", "", {}}, host, "x").entries[2];
+    CHECK(!plain.xen);
+    CHECK(plain.folder == "hosts/ws0/2");
+    CHECK(plain.words.contains("console=ttyS0"));
+    CHECK(plain.title.ends_with(" without Xen"));
+    host.previous.reset();
+    CHECK(labels() == "current plain ");
+    // iPXE asks only for a kernel that is there, and boots that one if no other loader can be had.
+    const std::string text = files_of({"s", "", {}}, host).at("ipxe/01-52-54-00-00-00-01.ipxe");
+    CHECK_FALSE(text.contains("goto previous"));
+    CHECK(text.contains("goto plain\n:plain\nimgfree ||\nkernel /hosts/ws0/2/vmlinuz root="));
+}
+
 TEST_CASE("unknown machines get the entry of the default host") {
     const std::vector<Host> hosts{host_with_kernel()};
     CHECK(files_of({"s", "", {}}, hosts).at("pxelinux.cfg/default").contains("LOCALBOOT"));
