@@ -235,6 +235,8 @@ CLIENT_NEEDS = """
     devlog_t sock_file write
     syslogd_t unix_dgram_socket sendto
     fixed_disk_device_t blk_file open read ioctl lock getattr
+    self netlink_kobject_uevent_socket create bind read # udev's word on a device
+    udev_runtime_t dir search
     proc_t file open read                               # cmdline, swaps
     cgroup_t file open write
     cgroup_t dir search
@@ -720,8 +722,8 @@ def commented(_: Policies) -> None:
 
 PROVISION_NEEDS = """
     self unix_stream_socket create bind listen accept read write getopt connectto
-    self process signal sigkill
-    lvm_t process transition sigkill
+    self process signal
+    lvm_t process transition
     holdfast_volume_t blk_file open read write ioctl
     holdfast_provision_runtime_t file create open write lock
     holdfast_provision_runtime_t sock_file create unlink
@@ -738,8 +740,9 @@ PROVISION_NEVER = """
     shadow_t file open read
     holdfast_server_t process signal sigkill ptrace transition dyntransition
     holdfast_port_t tcp_socket name_bind name_connect
+    lvm_t process signal sigkill
     self capability sys_admin sys_rawio sys_module mknod
-    self process ptrace execmem setexec setcurrent
+    self process ptrace sigkill execmem setexec setcurrent
 """
 
 
