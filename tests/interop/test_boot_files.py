@@ -445,7 +445,7 @@ def turns(bench: Bench) -> None:
     kernel, initrd = files_of(bench)
     held = "flock /run/holdfast/bootfiles.lock sh -c 'read line </run/held' & wait_for_lock() { while flock -n /run/holdfast/bootfiles.lock true; do :; done; }"
     state = bench.file("nbd0.state", content=record(server).encode())
-    script = (f'mount -t tmpfs none /run && mkdir /run/holdfast && cp {state} /run/holdfast/nbd0.state && mkfifo /run/held && {held}; '
+    script = (f'mount -t tmpfs none /run && mkdir /run/holdfast && cp {state} /run/holdfast/nbd0.state && mkfifo /run/held || exit 9; {held}; '
               'wait_for_lock; exec 3<>/run/held; { "$@"; echo "status $?"; } 2>&1 | while read -r line; do echo "$line"; '
               'case $line in *waiting*) echo over >&3 ;; esac; done')
     with enter(server, 1):
