@@ -231,7 +231,8 @@ std::vector<GrantedLease> leases_in(const std::vector<NetworkAnswer>& answers, s
 bool asks_for_ipv4(std::string_view ip_word) {
     // The forms of an address, ADDRESS:...:PROTOCOL, end with another protocol for the card's other
     // addresses.
-    if (ip_word.starts_with(':')) ip_word.remove_prefix(ip_word.rfind(':') + 1);
+    const auto colons = std::ranges::count(ip_word, ':');
+    if (ip_word.starts_with(':') || colons == 1) ip_word.remove_prefix(ip_word.rfind(':') + 1);
     constexpr std::array without{"off", "none", "auto6", "link6", "dhcp6", "link-local"};
     return std::ranges::none_of(without, [&](std::string_view word) { return ip_word == word; });
 }

@@ -255,7 +255,8 @@ std::vector<std::string> lasting_openers(const Claim& claim, std::uint32_t index
     }
 }
 
-ExitCode detach_carefully(std::uint32_t index, const SysfsDevice& sysfs) {
+// `settle`: udev runs for sure; at a service's stop, udev may have ended before.
+ExitCode detach_carefully(std::uint32_t index, const SysfsDevice& sysfs, bool settle) {
     if (const auto users = users_of(index); !users.empty()) return refuse_use(index, users);
     const auto answer = ask(index, Order::status, daemon_patience, say_waiting);
     if (!answer && (answer.error().code == EACCES || answer.error().code == ETIMEDOUT))
@@ -267,6 +268,8 @@ ExitCode detach_carefully(std::uint32_t index, const SysfsDevice& sysfs) {
                         path_of(index)));
         return ExitCode::link_down;
     }
+    // A probe that is still to come would begin when the claim ends.
+    if (settle) (void)settle_udev(index, udev_patience);
     Claim claim(index);
     ExitCode code = ExitCode::failure;
     if (const std::string problem = claim_problem(claim, code); !problem.empty()) {
@@ -327,8 +330,8 @@ ExitCode detach_by_force(std::uint32_t index, const SysfsDevice& sysfs) {
 }
 
 ExitCode detach_and_wait(const DetachOptions& options, const SysfsDevice& sysfs) {
-    const ExitCode code =
-        options.force ? detach_by_force(options.index, sysfs) : detach_carefully(options.index, sysfs);
+    const ExitCode code = options.force ? detach_by_force(options.index, sysfs)
+                                        : detach_carefully(options.index, sysfs, !options.service);
     if (code != ExitCode::ok && code != ExitCode::not_fenced) return code;
     if (gone(sysfs, options.force ? forced_end_patience : end_patience)) return code;
     complain(
@@ -349,9 +352,6 @@ ExitCode run_detach(const DetachOptions& options) {
         complain(fmt::format("{}: not attached", path_of(options.index)));
         return ExitCode::not_attached;
     }
-    // A probe that is still to come would begin when the claim ends, and read from a device without a link.
-    // At a service's stop, udev may have ended before.
-    if (!options.force && !options.service) (void)settle_udev(options.index, udev_patience);
     return detach_and_wait(options, *sysfs);
 }
 

@@ -29,6 +29,11 @@ Sample plain(const DeviceStatus& status) {
     return knows_all(status) ? Sample(status.*number) : std::nullopt;
 }
 
+Sample link_is_up(const DeviceStatus& status) {
+    if (status.state == DeviceState::attached) return 1;
+    return status.state == DeviceState::reconnecting ? Sample(0) : std::nullopt;
+}
+
 Sample daemon_runs(const DeviceStatus& status) {
     if (status.state == DeviceState::unknown) return std::nullopt;
     return status.state == DeviceState::unattended ? 0 : 1;
@@ -47,8 +52,7 @@ Sample of_overlay(const DeviceStatus& status) {
 }
 
 constexpr Family families[] = {
-    {"holdfast_client_link_up", "gauge", "1: the link to the server is up.",
-     [](const DeviceStatus& status) -> Sample { return status.state == DeviceState::attached ? 1 : 0; }},
+    {"holdfast_client_link_up", "gauge", "1: the link to the server is up.", link_is_up},
     {"holdfast_client_daemon_up", "gauge", "1: a daemon keeps the device.", daemon_runs},
     {"holdfast_client_size_bytes", "gauge", "Size of the disk.", plain<&DeviceStatus::size>},
     {"holdfast_client_reconnects_total", "counter", "Links made since the first one.",

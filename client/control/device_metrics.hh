@@ -9,8 +9,8 @@
 
 namespace holdfast::client {
 
-// Families without a sample are left out; a device that is detached has none. Of a device whose daemon did not
-// answer, only the link and the daemon are told.
+// Families without a sample are left out; a device that is detached has none, and neither one whose daemon
+// does not answer. A device without a daemon has only this said.
 [[nodiscard]] std::string to_prometheus(std::span<const DeviceStatus> devices);
 
 }  // namespace holdfast::client

@@ -27,15 +27,23 @@ bool DeviceRelease::is_idle() const noexcept {
 
 // A probe of udev would else read from a device without a link, and the kernel log an error for each read:
 // udev opens a disk that somebody has locked before it sees the lock. Of a disk without a size nothing is
-// read.
+// read. The kernel waits for requests in flight before it changes a size, with a lock that every nbd device
+// needs, so a device with requests that are not answered soon keeps its size.
 Result<void> DeviceRelease::disconnect_empty() {
     constexpr std::chrono::milliseconds pause{5};
-    constexpr int most_pauses = 100;  // reads of before, which the link still serves
+    constexpr int most_pauses = 100;
+    for (int i = 0; i < most_pauses && !kernel_.is_idle(); ++i) pause_for(pause);
     const std::uint64_t size = kernel_.size();
-    const bool emptied = kernel_.reconfigure({.size = 0}).has_value();
-    for (int i = 0; emptied && i < most_pauses && kernel_.in_flight() > 0; ++i) pause_for(pause);
+    DeviceChange change;
+    change.size = 0;
+    const bool emptied = kernel_.is_idle() && kernel_.reconfigure(change);
     auto done = kernel_.disconnect();
-    if (!done && emptied && size > 0) (void)kernel_.reconfigure({.size = size});
+    if (done || !emptied) return done;
+    change.size = size;
+    if (const auto again = kernel_.reconfigure(change); !again)
+        log::error(
+            LineText::of("{}: not detached, and its size could not be restored: {}; detach it with --force",
+                         device_.name(), again.error().text()));
     return done;
 }
 

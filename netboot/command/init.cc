@@ -182,8 +182,7 @@ Read<void> check_loaders_wanted(const BootTree& tree, const TreeState& state, co
     const std::string_view lost = loses_xen ? "xen" : "bios,uefi";
     return unexpected(fmt::format(
         "--loaders: the host {0} has a kernel under Xen, which needs the loaders {1}; add {1} to the list, "
-        "or "
-        "first give the host a kernel and a fallback without Xen, by `{2}`",
+        "or first give the host a kernel and a fallback without Xen, by `{2}`, twice",
         host->name, lost,
         command_on_tree(options, fmt::format("add {} --kernel FILE --initrd FILE --xen ''", host->name))));
 }

@@ -6,6 +6,7 @@
 #include <fmt/core.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,9 +24,19 @@ std::unexpected<std::string> local_failure(const char* call) {
     return unexpected(local_fault(sys_error(call).error().message()));
 }
 
+// Has the kernel end the program at its limit of processor time: xz takes the warning before the limit,
+// SIGXCPU, for a reason to end with success.
+bool end_at_limit() {
+    rlimit work{};
+    if (::getrlimit(RLIMIT_CPU, &work) != 0) return false;
+    work.rlim_max = work.rlim_cur;
+    return ::setrlimit(RLIMIT_CPU, &work) == 0;
+}
+
 [[noreturn]] void be_unpacker(const Unpacker& unpacker, int file, int output) {
     const rlimit memory{largest_program, largest_program};
-    const bool ready = ::dup2(file, 0) >= 0 && ::dup2(output, 1) >= 0 && ::setrlimit(RLIMIT_AS, &memory) == 0;
+    const bool ready = ::dup2(file, 0) >= 0 && ::dup2(output, 1) >= 0 &&
+                       ::setrlimit(RLIMIT_AS, &memory) == 0 && end_at_limit();
     char decompress[] = "-dc";
     char* const words[] = {const_cast<char*>(unpacker.program), decompress, nullptr};
     char* const environment[] = {nullptr};
@@ -33,17 +44,30 @@ std::unexpected<std::string> local_failure(const char* call) {
     ::_exit(cannot_start);
 }
 
-// Error if a signal has ended the program: that of the limit of processor time is due to the file, any other
-// one is not.
-Read<void> check_end(const Unpacker& unpacker, int status) {
+// Whether the program has used the processor for as long as the sandbox permits; the kernel ends it then.
+bool has_used_up(const rusage& used) {
+    rlimit work{};
+    if (::getrlimit(RLIMIT_CPU, &work) != 0 || work.rlim_cur == RLIM_INFINITY) return false;
+    const time_t seconds = used.ru_utime.tv_sec + used.ru_stime.tv_sec + 2;  // each rounded down
+    return seconds >= static_cast<time_t>(work.rlim_cur);
+}
+
+// Error if a signal has ended the program. The one that ends a program for want of memory, or at the limit of
+// processor time, is SIGKILL; others are faults of the program, which the file has caused.
+Read<void> check_end(const Unpacker& unpacker, int status, const rusage& used) {
     if (!WIFSIGNALED(status)) return {};
-    if (WTERMSIG(status) == SIGXCPU)
+    const int signal = WTERMSIG(status);
+    if (signal == SIGXCPU || (signal == SIGKILL && has_used_up(used)))
         return unexpected(fmt::format("{} needs more than {} s of processor time; make the file smaller",
                                       unpacker.program, longest_work));
+    if (signal != SIGKILL && signal != SIGTERM)
+        return unexpected(
+            fmt::format("{} was ended by signal {} while it read the file; make the file again on the host",
+                        unpacker.program, signal));
     return unexpected(local_fault(fmt::format(
         "{} was ended by signal {}, for want of memory for example; make room on the boot server, "
         "or run `holdfast-netboot take` again",
-        unpacker.program, WTERMSIG(status))));
+        unpacker.program, signal)));
 }
 
 Read<void> hand_over(int pipe, const std::function<Read<void>(std::string_view)>& take) {
@@ -85,14 +109,15 @@ Read<void> unpack(const Unpacker& unpacker, int file, bool expect_success,
     const auto taken = hand_over(reading.get(), take);
     reading.reset();  // a program that writes on ends by SIGPIPE
     int status = 0;
-    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    rusage used{};
+    while (::wait4(child, &status, 0, &used) < 0 && errno == EINTR) {
     }
     if (!taken) return taken;
     if (WIFEXITED(status) && WEXITSTATUS(status) == cannot_start)
         return unexpected(
             local_fault(fmt::format("{}: cannot be started on the boot server; run `apt install {}` there",
                                     unpacker.program, unpacker.package)));
-    if (auto ended = check_end(unpacker, status); !ended) return ended;
+    if (auto ended = check_end(unpacker, status, used); !ended) return ended;
     if (expect_success && status != 0)
         return unexpected(fmt::format(
             "damaged, or too large to unpack, says {}; make the file again on the host", unpacker.program));

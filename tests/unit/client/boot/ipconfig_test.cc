@@ -150,7 +150,7 @@ TEST_CASE("ip= asks for an address of IPv4, except where it names another protoc
     for (const char* const word : {"", "dhcp", "on", "any", "eth0:dhcp",
                                    "10.0.0.2::10.0.0.1:255.0.0.0::eth0:off", ":::::eth0:dhcp", "both"})
         CHECK_MESSAGE(asks_for_ipv4(word), word);
-    for (const char* const word :
-         {"off", "none", "auto6", "link6", "dhcp6", ":::::eth0:off", ":::::eth0:none"})
+    for (const char* const word : {"off", "none", "auto6", "link6", "dhcp6", ":::::eth0:off",
+                                   ":::::eth0:none", "eth0:auto6", "eth0:dhcp6", "eth0:link6", "eth0:off"})
         CHECK_MESSAGE(!asks_for_ipv4(word), word);
 }

@@ -48,12 +48,13 @@ TEST_CASE("what is not known has no sample") {
     DeviceStatus unattended = attached(0);
     unattended.state = DeviceState::unattended;
     CHECK(to_prometheus({&unattended, 1}).contains("holdfast_client_daemon_up{device=\"nbd0\"} 0\n"));
+    CHECK_FALSE(to_prometheus({&unattended, 1}).contains("link"));
     DeviceStatus unknown = attached(0);
     unknown.state = DeviceState::unknown;
-    const std::string text = to_prometheus({&unknown, 1});
-    CHECK(has(text, "holdfast_client_link_up{device=\"nbd0\"} 0"));
-    CHECK_FALSE(text.contains("daemon_up"));
-    CHECK_FALSE(text.contains("reconnects"));
+    CHECK(to_prometheus({&unknown, 1}).empty());
+    DeviceStatus reconnecting = attached(0);
+    reconnecting.state = DeviceState::reconnecting;
+    CHECK(has(to_prometheus({&reconnecting, 1}), "holdfast_client_link_up{device=\"nbd0\"} 0"));
     DeviceStatus partial = attached(0);
     partial.partial = true;
     CHECK_FALSE(to_prometheus({&partial, 1}).contains("reconnects"));

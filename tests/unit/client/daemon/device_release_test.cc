@@ -78,6 +78,13 @@ TEST_CASE("a device that the kernel keeps needs a new link if its link was ended
     CHECK_FALSE(bench.links.is_alive());
 }
 
+TEST_CASE("a device with a request in flight keeps its size, since the kernel would wait for the request") {
+    Bench bench;
+    bench.kernel.requests_in_flight = 1;
+    CHECK(bench.detach(false).failure.empty());
+    CHECK(bench.events == Events{"kernel: disconnect"});
+}
+
 TEST_CASE("a device that the kernel keeps has its size again") {
     Bench bench;
     bench.kernel.device_size = 8192;

@@ -35,7 +35,9 @@ End end_of(const std::string& script, bool expect_success = true) {
 
 }  // namespace
 
-TEST_CASE("a signal that ends an unpacker is a fault of this machine, unless the processor time is used up") {
+TEST_CASE(
+    "a signal that ends an unpacker is a fault of this machine if it may come for want of memory, else of "
+    "the file") {
     for (const bool expect_success : {true, false}) {
         CHECK(end_of("echo text", expect_success).line.empty());
         const End killed = end_of("kill -KILL $$", expect_success);
@@ -46,6 +48,9 @@ TEST_CASE("a signal that ends an unpacker is a fault of this machine, unless the
         CHECK_FALSE(busy.is_local);
         CHECK(busy.line.contains("needs more than 100 s of processor time"));
         CHECK(end_of("exit 127", expect_success).is_local);
+        const End crashed = end_of("kill -SEGV $$", expect_success);
+        CHECK_FALSE(crashed.is_local);
+        CHECK(crashed.line.contains("was ended by signal 11 while it read the file"));
     }
     const End damaged = end_of("exit 1");
     CHECK_FALSE(damaged.is_local);
