@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <getopt.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -147,6 +148,8 @@ int start(int count, char** words) {
 
 int main(int argc, char** argv) {
     if (!holdfast::open_standard_streams()) return EXIT_FAILURE;
+    // Also for the programs of LVM: one that is no longer waited for must not end by its next message.
+    ::signal(SIGPIPE, SIG_IGN);
     holdfast::log::open(holdfast::provision::program, holdfast::log::default_sink());
     return holdfast::provision::start(argc, argv);
 }

@@ -102,9 +102,8 @@ ProvisionAnswer answer_to_sweep(const ProvisionRequest& request, const Service::
     if (!exports) return refused(exports.error());
     const Lvm lvm;
     const VolumeLocks locks(setup.lock_folder);
-    const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
     const SessionSweep::Swept swept =
-        SessionSweep(lvm, locks, use_of_device).sweep(*exports, now, request.only_say);
+        SessionSweep(lvm, locks, use_of_device).sweep(*exports, since_boot(), request.only_say);
     std::string text(nothing_to_sweep);
     if (!swept.removed.empty())
         text = fmt::format("{} {}", request.only_say ? "would be removed:" : "removed",

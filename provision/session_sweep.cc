@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -39,7 +40,13 @@ std::vector<std::string> idle_tags(const LvmVolume& volume) {
 }  // namespace
 
 std::string to_tag(const IdleSince& idle) {
-    return fmt::format("{}{}.{}", idle_tag, idle.since.time_since_epoch().count(), idle.use);
+    return fmt::format("{}{}.{}", idle_tag, idle.since.count(), idle.use);
+}
+
+std::chrono::seconds since_boot() {
+    timespec now{};
+    (void)::clock_gettime(CLOCK_BOOTTIME, &now);
+    return std::chrono::seconds(now.tv_sec);
 }
 
 std::optional<IdleSince> idle_by_tags(const std::vector<std::string>& tags) {
@@ -50,7 +57,7 @@ std::optional<IdleSince> idle_by_tags(const std::vector<std::string>& tags) {
         const auto since = number_of<std::int64_t>(take_until(rest, '.'));
         const auto use = number_of<std::uint64_t>(rest);
         if (!since || !use || found) return std::nullopt;
-        found = IdleSince{std::chrono::sys_seconds(std::chrono::seconds(*since)), *use};
+        found = IdleSince{std::chrono::seconds(*since), *use};
     }
     return found;
 }

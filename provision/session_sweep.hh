@@ -22,14 +22,18 @@ namespace holdfast::provision {
 inline constexpr std::string_view session_tag = "holdfast.session=";  // word of HostKind::session
 inline constexpr std::string_view idle_tag = "holdfast.idle=";        // SECONDS.USE, see IdleSince
 
-// Since when a volume was not seen open, and the device's use until then.
+// Since when a volume was not seen open, and the device's use until then. Counted from the boot of the
+// machine: a calendar that is set right must not end sessions. After a reboot, a volume that was noted later
+// than the present time is noted anew; one that was noted earlier has been idle for longer than the clock
+// says.
 struct IdleSince {
-    std::chrono::sys_seconds since{};
+    std::chrono::seconds since{};
     std::uint64_t use = 0;  // equal as long as nobody reads or writes the device
 
     bool operator==(const IdleSince&) const = default;
 };
 [[nodiscard]] std::string to_tag(const IdleSince& idle);
+[[nodiscard]] std::chrono::seconds since_boot();
 // Reads the value of an idle_tag; nullopt: not what to_tag() writes.
 [[nodiscard]] std::optional<IdleSince> idle_by_tags(const std::vector<std::string>& tags);
 
@@ -43,7 +47,7 @@ struct SessionVolume {
 
 class SessionSweep {
 public:
-    using Time = std::chrono::sys_seconds;
+    using Time = std::chrono::seconds;  // since_boot()
     // Use of the device of a volume, see IdleSince.
     using Use = std::function<Outcome<std::uint64_t>(const std::string& device)>;
 

@@ -131,8 +131,7 @@ Outcome<> VolumeMaker::make_room(Outcome<Volumes>& volumes) const {
     const Outcome<> within = check_limit(volumes->all);
     if (within || !config_.by_session()) return within;
     volumes->lock.reset();
-    const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-    (void)SessionSweep(lvm_, locks_, use_of_device).sweep_export(config_, now);
+    (void)SessionSweep(lvm_, locks_, use_of_device).sweep_export(config_, since_boot());
     volumes = list(false);
     return volumes ? check_limit(volumes->all) : std::unexpected(volumes.error());
 }

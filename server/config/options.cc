@@ -106,6 +106,7 @@ const char* usage() {
            "       holdfast-server volumes [--json | --prometheus] [--socket PATH]\n"
            "       holdfast-server volumes reset | remove | promote HOST --export NAME [--yes] "
            "[--wait[=SECONDS]]\n"
+           "       holdfast-server volumes sweep [--yes]\n"
            "       holdfast-server snapshot EXPORT NAME --no-freeze | --remove [--yes]\n"
            "       holdfast-server snapshot EXPORT --automatic --no-freeze --keep COUNT | --keep-days DAYS\n"
            "       holdfast-server restore EXPORT NAME [--yes]\n"

@@ -1,5 +1,6 @@
 """A file server with a volume group: the server and holdfast-provision, over a stand-in for the programs of LVM that keeps its
 volumes as files, records its words, and can be held."""
+import fcntl
 import json
 import os
 import socket
@@ -124,9 +125,14 @@ class Site:
         return (self.folder / "dev" / volume).read_bytes()
 
     def change(self, volume: str, **facts: object) -> None:
-        volumes = self.volumes()
-        volumes[volume] |= facts
-        (self.folder / "state/volumes").write_text(json.dumps(volumes))
+        """Set facts of a volume, in turn with the programs of LVM."""
+        state = self.folder / "state/volumes"
+        with (self.folder / "state/lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            volumes = self.volumes()
+            volumes[volume] |= facts
+            state.with_name("changed").write_text(json.dumps(volumes))
+            state.with_name("changed").rename(state)
 
     def hold(self, program: str, name: str) -> Path:
         path = self.folder / f"state/hold-{program}-{name}"

@@ -225,6 +225,8 @@ def swept(bench: Bench) -> None:
         now = [tag for tag in made.volumes()[name]["tags"] if tag.startswith("holdfast.idle=")]
         assert len(now) == 1, now
         since, use = now[0].removeprefix("holdfast.idle=").split(".")
+        # By the time since the boot: a calendar that is set right ends no session.
+        assert int(since) <= time.clock_gettime(time.CLOCK_BOOTTIME) + 1
         made.change(name, tags=[*tags, f"holdfast.idle={int(since) - seconds}.{use}"])
 
     assert "no volume of a lost session" in sweep(made)
@@ -279,7 +281,7 @@ def limits(bench: Bench) -> None:
     volume = made.volumes()[name]
     (idle,) = (tag for tag in volume["tags"] if tag.startswith("holdfast.idle="))
     use = idle.split(".")[-1]
-    made.change(name, tags=[*(tag for tag in volume["tags"] if tag != idle), f"holdfast.idle={int(time.time()) - 4000}.{use}"])
+    made.change(name, tags=[*(tag for tag in volume["tags"] if tag != idle), f"holdfast.idle={int(time.clock_gettime(time.CLOCK_BOOTTIME)) - 4000}.{use}"])
     fourth, _ = enter(made, b"\4" * 16)
     assert name not in made.volumes() and set(others) < set(copies(made)) and len(copies(made)) == 3
     for link in (*links, fourth):

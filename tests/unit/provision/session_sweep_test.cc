@@ -11,8 +11,9 @@ using namespace holdfast::provision;
 using Tags = std::vector<std::string>;
 
 TEST_CASE("the tag of an idle volume is read as it was written, and anything else begins the time again") {
-    const IdleSince idle{std::chrono::sys_seconds(std::chrono::seconds(1'795'818'600)), 77};
-    CHECK(to_tag(idle) == "holdfast.idle=1795818600.77");
+    const IdleSince idle{std::chrono::seconds(86'400), 77};
+    CHECK(to_tag(idle) == "holdfast.idle=86400.77");
+    CHECK(idle_by_tags({"holdfast.idle=-4000.1"}) == IdleSince{std::chrono::seconds(-4000), 1});
     CHECK(idle_by_tags({"other", to_tag(idle)}) == idle);
     for (const Tags& tags :
          {Tags{}, Tags{"holdfast.idle="}, Tags{"holdfast.idle=1"}, Tags{"holdfast.idle=1."},
