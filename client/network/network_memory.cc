@@ -56,6 +56,7 @@ int fitness(const InterfaceFacts& lost, const InterfaceFacts& candidate, bool sa
 NetworkMemory::Place NetworkMemory::place_of(const InterfaceName& name) const noexcept {
     std::array<char, 256> target{};
     const auto path = FixedText<17>::of("{}{}", name, '\0');
+    // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): with its NUL
     const ssize_t length = ::readlinkat(interfaces_, path.view().data(), target.data(), target.size());
     const std::string_view text(target.data(), length > 0 ? static_cast<std::size_t>(length) : 0);
     const std::size_t end = text.find("/net/");
