@@ -175,6 +175,7 @@ Read<Part> compare_part(const BootTree& tree, Part part, Edited edited) {
 Read<std::vector<Part>> compare_all(BootTree& tree, const TreeState& before, TreeState& after,
                                     const Options& options) {
     std::vector<Part> parts;
+    parts.reserve(after.hosts.size() + before.hosts.size() + 1);
     for (Host& host : after.hosts) parts.push_back(part_of_host(tree, before, after, host, options));
     for (const Host& host : before.hosts)
         if (host_named(after, host.name) == nullptr) parts.push_back(part_of_removed_host(tree, host));

@@ -3,6 +3,8 @@
 
 #include "netboot/loader/named_disks.hh"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cctype>
 #include <utility>
@@ -97,7 +99,7 @@ NamedDisk disk_of(std::string_view value) {
     NamedDisk disk{.servers = {server}, .exports = fields_of(value), .is_any_server = is_any_server(server)};
     disk.may_be_default = may_be_default(disk.exports);
     for (const std::string& field : Names(disk.exports)) {
-        if (number_of<unsigned>(field)) disk.servers.push_back(server + ":" + field);
+        if (number_of<unsigned>(field)) disk.servers.push_back(fmt::format("{}:{}", server, field));
         if (field.starts_with('/')) disk.exports.push_back(field.substr(1));
     }
     if (value.starts_with('/')) disk.exports.emplace_back(value.substr(1));

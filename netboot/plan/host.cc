@@ -34,7 +34,7 @@ std::string lines_of(std::string_view key, const std::vector<std::string>& value
 std::string lines_of(const Sums& sums) {
     std::string text;
     for (const auto& [path, several] : sums)
-        for (const std::string& sum : several) text += line_of("file", sum + " " + path);
+        for (const std::string& sum : several) text += line_of("file", fmt::format("{} {}", sum, path));
     return text;
 }
 

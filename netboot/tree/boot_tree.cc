@@ -206,7 +206,7 @@ std::string BootTree::draft_of(const Host& host, const KernelCopy& copy) const {
 }
 
 Read<std::string> BootTree::begin_kernel(const Host& host, const KernelCopy& copy) {
-    const std::string draft = draft_of(host, copy);
+    std::string draft = draft_of(host, copy);
     if (auto made = at(draft, make_draft_folder(draft)); !made) return unexpected(made.error());
     return draft;
 }
@@ -261,7 +261,8 @@ LoaderTexts BootTree::load_loader_texts() const {
         const auto names = at(path_of(name), list_folder(path_of(name)));
         if (!names) loaded.errors.push_back(names.error());
         for (const std::string& file : names.value_or(std::vector<std::string>()))
-            if (is_loader_text(name + "/" + file)) paths.push_back(name + "/" + file);
+            if (std::string path = fmt::format("{}/{}", name, file); is_loader_text(path))
+                paths.push_back(std::move(path));
     }
     for (const std::string& path : paths) take_text(loaded, path, path_of(path));
     return loaded;

@@ -63,7 +63,7 @@ struct PathTask {
 // Returns the results of the tasks, in their order. For a path that did not answer or is in `left_out`, the
 // result is `otherwise` applied to the reason.
 template <class T>
-std::vector<T> do_for_paths(std::vector<PathTask<T>> tasks, const HangingPaths& left_out,
+std::vector<T> do_for_paths(const std::vector<PathTask<T>>& tasks, const HangingPaths& left_out,
                             std::chrono::seconds patience, std::vector<std::string>& hanging) {
     std::vector<std::function<T()>> works;
     for (const PathTask<T>& one : tasks) {
@@ -94,13 +94,14 @@ std::vector<ConfigTexts::File> read_files(const std::vector<std::string>& paths,
                                           std::chrono::seconds patience, std::vector<std::string>& hanging) {
     using File = ConfigTexts::File;
     std::vector<PathTask<File>> tasks;
+    tasks.reserve(paths.size());
     for (const std::string& path : paths) {
         tasks.push_back({path, [path] { return read_file(path); },
                          [path](const std::string& why) {
                              return File{path, {}, why};
                          }});
     }
-    return do_for_paths(std::move(tasks), left_out, patience, hanging);
+    return do_for_paths(tasks, left_out, patience, hanging);
 }
 
 struct Listing {
@@ -112,7 +113,7 @@ Listing list_conf_files(const std::string& directory) {
     const Result<std::vector<std::string>> names = conf_files(directory);
     if (!names) return {{}, names.error().message()};
     Listing listing;
-    for (const std::string& name : *names) listing.paths.push_back(directory + "/" + name);
+    for (const std::string& name : *names) listing.paths.push_back(fmt::format("{}/{}", directory, name));
     return listing;
 }
 
@@ -225,7 +226,7 @@ struct HiddenSections {
 
 LoadedConfig make_config_for_start(const Options& options, ConfigTexts texts) {
     LoadedConfig loaded = make_config(options, texts);
-    const LoadedConfig whole = loaded;
+    LoadedConfig whole = loaded;
     std::vector<Remark> skipped;
     std::set<std::string> left_out;
     HiddenSections hidden;
@@ -322,7 +323,7 @@ Surroundings look_around(const Config& config, const HangingPaths& left_out) {
             add(one, one.authfile, [path = one.authfile] { return look_at_authfile(path); });
     }
     Surroundings around;
-    const std::vector<Found> results = do_for_paths(std::move(tasks), left_out, patience, around.hanging);
+    const std::vector<Found> results = do_for_paths(tasks, left_out, patience, around.hanging);
     for (std::size_t i = 0; i < results.size(); ++i) {
         const ExportConfig& one = *checked[i].config;
         if (results[i].refuses) add_refusing(config, checked[i], around.refusing);
