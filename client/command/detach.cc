@@ -255,7 +255,7 @@ std::vector<std::string> lasting_openers(const Claim& claim, std::uint32_t index
     }
 }
 
-// `settle`: udev runs for sure; at a service's stop, udev may have ended before.
+// `settle`: waits for udev first. Not at a service's stop, when udev may have ended before.
 ExitCode detach_carefully(std::uint32_t index, const SysfsDevice& sysfs, bool settle) {
     if (const auto users = users_of(index); !users.empty()) return refuse_use(index, users);
     const auto answer = ask(index, Order::status, daemon_patience, say_waiting);

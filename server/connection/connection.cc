@@ -325,7 +325,8 @@ void Connection::finish() {
     context_.changed();
 }
 
-// A server that stops does not wait: holdfast-provision finishes, or sweeps later.
+// A server that is already stopping does not wait: holdfast-provision finishes, or sweeps later. A stop that
+// comes during the wait waits for it, at most for `patience`.
 void Connection::end_session(DiskWanted volume) {
     if (context_.shared.statistics.is_used(volume.name, volume.session)) return;
     constexpr std::chrono::seconds patience{10};

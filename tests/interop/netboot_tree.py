@@ -18,7 +18,7 @@ MAC = "52:54:00:12:34:56"
 KEYED = ("pxelinux.cfg/01-52-54-00-12-34-56", "grub/grub.cfg-01-52-54-00-12-34-56", "ipxe/01-52-54-00-12-34-56.ipxe")
 OK, FAILURE, USAGE, EDITED, FAULTS = range(5)
 DOM0 = b"\0xen_cpu\0"
-# Of a kernel that can be the first domain: its entry, and its features.
+# ELF notes of a kernel that can be the first domain: its entry, and its features.
 NOTES = ((1, b"\0" * 8), (17, (0x8801).to_bytes(4, "little")))
 
 

@@ -156,7 +156,7 @@ def ends(bench: Bench) -> None:
     assert {"vg0/golden", "vg0/thick", "vg0/disk"} < set(made.volumes())
 
 
-@test("copyonwrite: a connection that an heir has fenced does not end the session")
+@test("copyonwrite: a session whose connection has been replaced by another does not end with the old one")
 def fenced(bench: Bench) -> None:
     made = site(bench)
     old, _ = enter(made, FIRST)

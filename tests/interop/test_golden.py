@@ -635,7 +635,7 @@ def snapshot_kept(bench: Bench) -> None:
         assert len(age) == 1 and names[-1].startswith("auto-"), made.volumes()
         wait_for(lambda: time.strftime("auto-%Y%m%d-%H%M%S", time.gmtime()) > names[-1], "the next second")
     assert {name for _, _, name in snapshots(made)} == {"mine", *names[1:]}, snapshots(made)
-    # One that is mounted keeps no other from its end, nor the new one from being made.
+    # A snapshot that is mounted keeps no other from its end, nor the new one from being made.
     made.change(f"vg0/disk+snap-{names[1]}", attr="Vwi-aotz-k")
     said = run("--automatic", "--no-freeze", "--keep", "1")
     assert f"vg0/disk+snap-{names[1]} was not removed: lvremove: Logical volume vg0/disk+snap-{names[1]} in use." in said, said

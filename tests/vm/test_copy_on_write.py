@@ -55,6 +55,7 @@ def sessions(lab: Lab) -> None:
     lab.require(_copies(machine) == copies, f"after the restarts: {_copies(machine)}")
     # The original grows: the sessions keep their size, and their links.
     machine.run("lvextend -q -L +16M vg0/golden")
+    # The server looks at its disks every two seconds. A refusal is as good as an answer with the old size, which is read next.
     machine.run("sleep 3; holdfast-client resize nbd0 || :")
     lab.require(machine.run("blockdev --getsize64 /dev/nbd0").strip() == str(64 << 20), "the device has grown with the original")
     rows = [row for row in json.loads(machine.run("holdfast-server volumes --json"))["volumes"] if row["export"] == "cow"]
@@ -68,6 +69,7 @@ def sessions(lab: Lab) -> None:
     lab.require(len(kept) == 1, f"the lost session's snapshot: {kept}")
     machine.run("holdfast-server volumes sweep --yes | grep 'no volume' && lvs --noheadings -o lv_tags vg0 | grep holdfast.idle=")
     machine.run("holdfast-server volumes sweep --yes | grep 'no volume'")
+    # Longer than copyonwritekeep.
     machine.run("sleep 61; systemctl start holdfast-sweep.service")
     lab.require(not _copies(machine), f"after the sweep: {_copies(machine)}")
     machine.run("head -c 67108864 /dev/vg0/golden | sha256sum | cut -c 1-64 | grep -F -f - /run/before")
